@@ -1,0 +1,94 @@
+//! Identifiers. Who draws them is elsewhere; here they only have form and order.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A submitted manifest. Numbered by the coordinator's store, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub u64);
+
+/// One video of a job; `index` counts from 0 in manifest order. Prints as `JOB/INDEX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VideoId {
+    /// The job it belongs to.
+    pub job: JobId,
+    /// Its place in the expanded manifest.
+    pub index: u32,
+}
+
+/// One try of a work item on one worker. A fencing number: each is greater than every one before it,
+/// across restarts of the coordinator, so a late result of an older attempt can be told and refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AttemptId(pub u64);
+
+/// A worker's persistent identity; it survives restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkerId(pub Uuid);
+
+/// One boot of a worker process. Two incarnations of one worker never hold the same memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Incarnation(pub Uuid);
+
+/// The text names no video.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a video is named JOB/INDEX, for example 17/3, not {0:?}")]
+pub struct BadVideoId(String);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for VideoId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.job, self.index)
+    }
+}
+
+impl FromStr for VideoId {
+    type Err = BadVideoId;
+
+    fn from_str(text: &str) -> Result<Self, BadVideoId> {
+        text.split_once('/')
+            .and_then(|(job, index)| Some(Self { job: JobId(job.parse().ok()?), index: index.parse().ok()? }))
+            .ok_or_else(|| BadVideoId(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_video_id_reads_as_it_prints() {
+        let id = VideoId { job: JobId(17), index: 3 };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("17".parse::<VideoId>().is_err());
+    }
+}

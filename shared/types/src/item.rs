@@ -1,0 +1,69 @@
+//! Work items: the dispatchable pieces of a video, and the resumable state between them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Stage, TensorRef, VideoId};
+
+/// Denoising steps `first..end`, counted over the whole schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StepRange {
+    /// First step to run.
+    pub first: u32,
+    /// One past the last step.
+    pub end: u32,
+}
+
+impl StepRange {
+    /// How many steps.
+    pub fn len(&self) -> u32 {
+        self.end.saturating_sub(self.first)
+    }
+
+    /// True when there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// (video, stage, step range). `steps` is empty (0..0) for stages that do not denoise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WorkItem {
+    /// Which video.
+    pub video: VideoId,
+    /// Which stage.
+    pub stage: Stage,
+    /// Which steps.
+    pub steps: StepRange,
+}
+
+/// The resumable state of a video after `steps_done` steps: latents and solver history.
+/// `tensors` lists the latents first, then the history in the solver's order. Any worker can go on from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Steps that have run; the next one has this index.
+    pub steps_done: u32,
+    /// Latents, then solver history.
+    pub tensors: Vec<TensorRef>,
+}
+
+/// What an item starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ItemInputs {
+    /// Text contexts: prompt, then negative prompt. Empty for stages that read no text.
+    pub text: Vec<TensorRef>,
+    /// Image conditioning, if the video has a first frame.
+    pub image: Vec<TensorRef>,
+    /// State to go on from; absent at step 0, where the worker draws the noise from the seed.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// How long a piece of work took on its worker.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct StepTiming {
+    /// Seconds from the start of the computation to its end, inputs at hand.
+    pub seconds: f64,
+    /// Seconds of each denoising step.
+    pub step_seconds: Vec<f64>,
+    /// Seconds the device waited for this item's inputs after it was free.
+    pub input_wait_seconds: f64,
+}

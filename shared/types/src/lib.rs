@@ -1,0 +1,23 @@
+//! The words of wanfarm as plain data: ids, stages, specs, geometry, tensors by digest, work items.
+//!
+//! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
+
+pub mod digest;
+pub mod failure;
+pub mod geometry;
+pub mod ids;
+pub mod item;
+pub mod model_card;
+pub mod spec;
+pub mod stage;
+pub mod tensor;
+
+pub use digest::Digest;
+pub use failure::{Failure, FailureKind};
+pub use geometry::{Geometry, GeometryError};
+pub use ids::{AttemptId, Incarnation, JobId, VideoId, WorkerId};
+pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};
+pub use model_card::{Defaults, Experts, ModelCard, ModelFile, VaeKind};
+pub use spec::{Format, Guidance, SolverKind, VideoRequest, VideoSpec};
+pub use stage::{Expert, Role, Stage};
+pub use tensor::{DType, TensorRef};

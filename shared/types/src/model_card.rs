@@ -1,0 +1,92 @@
+//! What a model folder turned out to be: everything others need to know about it without its weights.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Geometry, Guidance, Role, SolverKind};
+
+/// How many transformers denoise, and where the second takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Experts {
+    /// One transformer for the whole schedule.
+    Single,
+    /// Integer timestep ≥ `boundary`·1000 → high, else low.
+    Dual {
+        /// Fraction of the training timesteps, for example 0.875.
+        boundary: f64,
+    },
+}
+
+/// Which autoencoder the model uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VaeKind {
+    /// Wan2.1: 4×8×8, 16 channels.
+    #[serde(rename = "2.1")]
+    Wan21,
+    /// Wan2.2: 4×16×16, 48 channels.
+    #[serde(rename = "2.2")]
+    Wan22,
+}
+
+/// What a manifest may leave out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Defaults {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Count.
+    pub frames: u32,
+    /// Frames per second.
+    pub fps: u32,
+    /// Denoising steps.
+    pub steps: u32,
+    /// Shift of the flow schedule.
+    pub shift: f64,
+    /// Method.
+    pub solver: SolverKind,
+    /// Guidance per expert.
+    pub guidance: Guidance,
+    /// Negative prompt.
+    pub negative: String,
+}
+
+/// One file whose bytes decide the result.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ModelFile {
+    /// Path relative to the model folder, with `/`.
+    pub path: String,
+    /// BLAKE3 of the file.
+    pub blake3: Digest,
+}
+
+/// A model as workers announce it and the coordinator plans with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Name that manifests use: the folder's name.
+    pub name: String,
+    /// Architecture preset it was recognised as, for example `t2v-a14b`.
+    pub preset: String,
+    /// One transformer or two.
+    pub experts: Experts,
+    /// Autoencoder.
+    pub vae: VaeKind,
+    /// Size rules.
+    pub geometry: Geometry,
+    /// True when a first frame may be given.
+    pub takes_image: bool,
+    /// True when a first frame must be given.
+    pub needs_image: bool,
+    /// What manifests may leave out.
+    pub defaults: Defaults,
+}
+
+impl ModelCard {
+    /// The roles that a text-to-video render of this model needs served.
+    pub fn roles(&self) -> Vec<Role> {
+        match self.experts {
+            Experts::Single => vec![Role::TextEncoder, Role::Dit, Role::Vae],
+            Experts::Dual { .. } => vec![Role::TextEncoder, Role::DitHigh, Role::DitLow, Role::Vae],
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What a video is asked to be: as written (`VideoRequest`) and with every default filled in (`VideoSpec`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, GeometryError, ModelCard};
+
+/// The ODE or multistep method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum SolverKind {
+    /// UniPC, B(h) variant 2, order 2, corrector on.
+    #[serde(rename = "unipc")]
+    UniPc,
+    /// DPM-Solver++ 2M, midpoint.
+    #[serde(rename = "dpm++")]
+    DpmPlusPlus,
+    /// Euler on UniPC's grid.
+    #[serde(rename = "euler")]
+    Euler,
+}
+
+impl SolverKind {
+    /// Its name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            SolverKind::UniPc => "unipc",
+            SolverKind::DpmPlusPlus => "dpm++",
+            SolverKind::Euler => "euler",
+        }
+    }
+}
+
+/// Classifier-free guidance per expert; a single-expert model uses `low`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Guidance {
+    /// Scale in the noisy part of the schedule.
+    pub high: f64,
+    /// Scale in the rest of it.
+    pub low: f64,
+}
+
+/// A file format of the finished video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// H.264 in MP4.
+    Mp4,
+    /// A folder of 8-bit RGB frames.
+    Png,
+    /// An animated GIF.
+    Gif,
+    /// One PNG with frames side by side.
+    Contact,
+}
+
+impl Format {
+    /// Its name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Mp4 => "mp4",
+            Format::Png => "png",
+            Format::Gif => "gif",
+            Format::Contact => "contact",
+        }
+    }
+}
+
+/// A video as its manifest asks for it. `None` means: the model's preset decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VideoRequest {
+    /// Text to render.
+    pub prompt: String,
+    /// Text to avoid; absent → the preset's, empty → empty.
+    pub negative: Option<String>,
+    /// Seed of the initial noise.
+    pub seed: u64,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// Count, 4n+1.
+    pub frames: Option<u32>,
+    /// Frames per second of the files.
+    pub fps: Option<u32>,
+    /// Denoising steps.
+    pub steps: Option<u32>,
+    /// Shift of the flow schedule.
+    pub shift: Option<f64>,
+    /// Method.
+    pub solver: Option<SolverKind>,
+    /// Guidance per expert.
+    pub guidance: Option<Guidance>,
+    /// First frame, by digest of the image file's bytes.
+    pub image: Option<Digest>,
+    /// Files to write.
+    pub formats: Vec<Format>,
+    /// Path of the outputs relative to the output directory, without extension.
+    pub output: String,
+}
+
+/// A video with nothing left open. Two equal specs on one device kind give equal bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VideoSpec {
+    /// Name of the model.
+    pub model: String,
+    /// Text to render.
+    pub prompt: String,
+    /// Text to avoid.
+    pub negative: String,
+    /// Seed of the initial noise.
+    pub seed: u64,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Count, 4n+1.
+    pub frames: u32,
+    /// Frames per second of the files.
+    pub fps: u32,
+    /// Denoising steps.
+    pub steps: u32,
+    /// Shift of the flow schedule.
+    pub shift: f64,
+    /// Method.
+    pub solver: SolverKind,
+    /// Guidance per expert.
+    pub guidance: Guidance,
+    /// First frame, by digest of the image file's bytes.
+    pub image: Option<Digest>,
+    /// Files to write.
+    pub formats: Vec<Format>,
+    /// Path of the outputs relative to the output directory, without extension.
+    pub output: String,
+}
+
+impl VideoRequest {
+    /// Fills what is absent from the model's defaults and checks the size against its geometry.
+    ///
+    /// # Errors
+    /// Every geometry fault at once.
+    pub fn resolve(&self, card: &ModelCard) -> Result<VideoSpec, Vec<GeometryError>> {
+        let defaults = &card.defaults;
+        let spec = VideoSpec {
+            model: card.name.clone(),
+            prompt: self.prompt.clone(),
+            negative: self.negative.clone().unwrap_or_else(|| defaults.negative.clone()),
+            seed: self.seed,
+            width: self.width.unwrap_or(defaults.width),
+            height: self.height.unwrap_or(defaults.height),
+            frames: self.frames.unwrap_or(defaults.frames),
+            fps: self.fps.unwrap_or(defaults.fps),
+            steps: self.steps.unwrap_or(defaults.steps),
+            shift: self.shift.unwrap_or(defaults.shift),
+            solver: self.solver.unwrap_or(defaults.solver),
+            guidance: self.guidance.unwrap_or(defaults.guidance),
+            image: self.image,
+            formats: self.formats.clone(),
+            output: self.output.clone(),
+        };
+        let faults = card.geometry.check(spec.width, spec.height, spec.frames);
+        if faults.is_empty() { Ok(spec) } else { Err(faults) }
+    }
+}
