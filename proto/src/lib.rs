@@ -1,1 +1,23 @@
-//! placeholder
+//! The only wire edge: generated gRPC types, their conversion to domain types, and tensor streaming.
+//!
+//! Deliberately not here: any decision. Generated types (`v1`) are named by this crate and by the service
+//! edges of the binaries, nowhere else.
+
+pub mod convert;
+pub mod tensors;
+
+/// Generated from `render/v1/*.proto`; the `.proto` files are their documentation.
+#[expect(missing_docs, clippy::doc_markdown, reason = "generated code; the .proto files carry the comments")]
+pub mod v1 {
+    tonic::include_proto!("render.v1");
+}
+
+/// Both sides of the control plane must speak the same version; raised with every incompatible change.
+pub const PROTOCOL: u32 = 1;
+
+/// Largest message either side accepts or sends. Tensors travel in chunks and never come near it;
+/// a manifest of 10,000 videos does.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// The type name this version gives to a future message it does not know.
+pub use convert::WireError;

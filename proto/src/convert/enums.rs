@@ -1,0 +1,92 @@
+//! Enumerations. Zero is "unspecified" on the wire and an error here.
+
+use wanfarm_types as domain;
+
+use super::WireError;
+use crate::v1;
+
+/// Declares both directions of an enumeration from one table, so that they cannot differ.
+macro_rules! enumeration {
+    ($field:literal, $wire:ident, $domain:ty, { $($w:ident = $d:path),+ $(,)? }) => {
+        impl From<$domain> for v1::$wire {
+            fn from(value: $domain) -> Self {
+                match value { $($d => v1::$wire::$w),+ }
+            }
+        }
+
+        impl TryFrom<v1::$wire> for $domain {
+            type Error = WireError;
+
+            fn try_from(value: v1::$wire) -> Result<Self, WireError> {
+                match value {
+                    v1::$wire::Unspecified => Err(WireError::Missing($field)),
+                    $(v1::$wire::$w => Ok($d)),+
+                }
+            }
+        }
+
+        impl $crate::convert::enums::FromWireNumber for $domain {
+            fn from_wire_number(number: i32) -> Result<Self, WireError> {
+                v1::$wire::try_from(number).map_err(|_| WireError::unknown($field, number))?.try_into()
+            }
+        }
+    };
+}
+
+/// prost keeps enumerations as numbers; this reads them.
+pub(crate) trait FromWireNumber: Sized {
+    fn from_wire_number(number: i32) -> Result<Self, WireError>;
+}
+
+enumeration!("role", Role, domain::Role, {
+    TextEncoder = domain::Role::TextEncoder,
+    DitHigh = domain::Role::DitHigh,
+    DitLow = domain::Role::DitLow,
+    Dit = domain::Role::Dit,
+    Vae = domain::Role::Vae,
+});
+
+enumeration!("stage", Stage, domain::Stage, {
+    EncodeText = domain::Stage::EncodeText,
+    EncodeImage = domain::Stage::EncodeImage,
+    DenoiseHigh = domain::Stage::DenoiseHigh,
+    DenoiseLow = domain::Stage::DenoiseLow,
+    Denoise = domain::Stage::Denoise,
+    Decode = domain::Stage::Decode,
+});
+
+enumeration!("data_type", DataType, domain::DType, {
+    F32 = domain::DType::F32,
+    Bf16 = domain::DType::Bf16,
+    U8 = domain::DType::U8,
+});
+
+enumeration!("solver", SolverKind, domain::SolverKind, {
+    Unipc = domain::SolverKind::UniPc,
+    DpmPlusPlus = domain::SolverKind::DpmPlusPlus,
+    Euler = domain::SolverKind::Euler,
+});
+
+enumeration!("format", Format, domain::Format, {
+    Mp4 = domain::Format::Mp4,
+    Png = domain::Format::Png,
+    Gif = domain::Format::Gif,
+    Contact = domain::Format::Contact,
+});
+
+enumeration!("failure kind", FailureKind, domain::FailureKind, {
+    Transient = domain::FailureKind::Transient,
+    Deterministic = domain::FailureKind::Deterministic,
+    NotFinite = domain::FailureKind::NotFinite,
+    InputsLost = domain::FailureKind::InputsLost,
+});
+
+enumeration!("vae", VaeKind, domain::VaeKind, {
+    Wan21 = domain::VaeKind::Wan21,
+    Wan22 = domain::VaeKind::Wan22,
+});
+
+/// Reads a list of enumeration numbers.
+pub(crate) fn numbers<D: FromWireNumber>(wire: Vec<i32>) -> Result<Vec<D>, WireError> {
+    wire.into_iter().map(D::from_wire_number).collect()
+}

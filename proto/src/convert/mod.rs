@@ -1,0 +1,61 @@
+//! Domain types to wire types and back. To the wire never fails; from the wire everything is checked.
+
+mod enums;
+mod ids;
+mod item;
+mod model;
+mod spec;
+
+pub use ids::{attempt_ids, parse_uuid};
+
+/// A message from outside that does not mean anything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A field that must be there is not.
+    #[error("the message lacks {0}")]
+    Missing(&'static str),
+    /// A field holds a value outside its domain.
+    #[error("{field} is {value}, which this version does not know")]
+    Unknown {
+        /// Field name.
+        field: &'static str,
+        /// What stood there.
+        value: String,
+    },
+}
+
+impl WireError {
+    pub(crate) fn unknown(field: &'static str, value: impl ToString) -> Self {
+        Self::Unknown { field, value: value.to_string() }
+    }
+}
+
+impl From<WireError> for tonic::Status {
+    fn from(error: WireError) -> Self {
+        tonic::Status::invalid_argument(error.to_string())
+    }
+}
+
+/// Takes a required sub-message out of its `Option`.
+pub(crate) fn required<W, D>(field: &'static str, wire: Option<W>) -> Result<D, WireError>
+where
+    D: TryFrom<W, Error = WireError>,
+{
+    D::try_from(wire.ok_or(WireError::Missing(field))?)
+}
+
+/// Converts every element, or names the first that does not mean anything.
+pub(crate) fn each<W, D>(wire: Vec<W>) -> Result<Vec<D>, WireError>
+where
+    D: TryFrom<W, Error = WireError>,
+{
+    wire.into_iter().map(D::try_from).collect()
+}
+
+/// Reads a digest from its 32 bytes.
+///
+/// # Errors
+/// When there are not 32.
+pub fn digest_field(bytes: &[u8]) -> Result<wanfarm_types::Digest, WireError> {
+    ids::digest("digest", bytes)
+}

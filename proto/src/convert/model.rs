@@ -1,0 +1,128 @@
+//! Model cards and their files.
+
+use wanfarm_types as domain;
+
+use super::enums::FromWireNumber;
+use super::{WireError, ids, required};
+use crate::v1;
+
+impl From<domain::Geometry> for v1::Geometry {
+    fn from(geometry: domain::Geometry) -> Self {
+        Self {
+            latent_channels: geometry.latent_channels,
+            stride_t: geometry.stride_t,
+            stride_hw: geometry.stride_hw,
+            patch: geometry.patch,
+        }
+    }
+}
+
+impl TryFrom<v1::Geometry> for domain::Geometry {
+    type Error = WireError;
+
+    fn try_from(wire: v1::Geometry) -> Result<Self, WireError> {
+        // Zero would divide; anything large would overflow the products that follow.
+        for (field, value, most) in [
+            ("latent_channels", wire.latent_channels, 1024),
+            ("stride_t", wire.stride_t, 64),
+            ("stride_hw", wire.stride_hw, 256),
+            ("patch", wire.patch, 64),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Err(WireError::unknown(field, value));
+            }
+        }
+        Ok(Self {
+            latent_channels: wire.latent_channels,
+            stride_t: wire.stride_t,
+            stride_hw: wire.stride_hw,
+            patch: wire.patch,
+        })
+    }
+}
+
+impl From<domain::Defaults> for v1::Defaults {
+    fn from(defaults: domain::Defaults) -> Self {
+        Self {
+            width: defaults.width,
+            height: defaults.height,
+            frames: defaults.frames,
+            fps: defaults.fps,
+            steps: defaults.steps,
+            shift: defaults.shift,
+            solver: v1::SolverKind::from(defaults.solver).into(),
+            guidance: Some(defaults.guidance.into()),
+            negative: defaults.negative,
+        }
+    }
+}
+
+impl TryFrom<v1::Defaults> for domain::Defaults {
+    type Error = WireError;
+
+    fn try_from(wire: v1::Defaults) -> Result<Self, WireError> {
+        Ok(Self {
+            width: wire.width,
+            height: wire.height,
+            frames: wire.frames,
+            fps: wire.fps,
+            steps: wire.steps,
+            shift: wire.shift,
+            solver: domain::SolverKind::from_wire_number(wire.solver)?,
+            guidance: required("guidance", wire.guidance)?,
+            negative: wire.negative,
+        })
+    }
+}
+
+impl From<domain::ModelCard> for v1::ModelCard {
+    fn from(card: domain::ModelCard) -> Self {
+        Self {
+            name: card.name,
+            preset: card.preset,
+            boundary: match card.experts {
+                domain::Experts::Single => None,
+                domain::Experts::Dual { boundary } => Some(boundary),
+            },
+            vae: v1::VaeKind::from(card.vae).into(),
+            geometry: Some(card.geometry.into()),
+            takes_image: card.takes_image,
+            needs_image: card.needs_image,
+            defaults: Some(card.defaults.into()),
+        }
+    }
+}
+
+impl TryFrom<v1::ModelCard> for domain::ModelCard {
+    type Error = WireError;
+
+    fn try_from(wire: v1::ModelCard) -> Result<Self, WireError> {
+        Ok(Self {
+            name: wire.name,
+            preset: wire.preset,
+            experts: match wire.boundary {
+                None => domain::Experts::Single,
+                Some(boundary) => domain::Experts::Dual { boundary },
+            },
+            vae: domain::VaeKind::from_wire_number(wire.vae)?,
+            geometry: required("geometry", wire.geometry)?,
+            takes_image: wire.takes_image,
+            needs_image: wire.needs_image,
+            defaults: required("defaults", wire.defaults)?,
+        })
+    }
+}
+
+impl From<domain::ModelFile> for v1::ModelFile {
+    fn from(file: domain::ModelFile) -> Self {
+        Self { path: file.path, blake3: file.blake3.0.to_vec() }
+    }
+}
+
+impl TryFrom<v1::ModelFile> for domain::ModelFile {
+    type Error = WireError;
+
+    fn try_from(wire: v1::ModelFile) -> Result<Self, WireError> {
+        Ok(Self { blake3: ids::digest("file digest", &wire.blake3)?, path: wire.path })
+    }
+}

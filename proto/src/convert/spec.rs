@@ -1,0 +1,119 @@
+//! Video requests and specs.
+
+use wanfarm_types as domain;
+
+use super::enums::{FromWireNumber, numbers};
+use super::{WireError, ids, required};
+use crate::v1;
+
+fn formats(formats: Vec<domain::Format>) -> Vec<i32> {
+    formats.into_iter().map(|format| v1::Format::from(format).into()).collect()
+}
+
+fn image(wire: Option<Vec<u8>>) -> Result<Option<domain::Digest>, WireError> {
+    wire.map(|bytes| ids::digest("image digest", &bytes)).transpose()
+}
+
+impl From<domain::Guidance> for v1::Guidance {
+    fn from(guidance: domain::Guidance) -> Self {
+        Self { high: guidance.high, low: guidance.low }
+    }
+}
+
+impl TryFrom<v1::Guidance> for domain::Guidance {
+    type Error = WireError;
+
+    fn try_from(wire: v1::Guidance) -> Result<Self, WireError> {
+        Ok(Self { high: wire.high, low: wire.low })
+    }
+}
+
+impl From<domain::VideoRequest> for v1::VideoRequest {
+    fn from(request: domain::VideoRequest) -> Self {
+        Self {
+            prompt: request.prompt,
+            negative: request.negative,
+            seed: request.seed,
+            width: request.width,
+            height: request.height,
+            frames: request.frames,
+            fps: request.fps,
+            steps: request.steps,
+            shift: request.shift,
+            solver: request.solver.map(|solver| v1::SolverKind::from(solver).into()),
+            guidance: request.guidance.map(Into::into),
+            image: request.image.map(|digest| digest.0.to_vec()),
+            formats: formats(request.formats),
+            output: request.output,
+        }
+    }
+}
+
+impl TryFrom<v1::VideoRequest> for domain::VideoRequest {
+    type Error = WireError;
+
+    fn try_from(wire: v1::VideoRequest) -> Result<Self, WireError> {
+        Ok(Self {
+            prompt: wire.prompt,
+            negative: wire.negative,
+            seed: wire.seed,
+            width: wire.width,
+            height: wire.height,
+            frames: wire.frames,
+            fps: wire.fps,
+            steps: wire.steps,
+            shift: wire.shift,
+            solver: wire.solver.map(domain::SolverKind::from_wire_number).transpose()?,
+            guidance: wire.guidance.map(TryInto::try_into).transpose()?,
+            image: image(wire.image)?,
+            formats: numbers(wire.formats)?,
+            output: wire.output,
+        })
+    }
+}
+
+impl From<domain::VideoSpec> for v1::VideoSpec {
+    fn from(spec: domain::VideoSpec) -> Self {
+        Self {
+            model: spec.model,
+            prompt: spec.prompt,
+            negative: spec.negative,
+            seed: spec.seed,
+            width: spec.width,
+            height: spec.height,
+            frames: spec.frames,
+            fps: spec.fps,
+            steps: spec.steps,
+            shift: spec.shift,
+            solver: v1::SolverKind::from(spec.solver).into(),
+            guidance: Some(spec.guidance.into()),
+            image: spec.image.map(|digest| digest.0.to_vec()),
+            formats: formats(spec.formats),
+            output: spec.output,
+        }
+    }
+}
+
+impl TryFrom<v1::VideoSpec> for domain::VideoSpec {
+    type Error = WireError;
+
+    fn try_from(wire: v1::VideoSpec) -> Result<Self, WireError> {
+        Ok(Self {
+            model: wire.model,
+            prompt: wire.prompt,
+            negative: wire.negative,
+            seed: wire.seed,
+            width: wire.width,
+            height: wire.height,
+            frames: wire.frames,
+            fps: wire.fps,
+            steps: wire.steps,
+            shift: wire.shift,
+            solver: domain::SolverKind::from_wire_number(wire.solver)?,
+            guidance: required("guidance", wire.guidance)?,
+            image: image(wire.image)?,
+            formats: numbers(wire.formats)?,
+            output: wire.output,
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! The tensor service: serving tensors by digest, and reading them from whoever has them.
+//!
+//! A reader trusts nothing: the length is known before the first byte, memory grows only with what arrives,
+//! and bytes whose digest differs are thrown away and the next location is tried.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::Stream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+use wanfarm_types::{Digest, TensorRef};
+
+use crate::v1::tensors_client::TensorsClient;
+use crate::v1::tensors_server::{Tensors, TensorsServer};
+use crate::v1::{Chunk, ReadRequest};
+
+/// Bytes per message. Large enough that per-message cost vanishes, far below the default message limit.
+const CHUNK: usize = 1 << 20;
+
+/// No tensor that belongs here is larger: 720p frames of a 4,097-frame video are 11 GiB.
+pub const MAX_TENSOR_BYTES: u64 = 16 << 30;
+
+/// How long a location may take to accept a connection, and to send the next chunk.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Something that holds tensors by digest.
+pub trait TensorSource: Send + Sync + 'static {
+    /// The bytes of a tensor, or `None` if this source does not hold it. Must not block for long:
+    /// return memory or a mapped file.
+    fn tensor(&self, digest: &Digest) -> Option<Bytes>;
+}
+
+impl<S: TensorSource> TensorSource for std::sync::Arc<S> {
+    fn tensor(&self, digest: &Digest) -> Option<Bytes> {
+        (**self).tensor(digest)
+    }
+}
+
+/// The gRPC service over a source.
+pub fn service<S: TensorSource>(source: S) -> TensorsServer<impl Tensors> {
+    TensorsServer::new(Service { source })
+}
+
+struct Service<S> {
+    source: S,
+}
+
+#[tonic::async_trait]
+impl<S: TensorSource> Tensors for Service<S> {
+    type ReadStream = Pin<Box<dyn Stream<Item = Result<Chunk, Status>> + Send>>;
+
+    async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
+        let ReadRequest { digest, offset } = request.into_inner();
+        let digest = crate::convert::digest_field(&digest)?;
+        let bytes =
+            self.source.tensor(&digest).ok_or_else(|| Status::not_found(format!("no tensor {digest} is held here")))?;
+        let start = usize::try_from(offset).ok().filter(|&start| start <= bytes.len()).ok_or_else(|| {
+            Status::out_of_range(format!("offset {offset} is beyond the {} bytes of {digest}", bytes.len()))
+        })?;
+        let mut rest = bytes.slice(start..);
+        let chunks = std::iter::from_fn(move || {
+            (!rest.is_empty()).then(|| Ok(Chunk { data: rest.split_to(CHUNK.min(rest.len())) }))
+        });
+        Ok(Response::new(Box::pin(futures::stream::iter(chunks))))
+    }
+}
+
+/// Why a tensor could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// Every location was tried; each with what it said.
+    #[error("tensor {digest} could not be read from any location: {}", tried.join("; "))]
+    Nowhere {
+        /// Which tensor.
+        digest: Digest,
+        /// `location: reason`, in the order tried.
+        tried: Vec<String>,
+    },
+    /// The reference itself is not acceptable.
+    #[error("tensor {digest} claims {bytes} bytes; at most {MAX_TENSOR_BYTES} are accepted")]
+    TooLarge {
+        /// Which tensor.
+        digest: Digest,
+        /// Its claimed length.
+        bytes: u64,
+    },
+}
+
+/// Reads a tensor from the first location that delivers it whole; length and digest are checked.
+///
+/// # Errors
+/// When no location did, with every reason.
+pub async fn pull(tensor: &TensorRef, locations: &[String]) -> Result<Bytes, PullError> {
+    let digest = tensor.digest;
+    let length = match tensor.byte_len() {
+        Some(bytes) if bytes <= MAX_TENSOR_BYTES => bytes as usize,
+        other => return Err(PullError::TooLarge { digest, bytes: other.unwrap_or(u64::MAX) }),
+    };
+    let mut tried = Vec::new();
+    for location in locations {
+        match pull_from(digest, length, location).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(reason) => tried.push(format!("{location}: {reason}")),
+        }
+    }
+    if tried.is_empty() {
+        tried.push("no location is known".to_owned());
+    }
+    Err(PullError::Nowhere { digest, tried })
+}
+
+async fn pull_from(digest: Digest, length: usize, location: &str) -> Result<Bytes, String> {
+    let channel = connect(location).await?;
+    let request = ReadRequest { digest: digest.0.to_vec(), offset: 0 };
+    let mut client = TensorsClient::new(channel);
+    let reply = tokio::time::timeout(PATIENCE, client.read(request)).await.map_err(|_| "no answer".to_owned())?;
+    let mut stream = reply.map_err(|status| status.message().to_owned())?.into_inner();
+    let mut hasher = blake3::Hasher::new();
+    // Reserve no more than one generous block at a time: the sender decides how much really comes.
+    let mut bytes = BytesMut::with_capacity(length.min(64 << 20));
+    loop {
+        let next = tokio::time::timeout(PATIENCE, stream.message()).await;
+        let next = next.map_err(|_| format!("stalled after {} of {length} bytes", bytes.len()))?;
+        let Some(chunk) = next.map_err(|status| status.message().to_owned())? else { break };
+        if bytes.len() + chunk.data.len() > length {
+            return Err(format!("sent more than the {length} bytes announced"));
+        }
+        hasher.update(&chunk.data);
+        bytes.extend_from_slice(&chunk.data);
+    }
+    if bytes.len() != length {
+        return Err(format!("ended after {} of {length} bytes", bytes.len()));
+    }
+    let got = Digest(*hasher.finalize().as_bytes());
+    if got != digest {
+        return Err(format!("delivered other bytes: their digest is {got}"));
+    }
+    Ok(bytes.freeze())
+}
+
+async fn connect(location: &str) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(location.to_owned()).map_err(|error| format!("not an address: {error}"))?;
+    endpoint
+        .connect_timeout(PATIENCE)
+        .tcp_nodelay(true)
+        // Latents are tens of megabytes: the default 64 KiB window would make each a series of round trips.
+        .initial_stream_window_size(16 << 20)
+        .initial_connection_window_size(32 << 20)
+        .connect()
+        .await
+        .map_err(|error| format!("cannot connect: {}", root_cause(&error)))
+}
+
+/// The innermost reason: transport errors wrap what a person can use.
+pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
