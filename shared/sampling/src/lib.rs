@@ -1,1 +1,20 @@
-//! placeholder
+//! The scalar mathematics of sampling: which noise levels to visit, how a solver steps between them, and the
+//! noise to start from.
+//!
+//! Everything is a pure function of its arguments, computed in f64 and rounded to f32 once. Deliberately not here:
+//! tensors on devices, networks, clocks, randomness other than the seeded generator, files.
+
+pub mod guidance;
+mod mt19937;
+mod multistep;
+pub mod noise;
+pub mod schedule;
+pub mod solver;
+pub mod spread;
+mod update;
+
+pub use guidance::guide;
+pub use noise::{Generator, randn};
+pub use schedule::{Schedule, ScheduleError};
+pub use solver::{Solver, SolverError, SolverState, history_len};
+pub use spread::Spread;

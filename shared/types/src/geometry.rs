@@ -81,7 +81,7 @@ impl Geometry {
             }
         }
         let stride = self.stride_t;
-        if frames == 0 || (frames - 1) % stride != 0 {
+        if frames == 0 || !(frames - 1).is_multiple_of(stride) {
             let below = frames.saturating_sub(1) / stride * stride + 1;
             faults.push(GeometryError::Frames { got: frames, stride, below, above: below.saturating_add(stride) });
         }

@@ -1,0 +1,301 @@
+//! Solvers: from a state and the DiT's velocity to the next state. The state is all there is, so any machine can go
+//! on from any other's. Not the formulas' weights (`multistep`), the levels (`schedule`) or guidance (`guidance`).
+
+use wanfarm_types::SolverKind;
+
+use crate::Schedule;
+use crate::multistep::{Corrector, Predictor, corrector, predictor};
+use crate::update::Row;
+
+/// Everything a solver needs to go on: what travels between machines is `sample`, then `history` in order.
+///
+/// The history, by solver, before step `k` of `n` (nothing before step 0 and after the last step):
+/// * UniPC: the corrected sample of step `k−1`; the x0 predictions of step `k−1` and, from `k = 2`, of step `k−2`.
+/// * DPM++: the x0 prediction of step `k−1`.
+/// * Euler: none.
+///
+/// Shapes: every tensor has the latents' shape, flattened row-major.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SolverState {
+    /// The latents: what the DiT sees at the next step.
+    pub sample: Vec<f32>,
+    /// What the solver remembers.
+    pub history: Vec<Vec<f32>>,
+}
+
+/// Input that does not fit the step it was given to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SolverError {
+    /// There is no such step.
+    #[error("step {step} is beyond a schedule of {steps} steps (steps count from 0)")]
+    Step {
+        /// As asked.
+        step: u32,
+        /// Steps of the schedule.
+        steps: u32,
+    },
+    /// The state is that of another step or another solver.
+    #[error("step {step} of {solver} starts from {expected} history tensors, not {got}: this is another step's state")]
+    History {
+        /// Name of the solver.
+        solver: &'static str,
+        /// As asked.
+        step: u32,
+        /// Tensors it needs.
+        expected: usize,
+        /// Tensors it was given.
+        got: usize,
+    },
+    /// A tensor is not as long as the sample.
+    #[error("{what} has {got} elements where the latents have {expected}")]
+    Length {
+        /// Which tensor.
+        what: &'static str,
+        /// Elements of the latents.
+        expected: usize,
+        /// Elements it has.
+        got: usize,
+    },
+}
+
+/// How many history tensors belong to the state after `steps_done` of `steps` steps.
+pub fn history_len(solver: SolverKind, steps_done: u32, steps: u32) -> usize {
+    if steps_done == 0 || steps_done >= steps {
+        return 0;
+    }
+    match solver {
+        SolverKind::UniPc if steps_done == 1 => 2,
+        SolverKind::UniPc => 3,
+        SolverKind::DpmPlusPlus => 1,
+        SolverKind::Euler => 0,
+    }
+}
+
+/// A solver on a schedule: per step, one row of weights for each tensor of the next state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Solver {
+    kind: SolverKind,
+    steps: Vec<Vec<Row>>,
+}
+
+/// The order of a row's inputs: the velocity, the sample, then the history.
+const VELOCITY: usize = 0;
+const SAMPLE: usize = 1;
+const HISTORY: usize = 2;
+
+impl Solver {
+    /// Computes every weight of every step, in f64, from the noise levels alone.
+    pub fn new(kind: SolverKind, schedule: &Schedule) -> Self {
+        let step = match kind {
+            SolverKind::UniPc => unipc,
+            SolverKind::DpmPlusPlus => dpm_plus_plus,
+            SolverKind::Euler => euler,
+        };
+        let last = schedule.timesteps().len() - 1;
+        let mut steps: Vec<_> = (0..=last).map(|k| step(schedule.sigmas(), k)).collect();
+        steps[last].truncate(1);
+        Self { kind, steps }
+    }
+
+    /// The state after step `step`, given the DiT's velocity at the sample of `state`.
+    ///
+    /// Each element of the result is a sum of elements of the same index, accumulated in f64 and rounded to f32 once:
+    /// resuming from any state gives the bytes of the undisturbed run.
+    ///
+    /// # Errors
+    /// No such step, a history of the wrong length, or tensors of unequal lengths.
+    pub fn advance(&self, step: u32, state: &SolverState, velocity: &[f32]) -> Result<SolverState, SolverError> {
+        let steps = self.steps.len() as u32;
+        let rows = self.steps.get(step as usize).ok_or(SolverError::Step { step, steps })?;
+        let (expected, got) = (history_len(self.kind, step, steps), state.history.len());
+        if got != expected {
+            return Err(SolverError::History { solver: self.kind.name(), step, expected, got });
+        }
+        let inputs: Vec<&[f32]> =
+            [velocity, &state.sample].into_iter().chain(state.history.iter().map(Vec::as_slice)).collect();
+        let expected = state.sample.len();
+        for (index, input) in inputs.iter().enumerate() {
+            if input.len() != expected {
+                let what = if index == VELOCITY { "the velocity" } else { "a history tensor" };
+                return Err(SolverError::Length { what, expected, got: input.len() });
+            }
+        }
+        let mut tensors = rows.iter().map(|row| row.apply(&inputs));
+        Ok(SolverState { sample: tensors.next().unwrap_or_default(), history: tensors.collect() })
+    }
+}
+
+/// x0 = x − σ·v.
+fn x0_prediction(sigma: f64) -> Row {
+    Row::sum([(1.0, &Row::input(SAMPLE)), (-sigma, &Row::input(VELOCITY))])
+}
+
+/// The level before step `k`, where step `k` is of second order: never the first step, never the last.
+fn second_order(sigmas: &[f64], k: usize) -> Option<f64> {
+    let last = k + 2 == sigmas.len();
+    if last { None } else { k.checked_sub(1).map(|before| sigmas[before]) }
+}
+
+/// Correct the sample with the step that led to it, then predict the next.
+///
+/// Source: Wan2.2@42bf4cf `wan/utils/fm_solvers_unipc.py#L657` (step).
+fn unipc(sigmas: &[f64], k: usize) -> Vec<Row> {
+    let (last_sample, m0, m1) = (&Row::input(HISTORY), &Row::input(HISTORY + 1), &Row::input(HISTORY + 2));
+    let ahead = x0_prediction(sigmas[k]);
+    let corrected = match k.checked_sub(1) {
+        None => Row::input(SAMPLE),
+        Some(from) => {
+            let c: Corrector = corrector(second_order(sigmas, from), sigmas[from], sigmas[k]);
+            Row::sum([(c.sample, last_sample), (c.current, m0), (c.previous, m1), (c.ahead, &ahead)])
+        }
+    };
+    let p: Predictor = predictor(second_order(sigmas, k), sigmas[k], sigmas[k + 1]);
+    let next = Row::sum([(p.sample, &corrected), (p.current, &ahead), (p.previous, m0)]);
+    let mut rows = vec![next, corrected, ahead];
+    rows.extend((k > 0).then(|| m0.clone()));
+    rows
+}
+
+/// The predictor alone.
+///
+/// Source: Wan2.2@42bf4cf `wan/utils/fm_solvers.py#L708` (step).
+fn dpm_plus_plus(sigmas: &[f64], k: usize) -> Vec<Row> {
+    let current = x0_prediction(sigmas[k]);
+    let p: Predictor = predictor(second_order(sigmas, k), sigmas[k], sigmas[k + 1]);
+    let next = Row::sum([(p.sample, &Row::input(SAMPLE)), (p.current, &current), (p.previous, &Row::input(HISTORY))]);
+    vec![next, current]
+}
+
+/// x + (σ' − σ)·v.
+fn euler(sigmas: &[f64], k: usize) -> Vec<Row> {
+    vec![Row::sum([(1.0, &Row::input(SAMPLE)), (sigmas[k + 1] - sigmas[k], &Row::input(VELOCITY))])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [SolverKind; 3] = [SolverKind::UniPc, SolverKind::DpmPlusPlus, SolverKind::Euler];
+
+    /// A velocity field that is neither linear nor the same for every element.
+    fn velocity(sample: &[f32], timestep: f64) -> Vec<f32> {
+        let n = sample.len();
+        (0..n).map(|i| (0.7 * sample[i] - 0.2 * sample[(i + 1) % n] * (0.01 * timestep as f32).sin()).tanh()).collect()
+    }
+
+    fn run(kind: SolverKind, schedule: &Schedule, state: SolverState, steps: std::ops::Range<u32>) -> SolverState {
+        let solver = Solver::new(kind, schedule);
+        steps.fold(state, |state, step| {
+            let v = velocity(&state.sample, schedule.timesteps()[step as usize]);
+            let next = solver.advance(step, &state, &v).unwrap();
+            assert_eq!(next.history.len(), history_len(kind, step + 1, schedule.steps()));
+            assert!(next.sample.iter().all(|x| x.is_finite()));
+            next
+        })
+    }
+
+    fn start() -> SolverState {
+        SolverState { sample: crate::randn(3, 1500), history: vec![] }
+    }
+
+    #[test]
+    fn resuming_at_any_step_changes_no_byte() {
+        for kind in KINDS {
+            for steps in [1, 2, 3, 7] {
+                let schedule = Schedule::new(kind, steps, 5.0).unwrap();
+                let whole = run(kind, &schedule, start(), 0..steps);
+                for k in 0..steps {
+                    let half = run(kind, &schedule, start(), 0..k);
+                    // Over the wire: raw bytes, sample first.
+                    let bytes: Vec<Vec<[u8; 4]>> = std::iter::once(&half.sample)
+                        .chain(&half.history)
+                        .map(|tensor| tensor.iter().map(|x| x.to_le_bytes()).collect())
+                        .collect();
+                    let mut tensors = bytes.into_iter().map(|t| t.into_iter().map(f32::from_le_bytes).collect());
+                    let half = SolverState { sample: tensors.next().unwrap(), history: tensors.collect() };
+                    let resumed = run(kind, &schedule, half, k..steps);
+                    assert_eq!(bits(&resumed.sample), bits(&whole.sample), "{kind:?}, step {k} of {steps}");
+                }
+            }
+        }
+    }
+
+    fn bits(tensor: &[f32]) -> Vec<u32> {
+        tensor.iter().map(|x| x.to_bits()).collect()
+    }
+
+    #[test]
+    fn cutting_the_tensor_changes_no_byte() {
+        for kind in KINDS {
+            let schedule = Schedule::new(kind, 4, 5.0).unwrap();
+            let solver = Solver::new(kind, &schedule);
+            let state = run(kind, &schedule, start(), 0..3);
+            let v = crate::randn(4, state.sample.len());
+            let whole = solver.advance(3, &state, &v).unwrap().sample;
+            let cut = |range: std::ops::Range<usize>| {
+                let history = state.history.iter().map(|h| h[range.clone()].to_vec()).collect();
+                let part = SolverState { sample: state.sample[range.clone()].to_vec(), history };
+                solver.advance(3, &part, &v[range]).unwrap().sample
+            };
+            assert_eq!(bits(&[cut(0..311), cut(311..1500)].concat()), bits(&whole));
+        }
+    }
+
+    /// Data and noise both Gaussian: the velocity is linear in x and the exact solution known in closed form.
+    /// The error must fall with the order the solver is known for, which fails without a corrector, with a first-order
+    /// predictor or with wrong weights.
+    #[test]
+    fn errors_fall_with_the_order_of_the_solver() {
+        let variance = |sigma: f64| 0.25 * (1.0 - sigma).powi(2) + sigma.powi(2);
+        // In f64 throughout: the rows themselves, without the rounding of `apply`.
+        let error = |kind, steps: u32| {
+            let grid = (0..=steps).map(|k| 0.95 - 0.9 * f64::from(k) / f64::from(steps));
+            // The level 0 that follows keeps every step before it at full order.
+            let sigmas: Vec<f64> = grid.chain([0.0]).collect();
+            let mut state = vec![variance(sigmas[0]).sqrt()];
+            for (k, &sigma) in sigmas.iter().enumerate().take(steps as usize) {
+                let rows = match kind {
+                    SolverKind::UniPc => unipc(&sigmas, k),
+                    SolverKind::DpmPlusPlus => dpm_plus_plus(&sigmas, k),
+                    SolverKind::Euler => euler(&sigmas, k),
+                };
+                let velocity = state[0] * (sigma - 0.25 * (1.0 - sigma)) / variance(sigma);
+                state.insert(VELOCITY, velocity);
+                state = rows.iter().map(|row| row.dot(&state)).collect();
+            }
+            (state[0] - variance(sigmas[steps as usize]).sqrt()).abs()
+        };
+        for (kind, order) in [(SolverKind::Euler, 1.0), (SolverKind::DpmPlusPlus, 2.0), (SolverKind::UniPc, 3.0)] {
+            let measured = (error(kind, 160) / error(kind, 320)).log2();
+            assert!((measured - order).abs() < 0.35, "{kind:?} is of order {measured:.2}");
+        }
+    }
+
+    #[test]
+    fn the_last_step_lands_on_the_prediction() {
+        for kind in KINDS {
+            let schedule = Schedule::new(kind, 1, 5.0).unwrap();
+            let state = SolverState { sample: vec![0.5, -2.0], history: vec![] };
+            let next = Solver::new(kind, &schedule).advance(0, &state, &[1.0, 0.25]).unwrap();
+            let sigma = schedule.sigmas()[0];
+            assert_eq!(next.sample, [(0.5 - sigma) as f32, (-2.0 - 0.25 * sigma) as f32]);
+            assert_eq!(next.history, Vec::<Vec<f32>>::new());
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_step_is_refused() {
+        let schedule = Schedule::new(SolverKind::UniPc, 5, 5.0).unwrap();
+        let solver = Solver::new(SolverKind::UniPc, &schedule);
+        let state = SolverState { sample: vec![0.0; 4], history: vec![vec![0.0; 4]; 2] };
+        assert!(solver.advance(1, &state, &[0.0; 4]).is_ok());
+        let expect_history = |step, expected| SolverError::History { solver: "unipc", step, expected, got: 2 };
+        assert_eq!(solver.advance(0, &state, &[0.0; 4]), Err(expect_history(0, 0)));
+        assert_eq!(solver.advance(2, &state, &[0.0; 4]), Err(expect_history(2, 3)));
+        assert_eq!(solver.advance(5, &state, &[0.0; 4]), Err(SolverError::Step { step: 5, steps: 5 }));
+        let length = |what, got| Err(SolverError::Length { what, expected: 4, got });
+        assert_eq!(solver.advance(1, &state, &[0.0; 3]), length("the velocity", 3));
+        let short = SolverState { history: vec![vec![0.0; 4], vec![0.0; 5]], ..state };
+        assert_eq!(solver.advance(1, &short, &[0.0; 4]), length("a history tensor", 5));
+    }
+}
