@@ -1,0 +1,167 @@
+//! Everything the scheduler wants done. Deliberately a list of wishes: who carries them out, and how, is elsewhere.
+//!
+//! What the scheduler asks of whoever does:
+//! - Actions are carried out in the order they are polled. A `Commit` must be on disk, as one transaction, before any
+//!   later action leaves the coordinator; if it cannot be, the coordinator must stop.
+//! - Messages to a worker whose connection is down are thrown away. Re-attachment settles what was missed.
+
+use wanfarm_types::{
+    AttemptId, Checkpoint, Digest, Failure, Incarnation, ItemInputs, JobId, Role, TensorRef, VideoId, WorkItem,
+    WorkerId,
+};
+
+use crate::{ArtifactId, Change, PlanError, TextKey};
+
+/// One wish.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Write these rows in one transaction. At most one per input, and before all other actions of that input.
+    Commit(Vec<Change>),
+
+    /// To the worker: run this item, or hold it as the next one.
+    Assign(Box<Assignment>),
+    /// To the worker: give this item back unless it has started. The answer is `Report::Revoked`, or nothing.
+    Revoke {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+        /// What.
+        attempt: AttemptId,
+    },
+    /// To the worker: finish the current step, then report `ItemDone` with the steps that ran.
+    StopAfterStep {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+        /// What.
+        attempt: AttemptId,
+    },
+    /// To the worker: the final report of this attempt is recorded. Forget the report, keep the tensors.
+    Ack {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// To the worker: nothing of this attempt is wanted (any more). Stop it, forget its reports, free its tensors.
+    Drop {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// Tell the worker why it is not wanted, then close its connection.
+    RefuseWorker {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Close the worker's connection: its lease ran out, so it has to say hello again if it lives.
+    Disconnect {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+    },
+    /// Tell people that a worker gets no more work until `Input::WorkerEnabled`.
+    SetAside {
+        /// Who.
+        worker: WorkerId,
+        /// Why, in one line.
+        reason: String,
+    },
+
+    /// Pull these tensors from the worker into the durable store. The answer is `Durable` or `CopyFailed`.
+    MakeDurable {
+        /// Under which name.
+        artifact: ArtifactId,
+        /// What.
+        tensors: Vec<TensorRef>,
+        /// Where it lies.
+        holder: WorkerId,
+    },
+    /// Nothing refers to this artifact any more: delete the tensors that no other artifact lists.
+    DeleteDurable(ArtifactId),
+    /// Pull the frames and write the files of the video. The answer is `OutputsWritten` or `OutputsFailed`.
+    WriteOutputs {
+        /// Which video.
+        video: VideoId,
+        /// Its frames.
+        frames: TensorRef,
+        /// Where the frames lie.
+        holder: WorkerId,
+        /// The state they were decoded from; its first tensor is the final latents.
+        checkpoint: Checkpoint,
+    },
+
+    /// The plan can never be carried out; nothing of it was taken in.
+    RefuseJob {
+        /// Which job.
+        job: JobId,
+        /// Why.
+        error: PlanError,
+    },
+    /// Tell people that a video was failed; the rest of its job goes on.
+    VideoFailed {
+        /// Which video.
+        video: VideoId,
+        /// Its last error.
+        failure: Failure,
+    },
+    /// Every video of the job is done, failed or cancelled.
+    JobFinished(JobId),
+}
+
+/// One attempt, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// To whom.
+    pub worker: WorkerId,
+    /// Which boot of it.
+    pub incarnation: Incarnation,
+    /// The fencing number.
+    pub attempt: AttemptId,
+    /// What to run. For `encode_text` the video is one of those that read the text.
+    pub item: WorkItem,
+    /// The text to encode; present exactly for `encode_text`.
+    pub text: Option<TextKey>,
+    /// What to start from.
+    pub inputs: ItemInputs,
+    /// Workers that hold input tensors. The coordinator's durable copy is the place to fall back to,
+    /// and the only one for a tensor not listed.
+    pub holders: Vec<(Digest, WorkerId)>,
+    /// True when the worker is busy: fetch the inputs now, start when the running item has ended.
+    pub prefetch: bool,
+}
+
+/// Why a worker is turned away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Results of an unfinished job were made with other weights; mixing them would change the pictures.
+    #[error(
+        "{role} of model {model} has weights {}, but job {job} is being rendered with {}; \
+         copy the same model files to every worker, or wait until the job has finished",
+        got.short(), expected.short()
+    )]
+    OtherWeights {
+        /// The job that decided.
+        job: JobId,
+        /// The model.
+        model: String,
+        /// The role.
+        role: Role,
+        /// Fingerprint the job is rendered with.
+        expected: Digest,
+        /// Fingerprint of this worker.
+        got: Digest,
+    },
+}

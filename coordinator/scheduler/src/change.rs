@@ -1,0 +1,149 @@
+//! What must survive a crash, as plain rows: each change inserts or replaces one row (or removes it).
+//! Deliberately not a log of everything: progress that only exists in a worker's memory is no row, so a restored
+//! scheduler counts on durable tensors alone.
+
+use serde::{Deserialize, Serialize};
+use wanfarm_types::{
+    AttemptId, Digest, Failure, Incarnation, JobId, Role, StepRange, StepTiming, TensorRef, VideoId, WorkItem, WorkerId,
+};
+
+use crate::{JobPlan, TextKey};
+
+/// One row. The comment of each variant names its primary key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Job: its plan, key `plan.id`. Its state is `Active` and its videos are `Open` until rows say otherwise.
+    JobAdded(JobPlan),
+    /// Job: its state, key `job`.
+    JobState {
+        /// Which job.
+        job: JobId,
+        /// Its state.
+        state: JobState,
+    },
+    /// Job: the weights it is rendered with, key (`job`, `role`).
+    WeightsPinned {
+        /// Which job.
+        job: JobId,
+        /// Which role.
+        role: Role,
+        /// Fingerprint of the weights; `None` removes the row.
+        weights: Option<Digest>,
+    },
+    /// Video: its state, key `video`.
+    VideoState {
+        /// Which video.
+        video: VideoId,
+        /// Its state.
+        state: VideoState,
+    },
+    /// Artifact: the durable store has it, key `artifact`.
+    ArtifactDurable {
+        /// Its name.
+        artifact: ArtifactId,
+        /// Its tensors.
+        tensors: Vec<TensorRef>,
+    },
+    /// Artifact: remove the row of key `artifact`.
+    ArtifactForgotten(ArtifactId),
+    /// Attempt: given out, key `attempt`.
+    AttemptIssued {
+        /// The fencing number.
+        attempt: AttemptId,
+        /// What to run.
+        item: WorkItem,
+        /// The text, for `encode_text`.
+        text: Option<TextKey>,
+        /// To whom.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+    },
+    /// Attempt: over, key `attempt`; amends the row of `AttemptIssued`.
+    AttemptEnded {
+        /// The fencing number.
+        attempt: AttemptId,
+        /// How it ended.
+        end: AttemptEnd,
+        /// Steps that ran; empty for stages that do not denoise.
+        steps: StepRange,
+        /// As measured by the worker; for attempts without a final report, what its steps summed to.
+        timing: StepTiming,
+    },
+    /// Worker: what operators and failures decided about it, key `worker`.
+    WorkerState {
+        /// Who.
+        worker: WorkerId,
+        /// For people.
+        name: String,
+        /// True after `Input::Drain`.
+        draining: bool,
+        /// The reason, while it is set aside.
+        set_aside: Option<String>,
+    },
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Being rendered, or waiting for workers.
+    Active,
+    /// Nothing new is started.
+    Paused,
+    /// Every video is done, failed or cancelled.
+    Finished,
+}
+
+/// Where a video stands, as far as it must survive. How far an open video has come follows from its checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoState {
+    /// To be rendered.
+    Open,
+    /// Its files are written.
+    Done,
+    /// Given up with its last error.
+    Failed(Failure),
+    /// Given up by an operator.
+    Cancelled,
+}
+
+impl VideoState {
+    /// True when there is still something to do.
+    pub fn is_open(&self) -> bool {
+        matches!(self, VideoState::Open)
+    }
+}
+
+/// A result that can be made durable, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArtifactId {
+    /// An encoded text.
+    Text(TextKey),
+    /// The image conditioning of a video.
+    Image(VideoId),
+    /// The state of a video after a step.
+    Checkpoint {
+        /// Which video.
+        video: VideoId,
+        /// Steps that have run.
+        steps_done: u32,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptEnd {
+    /// With a result, of all or of fewer steps.
+    Done,
+    /// With an error.
+    Failed(Failure),
+    /// Given back before it had started.
+    Revoked,
+    /// Its worker died, or was silent for longer than the lease.
+    Lost,
+}

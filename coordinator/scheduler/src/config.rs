@@ -1,0 +1,42 @@
+//! The constants of the policy. Deliberately not read from anywhere: the caller fills them.
+
+use std::time::Duration;
+
+/// What an operator may tune. The defaults suit steps of seconds to minutes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// A worker not heard of for this long loses its attempts. Heartbeats should come four times as often.
+    pub lease: Duration,
+    /// Different workers a video may fail on before it is failed (or tries, when fewer workers exist).
+    pub max_strikes: u32,
+    /// Different videos a worker may fail in a row before it is set aside.
+    pub max_streak: u32,
+    /// Ready items that may wait per downstream worker before no new video is started upstream.
+    pub queue_per_worker: u32,
+    /// Steps of an expert given out in one assignment; the default is all that remain.
+    pub steps_per_assignment: u32,
+    /// A worker is given its next item when at most this many steps of the running one remain.
+    pub prefetch_steps: u32,
+    /// Steps between two durable checkpoints; the last one of each stage is always made durable.
+    pub checkpoint_interval: u32,
+    /// Pause before a failed copy or a failed write of outputs is tried again; doubles for every failed write.
+    pub retry_pause: Duration,
+    /// Tries to write the outputs of a video before it is failed.
+    pub max_output_tries: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            max_strikes: 3,
+            max_streak: 3,
+            queue_per_worker: 2,
+            steps_per_assignment: u32::MAX,
+            prefetch_steps: 2,
+            checkpoint_interval: 1,
+            retry_pause: Duration::from_secs(2),
+            max_output_tries: 6,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Everything that can happen to the scheduler. Deliberately free of wire types and of time:
+//! `now` is an argument of [`the scheduler`].
+//!
+//! What the scheduler relies on:
+//! - Inputs of one connection arrive in the order the worker sent them, and none of an older connection arrives after
+//!   the `WorkerJoined` of a newer one.
+//! - A worker keeps every report until its attempt was answered by `Action::Ack` or `Action::Drop`, and sends
+//!   unanswered ones again, in order, after it has re-attached. Doubled reports are harmless.
+//! - Each `MakeDurable` and `WriteOutputs` is answered once.
+
+use wanfarm_types::{
+    AttemptId, Checkpoint, Digest, Failure, Incarnation, JobId, Role, StepTiming, TensorRef, VideoId, WorkerId,
+};
+
+use crate::{ArtifactId, JobPlan};
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A job was submitted. A second plan with a known id is ignored; an impossible one is answered by `RefuseJob`.
+    JobAdded(JobPlan),
+    /// Start nothing more of this job; running items stop after their current step and keep what they have.
+    Pause(JobId),
+    /// Undo `Pause`.
+    Resume(JobId),
+    /// Give up what has not finished yet. Running items stop after their current step.
+    Cancel(Target),
+    /// Try failed and cancelled videos again, from their newest usable state.
+    Retry(Target),
+
+    /// A worker said hello on a new connection: a first boot, a reboot, or the same boot re-attaching.
+    WorkerJoined(WorkerHello),
+    /// The worker is alive. Renews its lease; so does every report.
+    Heartbeat {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+    },
+    /// The connection broke; the process may well live on. Its attempts stay leased until the lease runs out.
+    WorkerLost {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+    },
+    /// The process is known to be gone, and its memory with it. Its attempts end at once.
+    WorkerGone {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+        /// True after a goodbye; false when it crashed, which counts against the video it was running.
+        clean: bool,
+    },
+    /// Give this worker nothing more; its running item stops after the current step.
+    Drain(WorkerId),
+    /// Undo `Drain` and `Action::SetAside`.
+    WorkerEnabled(WorkerId),
+
+    /// A worker reports on an attempt.
+    Report {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+        /// On which attempt.
+        attempt: AttemptId,
+        /// What.
+        report: Report,
+    },
+
+    /// The coordinator's store has a durable copy: the answer to `Action::MakeDurable`.
+    Durable(ArtifactId),
+    /// The copy could not be made; it is asked for again after a pause while it is still wanted.
+    CopyFailed(ArtifactId),
+    /// All files of the video are in place: the answer to `Action::WriteOutputs`.
+    OutputsWritten(VideoId),
+    /// The files could not be written: the other answer to `Action::WriteOutputs`. `Transient` is tried again after
+    /// a pause, `InputsLost` (frames no longer readable) decodes again, the others fail the video.
+    OutputsFailed {
+        /// Which video.
+        video: VideoId,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// What an operator's verb is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// All videos of a job.
+    Job(JobId),
+    /// One video.
+    Video(VideoId),
+}
+
+/// A worker's hello.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerHello {
+    /// Its persistent identity.
+    pub worker: WorkerId,
+    /// This boot. A hello with another incarnation proves that the one known before is dead.
+    pub incarnation: Incarnation,
+    /// For people.
+    pub name: String,
+    /// What it can do.
+    pub serves: Vec<Served>,
+    /// "May I keep these?": attempts computing, queued, or finished with an unanswered report.
+    /// Each one is kept, or answered by `Action::Drop`.
+    pub running: Vec<AttemptId>,
+    /// Answered attempts whose results it still keeps in memory. Each one is kept, or answered by `Action::Drop`.
+    pub holding: Vec<AttemptId>,
+}
+
+/// One role a worker serves for one model.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Served {
+    /// The model's name.
+    pub model: String,
+    /// The role.
+    pub role: Role,
+    /// Fingerprint of the weights behind it.
+    pub weights: Digest,
+}
+
+/// What a worker says about one attempt. `ItemDone`, `Failed` and `Revoked` are final.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// Inputs are at hand, the device has begun. From here on the attempt cannot be revoked, only stopped.
+    Started,
+    /// A step has run; the state after it lies in the worker's memory.
+    StepDone {
+        /// The state after the step.
+        checkpoint: Checkpoint,
+        /// Seconds the step took.
+        seconds: f64,
+    },
+    /// The item is finished, or stopped early: then the checkpoint has fewer steps than were asked for.
+    ItemDone {
+        /// What came out.
+        outputs: ItemOutputs,
+        /// How long it took.
+        timing: StepTiming,
+    },
+    /// The item failed. Checkpoints reported before still lie in the worker's memory.
+    Failed(Failure),
+    /// The item had not started and will not: the answer to `Action::Revoke`.
+    /// A worker that had already started ignores the revocation.
+    Revoked,
+}
+
+/// The results of an item, by stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemOutputs {
+    /// `encode_text`: the context.
+    Text(TensorRef),
+    /// `encode_image`: the conditioning tensors.
+    Image(Vec<TensorRef>),
+    /// A denoising stage: the state after the last step that ran.
+    Checkpoint(Checkpoint),
+    /// `decode`: the frames.
+    Frames(TensorRef),
+}
+
+impl Report {
+    /// True when the worker says nothing more about the attempt after it.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Report::ItemDone { .. } | Report::Failed(_) | Report::Revoked)
+    }
+}

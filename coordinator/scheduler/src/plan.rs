@@ -1,0 +1,152 @@
+//! A job as the scheduler sees it: which stages each video passes and which texts it reads.
+//! Deliberately without prompts, seeds and settings; those travel beside the scheduler.
+
+use serde::{Deserialize, Serialize};
+use wanfarm_types::{Digest, JobId, Stage, StepRange};
+
+/// A text to encode, named by the digest of (model, text). Videos with equal keys share one `encode_text` item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TextKey(pub Digest);
+
+/// Tokens the transformer attends over: videos of one class take the same time per step on one worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SizeClass(pub u64);
+
+/// A submitted job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobPlan {
+    /// Its number.
+    pub id: JobId,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The model, by the name workers serve it under.
+    pub model: String,
+    /// Video `i` is `VideoId { job: id, index: i }`.
+    pub videos: Vec<VideoPlan>,
+}
+
+/// One video of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoPlan {
+    /// Texts its denoising reads, in the order of [`wanfarm_types::ItemInputs::text`]:
+    /// prompt, then negative prompt if the guidance uses one.
+    pub texts: Vec<TextKey>,
+    /// True when a first frame must be encoded before denoising.
+    pub has_image: bool,
+    /// Denoising stages in order. The ranges are not empty, start at 0 and touch:
+    /// `[(DenoiseHigh, 0..26), (DenoiseLow, 26..40)]`, `[(Denoise, 0..50)]`.
+    pub stages: Vec<(Stage, StepRange)>,
+    /// Its size, for measured speeds.
+    pub size: SizeClass,
+}
+
+/// A plan that no farm could carry out. It is refused whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A video reads no text, or more than prompt and negative prompt.
+    #[error("video {index} reads {texts} texts; it must read one (prompt) or two (prompt, negative)")]
+    Texts {
+        /// Which video.
+        index: u32,
+        /// How many it lists.
+        texts: usize,
+    },
+    /// The stages of a video are not a chain of denoising ranges from step 0.
+    #[error("video {index}: stage {stage} with steps {first}..{end} does not go on from step {expected}")]
+    Stages {
+        /// Which video.
+        index: u32,
+        /// The offending stage.
+        stage: Stage,
+        /// Its first step.
+        first: u32,
+        /// One past its last step.
+        end: u32,
+        /// Where it should start.
+        expected: u32,
+    },
+    /// A video without steps.
+    #[error("video {index} has no denoising steps")]
+    NoSteps {
+        /// Which video.
+        index: u32,
+    },
+    /// More videos than a `VideoId` can number.
+    #[error("a job holds at most {} videos", u32::MAX)]
+    TooManyVideos,
+}
+
+impl JobPlan {
+    /// Refuses what could never finish.
+    ///
+    /// # Errors
+    /// The first fault found; a manifest's faults are listed to people long before this.
+    pub fn check(&self) -> Result<(), PlanError> {
+        for (index, video) in self.videos.iter().enumerate() {
+            let index = u32::try_from(index).map_err(|_| PlanError::TooManyVideos)?;
+            video.check(index)?;
+        }
+        Ok(())
+    }
+}
+
+impl VideoPlan {
+    /// One past the last step.
+    pub fn total_steps(&self) -> u32 {
+        self.stages.last().map_or(0, |(_, steps)| steps.end)
+    }
+
+    /// The stage that runs step `step`, with its whole range; `None` past the last step.
+    pub fn stage_of(&self, step: u32) -> Option<(Stage, StepRange)> {
+        self.stages.iter().copied().find(|(_, steps)| step < steps.end)
+    }
+
+    fn check(&self, index: u32) -> Result<(), PlanError> {
+        if !(1..=2).contains(&self.texts.len()) {
+            return Err(PlanError::Texts { index, texts: self.texts.len() });
+        }
+        let mut expected = 0;
+        for &(stage, steps) in &self.stages {
+            if steps.first != expected || steps.is_empty() || stage.expert().is_none() {
+                return Err(PlanError::Stages { index, stage, first: steps.first, end: steps.end, expected });
+            }
+            expected = steps.end;
+        }
+        if expected == 0 { Err(PlanError::NoSteps { index }) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(stages: &[(Stage, u32, u32)]) -> JobPlan {
+        let stages = stages.iter().map(|&(stage, first, end)| (stage, StepRange { first, end })).collect();
+        let texts = vec![TextKey(Digest([1; 32]))];
+        let video = VideoPlan { texts, has_image: false, stages, size: SizeClass(64) };
+        JobPlan { id: JobId(1), priority: 0, model: "m".into(), videos: vec![video] }
+    }
+
+    #[test]
+    fn ranges_form_a_chain_from_zero() {
+        use Stage::{Decode, DenoiseHigh, DenoiseLow};
+        assert!(plan(&[(DenoiseHigh, 0, 26), (DenoiseLow, 26, 40)]).check().is_ok());
+        assert!(plan(&[(DenoiseLow, 0, 40)]).check().is_ok());
+        assert!(plan(&[]).check().is_err());
+        assert!(plan(&[(DenoiseHigh, 1, 26)]).check().is_err());
+        assert!(plan(&[(DenoiseHigh, 0, 26), (DenoiseLow, 27, 40)]).check().is_err());
+        assert!(plan(&[(DenoiseHigh, 0, 0), (DenoiseLow, 0, 40)]).check().is_err());
+        assert!(plan(&[(Decode, 0, 1)]).check().is_err());
+    }
+
+    #[test]
+    fn the_stage_of_a_step() {
+        let plan = plan(&[(Stage::DenoiseHigh, 0, 26), (Stage::DenoiseLow, 26, 40)]);
+        let stage = |step| plan.videos[0].stage_of(step).map(|(stage, _)| stage);
+        assert_eq!(stage(25), Some(Stage::DenoiseHigh));
+        assert_eq!(stage(26), Some(Stage::DenoiseLow));
+        assert_eq!(stage(40), None);
+    }
+}
