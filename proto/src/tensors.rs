@@ -3,7 +3,9 @@
 //! A reader trusts nothing: the length is known before the first byte, memory grows only with what arrives,
 //! and bytes whose digest differs are thrown away and the next location is tried.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -25,6 +27,9 @@ pub const MAX_TENSOR_BYTES: u64 = 16 << 30;
 /// How long a location may take to accept a connection, and to send the next chunk.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Connections kept open at once; a farm has at most a few hundred machines.
+const MOST_CHANNELS: usize = 512;
+
 /// Something that holds tensors by digest.
 pub trait TensorSource: Send + Sync + 'static {
     /// The bytes of a tensor, or `None` if this source does not hold it. Must not block for long:
@@ -32,7 +37,7 @@ pub trait TensorSource: Send + Sync + 'static {
     fn tensor(&self, digest: &Digest) -> Option<Bytes>;
 }
 
-impl<S: TensorSource> TensorSource for std::sync::Arc<S> {
+impl<S: TensorSource> TensorSource for Arc<S> {
     fn tensor(&self, digest: &Digest) -> Option<Bytes> {
         (**self).tensor(digest)
     }
@@ -88,69 +93,94 @@ pub enum PullError {
     },
 }
 
-/// Reads a tensor from the first location that delivers it whole; length and digest are checked.
-///
-/// # Errors
-/// When no location did, with every reason.
-pub async fn pull(tensor: &TensorRef, locations: &[String]) -> Result<Bytes, PullError> {
-    let digest = tensor.digest;
-    let length = match tensor.byte_len() {
-        Some(bytes) if bytes <= MAX_TENSOR_BYTES => bytes as usize,
-        other => return Err(PullError::TooLarge { digest, bytes: other.unwrap_or(u64::MAX) }),
-    };
-    let mut tried = Vec::new();
-    for location in locations {
-        match pull_from(digest, length, location).await {
-            Ok(bytes) => return Ok(bytes),
-            Err(reason) => tried.push(format!("{location}: {reason}")),
-        }
-    }
-    if tried.is_empty() {
-        tried.push("no location is known".to_owned());
-    }
-    Err(PullError::Nowhere { digest, tried })
+/// Reads tensors, keeping connections open between reads. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Puller {
+    channels: Arc<Mutex<BTreeMap<String, Channel>>>,
 }
 
-async fn pull_from(digest: Digest, length: usize, location: &str) -> Result<Bytes, String> {
-    let channel = connect(location).await?;
-    let request = ReadRequest { digest: digest.0.to_vec(), offset: 0 };
-    let mut client = TensorsClient::new(channel);
-    let reply = tokio::time::timeout(PATIENCE, client.read(request)).await.map_err(|_| "no answer".to_owned())?;
-    let mut stream = reply.map_err(|status| status.message().to_owned())?.into_inner();
-    let mut hasher = blake3::Hasher::new();
-    // Reserve no more than one generous block at a time: the sender decides how much really comes.
-    let mut bytes = BytesMut::with_capacity(length.min(64 << 20));
-    loop {
-        let next = tokio::time::timeout(PATIENCE, stream.message()).await;
-        let next = next.map_err(|_| format!("stalled after {} of {length} bytes", bytes.len()))?;
-        let Some(chunk) = next.map_err(|status| status.message().to_owned())? else { break };
-        if bytes.len() + chunk.data.len() > length {
-            return Err(format!("sent more than the {length} bytes announced"));
+impl Puller {
+    /// Reads a tensor from the first location that delivers it whole; length and digest are checked.
+    ///
+    /// # Errors
+    /// When no location did, with every reason.
+    pub async fn pull(&self, tensor: &TensorRef, locations: &[String]) -> Result<Bytes, PullError> {
+        let digest = tensor.digest;
+        let length = match tensor.byte_len() {
+            Some(bytes) if bytes <= MAX_TENSOR_BYTES => bytes as usize,
+            other => return Err(PullError::TooLarge { digest, bytes: other.unwrap_or(u64::MAX) }),
+        };
+        let mut tried = Vec::new();
+        for location in locations {
+            match self.pull_from(digest, length, location).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(reason) => tried.push(format!("{location}: {reason}")),
+            }
         }
-        hasher.update(&chunk.data);
-        bytes.extend_from_slice(&chunk.data);
+        if tried.is_empty() {
+            tried.push("no location is known".to_owned());
+        }
+        Err(PullError::Nowhere { digest, tried })
     }
-    if bytes.len() != length {
-        return Err(format!("ended after {} of {length} bytes", bytes.len()));
+
+    async fn pull_from(&self, digest: Digest, length: usize, location: &str) -> Result<Bytes, String> {
+        let mut client = TensorsClient::new(self.channel(location)?);
+        let request = ReadRequest { digest: digest.0.to_vec(), offset: 0 };
+        let reply = tokio::time::timeout(PATIENCE, client.read(request)).await.map_err(|_| "no answer".to_owned())?;
+        let mut stream = reply.map_err(|status| explain(&status))?.into_inner();
+        let mut hasher = blake3::Hasher::new();
+        // Reserve no more than one generous block at a time: the sender decides how much really comes.
+        let mut bytes = BytesMut::with_capacity(length.min(64 << 20));
+        loop {
+            let next = tokio::time::timeout(PATIENCE, stream.message()).await;
+            let next = next.map_err(|_| format!("stalled after {} of {length} bytes", bytes.len()))?;
+            let Some(chunk) = next.map_err(|status| explain(&status))? else { break };
+            if bytes.len() + chunk.data.len() > length {
+                return Err(format!("sent more than the {length} bytes announced"));
+            }
+            hasher.update(&chunk.data);
+            bytes.extend_from_slice(&chunk.data);
+        }
+        if bytes.len() != length {
+            return Err(format!("ended after {} of {length} bytes", bytes.len()));
+        }
+        let got = Digest(*hasher.finalize().as_bytes());
+        if got != digest {
+            return Err(format!("delivered other bytes: their digest is {got}"));
+        }
+        Ok(bytes.freeze())
     }
-    let got = Digest(*hasher.finalize().as_bytes());
-    if got != digest {
-        return Err(format!("delivered other bytes: their digest is {got}"));
+
+    /// The connection to a location; it is made when first used and again after it broke.
+    fn channel(&self, location: &str) -> Result<Channel, String> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(location) {
+            return Ok(channel.clone());
+        }
+        let endpoint =
+            Endpoint::from_shared(location.to_owned()).map_err(|error| format!("not an address: {error}"))?;
+        let channel = endpoint
+            .connect_timeout(PATIENCE)
+            .tcp_nodelay(true)
+            // Latents are tens of megabytes: the default 64 KiB window would make each a series of round trips.
+            .initial_stream_window_size(16 << 20)
+            .initial_connection_window_size(32 << 20)
+            .connect_lazy();
+        if channels.len() >= MOST_CHANNELS {
+            // Workers come and go under new ports; forgetting an open connection only costs opening it again.
+            channels.clear();
+        }
+        channels.insert(location.to_owned(), channel.clone());
+        Ok(channel)
     }
-    Ok(bytes.freeze())
 }
 
-async fn connect(location: &str) -> Result<Channel, String> {
-    let endpoint = Endpoint::from_shared(location.to_owned()).map_err(|error| format!("not an address: {error}"))?;
-    endpoint
-        .connect_timeout(PATIENCE)
-        .tcp_nodelay(true)
-        // Latents are tens of megabytes: the default 64 KiB window would make each a series of round trips.
-        .initial_stream_window_size(16 << 20)
-        .initial_connection_window_size(32 << 20)
-        .connect()
-        .await
-        .map_err(|error| format!("cannot connect: {}", root_cause(&error)))
+fn explain(status: &Status) -> String {
+    use std::error::Error;
+    match status.source() {
+        Some(source) => format!("{}: {}", status.message(), root_cause(source)),
+        None => status.message().to_owned(),
+    }
 }
 
 /// The innermost reason: transport errors wrap what a person can use.

@@ -93,10 +93,7 @@ impl TryFrom<v1::WorkItem> for domain::WorkItem {
 
 impl From<domain::Checkpoint> for v1::Checkpoint {
     fn from(checkpoint: domain::Checkpoint) -> Self {
-        Self {
-            steps_done: checkpoint.steps_done,
-            tensors: checkpoint.tensors.into_iter().map(Into::into).collect(),
-        }
+        Self { steps_done: checkpoint.steps_done, tensors: checkpoint.tensors.into_iter().map(Into::into).collect() }
     }
 }
 
@@ -134,11 +131,7 @@ impl From<domain::StepTiming> for v1::StepTiming {
 
 impl From<v1::StepTiming> for domain::StepTiming {
     fn from(wire: v1::StepTiming) -> Self {
-        Self {
-            seconds: wire.seconds,
-            step_seconds: wire.step_seconds,
-            input_wait_seconds: wire.input_wait_seconds,
-        }
+        Self { seconds: wire.seconds, step_seconds: wire.step_seconds, input_wait_seconds: wire.input_wait_seconds }
     }
 }
 
@@ -148,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_tensor_whose_length_does_not_fit_its_shape_is_refused() {
-        let tensor = domain::TensorRef { digest: domain::Digest([1; 32]), dtype: domain::DType::F32, shape: vec![2, 3] };
+        let tensor =
+            domain::TensorRef { digest: domain::Digest([1; 32]), dtype: domain::DType::F32, shape: vec![2, 3] };
         let good = v1::TensorRef::from(tensor.clone());
         assert_eq!(domain::TensorRef::try_from(good.clone()), Ok(tensor));
         for wire in [

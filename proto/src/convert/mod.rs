@@ -25,6 +25,11 @@ pub enum WireError {
 }
 
 impl WireError {
+    /// A message that must not come here.
+    pub fn unknown_message(value: impl ToString) -> Self {
+        Self::unknown("message", value)
+    }
+
     pub(crate) fn unknown(field: &'static str, value: impl ToString) -> Self {
         Self::Unknown { field, value: value.to_string() }
     }
