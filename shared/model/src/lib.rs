@@ -1,1 +1,13 @@
-//! placeholder
+//! The Wan networks on candle: text encoder, DiT and VAE, and the model files they load.
+//!
+//! Deliberately not here: jobs, videos, processes and wire formats. A network is written once: file layouts rename
+//! their tensors into the official names, quantisation is a variant of [`ops::Linear`], and the choice of an attention
+//! kernel is a branch inside [`ops::attention`].
+
+pub mod error;
+pub mod files;
+pub mod ops;
+pub mod weights;
+
+pub use error::{BadTensors, ModelError};
+pub use weights::{Param, Weights};

@@ -1,0 +1,149 @@
+//! Everything that can go wrong between a folder of model files and a result, said so that a person can act on it.
+//!
+//! Not here: whether another try makes sense. That is for whoever runs the network to decide.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A fault of model files, of a network's input, or of the device.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The folder is not laid out like any known model.
+    #[error("{folder}: no model here: {why}")]
+    NotAModel {
+        /// The folder.
+        folder: PathBuf,
+        /// What was looked for and not found.
+        why: String,
+    },
+    /// A file ends before its contents do.
+    #[error("{file}: the file is truncated: {} of {expected} bytes are missing; download it again", expected - actual)]
+    Truncated {
+        /// The file.
+        file: PathBuf,
+        /// Bytes the file's own directory promises.
+        expected: u64,
+        /// Bytes there are.
+        actual: u64,
+    },
+    /// A file contradicts itself or its format.
+    #[error("{file}: the file is damaged or not what its name says: {why}")]
+    Corrupt {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A configuration file holds a value no network can have.
+    #[error("{file}: {why}")]
+    Config {
+        /// The file.
+        file: PathBuf,
+        /// Which key, and why it cannot be.
+        why: String,
+    },
+    /// Tensors are not those the network needs.
+    #[error(transparent)]
+    BadTensors(#[from] Box<BadTensors>),
+    /// The operating system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its reason.
+        source: std::io::Error,
+    },
+    /// The input of a network has a wrong shape or value.
+    #[error("{what}: {why}")]
+    Input {
+        /// Which input.
+        what: &'static str,
+        /// What was expected, and what came.
+        why: String,
+    },
+    /// The device cannot be had.
+    #[error("device {device}: {why}")]
+    Device {
+        /// `cpu`, `metal` or `cuda`.
+        device: &'static str,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// Well formed, but beyond what this program does.
+    #[error("{what} is not supported: {why}")]
+    Unsupported {
+        /// What was met.
+        what: String,
+        /// Why, and what to use instead.
+        why: String,
+    },
+    /// A computation failed on its device.
+    #[error("tensor computation failed: {0}")]
+    Candle(#[from] candle_core::Error),
+}
+
+impl ModelError {
+    /// An operating-system error at `path`.
+    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { path: path.as_ref().to_owned(), source }
+    }
+
+    /// A file that contradicts itself.
+    pub fn corrupt(file: impl AsRef<Path>, why: impl Into<String>) -> Self {
+        Self::Corrupt { file: file.as_ref().to_owned(), why: why.into() }
+    }
+
+    /// A configuration file with an impossible value.
+    pub fn config(file: impl AsRef<Path>, why: impl Into<String>) -> Self {
+        Self::Config { file: file.as_ref().to_owned(), why: why.into() }
+    }
+
+    /// An input of a network that it cannot take.
+    pub fn input(what: &'static str, why: impl Into<String>) -> Self {
+        Self::Input { what, why: why.into() }
+    }
+}
+
+/// Every difference between the tensors a network needs and those its files hold. Nothing is loaded when there is one:
+/// a network with a missing weight would run, and render noise.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct BadTensors {
+    /// The file, or the folder and its number of files.
+    pub file: String,
+    /// Needed, not there.
+    pub missing: Vec<String>,
+    /// There, not needed.
+    pub unexpected: Vec<String>,
+    /// Name, shape needed, shape found, and a remark if the difference is a known one.
+    pub misshapen: Vec<String>,
+    /// Name and element type that no network computes with.
+    pub wrong_dtype: Vec<String>,
+}
+
+impl BadTensors {
+    /// True when there is nothing to report.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty()
+            && self.unexpected.is_empty()
+            && self.misshapen.is_empty()
+            && self.wrong_dtype.is_empty()
+    }
+}
+
+impl fmt::Display for BadTensors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: the tensors are not those of this network", self.file)?;
+        let kinds = [
+            ("missing", &self.missing),
+            ("unexpected", &self.unexpected),
+            ("of another shape", &self.misshapen),
+            ("of an unusable element type", &self.wrong_dtype),
+        ];
+        for (kind, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
+            write!(f, "; {} {kind}: {}", names.len(), names.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BadTensors {}

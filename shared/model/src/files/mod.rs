@@ -1,0 +1,5 @@
+//! Model files on disk: which folder layout it is, which file holds what, and their names made official.
+
+pub(crate) mod mapped;
+pub(crate) mod pth;
+pub(crate) mod safetensors;

@@ -1,0 +1,100 @@
+//! Linear layers. The one place that knows how a weight matrix is stored and multiplied.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::ModelError;
+use crate::weights::Weights;
+
+/// `y = x Wᵀ + b`. The product is taken in the matmul type (accumulated in f32); the bias is added in f32.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    matmul: DType,
+}
+
+impl Linear {
+    /// Loads `{prefix}.weight` `(out, in)`, kept and multiplied in `dtype`, and `{prefix}.bias` `(out)`, kept in f32.
+    ///
+    /// A convolution whose kernel is its stride is a linear layer over patches: a weight `(out, …)` of higher rank is
+    /// flattened to `(out, in)`.
+    ///
+    /// # Errors
+    /// A tensor is missing, or does not fit on the device.
+    pub fn load(
+        weights: &Weights,
+        prefix: &str,
+        bias: bool,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let weight = weights.tensor(&format!("{prefix}.weight"), Some(dtype), device)?.flatten_from(1)?;
+        let load_bias = || weights.tensor(&format!("{prefix}.bias"), Some(DType::F32), device);
+        let bias = bias.then(load_bias).transpose()?;
+        Ok(Self { weight, bias, matmul: dtype })
+    }
+
+    /// The same layer, its weight kept as it is but multiplied in `dtype`: f32 mathematics with bf16 in memory.
+    pub fn multiplied_in(self, dtype: DType) -> Self {
+        Self { matmul: dtype, ..self }
+    }
+
+    /// The type in which it multiplies.
+    pub fn matmul_dtype(&self) -> DType {
+        self.matmul
+    }
+
+    /// Applies the layer over the last dimension.
+    ///
+    /// # Shapes
+    /// `x` `(…, in)` → f32 `(…, out)`.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or a device out of memory.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        let mut dims = x.dims().to_vec();
+        let inner = dims.pop().ok_or_else(|| ModelError::input("linear layer", "a scalar has no last dimension"))?;
+        let rows: usize = dims.iter().product();
+        dims.push(self.weight.dim(0)?);
+        let x = x.to_dtype(self.matmul)?.contiguous()?.reshape((rows, inner))?;
+        let y = x.matmul(&self.weight.to_dtype(self.matmul)?.t()?)?.to_dtype(DType::F32)?;
+        let y = match &self.bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        };
+        Ok(y.reshape(dims)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer() -> Linear {
+        let weight = Tensor::new(&[[1f32, 2.], [3., 4.], [5., 6.]], &Device::Cpu).unwrap();
+        let bias = Tensor::new(&[10f32, 20., 30.], &Device::Cpu).unwrap();
+        Linear { weight, bias: Some(bias), matmul: DType::F32 }
+    }
+
+    #[test]
+    fn multiplies_by_the_transpose_over_any_rank() {
+        let x = Tensor::new(&[[[1f32, 0.]], [[0., 1.]]], &Device::Cpu).unwrap();
+        let y = layer().forward(&x).unwrap();
+        assert_eq!(y.dims(), [2, 1, 3]);
+        assert_eq!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [11., 23., 35., 12., 24., 36.]);
+        // A transposed view is as good as a dense one.
+        let x = Tensor::new(&[[1f32, 0.], [1., 2.]], &Device::Cpu).unwrap().t().unwrap();
+        let y = layer().forward(&x).unwrap();
+        assert_eq!(y.to_vec2::<f32>().unwrap(), [[13., 27., 41.], [14., 28., 42.]]);
+    }
+
+    #[test]
+    fn bf16_in_memory_f32_in_the_product() {
+        let stored = Linear { weight: layer().weight.to_dtype(DType::BF16).unwrap(), ..layer() };
+        let x = Tensor::new(&[[1.001f32, 0.]], &Device::Cpu).unwrap();
+        let wide = stored.clone().multiplied_in(DType::F32).forward(&x).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(wide, layer().forward(&x).unwrap().to_vec2::<f32>().unwrap());
+        let narrow = stored.multiplied_in(DType::BF16).forward(&x).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(narrow, [[11., 23., 35.]], "1.001 is 1 in bf16");
+    }
+}

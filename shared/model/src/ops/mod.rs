@@ -1,0 +1,9 @@
+//! The operations that the networks share, one per file, right on CPU, Metal and CUDA.
+
+pub mod attention;
+pub mod device;
+pub mod linear;
+pub mod norm;
+pub mod rope;
+
+pub use linear::Linear;
