@@ -1,6 +1,8 @@
 //! The operations that the networks share, one per file, right on CPU, Metal and CUDA.
 
 pub mod attention;
+pub mod chunks;
+pub mod conv;
 pub mod device;
 pub mod linear;
 pub mod norm;
