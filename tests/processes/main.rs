@@ -1,0 +1,8 @@
+//! The product as people run it: real processes, real files, real kills.
+
+mod bad_input;
+mod judge;
+mod program;
+mod prompts;
+mod reference;
+mod survival;

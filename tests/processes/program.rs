@@ -1,0 +1,229 @@
+//! The real binary in a directory of its own: started, read, killed, and never left behind.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::judge::Clip;
+
+/// Longer than anything here takes on a busy machine; a test that reaches it has hung.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lies in the repository").to_owned()
+}
+
+/// The demo model's folder of models.
+pub fn demo() -> PathBuf {
+    repository().join("deploy/demo")
+}
+
+/// The `coordinator` binary of the profile these tests were built with.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        // …/target/PROFILE/deps/processes-HASH
+        let profile = std::env::current_exe().expect("test binary").ancestors().nth(2).expect("profile").to_owned();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "wanfarm-coordinator", "--bin", "coordinator"]);
+        build.arg("--target-dir").arg(profile.parent().expect("target directory"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        // Under `cargo test --workspace` this finds everything built.
+        let status = build.current_dir(repository()).status().expect("cargo runs");
+        assert!(status.success(), "building the coordinator failed");
+        profile.join("coordinator")
+    })
+}
+
+/// A temporary directory with a place for everything a run touches.
+pub struct Sandbox {
+    dir: tempfile::TempDir,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("temporary directory") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn output(&self) -> PathBuf {
+        self.path("output")
+    }
+
+    /// Writes a manifest.
+    pub fn manifest(&self, text: &str) -> PathBuf {
+        let path = self.path("manifest.toml");
+        std::fs::write(&path, text).expect("manifest");
+        path
+    }
+
+    /// `coordinator run MANIFEST` with everything inside this directory and the demo's models.
+    pub fn run(&self, manifest: &Path, models: &Path) -> Running {
+        Running::start(
+            Command::new(binary())
+                .arg("run")
+                .arg(manifest)
+                .arg("--models")
+                .arg(models)
+                .arg("--output")
+                .arg(self.output())
+                .arg("--data")
+                .arg(self.path("data")),
+        )
+    }
+
+    /// The sidecar of an output.
+    pub fn sidecar(&self, stem: &str) -> Value {
+        let path = self.output().join(format!("{stem}.json"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        serde_json::from_str(&text).expect("sidecar is JSON")
+    }
+
+    /// The PNG frames of an output.
+    pub fn clip(&self, stem: &str) -> Clip {
+        let mut files: Vec<_> =
+            std::fs::read_dir(self.output().join(stem)).expect("frames").map(|entry| entry.expect("entry").path()).collect();
+        files.sort();
+        let mut clip = Clip { shape: [files.len(), 0, 0], rgb: Vec::new() };
+        for file in files {
+            let frame = wanfarm_media::load_image(&std::fs::read(&file).expect("frame")).expect("frame decodes");
+            clip.shape = [clip.shape[0], frame.height as usize, frame.width as usize];
+            clip.rgb.extend(frame.data);
+        }
+        clip
+    }
+
+    /// Every file below the output directory, relative to it.
+    pub fn files(&self) -> Vec<String> {
+        fn walk(dir: &Path, root: &Path, found: &mut Vec<String>) {
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    walk(&path, root, found);
+                } else {
+                    found.push(path.strip_prefix(root).expect("below").display().to_string());
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.output(), &self.output(), &mut found);
+        found.sort();
+        found
+    }
+}
+
+/// A process that is killed when it goes out of scope.
+pub struct Running {
+    child: Child,
+}
+
+/// How a process ended, and what it wrote.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// Fails the test, with everything written, unless the code is this one.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code(), Some(code), "{}\nstdout:\n{}\nstderr:\n{}", self.status, self.stdout, self.stderr);
+        self
+    }
+}
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self { child: child.expect("the coordinator starts") }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, signal: &str) {
+        signal_process(self.pid(), signal);
+    }
+
+    /// Waits for the end and takes everything written.
+    pub fn wait(mut self) -> Ended {
+        // Reading in threads, or a full pipe would stop the process.
+        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
+        let stdout = std::thread::spawn(move || read(stdout));
+        let stderr = std::thread::spawn(move || read(stderr));
+        let deadline = Instant::now() + PATIENCE;
+        let status = until(deadline, "the process ends", || self.child.try_wait().expect("wait"));
+        Ended { status, stdout: stdout.join().expect("stdout"), stderr: stderr.join().expect("stderr") }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(pipe: Option<impl std::io::Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Looks until there is something to see; what it waits for is an event of another process, never a duration.
+pub fn until<T>(deadline: Instant, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// As [`until`], with the usual patience.
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until(Instant::now() + PATIENCE, what, look)
+}
+
+pub fn signal_process(pid: u32, signal: &str) {
+    let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
+    assert!(status.expect("kill runs").success(), "no process {pid} to send {signal}");
+}
+
+/// Worker processes started by `parent` with exactly this role, by what they were started as.
+pub fn workers_of(parent: u32, role: &str) -> Vec<u32> {
+    let listed = Command::new("ps").args(["-axww", "-o", "pid=,ppid=,command="]).output().expect("ps runs");
+    let wanted = format!(" --role {role} ");
+    let line = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let (pid, ppid) = (fields.next()?.parse().ok()?, fields.next()?.parse::<u32>().ok()?);
+        (ppid == parent && line.contains(" worker ") && line.contains(&wanted)).then_some(pid)
+    };
+    String::from_utf8_lossy(&listed.stdout).lines().filter_map(line).collect()
+}
+
+/// True while the process runs (and is no zombie).
+pub fn alive(pid: u32) -> bool {
+    let listed = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().expect("ps runs");
+    let state = String::from_utf8_lossy(&listed.stdout);
+    !state.trim().is_empty() && !state.trim_start().starts_with('Z')
+}

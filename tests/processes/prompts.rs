@@ -1,0 +1,121 @@
+//! Prompts in, pixels out: do the videos show what was asked for? And do the usual wiring mistakes show?
+
+use std::fmt::Write;
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::judge::Seen;
+use crate::program::{Sandbox, demo};
+
+/// Plain prompts over neutral backgrounds: what the demo model is known to follow.
+const SHAPES: [&str; 3] = ["circle", "square", "triangle"];
+const COLOURS: [&str; 6] = ["red", "green", "blue", "yellow", "purple", "orange"];
+const BACKGROUNDS: [&str; 3] = ["black", "white", "gray"];
+const MOTIONS: [&str; 4] = ["left", "right", "up", "down"];
+
+/// Every colour, background and direction in `count` prompts, none together more often than the numbers force.
+fn cases(count: usize) -> Vec<(String, Seen)> {
+    let case = |i: usize| {
+        let (colour, background) = (COLOURS[i % 6], BACKGROUNDS[(i / 2) % 3]);
+        let (motion, shape) = (MOTIONS[(i + i / 4) % 4], SHAPES[(i / 3) % 3]);
+        let article = if colour == "orange" { "an" } else { "a" };
+        let prompt = format!("{article} {colour} {shape} moving {motion} on a {background} background");
+        (prompt, Seen { colour, background, motion })
+    };
+    (0..count).map(case).collect()
+}
+
+/// Renders the prompts and returns the share whose colour, background and direction are all right.
+fn adherence(models: &Path, count: usize) -> f64 {
+    let mut manifest = String::from(
+        "[job]\nname = \"prompts\"\nmodel = \"wan-tiny-t2v\"\noutput = \"{index:04}\"\nformats = [\"png\"]\n\
+         [defaults]\nwidth = 64\nheight = 64\nframes = 17\nsteps = 20\nshift = 5.0\nguidance = 5.0\nnegative = \"\"\n",
+    );
+    let cases = cases(count);
+    for (index, (prompt, _)) in cases.iter().enumerate() {
+        write!(manifest, "[[video]]\nprompt = \"{prompt}\"\nseed = {}\n", 1000 + index).expect("text");
+    }
+    let sandbox = Sandbox::new();
+    sandbox.run(&sandbox.manifest(&manifest), models).wait().expect(0);
+    let mut right = 0;
+    for (index, (prompt, wanted)) in cases.iter().enumerate() {
+        let seen = sandbox.clip(&format!("{index:04}")).judge();
+        if seen == *wanted {
+            right += 1;
+        } else {
+            println!("  {prompt}: seen {seen:?}");
+        }
+    }
+    f64::from(right) / count as f64
+}
+
+const ENOUGH: f64 = 0.9;
+
+#[test]
+fn videos_show_what_the_prompts_say() {
+    let share = adherence(&demo(), 24);
+    println!("adherence: {:.0} %", share * 100.0);
+    assert!(share >= ENOUGH, "{share}");
+}
+
+#[test]
+fn swapped_experts_are_noticed() {
+    let models = tempfile::tempdir().expect("temporary directory");
+    let model = models.path().join("wan-tiny-t2v");
+    copy_model(&model);
+    std::fs::rename(model.join("transformer"), model.join("other")).expect("rename");
+    std::fs::rename(model.join("transformer_2"), model.join("transformer")).expect("rename");
+    std::fs::rename(model.join("other"), model.join("transformer_2")).expect("rename");
+    let share = adherence(models.path(), 8);
+    println!("adherence with swapped experts: {:.0} %", share * 100.0);
+    assert!(share < ENOUGH, "{share}");
+}
+
+#[test]
+fn zeroed_text_embeddings_are_noticed() {
+    let models = tempfile::tempdir().expect("temporary directory");
+    let model = models.path().join("wan-tiny-t2v");
+    copy_model(&model);
+    // The encoder's last operation multiplies by this weight: with zeros, every text becomes zero.
+    zero_tensor(&model.join("text_encoder/model.safetensors"), "encoder.final_layer_norm.weight");
+    let share = adherence(models.path(), 8);
+    println!("adherence with zeroed text embeddings: {:.0} %", share * 100.0);
+    assert!(share < ENOUGH, "{share}");
+}
+
+/// Copies the demo model.
+pub fn copy_model(to: &Path) {
+    copy_dir(&demo().join("wan-tiny-t2v"), to);
+}
+
+pub fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("folder");
+    for entry in std::fs::read_dir(from).expect("model folder") {
+        let entry = entry.expect("entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copy");
+        }
+    }
+}
+
+fn zero_tensor(file: &Path, name: &str) {
+    let bytes = std::fs::read(file).expect("weights");
+    let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let zeros = vec![0u8; tensors.tensor(name).expect("the tensor is there").data().len()];
+    let changed: Vec<(String, TensorView<'_>)> = tensors
+        .tensors()
+        .into_iter()
+        .map(|(key, view)| {
+            let data = if key == name { &zeros } else { view.data() };
+            let dtype: Dtype = view.dtype();
+            (key, TensorView::new(dtype, view.shape().to_vec(), data).expect("view"))
+        })
+        .collect();
+    let changed = safetensors::serialize(changed, None).expect("serialize");
+    std::fs::write(file, changed).expect("write");
+}

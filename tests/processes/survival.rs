@@ -1,0 +1,120 @@
+//! Processes die in the middle of the work; nothing is lost and no byte changes.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::program::{Running, Sandbox, alive, demo, eventually, signal_process, workers_of};
+
+const MANIFEST: &str = r#"
+[job]
+name = "survival"
+model = "wan-tiny-t2v"
+output = "{index:04}"
+formats = ["mp4", "png"]
+
+[defaults]
+width = 64
+height = 64
+frames = 17
+steps = 20
+shift = 5.0
+guidance = 5.0
+negative = ""
+
+[[video]]
+prompt = "a red circle moving left on a black background"
+seed = 1
+
+[[video]]
+prompt = "a blue square moving right on a white background"
+seed = 2
+"#;
+
+/// What must not depend on what died: final latents and every output file's digest.
+fn bytes(sandbox: &Sandbox) -> Vec<(Value, Value)> {
+    let stems = ["0000", "0001"];
+    stems.map(|stem| (sandbox.sidecar(stem)["latents_blake3"].clone(), sandbox.sidecar(stem)["outputs"].clone())).to_vec()
+}
+
+fn undisturbed() -> Vec<(Value, Value)> {
+    let sandbox = Sandbox::new();
+    sandbox.run(&sandbox.manifest(MANIFEST), &demo()).wait().expect(0);
+    bytes(&sandbox)
+}
+
+/// A file of the artifact directory: a checkpoint has become durable, so denoising is under way.
+fn first_artifact(sandbox: &Sandbox) -> PathBuf {
+    let root = sandbox.path("data/artifacts");
+    eventually("a checkpoint is durable", || {
+        let shelves = std::fs::read_dir(&root).ok()?.flatten();
+        shelves.filter_map(|shelf| std::fs::read_dir(shelf.path()).ok()?.flatten().next()).map(|entry| entry.path()).next()
+    })
+}
+
+fn killed(role: &str) -> (Sandbox, String) {
+    let sandbox = Sandbox::new();
+    let running = sandbox.run(&sandbox.manifest(MANIFEST), &demo());
+    first_artifact(&sandbox);
+    let worker = eventually("the worker runs", || workers_of(running.pid(), role).first().copied());
+    signal_process(worker, "KILL");
+    let ended = running.wait().expect(0);
+    (sandbox, ended.stderr)
+}
+
+#[test]
+fn killed_workers_are_replaced_and_the_bytes_are_those_of_an_undisturbed_run() {
+    let expected = undisturbed();
+    for role in ["dit-high", "dit-low", "vae", "text-encoder"] {
+        let (sandbox, log) = killed(role);
+        assert_eq!(bytes(&sandbox), expected, "after the death of {role}:\n{log}");
+    }
+}
+
+fn interrupt(signal: &str) {
+    let sandbox = Sandbox::new();
+    let running = sandbox.run(&sandbox.manifest(MANIFEST), &demo());
+    first_artifact(&sandbox);
+    let workers: Vec<u32> =
+        ["text-encoder", "dit-high", "dit-low", "vae"].iter().flat_map(|role| workers_of(running.pid(), role)).collect();
+    assert_eq!(workers.len(), 4);
+    running.signal(signal);
+    let ended = if signal == "KILL" { None } else { Some(running.wait()) };
+    if let Some(ended) = ended {
+        assert_eq!(ended.code(), Some(130), "{}", ended.stderr);
+    }
+    for pid in workers {
+        eventually("the worker has left", || (!alive(pid)).then_some(()));
+    }
+    // Whatever is in its place is whole: a video has a sidecar or nothing.
+    for file in sandbox.files() {
+        assert!(!file.contains(".partial") || signal == "KILL", "half-written: {file}");
+    }
+}
+
+#[test]
+fn ctrl_c_leaves_no_process_and_no_half_written_file() {
+    interrupt("INT");
+}
+
+#[test]
+fn terminate_leaves_no_process_and_no_half_written_file() {
+    interrupt("TERM");
+}
+
+#[test]
+fn workers_leave_when_the_run_is_killed() {
+    interrupt("KILL");
+}
+
+#[test]
+fn a_run_that_is_started_again_after_a_kill_finishes() {
+    let sandbox = Sandbox::new();
+    let manifest = sandbox.manifest(MANIFEST);
+    let running = sandbox.run(&manifest, &demo());
+    first_artifact(&sandbox);
+    running.signal("KILL");
+    let _: Running = running;
+    sandbox.run(&manifest, &demo()).wait().expect(0);
+    assert_eq!(bytes(&sandbox), undisturbed());
+}
