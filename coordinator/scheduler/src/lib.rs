@@ -13,11 +13,22 @@ pub mod change;
 pub mod config;
 pub mod input;
 pub mod plan;
+pub mod scheduler;
 pub mod time;
+
+mod artifact;
+mod attempts;
+mod job;
+mod placement;
+mod strikes;
+mod video;
+mod worker;
 
 pub use action::{Action, Assignment, Refusal};
 pub use change::{ArtifactId, AttemptEnd, Change, JobState, VideoState};
 pub use config::Config;
 pub use input::{Input, ItemOutputs, Report, Served, Target, WorkerHello};
 pub use plan::{JobPlan, PlanError, SizeClass, TextKey, VideoPlan};
+pub use scheduler::{JobView, QueueView, RestoreError, Scheduler, VideoView, View, Violation, WorkerView};
 pub use time::Instant;
+pub use worker::Session;

@@ -1,0 +1,132 @@
+//! The ledger of attempts that are out with a worker. What has ended is not here: it is a row.
+
+use std::collections::BTreeMap;
+
+use wanfarm_types::{AttemptId, Checkpoint, Incarnation, JobId, StepRange, StepTiming, VideoId, WorkItem, WorkerId};
+
+use crate::TextKey;
+
+/// What an item belongs to. Each has at most one attempt out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Work {
+    /// `encode_text` of one text, for all its readers.
+    Text(TextKey),
+    /// `encode_image` of one video; may run beside its text.
+    Image(VideoId),
+    /// Denoising and decoding of one video, which follow one another.
+    Video(VideoId),
+}
+
+/// Why an attempt is wanted back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Recall {
+    /// Another worker is idle: only if it has not started.
+    TakeBack,
+    /// Pause, cancel, drain, or something more urgent: at the next step boundary.
+    Stop,
+}
+
+/// One attempt that is out.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Attempt {
+    pub(crate) work: Work,
+    pub(crate) item: WorkItem,
+    pub(crate) job: JobId,
+    pub(crate) priority: i32,
+    pub(crate) worker: WorkerId,
+    pub(crate) incarnation: Incarnation,
+    /// The state it goes on from, unless it was read from rows.
+    pub(crate) from: Option<Checkpoint>,
+    /// The worker said so, or showed a step.
+    pub(crate) started: bool,
+    pub(crate) recall: Option<Recall>,
+    /// The idle worker that a `TakeBack` is for.
+    pub(crate) awaited_by: Option<WorkerId>,
+    /// Steps done, over the whole schedule.
+    pub(crate) reached: u32,
+    pub(crate) step_seconds: Vec<f64>,
+    /// Read from rows after a restart, and its worker has not confirmed it yet.
+    pub(crate) restored: bool,
+}
+
+impl Attempt {
+    pub(crate) fn new(work: Work, item: WorkItem, priority: i32, worker: WorkerId, incarnation: Incarnation) -> Self {
+        Self {
+            work,
+            item,
+            job: item.video.job,
+            priority,
+            worker,
+            incarnation,
+            from: None,
+            started: false,
+            recall: None,
+            awaited_by: None,
+            reached: item.steps.first,
+            step_seconds: Vec::new(),
+            restored: false,
+        }
+    }
+
+    pub(crate) fn is_denoising(&self) -> bool {
+        self.item.stage.expert().is_some()
+    }
+
+    /// The steps that ran.
+    pub(crate) fn ran(&self) -> StepRange {
+        StepRange { first: self.item.steps.first, end: self.reached }
+    }
+
+    /// What is known of its time without a final report.
+    pub(crate) fn timing(&self) -> StepTiming {
+        let step_seconds = self.step_seconds.clone();
+        StepTiming { seconds: step_seconds.iter().sum(), step_seconds, input_wait_seconds: 0.0 }
+    }
+}
+
+/// All attempts that are out, and the number of the next one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Ledger {
+    live: BTreeMap<AttemptId, Attempt>,
+    next: AttemptId,
+}
+
+impl Ledger {
+    pub(crate) fn new(next: AttemptId) -> Self {
+        Self { live: BTreeMap::new(), next }
+    }
+
+    /// Gives out a number greater than all before it.
+    pub(crate) fn issue(&mut self, attempt: Attempt) -> AttemptId {
+        let id = self.next;
+        self.next = AttemptId(id.0 + 1);
+        self.live.insert(id, attempt);
+        id
+    }
+
+    /// Puts back an attempt that was out before a restart.
+    pub(crate) fn restore(&mut self, id: AttemptId, attempt: Attempt) {
+        self.next = self.next.max(AttemptId(id.0 + 1));
+        self.live.insert(id, attempt);
+    }
+
+    pub(crate) fn next(&self) -> AttemptId {
+        self.next
+    }
+
+    pub(crate) fn get(&self, id: AttemptId) -> Option<&Attempt> {
+        self.live.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        self.live.get_mut(&id)
+    }
+
+    pub(crate) fn end(&mut self, id: AttemptId) -> Option<Attempt> {
+        self.live.remove(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (AttemptId, &Attempt)> {
+        self.live.iter().map(|(&id, attempt)| (id, attempt))
+    }
+}

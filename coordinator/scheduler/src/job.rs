@@ -1,0 +1,85 @@
+//! A job and its texts: what videos share. Deliberately without transitions; those are in `scheduler/jobs.rs`.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use wanfarm_types::{AttemptId, Digest, Role, VideoId};
+
+use crate::JobState;
+use crate::artifact::Artifact;
+use crate::strikes::Strikes;
+
+/// A model name as a small number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ModelId(u32);
+
+/// The names of models seen so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Models {
+    ids: BTreeMap<String, ModelId>,
+    names: Vec<String>,
+}
+
+impl Models {
+    pub(crate) fn id(&mut self, name: &str) -> ModelId {
+        if let Some(&id) = self.ids.get(name) {
+            return id;
+        }
+        let id = ModelId(self.names.len() as u32);
+        self.names.push(name.to_owned());
+        self.ids.insert(name.to_owned(), id);
+        id
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ModelId> + use<> {
+        (0..self.names.len() as u32).map(ModelId)
+    }
+
+    pub(crate) fn name(&self, id: ModelId) -> &str {
+        self.names.get(id.0 as usize).map_or("", String::as_str)
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) priority: i32,
+    pub(crate) model: ModelId,
+    pub(crate) state: JobState,
+    /// How many videos it has.
+    pub(crate) videos: u32,
+    /// How many of them are open.
+    pub(crate) open: u32,
+    /// Weights its results were made with so far.
+    pub(crate) pins: BTreeMap<Role, Digest>,
+}
+
+/// A text to encode, shared by its readers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Text {
+    pub(crate) model: ModelId,
+    pub(crate) artifact: Option<Artifact>,
+    pub(crate) attempt: Option<AttemptId>,
+    pub(crate) strikes: Strikes,
+    /// Open videos that read it. Without any it is forgotten.
+    pub(crate) readers: BTreeSet<VideoId>,
+    /// Those of them that need it now, the most urgent first.
+    pub(crate) wanting: BTreeSet<(Reverse<i32>, VideoId)>,
+}
+
+impl Text {
+    pub(crate) fn new(model: ModelId) -> Self {
+        Self {
+            model,
+            artifact: None,
+            attempt: None,
+            strikes: Strikes::default(),
+            readers: BTreeSet::new(),
+            wanting: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn is_usable(&self) -> bool {
+        self.artifact.as_ref().is_some_and(Artifact::is_usable)
+    }
+}

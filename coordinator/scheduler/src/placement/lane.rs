@@ -1,0 +1,134 @@
+//! Ready items of one (model, stage), in the order of the policy: priority, then fair share between jobs, then the
+//! farthest video. Deliberately without workers.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use wanfarm_types::{JobId, Role, Stage, StepRange, VideoId, WorkerId};
+
+use crate::attempts::Work;
+use crate::job::ModelId;
+
+/// The workers that hold one role of one model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PoolId {
+    pub(crate) model: ModelId,
+    pub(crate) role: Role,
+}
+
+/// The ready items of one stage of one model; those that begin something are apart from those that go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LaneId {
+    pub(crate) model: ModelId,
+    pub(crate) stage: Stage,
+    /// Encoding, or the first denoising step: may be held back while the stages behind are full.
+    pub(crate) begins: bool,
+}
+
+impl LaneId {
+    pub(crate) fn pool(self) -> PoolId {
+        PoolId { model: self.model, role: self.stage.role() }
+    }
+}
+
+/// A ready item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) lane: LaneId,
+    pub(crate) work: Work,
+    pub(crate) priority: i32,
+    /// The video it is for, or the first of them.
+    pub(crate) video: VideoId,
+    /// What to run; empty for stages without steps.
+    pub(crate) steps: StepRange,
+    /// What it counts in the fair share: steps × tokens.
+    pub(crate) cost: u64,
+    /// The worker that holds its newest input.
+    pub(crate) prefers: Option<WorkerId>,
+    /// Workers it failed on.
+    pub(crate) avoids: BTreeSet<WorkerId>,
+}
+
+/// Order within a job: farthest first, then manifest order.
+type Place = (Reverse<u32>, VideoId, Work);
+
+/// The items of one priority.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Level {
+    items: BTreeMap<JobId, BTreeSet<Place>>,
+    /// Jobs with items, by what they have been served.
+    order: BTreeSet<(u64, JobId)>,
+    /// What jobs have been served; kept for absent jobs while they are ahead of the clock.
+    served: BTreeMap<JobId, u64>,
+    len: usize,
+}
+
+/// Start-time fair queueing between the jobs of each priority.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Lane {
+    levels: BTreeMap<Reverse<i32>, Level>,
+}
+
+impl Lane {
+    /// A job that was absent starts at `clock`: it has no claim on the time it was not here.
+    pub(crate) fn insert(&mut self, ticket: &Ticket, clock: u64) {
+        let level = self.levels.entry(Reverse(ticket.priority)).or_default();
+        let job = ticket.video.job;
+        let items = level.items.entry(job).or_default();
+        if items.is_empty() {
+            let served = level.served.entry(job).or_insert(clock);
+            *served = clock.max(*served);
+            level.order.insert((*served, job));
+        }
+        level.len += usize::from(items.insert(place(ticket)));
+    }
+
+    pub(crate) fn remove(&mut self, ticket: &Ticket, clock: u64) {
+        let Some(level) = self.levels.get_mut(&Reverse(ticket.priority)) else { return };
+        let job = ticket.video.job;
+        let Some(items) = level.items.get_mut(&job) else { return };
+        level.len -= usize::from(items.remove(&place(ticket)));
+        if items.is_empty() {
+            level.items.remove(&job);
+            if let Some(&served) = level.served.get(&job) {
+                level.order.remove(&(served, job));
+            }
+            let items = &level.items;
+            level.served.retain(|job, served| *served > clock || items.contains_key(job));
+        }
+        if level.len == 0 && level.served.is_empty() {
+            self.levels.remove(&Reverse(ticket.priority));
+        }
+    }
+
+    /// Counts a ticket about to leave as served; returns where its job stood.
+    pub(crate) fn charge(&mut self, ticket: &Ticket) -> u64 {
+        let Some(level) = self.levels.get_mut(&Reverse(ticket.priority)) else { return 0 };
+        let job = ticket.video.job;
+        let Some(served) = level.served.get_mut(&job) else { return 0 };
+        let before = *served;
+        *served = before.saturating_add(ticket.cost);
+        if level.order.remove(&(before, job)) {
+            level.order.insert((*served, job));
+        }
+        before
+    }
+
+    /// Items of at least this priority.
+    pub(crate) fn at_least(&self, priority: i32) -> usize {
+        self.levels.range(..=Reverse(priority)).map(|(_, level)| level.len).sum()
+    }
+
+    /// All items in order, each with its priority and what its job has been served.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, u64, Work)> {
+        self.levels.iter().flat_map(|(&Reverse(priority), level)| {
+            level.order.iter().flat_map(move |&(served, job)| {
+                level.items.get(&job).into_iter().flatten().map(move |&(_, _, work)| (priority, served, work))
+            })
+        })
+    }
+}
+
+fn place(ticket: &Ticket) -> Place {
+    (Reverse(ticket.steps.first), ticket.video, ticket.work)
+}

@@ -1,0 +1,10 @@
+//! Which item goes to which worker. See README.md beside this file: goals, abstraction, policy.
+//! Deliberately ignorant of jobs' states, checkpoints and messages: it sees a board of tickets and seats.
+
+mod board;
+mod lane;
+mod policy;
+
+pub(crate) use board::{Board, Next, Running, Seat};
+pub(crate) use lane::{LaneId, PoolId, Ticket};
+pub(crate) use policy::{Decision, is_held_back, next_decision};

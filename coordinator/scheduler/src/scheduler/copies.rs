@@ -1,0 +1,193 @@
+//! Where results lie: durable copies, lost holders, memory to be freed, outputs to be written.
+
+use wanfarm_types::{Failure, FailureKind, VideoId};
+
+use super::{Dirty, Scheduler};
+use crate::artifact::{Artifact, Copy, Holder};
+use crate::attempts::{Attempt, Work};
+use crate::{Action, ArtifactId, Change, VideoState};
+
+impl Scheduler {
+    pub(super) fn durable(&mut self, id: ArtifactId) {
+        let Some(artifact) = self.artifact_mut(id).filter(|artifact| artifact.is_copying()) else {
+            self.act(Action::DeleteDurable(id));
+            return;
+        };
+        if artifact.copy == Copy::Superseded {
+            artifact.copy = Copy::No;
+        } else {
+            artifact.copy = Copy::Durable;
+            let tensors = artifact.tensors.clone();
+            self.record(Change::ArtifactDurable { artifact: id, tensors });
+        }
+        self.touch_artifact(id);
+    }
+
+    pub(super) fn copy_failed(&mut self, id: ArtifactId) {
+        let again = self.now + self.config.retry_pause;
+        let Some(artifact) = self.artifact_mut(id).filter(|artifact| artifact.is_copying()) else { return };
+        artifact.copy = Copy::After(again);
+        self.timers.insert((again, work_of(id)));
+        self.touch_artifact(id);
+    }
+
+    pub(super) fn outputs_written(&mut self, id: VideoId) {
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        if video.writing.take().is_some() && video.state.is_open() {
+            self.close(id, VideoState::Done);
+        }
+    }
+
+    pub(super) fn outputs_failed(&mut self, id: VideoId, failure: Failure) {
+        let max_tries = self.config.max_output_tries;
+        let pause = self.config.retry_pause;
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        let Some(written) = video.writing.take().filter(|_| video.state.is_open()) else { return };
+        self.dirty.insert(Dirty::Video(id));
+        video.output_tries += 1;
+        if video.output_tries >= max_tries {
+            return self.fail(Work::Video(id), &failure);
+        }
+        match failure.kind {
+            FailureKind::Deterministic | FailureKind::NotFinite => self.fail(Work::Video(id), &failure),
+            FailureKind::InputsLost => {
+                let frames = video.frames.as_ref().map(|frames| frames.holder);
+                if let Some(holder) = frames.filter(|holder| holder.attempt == written) {
+                    self.lose(holder);
+                }
+            }
+            FailureKind::Transient => {
+                let doubled = pause.saturating_mul(1 << (video.output_tries - 1).min(10));
+                video.write_after = self.now + doubled;
+                self.timers.insert((video.write_after, Work::Video(id)));
+            }
+        }
+    }
+
+    /// What this holder has cannot be read any more.
+    pub(super) fn lose(&mut self, holder: Holder) {
+        let held = self.workers.get_mut(&holder.worker).and_then(|worker| worker.held.remove(&holder.attempt));
+        let Some(work) = held else { return };
+        let lost = |artifact: &mut Artifact| {
+            if artifact.holder == Some(holder) {
+                artifact.holder = None;
+            }
+        };
+        match work {
+            Work::Text(key) => {
+                if let Some(text) = self.texts.get_mut(&key) {
+                    text.artifact.iter_mut().for_each(lost);
+                    self.dirty.extend(text.readers.iter().map(|&video| Dirty::Video(video)));
+                }
+            }
+            Work::Image(video) | Work::Video(video) => {
+                if let Some(video) = self.videos.get_mut(&video) {
+                    video.image.iter_mut().for_each(lost);
+                    video.trail.0.values_mut().for_each(lost);
+                    video.frames.take_if(|frames| frames.holder == holder);
+                }
+            }
+        }
+        self.touch(work);
+    }
+
+    /// Forgets where the inputs of a failed attempt lay; true when that loses any of them.
+    pub(super) fn lose_inputs(&mut self, attempt: &Attempt) -> bool {
+        let Work::Video(id) = attempt.work else { return false };
+        let Some(video) = self.videos.get(&id) else { return false };
+        let state = if attempt.is_denoising() { attempt.item.steps.first } else { video.plan.total_steps() };
+        let mut inputs: Vec<&Artifact> = video.trail.0.get(&state).into_iter().collect();
+        if attempt.is_denoising() {
+            inputs.extend(&video.image);
+            inputs.extend(video.plan.texts.iter().filter_map(|key| self.texts.get(key)?.artifact.as_ref()));
+        }
+        let lost = inputs.iter().any(|input| !input.is_durable());
+        let holders: Vec<Holder> = inputs.iter().filter_map(|input| input.holder).collect();
+        for holder in holders {
+            self.lose(holder);
+            self.free(holder);
+        }
+        lost
+    }
+
+    /// Lets a holder free its memory if nothing refers to it any more.
+    pub(super) fn release(&mut self, holder: Holder) {
+        let Some(worker) = self.workers.get_mut(&holder.worker) else { return };
+        let Some(&work) = worker.held.get(&holder.attempt) else { return };
+        if !self.refers(work, holder) {
+            if let Some(worker) = self.workers.get_mut(&holder.worker) {
+                worker.held.remove(&holder.attempt);
+            }
+            self.free(holder);
+        }
+    }
+
+    /// A live attempt is answered when it ends.
+    fn free(&mut self, holder: Holder) {
+        let Holder { worker, attempt } = holder;
+        let Some(known) = self.workers.get(&worker).filter(|worker| worker.is_connected()) else { return };
+        if self.ledger.get(attempt).is_none() {
+            let incarnation = known.incarnation;
+            self.act(Action::Drop { worker, incarnation, attempt });
+        }
+    }
+
+    /// True when some result of `work` is known to lie with `holder`.
+    pub(super) fn refers(&self, work: Work, holder: Holder) -> bool {
+        let is_it = |artifact: &Artifact| artifact.holder == Some(holder);
+        match work {
+            Work::Text(key) => self.texts.get(&key).is_some_and(|text| text.artifact.as_ref().is_some_and(is_it)),
+            Work::Image(video) | Work::Video(video) => self.videos.get(&video).is_some_and(|video| {
+                video.image.as_ref().is_some_and(is_it)
+                    || video.trail.0.values().any(is_it)
+                    || video.frames.as_ref().is_some_and(|frames| frames.holder == holder)
+            }),
+        }
+    }
+
+    /// Asks for a durable copy, if the artifact is there and wants one.
+    pub(super) fn ask_for_copy(&mut self, id: ArtifactId) {
+        let now = self.now;
+        let Some(artifact) = self.artifact_mut(id).filter(|artifact| artifact.may_copy(now)) else { return };
+        let Some(holder) = artifact.holder else { return };
+        artifact.copy = Copy::Asked;
+        let tensors = artifact.tensors.clone();
+        self.act(Action::MakeDurable { artifact: id, tensors, holder: holder.worker });
+    }
+
+    /// The end of an artifact that nothing refers to any more.
+    pub(super) fn discard(&mut self, id: ArtifactId, artifact: &Artifact) {
+        if artifact.is_durable() {
+            self.record(Change::ArtifactForgotten(id));
+            self.act(Action::DeleteDurable(id));
+        }
+        if let Some(holder) = artifact.holder {
+            self.release(holder);
+        }
+    }
+
+    fn artifact_mut(&mut self, id: ArtifactId) -> Option<&mut Artifact> {
+        match id {
+            ArtifactId::Text(key) => self.texts.get_mut(&key)?.artifact.as_mut(),
+            ArtifactId::Image(video) => self.videos.get_mut(&video)?.image.as_mut(),
+            ArtifactId::Checkpoint { video, steps_done } => self.videos.get_mut(&video)?.trail.0.get_mut(&steps_done),
+        }
+    }
+
+    fn touch_artifact(&mut self, id: ArtifactId) {
+        if let ArtifactId::Text(key) = id
+            && let Some(text) = self.texts.get(&key)
+        {
+            self.dirty.extend(text.readers.iter().map(|&video| Dirty::Video(video)));
+        }
+        self.touch(work_of(id));
+    }
+}
+
+fn work_of(id: ArtifactId) -> Work {
+    match id {
+        ArtifactId::Text(key) => Work::Text(key),
+        ArtifactId::Image(video) => Work::Image(video),
+        ArtifactId::Checkpoint { video, .. } => Work::Video(video),
+    }
+}

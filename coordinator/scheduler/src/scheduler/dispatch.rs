@@ -1,0 +1,88 @@
+//! Carrying out decisions of the placement policy: attempts are issued here, and only here.
+
+use wanfarm_types::{AttemptId, Checkpoint, Digest, ItemInputs, WorkItem, WorkerId};
+
+use super::{Dirty, Scheduler};
+use crate::artifact::Artifact;
+use crate::attempts::{Attempt, Recall, Work};
+use crate::placement::{Decision, Ticket};
+use crate::{Action, Assignment, Change};
+
+impl Scheduler {
+    pub(super) fn carry_out(&mut self, decision: Decision) {
+        match decision {
+            Decision::Assign { work, worker } => self.assign(work, worker, false),
+            Decision::Prefetch { work, worker } => self.assign(work, worker, true),
+            Decision::TakeBack { attempt, to } => self.take_back(attempt, to),
+            Decision::MakeRoom { attempt } => self.recall(attempt, Recall::Stop),
+        }
+    }
+
+    fn assign(&mut self, work: Work, id: WorkerId, prefetch: bool) {
+        self.board.charge(work);
+        let Some(ticket) = self.board.ticket(work).cloned() else { return };
+        self.board.offer(work, None);
+        let Some(incarnation) = self.workers.get(&id).map(|worker| worker.incarnation) else { return };
+        let item = WorkItem { video: ticket.video, stage: ticket.lane.stage, steps: ticket.steps };
+        let (inputs, holders) = self.inputs(&ticket);
+        let mut attempt = Attempt::new(work, item, ticket.priority, id, incarnation);
+        attempt.from = inputs.checkpoint.clone();
+        let attempt = self.ledger.issue(attempt);
+        match work {
+            Work::Text(key) => self.texts.get_mut(&key).map(|text| text.attempt = Some(attempt)),
+            Work::Image(video) => self.videos.get_mut(&video).map(|video| video.image_attempt = Some(attempt)),
+            Work::Video(video) => self.videos.get_mut(&video).map(|video| video.attempt = Some(attempt)),
+        };
+        if let Some(worker) = self.workers.get_mut(&id) {
+            *(if prefetch { &mut worker.next } else { &mut worker.running }) = Some(attempt);
+        }
+        self.touch(work);
+        self.dirty.insert(Dirty::Worker(id));
+        let text = if let Work::Text(key) = work { Some(key) } else { None };
+        self.record(Change::AttemptIssued { attempt, item, text, worker: id, incarnation });
+        let assignment = Assignment { worker: id, incarnation, attempt, item, text, inputs, holders, prefetch };
+        self.act(Action::Assign(Box::new(assignment)));
+    }
+
+    fn take_back(&mut self, id: AttemptId, to: WorkerId) {
+        if let Some(attempt) = self.ledger.get_mut(id) {
+            attempt.awaited_by = Some(to);
+        }
+        if let Some(worker) = self.workers.get_mut(&to) {
+            worker.awaiting = Some(id);
+        }
+        self.dirty.insert(Dirty::Worker(to));
+        self.recall(id, Recall::TakeBack);
+    }
+
+    /// What the item starts from, and which workers have it.
+    fn inputs(&self, ticket: &Ticket) -> (ItemInputs, Vec<(Digest, WorkerId)>) {
+        let mut inputs = ItemInputs::default();
+        let mut holders = Vec::new();
+        let Work::Video(id) = ticket.work else { return (inputs, holders) };
+        let Some(video) = self.videos.get(&id) else { return (inputs, holders) };
+        let mut used: Vec<&Artifact> = Vec::new();
+        if ticket.lane.stage.expert().is_some() {
+            let texts = video.plan.texts.iter().filter_map(|key| self.texts.get(key)?.artifact.as_ref());
+            for artifact in texts {
+                inputs.text.extend(artifact.tensors.iter().cloned());
+                used.push(artifact);
+            }
+            if let Some(image) = video.image.as_ref().filter(|_| video.plan.has_image) {
+                inputs.image = image.tensors.clone();
+                used.push(image);
+            }
+        }
+        if let Some((steps_done, artifact)) = video.trail.newest() {
+            inputs.checkpoint = Some(Checkpoint { steps_done, tensors: artifact.tensors.clone() });
+            used.push(artifact);
+        }
+        for artifact in used {
+            let holder = artifact.holder.map(|holder| holder.worker);
+            holders.extend(artifact.tensors.iter().filter_map(|tensor| Some((tensor.digest, holder?))));
+        }
+        holders.sort_unstable();
+        holders.dedup();
+        (inputs, holders)
+    }
+}

@@ -1,0 +1,228 @@
+//! What must hold after every transition, checked from first principles and in linear time.
+//! Tests and simulations call it after each input; production has no need to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wanfarm_types::{AttemptId, Stage, VideoId, WorkerId};
+
+use super::Scheduler;
+use super::refresh::NO_STEPS;
+use crate::artifact::{Artifact, Holder};
+use crate::attempts::Work;
+use crate::placement::{Board, Ticket, is_held_back, next_decision};
+use crate::worker::Session;
+use crate::{JobState, VideoState};
+
+/// A state that should not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("scheduler invariant broken: {0}")]
+pub struct Violation(String);
+
+type Check = Result<(), Violation>;
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(Violation(what())) }
+}
+
+impl Scheduler {
+    /// # Errors
+    /// The first broken invariant.
+    pub fn check_invariants(&self) -> Check {
+        self.check_attempts()?;
+        self.check_workers()?;
+        self.check_results()?;
+        self.check_jobs()?;
+        self.check_texts()?;
+        self.check_board()?;
+        self.check_nothing_is_lost()?;
+        self.check_work_is_conserved()
+    }
+
+    /// Every attempt has one place on a living worker and one on its item, and every place has its attempt.
+    fn check_attempts(&self) -> Check {
+        let mut places: BTreeMap<Work, AttemptId> = BTreeMap::new();
+        for (id, attempt) in self.ledger.iter() {
+            ensure(id < self.ledger.next(), || format!("attempt {id} is not older than the next number"))?;
+            let worker = self.workers.get(&attempt.worker);
+            let placed = worker.is_some_and(|worker| {
+                worker.session != Session::Gone
+                    && worker.incarnation == attempt.incarnation
+                    && (worker.running == Some(id) || worker.next == Some(id))
+            });
+            ensure(placed, || format!("attempt {id} is live, but its worker does not have it"))?;
+            ensure(places.insert(attempt.work, id).is_none(), || format!("{:?} has two live attempts", attempt.work))?;
+            let serves = worker.is_some_and(|worker| {
+                worker.session == Session::Lost
+                    || worker.serves.keys().any(|pool| pool.role == attempt.item.stage.role())
+            });
+            ensure(serves, || format!("attempt {id} is on a worker without role {}", attempt.item.stage.role()))?;
+            ensure(attempt.reached >= attempt.item.steps.first, || format!("attempt {id} went backwards"))?;
+        }
+        let texts = self.texts.iter().map(|(&key, text)| (Work::Text(key), text.attempt));
+        let images = self.videos.iter().map(|(&id, video)| (Work::Image(id), video.image_attempt));
+        let videos = self.videos.iter().map(|(&id, video)| (Work::Video(id), video.attempt));
+        for (work, attempt) in texts.chain(images).chain(videos) {
+            ensure(places.get(&work).copied() == attempt, || format!("{work:?} has {attempt:?}, the ledger differs"))?;
+        }
+        Ok(())
+    }
+
+    /// At most one running and one next item; a lease exactly while it may be alive.
+    fn check_workers(&self) -> Check {
+        let mut leases = BTreeSet::new();
+        for (&id, worker) in &self.workers {
+            let slots = [worker.running, worker.next];
+            ensure(worker.next.is_none() || worker.running.is_some(), || format!("worker {id} has a next item only"))?;
+            ensure(worker.next.is_none() || worker.next != worker.running, || {
+                format!("worker {id} has one item twice")
+            })?;
+            for attempt in slots.into_iter().flatten() {
+                let live = self.ledger.get(attempt).is_some_and(|attempt| attempt.worker == id);
+                ensure(live, || format!("worker {id} has attempt {attempt}, which is not live on it"))?;
+            }
+            ensure((worker.session == Session::Gone) == worker.lease.is_none(), || format!("worker {id}: lease"))?;
+            leases.extend(worker.lease.map(|lease| (lease, id)));
+            if let Some(attempt) = worker.awaiting {
+                let awaited = self.ledger.get(attempt).is_some_and(|attempt| attempt.awaited_by == Some(id));
+                ensure(awaited && worker.running.is_none(), || format!("worker {id} waits in vain for {attempt}"))?;
+            }
+            for (&attempt, &work) in &worker.held {
+                let known = self.refers(work, Holder { worker: id, attempt });
+                ensure(known, || format!("worker {id} holds results of attempt {attempt} that nobody knows"))?;
+            }
+        }
+        ensure(leases == self.leases, || "the leases are not those of the workers".to_owned())
+    }
+
+    /// Every holder is a living worker that is known to hold it; closed videos hold no memory, done ones nothing.
+    fn check_results(&self) -> Check {
+        let has = |holder: &Holder| {
+            let worker = self.workers.get(&holder.worker);
+            worker.is_some_and(|worker| worker.session != Session::Gone && worker.held.contains_key(&holder.attempt))
+        };
+        let check = |what: &dyn std::fmt::Debug, artifact: &Artifact| {
+            ensure(artifact.is_alive(), || format!("{what:?} keeps a result that is nowhere"))?;
+            ensure(artifact.holder.as_ref().is_none_or(has), || format!("{what:?} has a holder that is gone"))
+        };
+        for (key, text) in &self.texts {
+            text.artifact.iter().try_for_each(|artifact| check(key, artifact))?;
+        }
+        for (id, video) in &self.videos {
+            video.image.iter().chain(video.trail.0.values()).try_for_each(|artifact| check(id, artifact))?;
+            let frames = video.frames.as_ref().map(|frames| frames.holder);
+            ensure(frames.as_ref().is_none_or(has), || format!("the frames of {id} have a holder that is gone"))?;
+            let artifacts = || video.image.iter().chain(video.trail.0.values());
+            let held = frames.is_some() || artifacts().any(|artifact| artifact.holder.is_some());
+            ensure(video.state.is_open() || !held, || format!("video {id} is closed and still held in memory"))?;
+            let left = held || artifacts().next().is_some();
+            ensure(video.state != VideoState::Done || !left, || format!("video {id} is done and left something"))?;
+        }
+        Ok(())
+    }
+
+    fn check_jobs(&self) -> Check {
+        let mut open: BTreeMap<_, u32> = BTreeMap::new();
+        for (id, video) in &self.videos {
+            *open.entry(id.job).or_default() += u32::from(video.state.is_open());
+        }
+        for (&id, job) in &self.jobs {
+            let counted = open.get(&id).copied().unwrap_or(0);
+            ensure(job.open == counted, || format!("job {id} counts {} open videos of {counted}", job.open))?;
+            let finished = job.state == JobState::Finished;
+            ensure(finished == (counted == 0), || format!("job {id} is {:?} with {counted} open videos", job.state))?;
+        }
+        Ok(())
+    }
+
+    fn check_texts(&self) -> Check {
+        let mut readers: BTreeMap<_, BTreeSet<VideoId>> = BTreeMap::new();
+        let mut wanting: BTreeMap<_, BTreeSet<VideoId>> = BTreeMap::new();
+        for (&id, video) in self.videos.iter().filter(|(_, video)| video.state.is_open()) {
+            for &key in &video.plan.texts {
+                readers.entry(key).or_default().insert(id);
+                if self.wish(id, video).texts {
+                    wanting.entry(key).or_default().insert(id);
+                }
+            }
+        }
+        for key in readers.keys() {
+            ensure(self.texts.contains_key(key), || format!("text {key:?} has readers and is forgotten"))?;
+        }
+        for (key, text) in &self.texts {
+            let read = readers.remove(key).unwrap_or_default();
+            ensure(text.readers == read, || format!("text {key:?} has readers {:?}, not {read:?}", text.readers))?;
+            let listed: BTreeSet<VideoId> = text.wanting.iter().map(|&(_, video)| video).collect();
+            let wants = wanting.remove(key).unwrap_or_default();
+            ensure(listed == wants, || format!("text {key:?} is wanted by {listed:?}, not {wants:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// The board shows the state, its indexes show the board, and the policy has nothing more to say.
+    fn check_board(&self) -> Check {
+        let mut tickets: BTreeMap<Work, Ticket> = BTreeMap::new();
+        for (&id, video) in &self.videos {
+            let wish = self.wish(id, video);
+            let run = wish.run.and_then(|(stage, steps)| self.ticket(id, video, stage, steps));
+            let image = wish.image.then(|| self.ticket(id, video, Stage::EncodeImage, NO_STEPS)).flatten();
+            tickets.extend(run.into_iter().chain(image).map(|ticket| (ticket.work, ticket)));
+        }
+        tickets.extend(self.texts.keys().filter_map(|&key| Some((Work::Text(key), self.text_ticket(key)?))));
+        ensure(&tickets == self.board.tickets(), || {
+            format!("the tickets are not those of the state: {tickets:?}, not {:?}", self.board.tickets())
+        })?;
+        let mut fresh = Board::new(self.config.queue_per_worker);
+        for (&id, worker) in &self.workers {
+            fresh.seat(id, self.seat(worker));
+        }
+        ensure(fresh.seats() == self.board.seats(), || "the seats are not those of the workers".to_owned())?;
+        for (id, pool) in self.board.pools() {
+            ensure(fresh.pool(id).cloned().unwrap_or_default() == *pool, || format!("pool {id:?} is out of date"))?;
+        }
+        let listed: Vec<(Work, _)> =
+            self.board.lanes().flat_map(|(id, lane)| lane.iter().map(move |e| (e.2, id))).collect();
+        let right = listed.iter().all(|(work, lane)| tickets.get(work).is_some_and(|ticket| ticket.lane == *lane));
+        ensure(right && listed.len() == tickets.len(), || "the lanes are not those of the tickets".to_owned())?;
+        ensure(self.dirty.is_empty(), || "something was left to refresh".to_owned())?;
+        ensure(next_decision(&self.board).is_none(), || "a decision was left to carry out".to_owned())
+    }
+
+    /// Every open video of an active job is on its way: running, ready, waiting for something that is, or being written.
+    fn check_nothing_is_lost(&self) -> Check {
+        let on_its_way =
+            |work: Work, attempt: Option<AttemptId>| attempt.is_some() || self.board.ticket(work).is_some();
+        for (&id, video) in self.videos.iter().filter(|(_, video)| video.state.is_open()) {
+            if self.jobs.get(&id.job).is_none_or(|job| job.state != JobState::Active) {
+                continue;
+            }
+            let writes = video.frames.is_some()
+                && (video.writing.is_some() || self.timers.contains(&(video.write_after, Work::Video(id))));
+            let text = video.plan.texts.iter().any(|key| {
+                self.texts.get(key).is_some_and(|text| !text.is_usable() && on_its_way(Work::Text(*key), text.attempt))
+            });
+            let image = on_its_way(Work::Image(id), video.image_attempt);
+            let moves = writes || image || text || on_its_way(Work::Video(id), video.attempt);
+            ensure(moves, || format!("video {id} is open and nothing is on its way: {video:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// No worker idles while there is an item it could run. Found by brute force, not by the policy.
+    fn check_work_is_conserved(&self) -> Check {
+        let idle: Vec<(WorkerId, _)> = self
+            .board
+            .seats()
+            .iter()
+            .filter(|(_, seat)| seat.running.is_none())
+            .map(|(&id, seat)| (id, seat.pools.clone()))
+            .collect();
+        for (id, pools) in idle {
+            for ticket in self.board.tickets().values() {
+                let runs = pools.contains(&ticket.lane.pool()) && !ticket.avoids.contains(&id);
+                let held_back = is_held_back(&self.board, ticket.lane, ticket.priority);
+                ensure(!runs || held_back, || format!("worker {id} idles while {:?} waits", ticket.work))?;
+            }
+        }
+        Ok(())
+    }
+}

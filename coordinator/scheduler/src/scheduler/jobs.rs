@@ -1,0 +1,256 @@
+//! Jobs and videos: submission, operators' verbs, and the end of a video.
+
+use std::cmp::Reverse;
+
+use wanfarm_types::{Failure, JobId, VideoId};
+
+use super::{Dirty, Scheduler};
+use crate::artifact::Trail;
+use crate::attempts::Work;
+use crate::job::{Job, Text};
+use crate::placement::PoolId;
+use crate::video::Video;
+use crate::{Action, ArtifactId, Change, JobPlan, JobState, Target, VideoState};
+
+impl Scheduler {
+    pub(super) fn job_added(&mut self, plan: JobPlan) {
+        if self.jobs.contains_key(&plan.id) {
+            return;
+        }
+        let id = plan.id;
+        if let Err(error) = plan.check() {
+            self.act(Action::RefuseJob { job: id, error });
+            return;
+        }
+        self.record(Change::JobAdded(plan.clone()));
+        self.insert_job(plan);
+        self.finish_if_over(id);
+    }
+
+    /// Puts a checked plan into the state, all videos open.
+    pub(super) fn insert_job(&mut self, plan: JobPlan) {
+        let model = self.models.id(&plan.model);
+        let videos = plan.videos.len() as u32;
+        let job = Job {
+            priority: plan.priority,
+            model,
+            state: JobState::Active,
+            videos,
+            open: videos,
+            pins: Default::default(),
+        };
+        self.jobs.insert(plan.id, job);
+        for (index, video) in (0..).zip(plan.videos) {
+            let id = VideoId { job: plan.id, index };
+            self.videos.insert(id, Video::new(video));
+            self.add_reader(id);
+        }
+    }
+
+    pub(super) fn pause(&mut self, job: JobId) {
+        self.move_job(job, JobState::Active, JobState::Paused);
+    }
+
+    pub(super) fn resume(&mut self, job: JobId) {
+        self.move_job(job, JobState::Paused, JobState::Active);
+    }
+
+    fn move_job(&mut self, id: JobId, from: JobState, to: JobState) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.state == from) else { return };
+        job.state = to;
+        self.record(Change::JobState { job: id, state: to });
+        self.touch_job(id);
+    }
+
+    pub(super) fn cancel(&mut self, target: Target) {
+        for video in self.targets(target) {
+            if self.videos.get(&video).is_some_and(|video| video.state.is_open()) {
+                self.close(video, VideoState::Cancelled);
+            }
+        }
+    }
+
+    pub(super) fn retry(&mut self, target: Target) {
+        let again: Vec<VideoId> = self.targets(target).filter(|id| self.is_retriable(*id)).collect();
+        let Some(first) = again.first().copied() else { return };
+        self.reopen_job(first.job, again.len() as u32);
+        for id in again {
+            if let Some(video) = self.videos.get_mut(&id) {
+                video.state = VideoState::Open;
+                video.output_tries = 0;
+                video.best = video.progress();
+                video.strikes.clear();
+            }
+            self.record(Change::VideoState { video: id, state: VideoState::Open });
+            self.add_reader(id);
+        }
+    }
+
+    fn is_retriable(&self, id: VideoId) -> bool {
+        let state = self.videos.get(&id).map(|video| &video.state);
+        matches!(state, Some(VideoState::Failed(_) | VideoState::Cancelled))
+    }
+
+    fn reopen_job(&mut self, id: JobId, videos: u32) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.open += videos;
+        if job.state == JobState::Finished {
+            job.state = JobState::Active;
+            self.record(Change::JobState { job: id, state: JobState::Active });
+            self.check_pins(id);
+        }
+    }
+
+    /// A job that had finished goes on with the weights it began with, unless the farm has others by now:
+    /// then what its open videos have so far is thrown away, so that no picture is made with two sets of weights.
+    fn check_pins(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let differs = job.pins.iter().any(|(&role, weights)| {
+            let pool = PoolId { model: job.model, role };
+            let mut workers = self.workers.values().filter(|worker| worker.is_connected());
+            workers.any(|worker| worker.serves.get(&pool).is_some_and(|theirs| theirs != weights))
+        });
+        if !differs {
+            return;
+        }
+        for role in job.pins.keys().copied().collect::<Vec<_>>() {
+            self.record(Change::WeightsPinned { job: id, role, weights: None });
+        }
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.pins.clear();
+        }
+        for video in self.video_ids(id) {
+            if !self.videos.get(&video).is_some_and(|video| video.state == VideoState::Done) {
+                self.forget_results(video, true);
+            }
+        }
+    }
+
+    /// The end of a video, for whatever reason. Done videos leave nothing behind; others keep what is durable.
+    pub(super) fn close(&mut self, id: VideoId, state: VideoState) {
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        let done = state == VideoState::Done;
+        video.state = state.clone();
+        video.strikes.clear();
+        self.record(Change::VideoState { video: id, state });
+        self.want_texts(id, false);
+        self.forget_results(id, done);
+        self.remove_reader(id);
+        self.dirty.insert(Dirty::Video(id));
+        if let Some(job) = self.jobs.get_mut(&id.job) {
+            job.open -= 1;
+        }
+        self.finish_if_over(id.job);
+    }
+
+    /// Fails what an item belongs to: a video, or every video that reads a text.
+    pub(super) fn fail(&mut self, work: Work, failure: &Failure) {
+        let videos: Vec<VideoId> = match work {
+            Work::Image(video) | Work::Video(video) => vec![video],
+            Work::Text(key) => {
+                self.texts.get(&key).map(|text| text.readers.iter().copied().collect()).unwrap_or_default()
+            }
+        };
+        for video in videos {
+            if self.videos.get(&video).is_some_and(|video| video.state.is_open()) {
+                self.close(video, VideoState::Failed(failure.clone()));
+                self.act(Action::VideoFailed { video, failure: failure.clone() });
+            }
+        }
+    }
+
+    pub(super) fn finish_if_over(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if job.open == 0 && job.state != JobState::Finished {
+            job.state = JobState::Finished;
+            self.record(Change::JobState { job: id, state: JobState::Finished });
+            self.act(Action::JobFinished(id));
+        }
+    }
+
+    /// Throws away results of a video: all of them, or those that only lie in a worker's memory.
+    fn forget_results(&mut self, id: VideoId, all: bool) {
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        let frames = video.frames.take().map(|frames| frames.holder);
+        let mut gone: Vec<_> = Vec::new();
+        let mut kept = Trail::default();
+        for (steps_done, mut artifact) in std::mem::take(&mut video.trail).0 {
+            let name = ArtifactId::Checkpoint { video: id, steps_done };
+            let holder = artifact.holder.take();
+            gone.push((holder, (all && artifact.is_durable()).then_some(name)));
+            if !all && artifact.is_alive() {
+                kept.0.insert(steps_done, artifact);
+            }
+        }
+        video.trail = kept;
+        if let Some(mut image) = video.image.take() {
+            let holder = image.holder.take();
+            gone.push((holder, (all && image.is_durable()).then_some(ArtifactId::Image(id))));
+            video.image = Some(image).filter(|image| !all && image.is_alive());
+        }
+        for (holder, durable) in gone.into_iter().chain([(frames, None)]) {
+            if let Some(artifact) = durable {
+                self.record(Change::ArtifactForgotten(artifact));
+                self.act(Action::DeleteDurable(artifact));
+            }
+            if let Some(holder) = holder {
+                self.release(holder);
+            }
+        }
+        self.dirty.insert(Dirty::Video(id));
+    }
+
+    fn add_reader(&mut self, id: VideoId) {
+        let Some(video) = self.videos.get(&id) else { return };
+        let Some(job) = self.jobs.get(&id.job) else { return };
+        for &key in &video.plan.texts {
+            self.texts.entry(key).or_insert_with(|| Text::new(job.model)).readers.insert(id);
+            self.dirty.insert(Dirty::Text(key));
+        }
+        self.dirty.insert(Dirty::Video(id));
+    }
+
+    pub(super) fn remove_reader(&mut self, id: VideoId) {
+        let Some(video) = self.videos.get(&id) else { return };
+        for key in &video.plan.texts {
+            if let Some(text) = self.texts.get_mut(key) {
+                text.readers.remove(&id);
+                self.dirty.insert(Dirty::Text(*key));
+            }
+        }
+    }
+
+    /// Lists a video among those that need their texts now, or takes it off.
+    pub(super) fn want_texts(&mut self, id: VideoId, wants: bool) {
+        let Some(video) = self.videos.get_mut(&id).filter(|video| video.wants_texts != wants) else { return };
+        let Some(job) = self.jobs.get(&id.job) else { return };
+        video.wants_texts = wants;
+        for key in &video.plan.texts {
+            let Some(text) = self.texts.get_mut(key) else { continue };
+            let entry = (Reverse(job.priority), id);
+            if wants {
+                text.wanting.insert(entry)
+            } else {
+                text.wanting.remove(&entry)
+            };
+            self.dirty.insert(Dirty::Text(*key));
+        }
+    }
+
+    fn targets(&self, target: Target) -> std::vec::IntoIter<VideoId> {
+        match target {
+            Target::Job(job) => self.video_ids(job),
+            Target::Video(video) => vec![video].into_iter(),
+        }
+    }
+
+    fn video_ids(&self, job: JobId) -> std::vec::IntoIter<VideoId> {
+        let range = VideoId { job, index: 0 }..=VideoId { job, index: u32::MAX };
+        self.videos.range(range).map(|(&id, _)| id).collect::<Vec<_>>().into_iter()
+    }
+
+    fn touch_job(&mut self, job: JobId) {
+        let videos = self.video_ids(job).map(Dirty::Video);
+        self.dirty.extend(videos);
+    }
+}

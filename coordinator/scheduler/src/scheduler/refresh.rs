@@ -1,0 +1,209 @@
+//! From the state to the board: after every change, what changed is looked at anew and its ticket or seat replaced.
+//! Idempotent: doing it once more changes nothing. That is what keeps transitions short and the board right.
+
+use std::collections::BTreeSet;
+
+use wanfarm_types::{Stage, StepRange, VideoId, WorkerId};
+
+use super::{Dirty, Scheduler};
+use crate::artifact::Artifact;
+use crate::attempts::{Attempt, Recall, Work};
+use crate::job::Text;
+use crate::placement::{LaneId, Next, PoolId, Running, Seat, Ticket};
+use crate::video::{Frames, Video, Wish};
+use crate::worker::Worker;
+use crate::{Action, ArtifactId, JobState, TextKey};
+
+impl Scheduler {
+    pub(super) fn refresh_video(&mut self, id: VideoId) {
+        self.tidy_results(id);
+        let Some(video) = self.videos.get(&id) else { return };
+        let wish = self.wish(id, video);
+        let under_way = [video.attempt, video.image_attempt];
+        let run = wish.run.and_then(|(stage, steps)| self.ticket(id, video, stage, steps));
+        let image =
+            Some(()).filter(|()| wish.image).and_then(|()| self.ticket(id, video, Stage::EncodeImage, NO_STEPS));
+        self.board.offer(Work::Video(id), run);
+        self.board.offer(Work::Image(id), image);
+        self.want_texts(id, wish.texts);
+        if !wish.going_on {
+            under_way.into_iter().flatten().for_each(|attempt| self.recall(attempt, Recall::Stop));
+        }
+        if wish.write {
+            self.write_outputs(id);
+        }
+    }
+
+    /// What a video wants, given the state of its job and texts.
+    pub(super) fn wish(&self, id: VideoId, video: &Video) -> Wish {
+        let active = self.jobs.get(&id.job).is_some_and(|job| job.state == JobState::Active);
+        let texts_usable = video.plan.texts.iter().all(|key| self.texts.get(key).is_some_and(Text::is_usable));
+        video.wish(active, texts_usable, self.now)
+    }
+
+    /// The ticket of a video's item.
+    pub(super) fn ticket(&self, id: VideoId, video: &Video, stage: Stage, mut steps: StepRange) -> Option<Ticket> {
+        let job = self.jobs.get(&id.job)?;
+        let work = if stage == Stage::EncodeImage { Work::Image(id) } else { Work::Video(id) };
+        steps.end = steps.end.min(steps.first.saturating_add(self.config.steps_per_assignment.max(1)));
+        let begins = stage != Stage::Decode && steps.first == 0;
+        let newest = video.trail.newest().map(|(_, artifact)| artifact);
+        let first_text = video.plan.texts.first().and_then(|key| self.texts.get(key)?.artifact.as_ref());
+        let input = newest.or(video.image.as_ref()).or(first_text);
+        Some(Ticket {
+            lane: LaneId { model: job.model, stage, begins },
+            work,
+            priority: job.priority,
+            video: id,
+            steps,
+            cost: u64::from(steps.len().max(1)).saturating_mul(video.plan.size.0.max(1)),
+            prefers: input.and_then(|input| input.holder).map(|holder| holder.worker),
+            avoids: video.strikes.on.clone(),
+        })
+    }
+
+    /// Drops checkpoints nobody will go back to, and has the others copied that should be.
+    fn tidy_results(&mut self, id: VideoId) {
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        video.image.take_if(|image| !image.is_alive());
+        for (steps_done, artifact) in video.trail.prune() {
+            self.discard(ArtifactId::Checkpoint { video: id, steps_done }, &artifact);
+        }
+        let Some(video) = self.videos.get(&id).filter(|video| video.state.is_open()) else { return };
+        let due = video.trail.newest().map(|(steps, _)| steps).filter(|steps| self.is_worth_a_copy(video, *steps));
+        if let Some(steps_done) = due {
+            self.ask_for_copy(ArtifactId::Checkpoint { video: id, steps_done });
+        }
+        self.ask_for_copy(ArtifactId::Image(id));
+    }
+
+    /// One copy of a video's state at a time; at the end of a stage, after an interval, and whenever work rests.
+    fn is_worth_a_copy(&self, video: &Video, steps: u32) -> bool {
+        let ends_stage = video.plan.stages.iter().any(|(_, range)| range.end == steps);
+        let interval = steps.saturating_sub(video.trail.durable_steps()) >= self.config.checkpoint_interval;
+        !video.trail.is_copying() && (ends_stage || interval || video.attempt.is_none())
+    }
+
+    fn write_outputs(&mut self, id: VideoId) {
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        let Some(frames) = video.frames.as_ref() else { return };
+        let Frames { tensor, holder, state } = frames.clone();
+        video.writing = Some(holder.attempt);
+        self.act(Action::WriteOutputs { video: id, frames: tensor, holder: holder.worker, checkpoint: state });
+    }
+
+    pub(super) fn refresh_text(&mut self, key: TextKey) {
+        let Some(text) = self.texts.get_mut(&key) else { return };
+        text.artifact.take_if(|artifact| !artifact.is_alive());
+        let is_busy = text.attempt.is_some() || text.artifact.as_ref().is_some_and(Artifact::is_copying);
+        if text.readers.is_empty() && !is_busy {
+            return self.forget_text(key);
+        }
+        let unwanted = text.attempt.filter(|_| text.wanting.is_empty());
+        let ticket = self.text_ticket(key);
+        self.board.offer(Work::Text(key), ticket);
+        self.ask_for_copy(ArtifactId::Text(key));
+        if let Some(attempt) = unwanted {
+            self.recall(attempt, Recall::Stop);
+        }
+    }
+
+    /// The ticket of a text that has to be encoded; it stands in the name of the most urgent video that waits for it.
+    pub(super) fn text_ticket(&self, key: TextKey) -> Option<Ticket> {
+        let text = self.texts.get(&key)?;
+        let &(std::cmp::Reverse(priority), video) = text.wanting.first()?;
+        let wanted = text.attempt.is_none() && !text.is_usable();
+        wanted.then(|| Ticket {
+            lane: LaneId { model: text.model, stage: Stage::EncodeText, begins: true },
+            work: Work::Text(key),
+            priority,
+            video,
+            steps: NO_STEPS,
+            cost: 1,
+            prefers: None,
+            avoids: text.strikes.on.clone(),
+        })
+    }
+
+    fn forget_text(&mut self, key: TextKey) {
+        self.board.offer(Work::Text(key), None);
+        let artifact = self.texts.get_mut(&key).and_then(|text| text.artifact.take());
+        if let Some(artifact) = artifact {
+            self.discard(ArtifactId::Text(key), &artifact);
+        }
+        self.texts.remove(&key);
+    }
+
+    pub(super) fn refresh_worker(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let (running, next) = (worker.running, worker.next);
+        let (draining, aside) = (worker.draining, worker.set_aside.is_some());
+        if draining && let Some(running) = running {
+            self.recall(running, Recall::Stop);
+        }
+        if (draining || aside)
+            && let Some(next) = next
+        {
+            self.recall(next, Recall::Stop);
+        }
+        let Some(worker) = self.workers.get(&id) else { return };
+        let seat = self.seat(worker);
+        if worker.awaiting.is_some() && seat.as_ref().is_none_or(|seat| seat.running.is_some()) {
+            self.stop_awaiting(id);
+            self.dirty.insert(Dirty::Worker(id));
+        }
+        self.board.seat(id, seat);
+    }
+
+    /// The seat of a worker; `None` when it may be given nothing.
+    pub(super) fn seat(&self, worker: &Worker) -> Option<Seat> {
+        let attempt = |id| Some((id, self.ledger.get(id)?));
+        let running = worker.running.and_then(attempt).map(|(id, attempt)| Running {
+            attempt: id,
+            priority: attempt.priority,
+            recalled: attempt.recall.is_some(),
+            can_stop: attempt.is_denoising(),
+            nearly_done: attempt.started && self.is_nearly_done(attempt),
+            follows: self.follow_up(worker, attempt),
+        });
+        let next = worker.next.and_then(attempt).and_then(|(id, attempt)| {
+            Some(Next {
+                attempt: id,
+                priority: attempt.priority,
+                pool: PoolId { model: self.jobs.get(&attempt.job)?.model, role: attempt.item.stage.role() },
+                avoids: self.avoided(attempt.work),
+                recalled: attempt.recall.is_some(),
+            })
+        });
+        let pools = worker.pools.clone();
+        worker.is_available().then(|| Seat { pools, running, next, awaiting: worker.awaiting.is_some() })
+    }
+
+    fn is_nearly_done(&self, attempt: &Attempt) -> bool {
+        attempt.item.steps.end.saturating_sub(attempt.reached) <= self.config.prefetch_steps
+    }
+
+    /// How urgent the item is that will follow from this one, if this worker serves its role too.
+    fn follow_up(&self, worker: &Worker, attempt: &Attempt) -> Option<(i32, Stage)> {
+        let plan = &self.videos.get(&attempt.item.video)?.plan;
+        let model = self.jobs.get(&attempt.job)?.model;
+        let stage = match attempt.item.stage {
+            Stage::Decode => return None,
+            Stage::EncodeText | Stage::EncodeImage => plan.stage_of(0),
+            _ => plan.stage_of(attempt.item.steps.end),
+        };
+        let stage = stage.map_or(Stage::Decode, |(stage, _)| stage);
+        worker.serves.contains_key(&PoolId { model, role: stage.role() }).then_some((attempt.priority, stage))
+    }
+
+    fn avoided(&self, work: Work) -> BTreeSet<WorkerId> {
+        let strikes = match work {
+            Work::Text(key) => self.texts.get(&key).map(|text| &text.strikes),
+            Work::Image(video) | Work::Video(video) => self.videos.get(&video).map(|video| &video.strikes),
+        };
+        strikes.map(|strikes| strikes.on.clone()).unwrap_or_default()
+    }
+}
+
+/// The step range of stages without steps.
+pub(super) const NO_STEPS: StepRange = StepRange { first: 0, end: 0 };

@@ -1,0 +1,280 @@
+//! What workers say about attempts. Every report passes the fence first: only the live attempt of an item, on the
+//! worker and boot it was given to, can change anything.
+
+use wanfarm_types::{
+    AttemptId, Checkpoint, Failure, FailureKind, Incarnation, JobId, Stage, StepTiming, TensorRef, VideoId, WorkerId,
+};
+
+use super::{Dirty, Scheduler};
+use crate::artifact::{Artifact, Holder};
+use crate::attempts::{Attempt, Recall, Work};
+use crate::placement::PoolId;
+use crate::video::Frames;
+use crate::{Action, AttemptEnd, Change, ItemOutputs, Report, SizeClass};
+
+impl Scheduler {
+    pub(super) fn report(&mut self, worker: WorkerId, incarnation: Incarnation, id: AttemptId, report: Report) {
+        if !self.is_connected(worker, incarnation) {
+            self.act(Action::Disconnect { worker, incarnation });
+            return;
+        }
+        self.renew(worker);
+        let live = self.ledger.get(id).filter(|live| live.worker == worker && live.incarnation == incarnation);
+        if live.is_none() {
+            self.answer(worker, id, report.is_final());
+            return;
+        }
+        match report {
+            Report::Started => self.started(id),
+            Report::StepDone { checkpoint, seconds } => self.step_done(id, checkpoint, seconds),
+            Report::ItemDone { outputs, timing } => self.item_done(id, outputs, timing),
+            Report::Failed(failure) => self.failed(id, failure),
+            Report::Revoked => {
+                self.end_attempt(id, AttemptEnd::Revoked, None);
+                self.answer(worker, id, true);
+            }
+        }
+    }
+
+    /// Answers for an attempt that is not live: its results are known and kept, or nothing of it is wanted.
+    pub(super) fn answer(&mut self, id: WorkerId, attempt: AttemptId, is_final: bool) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let incarnation = worker.incarnation;
+        if !worker.held.contains_key(&attempt) {
+            self.act(Action::Drop { worker: id, incarnation, attempt });
+        } else if is_final {
+            self.act(Action::Ack { worker: id, incarnation, attempt });
+        }
+    }
+
+    /// From here on the attempt can be stopped, but not revoked.
+    fn started(&mut self, id: AttemptId) {
+        let Some(attempt) = self.ledger.get_mut(id).filter(|attempt| !attempt.started) else { return };
+        attempt.started = true;
+        let (worker, recall) = (attempt.worker, attempt.recall);
+        if recall == Some(Recall::TakeBack) {
+            attempt.recall = None;
+            if let Some(idle) = attempt.awaited_by.take() {
+                self.stop_awaiting(idle);
+                self.dirty.insert(Dirty::Worker(idle));
+            }
+        } else if let Some(kind) = recall {
+            self.send_recall(id, kind);
+        }
+        self.dirty.insert(Dirty::Worker(worker));
+    }
+
+    fn step_done(&mut self, id: AttemptId, checkpoint: Checkpoint, seconds: f64) {
+        self.started(id);
+        let Some(attempt) = self.ledger.get_mut(id) else { return };
+        let steps = checkpoint.steps_done;
+        let is_news = steps > attempt.reached && steps <= attempt.item.steps.end;
+        if !is_news || checkpoint.tensors.is_empty() {
+            return;
+        }
+        attempt.reached = steps;
+        attempt.step_seconds.push(seconds);
+        let attempt = attempt.clone();
+        self.measure(&attempt, seconds);
+        self.take_checkpoint(id, &attempt, checkpoint);
+        self.dirty.insert(Dirty::Worker(attempt.worker));
+    }
+
+    fn item_done(&mut self, id: AttemptId, outputs: ItemOutputs, timing: StepTiming) {
+        let Some(attempt) = self.ledger.get_mut(id) else { return };
+        if let Some(failure) = unfit(attempt, &outputs) {
+            return self.failed(id, failure);
+        }
+        if let ItemOutputs::Checkpoint(checkpoint) = &outputs {
+            attempt.reached = checkpoint.steps_done;
+        }
+        let seconds = timing.seconds;
+        let Some(attempt) = self.end_attempt(id, AttemptEnd::Done, Some(timing)) else { return };
+        if !attempt.is_denoising() {
+            self.measure(&attempt, seconds);
+        }
+        match outputs {
+            ItemOutputs::Text(tensor) => self.take_text(id, &attempt, Artifact::held(vec![tensor], held(id, &attempt))),
+            ItemOutputs::Image(tensors) => self.take_image(id, &attempt, Artifact::held(tensors, held(id, &attempt))),
+            ItemOutputs::Checkpoint(checkpoint) => self.take_checkpoint(id, &attempt, checkpoint),
+            ItemOutputs::Frames(tensor) => {
+                self.take_frames(id, &attempt, tensor);
+            }
+        }
+        if let Some(worker) = self.workers.get_mut(&attempt.worker)
+            && !(attempt.is_denoising() && attempt.ran().is_empty())
+        {
+            worker.streak.clear();
+        }
+        self.answer(attempt.worker, id, true);
+    }
+
+    fn failed(&mut self, id: AttemptId, failure: Failure) {
+        let Some(attempt) = self.end_attempt(id, AttemptEnd::Failed(failure.clone()), None) else { return };
+        match failure.kind {
+            FailureKind::Deterministic => self.fail(attempt.work, &failure),
+            FailureKind::InputsLost if self.lose_inputs(&attempt) => self.count_lost_inputs(attempt.work, &failure),
+            FailureKind::Transient | FailureKind::NotFinite | FailureKind::InputsLost => {
+                self.add_to_streak(&attempt, &failure);
+                self.strike(&attempt, &failure);
+            }
+        }
+        self.answer(attempt.worker, id, true);
+    }
+
+    /// Takes an attempt off the ledger and frees its places.
+    pub(super) fn end_attempt(
+        &mut self,
+        id: AttemptId,
+        end: AttemptEnd,
+        timing: Option<StepTiming>,
+    ) -> Option<Attempt> {
+        let attempt = self.ledger.end(id)?;
+        match attempt.work {
+            Work::Text(key) => self.texts.get_mut(&key).map(|text| text.attempt = None),
+            Work::Image(video) => self.videos.get_mut(&video).map(|video| video.image_attempt = None),
+            Work::Video(video) => self.videos.get_mut(&video).map(|video| video.attempt = None),
+        };
+        self.touch(attempt.work);
+        if let Some(worker) = self.workers.get_mut(&attempt.worker) {
+            worker.vacate(id);
+            self.dirty.insert(Dirty::Worker(attempt.worker));
+        }
+        if let Some(idle) = attempt.awaited_by {
+            self.stop_awaiting(idle);
+            self.dirty.insert(Dirty::Worker(idle));
+        }
+        let timing = timing.unwrap_or_else(|| attempt.timing());
+        self.record(Change::AttemptEnded { attempt: id, end, steps: attempt.ran(), timing });
+        Some(attempt)
+    }
+
+    /// Counts a failure against what the item belongs to, and gives up on it when that was one too many.
+    pub(super) fn strike(&mut self, attempt: &Attempt, failure: &Failure) {
+        let max = self.config.max_strikes;
+        let model = self.jobs.get(&attempt.job).map(|job| job.model);
+        let pool = model.and_then(|model| self.board.pool(PoolId { model, role: attempt.item.stage.role() }));
+        let strikes = match attempt.work {
+            Work::Text(key) => self.texts.get_mut(&key).map(|text| &mut text.strikes),
+            Work::Image(video) | Work::Video(video) => self.videos.get_mut(&video).map(|video| &mut video.strikes),
+        };
+        let Some(strikes) = strikes else { return };
+        strikes.add(attempt.worker, failure.kind);
+        let others_left = pool.is_some_and(|pool| !pool.members.is_subset(&strikes.on));
+        if strikes.is_out(max, others_left) {
+            self.fail(attempt.work, failure);
+        }
+        self.touch(attempt.work);
+    }
+
+    /// Inputs that died with their holder are nobody's fault, but cannot be lost for ever without progress.
+    fn count_lost_inputs(&mut self, work: Work, failure: &Failure) {
+        let max = self.config.max_strikes.saturating_mul(3);
+        let Work::Video(id) = work else { return };
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        video.strikes.tries += 1;
+        if video.strikes.tries >= max {
+            self.fail(work, failure);
+        }
+    }
+
+    fn measure(&mut self, attempt: &Attempt, seconds: f64) {
+        let Some(job) = self.jobs.get(&attempt.job) else { return };
+        let size = match attempt.work {
+            Work::Text(_) => Some(SizeClass(0)),
+            Work::Image(video) | Work::Video(video) => self.videos.get(&video).map(|video| video.plan.size),
+        };
+        if let (Some(size), Some(worker)) = (size, self.workers.get_mut(&attempt.worker)) {
+            worker.measure(job.model, attempt.item.stage, size, seconds);
+        }
+    }
+
+    fn take_text(&mut self, id: AttemptId, attempt: &Attempt, artifact: Artifact) {
+        let Work::Text(key) = attempt.work else { return };
+        let Some(text) = self.texts.get_mut(&key).filter(|text| !text.readers.is_empty() && !text.is_usable()) else {
+            return;
+        };
+        text.artifact = Some(artifact.replace(text.artifact.as_ref()));
+        text.strikes.clear();
+        let readers: Vec<VideoId> = text.readers.iter().copied().collect();
+        let mut jobs: Vec<JobId> = readers.iter().map(|video| video.job).collect();
+        jobs.dedup();
+        self.dirty.extend(readers.into_iter().map(Dirty::Video));
+        self.hold(id, attempt);
+        for job in jobs {
+            self.pin(job, attempt.item.stage.role(), attempt.worker);
+        }
+    }
+
+    fn take_image(&mut self, id: AttemptId, attempt: &Attempt, artifact: Artifact) {
+        let Some(video) = self.videos.get_mut(&attempt.item.video) else { return };
+        if video.state.is_open() && !video.image_is_usable() {
+            video.image = Some(artifact.replace(video.image.as_ref()));
+            self.keep(id, attempt);
+        }
+    }
+
+    fn take_checkpoint(&mut self, id: AttemptId, attempt: &Attempt, checkpoint: Checkpoint) {
+        let Some(video) = self.videos.get_mut(&attempt.item.video) else { return };
+        if video.state.is_open() && checkpoint.steps_done > attempt.item.steps.first {
+            video.trail.add(checkpoint, held(id, attempt));
+            self.keep(id, attempt);
+        }
+    }
+
+    /// Frames whose latents are unknown (an attempt from before a restart, its input lost) are made again.
+    fn take_frames(&mut self, id: AttemptId, attempt: &Attempt, tensor: TensorRef) {
+        let Some(video) = self.videos.get_mut(&attempt.item.video) else { return };
+        let steps_done = video.plan.total_steps();
+        let known =
+            video.trail.0.get(&steps_done).map(|state| Checkpoint { steps_done, tensors: state.tensors.clone() });
+        let Some(state) = attempt.from.clone().or(known) else { return };
+        if video.state.is_open() && video.frames.is_none() {
+            video.frames = Some(Frames { tensor, holder: held(id, attempt), state });
+            self.keep(id, attempt);
+        }
+    }
+
+    /// After a result of a video was taken in.
+    fn keep(&mut self, id: AttemptId, attempt: &Attempt) {
+        if let Some(video) = self.videos.get_mut(&attempt.item.video) {
+            video.note_progress();
+        }
+        if self.refers(attempt.work, held(id, attempt)) {
+            self.hold(id, attempt);
+        }
+        self.touch(attempt.work);
+        self.pin(attempt.job, attempt.item.stage.role(), attempt.worker);
+    }
+
+    fn hold(&mut self, id: AttemptId, attempt: &Attempt) {
+        if let Some(worker) = self.workers.get_mut(&attempt.worker) {
+            worker.held.insert(id, attempt.work);
+        }
+    }
+}
+
+fn held(id: AttemptId, attempt: &Attempt) -> Holder {
+    Holder { worker: attempt.worker, attempt: id }
+}
+
+/// Why a result cannot be that of the item, if so. A worker that says such things is treated as failing.
+fn unfit(attempt: &Attempt, outputs: &ItemOutputs) -> Option<Failure> {
+    let steps = attempt.item.steps;
+    let fits = match (outputs, attempt.item.stage) {
+        (ItemOutputs::Text(_), Stage::EncodeText) | (ItemOutputs::Frames(_), Stage::Decode) => true,
+        (ItemOutputs::Image(tensors), Stage::EncodeImage) => !tensors.is_empty(),
+        (ItemOutputs::Checkpoint(state), Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise) => {
+            let ran = state.steps_done >= attempt.reached && state.steps_done <= steps.end;
+            ran && !(state.tensors.is_empty() && state.steps_done > steps.first)
+        }
+        _ => false,
+    };
+    let what = || {
+        Failure::transient(format!(
+            "the worker's result does not fit {} of steps {}..{}; it may be another version",
+            attempt.item.stage, steps.first, steps.end
+        ))
+    };
+    (!fits).then(what)
+}

@@ -1,0 +1,214 @@
+//! A scheduler from committed rows alone. Rows may come as the log of commits or as a dump of tables: for each key the
+//! last row counts, and the order of different keys does not matter.
+//!
+//! Only durable tensors count. Attempts that were out are leased for one lease period to the boot they were given to:
+//! a worker that re-attaches in time goes on as if nothing had happened, the others' items are given out again, and
+//! nobody is blamed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wanfarm_types::{AttemptId, Digest, Incarnation, JobId, Role, Stage, TensorRef, VideoId, WorkItem, WorkerId};
+
+use super::{Dirty, Scheduler};
+use crate::artifact::Artifact;
+use crate::attempts::{Attempt, Work};
+use crate::worker::{Session, Worker};
+use crate::{ArtifactId, Change, Config, Instant, JobPlan, JobState, PlanError, TextKey, VideoState};
+
+/// Rows that no scheduler has written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// A stored plan is impossible.
+    #[error(
+        "the stored plan of job {job} cannot be used: {error}; the database was damaged or written by another version"
+    )]
+    Plan {
+        /// Which job.
+        job: JobId,
+        /// What is wrong with it.
+        error: PlanError,
+    },
+}
+
+/// The last row of every key.
+#[derive(Default)]
+struct Rows {
+    jobs: BTreeMap<JobId, JobPlan>,
+    job_states: BTreeMap<JobId, JobState>,
+    pins: BTreeMap<(JobId, Role), Digest>,
+    videos: BTreeMap<VideoId, VideoState>,
+    artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>,
+    attempts: BTreeMap<AttemptId, (WorkItem, Option<TextKey>, WorkerId, Incarnation)>,
+    ended: BTreeSet<AttemptId>,
+    workers: BTreeMap<WorkerId, (String, bool, Option<String>)>,
+}
+
+impl Scheduler {
+    /// Rebuilds the scheduler after a restart of the coordinator. Poll its actions: there may be some at once.
+    /// `next_attempt` matters only when rows of ended attempts have been removed; otherwise `AttemptId(1)` will do.
+    ///
+    /// # Errors
+    /// A stored plan that [`JobPlan::check`] refuses.
+    pub fn restore(
+        config: Config,
+        now: Instant,
+        next_attempt: AttemptId,
+        rows: impl IntoIterator<Item = Change>,
+    ) -> Result<Self, RestoreError> {
+        let rows = Rows::collect(rows);
+        let newest = rows.attempts.keys().chain(&rows.ended).max().map_or(0, |id| id.0 + 1);
+        let mut scheduler = Scheduler::new(config, next_attempt.max(AttemptId(newest)));
+        scheduler.now = now;
+        scheduler.restore_jobs(rows.jobs, &rows.job_states, rows.pins)?;
+        scheduler.restore_videos(rows.videos);
+        scheduler.restore_artifacts(rows.artifacts);
+        for (id, (name, draining, set_aside)) in rows.workers {
+            let worker = Worker::new(Incarnation(Default::default()), name);
+            scheduler.workers.insert(id, Worker { draining, set_aside, ..worker });
+        }
+        for (id, (item, text, worker, incarnation)) in rows.attempts {
+            if !rows.ended.contains(&id) {
+                scheduler.restore_attempt(id, item, text, worker, incarnation);
+            }
+        }
+        for job in scheduler.jobs.keys().copied().collect::<Vec<_>>() {
+            scheduler.finish_if_over(job);
+        }
+        scheduler.settle();
+        Ok(scheduler)
+    }
+
+    fn restore_jobs(
+        &mut self,
+        plans: BTreeMap<JobId, JobPlan>,
+        states: &BTreeMap<JobId, JobState>,
+        pins: BTreeMap<(JobId, Role), Digest>,
+    ) -> Result<(), RestoreError> {
+        for (id, plan) in plans {
+            plan.check().map_err(|error| RestoreError::Plan { job: id, error })?;
+            self.insert_job(plan);
+            if let (Some(job), Some(&state)) = (self.jobs.get_mut(&id), states.get(&id)) {
+                job.state = state;
+            }
+        }
+        for ((job, role), weights) in pins {
+            if let Some(job) = self.jobs.get_mut(&job) {
+                job.pins.insert(role, weights);
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_videos(&mut self, states: BTreeMap<VideoId, VideoState>) {
+        for (id, state) in states {
+            let Some(video) = self.videos.get_mut(&id).filter(|_| !state.is_open()) else { continue };
+            video.state = state;
+            self.remove_reader(id);
+            if let Some(job) = self.jobs.get_mut(&id.job) {
+                job.open -= 1;
+            }
+        }
+    }
+
+    fn restore_artifacts(&mut self, artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>) {
+        for (id, tensors) in artifacts {
+            let artifact = Artifact::durable(tensors);
+            match id {
+                ArtifactId::Text(key) => {
+                    if let Some(text) = self.texts.get_mut(&key) {
+                        text.artifact = Some(artifact);
+                    }
+                }
+                ArtifactId::Image(video) => {
+                    if let Some(video) = self.videos.get_mut(&video) {
+                        video.image = Some(artifact);
+                    }
+                }
+                ArtifactId::Checkpoint { video, steps_done } => {
+                    if let Some(video) = self.videos.get_mut(&video) {
+                        video.trail.0.insert(steps_done, artifact);
+                        video.best = video.progress();
+                    }
+                }
+            }
+        }
+    }
+
+    fn restore_attempt(
+        &mut self,
+        id: AttemptId,
+        item: WorkItem,
+        text: Option<TextKey>,
+        worker: WorkerId,
+        incarnation: Incarnation,
+    ) {
+        let Some(priority) = self.jobs.get(&item.video.job).map(|job| job.priority) else { return };
+        let (work, place) = match (item.stage, text) {
+            (Stage::EncodeText, Some(key)) => (Work::Text(key), self.texts.get_mut(&key).map(|text| &mut text.attempt)),
+            (Stage::EncodeImage, _) => {
+                (Work::Image(item.video), self.videos.get_mut(&item.video).map(|video| &mut video.image_attempt))
+            }
+            _ => (Work::Video(item.video), self.videos.get_mut(&item.video).map(|video| &mut video.attempt)),
+        };
+        let Some(place) = place.filter(|place| place.is_none()) else { return };
+        let known = self.workers.entry(worker).or_insert_with(|| Worker::new(incarnation, String::new()));
+        let slot = if known.running.is_none() { &mut known.running } else { &mut known.next };
+        if slot.is_some() || (known.session == Session::Lost && known.incarnation != incarnation) {
+            return;
+        }
+        *place = Some(id);
+        *slot = Some(id);
+        known.incarnation = incarnation;
+        known.session = Session::Lost;
+        let attempt = Attempt::new(work, item, priority, worker, incarnation);
+        self.ledger.restore(id, Attempt { restored: true, ..attempt });
+        self.renew(worker);
+        self.touch(work);
+        self.dirty.insert(Dirty::Worker(worker));
+    }
+}
+
+impl Rows {
+    fn collect(changes: impl IntoIterator<Item = Change>) -> Self {
+        let mut rows = Self::default();
+        for change in changes {
+            rows.put(change);
+        }
+        rows
+    }
+
+    fn put(&mut self, change: Change) {
+        match change {
+            Change::JobAdded(plan) => {
+                self.jobs.insert(plan.id, plan);
+            }
+            Change::JobState { job, state } => {
+                self.job_states.insert(job, state);
+            }
+            Change::WeightsPinned { job, role, weights: Some(weights) } => {
+                self.pins.insert((job, role), weights);
+            }
+            Change::WeightsPinned { job, role, weights: None } => {
+                self.pins.remove(&(job, role));
+            }
+            Change::VideoState { video, state } => {
+                self.videos.insert(video, state);
+            }
+            Change::ArtifactDurable { artifact, tensors } => {
+                self.artifacts.insert(artifact, tensors);
+            }
+            Change::ArtifactForgotten(artifact) => {
+                self.artifacts.remove(&artifact);
+            }
+            Change::AttemptIssued { attempt, item, text, worker, incarnation } => {
+                self.attempts.insert(attempt, (item, text, worker, incarnation));
+            }
+            Change::AttemptEnded { attempt, .. } => {
+                self.ended.insert(attempt);
+            }
+            Change::WorkerState { worker, name, draining, set_aside } => {
+                self.workers.insert(worker, (name, draining, set_aside));
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What people are shown: a copy of the state in public words. Deliberately read-only and without estimates;
+//! whoever shows them computes them from the measured paces.
+
+use wanfarm_types::{AttemptId, Incarnation, JobId, Role, Stage, VideoId, WorkerId};
+
+use super::Scheduler;
+use crate::placement::{LaneId, PoolId};
+use crate::worker::Session;
+use crate::{Instant, JobState, SizeClass, VideoState};
+
+/// Everything at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// By number.
+    pub jobs: Vec<JobView>,
+    /// By id.
+    pub workers: Vec<WorkerView>,
+    /// By model and stage; only those with ready items or workers.
+    pub queues: Vec<QueueView>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobView {
+    /// Its number.
+    pub id: JobId,
+    /// Its model.
+    pub model: String,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Where it stands.
+    pub state: JobState,
+    /// In manifest order.
+    pub videos: Vec<VideoView>,
+}
+
+/// A video.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoView {
+    /// Which.
+    pub id: VideoId,
+    /// Where it stands.
+    pub state: VideoState,
+    /// The stage it is in or waits for; `None` once it is decoded or closed.
+    pub stage: Option<Stage>,
+    /// Steps that need not be computed again.
+    pub steps_done: u32,
+    /// Steps of which a durable checkpoint exists.
+    pub durable_steps: u32,
+    /// All its steps.
+    pub steps: u32,
+    /// Its frames are being written to files.
+    pub writing: bool,
+    /// Who works on it, and in which attempt.
+    pub attempts: Vec<(AttemptId, WorkerId)>,
+    /// Failures since it last came farther than ever.
+    pub strikes: u32,
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerView {
+    /// Who.
+    pub id: WorkerId,
+    /// Its last known boot.
+    pub incarnation: Incarnation,
+    /// For people.
+    pub name: String,
+    /// How it is connected.
+    pub session: Session,
+    /// When its silence ends its attempts.
+    pub lease: Option<Instant>,
+    /// Models and roles it serves.
+    pub serves: Vec<(String, Role)>,
+    /// What it computes: attempt, video, stage, steps done so far.
+    pub running: Option<(AttemptId, VideoId, Stage, u32)>,
+    /// What it computes after that.
+    pub next: Option<(AttemptId, VideoId, Stage)>,
+    /// Gets nothing more; when `running` is empty it may be switched off.
+    pub draining: bool,
+    /// Why it gets nothing more, if so.
+    pub set_aside: Option<String>,
+    /// Smoothed seconds per step, or per item of a stage without steps: (model, stage, size, seconds).
+    pub pace: Vec<(String, Stage, SizeClass, f64)>,
+}
+
+/// The ready items of one stage of one model, and who could take them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueView {
+    /// The model.
+    pub model: String,
+    /// The stage.
+    pub stage: Stage,
+    /// Items whose inputs are there and that nobody has.
+    pub ready: usize,
+    /// Available workers of the role.
+    pub workers: usize,
+    /// Those of them without an item.
+    pub idle: usize,
+}
+
+impl Scheduler {
+    /// A copy of the state for displays. Linear in its size: not for every event.
+    pub fn view(&self) -> View {
+        View {
+            jobs: self.jobs.keys().filter_map(|&id| self.view_job(id)).collect(),
+            workers: self.workers.keys().filter_map(|&id| self.view_worker(id)).collect(),
+            queues: self.view_queues(),
+        }
+    }
+
+    /// One job.
+    pub fn view_job(&self, id: JobId) -> Option<JobView> {
+        let job = self.jobs.get(&id)?;
+        let videos = (0..job.videos).filter_map(|index| self.view_video(VideoId { job: id, index })).collect();
+        let model = self.models.name(job.model).to_owned();
+        Some(JobView { id, model, priority: job.priority, state: job.state, videos })
+    }
+
+    /// One video.
+    pub fn view_video(&self, id: VideoId) -> Option<VideoView> {
+        let video = self.videos.get(&id)?;
+        let steps_done = video.trail.steps_done();
+        let missing_text =
+            || video.plan.texts.iter().any(|key| !self.texts.get(key).is_some_and(crate::job::Text::is_usable));
+        let stage = match video.plan.stage_of(steps_done) {
+            _ if !video.state.is_open() || video.frames.is_some() => None,
+            None => Some(Stage::Decode),
+            Some(_) if steps_done == 0 && missing_text() => Some(Stage::EncodeText),
+            Some(_) if steps_done == 0 && video.plan.has_image && !video.image_is_usable() => Some(Stage::EncodeImage),
+            Some((stage, _)) => Some(stage),
+        };
+        let attempts = [video.image_attempt, video.attempt].into_iter().flatten();
+        Some(VideoView {
+            id,
+            state: video.state.clone(),
+            stage,
+            steps_done,
+            durable_steps: video.trail.durable_steps(),
+            steps: video.plan.total_steps(),
+            writing: video.writing.is_some(),
+            attempts: attempts.filter_map(|id| Some((id, self.ledger.get(id)?.worker))).collect(),
+            strikes: video.strikes.tries,
+        })
+    }
+
+    /// One worker.
+    pub fn view_worker(&self, id: WorkerId) -> Option<WorkerView> {
+        let worker = self.workers.get(&id)?;
+        let running = worker.running.and_then(|id| Some((id, self.ledger.get(id)?)));
+        let next = worker.next.and_then(|id| Some((id, self.ledger.get(id)?)));
+        let name = |model| self.models.name(model).to_owned();
+        Some(WorkerView {
+            id,
+            incarnation: worker.incarnation,
+            name: worker.name.clone(),
+            session: worker.session,
+            lease: worker.lease,
+            serves: worker.pools.iter().map(|pool| (name(pool.model), pool.role)).collect(),
+            running: running.map(|(id, attempt)| (id, attempt.item.video, attempt.item.stage, attempt.reached)),
+            next: next.map(|(id, attempt)| (id, attempt.item.video, attempt.item.stage)),
+            draining: worker.draining,
+            set_aside: worker.set_aside.clone(),
+            pace: worker.pace.iter().map(|(&(model, stage, size), &pace)| (name(model), stage, size, pace)).collect(),
+        })
+    }
+
+    fn view_queues(&self) -> Vec<QueueView> {
+        let mut queues = Vec::new();
+        for model in self.models.ids() {
+            for stage in Stage::ALL {
+                let ready = [false, true]
+                    .into_iter()
+                    .filter_map(|begins| self.board.lane(LaneId { model, stage, begins }))
+                    .map(|lane| lane.at_least(i32::MIN))
+                    .sum();
+                let pool = self.board.pool(PoolId { model, role: stage.role() });
+                let (workers, idle) = pool.map_or((0, 0), |pool| (pool.members.len(), pool.idle.len()));
+                if ready > 0 || workers > 0 {
+                    queues.push(QueueView { model: self.models.name(model).to_owned(), stage, ready, workers, idle });
+                }
+            }
+        }
+        queues
+    }
+}

@@ -1,0 +1,302 @@
+//! Workers: hello, lease, death, drain, refusal.
+
+use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, Role, WorkerId};
+
+use super::{Dirty, Scheduler};
+use crate::artifact::Holder;
+use crate::attempts::{Attempt, Recall};
+use crate::job::ModelId;
+use crate::placement::PoolId;
+use crate::worker::{Session, Worker, label};
+use crate::{Action, AttemptEnd, Change, JobState, Refusal, WorkerHello};
+
+/// How a worker went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Death {
+    /// On purpose: nobody's fault.
+    Clean,
+    /// No sign of life for a lease: asleep, cut off, or dead. Counts against the video it ran.
+    Silent,
+    /// Its process ended while it ran a video. Counts against the video, and against the worker if nothing came of it.
+    Crashed,
+}
+
+impl Scheduler {
+    pub(super) fn worker_joined(&mut self, hello: WorkerHello) {
+        let (id, incarnation) = (hello.worker, hello.incarnation);
+        if self.workers.get(&id).is_some_and(|worker| worker.incarnation != incarnation) {
+            self.bury(id, Death::Crashed);
+        }
+        let serves = hello
+            .serves
+            .iter()
+            .map(|served| (PoolId { model: self.models.id(&served.model), role: served.role }, served.weights));
+        let serves: std::collections::BTreeMap<_, _> = serves.collect();
+        let worker = self.workers.entry(id).or_insert_with(|| Worker::new(incarnation, String::new()));
+        worker.incarnation = incarnation;
+        worker.pools = serves.keys().copied().collect();
+        worker.serves = serves;
+        if worker.name != hello.name {
+            worker.name = hello.name;
+            self.record_worker(id);
+        }
+        if let Some(refusal) = self.refusal(id) {
+            self.refuse(id, refusal);
+            return;
+        }
+        self.reconcile(id, &hello.running, &hello.holding);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.session = Session::Connected;
+        }
+        self.renew(id);
+        self.resend(id);
+        self.dirty.insert(Dirty::Worker(id));
+    }
+
+    /// Compares what is known of a boot with what it says it has: what either side lacks is over.
+    fn reconcile(&mut self, id: WorkerId, running: &[AttemptId], holding: &[AttemptId]) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let incarnation = worker.incarnation;
+        let leased = [worker.running, worker.next];
+        let lost: Vec<AttemptId> =
+            worker.held.keys().filter(|held| !running.contains(held) && !holding.contains(held)).copied().collect();
+        for attempt in leased.into_iter().flatten() {
+            if !running.contains(&attempt) {
+                self.end_attempt(attempt, AttemptEnd::Lost, None);
+            } else if let Some(attempt) = self.ledger.get_mut(attempt) {
+                attempt.restored = false;
+            }
+        }
+        for attempt in lost {
+            self.lose(Holder { worker: id, attempt });
+        }
+        let is_live = |this: &Self, attempt| {
+            this.ledger.get(attempt).is_some_and(|live| live.worker == id && live.incarnation == incarnation)
+        };
+        for &attempt in running {
+            if !is_live(self, attempt) {
+                self.answer(id, attempt, true);
+            }
+        }
+        for &attempt in holding {
+            if !is_live(self, attempt) {
+                self.answer(id, attempt, false);
+            }
+        }
+    }
+
+    /// Says again what a broken connection may have swallowed.
+    fn resend(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        for attempt in [worker.running, worker.next].into_iter().flatten() {
+            if let Some(kind) = self.ledger.get(attempt).and_then(|attempt| attempt.recall) {
+                self.send_recall(attempt, kind);
+            }
+        }
+    }
+
+    pub(super) fn heartbeat(&mut self, id: WorkerId, incarnation: Incarnation) {
+        if self.is_connected(id, incarnation) {
+            self.renew(id);
+        } else {
+            self.act(Action::Disconnect { worker: id, incarnation });
+        }
+    }
+
+    pub(super) fn worker_lost(&mut self, id: WorkerId, incarnation: Incarnation) {
+        if self.is_connected(id, incarnation) {
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.session = Session::Lost;
+            }
+            self.stop_awaiting(id);
+            self.dirty.insert(Dirty::Worker(id));
+        }
+    }
+
+    pub(super) fn worker_gone(&mut self, id: WorkerId, incarnation: Incarnation, clean: bool) {
+        if self.workers.get(&id).is_some_and(|worker| worker.incarnation == incarnation) {
+            self.bury(id, if clean { Death::Clean } else { Death::Crashed });
+        }
+    }
+
+    pub(super) fn drain(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.draining) else { return };
+        worker.draining = true;
+        self.record_worker(id);
+        self.dirty.insert(Dirty::Worker(id));
+    }
+
+    pub(super) fn worker_enabled(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.streak.clear();
+        if worker.draining || worker.set_aside.is_some() {
+            worker.draining = false;
+            worker.set_aside = None;
+            self.record_worker(id);
+            self.dirty.insert(Dirty::Worker(id));
+        }
+    }
+
+    /// Counts a failed video against the worker; too many in a row, and it gets no more.
+    pub(super) fn add_to_streak(&mut self, attempt: &Attempt, failure: &Failure) {
+        let id = attempt.worker;
+        let max = self.config.max_streak as usize;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.streak.insert(attempt.item.video);
+        if worker.streak.len() >= max && worker.set_aside.is_none() {
+            let reason = format!("failed {} different videos in a row; the last error: {failure}", worker.streak.len());
+            worker.set_aside = Some(reason.clone());
+            self.record_worker(id);
+            self.act(Action::SetAside { worker: id, reason });
+            self.dirty.insert(Dirty::Worker(id));
+        }
+    }
+
+    /// Ends everything a dead worker had: attempts, results in its memory, its place on the board.
+    pub(super) fn bury(&mut self, id: WorkerId, death: Death) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let name = label(id, worker);
+        let (running, next) = (worker.running, worker.next);
+        worker.session = Session::Gone;
+        if let Some(lease) = worker.lease.take() {
+            self.leases.remove(&(lease, id));
+        }
+        let held: Vec<AttemptId> = worker.held.keys().copied().collect();
+        self.stop_awaiting(id);
+        if let Some(next) = next {
+            self.end_attempt(next, AttemptEnd::Lost, None);
+        }
+        let ended = running.and_then(|running| self.end_attempt(running, AttemptEnd::Lost, None));
+        for attempt in held {
+            self.lose(Holder { worker: id, attempt });
+        }
+        self.refresh_worker(id);
+        let Some(attempt) = ended.filter(|attempt| attempt.started && !attempt.restored) else { return };
+        if death == Death::Clean {
+            return;
+        }
+        let failure = Failure::transient(format!("worker {name} was lost while it ran {}", attempt.item.stage));
+        if death == Death::Crashed && attempt.ran().is_empty() {
+            self.add_to_streak(&attempt, &failure);
+        }
+        self.strike(&attempt, &failure);
+    }
+
+    /// Ends the leases that are due, unless it is the scheduler itself that was away: after half a lease without
+    /// being called (a coordinator asleep, a debugger) no silence can be held against anyone.
+    pub(super) fn end_leases(&mut self) {
+        let Some(&(first, _)) = self.leases.first() else { return };
+        let was_away = self.now - first > self.config.lease / 2;
+        while let Some(&(_, id)) = self.leases.first().filter(|(at, _)| *at <= self.now) {
+            if was_away {
+                self.renew(id);
+                continue;
+            }
+            let Some(incarnation) = self.workers.get(&id).map(|worker| worker.incarnation) else { break };
+            let connected = self.is_connected(id, incarnation);
+            self.bury(id, Death::Silent);
+            if connected {
+                self.act(Action::Disconnect { worker: id, incarnation });
+            }
+        }
+    }
+
+    pub(super) fn renew(&mut self, id: WorkerId) {
+        let lease = self.now + self.config.lease;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if let Some(old) = worker.lease.replace(lease) {
+            self.leases.remove(&(old, id));
+        }
+        self.leases.insert((lease, id));
+    }
+
+    pub(super) fn is_connected(&self, id: WorkerId, incarnation: Incarnation) -> bool {
+        self.workers.get(&id).is_some_and(|worker| worker.is_connected() && worker.incarnation == incarnation)
+    }
+
+    /// The worker no longer waits for an item that was called back for it.
+    pub(super) fn stop_awaiting(&mut self, id: WorkerId) {
+        let awaited = self.workers.get_mut(&id).and_then(|worker| worker.awaiting.take());
+        if let Some(attempt) = awaited.and_then(|attempt| self.ledger.get_mut(attempt)) {
+            attempt.awaited_by = None;
+        }
+    }
+
+    /// Notes which weights a job is rendered with, once there is a first result, and turns others away.
+    pub(super) fn pin(&mut self, id: JobId, role: Role, worker: WorkerId) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.pins.contains_key(&role)) else { return };
+        let pool = PoolId { model: job.model, role };
+        let Some(&weights) = self.workers.get(&worker).and_then(|worker| worker.serves.get(&pool)) else { return };
+        job.pins.insert(role, weights);
+        self.record(Change::WeightsPinned { job: id, role, weights: Some(weights) });
+        let other: Vec<(WorkerId, Digest)> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.session != Session::Gone)
+            .filter_map(|(&other, worker)| {
+                Some((other, *worker.serves.get(&pool).filter(|theirs| **theirs != weights)?))
+            })
+            .collect();
+        for (other, got) in other {
+            let refusal = self.other_weights(id, pool.model, role, weights, got);
+            self.refuse(other, refusal);
+        }
+    }
+
+    /// Why a worker must not work along, if so.
+    fn refusal(&self, id: WorkerId) -> Option<Refusal> {
+        let worker = self.workers.get(&id)?;
+        let unfinished = self.jobs.iter().filter(|(_, job)| job.state != JobState::Finished);
+        let mut pins = unfinished.flat_map(|(&id, job)| job.pins.iter().map(move |(&role, pin)| (id, job, role, *pin)));
+        pins.find_map(|(id, job, role, expected)| {
+            let got = *worker.serves.get(&PoolId { model: job.model, role })?;
+            (got != expected).then(|| self.other_weights(id, job.model, role, expected, got))
+        })
+    }
+
+    fn other_weights(&self, job: JobId, model: ModelId, role: Role, expected: Digest, got: Digest) -> Refusal {
+        Refusal::OtherWeights { job, model: self.models.name(model).to_owned(), role, expected, got }
+    }
+
+    fn refuse(&mut self, id: WorkerId, refusal: Refusal) {
+        self.bury(id, Death::Clean);
+        if let Some(incarnation) = self.workers.get(&id).map(|worker| worker.incarnation) {
+            self.act(Action::RefuseWorker { worker: id, incarnation, refusal });
+        }
+    }
+
+    fn record_worker(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get(&id) {
+            self.changes.push(Change::WorkerState {
+                worker: id,
+                name: worker.name.clone(),
+                draining: worker.draining,
+                set_aside: worker.set_aside.clone(),
+            });
+        }
+    }
+
+    /// Wants an attempt back. Asking twice is asking once; a stop outranks a take-back.
+    pub(super) fn recall(&mut self, id: AttemptId, kind: Recall) {
+        let Some(attempt) = self.ledger.get_mut(id).filter(|attempt| attempt.recall < Some(kind)) else { return };
+        let first = attempt.recall.replace(kind).is_none();
+        let (worker, started) = (attempt.worker, attempt.started);
+        self.dirty.insert(Dirty::Worker(worker));
+        if first || started {
+            self.send_recall(id, kind);
+        }
+    }
+
+    pub(super) fn send_recall(&mut self, id: AttemptId, kind: Recall) {
+        let Some(attempt) = self.ledger.get(id) else { return };
+        let (worker, incarnation) = (attempt.worker, attempt.incarnation);
+        if !self.is_connected(worker, incarnation) {
+            return;
+        }
+        if !attempt.started {
+            self.act(Action::Revoke { worker, incarnation, attempt: id });
+        } else if kind == Recall::Stop && attempt.is_denoising() {
+            self.act(Action::StopAfterStep { worker, incarnation, attempt: id });
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A video's state, and what follows from it: the next thing to do. Deliberately a pure function of the state,
+//! asked anew after every change, so that no transition can forget to queue something.
+
+use wanfarm_types::{AttemptId, Checkpoint, Stage, StepRange, TensorRef};
+
+use crate::artifact::{Artifact, Holder, Trail};
+use crate::strikes::Strikes;
+use crate::{Instant, VideoPlan, VideoState};
+
+/// A video.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Video {
+    pub(crate) plan: VideoPlan,
+    pub(crate) state: VideoState,
+    pub(crate) image: Option<Artifact>,
+    pub(crate) trail: Trail,
+    pub(crate) frames: Option<Frames>,
+    /// Denoising or decoding under way.
+    pub(crate) attempt: Option<AttemptId>,
+    /// Image encoding under way.
+    pub(crate) image_attempt: Option<AttemptId>,
+    /// Outputs being written, from the frames of this attempt.
+    pub(crate) writing: Option<AttemptId>,
+    pub(crate) output_tries: u32,
+    /// Not before this instant, after a failed write.
+    pub(crate) write_after: Instant,
+    /// The farthest it ever came: the value of [`Video::progress`] then.
+    pub(crate) best: u32,
+    pub(crate) strikes: Strikes,
+    /// It is listed as wanting its texts.
+    pub(crate) wants_texts: bool,
+}
+
+/// Decoded frames; they only ever lie in a worker's memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frames {
+    pub(crate) tensor: TensorRef,
+    pub(crate) holder: Holder,
+    /// What they were decoded from; it may be lost by now.
+    pub(crate) state: Checkpoint,
+}
+
+/// What a video wants, given its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wish {
+    /// Its attempts under way are still wanted.
+    pub(crate) going_on: bool,
+    /// Its texts must be encoded (or are, and must be kept).
+    pub(crate) texts: bool,
+    /// Its image should be encoded.
+    pub(crate) image: bool,
+    /// This stage should run, with these steps.
+    pub(crate) run: Option<(Stage, StepRange)>,
+    /// Its outputs should be written.
+    pub(crate) write: bool,
+}
+
+impl Video {
+    pub(crate) fn new(plan: VideoPlan) -> Self {
+        Self {
+            plan,
+            state: VideoState::Open,
+            image: None,
+            trail: Trail::default(),
+            frames: None,
+            attempt: None,
+            image_attempt: None,
+            writing: None,
+            output_tries: 0,
+            write_after: Instant(0),
+            best: 0,
+            strikes: Strikes::default(),
+            wants_texts: false,
+        }
+    }
+
+    /// How far it is: steps done, plus one once it is decoded, not counting what was lost again.
+    pub(crate) fn progress(&self) -> u32 {
+        self.trail.steps_done() + u32::from(self.frames.is_some())
+    }
+
+    /// Wipes the strikes when it is farther than ever.
+    pub(crate) fn note_progress(&mut self) {
+        if self.progress() > self.best {
+            self.best = self.progress();
+            self.strikes.clear();
+        }
+    }
+
+    pub(crate) fn image_is_usable(&self) -> bool {
+        self.image.as_ref().is_some_and(Artifact::is_usable)
+    }
+
+    /// `active`: its job is; `texts_usable`: all its texts are.
+    pub(crate) fn wish(&self, active: bool, texts_usable: bool, now: Instant) -> Wish {
+        if !active || !self.state.is_open() {
+            return Wish::default();
+        }
+        let mut wish = Wish { going_on: true, ..Wish::default() };
+        if self.frames.is_some() {
+            wish.write = self.writing.is_none() && self.write_after <= now;
+            return wish;
+        }
+        let done = self.trail.steps_done();
+        let free = self.attempt.is_none();
+        match self.plan.stage_of(done) {
+            None if free => wish.run = Some((Stage::Decode, StepRange { first: 0, end: 0 })),
+            None => {}
+            Some((stage, steps)) => {
+                let image_usable = !self.plan.has_image || self.image_is_usable();
+                wish.texts = true;
+                wish.image = free && !image_usable && self.image_attempt.is_none();
+                if free && image_usable && texts_usable {
+                    wish.run = Some((stage, StepRange { first: done, end: steps.end }));
+                }
+            }
+        }
+        wish
+    }
+}

@@ -1,0 +1,103 @@
+//! A worker as it is known: its session, its lease, what it runs, what it holds, how fast it is.
+//! Deliberately without transitions; those are in `scheduler/workers.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use wanfarm_types::{AttemptId, Digest, Incarnation, Stage, VideoId, WorkerId};
+
+use crate::attempts::Work;
+use crate::job::ModelId;
+use crate::placement::PoolId;
+use crate::{Instant, SizeClass};
+
+/// How a worker is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Session {
+    /// It listens.
+    Connected,
+    /// Its connection broke, its lease runs: it may be computing.
+    Lost,
+    /// Dead, said goodbye, silent for too long, or refused.
+    Gone,
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Worker {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) name: String,
+    pub(crate) session: Session,
+    /// When its silence ends the attempts; present unless it is `Gone`.
+    pub(crate) lease: Option<Instant>,
+    /// What it serves, with the weights behind it.
+    pub(crate) serves: BTreeMap<PoolId, Digest>,
+    /// The keys of `serves`, shared with the placement board.
+    pub(crate) pools: Arc<[PoolId]>,
+    /// The item it computes, or is about to.
+    pub(crate) running: Option<AttemptId>,
+    /// The item it computes after that.
+    pub(crate) next: Option<AttemptId>,
+    /// Idle, and this queued item of another worker was called back for it.
+    pub(crate) awaiting: Option<AttemptId>,
+    /// Results in its memory, by the attempt that made them.
+    pub(crate) held: BTreeMap<AttemptId, Work>,
+    pub(crate) draining: bool,
+    pub(crate) set_aside: Option<String>,
+    /// Different videos it failed since its last success.
+    pub(crate) streak: BTreeSet<VideoId>,
+    /// Seconds per step (or per item of a stage without steps), smoothed.
+    pub(crate) pace: BTreeMap<(ModelId, Stage, SizeClass), f64>,
+}
+
+impl Worker {
+    pub(crate) fn new(incarnation: Incarnation, name: String) -> Self {
+        Self {
+            incarnation,
+            name,
+            session: Session::Gone,
+            lease: None,
+            serves: BTreeMap::new(),
+            pools: Arc::from([]),
+            running: None,
+            next: None,
+            awaiting: None,
+            held: BTreeMap::new(),
+            draining: false,
+            set_aside: None,
+            streak: BTreeSet::new(),
+            pace: BTreeMap::new(),
+        }
+    }
+
+    /// True when it may be given work.
+    pub(crate) fn is_available(&self) -> bool {
+        self.session == Session::Connected && !self.draining && self.set_aside.is_none()
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.session == Session::Connected
+    }
+
+    /// Frees the place of an attempt; the next item moves up, as it does on the worker.
+    pub(crate) fn vacate(&mut self, attempt: AttemptId) {
+        if self.next == Some(attempt) {
+            self.next = None;
+        } else if self.running == Some(attempt) {
+            self.running = self.next.take();
+        }
+    }
+
+    /// Exponentially smoothed: a new measurement counts three tenths. Nonsense is not counted.
+    pub(crate) fn measure(&mut self, model: ModelId, stage: Stage, size: SizeClass, seconds: f64) {
+        if seconds.is_finite() && seconds >= 0.0 {
+            let pace = self.pace.entry((model, stage, size)).or_insert(seconds);
+            *pace += 0.3 * (seconds - *pace);
+        }
+    }
+}
+
+/// For messages to people: the name, or the id of a worker without one.
+pub(crate) fn label(id: WorkerId, worker: &Worker) -> String {
+    if worker.name.is_empty() { id.to_string() } else { worker.name.clone() }
+}

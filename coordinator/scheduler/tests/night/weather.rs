@@ -1,0 +1,70 @@
+//! How bad a night is: probabilities of faults.
+
+/// Chances are per mille of the event they belong to.
+#[derive(Debug, Clone, Copy)]
+pub struct Weather {
+    /// A worker process dies, per worker and minute.
+    pub crash: u32,
+    /// A machine falls asleep, per worker and minute.
+    pub sleep: u32,
+    /// A connection breaks, per worker and minute.
+    pub cut: u32,
+    /// The coordinator dies, per batch of actions.
+    pub coordinator: u32,
+    /// A step or item fails.
+    pub failure: u32,
+    /// A message is sent twice.
+    pub doubled: u32,
+    /// A worker says something absurd, per heartbeat.
+    pub lie: u32,
+    /// An operator does something, per minute.
+    pub operator: u32,
+    /// A video is poison or can never be rendered.
+    pub bad_video: u32,
+    /// A worker comes with other weights, or fails whatever it gets.
+    pub bad_worker: u32,
+}
+
+impl Weather {
+    /// Nothing fails but the network and the coordinator, and never for as long as a lease.
+    pub const NETWORK: Weather = Weather {
+        crash: 0,
+        sleep: 0,
+        cut: 300,
+        coordinator: 8,
+        failure: 0,
+        doubled: 100,
+        lie: 0,
+        operator: 0,
+        bad_video: 0,
+        bad_worker: 0,
+    };
+
+    /// Everything at once.
+    pub const STORM: Weather = Weather {
+        crash: 30,
+        sleep: 15,
+        cut: 60,
+        coordinator: 3,
+        failure: 8,
+        doubled: 50,
+        lie: 20,
+        operator: 60,
+        bad_video: 60,
+        bad_worker: 60,
+    };
+
+    /// The morning after: all is well.
+    pub const CALM: Weather = Weather {
+        crash: 0,
+        sleep: 0,
+        cut: 0,
+        coordinator: 0,
+        failure: 0,
+        doubled: 0,
+        lie: 0,
+        operator: 0,
+        bad_video: 0,
+        bad_worker: 0,
+    };
+}

@@ -1,0 +1,220 @@
+//! A simulated worker process: one item running, one queued, results in memory, unanswered reports in a buffer.
+//! It does what the protocol asks of a worker and nothing more; the farm around it decides what befalls it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+use wanfarm_scheduler::{Action, Assignment, ItemOutputs, Report, Served, WorkerHello};
+use wanfarm_types::{
+    AttemptId, Checkpoint, Digest, Failure, FailureKind, Incarnation, Stage, StepTiming, TensorRef, WorkerId,
+};
+
+use crate::reference;
+
+/// What happens at the next point in the running item.
+pub enum Fate {
+    /// It goes well.
+    Well,
+    /// It fails like this.
+    Fails(Failure),
+}
+
+pub struct Item {
+    pub assignment: Assignment,
+    pub started: bool,
+    stop: bool,
+    state: Option<Checkpoint>,
+}
+
+pub struct Worker {
+    pub id: WorkerId,
+    pub boots: u64,
+    pub serves: Vec<Served>,
+    pub step_ms: u64,
+    /// Fails whatever it gets.
+    pub broken: bool,
+    pub up: bool,
+    pub asleep_until: Option<u64>,
+    pub connection: Option<u64>,
+    pub running: Option<Item>,
+    pub next: Option<Item>,
+    /// Reports without an answer yet, in order.
+    pub buffer: Vec<(AttemptId, Report)>,
+    pub memory: BTreeMap<AttemptId, BTreeSet<Digest>>,
+    /// Counts changes of the running item, so that a timer of an older one means nothing.
+    pub generation: u64,
+}
+
+impl Worker {
+    pub fn new(number: u64, serves: Vec<Served>, step_ms: u64, broken: bool) -> Self {
+        Self {
+            id: WorkerId(Uuid::from_u128(u128::from(number) + 1)),
+            boots: 0,
+            serves,
+            step_ms,
+            broken,
+            up: false,
+            asleep_until: None,
+            connection: None,
+            running: None,
+            next: None,
+            buffer: Vec::new(),
+            memory: BTreeMap::new(),
+            generation: 0,
+        }
+    }
+
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation(Uuid::from_u128(self.id.0.as_u128() << 64 | u128::from(self.boots)))
+    }
+
+    /// Power on: an empty memory.
+    pub fn boot(&mut self) {
+        let fresh = Worker::new(0, self.serves.clone(), self.step_ms, self.broken);
+        *self = Worker { id: self.id, boots: self.boots + 1, up: true, generation: self.generation + 1, ..fresh };
+    }
+
+    pub fn hello(&self) -> WorkerHello {
+        let items = self.running.iter().chain(&self.next).map(|item| item.assignment.attempt);
+        let mut running: Vec<AttemptId> = items.chain(self.buffer.iter().map(|(attempt, _)| *attempt)).collect();
+        running.sort();
+        running.dedup();
+        WorkerHello {
+            worker: self.id,
+            incarnation: self.incarnation(),
+            name: format!("mac-{}", self.id.0.as_u128()),
+            serves: self.serves.clone(),
+            holding: self.memory.keys().filter(|attempt| !running.contains(attempt)).copied().collect(),
+            running,
+        }
+    }
+
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.memory.values().any(|digests| digests.contains(digest))
+    }
+
+    /// A message from the coordinator; true when the running item is another one afterwards.
+    pub fn receive(&mut self, message: &Action) -> (bool, Vec<(AttemptId, Report)>) {
+        let before = self.running_attempt();
+        let mut reports = Vec::new();
+        match message {
+            Action::Assign(assignment) => {
+                let item = Item {
+                    assignment: (**assignment).clone(),
+                    started: false,
+                    stop: false,
+                    state: assignment.inputs.checkpoint.clone(),
+                };
+                assert!(self.next.is_none(), "{:?} gets a third item", self.id);
+                assert!(self.serves.iter().any(|served| served.role == assignment.item.stage.role()), "not its role");
+                if self.running.is_none() {
+                    self.running = Some(item);
+                } else {
+                    self.next = Some(item);
+                }
+            }
+            Action::Revoke { attempt, .. } => {
+                let queued = [&mut self.running, &mut self.next]
+                    .into_iter()
+                    .find_map(|slot| slot.take_if(|item| item.assignment.attempt == *attempt && !item.started));
+                if queued.is_some() {
+                    reports.push((*attempt, Report::Revoked));
+                }
+            }
+            Action::StopAfterStep { attempt, .. } => {
+                if let Some(item) = self.running.as_mut().filter(|item| item.assignment.attempt == *attempt) {
+                    item.stop = true;
+                }
+            }
+            Action::Ack { attempt, .. } => self.buffer.retain(|(of, _)| of != attempt),
+            Action::Drop { attempt, .. } => {
+                self.buffer.retain(|(of, _)| of != attempt);
+                self.memory.remove(attempt);
+                self.running.take_if(|item| item.assignment.attempt == *attempt);
+                self.next.take_if(|item| item.assignment.attempt == *attempt);
+            }
+            other => panic!("not a message to a worker: {other:?}"),
+        }
+        self.running = self.running.take().or_else(|| self.next.take());
+        (self.running_attempt() != before, reports)
+    }
+
+    pub fn running_attempt(&self) -> Option<AttemptId> {
+        self.running.as_ref().map(|item| item.assignment.attempt)
+    }
+
+    /// The tensors the running item starts from, as long as it has not started.
+    pub fn inputs_to_fetch(&self) -> Option<(Vec<Digest>, Vec<(Digest, WorkerId)>)> {
+        let item = self.running.as_ref().filter(|item| !item.started)?;
+        let inputs = &item.assignment.inputs;
+        let state = inputs.checkpoint.iter().flat_map(|state| &state.tensors);
+        let tensors = inputs.text.iter().chain(&inputs.image).chain(state);
+        Some((tensors.map(|tensor| tensor.digest).collect(), item.assignment.holders.clone()))
+    }
+
+    /// The running item comes to its next point: started, a step, the end.
+    pub fn progress(&mut self, fate: Fate) -> Vec<(AttemptId, Report)> {
+        let Some(item) = self.running.as_mut() else { return Vec::new() };
+        let attempt = item.assignment.attempt;
+        if let Fate::Fails(failure) = fate {
+            // What was reported before stays in memory; a result that was not is gone.
+            self.running = self.next.take();
+            return vec![(attempt, Report::Failed(failure))];
+        }
+        if !item.started {
+            item.started = true;
+            return vec![(attempt, Report::Started)];
+        }
+        let mut reports = Vec::new();
+        let work = item.assignment.item;
+        let inputs = &item.assignment.inputs;
+        let mut made: Vec<TensorRef> = Vec::new();
+        let outputs = match work.stage {
+            Stage::EncodeText => {
+                made.push(reference::text(item.assignment.text.expect("a text to encode")));
+                Some(ItemOutputs::Text(made[0].clone()))
+            }
+            Stage::EncodeImage => {
+                made = reference::image(work.video);
+                Some(ItemOutputs::Image(made.clone()))
+            }
+            Stage::Decode => {
+                made.push(reference::frames(item.state.as_ref().expect("a state to decode")));
+                Some(ItemOutputs::Frames(made[0].clone()))
+            }
+            Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => {
+                let state = reference::step(work.video, item.state.as_ref(), &inputs.text, &inputs.image);
+                made = state.tensors.clone();
+                let first = work.steps.first;
+                assert_eq!(item.state.as_ref().map_or(0, |from| from.steps_done) + 1, state.steps_done);
+                assert!(state.steps_done > first && state.steps_done <= work.steps.end);
+                reports.push((attempt, Report::StepDone { checkpoint: state.clone(), seconds: 1.0 }));
+                let ends = item.stop || state.steps_done == work.steps.end;
+                item.state = Some(state.clone());
+                ends.then_some(ItemOutputs::Checkpoint(state))
+            }
+        };
+        let memory = self.memory.entry(attempt).or_default();
+        if memory.len() >= 4 {
+            memory.clear();
+        }
+        memory.extend(made.iter().map(|tensor| tensor.digest));
+        if let Some(outputs) = outputs {
+            let timing = StepTiming { seconds: 1.0, ..StepTiming::default() };
+            reports.push((attempt, Report::ItemDone { outputs, timing }));
+            self.running = self.next.take();
+        }
+        reports
+    }
+
+    /// Something no honest worker would say about `attempt`.
+    pub fn lie(&self, attempt: AttemptId, kind: u32) -> Report {
+        let checkpoint = Checkpoint { steps_done: 10_000, tensors: Vec::new() };
+        match kind % 4 {
+            0 => Report::ItemDone { outputs: ItemOutputs::Image(Vec::new()), timing: StepTiming::default() },
+            1 => Report::StepDone { checkpoint, seconds: f64::NAN },
+            2 => Report::ItemDone { outputs: ItemOutputs::Checkpoint(checkpoint), timing: StepTiming::default() },
+            _ => Report::Failed(Failure { kind: FailureKind::NotFinite, message: format!("{attempt} is odd") }),
+        }
+    }
+}
