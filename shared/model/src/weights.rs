@@ -2,7 +2,7 @@
 //!
 //! Not here: the file formats (`files::safetensors`, `files::pth`) and which file holds what (`files`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use safetensors::Dtype;
 
 use crate::error::{BadTensors, ModelError};
 use crate::files::mapped::MappedFile;
+use crate::files::names::Naming;
 use crate::files::{pth, safetensors as safetensors_file};
 
 /// A tensor that a network needs.
@@ -51,32 +52,46 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub struct Weights {
     files: Vec<MappedFile>,
-    entries: BTreeMap<String, (usize, Entry)>,
+    tensors: BTreeMap<String, Stored>,
+}
+
+/// A tensor, where it is, and what it is called there.
+#[derive(Debug)]
+struct Stored {
+    file: usize,
+    name: String,
+    entry: Entry,
 }
 
 impl Weights {
-    /// Maps the files (`.safetensors`, or `.pth` of a plain state dict) and reads their directories.
+    /// Maps the files (`.safetensors`, or `.pth` of a plain state dict), reads their directories, and gives the tensors
+    /// of diffusers and transformers files their official names.
     ///
     /// # Errors
-    /// A file that cannot be opened, is truncated or damaged, or a tensor that two files hold.
+    /// A file that cannot be opened, is truncated or damaged, or a tensor that is there twice.
     pub fn open(paths: &[PathBuf]) -> Result<Self, ModelError> {
-        let mut weights = Self { files: Vec::new(), entries: BTreeMap::new() };
+        let mut files = Vec::new();
+        let mut found = Vec::new();
         for path in paths {
             let file = MappedFile::open(path)?;
             let entries = match path.extension().and_then(|ext| ext.to_str()) {
                 Some("pth" | "pt" | "bin") => pth::entries(&file)?,
                 _ => safetensors_file::entries(&file)?,
             };
-            let index = weights.files.len();
-            for (name, entry) in entries {
-                if let Some((other, _)) = weights.entries.insert(name.clone(), (index, entry)) {
-                    let other = weights.files.get(other).map_or(path.as_path(), |file| file.path());
-                    return Err(ModelError::corrupt(path, format!("{name} is also in {}", other.display())));
-                }
-            }
-            weights.files.push(file);
+            found.extend(entries.into_iter().map(|(name, entry)| Stored { file: files.len(), name, entry }));
+            files.push(file);
         }
-        Ok(weights)
+        let naming = Naming::of(&found.iter().map(|tensor| tensor.name.as_str()).collect::<BTreeSet<_>>());
+        let mut tensors = BTreeMap::new();
+        for tensor in found {
+            let Some(name) = naming.official(&tensor.name) else { continue };
+            let (file, stored) = (tensor.file, tensor.name.clone());
+            if let Some(other) = tensors.insert(name, tensor) {
+                let why = format!("{stored} is the same tensor as {} in {}", other.name, files[other.file].name());
+                return Err(files[file].corrupt(why));
+            }
+        }
+        Ok(Self { files, tensors })
     }
 
     /// The same tensors under other names; a tensor renamed to `None` is left out.
@@ -84,16 +99,16 @@ impl Weights {
     /// # Errors
     /// Two tensors with one new name.
     pub fn renamed(self, rename: impl Fn(&str) -> Option<String>) -> Result<Self, ModelError> {
-        let Self { files, entries } = self;
-        let mut renamed = BTreeMap::new();
-        for (old, entry) in entries {
-            let Some(new) = rename(&old) else { continue };
-            let file = entry.0;
-            if renamed.insert(new.clone(), entry).is_some() {
-                return Err(ModelError::corrupt(files[file].path(), format!("{old} is there twice, as {new} too")));
+        let Self { files, tensors: old } = self;
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in old {
+            let Some(new) = rename(&name) else { continue };
+            let file = tensor.file;
+            if tensors.insert(new.clone(), tensor).is_some() {
+                return Err(files[file].corrupt(format!("{name} is there twice, as {new} too")));
             }
         }
-        Ok(Self { files, entries: renamed })
+        Ok(Self { files, tensors })
     }
 
     /// Compares the files with what a network needs.
@@ -104,31 +119,23 @@ impl Weights {
         let mut bad = BadTensors::default();
         let needed: BTreeMap<&str, &[usize]> = expected.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
         for (&name, &shape) in &needed {
-            match self.entries.get(name) {
-                None => bad.missing.push(name.to_owned()),
-                Some((_, entry)) if entry.shape != shape => bad.misshapen.push(format!(
-                    "{name} is {:?}, not {shape:?}{}",
-                    entry.shape,
-                    remark(&entry.shape, shape)
-                )),
-                Some((_, entry)) if !matches!(entry.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) => {
-                    bad.wrong_dtype.push(format!("{name} is {:?}", entry.dtype))
-                }
-                Some(_) => {}
+            let Some(Stored { entry, .. }) = self.tensors.get(name) else {
+                bad.missing.push(name.to_owned());
+                continue;
+            };
+            if entry.shape != shape {
+                let remark = remark(&entry.shape, shape);
+                bad.misshapen.push(format!("{} is {:?}, not {shape:?}{remark}", self.called(name), entry.shape));
+            }
+            if !matches!(entry.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+                bad.wrong_dtype.push(format!("{} is {:?}", self.called(name), entry.dtype));
             }
         }
-        bad.unexpected = self.names().filter(|name| !needed.contains_key(name)).map(str::to_owned).collect();
+        bad.unexpected = self.names().filter(|name| !needed.contains_key(name)).map(|name| self.called(name)).collect();
         if bad.is_empty() {
             return Ok(());
         }
-        bad.file = match self.files.as_slice() {
-            [] => "no file".to_owned(),
-            [file] => file.path().display().to_string(),
-            [file, ..] => {
-                let folder = file.path().parent().unwrap_or(file.path());
-                format!("{} ({} files)", folder.display(), self.files.len())
-            }
-        };
+        bad.file = self.place();
         Err(Box::new(bad).into())
     }
 
@@ -137,8 +144,8 @@ impl Weights {
     /// # Errors
     /// No such tensor, an element type candle cannot hold, or a device out of memory.
     pub fn tensor(&self, name: &str, dtype: Option<DType>, device: &Device) -> Result<Tensor, ModelError> {
-        let Some((file, entry)) = self.entries.get(name) else {
-            let file = self.files.first().map_or_else(String::new, |file| file.path().display().to_string());
+        let Some(Stored { file, entry, .. }) = self.tensors.get(name) else {
+            let file = self.place();
             return Err(Box::new(BadTensors { file, missing: vec![name.to_owned()], ..Default::default() }).into());
         };
         let file = &self.files[*file];
@@ -151,14 +158,34 @@ impl Weights {
         Ok(tensor.to_dtype(dtype.unwrap_or(stored))?.to_device(device)?)
     }
 
+    /// The file, or the folder and its number of files, for messages.
+    pub fn place(&self) -> String {
+        match self.files.as_slice() {
+            [] => "no file".to_owned(),
+            [file] => file.path().display().to_string(),
+            [file, ..] => {
+                let folder = file.path().parent().unwrap_or(file.path());
+                format!("{} ({} files)", folder.display(), self.files.len())
+            }
+        }
+    }
+
     /// The shape of a tensor, if it is there.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.entries.get(name).map(|(_, entry)| entry.shape.as_slice())
+        self.tensors.get(name).map(|tensor| tensor.entry.shape.as_slice())
+    }
+
+    /// A tensor's official name, and the one it has in its file if that differs.
+    fn called(&self, name: &str) -> String {
+        match self.tensors.get(name) {
+            Some(tensor) if tensor.name != name => format!("{name} (in the file: {})", tensor.name),
+            _ => name.to_owned(),
+        }
     }
 
     /// All names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str)
+        self.tensors.keys().map(String::as_str)
     }
 }
 

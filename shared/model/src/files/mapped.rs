@@ -38,9 +38,9 @@ impl MappedFile {
         self.map.len()
     }
 
-    /// The whole file.
-    pub(crate) fn all(&self) -> &[u8] {
-        &self.map
+    /// Its name without the folder.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
     }
 
     /// A range of it, or the error that it is truncated.

@@ -40,10 +40,9 @@ fn chunked(
     let (heads, length, _) = q.dims3()?;
     let rows = length.min(queries).max(1);
     let group = (scores / (rows * k.dim(1)?).max(1)).clamp(1, heads.max(1));
-    let q = (q.to_dtype(DType::F32)? * scale)?.to_dtype(v.dtype())?;
     let k = k.to_dtype(v.dtype())?;
     if (group, rows) == (heads, length) {
-        return block(&q, &k, v, bias);
+        return block(q, &k, v, bias, scale);
     }
     let out = Tensor::zeros((heads, length, v.dim(2)?), DType::F32, q.device())?;
     for head in (0..heads).step_by(group) {
@@ -54,14 +53,15 @@ fn chunked(
         for query in (0..length).step_by(rows) {
             let rows = rows.min(length - query);
             let bias = bias.as_ref().map(|bias| part(bias, 1, query, rows)).transpose()?;
-            out.slice_set(&block(&q.narrow(1, query, rows)?, &k, &v, bias.as_ref())?, 1, query)?;
+            out.slice_set(&block(&q.narrow(1, query, rows)?, &k, &v, bias.as_ref(), scale)?, 1, query)?;
         }
     }
     Ok(out)
 }
 
-/// Attention of scaled queries, all scores at once.
-fn block(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, ModelError> {
+/// Attention with all scores at once. Queries are scaled in f32, before they lose digits.
+fn block(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>, scale: f64) -> Result<Tensor, ModelError> {
+    let q = (q.to_dtype(DType::F32)? * scale)?.to_dtype(v.dtype())?;
     let mut scores = q.contiguous()?.matmul(&k.contiguous()?.transpose(1, 2)?)?.to_dtype(DType::F32)?;
     if let Some(bias) = bias {
         scores = scores.broadcast_add(bias)?;
@@ -99,7 +99,6 @@ mod metal {
     pub(super) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tensor, ModelError> {
         let (heads, length, dim) = q.dims3()?;
         let (before, inside) = split_scale(scale);
-        let q = (q.to_dtype(DType::F32)? * before)?.to_dtype(v.dtype())?.unsqueeze(0)?;
         let k = k.to_dtype(v.dtype())?.contiguous()?.unsqueeze(0)?;
         let v = v.contiguous()?.unsqueeze(0)?;
         let out = Tensor::zeros((heads, length, dim), DType::F32, q.device())?;
@@ -107,7 +106,8 @@ mod metal {
         let rows = length.div_ceil(length.div_ceil(QUERIES));
         for query in (0..length).step_by(rows) {
             let rows = rows.min(length - query);
-            let q = q.narrow(2, query, rows)?.contiguous()?;
+            let q = (q.narrow(1, query, rows)?.to_dtype(DType::F32)? * before)?;
+            let q = q.to_dtype(v.dtype())?.contiguous()?.unsqueeze(0)?;
             let part = candle_nn::ops::sdpa(&q, &k, &v, None, false, inside as f32, 1.)?;
             out.slice_set(&part.squeeze(0)?.to_dtype(DType::F32)?.contiguous()?, 1, query)?;
             q.device().synchronize()?;

@@ -64,18 +64,20 @@ impl RopeTable {
         self.grid
     }
 
-    /// Rotates adjacent pairs of channels of each head by the token's angles.
+    /// Rotates adjacent pairs of channels of each head by the token's angles; `x` begins at token `first` of the grid.
     ///
     /// # Shapes
-    /// f32 `(heads, tokens, head_dim)` → the same.
+    /// f32 `(heads, some tokens, head_dim)` → the same.
     ///
     /// Source: Wan2.2@42bf4cf `wan/modules/model.py` `rope_apply`.
     ///
     /// # Errors
     /// Shapes that do not fit, or a device out of memory.
-    pub fn apply(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+    pub fn apply(&self, x: &Tensor, first: usize) -> Result<Tensor, ModelError> {
+        let tokens = x.dim(1)?;
         let x = x.contiguous()?.unsqueeze(0)?;
-        Ok(candle_nn::rotary_emb::rope_i(&x, &self.cos, &self.sin)?.squeeze(0)?)
+        let (cos, sin) = (self.cos.narrow(0, first, tokens)?, self.sin.narrow(0, first, tokens)?);
+        Ok(candle_nn::rotary_emb::rope_i(&x, &cos, &sin)?.squeeze(0)?)
     }
 }
 
@@ -106,12 +108,14 @@ mod tests {
     fn turns_adjacent_pairs() {
         let table = RopeTable::new([2, 1, 1], 8, &Device::Cpu).unwrap();
         let x = Tensor::new(&[[[1f32, 0., 0., 1., 1., 0., 1., 0.]; 2]], &Device::Cpu).unwrap();
-        let y = table.apply(&x).unwrap().to_vec3::<f32>().unwrap();
+        let y = table.apply(&x, 0).unwrap().to_vec3::<f32>().unwrap();
         assert_eq!(y[0][0], [1., 0., 0., 1., 1., 0., 1., 0.], "position 0 stays");
         let slow = THETA.powf(-0.5);
         let want = [1f64.cos(), 1f64.sin(), -slow.sin(), slow.cos(), 1., 0., 1., 0.];
         for (got, want) in y[0][1].iter().zip(want) {
             assert!((f64::from(*got) - want).abs() < 1e-6);
         }
+        let second = table.apply(&x.narrow(1, 1, 1).unwrap(), 1).unwrap().to_vec3::<f32>().unwrap();
+        assert_eq!(second[0][0], y[0][1], "a part of the tokens gets its own part of the table");
     }
 }

@@ -1,0 +1,173 @@
+//! Self-attention over the video's tokens, and cross-attention to the text.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::config::Config;
+use crate::error::ModelError;
+use crate::ops::Linear;
+use crate::ops::attention::attend;
+use crate::ops::chunks::{Gather, chunks};
+use crate::ops::norm::rms_norm;
+use crate::ops::rope::RopeTable;
+use crate::weights::{Param, Weights};
+
+/// The four projections and two norms that both kinds of attention have. Queries and keys are normalised over all
+/// channels, before the heads are split.
+///
+/// Source: Wan2.2@42bf4cf `wan/modules/model.py#L101` `WanSelfAttention`.
+#[derive(Debug)]
+struct Projections {
+    num_heads: usize,
+    eps: f64,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    o: Linear,
+    norm_q: Tensor,
+    norm_k: Tensor,
+}
+
+impl Projections {
+    fn parameters(cfg: &Config, prefix: &str) -> Vec<Param> {
+        let mut params = Vec::new();
+        for name in ["q", "k", "v", "o"] {
+            params.extend(Param::linear(&format!("{prefix}.{name}"), cfg.dim, cfg.dim, true));
+        }
+        params.push(Param::new(format!("{prefix}.norm_q.weight"), [cfg.dim]));
+        params.push(Param::new(format!("{prefix}.norm_k.weight"), [cfg.dim]));
+        params
+    }
+
+    fn load(cfg: &Config, weights: &Weights, prefix: &str, dtype: DType, device: &Device) -> Result<Self, ModelError> {
+        let linear = |name: &str| Linear::load(weights, &format!("{prefix}.{name}"), true, dtype, device);
+        let norm = |name: &str| weights.tensor(&format!("{prefix}.{name}.weight"), Some(DType::F32), device);
+        Ok(Self {
+            num_heads: cfg.num_heads,
+            eps: cfg.eps,
+            q: linear("q")?,
+            k: linear("k")?,
+            v: linear("v")?,
+            o: linear("o")?,
+            norm_q: norm("norm_q")?,
+            norm_k: norm("norm_k")?,
+        })
+    }
+
+    /// `(n, dim)` → `(heads, n, head_dim)`.
+    fn heads(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        let (n, dim) = x.dims2()?;
+        Ok(x.reshape((n, self.num_heads, dim / self.num_heads))?.transpose(0, 1)?.contiguous()?)
+    }
+
+    fn queries(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        self.heads(&rms_norm(&self.q.forward(x)?, &self.norm_q, self.eps)?)
+    }
+
+    fn keys(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        self.heads(&rms_norm(&self.k.forward(x)?, &self.norm_k, self.eps)?)
+    }
+
+    fn values(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(self.heads(&self.v.forward(x)?)?.to_dtype(self.v.matmul_dtype())?)
+    }
+
+    /// Heads `(heads, n, head_dim)` put together and projected: `(n, dim)`.
+    fn output(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        self.o.forward(&x.transpose(0, 1)?.contiguous()?.flatten_from(1)?)
+    }
+
+    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, ModelError> {
+        let scale = 1. / (q.dim(2)? as f64).sqrt();
+        attend(q, k, v, bias, scale)
+    }
+}
+
+/// Attention of all tokens to all tokens, with rotary positions.
+#[derive(Debug)]
+pub(super) struct WanSelfAttention(Projections);
+
+impl WanSelfAttention {
+    pub(super) fn parameters(cfg: &Config, prefix: &str) -> Vec<Param> {
+        Projections::parameters(cfg, prefix)
+    }
+
+    pub(super) fn load(
+        cfg: &Config,
+        weights: &Weights,
+        prefix: &str,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        Projections::load(cfg, weights, prefix, dtype, device).map(Self)
+    }
+
+    /// Attention before its output projection, which [`Self::output`] applies chunk by chunk.
+    ///
+    /// # Shapes
+    /// `input(first, count)` gives f32 `(count, dim)`, the normalised and modulated tokens → f32 `(heads, L, head_dim)`.
+    pub(super) fn forward(
+        &self,
+        length: usize,
+        input: impl Fn(usize, usize) -> Result<Tensor, ModelError>,
+        rope: &RopeTable,
+    ) -> Result<Tensor, ModelError> {
+        let Self(p) = self;
+        let [mut q, mut k, mut v] = [0; 3].map(|_| Gather::new(1, length));
+        for (first, count) in chunks(length) {
+            let x = input(first, count)?;
+            q.put(first, &rope.apply(&p.queries(&x)?, first)?)?;
+            k.put(first, &rope.apply(&p.keys(&x)?, first)?.to_dtype(p.v.matmul_dtype())?)?;
+            v.put(first, &p.values(&x)?)?;
+        }
+        p.attend(&q.finish()?, &k.finish()?, &v.finish()?, None)
+    }
+
+    /// The output projection of some tokens: f32 `(heads, L, head_dim)` → `(count, dim)`.
+    pub(super) fn output(&self, x: &Tensor, first: usize, count: usize) -> Result<Tensor, ModelError> {
+        self.0.output(&x.narrow(1, first, count)?)
+    }
+}
+
+/// Keys and values of the text for one block, and what the padding adds to the scores.
+#[derive(Debug, Clone)]
+pub(super) struct TextKeys {
+    k: Tensor,
+    v: Tensor,
+    bias: Option<Tensor>,
+}
+
+/// Attention of the tokens to the text.
+///
+/// Source: Wan2.2@42bf4cf `wan/modules/model.py#L158` `WanCrossAttention`.
+#[derive(Debug)]
+pub(super) struct WanCrossAttention(Projections);
+
+impl WanCrossAttention {
+    pub(super) fn parameters(cfg: &Config, prefix: &str) -> Vec<Param> {
+        Projections::parameters(cfg, prefix)
+    }
+
+    pub(super) fn load(
+        cfg: &Config,
+        weights: &Weights,
+        prefix: &str,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        Projections::load(cfg, weights, prefix, dtype, device).map(Self)
+    }
+
+    /// Keys and values of embedded text rows `(n, dim)`; `bias` `(1, 1, n)` weighs the rows.
+    pub(super) fn keys(&self, text: &Tensor, bias: Option<&Tensor>) -> Result<TextKeys, ModelError> {
+        let Self(p) = self;
+        let k = p.keys(text)?.to_dtype(p.v.matmul_dtype())?;
+        Ok(TextKeys { k, v: p.values(text)?, bias: bias.cloned() })
+    }
+
+    /// # Shapes
+    /// f32 `(n, dim)` → f32 `(n, dim)`.
+    pub(super) fn forward(&self, x: &Tensor, text: &TextKeys) -> Result<Tensor, ModelError> {
+        let Self(p) = self;
+        p.output(&p.attend(&p.queries(x)?, &text.k, &text.v, text.bias.as_ref())?)
+    }
+}

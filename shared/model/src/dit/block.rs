@@ -1,0 +1,107 @@
+//! One block: self-attention, cross-attention and feed-forward, each added to the tokens.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::attention::{TextKeys, WanCrossAttention, WanSelfAttention};
+use super::config::Config;
+use super::embedding::PerTime;
+use crate::error::ModelError;
+use crate::ops::Linear;
+use crate::ops::chunks::{Gather, chunks};
+use crate::ops::norm::layer_norm;
+use crate::ops::rope::RopeTable;
+use crate::weights::{Param, Weights};
+
+/// `norm(x)·(1 + scale) + shift`, the norm without parameters of its own.
+pub(super) fn modulated_norm(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor, ModelError> {
+    Ok(layer_norm(x, None, eps)?.broadcast_mul(&(scale + 1.)?)?.broadcast_add(shift)?)
+}
+
+/// The tokens stay f32; products are taken in the weights' type.
+///
+/// Source: Wan2.2@42bf4cf `wan/modules/model.py#L183` `WanAttentionBlock`.
+#[derive(Debug)]
+pub(super) struct WanAttentionBlock {
+    eps: f64,
+    modulation: Tensor,
+    self_attn: WanSelfAttention,
+    norm3: Option<(Tensor, Tensor)>,
+    cross_attn: WanCrossAttention,
+    ffn: [Linear; 2],
+}
+
+impl WanAttentionBlock {
+    pub(super) fn parameters(cfg: &Config, prefix: &str) -> Vec<Param> {
+        let mut params = vec![Param::new(format!("{prefix}.modulation"), [1, 6, cfg.dim])];
+        params.extend(WanSelfAttention::parameters(cfg, &format!("{prefix}.self_attn")));
+        if cfg.cross_attn_norm {
+            params.push(Param::new(format!("{prefix}.norm3.weight"), [cfg.dim]));
+            params.push(Param::new(format!("{prefix}.norm3.bias"), [cfg.dim]));
+        }
+        params.extend(WanCrossAttention::parameters(cfg, &format!("{prefix}.cross_attn")));
+        params.extend(Param::linear(&format!("{prefix}.ffn.0"), cfg.ffn_dim, cfg.dim, true));
+        params.extend(Param::linear(&format!("{prefix}.ffn.2"), cfg.dim, cfg.ffn_dim, true));
+        params
+    }
+
+    pub(super) fn load(
+        cfg: &Config,
+        weights: &Weights,
+        prefix: &str,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let f32 = |name: &str| weights.tensor(&format!("{prefix}.{name}"), Some(DType::F32), device);
+        let linear = |name: &str| Linear::load(weights, &format!("{prefix}.{name}"), true, dtype, device);
+        let norm3 = || Ok::<_, ModelError>((f32("norm3.weight")?, f32("norm3.bias")?));
+        Ok(Self {
+            eps: cfg.eps,
+            modulation: f32("modulation")?,
+            self_attn: WanSelfAttention::load(cfg, weights, &format!("{prefix}.self_attn"), dtype, device)?,
+            norm3: cfg.cross_attn_norm.then(norm3).transpose()?,
+            cross_attn: WanCrossAttention::load(cfg, weights, &format!("{prefix}.cross_attn"), dtype, device)?,
+            ffn: [linear("ffn.0")?, linear("ffn.2")?],
+        })
+    }
+
+    /// Keys and values of the embedded text.
+    pub(super) fn text_keys(&self, text: &Tensor, bias: Option<&Tensor>) -> Result<TextKeys, ModelError> {
+        self.cross_attn.keys(text, bias)
+    }
+
+    /// # Shapes
+    /// `x` f32 `(L, dim)`, `e0` rows f32 `(times, 6, dim)` → f32 `(L, dim)`.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        e0: &PerTime,
+        rope: &RopeTable,
+        text: &TextKeys,
+    ) -> Result<Tensor, ModelError> {
+        let length = x.dim(0)?;
+        let e = e0.map(|rows| Ok(rows.broadcast_add(&self.modulation)?))?;
+        let input = |first, count| {
+            let (shift, scale) = (e.part(0, first, count)?, e.part(1, first, count)?);
+            modulated_norm(&x.narrow(0, first, count)?, &shift, &scale, self.eps)
+        };
+        let attention = self.self_attn.forward(length, input, rope)?;
+        let mut out = Gather::new(0, length);
+        for (first, count) in chunks(length) {
+            let y = self.self_attn.output(&attention, first, count)?;
+            let x = (x.narrow(0, first, count)? + y.broadcast_mul(&e.part(2, first, count)?)?)?;
+            let x = (&x + self.cross_attn.forward(&self.norm3(&x)?, text)?)?;
+            let (shift, scale) = (e.part(3, first, count)?, e.part(4, first, count)?);
+            let y = self.ffn[0].forward(&modulated_norm(&x, &shift, &scale, self.eps)?)?;
+            let y = self.ffn[1].forward(&y.gelu()?)?;
+            out.put(first, &(x + y.broadcast_mul(&e.part(5, first, count)?)?)?)?;
+        }
+        out.finish()
+    }
+
+    fn norm3(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        match &self.norm3 {
+            Some((weight, bias)) => layer_norm(x, Some((weight, bias)), self.eps),
+            None => Ok(x.clone()),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The sizes of a DiT: read from its tensors' shapes, and from `config.json` where shapes do not tell.
+
+use crate::error::ModelError;
+use crate::files::config::ConfigFile;
+use crate::weights::Weights;
+
+/// Latent frames, rows and columns per token. All Wan models share it.
+///
+/// Source: Wan2.2@42bf4cf `wan/configs/wan_t2v_A14B.py` `patch_size`.
+pub(super) const PATCH: [usize; 3] = [1, 2, 2];
+/// Channels of a head where nothing says otherwise.
+const HEAD_DIM: usize = 128;
+/// More layers than any DiT has.
+const MAX_LAYERS: usize = 1000;
+
+/// Sizes of a DiT.
+///
+/// Source: Wan2.2@42bf4cf `wan/modules/model.py` `WanModel.__init__`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Channels of the input: latents, then what conditions them.
+    pub in_dim: usize,
+    /// Channels of the velocity.
+    pub out_dim: usize,
+    /// Channels of a token.
+    pub dim: usize,
+    /// Attention heads.
+    pub num_heads: usize,
+    /// Blocks.
+    pub num_layers: usize,
+    /// Channels inside the feed-forward layers.
+    pub ffn_dim: usize,
+    /// Channels of the timestep's sinusoid.
+    pub freq_dim: usize,
+    /// Channels of a text row.
+    pub text_dim: usize,
+    /// Text rows attended, padding included.
+    pub text_len: usize,
+    /// Added to variances.
+    pub eps: f64,
+    /// Whether cross-attention has a norm of its own.
+    pub cross_attn_norm: bool,
+}
+
+impl Config {
+    /// Reads the sizes of a DiT with official names.
+    ///
+    /// # Errors
+    /// The tensors that tell are not there, or the head count cannot be known.
+    pub fn from_weights(weights: &Weights, file: &ConfigFile) -> Result<Self, ModelError> {
+        let shape = |name: &str, rank: usize| match weights.shape(name) {
+            Some(shape) if shape.len() == rank => Ok(shape),
+            Some(shape) => Err(ModelError::corrupt(weights.place(), format!("{name} has the shape {shape:?}"))),
+            None => Err(ModelError::corrupt(weights.place(), format!("this is no Wan DiT: there is no {name}"))),
+        };
+        let patch = shape("patch_embedding.weight", 5)?;
+        let block = |name: &str| name.strip_prefix("blocks.")?.split('.').next()?.parse::<usize>().ok();
+        let layers = weights.names().filter_map(block).max().map_or(0, |last| last.saturating_add(1));
+        // A file that lacks its last blocks must not pass for a smaller model.
+        let num_layers = layers.max(file.count(&["num_layers"])?.unwrap_or(0));
+        let config = Self {
+            in_dim: patch[1],
+            out_dim: shape("head.head.weight", 2)?[0] / PATCH.iter().product::<usize>(),
+            dim: patch[0],
+            num_heads: heads(file, patch[0])?,
+            num_layers,
+            ffn_dim: shape("blocks.0.ffn.0.weight", 2)?[0],
+            freq_dim: shape("time_embedding.0.weight", 2)?[1],
+            text_dim: shape("text_embedding.0.weight", 2)?[1],
+            text_len: file.count(&["text_len"])?.unwrap_or(512),
+            eps: file.number(&["eps"])?.unwrap_or(1e-6),
+            cross_attn_norm: weights.shape("blocks.0.norm3.weight").is_some(),
+        };
+        config.checked(file)
+    }
+
+    /// Reads the sizes from `config.json` alone, for a folder that holds other parts of the model.
+    ///
+    /// # Errors
+    /// A key is missing or impossible.
+    pub fn from_file(file: &ConfigFile) -> Result<Self, ModelError> {
+        let needed =
+            |keys: &[&str]| file.count(keys)?.ok_or_else(|| file.wrong(format!("there is no {}", keys.join(" or "))));
+        let dim = match file.count(&["dim"])? {
+            Some(dim) => dim,
+            None => needed(&["num_attention_heads"])? * needed(&["attention_head_dim"])?,
+        };
+        let config = Self {
+            in_dim: needed(&["in_dim", "in_channels"])?,
+            out_dim: needed(&["out_dim", "out_channels"])?,
+            dim,
+            num_heads: heads(file, dim)?,
+            num_layers: needed(&["num_layers"])?,
+            ffn_dim: needed(&["ffn_dim"])?,
+            freq_dim: file.count(&["freq_dim"])?.unwrap_or(256),
+            text_dim: file.count(&["text_dim"])?.unwrap_or(4096),
+            text_len: file.count(&["text_len"])?.unwrap_or(512),
+            eps: file.number(&["eps"])?.unwrap_or(1e-6),
+            cross_attn_norm: file.flag("cross_attn_norm")?.unwrap_or(true),
+        };
+        config.checked(file)
+    }
+
+    /// Channels of a head.
+    pub fn head_dim(&self) -> usize {
+        self.dim / self.num_heads
+    }
+
+    fn checked(self, file: &ConfigFile) -> Result<Self, ModelError> {
+        if !self.dim.is_multiple_of(self.num_heads) || !self.head_dim().is_multiple_of(2) {
+            let why = format!("{} channels do not make {} heads of even width", self.dim, self.num_heads);
+            return Err(file.wrong(why));
+        }
+        if self.num_layers > MAX_LAYERS {
+            return Err(file.wrong(format!("{} layers are more than any DiT has", self.num_layers)));
+        }
+        if !self.freq_dim.is_multiple_of(2) {
+            return Err(file.wrong(format!("freq_dim = {} is odd", self.freq_dim)));
+        }
+        Ok(self)
+    }
+}
+
+/// The head count: shapes do not tell it.
+fn heads(file: &ConfigFile, dim: usize) -> Result<usize, ModelError> {
+    match file.count(&["num_heads", "num_attention_heads"])? {
+        Some(heads) => Ok(heads),
+        None if dim.is_multiple_of(HEAD_DIM) && dim > 0 => Ok(dim / HEAD_DIM),
+        None => Err(file.wrong(format!(
+            "the number of heads of a model with {dim} channels is not known; put a config.json with num_heads here"
+        ))),
+    }
+}

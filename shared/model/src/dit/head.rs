@@ -1,0 +1,52 @@
+//! The last layer: tokens → patches of velocity.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::block::modulated_norm;
+use super::config::{Config, PATCH};
+use super::embedding::PerTime;
+use crate::error::ModelError;
+use crate::ops::Linear;
+use crate::ops::chunks::{Gather, chunks};
+use crate::weights::{Param, Weights};
+
+/// Computed in f32 whatever the type of the other weights.
+///
+/// Source: Wan2.2@42bf4cf `wan/modules/model.py#L262` `Head`.
+#[derive(Debug)]
+pub(super) struct Head {
+    eps: f64,
+    modulation: Tensor,
+    head: Linear,
+}
+
+impl Head {
+    pub(super) fn parameters(cfg: &Config) -> Vec<Param> {
+        let out = cfg.out_dim * PATCH.iter().product::<usize>();
+        let mut params = vec![Param::new("head.modulation", [1, 2, cfg.dim])];
+        params.extend(Param::linear("head.head", out, cfg.dim, true));
+        params
+    }
+
+    pub(super) fn load(cfg: &Config, weights: &Weights, device: &Device) -> Result<Self, ModelError> {
+        Ok(Self {
+            eps: cfg.eps,
+            modulation: weights.tensor("head.modulation", Some(DType::F32), device)?,
+            head: Linear::load(weights, "head.head", true, DType::F32, device)?,
+        })
+    }
+
+    /// # Shapes
+    /// `x` f32 `(L, dim)`, `e` rows f32 `(times, 1, dim)` → f32 `(L, 4·out_dim)`.
+    pub(super) fn forward(&self, x: &Tensor, e: &PerTime) -> Result<Tensor, ModelError> {
+        let length = x.dim(0)?;
+        let e = e.map(|rows| Ok(rows.broadcast_add(&self.modulation)?))?;
+        let mut out = Gather::new(0, length);
+        for (first, count) in chunks(length) {
+            let (shift, scale) = (e.part(0, first, count)?, e.part(1, first, count)?);
+            let x = modulated_norm(&x.narrow(0, first, count)?, &shift, &scale, self.eps)?;
+            out.put(first, &self.head.forward(&x)?)?;
+        }
+        out.finish()
+    }
+}

@@ -1,0 +1,74 @@
+//! The text as the blocks see it, computed once per video and transformer: embeddings, keys and values are the
+//! transformer's own, never shared between experts.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::attention::TextKeys;
+use super::config::Config;
+use crate::error::ModelError;
+use crate::ops::Linear;
+use crate::weights::{Param, Weights};
+
+/// Keys and values of one text, for every block of one transformer.
+#[derive(Debug, Clone)]
+pub struct TextContext {
+    pub(super) blocks: Vec<TextKeys>,
+}
+
+/// `text_embedding`.
+///
+/// Source: Wan2.2@42bf4cf `wan/modules/model.py#L380`.
+#[derive(Debug)]
+pub(super) struct TextEmbedding {
+    text_len: usize,
+    text_dim: usize,
+    layers: [Linear; 2],
+}
+
+impl TextEmbedding {
+    pub(super) fn parameters(cfg: &Config) -> Vec<Param> {
+        let mut params = Param::linear("text_embedding.0", cfg.dim, cfg.text_dim, true);
+        params.extend(Param::linear("text_embedding.2", cfg.dim, cfg.dim, true));
+        params
+    }
+
+    pub(super) fn load(cfg: &Config, weights: &Weights, dtype: DType, device: &Device) -> Result<Self, ModelError> {
+        let linear = |name| Linear::load(weights, name, true, dtype, device);
+        Ok(Self {
+            text_len: cfg.text_len,
+            text_dim: cfg.text_dim,
+            layers: [linear("text_embedding.0")?, linear("text_embedding.2")?],
+        })
+    }
+
+    /// The embedded rows and, if there is padding, the bias `(1, 1, rows)` of their scores.
+    ///
+    /// The network attends to `text_len` rows, those behind the text being zero before they are embedded. They are all
+    /// one and the same key and value, so one padding row with ln(their number) added to its score gives the same
+    /// softmax at the cost of the real rows only.
+    ///
+    /// # Shapes
+    /// f32 `(n, text_dim)` → f32 `(n + 1, dim)`, or `(n, dim)` when the text fills all rows.
+    pub(super) fn forward(&self, text: &Tensor) -> Result<(Tensor, Option<Tensor>), ModelError> {
+        let (rows, channels) = text.dims2()?;
+        if channels != self.text_dim || rows > self.text_len {
+            let limit = format!("at most ({}, {})", self.text_len, self.text_dim);
+            return Err(ModelError::input("text context", format!("has the shape ({rows}, {channels}), not {limit}")));
+        }
+        let padding = self.text_len - rows;
+        let device = text.device();
+        let text = text.to_dtype(DType::F32)?;
+        if padding == 0 {
+            return Ok((self.embed(&text)?, None));
+        }
+        let zero = Tensor::zeros((1, channels), DType::F32, device)?;
+        let mut bias = vec![0f32; rows];
+        bias.push((padding as f64).ln() as f32);
+        let bias = Tensor::from_vec(bias, (1, 1, rows + 1), device)?;
+        Ok((self.embed(&Tensor::cat(&[&text, &zero], 0)?)?, Some(bias)))
+    }
+
+    fn embed(&self, text: &Tensor) -> Result<Tensor, ModelError> {
+        self.layers[1].forward(&self.layers[0].forward(text)?.gelu()?)
+    }
+}
