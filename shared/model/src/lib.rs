@@ -4,9 +4,12 @@
 //! their tensors into the official names, quantisation is a variant of [`ops::Linear`], and the choice of an attention
 //! kernel is a branch inside [`ops::attention`].
 
+pub mod dit;
 pub mod error;
 pub mod files;
 pub mod ops;
+pub mod text;
+pub mod vae;
 pub mod weights;
 
 pub use error::{BadTensors, ModelError};

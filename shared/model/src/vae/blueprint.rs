@@ -1,0 +1,210 @@
+//! Which layers encoder and decoder are made of: order, widths and official names, as data. From it come both the
+//! list of tensors that a network needs and the network itself, so the two cannot differ.
+//!
+//! Not here: what a layer computes.
+//!
+//! Source: Wan2.2@42bf4cf `wan/modules/vae2_1.py` and `vae2_2.py`, `Encoder3d`, `Decoder3d`, `WanVAE_`.
+
+use wanfarm_types::VaeKind;
+
+use super::config::VaeConfig;
+use crate::weights::Param;
+
+/// A layer and the official name of its tensors' common prefix.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) spec: Spec,
+}
+
+/// A layer's kind and widths.
+#[derive(Debug)]
+pub(crate) enum Spec {
+    /// 1×1×1 convolution.
+    Linear { input: usize, output: usize },
+    /// 3×3×3 causal convolution.
+    Conv { input: usize, output: usize },
+    /// Two normed convolutions, with a shortcut.
+    Residual { input: usize, output: usize },
+    /// Attention over the pixels of a frame.
+    Attention { dim: usize },
+    /// Half or double the size, and perhaps the frame rate.
+    Resample { input: usize, output: usize, mode: Mode },
+    /// Norm, SiLU, convolution: `Encoder3d.head`, `Decoder3d.head`.
+    Head { input: usize, output: usize },
+    /// All layers of a resolution, with a shortcut around them that has no parameters (Wan2.2).
+    Group { layers: Vec<Named>, shortcut: Option<Shortcut> },
+}
+
+/// What a [`Spec::Resample`] does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Upsample2d,
+    Upsample3d,
+    Downsample2d,
+    Downsample3d,
+}
+
+/// A way around a group: `AvgDown3D` or `DupUp3D`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shortcut {
+    pub(crate) up: bool,
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+    pub(crate) factor_t: usize,
+    pub(crate) factor_s: usize,
+}
+
+/// Every tensor of an autoencoder.
+pub fn parameters(config: &VaeConfig) -> Vec<Param> {
+    encoder(config).iter().chain(&decoder(config)).flat_map(Named::parameters).collect()
+}
+
+/// Frames → mean and log-variance: `Encoder3d`, then `conv1`.
+pub(crate) fn encoder(config: &VaeConfig) -> Vec<Named> {
+    let dims: Vec<usize> = [1].iter().chain(&config.dim_mult).map(|mult| mult * config.dim).collect();
+    let moments = 2 * config.z;
+    let mut layers = vec![named("encoder.conv1", Spec::Conv { input: config.pixel_channels(), output: dims[0] })];
+    let mut index = 0;
+    for (level, pair) in dims.windows(2).enumerate() {
+        let (input, output) = (pair[0], pair[1]);
+        let temporal = config.temporal_downsample.get(level).copied();
+        let mut specs = residuals(input, output, config.num_res_blocks);
+        specs.extend(temporal.map(|temporal| {
+            let mode = if temporal { Mode::Downsample3d } else { Mode::Downsample2d };
+            Spec::Resample { input: output, output, mode }
+        }));
+        let shortcut = Shortcut { up: false, input, output, ..factors(temporal) };
+        layers.extend(resolution(config.kind, "encoder.downsamples", level, &mut index, specs, Some(shortcut)));
+    }
+    let last = dims[dims.len() - 1];
+    layers.extend(middle("encoder", last));
+    layers.push(named("encoder.head", Spec::Head { input: last, output: moments }));
+    layers.push(named("conv1", Spec::Linear { input: moments, output: moments }));
+    layers
+}
+
+/// Latents → frames: `conv2`, then `Decoder3d`.
+pub(crate) fn decoder(config: &VaeConfig) -> Vec<Named> {
+    let mut dims: Vec<usize> = config.dim_mult.iter().rev().map(|mult| mult * config.dec_dim).collect();
+    dims.insert(0, dims[0]);
+    let mut layers = vec![
+        named("conv2", Spec::Linear { input: config.z, output: config.z }),
+        named("decoder.conv1", Spec::Conv { input: config.z, output: dims[0] }),
+    ];
+    layers.extend(middle("decoder", dims[0]));
+    let mut index = 0;
+    // In Wan2.1 upsampling halves the channels too.
+    let narrowing = match config.kind {
+        VaeKind::Wan21 => 2,
+        VaeKind::Wan22 => 1,
+    };
+    for (level, pair) in dims.windows(2).enumerate() {
+        let (input, output) = (if level == 0 { pair[0] } else { pair[0] / narrowing }, pair[1]);
+        let temporal = config.temporal_downsample.iter().rev().nth(level).copied();
+        let mut specs = residuals(input, output, config.num_res_blocks + 1);
+        specs.extend(temporal.map(|temporal| {
+            let mode = if temporal { Mode::Upsample3d } else { Mode::Upsample2d };
+            Spec::Resample { input: output, output: output / narrowing, mode }
+        }));
+        let shortcut = temporal.map(|_| Shortcut { up: true, input, output, ..factors(temporal) });
+        layers.extend(resolution(config.kind, "decoder.upsamples", level, &mut index, specs, shortcut));
+    }
+    let last = dims[dims.len() - 1];
+    layers.push(named("decoder.head", Spec::Head { input: last, output: config.pixel_channels() }));
+    layers
+}
+
+/// `Spec`s of one resolution under their names: in one list with all others (Wan2.1), or as a group (Wan2.2).
+fn resolution(
+    kind: VaeKind,
+    prefix: &str,
+    level: usize,
+    index: &mut usize,
+    specs: Vec<Spec>,
+    shortcut: Option<Shortcut>,
+) -> Vec<Named> {
+    match kind {
+        VaeKind::Wan21 => {
+            let first = *index;
+            *index += specs.len();
+            specs.into_iter().enumerate().map(|(i, spec)| named(format!("{prefix}.{}", first + i), spec)).collect()
+        }
+        VaeKind::Wan22 => {
+            let list = prefix.rsplit('.').next().unwrap_or(prefix);
+            let name = |i| format!("{prefix}.{level}.{list}.{i}");
+            let layers = specs.into_iter().enumerate().map(|(i, spec)| named(name(i), spec)).collect();
+            vec![named(format!("{prefix}.{level}"), Spec::Group { layers, shortcut })]
+        }
+    }
+}
+
+fn residuals(input: usize, output: usize, count: usize) -> Vec<Spec> {
+    (0..count).map(|i| Spec::Residual { input: if i == 0 { input } else { output }, output }).collect()
+}
+
+fn middle(prefix: &str, dim: usize) -> [Named; 3] {
+    [
+        named(format!("{prefix}.middle.0"), Spec::Residual { input: dim, output: dim }),
+        named(format!("{prefix}.middle.1"), Spec::Attention { dim }),
+        named(format!("{prefix}.middle.2"), Spec::Residual { input: dim, output: dim }),
+    ]
+}
+
+/// A shortcut's factors; `None` is the resolution without resampling.
+fn factors(temporal: Option<bool>) -> Shortcut {
+    let factor = |yes: bool| if yes { 2 } else { 1 };
+    let (factor_t, factor_s) = (factor(temporal == Some(true)), factor(temporal.is_some()));
+    Shortcut { up: false, input: 0, output: 0, factor_t, factor_s }
+}
+
+fn named(name: impl Into<String>, spec: Spec) -> Named {
+    Named { name: name.into(), spec }
+}
+
+impl Named {
+    fn parameters(&self) -> Vec<Param> {
+        let name = &self.name;
+        let conv = |suffix: &str, output: usize, input: usize, kernel: &[usize]| {
+            let weight = [&[output, input], kernel].concat();
+            [Param::new(format!("{name}{suffix}.weight"), weight), Param::new(format!("{name}{suffix}.bias"), [output])]
+        };
+        let norm = |suffix: &str, dim: usize| [Param::new(format!("{name}{suffix}.gamma"), [dim, 1, 1, 1])];
+        match self.spec {
+            Spec::Linear { input, output } => conv("", output, input, &[1, 1, 1]).into(),
+            Spec::Conv { input, output } => conv("", output, input, &[3, 3, 3]).into(),
+            Spec::Residual { input, output } => {
+                let mut params = Vec::new();
+                params.extend(norm(".residual.0", input));
+                params.extend(conv(".residual.2", output, input, &[3, 3, 3]));
+                params.extend(norm(".residual.3", output));
+                params.extend(conv(".residual.6", output, output, &[3, 3, 3]));
+                if input != output {
+                    params.extend(conv(".shortcut", output, input, &[1, 1, 1]));
+                }
+                params
+            }
+            Spec::Attention { dim } => {
+                let mut params = vec![Param::new(format!("{name}.norm.gamma"), [dim, 1, 1])];
+                params.extend(conv(".to_qkv", 3 * dim, dim, &[1, 1]));
+                params.extend(conv(".proj", dim, dim, &[1, 1]));
+                params
+            }
+            Spec::Resample { input, output, mode } => {
+                let mut params: Vec<Param> = conv(".resample.1", output, input, &[3, 3]).into();
+                match mode {
+                    Mode::Upsample3d => params.extend(conv(".time_conv", 2 * input, input, &[3, 1, 1])),
+                    Mode::Downsample3d => params.extend(conv(".time_conv", output, output, &[3, 1, 1])),
+                    Mode::Upsample2d | Mode::Downsample2d => {}
+                }
+                params
+            }
+            Spec::Head { input, output } => {
+                let mut params: Vec<Param> = norm(".0", input).into();
+                params.extend(conv(".2", output, input, &[3, 3, 3]));
+                params
+            }
+            Spec::Group { ref layers, .. } => layers.iter().flat_map(Named::parameters).collect(),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What a stream of frames leaves behind in the layers: the whole state of an [`Encoder`](super::Encoder) or
+//! [`Decoder`](super::Decoder) between two frames.
+//!
+//! Not here: any rule about it. Each layer owns one slot and knows what it means.
+
+use candle_core::Tensor;
+
+use crate::ops::conv::History;
+
+/// The memory of one stream, by layer. A new stream starts with an empty one.
+#[derive(Debug, Clone, Default)]
+pub struct FeatureCache(Vec<Slot>);
+
+/// The memory of one layer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Slot {
+    /// Frames the layer has been given; the first one is treated differently by all that resample time.
+    pub(crate) seen: usize,
+    /// Past inputs of the layer's convolution in time.
+    pub(crate) history: History,
+    /// A frame that waits for the next one.
+    pub(crate) held: Option<Tensor>,
+}
+
+/// Which slot a layer owns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotId(usize);
+
+/// Deals out slots while a network is built.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(usize);
+
+impl Slots {
+    pub(crate) fn next(&mut self) -> SlotId {
+        self.0 += 1;
+        SlotId(self.0 - 1)
+    }
+}
+
+impl FeatureCache {
+    pub(crate) fn slot(&mut self, id: SlotId) -> &mut Slot {
+        if self.0.len() <= id.0 {
+            self.0.resize_with(id.0 + 1, Slot::default);
+        }
+        &mut self.0[id.0]
+    }
+}
+
+impl Slot {
+    /// Counts a frame; true for the first one.
+    pub(crate) fn is_first(&mut self) -> bool {
+        self.seen += 1;
+        self.seen == 1
+    }
+}
