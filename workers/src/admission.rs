@@ -1,0 +1,257 @@
+//! Whether an assignment can be computed here at all: model, role, size, steps, and the form of every input. Checked
+//! before a byte is fetched, so the size of what follows is bounded by the geometry. Bytes and values are not looked at.
+
+use wanfarm_sampling::{Schedule, history_len};
+use wanfarm_types::{DType, Expert, Experts, Failure, Guidance, Stage, TensorRef};
+
+use crate::assignments::Assignment;
+use crate::wire::Served;
+
+/// Tokens of a text; rows of a context.
+const MOST_TOKENS: u64 = 512;
+/// Columns of a context; the largest text encoder has 4096.
+const MOST_COLUMNS: u64 = 1 << 16;
+
+/// The scale of an expert; a single-expert model uses `low`.
+pub(crate) fn scale(guidance: Guidance, expert: Expert) -> f64 {
+    match expert {
+        Expert::High => guidance.high,
+        Expert::Low | Expert::Single => guidance.low,
+    }
+}
+
+/// Checks an assignment against what is served.
+///
+/// # Errors
+/// A deterministic failure: the assignment contradicts itself or the model, or this worker.
+pub(crate) fn check(served: &[Served], assignment: &Assignment) -> Result<(), Failure> {
+    let stage = assignment.item.stage;
+    let refuse = |why: String| Err(Failure::deterministic(format!("{stage} of {}: {why}", assignment.item.video)));
+    match faults(served, assignment) {
+        None => Ok(()),
+        Some(why) => refuse(why),
+    }
+}
+
+fn faults(served: &[Served], assignment: &Assignment) -> Option<String> {
+    let Assignment { item, spec, .. } = assignment;
+    let Some(model) = served.iter().find(|served| served.card.name == spec.model) else {
+        return Some(format!("this worker does not serve the model {}", spec.model));
+    };
+    let role = item.stage.role();
+    if !model.roles.iter().any(|(served, _)| *served == role) {
+        return Some(format!("this worker does not serve {role} of {}", spec.model));
+    }
+    let geometry = &model.card.geometry;
+    let wrong = geometry.check(spec.width, spec.height, spec.frames);
+    if !wrong.is_empty() {
+        return Some(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+    }
+    if spec.image.is_some() {
+        return Some("this worker renders from text only, not from a first frame".to_owned());
+    }
+    let latents = geometry.latent_shape(spec.width, spec.height, spec.frames).map(|dim| dim as u64);
+    match item.stage {
+        Stage::EncodeText => None,
+        Stage::EncodeImage => Some("this worker renders from text only, not from a first frame".to_owned()),
+        Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => steps(assignment, model.card.experts)
+            .or_else(|| contexts(assignment))
+            .or_else(|| state(assignment, latents)),
+        Stage::Decode => match &assignment.inputs.checkpoint {
+            None => Some("there are no latents to decode".to_owned()),
+            Some(checkpoint) if checkpoint.steps_done != spec.steps => {
+                Some(format!("the state after {} of {} steps is not to be decoded", checkpoint.steps_done, spec.steps))
+            }
+            Some(checkpoint) => tensors(&checkpoint.tensors, 1, &latents, "latents"),
+        },
+    }
+}
+
+/// The range must be that of the expert, on the video's schedule.
+fn steps(assignment: &Assignment, experts: Experts) -> Option<String> {
+    let Assignment { item, spec, .. } = assignment;
+    let schedule = match Schedule::new(spec.solver, spec.steps, spec.shift) {
+        Ok(schedule) => schedule,
+        Err(error) => return Some(error.to_string()),
+    };
+    let all = schedule.steps();
+    let of_expert = match (item.stage, experts) {
+        (Stage::Denoise, Experts::Single) => 0..all,
+        (Stage::DenoiseHigh, Experts::Dual { boundary }) => 0..schedule.high_steps(boundary),
+        (Stage::DenoiseLow, Experts::Dual { boundary }) => schedule.high_steps(boundary)..all,
+        _ => return Some(format!("the model {} has no such stage", spec.model)),
+    };
+    let (first, end) = (item.steps.first, item.steps.end);
+    let inside = first < end && of_expert.contains(&first) && end <= of_expert.end;
+    (!inside).then(|| format!("steps {first}..{end} are not among its steps {}..{}", of_expert.start, of_expert.end))
+}
+
+fn contexts(assignment: &Assignment) -> Option<String> {
+    let expert = assignment.item.stage.expert()?;
+    let scale = scale(assignment.spec.guidance, expert);
+    if !scale.is_finite() {
+        return Some(format!("the guidance {scale} is no number to scale with"));
+    }
+    let needed = if scale == 1.0 { 1 } else { 2 };
+    let texts = &assignment.inputs.text;
+    if texts.len() < needed || texts.len() > 2 {
+        return Some(format!("{} text contexts where guidance {scale} needs {needed}", texts.len()));
+    }
+    let is_context = |text: &TensorRef| {
+        text.dtype == DType::F32
+            && matches!(text.shape[..], [rows, columns] if (1..=MOST_TOKENS).contains(&rows) && columns <= MOST_COLUMNS)
+    };
+    texts.iter().find(|text| !is_context(text)).map(|text| {
+        format!(
+            "{:?} of {:?} is no text context; those are [tokens ≤ {MOST_TOKENS}, columns] of F32",
+            text.shape, text.dtype
+        )
+    })
+}
+
+/// The state must be the one before the first step.
+fn state(assignment: &Assignment, latents: [u64; 4]) -> Option<String> {
+    let Assignment { item, spec, inputs, .. } = assignment;
+    let first = item.steps.first;
+    match &inputs.checkpoint {
+        None if first == 0 => None,
+        None => Some(format!("there is no state to start step {first} from")),
+        Some(checkpoint) if checkpoint.steps_done != first => {
+            Some(format!("the state after {} steps is not where step {first} starts", checkpoint.steps_done))
+        }
+        Some(checkpoint) => {
+            let history = history_len(spec.solver, first, spec.steps);
+            tensors(&checkpoint.tensors, 1 + history, &latents, "latents and solver history")
+        }
+    }
+}
+
+fn tensors(tensors: &[TensorRef], count: usize, shape: &[u64], what: &str) -> Option<String> {
+    if tensors.len() != count {
+        return Some(format!("{} tensors as {what} where there must be {count}", tensors.len()));
+    }
+    let wrong = tensors.iter().find(|tensor| tensor.dtype != DType::F32 || tensor.shape != shape)?;
+    Some(format!("{:?} of {:?} as {what}, which are {shape:?} of F32", wrong.shape, wrong.dtype))
+}
+
+#[cfg(test)]
+mod tests {
+    use wanfarm_types::{Checkpoint, Digest, FailureKind, Role, SolverKind, StepRange};
+
+    use super::*;
+    use crate::tests::fixtures::{assignment, served};
+
+    fn dual() -> Vec<Served> {
+        let mut model = served();
+        model.card.experts = Experts::Dual { boundary: 0.875 };
+        model.roles = vec![(Role::DitHigh, vec![]), (Role::DitLow, vec![])];
+        vec![model]
+    }
+
+    fn tensor(shape: &[u64]) -> TensorRef {
+        TensorRef { digest: Digest([7; 32]), dtype: DType::F32, shape: shape.to_vec() }
+    }
+
+    fn checkpoint(steps_done: u32, count: usize) -> Option<Checkpoint> {
+        Some(Checkpoint { steps_done, tensors: vec![tensor(&[16, 1, 8, 8]); count] })
+    }
+
+    fn refused(served: &[Served], change: impl FnOnce(&mut Assignment)) -> String {
+        let mut assignment = assignment(1);
+        assert_eq!(check(&[self::served()], &assignment), Ok(()));
+        change(&mut assignment);
+        let failure = check(served, &assignment).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Deterministic);
+        failure.message
+    }
+
+    #[test]
+    fn model_role_and_size() {
+        let single = [served()];
+        assert!(refused(&single, |a| a.spec.model = "other".into()).contains("does not serve the model other"));
+        assert!(refused(&single, |a| a.item.stage = Stage::Decode).contains("does not serve vae"));
+        assert!(refused(&single, |a| a.spec.width = 65).contains("width = 65"));
+        assert!(refused(&single, |a| a.spec.image = Some(Digest([0; 32]))).contains("first frame"));
+        assert!(refused(&dual(), |_| ()).contains("does not serve dit of"));
+    }
+
+    #[test]
+    fn steps_must_be_those_of_the_expert() {
+        let single = [served()];
+        assert!(refused(&single, |a| a.item.steps = StepRange { first: 0, end: 5 }).contains("0..5"));
+        assert!(refused(&single, |a| a.item.steps = StepRange { first: 2, end: 2 }).contains("2..2"));
+        assert!(refused(&single, |a| a.spec.steps = 0).contains("steps = 0"));
+        assert!(refused(&single, |a| a.spec.shift = f64::NAN).contains("shift"));
+        // T2V-A14B: 26 of 40 steps are the high expert's.
+        let range = |stage, first, end| {
+            let mut a = assignment(1);
+            a.item.stage = stage;
+            a.item.steps = StepRange { first, end };
+            (a.spec.steps, a.spec.shift) = (40, 12.0);
+            a.inputs.checkpoint = if first == 0 { None } else { checkpoint(first, 4) };
+            check(&dual(), &a)
+        };
+        assert_eq!(range(Stage::DenoiseHigh, 0, 26), Ok(()));
+        assert_eq!(range(Stage::DenoiseLow, 26, 40), Ok(()));
+        assert!(range(Stage::DenoiseHigh, 25, 27).is_err());
+        assert!(range(Stage::DenoiseLow, 25, 40).is_err());
+        assert!(range(Stage::DenoiseLow, 26, 41).is_err());
+    }
+
+    #[test]
+    fn the_state_must_be_the_one_before_the_first_step() {
+        let single = [served()];
+        let from = |steps_done: u32, count: usize| {
+            move |a: &mut Assignment| {
+                a.spec.solver = SolverKind::UniPc;
+                a.item.steps = StepRange { first: 2, end: 4 };
+                a.inputs.checkpoint = checkpoint(steps_done, count);
+            }
+        };
+        let mut good = assignment(1);
+        from(2, 4)(&mut good);
+        assert_eq!(check(&single, &good), Ok(()));
+        assert!(refused(&single, from(1, 4)).contains("not where step 2 starts"));
+        assert!(refused(&single, from(2, 3)).contains("3 tensors"));
+        assert!(refused(&single, |a| a.item.steps = StepRange { first: 2, end: 4 }).contains("no state"));
+        let lie = |a: &mut Assignment| {
+            from(2, 4)(a);
+            a.inputs.checkpoint.as_mut().unwrap().tensors[3].shape = vec![16, 1, 8, 9];
+        };
+        assert!(refused(&single, lie).contains("[16, 1, 8, 9]"));
+    }
+
+    #[test]
+    fn guidance_decides_how_many_contexts_there_are() {
+        let single = [served()];
+        let one = |scale: f64| {
+            move |a: &mut Assignment| {
+                a.spec.guidance = Guidance { high: 9.0, low: scale };
+                a.inputs.text.truncate(1);
+            }
+        };
+        let mut good = assignment(1);
+        one(1.0)(&mut good);
+        assert_eq!(check(&single, &good), Ok(()));
+        assert!(refused(&single, one(3.0)).contains("1 text contexts where guidance 3 needs 2"));
+        assert!(refused(&single, |a| a.spec.guidance.low = f64::INFINITY).contains("guidance"));
+        assert!(refused(&single, |a| a.inputs.text[1].shape = vec![513, 8]).contains("[513, 8]"));
+        assert!(refused(&single, |a| a.inputs.text[0].dtype = DType::U8).contains("U8"));
+    }
+
+    #[test]
+    fn only_finished_latents_are_decoded() {
+        let mut vae = served();
+        vae.roles = vec![(Role::Vae, vec![])];
+        let decode = |inputs: Option<Checkpoint>| {
+            let mut a = assignment(1);
+            a.item.stage = Stage::Decode;
+            a.inputs.checkpoint = inputs;
+            check(std::slice::from_ref(&vae), &a)
+        };
+        assert_eq!(decode(checkpoint(4, 1)), Ok(()));
+        assert!(decode(checkpoint(4, 2)).is_err());
+        assert!(decode(checkpoint(3, 1)).is_err());
+        assert!(decode(None).is_err());
+    }
+}

@@ -1,0 +1,160 @@
+//! The worker's only select loop: carries facts into the state machine (`assignments`) and its wishes out to the
+//! device, the network and memory. Nothing here blocks and nothing is decided.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, info, warn};
+use wanfarm_types::{AttemptId, Failure};
+
+use crate::assignments::{Assignments, Effect, Input, Report};
+use crate::device::Device;
+use crate::link::{Event, Link};
+use crate::prefetch::Prefetch;
+use crate::runner::PreparedItem;
+use crate::tensors::TensorStore;
+use crate::wire::{self, Profile};
+use crate::{WorkerError, admission};
+
+/// How long the coordinator may take to hear the goodbye, and then the device to notice that it is over.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+type Fetched = Result<Box<PreparedItem>, Failure>;
+
+/// Everything the loop drives.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    profile: Profile,
+    link: Link,
+    device: Device,
+    store: Arc<TensorStore>,
+    prefetch: Prefetch,
+    state: Assignments,
+    fetching: Option<Fetching>,
+    /// Where to look for tensors last: the coordinator's own service.
+    coordinator_tensors: String,
+}
+
+#[derive(Debug)]
+struct Fetching {
+    attempt: AttemptId,
+    task: AbortOnDropHandle<Fetched>,
+}
+
+impl Agent {
+    pub(crate) fn new(profile: Profile, link: Link, device: Device, store: Arc<TensorStore>) -> Self {
+        let prefetch = Prefetch::new(store.clone());
+        let state = Assignments::new(Instant::now());
+        Self { profile, link, device, store, prefetch, state, fetching: None, coordinator_tensors: String::new() }
+    }
+
+    /// Works until it is told to leave, is refused, or the device thread is gone.
+    pub(crate) async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+        let ended = self.work(shutdown).await;
+        if ended.is_ok() {
+            let _ = tokio::time::timeout(FAREWELL, self.link.close("shutting down")).await;
+        }
+        self.device.end(FAREWELL).await;
+        ended
+    }
+
+    async fn work(&mut self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            while let Some(effect) = self.state.poll_effect() {
+                self.carry_out(effect)?;
+            }
+            self.send_reports();
+            let hello = || wire::hello(&self.profile, &self.state.in_hand(), &self.state.holding());
+            let input = tokio::select! {
+                () = &mut shutdown => return Ok(()),
+                event = self.link.next(hello) => self.heard(event)?,
+                input = fetched(&mut self.fetching) => Some(input),
+                input = self.device.next() => match input {
+                    Some(input) => Some(input),
+                    None => return Err(WorkerError::DeviceThread("it took no further item".to_owned())),
+                },
+            };
+            if let Some(input) = input {
+                self.state.handle(Instant::now(), input);
+            }
+        }
+    }
+
+    fn heard(&mut self, event: Event) -> Result<Option<Input>, WorkerError> {
+        match event {
+            Event::Attached { tensor_url } => {
+                info!(coordinator_tensors = %tensor_url, "attached to the coordinator");
+                self.coordinator_tensors = tensor_url;
+                Ok(Some(Input::Attached))
+            }
+            Event::Lost(reason) => {
+                warn!(%reason, "not attached to the coordinator; dialling again");
+                Ok(None)
+            }
+            Event::Refused(reason) => Err(WorkerError::Refused(reason)),
+            Event::Beat => Ok(None),
+            Event::Order(order) => Ok(wire::order(order).map(|input| self.admit(input))),
+        }
+    }
+
+    fn admit(&self, input: Input) -> Input {
+        match input {
+            Input::Assigned(assignment) => match admission::check(&self.profile.models, &assignment) {
+                Ok(()) => Input::Assigned(assignment),
+                Err(failure) => Input::Unacceptable(assignment.attempt, failure),
+            },
+            other => other,
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), WorkerError> {
+        match effect {
+            Effect::Fetch(assignment) => {
+                let (prefetch, last) = (self.prefetch.clone(), self.coordinator_tensors.clone());
+                let attempt = assignment.attempt;
+                let task = tokio::spawn(async move { prefetch.fetch(&assignment, last).await.map(Box::new) });
+                self.fetching = Some(Fetching { attempt, task: AbortOnDropHandle::new(task) });
+            }
+            Effect::CancelFetch(attempt) => {
+                self.fetching.take_if(|fetching| fetching.attempt == attempt);
+            }
+            Effect::Compute(attempt, item) => {
+                info!(%attempt, video = %item.item.video, stage = %item.item.stage, "started");
+                self.device.compute(attempt, item)?;
+            }
+            Effect::StopAfterStep(attempt) => self.device.stop_after_step(attempt),
+            Effect::Abandon(attempt) => self.device.abandon(attempt),
+            Effect::Keep(attempt, tensors) => self.store.keep(attempt, &tensors),
+            Effect::Free(attempt) => self.store.free(attempt),
+        }
+        Ok(())
+    }
+
+    fn send_reports(&mut self) {
+        while self.link.has_room()
+            && let Some((attempt, report)) = self.state.poll_report()
+        {
+            match &report {
+                Report::Failed(failure) => warn!(%attempt, kind = ?failure.kind, "failed: {failure}"),
+                Report::ItemDone { timing, .. } => info!(%attempt, seconds = timing.seconds, "done"),
+                other => debug!(%attempt, report = ?other, "reported"),
+            }
+            self.link.send(wire::report(attempt, report));
+        }
+    }
+}
+
+/// The answer to the fetch in progress; for ever pending without one. Safe to drop and call again.
+async fn fetched(fetching: &mut Option<Fetching>) -> Input {
+    let Some(Fetching { attempt, task }) = fetching else { return std::future::pending().await };
+    let attempt = *attempt;
+    let fetched = task.await;
+    *fetching = None;
+    Input::Inputs(
+        attempt,
+        fetched.unwrap_or_else(|broken| Err(Failure::transient(format!("fetching inputs: {broken}")))),
+    )
+}

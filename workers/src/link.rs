@@ -1,0 +1,274 @@
+//! The connection to the coordinator: dialled, welcomed, kept alive, and dialled again for ever. Not what is said on
+//! it (`assignments`), nor in which words (`wire`).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior, Sleep, sleep};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Endpoint;
+use wanfarm_proto::tensors::root_cause;
+use wanfarm_proto::v1::coordinator_message::Body as Order;
+use wanfarm_proto::v1::dispatch_client::DispatchClient;
+use wanfarm_proto::v1::worker_message::Body;
+use wanfarm_proto::{MAX_MESSAGE_BYTES, v1};
+
+use crate::WorkerError;
+
+/// How long the coordinator may take to accept the connection, and then to answer the hello.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Messages that may wait for the network. Reports wait in `assignments`, where the newer replace the older.
+const OUTGOING: usize = 16;
+
+/// What the link has to say.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The coordinator said welcome; its own tensor service is at this address.
+    Attached { tensor_url: String },
+    /// An order came.
+    Order(Order),
+    /// The connection is gone, for this reason; it will be dialled again.
+    Lost(String),
+    /// The coordinator does not want this worker.
+    Refused(String),
+    /// A heartbeat went out. If messages had to wait, there may be room again.
+    Beat,
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    endpoint: Endpoint,
+    /// Port of this worker's tensor service, and its host if it is bound to one.
+    tensors: SocketAddr,
+    failures: u32,
+    state: State,
+}
+
+enum State {
+    Pausing(Pin<Box<Sleep>>),
+    Dialling(BoxFuture<'static, Result<Session, DialError>>),
+    Attached(Session),
+}
+
+struct Session {
+    outgoing: mpsc::Sender<v1::WorkerMessage>,
+    incoming: Streaming<v1::CoordinatorMessage>,
+    heartbeat: Interval,
+    tensor_url: String,
+}
+
+enum DialError {
+    Lost(String),
+    Refused(String),
+}
+
+/// Checks the coordinator's address.
+pub(crate) fn endpoint(coordinator: &str) -> Result<Endpoint, WorkerError> {
+    let bad = |why: String| {
+        WorkerError::Settings(format!("--coordinator {coordinator}: {why}; write it as http://host:port"))
+    };
+    let endpoint = Endpoint::from_shared(coordinator.to_owned()).map_err(|error| bad(root_cause(&error)))?;
+    if endpoint.uri().host().is_none() || endpoint.uri().scheme_str() != Some("http") {
+        return Err(bad("not an http address".to_owned()));
+    }
+    Ok(endpoint
+        .connect_timeout(PATIENCE)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(SILENCE)
+        .keep_alive_timeout(SILENCE)
+        .keep_alive_while_idle(true))
+}
+
+impl Link {
+    pub(crate) fn new(endpoint: Endpoint, tensors: SocketAddr) -> Self {
+        Self { endpoint, tensors, failures: 0, state: State::Pausing(Box::pin(sleep(Duration::ZERO))) }
+    }
+
+    /// Goes on until there is something to say. Safe to drop and call again: nothing is lost in between.
+    /// `hello` is asked for whenever the coordinator is dialled.
+    pub(crate) async fn next(&mut self, hello: impl Fn() -> v1::Hello) -> Event {
+        loop {
+            match &mut self.state {
+                State::Pausing(pause) => {
+                    pause.await;
+                    let dial = dial(self.endpoint.clone(), hello(), self.tensors);
+                    self.state = State::Dialling(dial.boxed());
+                }
+                State::Dialling(dialling) => match dialling.await {
+                    Ok(session) => {
+                        let tensor_url = session.tensor_url.clone();
+                        self.failures = 0;
+                        self.state = State::Attached(session);
+                        return Event::Attached { tensor_url };
+                    }
+                    Err(DialError::Lost(reason)) => return self.lost(reason),
+                    Err(DialError::Refused(reason)) => {
+                        self.lost(String::new());
+                        return Event::Refused(reason);
+                    }
+                },
+                State::Attached(session) => {
+                    let message = tokio::select! {
+                        message = session.incoming.message() => message,
+                        _ = session.heartbeat.tick() => {
+                            // With the queue full, what waits there shows as well as a heartbeat that we live.
+                            let _ = session.outgoing.try_send(message(Body::Heartbeat(v1::Heartbeat {})));
+                            return Event::Beat;
+                        }
+                    };
+                    match message {
+                        Ok(Some(v1::CoordinatorMessage { body: Some(Order::Refused(refused)) })) => {
+                            self.lost(String::new());
+                            return Event::Refused(refused.reason);
+                        }
+                        Ok(Some(v1::CoordinatorMessage { body: Some(order) })) => return Event::Order(order),
+                        // A message of a later version that means nothing here.
+                        Ok(Some(v1::CoordinatorMessage { body: None })) => {}
+                        Ok(None) => return self.lost("the coordinator closed the connection".to_owned()),
+                        Err(status) => return self.lost(status.message().to_owned()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// True when a message would be taken now.
+    pub(crate) fn has_room(&self) -> bool {
+        matches!(&self.state, State::Attached(session) if session.outgoing.capacity() > 0)
+    }
+
+    /// Hands a message to the connection; without one it is gone.
+    pub(crate) fn send(&self, body: Body) {
+        if let State::Attached(session) = &self.state {
+            let _ = session.outgoing.try_send(message(body));
+        }
+    }
+
+    /// Says goodbye, and waits for the coordinator to have heard it.
+    pub(crate) async fn close(self, reason: &str) {
+        if let State::Attached(Session { outgoing, mut incoming, .. }) = self.state {
+            let goodbye = message(Body::Goodbye(v1::Goodbye { reason: reason.to_owned() }));
+            if outgoing.send(goodbye).await.is_ok() {
+                drop(outgoing);
+                while let Ok(Some(_)) = incoming.message().await {}
+            }
+        }
+    }
+
+    fn lost(&mut self, reason: String) -> Event {
+        self.state = State::Pausing(Box::pin(sleep(backoff(self.failures, rand::random()))));
+        self.failures = self.failures.saturating_add(1);
+        Event::Lost(reason)
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            State::Pausing(_) => "Pausing",
+            State::Dialling(_) => "Dialling",
+            State::Attached(_) => "Attached",
+        })
+    }
+}
+
+fn message(body: Body) -> v1::WorkerMessage {
+    v1::WorkerMessage { body: Some(body) }
+}
+
+/// 0.2 s, doubling to 15 s, less up to half of it by `jitter` in 0..1, so that a farm does not return as one.
+fn backoff(failures: u32, jitter: f64) -> Duration {
+    let full = (0.2 * 2f64.powi(failures.min(10) as i32)).min(15.0);
+    Duration::from_secs_f64(full * (1.0 - 0.5 * jitter))
+}
+
+async fn dial(endpoint: Endpoint, mut hello: v1::Hello, tensors: SocketAddr) -> Result<Session, DialError> {
+    let lost = |what: &str, why: String| DialError::Lost(format!("{what}: {why}"));
+    let host = match tensors.ip() {
+        ip if ip.is_unspecified() => {
+            route(endpoint.uri()).await.map_err(|error| lost("no route to the coordinator", error.to_string()))?
+        }
+        ip => ip,
+    };
+    hello.tensor_url = format!("http://{}", SocketAddr::new(host, tensors.port()));
+    let channel = endpoint.connect().await.map_err(|error| lost("cannot connect", root_cause(&error)))?;
+    let mut client = DispatchClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let (outgoing, requests) = mpsc::channel(OUTGOING);
+    let _ = outgoing.try_send(message(Body::Hello(hello)));
+    let answer = async {
+        let mut incoming = client.attach(ReceiverStream::new(requests)).await?.into_inner();
+        let first = incoming.message().await?;
+        Ok::<_, tonic::Status>((incoming, first))
+    };
+    let answer = tokio::time::timeout(PATIENCE, answer).await;
+    let answer = answer.map_err(|_| lost("no answer to the hello", format!("within {} s", PATIENCE.as_secs())))?;
+    let (incoming, first) = answer.map_err(|status| lost("no answer to the hello", status.message().to_owned()))?;
+    match first.and_then(|message| message.body) {
+        Some(Order::Welcome(welcome)) => {
+            let period = Duration::from_millis(u64::from(welcome.heartbeat_milliseconds.max(10)));
+            let mut heartbeat = tokio::time::interval(period);
+            heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let dialled = endpoint.uri().to_string();
+            let tensor_url = if welcome.tensor_url.is_empty() { dialled } else { welcome.tensor_url };
+            Ok(Session { outgoing, incoming, heartbeat, tensor_url })
+        }
+        Some(Order::Refused(refused)) => Err(DialError::Refused(refused.reason)),
+        _ => Err(lost("no answer to the hello", "something else came instead".to_owned())),
+    }
+}
+
+/// The address of this machine that the coordinator sees: the local end of a route to it. Nothing is sent.
+pub(crate) async fn route(coordinator: &tonic::transport::Uri) -> std::io::Result<IpAddr> {
+    let host = coordinator.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = coordinator.port_u16().unwrap_or(80);
+    let mut failure = std::io::Error::other(format!("{host} has no address"));
+    for address in tokio::net::lookup_host((host, port)).await? {
+        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let local = async {
+            let socket = UdpSocket::bind((any, 0)).await?;
+            socket.connect(address).await?;
+            socket.local_addr()
+        };
+        match local.await {
+            Ok(local) => return Ok(local.ip()),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_differ() {
+        let pauses: Vec<f64> = (0..9).map(|failures| backoff(failures, 0.0).as_secs_f64()).collect();
+        assert_eq!(pauses, [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 15.0, 15.0]);
+        assert_eq!(backoff(u32::MAX, 1.0), Duration::from_secs_f64(7.5));
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_dialled_is_told_at_once() {
+        assert!(endpoint("http://127.0.0.1:7000").is_ok());
+        for bad in ["127.0.0.1:7000", "https://farm:1", "", "http://", "ftp://farm"] {
+            let error = endpoint(bad).unwrap_err().to_string();
+            assert!(error.contains("http://host:port"), "{bad}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_route_to_this_machine_is_the_loopback_interface() {
+        assert!(route(&"http://127.0.0.1:9".parse().unwrap()).await.unwrap().is_loopback());
+    }
+}

@@ -1,0 +1,130 @@
+//! The boundary between the worker and the networks: what an item looks like when it reaches the device, what comes
+//! out of it, and how the two talk meanwhile. Everything beyond this boundary can be tested without a model.
+
+use bytes::Bytes;
+use wanfarm_types::{Checkpoint, DType, Digest, Failure, TensorRef, VideoSpec, WorkItem};
+
+/// Computes items, one at a time, on the device thread.
+pub(crate) trait RoleRunner {
+    /// Runs an item whose form has been checked and whose inputs are at hand.
+    fn run(&mut self, item: &PreparedItem, control: &mut dyn Control) -> Result<Output, Failure>;
+}
+
+/// The running item's connection to the rest of the worker. Nothing here waits for a network.
+pub(crate) trait Control {
+    /// A denoising step has run; this is the state after it.
+    fn step_done(&mut self, state: &State);
+    /// True when no further step should be begun.
+    fn should_stop_after_step(&self) -> bool;
+    /// True when nobody wants the result any more.
+    fn abandoned(&self) -> bool;
+}
+
+/// An item with its inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PreparedItem {
+    pub(crate) item: WorkItem,
+    pub(crate) spec: VideoSpec,
+    /// What to encode, for `encode_text`.
+    pub(crate) text: String,
+    /// Text contexts: prompt, then negative prompt.
+    pub(crate) contexts: Vec<HostTensor>,
+    pub(crate) image: Vec<HostTensor>,
+    pub(crate) state: Option<State>,
+}
+
+/// What came out of an item.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Output {
+    /// Of stages that do not denoise.
+    Tensors(Vec<HostTensor>),
+    /// Of those that do: the state after the last step that ran.
+    State(State),
+}
+
+impl Output {
+    pub(crate) fn into_tensors(self) -> Vec<HostTensor> {
+        match self {
+            Output::Tensors(tensors) => tensors,
+            Output::State(state) => state.tensors,
+        }
+    }
+}
+
+/// A [`Checkpoint`] with its bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct State {
+    pub(crate) steps_done: u32,
+    pub(crate) tensors: Vec<HostTensor>,
+}
+
+impl State {
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { steps_done: self.steps_done, tensors: refs(&self.tensors) }
+    }
+}
+
+/// A tensor in memory, with its name. Clones share the bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HostTensor {
+    pub(crate) name: TensorRef,
+    pub(crate) bytes: Bytes,
+}
+
+impl HostTensor {
+    /// Names the bytes of a dense, row-major, little-endian tensor.
+    pub(crate) fn new(dtype: DType, shape: &[usize], bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        let digest = Digest(*blake3::hash(&bytes).as_bytes());
+        let shape = shape.iter().map(|&dim| dim as u64).collect();
+        Self { name: TensorRef { digest, dtype, shape }, bytes }
+    }
+
+    pub(crate) fn from_f32(shape: &[usize], values: &[f32]) -> Self {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self::new(DType::F32, shape, bytes)
+    }
+
+    /// Its values, if it is of f32.
+    pub(crate) fn to_f32(&self) -> Vec<f32> {
+        let (values, _) = self.bytes.as_chunks::<4>();
+        values.iter().map(|&value| f32::from_le_bytes(value)).collect()
+    }
+
+    pub(crate) fn shape(&self) -> Vec<usize> {
+        self.name.shape.iter().map(|&dim| dim as usize).collect()
+    }
+}
+
+/// The failure of an item that stopped because nobody wants it; nobody will read it either.
+pub(crate) fn abandoned() -> Failure {
+    Failure::transient("abandoned")
+}
+
+pub(crate) fn refs(tensors: &[HostTensor]) -> Vec<TensorRef> {
+    tensors.iter().map(|tensor| tensor.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_pass_through_bytes_unchanged() {
+        let values = [1.5, -0.0, f32::MIN_POSITIVE, f32::INFINITY];
+        let tensor = HostTensor::from_f32(&[2, 2], &values);
+        assert_eq!(tensor.name.byte_len(), Some(16));
+        assert_eq!(tensor.bytes[..4], [0, 0, 0xc0, 0x3f]);
+        assert_eq!(tensor.to_f32().map_bits(), values.map(f32::to_bits));
+        assert_eq!(tensor.name.digest.0, *blake3::hash(&tensor.bytes).as_bytes());
+    }
+
+    trait Bits {
+        fn map_bits(&self) -> Vec<u32>;
+    }
+    impl Bits for Vec<f32> {
+        fn map_bits(&self) -> Vec<u32> {
+            self.iter().map(|value| value.to_bits()).collect()
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Hello, refusal, reconnecting, goodbye.
+
+use wanfarm_proto::v1;
+use wanfarm_proto::v1::coordinator_message::Body as Order;
+use wanfarm_proto::v1::worker_message::Body;
+
+use super::fixtures;
+use super::harness::{Coordinator, Play, Worker, soon};
+use crate::runner::Output;
+use crate::{ErrorKind, WorkerError};
+
+#[tokio::test]
+async fn a_hello_says_everything_and_heartbeats_follow() {
+    let mut coordinator = Coordinator::start().await;
+    let worker = Worker::start(&coordinator.url).await;
+    let mut connection = coordinator.welcome().await;
+    let hello = &connection.hello;
+    assert_eq!(hello.protocol, wanfarm_proto::PROTOCOL);
+    assert_eq!(hello.roles, [i32::from(v1::Role::Dit)]);
+    assert_eq!(hello.models[0].card.as_ref().unwrap().name, "tiny");
+    assert_eq!(hello.models[0].roles[0].files[0].blake3, [9; 32]);
+    assert!(hello.tensor_url.starts_with("http://127.0.0.1:"), "{}", hello.tensor_url);
+    assert!(hello.running.is_empty() && hello.holding.is_empty());
+    assert_eq!(connection.message().await, Body::Heartbeat(v1::Heartbeat {}));
+    worker.leave(connection).await;
+}
+
+#[tokio::test]
+async fn a_refused_worker_ends_and_says_why() {
+    let mut coordinator = Coordinator::start().await;
+    let worker = Worker::start(&coordinator.url).await;
+    let connection = coordinator.hello().await;
+    let reason = "protocol 1 is not 2; run the same version everywhere".to_owned();
+    connection.send(Order::Refused(v1::Refused { reason: reason.clone() })).await;
+    let error = soon("the worker to end", worker.ended).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(matches!(error, WorkerError::Refused(why) if why == reason));
+}
+
+#[tokio::test]
+async fn a_welcomed_worker_can_still_be_refused() {
+    let mut coordinator = Coordinator::start().await;
+    let worker = Worker::start(&coordinator.url).await;
+    let connection = coordinator.welcome().await;
+    connection.send(Order::Refused(v1::Refused { reason: "other weights".to_owned() })).await;
+    let error = soon("the worker to end", worker.ended).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn a_cut_connection_disturbs_no_computation_and_loses_no_report() {
+    let mut coordinator = Coordinator::start().await;
+    coordinator.shelf.put(&fixtures::contexts());
+    let mut worker = Worker::start(&coordinator.url).await;
+    let mut connection = coordinator.welcome().await;
+    connection.assign(5, &fixtures::contexts(), &[]).await;
+    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 5 }));
+    worker.hands.begun().await;
+    drop(connection);
+
+    let connection = coordinator.hello().await;
+    assert_eq!((&connection.hello.running[..], &connection.hello.holding[..]), (&[5][..], &[][..]));
+    // Computes on, and finishes, while nobody listens; and this connection is cut before the welcome.
+    worker.hands.play(Play::Step(1));
+    worker.hands.play(Play::Step(2));
+    worker.hands.play(Play::End(Ok(Output::State(fixtures::state(2)))));
+    drop(connection);
+
+    let mut connection = coordinator.welcome().await;
+    assert_eq!(connection.hello.running, [5]);
+    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 5 }));
+    let steps = loop {
+        match connection.report().await {
+            // One or both steps, as the computation raced with the welcome; the newest is among them.
+            Body::StepDone(step) => assert!(step.checkpoint.unwrap().steps_done <= 2),
+            Body::ItemDone(done) => break done.checkpoint.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(steps, fixtures::state(2).checkpoint().into());
+    connection.send(Order::Acknowledge(v1::Acknowledge { attempt: 5 })).await;
+    // Once acknowledged it is held, and not reported again.
+    connection.send(Order::Revoke(v1::Revoke { attempt: 5 })).await;
+    connection.assign(6, &fixtures::contexts(), &[]).await;
+    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 6 }));
+    drop(connection);
+    let mut connection = coordinator.welcome().await;
+    assert_eq!((&connection.hello.running[..], &connection.hello.holding[..]), (&[6][..], &[5][..]));
+    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 6 }));
+    worker.leave(connection).await;
+}
+
+#[tokio::test]
+async fn a_worker_waits_for_a_coordinator_that_is_not_there_yet() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let worker = Worker::start(&format!("http://{address}")).await;
+    assert!(!worker.ended.is_finished());
+    worker.leave(None).await;
+}

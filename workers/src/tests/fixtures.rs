@@ -1,0 +1,91 @@
+//! One small video of one small model, in all the forms it takes here.
+
+use wanfarm_types::*;
+
+use crate::assignments::Assignment;
+use crate::runner::{HostTensor, PreparedItem, State, refs};
+use crate::wire::Served;
+
+pub(crate) fn served() -> Served {
+    let defaults = Defaults {
+        width: 64,
+        height: 64,
+        frames: 1,
+        fps: 8,
+        steps: 4,
+        shift: 5.0,
+        solver: SolverKind::UniPc,
+        guidance: Guidance { high: 4.0, low: 3.0 },
+        negative: String::new(),
+    };
+    let card = ModelCard {
+        name: "tiny".to_owned(),
+        preset: "t2v-1.3b".to_owned(),
+        experts: Experts::Single,
+        vae: VaeKind::Wan21,
+        geometry: Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
+        takes_image: false,
+        needs_image: false,
+        defaults,
+    };
+    let file = ModelFile { path: "diffusion_pytorch_model.safetensors".to_owned(), blake3: Digest([9; 32]) };
+    Served { card, roles: vec![(Role::Dit, vec![file])] }
+}
+
+pub(crate) fn spec() -> VideoSpec {
+    VideoSpec {
+        model: "tiny".to_owned(),
+        prompt: "a red circle".to_owned(),
+        negative: String::new(),
+        seed: 7,
+        width: 64,
+        height: 64,
+        frames: 1,
+        fps: 8,
+        steps: 4,
+        shift: 5.0,
+        solver: SolverKind::UniPc,
+        guidance: Guidance { high: 4.0, low: 3.0 },
+        image: None,
+        formats: vec![Format::Png],
+        output: "a".to_owned(),
+    }
+}
+
+pub(crate) fn item() -> WorkItem {
+    let video = VideoId { job: JobId(1), index: 0 };
+    WorkItem { video, stage: Stage::Denoise, steps: StepRange { first: 0, end: 2 } }
+}
+
+/// Contexts of the prompt and the negative prompt.
+pub(crate) fn contexts() -> Vec<HostTensor> {
+    vec![HostTensor::from_f32(&[3, 8], &[0.5; 24]), HostTensor::from_f32(&[1, 8], &[-0.5; 8])]
+}
+
+/// A state whose values tell after which step it was.
+pub(crate) fn state(steps_done: u32) -> State {
+    let tensor = |offset: f32| HostTensor::from_f32(&[16, 1, 8, 8], &[steps_done as f32 + offset; 1024]);
+    State { steps_done, tensors: [0.0, 0.25, 0.5, 0.75].map(tensor).to_vec() }
+}
+
+pub(crate) fn prepared() -> PreparedItem {
+    PreparedItem {
+        item: item(),
+        spec: spec(),
+        text: String::new(),
+        contexts: contexts(),
+        image: Vec::new(),
+        state: None,
+    }
+}
+
+pub(crate) fn assignment(attempt: u64) -> Assignment {
+    Assignment {
+        attempt: AttemptId(attempt),
+        item: item(),
+        spec: spec(),
+        text: String::new(),
+        inputs: ItemInputs { text: refs(&contexts()), image: Vec::new(), checkpoint: None },
+        locations: vec![Vec::new(); 2],
+    }
+}

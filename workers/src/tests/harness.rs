@@ -1,0 +1,283 @@
+//! The other sides: a coordinator whose every message the test sends and reads, and a device that waits to be told.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::mpsc as blocking;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+use wanfarm_proto::tensors::TensorSource;
+use wanfarm_proto::v1;
+use wanfarm_proto::v1::coordinator_message::Body as Order;
+use wanfarm_proto::v1::dispatch_server::{Dispatch, DispatchServer};
+use wanfarm_proto::v1::worker_message::Body;
+use wanfarm_types::{Digest, Failure, Role};
+
+use super::fixtures;
+use crate::device::Device;
+use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned};
+use crate::wire::Profile;
+use crate::{WorkerError, link, run};
+
+/// Nothing in these tests takes long; what does is a fault.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: nothing happened"))
+}
+
+/// Tensors for others to read, and who read what.
+#[derive(Clone)]
+pub(super) struct Shelf {
+    tensors: Arc<Mutex<HashMap<Digest, Bytes>>>,
+    reads: mpsc::Sender<Digest>,
+}
+
+impl Shelf {
+    fn new() -> (Self, mpsc::Receiver<Digest>) {
+        let (reads, was_read) = mpsc::channel(64);
+        (Self { tensors: Arc::default(), reads }, was_read)
+    }
+
+    pub(super) fn put(&self, tensors: &[HostTensor]) {
+        for tensor in tensors {
+            self.put_as(tensor.name.digest, tensor.bytes.clone());
+        }
+    }
+
+    /// Puts bytes under a name that need not be theirs.
+    pub(super) fn put_as(&self, digest: Digest, bytes: Bytes) {
+        self.tensors.lock().unwrap().insert(digest, bytes);
+    }
+
+    /// Serves the shelf alone, as another worker would; its address.
+    pub(super) async fn serve(self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tonic::transport::Server::builder().add_service(wanfarm_proto::tensors::service(self));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        url
+    }
+
+    pub(super) fn alone() -> Self {
+        Self::new().0
+    }
+}
+
+impl TensorSource for Shelf {
+    fn tensor(&self, digest: &Digest) -> Option<Bytes> {
+        let _ = self.reads.try_send(*digest);
+        self.tensors.lock().unwrap().get(digest).cloned()
+    }
+}
+
+/// A coordinator.
+pub(super) struct Coordinator {
+    pub(super) url: String,
+    pub(super) shelf: Shelf,
+    pub(super) was_read: mpsc::Receiver<Digest>,
+    connections: mpsc::Receiver<Connection>,
+}
+
+/// A worker's connection, seen from the coordinator. Dropping it cuts it.
+pub(super) struct Connection {
+    pub(super) hello: v1::Hello,
+    from_worker: Streaming<v1::WorkerMessage>,
+    to_worker: mpsc::Sender<Result<v1::CoordinatorMessage, Status>>,
+}
+
+impl Coordinator {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, connections) = mpsc::channel(4);
+        let (shelf, was_read) = Shelf::new();
+        let server = tonic::transport::Server::builder()
+            .add_service(DispatchServer::new(Dispatcher(sender)))
+            .add_service(wanfarm_proto::tensors::service(shelf.clone()));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        Self { url, shelf, was_read, connections }
+    }
+
+    /// The next worker that says hello; not welcomed yet.
+    pub(super) async fn hello(&mut self) -> Connection {
+        soon("hello", self.connections.recv()).await.unwrap()
+    }
+
+    pub(super) async fn welcome(&mut self) -> Connection {
+        let connection = self.hello().await;
+        let welcome = v1::Welcome { heartbeat_milliseconds: 50, lease_milliseconds: 30_000, tensor_url: String::new() };
+        connection.send(Order::Welcome(welcome)).await;
+        connection
+    }
+}
+
+impl Connection {
+    pub(super) async fn send(&self, order: Order) {
+        let message = v1::CoordinatorMessage { body: Some(order) };
+        self.to_worker.send(Ok(message)).await.unwrap();
+    }
+
+    /// The next message that is not a heartbeat.
+    pub(super) async fn report(&mut self) -> Body {
+        loop {
+            match self.message().await {
+                Body::Heartbeat(_) => {}
+                body => return body,
+            }
+        }
+    }
+
+    pub(super) async fn message(&mut self) -> Body {
+        let message = soon("report", self.from_worker.message()).await.unwrap();
+        message.expect("the worker closed the connection").body.unwrap()
+    }
+
+    /// Assigns the first two steps, from nothing, with contexts that lie where `locations` says.
+    pub(super) async fn assign(&self, attempt: u64, contexts: &[HostTensor], locations: &[String]) {
+        let text = contexts.iter().map(|context| context.name.clone().into());
+        let text = text.map(|context: v1::TensorRef| context.with_locations(locations.to_vec())).collect();
+        let assign = v1::Assign {
+            attempt,
+            item: Some(fixtures::item().into()),
+            spec: Some(fixtures::spec().into()),
+            text: String::new(),
+            inputs: Some(v1::ItemInputs { text, image: vec![], checkpoint: None }),
+        };
+        self.send(Order::Assign(assign)).await;
+    }
+}
+
+struct Dispatcher(mpsc::Sender<Connection>);
+
+#[tonic::async_trait]
+impl Dispatch for Dispatcher {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<v1::CoordinatorMessage, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<v1::WorkerMessage>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let mut from_worker = request.into_inner();
+        let first = from_worker.message().await?.and_then(|message| message.body);
+        let Some(Body::Hello(hello)) = first else {
+            return Err(Status::invalid_argument("the first message is no hello"));
+        };
+        let (to_worker, messages) = mpsc::channel(16);
+        self.0.send(Connection { hello, from_worker, to_worker }).await.unwrap();
+        Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
+    }
+}
+
+/// What the device is to do next with the item it has.
+pub(super) enum Play {
+    /// Report a step.
+    Step(u32),
+    /// Wait for the request to stop, then end with the state after this step.
+    Stopped(u32),
+    /// Wait until nobody wants the item.
+    Abandoned,
+    End(Result<Output, Failure>),
+    Panic,
+}
+
+/// The device of a worker, in the hands of the test.
+pub(super) struct Hands {
+    pub(super) begun: mpsc::Receiver<PreparedItem>,
+    play: blocking::SyncSender<Play>,
+}
+
+impl Hands {
+    pub(super) async fn begun(&mut self) -> PreparedItem {
+        soon("an item to begin", self.begun.recv()).await.unwrap()
+    }
+
+    pub(super) fn play(&self, play: Play) {
+        self.play.try_send(play).unwrap();
+    }
+}
+
+struct Puppet {
+    begun: mpsc::Sender<PreparedItem>,
+    play: Arc<Mutex<blocking::Receiver<Play>>>,
+}
+
+impl RoleRunner for Puppet {
+    fn run(&mut self, item: &PreparedItem, control: &mut dyn Control) -> Result<Output, Failure> {
+        self.begun.try_send(item.clone()).unwrap();
+        let wait_for = |condition: &dyn Fn() -> bool| {
+            while !condition() {
+                std::thread::yield_now();
+            }
+        };
+        loop {
+            let Ok(play) = self.play.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).recv() else {
+                return Err(abandoned());
+            };
+            match play {
+                Play::Step(steps_done) => control.step_done(&fixtures::state(steps_done)),
+                Play::Stopped(steps_done) => {
+                    wait_for(&|| control.should_stop_after_step());
+                    return Ok(Output::State(fixtures::state(steps_done)));
+                }
+                Play::Abandoned => {
+                    wait_for(&|| control.abandoned());
+                    return Err(abandoned());
+                }
+                Play::End(result) => return result,
+                Play::Panic => panic!("the device caught fire"),
+            }
+        }
+    }
+}
+
+/// A worker.
+pub(super) struct Worker {
+    pub(super) hands: Hands,
+    pub(super) shutdown: oneshot::Sender<()>,
+    pub(super) ended: JoinHandle<Result<(), WorkerError>>,
+}
+
+impl Worker {
+    pub(super) async fn start(coordinator: &str) -> Self {
+        let (begun_sender, begun) = mpsc::channel(4);
+        let (play, played) = blocking::sync_channel(16);
+        let played = Arc::new(Mutex::new(played));
+        let make =
+            move || Ok(Box::new(Puppet { begun: begun_sender.clone(), play: played.clone() }) as Box<dyn RoleRunner>);
+        let (device, ready) = Device::start(make).unwrap();
+        ready.await.unwrap().unwrap();
+        let profile = Profile {
+            worker: "5f64eb9e-4c13-4d2c-8a37-000000000001".to_owned(),
+            incarnation: "5f64eb9e-4c13-4d2c-8a37-000000000002".to_owned(),
+            name: "puppet".to_owned(),
+            roles: vec![Role::Dit],
+            models: vec![fixtures::served()],
+            device: "none".to_owned(),
+            memory_bytes: 1,
+        };
+        let (shutdown, told) = oneshot::channel::<()>();
+        let endpoint = link::endpoint(coordinator).unwrap();
+        let ended = tokio::spawn(run::serve(endpoint, None, profile, device, async move {
+            let _ = told.await;
+        }));
+        Self { hands: Hands { begun, play }, shutdown, ended }
+    }
+
+    /// Tells it to leave, and sees it do so once the coordinator has heard its goodbye.
+    pub(super) async fn leave(self, connection: impl Into<Option<Connection>>) {
+        self.shutdown.send(()).unwrap();
+        drop(self.hands);
+        if let Some(mut connection) = connection.into() {
+            while !matches!(connection.message().await, Body::Goodbye(_)) {}
+        }
+        soon("the worker to leave", self.ended).await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,84 @@
+//! Where inputs come from, and when.
+
+use bytes::Bytes;
+use wanfarm_proto::v1;
+use wanfarm_proto::v1::worker_message::Body;
+
+use super::fixtures;
+use super::harness::{Coordinator, Play, Shelf, Worker, soon};
+use crate::runner::{HostTensor, Output};
+
+#[tokio::test]
+async fn inputs_of_the_next_item_are_fetched_while_the_device_computes() {
+    let mut coordinator = Coordinator::start().await;
+    coordinator.shelf.put(&fixtures::contexts());
+    let other = [HostTensor::from_f32(&[2, 8], &[1.0; 16]), HostTensor::from_f32(&[2, 8], &[2.0; 16])];
+    coordinator.shelf.put(&other);
+    let mut worker = Worker::start(&coordinator.url).await;
+    let mut connection = coordinator.welcome().await;
+    connection.assign(1, &fixtures::contexts(), &[]).await;
+    worker.hands.begun().await;
+    for _ in 0..2 {
+        soon("the first inputs to be read", coordinator.was_read.recv()).await;
+    }
+    // The first item computes until it is told to end, which is not yet.
+    connection.assign(2, &other, &[]).await;
+    for _ in 0..2 {
+        let read = soon("the next inputs to be read", coordinator.was_read.recv()).await.unwrap();
+        assert!(other.iter().any(|tensor| tensor.name.digest == read));
+    }
+    assert!(worker.hands.begun.try_recv().is_err(), "one item at a time");
+    worker.hands.play(Play::End(Ok(Output::State(fixtures::state(2)))));
+    assert_eq!(worker.hands.begun().await.contexts, other);
+    assert!(matches!(connection.report().await, Body::Started(v1::Started { attempt: 1 })));
+    assert!(matches!(connection.report().await, Body::ItemDone(v1::ItemDone { attempt: 1, .. })));
+    assert!(matches!(connection.report().await, Body::Started(v1::Started { attempt: 2 })));
+    worker.leave(connection).await;
+}
+
+#[tokio::test]
+async fn what_this_worker_made_itself_is_not_fetched() {
+    let mut coordinator = Coordinator::start().await;
+    coordinator.shelf.put(&fixtures::contexts());
+    let mut worker = Worker::start(&coordinator.url).await;
+    let connection = coordinator.welcome().await;
+    connection.assign(1, &fixtures::contexts(), &[]).await;
+    worker.hands.begun().await;
+    let made = [HostTensor::from_f32(&[2, 8], &[1.0; 16]), HostTensor::from_f32(&[2, 8], &[2.0; 16])];
+    worker.hands.play(Play::End(Ok(Output::Tensors(made.to_vec()))));
+    connection.assign(2, &made, &["http://127.0.0.1:1".to_owned()]).await;
+    assert_eq!(worker.hands.begun().await.contexts, made);
+    worker.leave(connection).await;
+}
+
+#[tokio::test]
+async fn wrong_bytes_are_thrown_away_and_the_next_place_is_asked() {
+    let mut coordinator = Coordinator::start().await;
+    let contexts = fixtures::contexts();
+    let (liar, honest) = (Shelf::alone(), Shelf::alone());
+    for context in &contexts {
+        liar.put_as(context.name.digest, Bytes::from(vec![1; context.bytes.len()]));
+    }
+    honest.put(&contexts);
+    let (liar, honest) = (liar.serve().await, honest.serve().await);
+    let mut worker = Worker::start(&coordinator.url).await;
+    let mut connection = coordinator.welcome().await;
+    connection.assign(1, &contexts, &[liar.clone(), honest]).await;
+    assert_eq!(worker.hands.begun().await.contexts, contexts);
+    connection.report().await;
+
+    worker.hands.play(Play::End(Ok(Output::State(fixtures::state(2)))));
+    connection.report().await;
+    connection.assign(2, &contexts, std::slice::from_ref(&liar)).await;
+    let Body::ItemFailed(failed) = connection.report().await else { panic!() };
+    let failure = failed.failure.unwrap();
+    assert_eq!(failure.kind, i32::from(v1::FailureKind::InputsLost));
+    assert!(
+        failure.message.contains("delivered other bytes") && failure.message.contains(&liar),
+        "{}",
+        failure.message
+    );
+    assert!(failure.message.contains(&coordinator.url), "the coordinator is always asked last: {}", failure.message);
+    assert!(coordinator.was_read.recv().await.is_some());
+    worker.leave(connection).await;
+}
