@@ -1,6 +1,7 @@
 //! The operations that the networks share, one per file, right on CPU, Metal and CUDA.
 
 pub mod attention;
+pub mod bands;
 pub mod chunks;
 pub mod conv;
 pub mod device;

@@ -10,6 +10,7 @@ use super::cache::{FeatureCache, SlotId, Slots};
 use crate::error::ModelError;
 use crate::ops::Linear;
 use crate::ops::attention::attend;
+use crate::ops::bands::by_bands;
 use crate::ops::conv::CausalConv3d;
 use crate::ops::norm::rms_norm;
 use crate::weights::Weights;
@@ -54,7 +55,8 @@ impl NormedConv {
     }
 
     pub(crate) fn forward(&self, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor, ModelError> {
-        let x = self.norm.forward(x)?.silu()?;
+        let band = |top, rows| Ok(self.norm.forward(&x.narrow(0, top, rows)?)?.silu()?);
+        let x = by_bands(x.dims3()?, x.device(), band)?;
         self.conv.forward(&x, &mut cache.slot(self.slot).history)
     }
 }
@@ -86,9 +88,10 @@ impl ResidualBlock {
 
     pub(crate) fn forward(&self, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor, ModelError> {
         let y = self.second.forward(&self.first.forward(x, cache)?, cache)?;
-        Ok(match &self.shortcut {
-            Some(shortcut) => (y + shortcut.forward(x)?)?,
-            None => (y + x)?,
+        by_bands(y.dims3()?, y.device(), |top, rows| {
+            let x = x.narrow(0, top, rows)?;
+            let x = self.shortcut.as_ref().map_or(Ok(x.clone()), |shortcut| shortcut.forward(&x))?;
+            Ok((y.narrow(0, top, rows)? + x)?)
         })
     }
 }
