@@ -180,6 +180,7 @@ mod tests {
         // The head writes channels innermost, so they are moved there before going back.
         let swapped = tokens.reshape((18, 2, 4)).unwrap().transpose(1, 2).unwrap().contiguous().unwrap();
         let back = unpatchify(&swapped.reshape((18, 8)).unwrap(), [3, 2, 3], 2).unwrap();
-        assert_eq!(back.flatten_all().unwrap().to_vec1::<f32>(), x.flatten_all().unwrap().to_vec1::<f32>());
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(&back), values(&x));
     }
 }

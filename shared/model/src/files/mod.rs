@@ -3,5 +3,6 @@
 pub mod config;
 pub(crate) mod mapped;
 pub(crate) mod names;
+pub(crate) mod pickle;
 pub(crate) mod pth;
 pub(crate) mod safetensors;
