@@ -107,8 +107,13 @@ impl Scheduler {
         let Some(job) = self.jobs.get(&id) else { return };
         let differs = job.pins.iter().any(|(&role, weights)| {
             let pool = PoolId { model: job.model, role };
-            let mut workers = self.workers.values().filter(|worker| worker.is_connected());
-            workers.any(|worker| worker.serves.get(&pool).is_some_and(|theirs| theirs != weights))
+            let workers = self.workers.values().filter(|worker| worker.is_connected());
+            let others =
+                self.jobs.values().filter(|other| other.model == job.model && other.state != JobState::Finished);
+            let mut in_use = workers
+                .filter_map(|worker| worker.serves.get(&pool))
+                .chain(others.filter_map(|other| other.pins.get(&role)));
+            in_use.any(|theirs| theirs != weights)
         });
         if !differs {
             return;

@@ -12,6 +12,7 @@ use wanfarm_types::{AttemptId, Digest, Incarnation, JobId, Role, Stage, TensorRe
 use super::{Dirty, Scheduler};
 use crate::artifact::Artifact;
 use crate::attempts::{Attempt, Work};
+use crate::video::Video;
 use crate::worker::{Session, Worker};
 use crate::{ArtifactId, Change, Config, Instant, JobPlan, JobState, PlanError, TextKey, VideoState};
 
@@ -110,27 +111,31 @@ impl Scheduler {
         }
     }
 
+    /// Rows that nothing needs any more are removed: a transaction cut short may have left some.
     fn restore_artifacts(&mut self, artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>) {
         for (id, tensors) in artifacts {
             let artifact = Artifact::durable(tensors);
-            match id {
-                ArtifactId::Text(key) => {
-                    if let Some(text) = self.texts.get_mut(&key) {
-                        text.artifact = Some(artifact);
-                    }
-                }
-                ArtifactId::Image(video) => {
-                    if let Some(video) = self.videos.get_mut(&video) {
-                        video.image = Some(artifact);
-                    }
-                }
-                ArtifactId::Checkpoint { video, steps_done } => {
-                    if let Some(video) = self.videos.get_mut(&video) {
-                        video.trail.0.insert(steps_done, artifact);
-                        video.best = video.progress();
-                    }
-                }
+            let unfinished = |video: &&mut Video| video.state != VideoState::Done;
+            let unneeded = match id {
+                ArtifactId::Text(key) => match self.texts.get_mut(&key) {
+                    Some(text) => text.artifact.replace(artifact),
+                    None => Some(artifact),
+                },
+                ArtifactId::Image(video) => match self.videos.get_mut(&video).filter(unfinished) {
+                    Some(video) => video.image.replace(artifact),
+                    None => Some(artifact),
+                },
+                ArtifactId::Checkpoint { video, steps_done } => match self.videos.get_mut(&video).filter(unfinished) {
+                    Some(video) => video.trail.0.insert(steps_done, artifact),
+                    None => Some(artifact),
+                },
+            };
+            if let Some(artifact) = unneeded {
+                self.discard(id, &artifact);
             }
+        }
+        for video in self.videos.values_mut() {
+            video.best = video.progress();
         }
     }
 

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use wanfarm_scheduler::{
-    Action, ArtifactId, Change, Config, Input, Instant, JobPlan, Scheduler, Served, Target, VideoPlan, VideoState,
+    Action, ArtifactId, Change, Config, Input, Instant, JobPlan, JobState, Scheduler, Served, Target, VideoPlan,
+    VideoState,
 };
 use wanfarm_types::{AttemptId, Digest, Failure, FailureKind, JobId, Role, TensorRef, VideoId, WorkerId};
 
@@ -14,6 +15,7 @@ use crate::reference;
 use crate::weather::Weather;
 use crate::worker::{Fate, Worker};
 
+const TRACE: bool = false;
 const MINUTE: u64 = 60_000;
 
 #[derive(Debug)]
@@ -108,7 +110,6 @@ impl Farm {
     }
 
     fn hire(&mut self) {
-        let weights = |model: &str, role: Role, lot: u64| reference::digest(&[model.len() as u64, role as u64, lot]);
         let count = self.rng.random_range(2..7);
         for number in 0..count {
             // The first one serves everything, so that every role exists.
@@ -163,9 +164,9 @@ impl Farm {
     /// Everything is repaired; what is left must come to its end.
     pub fn morning(&mut self) {
         self.weather = Weather::CALM;
+        self.copy_weights();
         for number in 0..self.workers.len() {
             self.workers[number].broken = false;
-            self.workers[number].asleep_until = None;
             if !self.workers[number].up {
                 self.after(0, Event::Boot(number));
             }
@@ -173,7 +174,8 @@ impl Farm {
         if self.scheduler.is_none() {
             self.after(0, Event::CoordinatorUp);
         }
-        self.run_until(self.now + 2 * MINUTE);
+        // Sleepers wake up.
+        self.run_until(self.now + 42 * MINUTE);
         for job in self.jobs.iter().map(|job| job.id).collect::<Vec<_>>() {
             self.input(Input::Resume(job));
         }
@@ -187,6 +189,32 @@ impl Farm {
         }
         // Last words arrive, memory is freed.
         self.run_until(self.now + 5 * MINUTE);
+    }
+
+    /// Gives every worker the weights that unfinished jobs are rendered with, and reboots it for that.
+    fn copy_weights(&mut self) {
+        let mut pins = BTreeMap::new();
+        for row in &self.rows {
+            if let Change::WeightsPinned { job, role, weights } = row {
+                let model = self.jobs[job.0 as usize - 1].model.clone();
+                let is_open = |change: &&Change| matches!(change, Change::JobState { job: of, .. } if of == job);
+                let last = self.rows.iter().rev().find(is_open);
+                if !matches!(last, Some(Change::JobState { state: JobState::Finished, .. })) {
+                    pins.insert((model, *role), *weights);
+                }
+            }
+        }
+        for number in 0..self.workers.len() {
+            let mut serves = self.workers[number].serves.clone();
+            for served in &mut serves {
+                let pin = pins.get(&(served.model.clone(), served.role)).copied().flatten();
+                served.weights = pin.unwrap_or_else(|| weights(&served.model, served.role, 0));
+            }
+            if serves != self.workers[number].serves {
+                self.workers[number].serves = serves;
+                self.crash(number);
+            }
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -220,6 +248,7 @@ impl Farm {
     }
 
     fn happen(&mut self, event: Event) {
+        if TRACE { eprintln!("{} {event:?}", self.now); }
         let asleep = match &event {
             Event::Closed(worker, _) | Event::ToWorker(worker, ..) | Event::Progress(worker, _) => Some(*worker),
             Event::Heartbeat(worker, _) | Event::Dial(worker) => Some(*worker),
@@ -292,6 +321,7 @@ impl Farm {
             panic!("at {} after {what}: {violation}", self.now);
         }
         let actions: Vec<Action> = std::iter::from_fn(|| scheduler.poll_action()).collect();
+        if TRACE { for action in &actions { eprintln!("{}   => {action:?}", self.now); } }
         let dies_before = self.chance(self.weather.coordinator).then(|| self.rng.random_range(0..=actions.len()));
         for (index, action) in actions.into_iter().enumerate() {
             if dies_before == Some(index) {
@@ -366,7 +396,8 @@ impl Farm {
 
     fn say(&mut self, number: usize, input: Input) {
         let Some(id) = self.workers[number].connection else { return };
-        let copies = if self.chance(self.weather.doubled) { 2 } else { 1 };
+        let hello = matches!(input, Input::WorkerJoined(_));
+        let copies = if !hello && self.chance(self.weather.doubled) { 2 } else { 1 };
         for _ in 0..copies {
             let Some(connection) = self.connections.get_mut(&id) else { return };
             connection.arrived[1] = connection.arrived[1].max(self.now + self.rng.random_range(1..300));
@@ -694,11 +725,27 @@ impl Farm {
                 }
             }
         }
-        for worker in &self.workers {
-            assert!(worker.running.is_none() && worker.next.is_none(), "{:?} still works", worker.id);
-            assert!(worker.buffer.is_empty(), "{:?} got no answer to {:?}", worker.id, worker.buffer);
+        for worker in self.workers.iter().filter(|worker| worker.up) {
+            assert!(
+                worker.running.is_none() && worker.next.is_none(),
+                "{:?} still works: {:?}",
+                worker.id,
+                scheduler.view_worker(worker.id)
+            );
+            assert!(
+                worker.buffer.is_empty(),
+                "{:?} {:?} got no answer to {:?} {:?}",
+                worker.id,
+                worker.connection,
+                worker.buffer,
+                scheduler.view_worker(worker.id)
+            );
             assert!(worker.memory.is_empty(), "{:?} still keeps {:?}", worker.id, worker.memory);
         }
         assert_eq!(self.store, self.referenced(), "the store keeps what rows refer to");
     }
+}
+
+fn weights(model: &str, role: Role, lot: u64) -> Digest {
+    reference::digest(&[model.len() as u64, role as u64, lot])
 }
