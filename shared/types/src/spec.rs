@@ -20,7 +20,7 @@ pub enum SolverKind {
 
 impl SolverKind {
     /// Its name in manifests.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             SolverKind::UniPc => "unipc",
             SolverKind::DpmPlusPlus => "dpm++",
@@ -54,7 +54,7 @@ pub enum Format {
 
 impl Format {
     /// Its name in manifests.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Format::Mp4 => "mp4",
             Format::Png => "png",

@@ -1,0 +1,165 @@
+//! From drafts to requests: sizes, first frames and output names, for one model or before any is known.
+
+use wanfarm_types::{Geometry, GeometryError, ModelCard, VideoRequest};
+
+use super::draft::{Draft, unexpandable};
+use super::fault::{Fault, Findings, Place, quote};
+use super::images::Image;
+use super::keys::{MAX_TEXT, Setting};
+use super::names::{self, Claims};
+
+/// What holds for every model: no Wan model has a finer grid.
+const FINEST: Geometry = Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 };
+
+/// What the requests depend on besides the drafts.
+pub(crate) struct Context<'a> {
+    pub(crate) job: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) images: &'a [Image],
+    pub(crate) card: Option<&'a ModelCard>,
+    /// Whether names that only the model's preset completes may wait for it.
+    pub(crate) preset_may_follow: bool,
+}
+
+impl Context<'_> {
+    /// The requests of all drafts without a fault.
+    pub(crate) fn requests(&self, drafts: &[Draft], found: &mut Findings) -> Vec<VideoRequest> {
+        let mut claims = Claims::new();
+        let mut requests = Vec::with_capacity(drafts.len());
+        for (index, draft) in drafts.iter().enumerate() {
+            self.check_size(draft, found);
+            self.check_image(draft, found);
+            if !draft.whole {
+                continue;
+            }
+            let Some(output) = found.keep(self.output(index, draft)).flatten() else { continue };
+            let Some((_, at)) = draft.settings.template(Setting::Output) else { continue };
+            if let Some(why) = names::output_fault(&output) {
+                let fault = Fault::at(at, format!("{} is no safe output name", quote(&output)));
+                found.add(fault.why(why).help("change output, or the values it names; {slug} is always safe"));
+                continue;
+            }
+            let request = self.request(draft, output);
+            if let Err((path, holder)) = claims.claim(index as u32, &request.output, &request.formats) {
+                let holder = holder.and_then(|video| drafts.get(video as usize));
+                found.add(clash(draft, at, &path, holder));
+            }
+            requests.push(request);
+        }
+        requests
+    }
+
+    fn request(&self, draft: &Draft, output: String) -> VideoRequest {
+        let settings = &draft.settings;
+        VideoRequest {
+            prompt: draft.prompt.clone(),
+            negative: draft.negative.clone(),
+            seed: settings.whole(Setting::Seed).unwrap_or(0),
+            width: settings.whole32(Setting::Width),
+            height: settings.whole32(Setting::Height),
+            frames: settings.whole32(Setting::Frames),
+            fps: settings.whole32(Setting::Fps),
+            steps: settings.whole32(Setting::Steps),
+            shift: settings.number(Setting::Shift),
+            solver: settings.solver(),
+            guidance: settings.guidance(),
+            image: draft.image.and_then(|image| self.images.get(image)).map(|image| image.digest),
+            formats: settings.formats().unwrap_or(&[wanfarm_types::Format::Mp4]).to_vec(),
+            output,
+        }
+    }
+
+    fn check_size(&self, draft: &Draft, found: &mut Findings) {
+        let geometry = self.card.map_or(FINEST, |card| card.geometry);
+        let sides = self.card.map_or([geometry.alignment(); 2], |card| [card.defaults.width, card.defaults.height]);
+        let given = |setting| draft.settings.whole32(setting);
+        let width = given(Setting::Width).unwrap_or(sides[0]);
+        let height = given(Setting::Height).unwrap_or(sides[1]);
+        let frames = given(Setting::Frames).unwrap_or(self.card.map_or(1, |card| card.defaults.frames));
+        for error in geometry.check(width, height, frames) {
+            let (setting, below, above) = match error {
+                GeometryError::Misaligned { axis: "width", below, above, .. } => (Setting::Width, below, above),
+                GeometryError::Misaligned { below, above, .. } => (Setting::Height, below, above),
+                GeometryError::Frames { below, above, .. } => (Setting::Frames, below, above),
+                GeometryError::TooLarge { .. } => (Setting::Frames, 1, 4097),
+            };
+            let place = draft.settings.place(setting).unwrap_or(&draft.place);
+            let fault = Fault::at(place, format!("{} cannot be rendered", place.key));
+            found.add(fault.why(error.to_string()).help(format!("write {} = {below} or {above}", setting.name())));
+        }
+    }
+
+    fn check_image(&self, draft: &Draft, found: &mut Findings) {
+        let Some(card) = self.card else { return };
+        match draft.settings.place(Setting::Image) {
+            Some(place) if !card.takes_image => found.add(
+                Fault::at(place, format!("{} takes no first frame", quote(self.model)))
+                    .why("it is a text-to-video model")
+                    .help("remove image, or name an image-to-video model"),
+            ),
+            None if card.needs_image => found.add(
+                Fault::at(&draft.place, format!("{} has no image", draft.place.key))
+                    .why(format!("{} needs a first frame", quote(self.model)))
+                    .help("add image = \"first.png\""),
+            ),
+            _ => {}
+        }
+    }
+
+    /// The output name; `None` while it waits for the model's preset.
+    fn output(&self, index: usize, draft: &Draft) -> Result<Option<String>, Fault> {
+        let Some((template, place)) = draft.settings.template(Setting::Output) else { return Ok(None) };
+        let side = |setting, preset: fn(&ModelCard) -> u32| {
+            draft.settings.whole32(setting).or(self.card.map(preset)).map(|pixels| pixels.to_string())
+        };
+        let (index, slug) = (index.to_string(), names::slug(&draft.prompt));
+        let seed = draft.settings.whole(Setting::Seed).unwrap_or(0).to_string();
+        let width = side(Setting::Width, |card| card.defaults.width);
+        let height = side(Setting::Height, |card| card.defaults.height);
+        for (name, value) in [("width", &width), ("height", &height)] {
+            if value.is_none() && template.names().any(|used| used == name) {
+                if self.preset_may_follow {
+                    return Ok(None);
+                }
+                return Err(Fault::at(place, format!("`{{{name}}}` has no value yet"))
+                    .why(format!("no worker serves {}, so its preset is unknown", quote(self.model)))
+                    .help(format!("set {name} in [defaults]"))
+                    .near(format!("{{{name}")));
+            }
+        }
+        let value = |name: &str| -> Option<&str> {
+            match name {
+                "job" => Some(self.job),
+                "index" => Some(&index),
+                "slug" => Some(&slug),
+                "seed" => Some(&seed),
+                "width" => width.as_deref(),
+                "height" => height.as_deref(),
+                _ => draft.words.iter().find(|(word, _)| **word == *name).map(|(_, text)| &**text),
+            }
+        };
+        template.expand(value, MAX_TEXT).map(Some).map_err(|why| unexpandable(why, place))
+    }
+}
+
+fn clash(draft: &Draft, output: &Place, path: &str, holder: Option<&Draft>) -> Fault {
+    // A template above this video is not this video's fault alone.
+    let own = output.key.starts_with(&*draft.place.key);
+    let place = if own { output } else { &Place::new(draft.place.span, draft.place.key.clone()) };
+    let fault = Fault::at(place, format!("two videos would write to {}", quote(path)));
+    let help = "tell them apart with {index}, {seed} or a sweep's name in output";
+    match holder {
+        None => Fault::at(place, format!("{} is the job's own report", quote(path)))
+            .why("a video cannot write to it")
+            .help("choose another output"),
+        Some(first) if first.place.span == draft.place.span => {
+            fault.why(format!("both come from {}", first.place.key)).help(help)
+        }
+        Some(first) => {
+            let other = format!("{} writes to it as well", first.place.key);
+            let why = "each video needs files of its own; names that differ only in case are one on macOS and Windows";
+            let place = first.settings.place(Setting::Output).filter(|at| at.key.starts_with(&*first.place.key));
+            fault.why(why).help(help).see(place.unwrap_or(&first.place).span, other)
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What is wrong with a manifest: every fault with its place, its reason and its remedy. Drawing them is `render`'s.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::source::{Position, Source, Span};
+
+/// Faults beyond this many are counted, not kept.
+const MAX_KEPT: usize = 100;
+
+/// A key and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Where.
+    pub(crate) span: Span,
+    /// Dotted, for example `video[3].sweep.colour`.
+    pub(crate) key: Arc<str>,
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+/// One fault. `what` is the fault, `why` explains it at its place, `help` says what to do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fault {
+    /// Where; absent when the file as a whole is at fault.
+    #[serde(flatten)]
+    pub at: Option<Position>,
+    /// The key, dotted; empty when it is no key's fault.
+    pub key: Arc<str>,
+    /// What is wrong.
+    pub what: Box<str>,
+    /// Why it is wrong.
+    pub why: Box<str>,
+    /// What to do about it.
+    pub help: Box<str>,
+    /// Another place that belongs to it.
+    pub related: Option<Box<Related>>,
+    #[serde(skip)]
+    pub(crate) span: Option<Span>,
+    #[serde(skip)]
+    near: Option<Box<str>>,
+}
+
+/// A second place of a fault.
+#[derive(Debug, Clone, Serialize)]
+pub struct Related {
+    /// Where.
+    #[serde(flatten)]
+    pub at: Position,
+    /// What it has to do with the fault.
+    pub label: String,
+    #[serde(skip)]
+    pub(crate) span: Span,
+}
+
+/// Everything that is wrong with one manifest, in the order of its lines.
+#[derive(Debug)]
+pub struct Faults {
+    pub(crate) source: Arc<Source>,
+    list: Vec<Fault>,
+    more: usize,
+}
+
+/// Collects faults while a manifest is read.
+pub(crate) struct Findings {
+    source: Arc<Source>,
+    list: Vec<Fault>,
+    seen: HashSet<(Option<Span>, Box<str>)>,
+    more: usize,
+    reported: usize,
+}
+
+impl Place {
+    pub(crate) fn new(span: Span, key: impl Into<Arc<str>>) -> Self {
+        Self { span, key: key.into() }
+    }
+}
+
+impl Fault {
+    /// A fault at a key.
+    pub(crate) fn at(place: &Place, what: impl Into<Box<str>>) -> Self {
+        Self { span: Some(place.span), key: place.key.clone(), ..Self::of_file(what) }
+    }
+
+    /// A fault of the file as a whole.
+    pub(crate) fn of_file(what: impl Into<Box<str>>) -> Self {
+        Self {
+            at: None,
+            key: "".into(),
+            what: what.into(),
+            why: "".into(),
+            help: "".into(),
+            related: None,
+            span: None,
+            near: None,
+        }
+    }
+
+    pub(crate) fn why(mut self, why: impl Into<Box<str>>) -> Self {
+        self.why = why.into();
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<Box<str>>) -> Self {
+        self.help = help.into();
+        self
+    }
+
+    /// Points at these words inside the value rather than at all of it.
+    pub(crate) fn near(mut self, words: impl Into<Box<str>>) -> Self {
+        self.near = Some(words.into());
+        self
+    }
+
+    /// Names a second place.
+    pub(crate) fn see(mut self, span: Span, label: impl Into<String>) -> Self {
+        let at = Position { line: 0, column: 0 };
+        self.related = Some(Box::new(Related { at, label: label.into(), span }));
+        self
+    }
+}
+
+impl Faults {
+    /// The faults that were kept: the first hundred.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.list.iter()
+    }
+
+    /// How many there are, with those that were only counted.
+    pub fn count(&self) -> usize {
+        self.list.len() + self.more
+    }
+
+    /// What messages call the file.
+    pub fn file(&self) -> &str {
+        &self.source.name
+    }
+
+    /// For `--json`: `{"file", "count", "faults": [{"line", "column", "key", "what", "why", "help", "related"}]}`.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "file": self.file(), "count": self.count(), "faults": self.list })
+    }
+}
+
+impl Findings {
+    pub(crate) fn new(source: Arc<Source>) -> Self {
+        Self { source, list: Vec::new(), seen: HashSet::new(), more: 0, reported: 0 }
+    }
+
+    /// Keeps a fault, once per place and wording.
+    pub(crate) fn add(&mut self, mut fault: Fault) {
+        self.reported += 1;
+        if let (Some(span), Some(words)) = (fault.span, fault.near.take()) {
+            fault.span = Some(self.source.narrow(span, &words));
+        }
+        if self.list.len() >= MAX_KEPT {
+            self.more += 1;
+            return;
+        }
+        if !self.seen.insert((fault.span, fault.what.clone())) {
+            return;
+        }
+        fault.at = fault.span.map(|span| self.source.position(span.start));
+        if let Some(related) = &mut fault.related {
+            related.at = self.source.position(related.span.start);
+        }
+        self.list.push(fault);
+    }
+
+    /// Keeps the fault of a failed reading.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.add(fault)).ok()
+    }
+
+    /// How many faults were reported so far, repeated ones included; it never shrinks.
+    pub(crate) fn reported(&self) -> usize {
+        self.reported
+    }
+
+    /// `value` if nothing was found.
+    pub(crate) fn conclude<T>(mut self, value: Option<T>) -> Result<T, Faults> {
+        match value {
+            Some(value) if self.reported == 0 => Ok(value),
+            _ => {
+                self.list.sort_by_key(|fault| fault.span);
+                Err(Faults { source: self.source, list: self.list, more: self.more })
+            }
+        }
+    }
+}
+
+/// A piece of the manifest for a message.
+pub(crate) fn quote(text: &str) -> String {
+    format!("`{}`", tame(text))
+}
+
+/// A text on one line, clipped, without control characters.
+pub(crate) fn tame(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let mut tamed: String = text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        tamed.push('…');
+    }
+    tamed
+}
+
+/// A remedy for a word that is none of `known`: the nearest one, or all of them.
+pub(crate) fn suggest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    near(word, known.iter().copied()).unwrap_or_else(|| format!("the known ones are {}", known.join(", ")))
+}
+
+/// A remedy for a word that one of `known` is near to.
+pub(crate) fn near<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+    // A longer word is no slip of the finger, and the distance costs time and memory.
+    let word = Some(word).filter(|word| word.len() <= 40)?.to_lowercase();
+    let distances = known.into_iter().map(|known| (strsim::damerau_levenshtein(&word, known), known));
+    let close = distances.filter(|(distance, known)| *distance <= known.chars().count().div_ceil(3));
+    close.min_by_key(|(distance, _)| *distance).map(|(_, nearest)| format!("did you mean `{nearest}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::Syntax;
+    use super::*;
+
+    #[test]
+    fn slips_of_the_finger_find_the_word() {
+        let known = ["steps", "shift", "seed", "guidance", "fps"];
+        assert_eq!(suggest("step", known), "did you mean `steps`?");
+        assert_eq!(suggest("SEDE", known), "did you mean `seed`?");
+        assert_eq!(suggest("guidence", known), "did you mean `guidance`?");
+        assert_eq!(suggest("colour", known), "the known ones are steps, shift, seed, guidance, fps");
+        assert!(suggest(&"s".repeat(1 << 20), known).starts_with("the known ones"));
+        assert_eq!(near("x", []), None);
+    }
+
+    #[test]
+    fn one_fault_is_kept_once_and_many_are_counted() {
+        let source = Arc::new(Source::new("m.toml", Syntax::Toml, &"x\n".repeat(300), None));
+        let mut found = Findings::new(source.clone());
+        for line in (0..300).rev() {
+            for _ in 0..2 {
+                found.add(Fault::at(&Place::new(Span::new(line * 2..line * 2 + 1), "x"), "bad"));
+            }
+        }
+        let faults = found.conclude(Some(())).unwrap_err();
+        assert_eq!(faults.iter().count(), MAX_KEPT);
+        assert!(faults.count() >= 300);
+        let lines: Vec<_> = faults.iter().map(|fault| fault.at.map(|at| at.line)).collect();
+        assert!(lines.is_sorted());
+    }
+
+    #[test]
+    fn quotes_are_tame() {
+        assert_eq!(quote("a\u{1b}[31m\n"), "`a\u{fffd}[31m\u{fffd}`");
+        assert!(quote(&"é".repeat(1000)).chars().count() < 110);
+    }
+}

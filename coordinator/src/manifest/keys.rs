@@ -1,0 +1,162 @@
+//! The keys of a manifest: their names, what they mean and what they take. The reader and the JSON Schema both go
+//! by this table, so that neither can know a key or a bound that the other does not.
+
+use std::ops::RangeInclusive;
+
+use wanfarm_types::{Format, SolverKind};
+
+/// Whatever can stand in `[defaults]` and `[[video]]`, and be swept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Setting {
+    Prompt,
+    Negative,
+    Seed,
+    Image,
+    Width,
+    Height,
+    Frames,
+    Fps,
+    Steps,
+    Shift,
+    Solver,
+    Guidance,
+    Formats,
+    Output,
+}
+
+/// What a setting takes.
+#[derive(Debug, Clone)]
+pub(crate) enum Rule {
+    /// A text in which `{names}` stand for values.
+    Template { may_be_empty: bool },
+    /// A whole number.
+    Whole(RangeInclusive<u64>),
+    /// A finite number; the smallest value itself is left out if `above`.
+    Number { least: f64, above: bool, most: f64 },
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A number, or one for each expert.
+    Guidance { most: f64 },
+    /// A list of these words, each once.
+    Words(&'static [&'static str]),
+}
+
+/// Priorities of a job.
+pub(crate) const PRIORITY: RangeInclusive<u64> = 0..=100;
+/// The priority of a job that names none.
+pub(crate) const DEFAULT_PRIORITY: u32 = 50;
+/// The output template of a manifest that names none.
+pub(crate) const DEFAULT_OUTPUT: &str = "{job}/{index:04}-{slug}-{seed}";
+/// What `output` can name besides the keys of `sweep` and `zip`.
+pub(crate) const OUTPUT_NAMES: [&str; 6] = ["job", "index", "slug", "seed", "width", "height"];
+/// Longest text of a prompt or path in bytes; the text encoder reads 512 tokens.
+pub(crate) const MAX_TEXT: usize = 8192;
+/// Most videos of one manifest.
+pub(crate) const MAX_VIDEOS: usize = 100_000;
+
+const SOLVERS: [SolverKind; 3] = [SolverKind::UniPc, SolverKind::DpmPlusPlus, SolverKind::Euler];
+const FORMATS: [Format; 4] = [Format::Mp4, Format::Png, Format::Gif, Format::Contact];
+const SOLVER_NAMES: [&str; 3] = [SOLVERS[0].name(), SOLVERS[1].name(), SOLVERS[2].name()];
+const FORMAT_NAMES: [&str; 4] = [FORMATS[0].name(), FORMATS[1].name(), FORMATS[2].name(), FORMATS[3].name()];
+
+/// The keys of `[job]` and what they mean. `output` and `formats` hold for every video that names none.
+pub(crate) const JOB: [(&str, &str); 5] = [
+    ("name", "Name of the job; without it, the manifest's file name."),
+    ("model", "Name of the model, as workers serve it."),
+    ("priority", "0 to 100; higher goes first. Without it, 50."),
+    ("output", "Path of a video's files below the output directory, without extension."),
+    ("formats", "Files to write; without it, mp4."),
+];
+
+/// The keys of `[[video]]` besides the settings.
+pub(crate) const SERIES: [(&str, &str); 2] = [
+    ("sweep", "Lists of values by name; every combination is a video, the last name changing fastest."),
+    ("zip", "Lists of equal length by name; the first values make one video, the second ones the next."),
+];
+
+impl Setting {
+    pub(crate) const ALL: [Setting; 14] = [
+        Setting::Prompt,
+        Setting::Negative,
+        Setting::Seed,
+        Setting::Image,
+        Setting::Width,
+        Setting::Height,
+        Setting::Frames,
+        Setting::Fps,
+        Setting::Steps,
+        Setting::Shift,
+        Setting::Solver,
+        Setting::Guidance,
+        Setting::Formats,
+        Setting::Output,
+    ];
+
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|setting| setting.name() == name)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Setting::Prompt => "prompt",
+            Setting::Negative => "negative",
+            Setting::Seed => "seed",
+            Setting::Image => "image",
+            Setting::Width => "width",
+            Setting::Height => "height",
+            Setting::Frames => "frames",
+            Setting::Fps => "fps",
+            Setting::Steps => "steps",
+            Setting::Shift => "shift",
+            Setting::Solver => "solver",
+            Setting::Guidance => "guidance",
+            Setting::Formats => "formats",
+            Setting::Output => "output",
+        }
+    }
+
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Setting::Prompt => "What to show. {names} of sweep and zip stand for their values.",
+            Setting::Negative => "What to avoid; without it the model's own text, with \"\" nothing.",
+            Setting::Seed => "Seed of the noise, as torch.Generator(\"cpu\").manual_seed takes it.",
+            Setting::Image => "First frame: an image file, relative to the manifest.",
+            Setting::Width => "Pixels; a multiple of 16 (of 32 for the 5B model).",
+            Setting::Height => "Pixels; a multiple of 16 (of 32 for the 5B model).",
+            Setting::Frames => "How many frames: 4n+1.",
+            Setting::Fps => "Frames per second of the files.",
+            Setting::Steps => "Denoising steps.",
+            Setting::Shift => "Shift of the flow schedule.",
+            Setting::Solver => "The method that follows the schedule.",
+            Setting::Guidance => "Classifier-free guidance; one number, or one per expert.",
+            Setting::Formats => "Files to write.",
+            Setting::Output => "Path of the video's files below the output directory, without extension.",
+        }
+    }
+
+    pub(crate) fn rule(self) -> Rule {
+        match self {
+            Setting::Prompt | Setting::Image | Setting::Output => Rule::Template { may_be_empty: false },
+            Setting::Negative => Rule::Template { may_be_empty: true },
+            Setting::Seed => Rule::Whole(0..=u64::MAX),
+            Setting::Width | Setting::Height => Rule::Whole(1..=8192),
+            Setting::Frames => Rule::Whole(1..=4097),
+            Setting::Fps => Rule::Whole(1..=240),
+            Setting::Steps => Rule::Whole(1..=1000),
+            Setting::Shift => Rule::Number { least: 0.0, above: true, most: 100.0 },
+            Setting::Solver => Rule::Word(&SOLVER_NAMES),
+            Setting::Guidance => Rule::Guidance { most: 100.0 },
+            Setting::Formats => Rule::Words(&FORMAT_NAMES),
+        }
+    }
+}
+
+/// The solver of that name.
+pub(crate) fn solver(name: &str) -> Option<SolverKind> {
+    SOLVERS.into_iter().find(|solver| solver.name() == name)
+}
+
+/// The format of that name.
+pub(crate) fn format(name: &str) -> Option<Format> {
+    FORMATS.into_iter().find(|format| format.name() == name)
+}

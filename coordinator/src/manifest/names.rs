@@ -1,0 +1,199 @@
+//! Names of output files: which are safe on every file system, and whether two videos would write to one path.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use unicode_normalization::UnicodeNormalization;
+use wanfarm_types::Format;
+
+/// Most bytes between two slashes; file systems take 255, and endings such as `.contact.png` come on top.
+const MAX_COMPONENT: usize = 200;
+/// Most bytes of a name; macOS takes 1024 with the output directory.
+const MAX_NAME: usize = 800;
+/// Longest slug in characters.
+const MAX_SLUG: usize = 48;
+
+/// Where a format's file or folder goes, relative to the output directory.
+pub fn path_of(output: &str, format: Format) -> String {
+    match format {
+        Format::Mp4 => format!("{output}.mp4"),
+        Format::Png => output.to_owned(),
+        Format::Gif => format!("{output}.gif"),
+        Format::Contact => format!("{output}.contact.png"),
+    }
+}
+
+/// Where a video's sidecar goes, relative to the output directory.
+pub fn sidecar_of(output: &str) -> String {
+    format!("{output}.json")
+}
+
+/// The job's report, relative to the output directory.
+pub const REPORT: &str = "report.json";
+
+/// The prompt as a part of a file name: ASCII, lower case, dashes, at most 48 characters.
+pub fn slug(prompt: &str) -> String {
+    let mut slug = String::new();
+    for c in prompt.chars() {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c.to_ascii_lowercase());
+        } else if c != '\'' && !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+        if slug.len() > MAX_SLUG {
+            // A word is left out rather than cut, unless it is most of the slug.
+            let cut = slug[..MAX_SLUG + 1].rfind('-').filter(|&cut| cut >= MAX_SLUG / 2).unwrap_or(MAX_SLUG);
+            slug.truncate(cut);
+            break;
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "video".to_owned() } else { slug.to_owned() }
+}
+
+/// What keeps `name` from being one file or folder name on macOS, Linux and Windows.
+pub fn component_fault(name: &str) -> Option<String> {
+    const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    let numbered = |stem: &str| stem.len() == 4 && stem.as_bytes()[3].is_ascii_digit();
+    if name.is_empty() {
+        Some("a part of it is empty".into())
+    } else if name == ".." || name == "." {
+        Some(format!("`{name}` would leave the output directory"))
+    } else if name.starts_with('.') {
+        Some("a part starts with a dot, so its files would be hidden".into())
+    } else if name.ends_with(['.', ' ']) || name.starts_with(' ') {
+        Some("a part starts or ends with a space, or ends with a dot".into())
+    } else if let Some(bad) = name.chars().find(|c| "<>:\"|?*\\/".contains(*c) || c.is_control()) {
+        Some(format!("{bad:?} is not allowed in file names"))
+    } else if RESERVED.contains(&&*stem) || ((stem.starts_with("com") || stem.starts_with("lpt")) && numbered(&stem)) {
+        Some(format!("`{stem}` is a device's name on Windows"))
+    } else if name.len() > MAX_COMPONENT {
+        Some(format!("a part has {} bytes, at most {MAX_COMPONENT} are safe", name.len()))
+    } else {
+        None
+    }
+}
+
+/// What keeps `output` from being a path below the output directory.
+pub fn output_fault(output: &str) -> Option<String> {
+    if output.starts_with('/') {
+        return Some("it starts with `/`, which leaves the output directory".into());
+    }
+    if output.len() > MAX_NAME {
+        return Some(format!("it has {} bytes, at most {MAX_NAME} are safe", output.len()));
+    }
+    output.split('/').find_map(component_fault)
+}
+
+/// The paths that are spoken for. Compared as the least discerning file system does: without regard to case, and to
+/// whether an accent is part of its letter.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    /// Files, and folders that belong to one video alone. `None`: the job's own.
+    owned: HashMap<String, Option<u32>>,
+    /// Folders that only hold other things, and a video that needs them.
+    folders: HashMap<String, u32>,
+}
+
+impl Claims {
+    pub(crate) fn new() -> Self {
+        Self { owned: HashMap::from([(REPORT.to_owned(), None)]), folders: HashMap::new() }
+    }
+
+    /// Claims what a video writes.
+    ///
+    /// # Errors
+    /// The path that is taken, and by which video (`None`: by the report). Nothing is claimed then.
+    pub(crate) fn claim(&mut self, video: u32, output: &str, formats: &[Format]) -> Result<(), (String, Option<u32>)> {
+        let output: String = output.nfc().flat_map(char::to_lowercase).collect();
+        let paths = formats.iter().map(|&format| path_of(&output, format)).chain([sidecar_of(&output)]);
+        let paths: Vec<String> = paths.collect();
+        for path in &paths {
+            let holder = self.owned.get(path).copied().or_else(|| self.folders.get(path).map(|&video| Some(video)));
+            let above = || parents(path).find_map(|folder| self.owned.get(folder).copied());
+            if let Some(holder) = holder.or_else(above) {
+                return Err((path.clone(), holder));
+            }
+        }
+        for path in paths {
+            for folder in parents(&path) {
+                if !self.folders.contains_key(folder) {
+                    self.folders.insert(folder.to_owned(), video);
+                }
+            }
+            if let Entry::Vacant(free) = self.owned.entry(path) {
+                free.insert(Some(video));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parents(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs() {
+        for (prompt, want) in [
+            ("a Red circle, moving right!", "a-red-circle-moving-right"),
+            ("  --  ", "video"),
+            ("красный круг", "video"),
+            ("don't café", "dont-caf"),
+            (
+                "a red circle moving right on a black background slowly",
+                "a-red-circle-moving-right-on-a-black-background",
+            ),
+            (&"x".repeat(100), &"x".repeat(48)),
+            (&format!("{} b", "x".repeat(48)), &"x".repeat(48)),
+            (&format!("{} b", "x".repeat(47)), &"x".repeat(47)),
+        ] {
+            assert_eq!(slug(prompt), want, "{prompt}");
+            assert!(slug(prompt).len() <= MAX_SLUG);
+        }
+    }
+
+    #[test]
+    fn names_that_are_refused() {
+        let long = "x".repeat(201);
+        let deep = "abc/".repeat(250);
+        for name in [
+            "", "/etc/x", "..", "a/../b", "a//b", "a/", ".hidden", "a/.b", "C:x", "a\\b", "a?b", "a*b", "a|b", "a\"b",
+            "<a", "a\0b", "a\nb", "con", "CON.x", "a/nul", "com1", "lpt9.txt", "a.", "a ", " a", &long, &deep, "./a",
+        ] {
+            assert!(output_fault(name).is_some(), "{name:?} was let through");
+        }
+        for name in ["a", "a/b c/0001-ü", "console", "com", "com10", "a.b", "x..y", &"x".repeat(200)] {
+            assert_eq!(output_fault(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn claims_that_clash() {
+        use Format::{Contact, Gif, Mp4, Png};
+        let clash = |first: (&str, &[Format]), second: (&str, &[Format])| {
+            let mut claims = Claims::new();
+            claims.claim(0, first.0, first.1).unwrap();
+            claims.claim(1, second.0, second.1).is_err()
+        };
+        assert!(clash(("a", &[Mp4]), ("a", &[Mp4])));
+        assert!(clash(("a", &[Mp4]), ("a", &[Gif])), "both write a.json");
+        assert!(clash(("Night/A", &[Mp4]), ("night/a", &[Mp4])), "case");
+        assert!(clash(("ÉTÉ", &[Mp4]), ("été", &[Mp4])), "case beyond ASCII");
+        assert!(clash(("caf\u{e9}", &[Mp4]), ("cafe\u{301}", &[Mp4])), "two spellings of é");
+        assert!(clash(("a", &[Png]), ("a/b", &[Mp4])), "inside a video's own folder");
+        assert!(clash(("a/b", &[Mp4]), ("a", &[Png])), "around another video's file");
+        assert!(clash(("a", &[Mp4]), ("a.mp4/b", &[Mp4])), "a file is no folder");
+        assert!(clash(("a.json", &[Png]), ("a", &[Mp4])), "the sidecar");
+        assert!(!clash(("a", &[Mp4]), ("a/b", &[Mp4])), "a.mp4 beside folder a");
+        assert!(!clash(("a/b", &[Mp4, Png, Gif, Contact]), ("a/c", &[Mp4, Png, Gif, Contact])));
+        assert!(!clash(("a", &[Mp4, Png]), ("ab", &[Mp4, Png])));
+        assert!(Claims::new().claim(0, "Report", &[Mp4]).is_err(), "the job's report");
+        assert!(Claims::new().claim(0, "night/report", &[Mp4]).is_ok());
+    }
+}

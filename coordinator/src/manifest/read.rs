@@ -1,0 +1,234 @@
+//! A manifest, read: from text to drafts of videos, all its faults at once. Nothing is half-read.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wanfarm_types::{ModelCard, VideoRequest};
+
+use super::check::Context;
+use super::draft::{self, Draft, Drafting};
+use super::fault::{Fault, Faults, Findings, Place, suggest, tame};
+use super::front;
+use super::images::Image;
+use super::keys::{self, Setting};
+use super::names::component_fault;
+use super::node::{Entry, Node, Value};
+use super::settings::{Settings, text, unknown_key, whole, wrong_type};
+use super::source::{Source, Span, Syntax};
+
+const TOP: [&str; 3] = ["job", "defaults", "video"];
+
+/// A manifest without a fault of its own. What depends on the model is decided by [`Manifest::check`].
+#[derive(Debug)]
+pub struct Manifest {
+    /// Name of the job.
+    pub name: String,
+    /// Name of the model.
+    pub model: String,
+    /// 0 to 100; higher goes first.
+    pub priority: u32,
+    /// The image files that its videos start from, each once.
+    pub images: Vec<Image>,
+    drafts: Vec<Draft>,
+    source: Arc<Source>,
+}
+
+/// `[job]`, and what it holds for every video.
+struct Job {
+    name: String,
+    model: String,
+    priority: u32,
+    settings: Settings,
+}
+
+impl Manifest {
+    /// Reads a file by its extension, or standard input as TOML for `-`.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn read(path: &Path) -> Result<Self, Faults> {
+        match Source::read(path) {
+            Ok(source) => Self::from_source(source),
+            Err(why) => {
+                let nothing = Source::new(&path.display().to_string(), Syntax::Toml, "", None);
+                let mut found = Findings::new(Arc::new(nothing));
+                found.add(
+                    Fault::of_file(format!("cannot read the manifest {}", path.display()))
+                        .why(why.to_string())
+                        .help("name a .toml, .yaml or .json file of at most 16 MiB, or - for TOML from standard input"),
+                );
+                found.conclude(None)
+            }
+        }
+    }
+
+    /// Reads a text. `name` stands in messages; images are looked for below `base`, and refused without one.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn parse(name: &str, syntax: Syntax, text: &str, base: Option<&Path>) -> Result<Self, Faults> {
+        Self::from_source(Source::new(name, syntax, text, base))
+    }
+
+    /// The videos as a coordinator takes them, checked against the model if it is known.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn check(&self, card: Option<&ModelCard>) -> Result<Vec<VideoRequest>, Faults> {
+        let mut found = Findings::new(self.source.clone());
+        let Self { name: job, model, images, .. } = self;
+        let context = Context { job, model, images, card, preset_may_follow: false };
+        let requests = context.requests(&self.drafts, &mut found);
+        found.conclude(Some(requests))
+    }
+
+    /// How many videos it asks for.
+    pub fn videos(&self) -> usize {
+        self.drafts.len()
+    }
+
+    /// The line of the `[[video]]` table that video `index` comes from.
+    pub fn line_of(&self, index: usize) -> Option<u32> {
+        self.drafts.get(index).map(|draft| self.source.position(draft.place.span.start).line)
+    }
+
+    fn from_source(source: Source) -> Result<Self, Faults> {
+        let source = Arc::new(source);
+        let mut found = Findings::new(source.clone());
+        let root = match front::parse(&source) {
+            Ok(root) => root,
+            Err(faults) => {
+                for fault in faults {
+                    found.add(
+                        Fault::at(&Place::new(fault.span, ""), format!("this is not {}", source.syntax.name()))
+                            .why(tame(&fault.what))
+                            .help("mend this first; the rest of the file is read after that"),
+                    );
+                }
+                return found.conclude(None);
+            }
+        };
+        let [job, defaults, videos] = top(&root, &mut found);
+        let job = job.map(|entry| read_job(entry, &source, &mut found));
+        let mut below = job.as_ref().map(|job| job.settings.clone()).unwrap_or_default();
+        if let Some(entry) = defaults {
+            let place = Place::new(entry.node.span, "defaults");
+            let (settings, rest) = draft::settings(&entry.node, &place, &["sweep", "zip"], &mut found);
+            for entry in rest {
+                let fault = Fault::at(&Place::new(entry.key_span, "defaults"), format!("{} in [defaults]", entry.key));
+                found.add(fault.why("it makes several videos out of one").help("move it into a [[video]]"));
+            }
+            below.overlay(&settings);
+        }
+        let mut drafting = Drafting::new(&mut found, &below, source.base.as_deref());
+        match videos.map(|entry| &entry.node) {
+            Some(Node { value: Value::List(tables), .. }) => {
+                for (index, table) in tables.iter().enumerate() {
+                    drafting.take(table, Place::new(table.span, format!("video[{index}]")));
+                }
+            }
+            Some(other) => {
+                let place = Place::new(other.span, "video");
+                drafting
+                    .found
+                    .add(wrong_type(other, &place, "a list of tables").help("write [[video]], in brackets twice"));
+            }
+            None => {}
+        }
+        let Drafting { images, drafts, .. } = drafting;
+        let Some(Job { name, model, priority, .. }) = job else { return found.conclude(None) };
+        let context = Context { job: &name, model: &model, images: &images.list, card: None, preset_may_follow: true };
+        context.requests(&drafts, &mut found);
+        found.conclude(Some(Self { name, model, priority, images: images.list, drafts, source }))
+    }
+}
+
+/// The entries of the root: job, defaults, video.
+fn top<'n>(root: &'n Node, found: &mut Findings) -> [Option<&'n Entry>; 3] {
+    let mut entries = [None; 3];
+    let whole = Place::new(Span::new(0..0), "");
+    let Value::Table(given) = &root.value else {
+        found.add(
+            Fault::at(&whole, format!("the manifest is {}", root.kind()))
+                .why("it has job and video at its top")
+                .help("begin with a job that names a model"),
+        );
+        return entries;
+    };
+    for entry in given {
+        match TOP.iter().position(|name| *name == entry.key) {
+            Some(at) => entries[at] = Some(entry),
+            None => found.add(
+                Fault::at(&Place::new(entry.key_span, tame(&entry.key)), unknown_key(&entry.key))
+                    .why("the top level has job, defaults and video")
+                    .help(suggest(&entry.key, TOP)),
+            ),
+        }
+    }
+    if entries[0].is_none() {
+        let fault = Fault::at(&whole, "the manifest has no job");
+        found.add(fault.why("nothing says which model renders it").help("add [job] with model = \"…\""));
+    }
+    let none = |entry: &Entry| matches!(&entry.node.value, Value::List(videos) if videos.is_empty());
+    if entries[2].is_none_or(none) {
+        let fault = Fault::at(&whole, "the manifest has no video");
+        found.add(fault.why("there is nothing to render").help("add [[video]] with prompt = \"…\""));
+    }
+    entries
+}
+
+fn read_job(entry: &Entry, source: &Source, found: &mut Findings) -> Job {
+    let place = Place::new(entry.node.span, "job");
+    let output = Node::new(Span::new(0..0), Value::Text(keys::DEFAULT_OUTPUT.to_owned()));
+    let mut settings = Settings::default();
+    found.keep(settings.set(Setting::Output, &output, Place::new(output.span, "job.output")));
+    let mut job = Job { name: String::new(), model: String::new(), priority: keys::DEFAULT_PRIORITY, settings };
+    let Value::Table(entries) = &entry.node.value else {
+        found.add(wrong_type(&entry.node, &place, "a table"));
+        return job;
+    };
+    for Entry { key, key_span, node } in entries {
+        let place = Place::new(node.span, format!("job.{}", tame(key)));
+        match (key.as_str(), Setting::of(key)) {
+            ("name", _) => job.name = found.keep(word(node, &place)).unwrap_or("job".into()),
+            ("model", _) => job.model = found.keep(word(node, &place)).unwrap_or("model".into()),
+            ("priority", _) => {
+                let priority = found.keep(whole(node, &place, &keys::PRIORITY)).and_then(|value| value.try_into().ok());
+                job.priority = priority.unwrap_or(keys::DEFAULT_PRIORITY);
+            }
+            (_, Some(setting @ (Setting::Output | Setting::Formats))) => {
+                found.keep(job.settings.set(setting, node, place));
+            }
+            (_, setting) => {
+                let fault = Fault::at(&Place::new(*key_span, place.key), unknown_key(key)).why("[job] has no such key");
+                found.add(fault.help(match setting {
+                    Some(setting) => format!("move {} to [defaults] or a [[video]]", setting.name()),
+                    None => suggest(key, keys::JOB.map(|(name, _)| name)),
+                }));
+            }
+        }
+    }
+    if job.name.is_empty() {
+        job.name = source.stem().to_owned();
+        if let Some(why) = component_fault(&job.name) {
+            let fault = Fault::at(&place, "the job has no name").why(format!("the file's cannot stand in: {why}"));
+            found.add(fault.help("add name = \"…\""));
+        }
+    }
+    if job.model.is_empty() {
+        let fault = Fault::at(&place, "the job names no model");
+        found.add(fault.why("nothing says which model renders it").help("add model = \"…\", as workers serve it"));
+    }
+    job
+}
+
+/// A name that is a folder's name somewhere: the job's among the outputs, the model's among the models.
+fn word(node: &Node, place: &Place) -> Result<String, Fault> {
+    let name = text(node, place)?;
+    match component_fault(name) {
+        None => Ok(name.to_owned()),
+        Some(why) => Err(Fault::at(place, format!("{} cannot be a folder's name", place.key))
+            .why(why)
+            .help("use letters, digits, spaces, `-`, `_` and `.`")),
+    }
+}

@@ -1,0 +1,97 @@
+//! The JSON Schema of a manifest, for editors. Made from the tables that the reader goes by.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{self, JOB, Rule, SERIES, Setting};
+
+/// The schema, as `coordinator schema` prints it.
+pub fn schema() -> Value {
+    let job = JOB.map(|(name, about)| {
+        let mut schema = match (name, Setting::of(name)) {
+            (_, Some(setting)) => of_setting(setting),
+            ("priority", _) => {
+                json!({ "type": "integer", "minimum": keys::PRIORITY.start(), "maximum": keys::PRIORITY.end() })
+            }
+            _ => json!({ "type": "string", "minLength": 1 }),
+        };
+        schema["description"] = about.into();
+        (name.to_owned(), schema)
+    });
+    let mut video = settings();
+    for (name, about) in SERIES {
+        video.insert(name.to_owned(), series(about));
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "wanfarm manifest",
+        "description": "A night's batch of videos.",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["job", "video"],
+        "properties": {
+            "job": {
+                "description": "What holds for the job as a whole.",
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["model"],
+                "properties": Map::from_iter(job),
+            },
+            "defaults": {
+                "description": "Settings of every video that does not set them; what is absent here too comes from the model.",
+                "type": "object",
+                "additionalProperties": false,
+                "properties": settings(),
+            },
+            "video": {
+                "description": "The videos.",
+                "type": "array",
+                "minItems": 1,
+                "items": { "type": "object", "additionalProperties": false, "properties": video },
+            },
+        },
+    })
+}
+
+fn settings() -> Map<String, Value> {
+    Setting::ALL.map(|setting| (setting.name().to_owned(), of_setting(setting))).into_iter().collect()
+}
+
+fn of_setting(setting: Setting) -> Value {
+    let mut schema = match setting.rule() {
+        Rule::Template { may_be_empty } => {
+            json!({ "type": "string", "minLength": u8::from(!may_be_empty), "maxLength": keys::MAX_TEXT })
+        }
+        Rule::Whole(range) => json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() }),
+        Rule::Number { least, above, most } => {
+            let lower = if above { "exclusiveMinimum" } else { "minimum" };
+            json!({ "type": "number", lower: least, "maximum": most })
+        }
+        Rule::Word(words) => json!({ "type": "string", "enum": words }),
+        Rule::Words(words) => {
+            json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "string", "enum": words } })
+        }
+        Rule::Guidance { most } => {
+            let number = json!({ "type": "number", "minimum": 0, "maximum": most });
+            json!({ "anyOf": [number, {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["high", "low"],
+                "properties": { "high": number, "low": number },
+            }] })
+        }
+    };
+    schema["description"] = setting.about().into();
+    schema
+}
+
+fn series(about: &str) -> Value {
+    let list = |items: Value| json!({ "type": "array", "minItems": 1, "items": items });
+    let settings: Map<String, Value> =
+        Setting::ALL.map(|setting| (setting.name().to_owned(), list(of_setting(setting)))).into_iter().collect();
+    json!({
+        "description": about,
+        "type": "object",
+        "properties": settings,
+        "additionalProperties": list(json!({ "type": ["string", "number", "boolean"] })),
+    })
+}

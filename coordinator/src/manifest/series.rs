@@ -1,0 +1,172 @@
+//! `sweep` and `zip`: from one `[[video]]` table to the values of many videos. It reads no prompt and names no file.
+
+use std::sync::Arc;
+
+use super::fault::{Fault, Findings, Place, quote, tame};
+use super::keys::{MAX_VIDEOS, Setting};
+use super::node::{Entry, Node, Value};
+use super::settings::{Settings, wrong_type};
+use super::template::is_name;
+
+/// A name and the text it stands for.
+pub(crate) type Word = (Arc<str>, Arc<str>);
+
+/// One value of an axis: the words it gives the templates, and the settings it makes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choice {
+    pub(crate) words: Vec<Word>,
+    pub(crate) settings: Settings,
+}
+
+/// A key of `sweep`, or the whole of `zip`.
+#[derive(Debug)]
+pub(crate) struct Axis {
+    /// Its names and where they stand.
+    pub(crate) names: Vec<(Arc<str>, Place)>,
+    choices: Vec<Choice>,
+}
+
+/// The axes of one `[[video]]`, in the order of the text.
+#[derive(Debug, Default)]
+pub(crate) struct Series {
+    pub(crate) axes: Vec<Axis>,
+}
+
+impl Series {
+    /// Reads `sweep` or `zip`; `own` are the settings of the same table.
+    pub(crate) fn read(&mut self, entry: &Entry, own: &Settings, place: &Place, found: &mut Findings) {
+        let Value::Table(lists) = &entry.node.value else {
+            return found.add(wrong_type(&entry.node, place, "a table of lists"));
+        };
+        let axes: Vec<Axis> = lists.iter().filter_map(|list| self.axis(list, own, place, found)).collect();
+        if entry.key == "zip" {
+            let zipped = axes.into_iter().try_fold(None, |longer: Option<Axis>, axis| match longer {
+                None => Ok(Some(axis)),
+                Some(first) => first.zip(axis).map(Some),
+            });
+            self.axes.extend(found.keep(zipped).flatten());
+        } else {
+            self.axes.extend(axes);
+        }
+    }
+
+    /// How many videos it makes; `None` beyond any bound.
+    pub(crate) fn len(&self) -> Option<usize> {
+        let product = self.axes.iter().try_fold(1usize, |videos, axis| videos.checked_mul(axis.choices.len()));
+        product.filter(|&videos| videos <= MAX_VIDEOS)
+    }
+
+    /// The values of video `index`; the last axis changes fastest.
+    pub(crate) fn combination(&self, index: usize) -> Vec<&Choice> {
+        let mut rest = index;
+        let mut choices: Vec<&Choice> = Vec::with_capacity(self.axes.len());
+        for axis in self.axes.iter().rev() {
+            choices.push(&axis.choices[rest % axis.choices.len()]);
+            rest /= axis.choices.len();
+        }
+        choices.reverse();
+        choices
+    }
+
+    /// Its names, in the order of the text.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &(Arc<str>, Place)> {
+        self.axes.iter().flat_map(|axis| &axis.names)
+    }
+
+    /// All values of all axes.
+    pub(crate) fn choices(&self) -> impl Iterator<Item = &Choice> {
+        self.axes.iter().flat_map(|axis| &axis.choices)
+    }
+
+    fn axis(&self, list: &Entry, own: &Settings, place: &Place, found: &mut Findings) -> Option<Axis> {
+        let name: Arc<str> = list.key.as_str().into();
+        let key_place = Place::new(list.key_span, format!("{}.{}", place.key, tame(&name)));
+        let setting = Setting::of(&name);
+        let before = found.reported();
+        if !is_name(&name) {
+            found.add(
+                Fault::at(&key_place, format!("{} cannot be a name", quote(&name)))
+                    .why("a name is letters, digits, `_` and `-`, at most 40 of them")
+                    .help("rename it"),
+            );
+        } else if ["job", "index", "slug"].contains(&&*name) {
+            found.add(
+                Fault::at(&key_place, format!("`{name}` cannot be swept"))
+                    .why(format!("{{{name}}} in output already means something else"))
+                    .help("choose another name"),
+            );
+        }
+        if let Some((_, first)) = self.names().find(|(other, _)| *other == name) {
+            let fault = Fault::at(&key_place, format!("`{name}` is in both sweep and zip"));
+            found.add(fault.why("it can have only one list").help("remove one of them").see(first.span, "also here"));
+        }
+        if let Some(given) = setting.and_then(|setting| own.place(setting)) {
+            let fault = Fault::at(&key_place, format!("`{name}` is both set and in {}", place.key));
+            found.add(fault.why("the list would replace the value").help("remove one").see(given.span, "set here"));
+        }
+        let value_place = Place::new(list.node.span, key_place.key.clone());
+        let choices = match &list.node.value {
+            Value::List(values) if values.is_empty() => {
+                let fault = Fault::at(&value_place, format!("{} is empty", value_place.key));
+                found.add(fault.why("no value, no video").help("give it a value, or remove it"));
+                return None;
+            }
+            Value::List(values) => values,
+            _ => {
+                found.add(wrong_type(&list.node, &value_place, "a list of values"));
+                return None;
+            }
+        };
+        let choices: Vec<Choice> =
+            choices.iter().filter_map(|value| found.keep(choice(&name, setting, value, &key_place.key))).collect();
+        (found.reported() == before).then(|| Axis { names: vec![(name, key_place)], choices })
+    }
+}
+
+impl Axis {
+    /// Pairs two lists of equal length.
+    fn zip(mut self, other: Axis) -> Result<Axis, Fault> {
+        let (mine, theirs) = (self.choices.len(), other.choices.len());
+        if mine != theirs {
+            let ((first, first_place), (name, place)) = (&self.names[0], &other.names[0]);
+            let what = format!("`{name}` has {theirs} values and `{first}` has {mine}");
+            return Err(Fault::at(place, what)
+                .why("zip pairs lists of equal length")
+                .help("make them equally long, or use sweep for every combination")
+                .see(first_place.span, format!("{mine} values here")));
+        }
+        for (choice, other) in self.choices.iter_mut().zip(other.choices) {
+            choice.words.extend(other.words);
+            choice.settings.overlay(&other.settings);
+        }
+        self.names.extend(other.names);
+        Ok(self)
+    }
+}
+
+fn choice(name: &Arc<str>, setting: Option<Setting>, value: &Node, key: &Arc<str>) -> Result<Choice, Fault> {
+    let place = Place::new(value.span, key.clone());
+    let mut settings = Settings::default();
+    if let Some(setting) = setting {
+        settings.set(setting, value, place.clone())?;
+    }
+    let word = word(value, setting.is_some());
+    let word = word.ok_or_else(|| wrong_type(value, &place, "a text, a number or a boolean"))?;
+    Ok(Choice { words: vec![(name.clone(), word.into())], settings })
+}
+
+/// How a value reads inside a prompt or a path; lists and tables only where they make a setting.
+fn word(value: &Node, of_setting: bool) -> Option<String> {
+    let all = |nodes: Vec<&Node>, between| {
+        nodes.into_iter().map(|node| word(node, false)).collect::<Option<Vec<_>>>().map(|words| words.join(between))
+    };
+    match &value.value {
+        Value::Text(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Bool(yes) => Some(yes.to_string()),
+        Value::List(items) if of_setting => all(items.iter().collect(), "+"),
+        Value::Table(entries) if of_setting => all(entries.iter().map(|entry| &entry.node).collect(), "-"),
+        _ => None,
+    }
+}

@@ -1,0 +1,230 @@
+//! Manifests with faults: each is told with its place, and all of them at once.
+
+use super::*;
+
+/// The faults of a manifest with these lines from line 4 on.
+fn faults(videos: &str) -> Vec<String> {
+    told(read(&format!("[job]\nname = 'j'\nmodel = 'm'\n{videos}")))
+}
+
+#[test]
+fn one_fault_each() {
+    let cases: &[(&str, &str)] = &[
+        // keys
+        ("[[video]]\nprompt='p'\nstep = 3", "6:1 video[0].step: unknown key `step`"),
+        ("[default]\n[[video]]\nprompt='p'", "4:2 default: unknown key `default`"),
+        ("[[video]]\nprompt='p'\nguidance={hi=1,low=2}", "6:11 video[0].guidance.hi: unknown key `hi`"),
+        ("[[video]]\nprompt='p'\nguidance={low=2}", "6:10 video[0].guidance: video[0].guidance lacks an expert"),
+        ("[defaults]\nsweep={seed=[1]}\n[[video]]\nprompt='p'", "5:1 defaults: sweep in [defaults]"),
+        ("steps=3\n[[video]]\nprompt='p'", "4:1 job.steps: unknown key `steps`"),
+        // types
+        ("[[video]]\nprompt=3", "5:8 video[0].prompt: video[0].prompt is a whole number"),
+        ("[[video]]\nprompt='p'\nsteps='3'", "6:7 video[0].steps: video[0].steps is a text"),
+        ("[[video]]\nprompt='p'\nsteps=3.0", "6:7 video[0].steps: video[0].steps is a number with a fraction"),
+        ("[[video]]\nprompt='p'\nshift=2024-01-01", "6:7 video[0].shift: video[0].shift is a date"),
+        ("[[video]]\nprompt='p'\nguidance=[1]", "6:10 video[0].guidance: video[0].guidance is a list"),
+        ("[[video]]\nprompt='p'\nformats='mp4'", "6:9 video[0].formats: video[0].formats is a text"),
+        ("[video]\nprompt='p'", "4:1 video: video is a table"),
+        ("[[video]]\nprompt='p'\nsweep={seed=1}", "6:13 video[0].sweep.seed: video[0].sweep.seed is a whole number"),
+        ("[[video]]\nprompt='p'\nsweep=[1]", "6:7 video[0].sweep: video[0].sweep is a list"),
+        ("[[video]]\nprompt='{a}'\nsweep={a=[[1]]}", "6:11 video[0].sweep.a: video[0].sweep.a is a list"),
+        // ranges
+        ("[[video]]\nprompt='p'\nsteps=0", "6:7 video[0].steps: video[0].steps is out of range"),
+        ("[[video]]\nprompt='p'\nsteps=1001", "6:7 video[0].steps: video[0].steps is out of range"),
+        ("[[video]]\nprompt='p'\nfps=241", "6:5 video[0].fps: video[0].fps is out of range"),
+        ("[[video]]\nprompt='p'\nseed=-1", "6:6 video[0].seed: video[0].seed is out of range"),
+        ("[[video]]\nprompt='p'\nseed=18446744073709551616", "6:6 video[0].seed: video[0].seed is out of range"),
+        ("[[video]]\nprompt='p'\nshift=0", "6:7 video[0].shift: video[0].shift is out of range"),
+        ("[[video]]\nprompt='p'\nshift=nan", "6:7 video[0].shift: video[0].shift is out of range"),
+        ("[[video]]\nprompt='p'\nguidance=inf", "6:10 video[0].guidance: video[0].guidance is out of range"),
+        (
+            "[[video]]\nprompt='p'\nguidance={high=1,low=-1}",
+            "6:22 video[0].guidance.low: video[0].guidance.low is out of range",
+        ),
+        ("priority=101\n[[video]]\nprompt='p'", "4:10 job.priority: job.priority is out of range"),
+        (
+            "[[video]]\nprompt='p'\nsweep={steps=[1,2000]}",
+            "6:17 video[0].sweep.steps: video[0].sweep.steps is out of range",
+        ),
+        // sizes
+        ("[[video]]\nprompt='p'\nframes=16", "6:8 video[0].frames: video[0].frames cannot be rendered"),
+        ("[[video]]\nprompt='p'\nwidth=65", "6:7 video[0].width: video[0].width cannot be rendered"),
+        (
+            "[defaults]\nheight=8\n[[video]]\nprompt='p'\n[[video]]\nprompt='q'",
+            "5:8 defaults.height: defaults.height cannot be rendered",
+        ),
+        // words
+        ("[[video]]\nprompt='p'\nsolver='unipcc'", "6:8 video[0].solver: video[0].solver knows no `unipcc`"),
+        ("[[video]]\nprompt='p'\nformats=['mp3']", "6:10 video[0].formats: video[0].formats knows no `mp3`"),
+        ("[[video]]\nprompt='p'\nformats=[]", "6:9 video[0].formats: video[0].formats is empty"),
+        ("[[video]]\nprompt='p'\nformats=['gif','gif']", "6:16 video[0].formats: video[0].formats names gif twice"),
+        // texts
+        ("[[video]]\nprompt=' '", "5:8 video[0].prompt: video[0].prompt is empty"),
+        ("[[video]]\nseed=1", "4:1 video[0]: video[0] has no prompt"),
+        ("[[video]]\nprompt='{x}'\nsweep={x=['']}", "5:8 video[0].prompt: video[0].prompt is empty"),
+        ("[[video]]\nprompt=\"a\\u0007\"", "5:8 video[0].prompt: video[0].prompt holds a control character"),
+        ("[[video]]\nprompt='a {b'", "5:11 video[0].prompt: video[0].prompt has braces that name nothing"),
+        ("[[video]]\nprompt='a {red|blue} b'", "5:11 video[0].prompt: video[0].prompt has braces that name nothing"),
+        ("[[video]]\nprompt='a {colour}'", "5:11 video[0].prompt: `{colour}` has no value"),
+        ("[[video]]\nprompt='a {seed}'", "5:11 video[0].prompt: `{seed}` has no value"),
+        ("output='{index}{nope}'\n[[video]]\nprompt='p'", "4:16 job.output: `{nope}` has no value"),
+        ("output='{slug:04}'\n[[video]]\nprompt='p'", "4:9 job.output: `{slug}` cannot be padded with zeros"),
+        // series
+        ("[[video]]\nprompt='p'\nsweep={stepz=[1,2]}", "6:8 video[0].sweep.stepz: `stepz` is used nowhere"),
+        ("[[video]]\nprompt='p'\nsweep={seed=[]}", "6:13 video[0].sweep.seed: video[0].sweep.seed is empty"),
+        (
+            "[[video]]\nprompt='p'\nseed=1\nsweep={seed=[1]}",
+            "7:8 video[0].sweep.seed: `seed` is both set and in video[0].sweep",
+        ),
+        (
+            "[[video]]\nprompt='p'\nsweep={seed=[1]}\nzip={seed=[1]}",
+            "7:6 video[0].zip.seed: `seed` is in both sweep and zip",
+        ),
+        (
+            "[[video]]\nprompt='{a}'\nzip={a=[1,2],seed=[1]}",
+            "6:14 video[0].zip.seed: `seed` has 1 values and `a` has 2",
+        ),
+        ("[[video]]\nprompt='{index}'\nsweep={index=[1]}", "6:8 video[0].sweep.index: `index` cannot be swept"),
+        ("[[video]]\nprompt='p'\nsweep={'a b'=[1]}", "6:8 video[0].sweep.a b: `a b` cannot be a name"),
+        // outputs
+        ("output='/x'\n[[video]]\nprompt='p'", "4:8 job.output: `/x` is no safe output name"),
+        ("output='../{index}'\n[[video]]\nprompt='p'", "4:8 job.output: `../0` is no safe output name"),
+        ("[[video]]\nprompt='{a}'\noutput='{a}'\nsweep={a=['..']}", "6:8 video[0].output: `..` is no safe output name"),
+        ("output='report'\n[[video]]\nprompt='p'", "5:1 video[0]: `report.json` is the job's own report"),
+        (
+            "output='{slug}'\n[[video]]\nprompt='p'\n[[video]]\nprompt='P'",
+            "7:1 video[1]: two videos would write to `p.mp4`",
+        ),
+        (
+            "[[video]]\nprompt='p'\noutput='a'\nsweep={seed=[1,2]}",
+            "6:8 video[0].output: two videos would write to `a.mp4`",
+        ),
+        (
+            "[[video]]\nprompt='p'\noutput='A'\nformats=['png']\n[[video]]\nprompt='q'\noutput='a/b'",
+            "10:8 video[1].output: two videos would write to `a/b.mp4`",
+        ),
+        // images
+        ("[[video]]\nprompt='p'\nimage='x.png'", "6:7 video[0].image: video[0].image cannot be read here"),
+        // nothing there
+        ("video=[]", "4:1 job.video: unknown key `video`"),
+    ];
+    for (text, want) in cases {
+        let told = faults(text);
+        if text.starts_with("video=[]") {
+            assert!(told.iter().any(|line| line == want), "{told:#?}");
+            continue;
+        }
+        assert_eq!(told, [*want], "{text}");
+    }
+}
+
+#[test]
+fn a_manifest_needs_a_job_a_model_and_a_video() {
+    assert_eq!(told(read("")), ["1:1 : the manifest has no job", "1:1 : the manifest has no video"]);
+    assert_eq!(told(read("[job]\n[[video]]\nprompt='p'")), ["1:1 job: the job names no model"]);
+    let bad = "[job]\nname='a/b'\nmodel='..'\n[[video]]\nprompt='p'";
+    assert_eq!(
+        told(read(bad)),
+        ["2:6 job.name: job.name cannot be a folder's name", "3:7 job.model: job.model cannot be a folder's name"]
+    );
+    let yaml = |text| told(Manifest::parse("m.yaml", Syntax::Yaml, text, None));
+    assert_eq!(yaml("job: {model: m}\nvideo: []"), ["1:1 : the manifest has no video"]);
+    assert_eq!(yaml("- 1"), ["1:1 : the manifest is a list"]);
+    assert_eq!(yaml("job: {model: m}\nvideo:\n- prompt: ~"), ["3:11 video[0].prompt: video[0].prompt is null"]);
+}
+
+#[test]
+fn all_faults_at_once_in_the_order_of_the_lines() {
+    let text = "[job]\nname = 'j'\nmodl = 'm'\nformats = ['mp5']\n[defaults]\nsteps = 0\nprompt = ''\n\
+        [[video]]\nframes = 18\nwidht = 3\n[[video]]\nprompt = 'p {x}'\nwidth = 60\n[[video]]\nprompt='q'\nwidth=60";
+    assert_eq!(
+        told(read(text)),
+        [
+            "1:1 job: the job names no model",
+            "3:1 job.modl: unknown key `modl`",
+            "4:12 job.formats: job.formats knows no `mp5`",
+            "6:9 defaults.steps: defaults.steps is out of range",
+            "7:10 defaults.prompt: defaults.prompt is empty",
+            "9:10 video[0].frames: video[0].frames cannot be rendered",
+            "10:1 video[0].widht: unknown key `widht`",
+            "12:13 video[1].prompt: `{x}` has no value",
+            "13:9 video[1].width: video[1].width cannot be rendered",
+            "16:7 video[2].width: video[2].width cannot be rendered",
+        ]
+    );
+}
+
+#[test]
+fn a_model_has_its_own_grid() {
+    let wide = Geometry { latent_channels: 48, stride_t: 4, stride_hw: 16, patch: 2 };
+    let card = ModelCard { geometry: wide, ..card() };
+    let text =
+        "[job]\nname='j'\nmodel='m'\n[defaults]\nwidth=80\nheight=64\n[[video]]\nprompt='p'\n[[video]]\nprompt='q'";
+    let faults = read(text).unwrap().check(Some(&card)).unwrap_err();
+    assert_eq!(lines(&faults), ["5:7 defaults.width: defaults.width cannot be rendered"]);
+    let needs = ModelCard { needs_image: true, takes_image: true, ..card };
+    let text = text.replace("80", "64");
+    let faults = read(&text).unwrap().check(Some(&needs)).unwrap_err();
+    assert_eq!(lines(&faults), ["7:1 video[0]: video[0] has no image", "9:1 video[1]: video[1] has no image"]);
+}
+
+#[test]
+fn missing_images_are_all_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("text.png"), "no image").unwrap();
+    let text = "[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\nsweep={image=['a.png','text.png','.']}";
+    let faults = Manifest::parse("m.toml", Syntax::Toml, text, Some(folder.path())).unwrap_err();
+    let told = lines(&faults);
+    assert_eq!(told.len(), 3, "{faults}");
+    for (line, column) in told.iter().zip([15, 23, 34]) {
+        assert!(line.starts_with(&format!("6:{column} video[0].sweep.image: cannot use the image ")), "{line}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let huge = folder.path().join("huge.toml");
+    std::fs::File::create(&huge).unwrap().set_len(17 << 20).unwrap();
+    let latin = folder.path().join("latin.toml");
+    std::fs::write(&latin, b"a = '\xe9'").unwrap();
+    for (path, why) in [
+        (folder.path().join("none.toml"), "cannot read it"),
+        (folder.path().join("m.txt"), "neither TOML nor YAML nor JSON"),
+        (huge, "larger than 16 MiB"),
+        (latin, "byte 5 is not UTF-8"),
+    ] {
+        let faults = Manifest::read(&path).unwrap_err();
+        assert!(faults.iter().next().unwrap().why.contains(why), "{faults}");
+    }
+    let odd = folder.path().join("dir.toml");
+    std::fs::create_dir(&odd).unwrap();
+    assert!(Manifest::read(&odd).is_err());
+}
+
+#[test]
+fn drawn_for_people() {
+    let text = "[job]\nname = 'j'\nmodel = 'm'\n[[video]]\n\tprompt = 'ü {colour}'\nstep = 3\n[[video]]\nprompt = 'q'\noutput = 'x'\n[[video]]\nprompt = 'r'\noutput = 'X'\n";
+    let faults = read(text).unwrap_err();
+    let drawn = faults.to_string();
+    assert_eq!(drawn, include_str!("drawn.txt").trim_end(), "\n{drawn}");
+    assert!(!drawn.contains('\u{1b}'));
+    assert!(faults.render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn told_to_programs() {
+    let faults =
+        read("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\noutput='x'\n[[video]]\nprompt='q'\noutput='x'")
+            .unwrap_err();
+    let json = faults.to_json();
+    assert_eq!(json["file"], "m.toml");
+    assert_eq!(json["count"], 1);
+    let fault = &json["faults"][0];
+    assert_eq!((fault["line"].as_u64(), fault["column"].as_u64()), (Some(9), Some(8)));
+    assert_eq!(fault["key"], "video[1].output");
+    assert_eq!(fault["related"]["line"], 6);
+    for part in ["what", "why", "help"] {
+        assert!(!fault[part].as_str().unwrap().is_empty());
+    }
+}

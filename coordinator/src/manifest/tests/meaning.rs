@@ -1,0 +1,193 @@
+//! Manifests without fault: what they ask for.
+
+use wanfarm_types::{Digest, Format, Guidance, SolverKind};
+
+use super::*;
+
+#[test]
+fn the_documented_example() {
+    let manifest = read(EXAMPLE).unwrap();
+    assert_eq!((manifest.name.as_str(), manifest.model.as_str(), manifest.priority), ("shapes", "wan-tiny-t2v", 50));
+    assert_eq!(manifest.videos(), 9);
+    assert_eq!((manifest.line_of(0), manifest.line_of(8), manifest.line_of(9)), (Some(21), Some(25), None));
+    let videos = manifest.check(Some(&card())).unwrap();
+    let outputs: Vec<&str> = videos.iter().map(|video| video.output.as_str()).collect();
+    assert_eq!(
+        outputs,
+        [
+            "shapes/0000-a-red-circle-moving-right-on-a-black-background-7",
+            "shapes/0001-a-red-square-moving-up-on-a-white-background-1",
+            "shapes/0002-a-red-square-moving-up-on-a-white-background-2",
+            "shapes/0003-a-red-square-moving-left-on-a-white-background-1",
+            "shapes/0004-a-red-square-moving-left-on-a-white-background-2",
+            "shapes/0005-a-blue-square-moving-up-on-a-white-background-1",
+            "shapes/0006-a-blue-square-moving-up-on-a-white-background-2",
+            "shapes/0007-a-blue-square-moving-left-on-a-white-background-1",
+            "shapes/0008-a-blue-square-moving-left-on-a-white-background-2",
+        ]
+    );
+    let last = VideoRequest {
+        prompt: "a blue square moving left on a white background".into(),
+        negative: Some(String::new()),
+        seed: 2,
+        width: Some(64),
+        height: Some(64),
+        frames: Some(17),
+        fps: Some(8),
+        steps: Some(20),
+        shift: Some(5.0),
+        solver: Some(SolverKind::UniPc),
+        guidance: Some(Guidance { high: 4.0, low: 3.0 }),
+        image: None,
+        formats: vec![Format::Mp4, Format::Png],
+        output: outputs[8].into(),
+    };
+    assert_eq!(videos[8], last);
+    assert_eq!(manifest.check(None).unwrap(), videos, "the model adds nothing to what is all said");
+}
+
+#[test]
+fn the_same_shape_in_three_syntaxes() {
+    let yaml = r#"
+job: {name: j, model: m, output: "{index}"}
+defaults: &all
+  steps: 0x14
+  guidance: 5
+  negative: ""
+video:
+  - prompt: &text a "red" ball
+    seed: 18446744073709551615
+    shift: 1e1
+  - prompt: *text
+    zip: {seed: [1, 2], width: [64, 80]}
+    formats: [gif, contact]
+"#;
+    let json = r#"{
+        "job": {"name": "j", "model": "m", "output": "{index}"},
+        "defaults": {"steps": 20, "guidance": 5.0, "negative": ""},
+        "video": [
+            {"prompt": "a \"red\" b\u0061ll", "seed": 18446744073709551615, "shift": 10},
+            {"prompt": "a \"red\" ball", "zip": {"seed": [1, 2], "width": [64, 80]}, "formats": ["gif", "contact"]}
+        ]
+    }"#;
+    let toml = r#"
+        job = { name = "j", model = "m", output = "{index}" }
+        defaults.steps = 20
+        defaults.guidance = { high = 5, low = 5.0 }
+        defaults.negative = ''
+        [[video]]
+        prompt = 'a "red" ball'
+        seed = 18446744073709551615
+        shift = 10
+        [[video]]
+        prompt = 'a "red" ball'
+        formats = ["gif", "contact"]
+        [video.zip]
+        seed = [1, 2]
+        width = [64, 80]
+    "#;
+    let [toml, yaml, json] =
+        [(Syntax::Toml, toml), (Syntax::Yaml, yaml), (Syntax::Json, json)].map(|(syntax, text)| {
+            let manifest = Manifest::parse("m", syntax, text, None).unwrap_or_else(|faults| panic!("{faults}"));
+            manifest.check(Some(&card())).unwrap()
+        });
+    assert_eq!(toml, yaml);
+    assert_eq!(toml, json);
+    assert_eq!(toml[0].seed, u64::MAX);
+    assert_eq!((toml[2].seed, toml[2].width, &toml[2].formats[..]), (2, Some(80), &[Format::Gif, Format::Contact][..]));
+}
+
+#[test]
+fn json_escapes_beyond_the_basic_plane() {
+    let text = r#"{"job": {"model": "m"}, "video": [{"prompt": "a \ud83d\ude00 \/ face"}]}"#;
+    let manifest = Manifest::parse("faces.json", Syntax::Json, text, None).unwrap();
+    assert_eq!(manifest.name, "faces", "a job without a name takes the file's");
+    assert_eq!(manifest.check(None).unwrap()[0].prompt, "a 😀 / face");
+}
+
+#[test]
+fn what_is_absent_stays_open() {
+    let video = &requests("[[video]]\nprompt = 'a'")[0];
+    assert_eq!((video.seed, video.width, &video.negative, video.guidance), (0, None, &None, None));
+    assert_eq!(video.formats, [Format::Mp4]);
+    assert_eq!(video.output, "j/0000-a-0");
+}
+
+#[test]
+fn a_video_goes_before_defaults_and_defaults_before_the_job() {
+    let text = "[job]\nname='j'\nmodel='m'\nformats=['gif']\noutput='job{index}'\n\
+        [defaults]\nprompt='p'\noutput='defaults{index}'\nsteps=5\n\
+        [[video]]\n[[video]]\noutput='own'\nformats=['png']\nsteps=6\nprompt='q'";
+    let videos = read(text).unwrap().check(None).unwrap();
+    assert_eq!((videos[0].output.as_str(), videos[0].steps, videos[0].prompt.as_str()), ("defaults0", Some(5), "p"));
+    assert_eq!((videos[1].output.as_str(), videos[1].steps, videos[1].prompt.as_str()), ("own", Some(6), "q"));
+    assert_eq!((&videos[0].formats[..], &videos[1].formats[..]), (&[Format::Gif][..], &[Format::Png][..]));
+}
+
+#[test]
+fn the_last_name_changes_fastest_whatever_the_names_are() {
+    let videos = requests(
+        "[[video]]\nprompt='{z}{b}{c}{a}'\nsweep={z=[1,2],a=['x','y']}\nzip={b=[true,false],c=[0.5,2]}\noutput='{index}'",
+    );
+    let prompts: Vec<&str> = videos.iter().map(|video| video.prompt.as_str()).collect();
+    assert_eq!(
+        prompts,
+        ["1true0.5x", "1false2x", "1true0.5y", "1false2y", "2true0.5x", "2false2x", "2true0.5y", "2false2y"]
+    );
+}
+
+#[test]
+fn settings_can_be_swept_and_named() {
+    let videos = requests(
+        "[[video]]\nprompt='p'\noutput='{steps}-{guidance}-{solver}-{width}x{height}-{seed:03}'\nseed=9\nheight=96\n\
+         sweep={steps=[4,8],guidance=[5,{high=4.0,low=3.5}],solver=['euler'],width=[64]}",
+    );
+    let outputs: Vec<&str> = videos.iter().map(|video| video.output.as_str()).collect();
+    assert_eq!(
+        outputs,
+        ["4-5-euler-64x96-009", "4-4-3.5-euler-64x96-009", "8-5-euler-64x96-009", "8-4-3.5-euler-64x96-009"]
+    );
+    assert_eq!(videos[3].guidance, Some(Guidance { high: 4.0, low: 3.5 }));
+    assert_eq!(videos[3].solver, Some(SolverKind::Euler));
+}
+
+#[test]
+fn a_swept_prompt_can_hold_names() {
+    let videos = requests("[[video]]\nsweep={prompt=['a {x}','b {{x}} {x}'],x=['1','{y}']}\nzip={formats=[['gif']]}");
+    let prompts: Vec<&str> = videos.iter().map(|video| video.prompt.as_str()).collect();
+    assert_eq!(prompts, ["a 1", "a {y}", "b {x} 1", "b {x} {y}"], "values are not expanded again");
+    assert_eq!(videos[0].formats, [Format::Gif]);
+}
+
+#[test]
+fn width_and_height_come_from_the_model_where_the_manifest_is_silent() {
+    let manifest =
+        read("[job]\nname='j'\nmodel='m'\noutput='{width}x{height}'\n[[video]]\nprompt='p'\nheight=96").unwrap();
+    assert_eq!(manifest.check(Some(&card())).unwrap()[0].output, "832x96");
+    let faults = manifest.check(None).unwrap_err();
+    assert_eq!(lines(&faults), ["4:9 job.output: `{width}` has no value yet"]);
+}
+
+#[test]
+fn images_are_digested_once() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    for (name, colour) in [("a b.png", 0), ("sub/1.png", 255)] {
+        image::RgbImage::from_pixel(2, 2, image::Rgb([colour; 3])).save(folder.path().join(name)).unwrap();
+    }
+    let path = folder.path().join("night.toml");
+    let text = "[job]\nmodel='m'\n[[video]]\nprompt='p'\nsweep={seed=[1,2],image=['a b.png','sub/1.png']}\n\
+        [[video]]\nprompt='p'\nimage='sub/{n}.png'\nsweep={n=[1]}";
+    std::fs::write(&path, text).unwrap();
+    let manifest = Manifest::read(&path).unwrap();
+    assert_eq!(manifest.name, "night");
+    assert_eq!(manifest.images.len(), 2);
+    let digest = |name: &str| Digest(*blake3::hash(&std::fs::read(folder.path().join(name)).unwrap()).as_bytes());
+    assert_eq!(manifest.images[1].digest, digest("sub/1.png"));
+    let i2v = ModelCard { takes_image: true, needs_image: true, ..card() };
+    let videos = manifest.check(Some(&i2v)).unwrap();
+    let images: Vec<_> = videos.iter().map(|video| video.image.unwrap()).collect();
+    assert_eq!(images, [0, 1, 0, 1, 1].map(|image| manifest.images[image].digest));
+    let faults = manifest.check(Some(&card())).unwrap_err();
+    assert_eq!(lines(&faults)[0], "5:26 video[0].sweep.image: `m` takes no first frame");
+}

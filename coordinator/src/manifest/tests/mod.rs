@@ -1,0 +1,86 @@
+//! What manifests mean, and what is refused: tables of texts and outcomes.
+
+mod faults;
+mod hostile;
+mod meaning;
+mod schema;
+
+use wanfarm_types::{Defaults, Experts, Geometry, Guidance, ModelCard, SolverKind, VaeKind, VideoRequest};
+
+use super::{Faults, Manifest, Syntax};
+
+/// The manifest of the documentation.
+const EXAMPLE: &str = r#"
+[job]
+name = "shapes"
+model = "wan-tiny-t2v"          # a name that workers serve
+priority = 50
+output = "{job}/{index:04}-{slug}-{seed}"   # {job} {index} (from 0) {slug} {seed} {width} {height} and sweep names
+formats = ["mp4", "png"]        # also: gif, contact
+
+[defaults]                      # everything here can stand in a video too; what is absent comes from the model's preset
+width = 64
+height = 64
+frames = 17
+fps = 8
+steps = 20
+shift = 5.0
+solver = "unipc"
+guidance = { high = 4.0, low = 3.0 }        # or one number
+negative = ""
+seed = 0
+
+[[video]]
+prompt = "a red circle moving right on a black background"
+seed = 7
+
+[[video]]
+prompt = "a {colour} square moving {direction} on a white background"
+sweep = { colour = ["red", "blue"], direction = ["up", "left"], seed = [1, 2] }   # every combination = 8 videos
+"#;
+
+fn card() -> ModelCard {
+    ModelCard {
+        name: "m".into(),
+        preset: "t2v-a14b".into(),
+        experts: Experts::Dual { boundary: 0.875 },
+        vae: VaeKind::Wan21,
+        geometry: Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
+        takes_image: false,
+        needs_image: false,
+        defaults: Defaults {
+            width: 832,
+            height: 480,
+            frames: 81,
+            fps: 16,
+            steps: 40,
+            shift: 12.0,
+            solver: SolverKind::UniPc,
+            guidance: Guidance { high: 4.0, low: 3.0 },
+            negative: "bad".into(),
+        },
+    }
+}
+
+fn read(text: &str) -> Result<Manifest, Faults> {
+    Manifest::parse("m.toml", Syntax::Toml, text, None)
+}
+
+/// A manifest with these video tables, as the coordinator gets it.
+fn requests(videos: &str) -> Vec<VideoRequest> {
+    let manifest = read(&format!("[job]\nname = 'j'\nmodel = 'm'\n{videos}")).unwrap();
+    manifest.check(Some(&card())).unwrap()
+}
+
+/// `line:column key: what` of every fault.
+fn told(result: Result<Manifest, Faults>) -> Vec<String> {
+    lines(&result.expect_err("this manifest has faults"))
+}
+
+fn lines(faults: &Faults) -> Vec<String> {
+    let line = |fault: &super::Fault| match fault.at {
+        Some(at) => format!("{}:{} {}: {}", at.line, at.column, fault.key, fault.what),
+        None => format!("- {}: {}", fault.key, fault.what),
+    };
+    faults.iter().map(line).collect()
+}

@@ -1,0 +1,191 @@
+//! Progress on a terminal: a bar for every video that is being worked on, and one for the job below them.
+
+use std::collections::BTreeMap;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use wanfarm_types::VideoId;
+
+use super::eta::{span, steps_left};
+use super::event::{VideoProgress, VideoState, tame};
+use super::tally::Tally;
+
+/// More videos than this at once are counted, not drawn.
+const MOST_BARS: usize = 12;
+const LABEL_WIDTH: usize = 36;
+
+/// The bars on a terminal.
+#[derive(Debug)]
+pub(crate) struct Bars {
+    all: MultiProgress,
+    videos: BTreeMap<VideoId, ProgressBar>,
+    job: ProgressBar,
+}
+
+impl Bars {
+    pub(crate) fn new(target: ProgressDrawTarget) -> Self {
+        let all = MultiProgress::with_draw_target(target);
+        let job = all.add(ProgressBar::new(0));
+        job.set_style(style("{prefix} [{bar:24}] {wide_msg}"));
+        job.set_prefix(format!("{:<LABEL_WIDTH$}", "all"));
+        Self { all, videos: BTreeMap::new(), job }
+    }
+
+    pub(crate) fn show(&mut self, tally: &Tally) {
+        let active: BTreeMap<VideoId, &VideoProgress> =
+            tally.active().take(MOST_BARS).map(|video| (video.id, video)).collect();
+        self.videos.retain(|id, bar| {
+            let stays = active.contains_key(id);
+            if !stays {
+                bar.finish_and_clear();
+                self.all.remove(bar);
+            }
+            stays
+        });
+        for (id, video) in active {
+            let bar = self.videos.entry(id).or_insert_with(|| {
+                let bar = self.all.insert_before(&self.job, ProgressBar::new(0));
+                bar.set_style(style("{prefix} [{bar:24}] {wide_msg}"));
+                bar
+            });
+            bar.set_length(video.steps.max(1).into());
+            bar.set_position(video.step.into());
+            bar.set_prefix(label(video));
+            bar.set_message(words(video));
+        }
+        self.job.set_length(tally.total.max(1) as u64);
+        self.job.set_position(tally.ended() as u64);
+        self.job.set_message(overall(tally));
+    }
+
+    /// A line above the bars.
+    pub(crate) fn say(&self, line: &str) {
+        // A terminal that is gone is no reason to stop rendering.
+        let _gone = self.all.println(line);
+    }
+
+    pub(crate) fn finish(&mut self) {
+        for bar in self.videos.values() {
+            bar.finish_and_clear();
+        }
+        self.videos.clear();
+        self.job.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ")
+}
+
+fn label(video: &VideoProgress) -> String {
+    let id = video.id.to_string();
+    let room = LABEL_WIDTH.saturating_sub(id.len() + 1);
+    format!("{id} {:<room$}", tame(&video.label, room))
+}
+
+/// Stage, step k/n, s/step, time left.
+fn words(video: &VideoProgress) -> String {
+    let stage = match (&video.state, video.stage) {
+        (VideoState::Writing, _) | (_, None) => video.state.name(),
+        (_, Some(stage)) => stage.name(),
+    };
+    let mut words = stage.to_owned();
+    if video.steps > 0 && video.state == VideoState::Running {
+        words += &format!("  {}/{}", video.step, video.steps);
+    }
+    if let Some(seconds) = video.seconds_per_step.filter(|seconds| *seconds > 0.0) {
+        words += &format!("  {seconds:.2} s/step");
+    }
+    if let Some(left) = steps_left(video.step, video.steps, video.seconds_per_step).filter(|left| !left.is_zero()) {
+        words += &format!("  {} left", span(left));
+    }
+    words
+}
+
+fn overall(tally: &Tally) -> String {
+    let mut words = format!("{}/{} videos", tally.ended(), tally.total);
+    for (count, name) in [(tally.failed, "failed"), (tally.cancelled, "cancelled")] {
+        if count > 0 {
+            words += &format!("  {count} {name}");
+        }
+    }
+    let hidden = tally.active().count().saturating_sub(MOST_BARS);
+    if hidden > 0 {
+        words += &format!("  {hidden} more running");
+    }
+    if let Some(left) = tally.remaining().filter(|_| tally.ended() < tally.total) {
+        words += &format!("  {} left", span(left));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use indicatif::InMemoryTerm;
+    use wanfarm_types::Stage;
+
+    use super::super::tally::tests::event;
+    use super::*;
+
+    fn bars(term: &InMemoryTerm) -> Bars {
+        Bars::new(ProgressDrawTarget::term_like(Box::new(term.clone())))
+    }
+
+    #[test]
+    fn only_active_videos_have_a_bar() {
+        let term = InMemoryTerm::new(20, 120);
+        let mut bars = bars(&term);
+        let mut tally = Tally::new(3);
+        tally.note(Duration::ZERO);
+        tally.apply(&event(0, None, 20, VideoState::Done));
+        tally.apply(&event(1, Some(Stage::DenoiseHigh), 5, VideoState::Running));
+        tally.apply(&event(2, None, 0, VideoState::Waiting));
+        tally.note(Duration::from_secs(60));
+        bars.show(&tally);
+        bars.job.tick();
+        let drawn = term.contents();
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines.len(), 2, "{drawn}");
+        assert!(lines[0].starts_with("7/1 a red ball 1 "), "{drawn}");
+        assert!(lines[0].ends_with("denoise_high  5/20  1.50 s/step  23s left"), "{drawn}");
+        assert!(lines[1].starts_with("all "), "{drawn}");
+        assert!(lines[1].contains("1/3 videos  1m 2"), "{drawn}");
+
+        tally.apply(&event(1, None, 5, VideoState::Failed("x".into())));
+        bars.show(&tally);
+        bars.say("7/1 failed: x");
+        let drawn = term.contents();
+        assert!(drawn.starts_with("7/1 failed: x\nall "), "{drawn}");
+        assert!(drawn.contains("2/3 videos  1 failed"), "{drawn}");
+        bars.finish();
+        assert_eq!(term.contents(), "7/1 failed: x");
+    }
+
+    #[test]
+    fn labels_have_one_width_and_no_escapes() {
+        let mut video = event(3, Some(Stage::Decode), 20, VideoState::Running);
+        for text in ["short", "\u{1b}[2Ja\nb", &"wide ".repeat(50), ""] {
+            video.label = text.into();
+            let label = label(&video);
+            assert_eq!(label.chars().count(), LABEL_WIDTH, "{label:?}");
+            assert!(!label.chars().any(char::is_control), "{label:?}");
+        }
+        assert_eq!(words(&video), "decode  20/20  1.50 s/step");
+    }
+
+    #[test]
+    fn a_crowd_is_counted() {
+        let term = InMemoryTerm::new(40, 120);
+        let mut bars = bars(&term);
+        let mut tally = Tally::new(100);
+        for index in 0..20 {
+            tally.apply(&event(index, Some(Stage::DenoiseLow), 1, VideoState::Running));
+        }
+        bars.show(&tally);
+        bars.job.tick();
+        assert_eq!(term.contents().lines().count(), MOST_BARS + 1);
+        assert!(term.contents().contains("8 more running"), "{}", term.contents());
+    }
+}

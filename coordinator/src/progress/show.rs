@@ -1,0 +1,110 @@
+//! The display a following client holds: bars on a terminal, lines elsewhere.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressDrawTarget;
+
+use super::bars::Bars;
+use super::event::{VideoProgress, VideoState, tame};
+use super::lines::Lines;
+use super::tally::{Change, Tally};
+
+/// Shows how a job goes, on standard error: what is on standard output stays a result.
+pub struct Progress {
+    tally: Tally,
+    start: Instant,
+    face: Face,
+}
+
+enum Face {
+    Bars(Bars),
+    Lines(Lines),
+}
+
+impl Progress {
+    /// For a job of `total` videos, as the standard error stream allows.
+    pub fn new(total: usize, now: Instant) -> Self {
+        if std::io::stderr().is_terminal() {
+            Self::with(total, now, Face::Bars(Bars::new(ProgressDrawTarget::stderr())))
+        } else {
+            Self::lines(total, now, Box::new(std::io::stderr()))
+        }
+    }
+
+    /// One line for each change, into `out`.
+    pub fn lines(total: usize, now: Instant, out: Box<dyn Write + Send>) -> Self {
+        Self::with(total, now, Face::Lines(Lines::new(out)))
+    }
+
+    /// Takes in where videos stand now. The first batch of a resumed job is where its pace starts.
+    pub fn update<'e>(&mut self, now: Instant, events: impl IntoIterator<Item = &'e VideoProgress>) {
+        let at = self.since_start(now);
+        for event in events {
+            let change = self.tally.apply(event);
+            match &mut self.face {
+                Face::Lines(lines) => lines.show(at, event, change, &self.tally),
+                Face::Bars(bars) => {
+                    if let (Change::End, VideoState::Failed(error)) = (change, &event.state) {
+                        bars.say(&format!("{} {} failed: {}", event.id, tame(&event.label, 60), tame(error, 500)));
+                    }
+                }
+            }
+        }
+        self.tally.note(at);
+        if let Face::Bars(bars) = &mut self.face {
+            bars.show(&self.tally);
+        }
+    }
+
+    /// Says something that concerns the job as a whole, for example what it waits for.
+    pub fn say(&mut self, line: &str) {
+        let line = tame(line, 500);
+        match &mut self.face {
+            Face::Bars(bars) => bars.say(&line),
+            Face::Lines(lines) => lines.say(&line),
+        }
+    }
+
+    /// Takes the bars away, so that the summary stands alone. Lines stay.
+    pub fn finish(mut self) {
+        if let Face::Bars(bars) = &mut self.face {
+            bars.finish();
+        }
+    }
+
+    fn with(total: usize, now: Instant, face: Face) -> Self {
+        Self { tally: Tally::new(total), start: now, face }
+    }
+
+    fn since_start(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wanfarm_types::Stage;
+
+    use super::super::lines::tests::Page;
+    use super::super::tally::tests::event;
+    use super::*;
+
+    #[test]
+    fn what_was_done_before_is_no_pace() {
+        let page = Page::default();
+        let start = Instant::now();
+        let mut progress = Progress::lines(4, start, Box::new(page.clone()));
+        let first: Vec<_> = (0..2).map(|index| event(index, None, 20, VideoState::Done)).collect();
+        progress.update(start, &first);
+        progress.update(start + Duration::from_secs(60), [&event(2, None, 20, VideoState::Done)]);
+        progress.update(start + Duration::from_secs(90), [&event(3, Some(Stage::DenoiseLow), 0, VideoState::Running)]);
+        progress.say("waiting for\na vae worker");
+        progress.finish();
+        let told = page.lines();
+        assert_eq!(told.len(), 5);
+        assert!(!told[1].contains("job_left"), "{}", told[1]);
+        assert!(told[3].contains("done=3 failed=0 total=4 job_left=1m00s"), "{}", told[3]);
+        assert_eq!(told[4], "waiting for a vae worker");
+    }
+}

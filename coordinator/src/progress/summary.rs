@@ -1,0 +1,229 @@
+//! What came of a job, as a table for people. `report.json` holds the same for programs, and more.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wanfarm_types::{JobId, VideoId};
+
+use super::eta::span;
+use super::event::tame;
+
+/// Jobs of at most so many videos list every one; larger ones list those that need a look.
+const LIST_ALL: usize = 24;
+/// And never more than this.
+const LIST_MOST: usize = 60;
+/// Most errors told apart.
+const MOST_ERRORS: usize = 10;
+
+/// A job that has ended.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Which job.
+    pub job: JobId,
+    /// Its name.
+    pub name: String,
+    /// From its start to its end.
+    pub wall: Duration,
+    /// Where its files are.
+    pub output_dir: PathBuf,
+    /// Its videos, in order.
+    pub videos: Vec<VideoOutcome>,
+}
+
+/// What came of a video.
+#[derive(Debug, Clone)]
+pub struct VideoOutcome {
+    /// Which video.
+    pub id: VideoId,
+    /// Its output name below the output directory.
+    pub output: String,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a video.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Its files are in place.
+    Done {
+        /// Seconds that workers spent on it.
+        seconds: f64,
+        /// The quality gate's verdict: `ok`, or what it looks like.
+        verdict: String,
+        /// Whether the gate let it pass.
+        passed: bool,
+    },
+    /// Given up with this error.
+    Failed(String),
+    /// Given up by an operator.
+    Cancelled,
+}
+
+impl Outcome {
+    fn needs_a_look(&self) -> bool {
+        !matches!(self, Self::Done { passed: true, .. })
+    }
+}
+
+impl Summary {
+    /// How many videos have their files in place.
+    pub fn done(&self) -> usize {
+        self.videos.iter().filter(|video| matches!(video.outcome, Outcome::Done { .. })).count()
+    }
+
+    /// How many were given up with an error.
+    pub fn failed(&self) -> usize {
+        self.videos.iter().filter(|video| matches!(video.outcome, Outcome::Failed(_))).count()
+    }
+
+    fn counts(&self) -> String {
+        let (done, failed, all) = (self.done(), self.failed(), self.videos.len());
+        let cancelled = all - done - failed;
+        let doubtful = self.videos.iter().filter(|video| matches!(video.outcome, Outcome::Done { passed: false, .. }));
+        let mut counts = format!("{done} of {all} videos done");
+        for (count, name) in [(failed, "failed"), (cancelled, "cancelled"), (doubtful.count(), "to be looked at")] {
+            if count > 0 {
+                counts += &format!(", {count} {name}");
+            }
+        }
+        counts
+    }
+
+    /// The same errors together, the most frequent first, each with the first videos that had it.
+    fn errors(&self) -> Vec<(&str, Vec<u32>)> {
+        let mut errors: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        for video in &self.videos {
+            if let Outcome::Failed(error) = &video.outcome {
+                errors.entry(error).or_default().push(video.id.index);
+            }
+        }
+        let mut errors: Vec<_> = errors.into_iter().collect();
+        errors.sort_by_key(|(_, videos)| std::cmp::Reverse(videos.len()));
+        errors
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "job {} {}: {} in {}", self.job, tame(&self.name, 60), self.counts(), span(self.wall))?;
+        let all = self.videos.len() <= LIST_ALL;
+        let listed: Vec<&VideoOutcome> =
+            self.videos.iter().filter(|video| all || video.outcome.needs_a_look()).take(LIST_MOST).collect();
+        let width = listed.iter().map(|video| tame(&video.output, 60).chars().count()).max().unwrap_or(0);
+        if !listed.is_empty() {
+            writeln!(f)?;
+        }
+        for video in &listed {
+            let (state, words) = match &video.outcome {
+                Outcome::Done { seconds, verdict, .. } => {
+                    let seconds = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
+                    ("done", format!("{:>7}  {}", span(seconds), tame(verdict, 60)))
+                }
+                Outcome::Failed(error) => ("failed", tame(error, 100).into_owned()),
+                Outcome::Cancelled => ("cancelled", String::new()),
+            };
+            let output = tame(&video.output, 60);
+            let row = format!("  {:>5}  {output:<width$}  {state:<9}  {words}", video.id.index);
+            writeln!(f, "{}", row.trim_end())?;
+        }
+        let waiting = self.videos.iter().filter(|video| video.outcome.needs_a_look()).count();
+        if !all && waiting > listed.len() {
+            writeln!(f, "  … and {} more that need a look", waiting - listed.len())?;
+        }
+        let errors = self.errors();
+        if !errors.is_empty() {
+            writeln!(f, "\nerrors")?;
+        }
+        for (error, videos) in errors.iter().take(MOST_ERRORS) {
+            let first: Vec<String> = videos.iter().take(5).map(u32::to_string).collect();
+            let more = if videos.len() > first.len() { ", …" } else { "" };
+            writeln!(f, "  {}x  {}  (video {}{more})", videos.len(), tame(error, 300), first.join(", "))?;
+        }
+        if errors.len() > MOST_ERRORS {
+            writeln!(f, "  … and {} other errors", errors.len() - MOST_ERRORS)?;
+        }
+        if self.failed() > 0 {
+            writeln!(f, "  once mended: coordinator retry {}", self.job)?;
+        }
+        write!(
+            f,
+            "\nfiles in {}, report in {}",
+            self.output_dir.display(),
+            self.output_dir.join("report.json").display()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(outcomes: impl IntoIterator<Item = Outcome>) -> Summary {
+        let video = |(index, outcome): (usize, Outcome)| VideoOutcome {
+            id: VideoId { job: JobId(17), index: index as u32 },
+            output: format!("shapes/{index:04}"),
+            outcome,
+        };
+        Summary {
+            job: JobId(17),
+            name: "shapes".into(),
+            wall: Duration::from_secs(3725),
+            output_dir: "out".into(),
+            videos: outcomes.into_iter().enumerate().map(video).collect(),
+        }
+    }
+
+    fn done(seconds: f64, verdict: &str) -> Outcome {
+        Outcome::Done { seconds, verdict: verdict.into(), passed: verdict == "ok" }
+    }
+
+    #[test]
+    fn a_small_job_lists_every_video() {
+        let failed = Outcome::Failed("out of memory at 1280x720".into());
+        let told =
+            summary([done(75.2, "ok"), failed.clone(), done(9.0, "frozen"), Outcome::Cancelled, failed]).to_string();
+        assert_eq!(
+            told,
+            "\
+job 17 shapes: 2 of 5 videos done, 2 failed, 1 cancelled, 1 to be looked at in 1h 02m
+
+      0  shapes/0000  done        1m 15s  ok
+      1  shapes/0001  failed     out of memory at 1280x720
+      2  shapes/0002  done            9s  frozen
+      3  shapes/0003  cancelled
+      4  shapes/0004  failed     out of memory at 1280x720
+
+errors
+  2x  out of memory at 1280x720  (video 1, 4)
+  once mended: coordinator retry 17
+
+files in out, report in out/report.json"
+        );
+    }
+
+    #[test]
+    fn a_large_job_lists_what_needs_a_look() {
+        let told = summary((0..10_000).map(|n| match n % 100 {
+            0 => Outcome::Failed(format!("error {}", n % 1300)),
+            1 => done(1.0, "noise"),
+            _ => done(f64::INFINITY, "ok"),
+        }))
+        .to_string();
+        assert!(
+            told.starts_with("job 17 shapes: 9900 of 10000 videos done, 100 failed, 100 to be looked at"),
+            "{told}"
+        );
+        assert!(told.contains("… and 140 more that need a look"), "{told}");
+        assert!(told.contains("… and 3 other errors"), "{told}");
+        assert!(told.lines().count() < 90);
+        assert!(!told.contains("  ok"));
+    }
+
+    #[test]
+    fn a_good_job_is_short() {
+        let told = summary((0..100).map(|_| done(2.0, "ok"))).to_string();
+        assert_eq!(told, "job 17 shapes: 100 of 100 videos done in 1h 02m\n\nfiles in out, report in out/report.json");
+    }
+}
