@@ -9,6 +9,7 @@ pub mod error;
 pub mod files;
 pub mod ops;
 pub mod text;
+pub mod umt5;
 pub mod vae;
 pub mod weights;
 

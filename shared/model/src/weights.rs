@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
+use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::Dtype;
 
 use crate::error::{BadTensors, ModelError};
@@ -144,18 +146,53 @@ impl Weights {
     /// # Errors
     /// No such tensor, an element type candle cannot hold, or a device out of memory.
     pub fn tensor(&self, name: &str, dtype: Option<DType>, device: &Device) -> Result<Tensor, ModelError> {
+        let (bytes, stored, shape) = self.stored(name)?;
+        let tensor = match (stored, dtype) {
+            (DType::BF16, Some(DType::F32)) => {
+                Tensor::from_vec(widen(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape, &Device::Cpu)?
+            }
+            (DType::F16, Some(DType::F32)) => {
+                Tensor::from_vec(widen(bytes, |b| f16::from_le_bytes(b).to_f32()), shape, &Device::Cpu)?
+            }
+            _ => Tensor::from_raw_buffer(bytes, stored, shape, &Device::Cpu)?.to_dtype(dtype.unwrap_or(stored))?,
+        };
+        Ok(tensor.to_device(device)?)
+    }
+
+    /// Reads some rows of a matrix, in the file's element type and on the CPU, without touching the others: a
+    /// vocabulary has gigabytes of which a prompt needs a few hundred rows.
+    ///
+    /// # Shapes
+    /// matrix `(n, inner)` → `(rows, inner)`.
+    ///
+    /// # Errors
+    /// No such tensor, it is no matrix, or it has no such row.
+    pub fn rows(&self, name: &str, rows: &[u32]) -> Result<Tensor, ModelError> {
+        let (bytes, stored, shape) = self.stored(name)?;
+        let &[count, inner] = shape else {
+            return Err(ModelError::input("matrix", format!("{name} has the shape {shape:?}")));
+        };
+        let size = inner * stored.size_in_bytes();
+        let mut picked = Vec::with_capacity(rows.len() * size);
+        for &row in rows {
+            let no_row = || ModelError::input("row", format!("{name} has {count} rows, and not row {row}"));
+            picked.extend_from_slice(bytes.chunks_exact(size.max(1)).nth(row as usize).ok_or_else(no_row)?);
+        }
+        Ok(Tensor::from_raw_buffer(&picked, stored, &[rows.len(), inner], &Device::Cpu)?)
+    }
+
+    /// A tensor's bytes, element type and shape.
+    fn stored(&self, name: &str) -> Result<(&[u8], DType, &[usize]), ModelError> {
         let Some(Stored { file, entry, .. }) = self.tensors.get(name) else {
             let file = self.place();
             return Err(Box::new(BadTensors { file, missing: vec![name.to_owned()], ..Default::default() }).into());
         };
         let file = &self.files[*file];
-        let stored = DType::try_from(entry.dtype).map_err(|_| ModelError::Unsupported {
+        let dtype = DType::try_from(entry.dtype).map_err(|_| ModelError::Unsupported {
             what: format!("{name} in {} of type {:?}", file.path().display(), entry.dtype),
             why: "use files in f32, f16 or bf16".to_owned(),
         })?;
-        let bytes = file.bytes(entry.bytes.clone())?;
-        let tensor = Tensor::from_raw_buffer(bytes, stored, &entry.shape, &Device::Cpu)?;
-        Ok(tensor.to_dtype(dtype.unwrap_or(stored))?.to_device(device)?)
+        Ok((file.bytes(entry.bytes.clone())?, dtype, &entry.shape))
     }
 
     /// The file, or the folder and its number of files, for messages.
@@ -189,6 +226,19 @@ impl Weights {
     }
 }
 
+/// Elements of two bytes as f32, on all cores: the text encoder is widened anew for each prompt.
+fn widen(bytes: &[u8], to_f32: impl Fn([u8; 2]) -> f32 + Sync) -> Vec<f32> {
+    const RUN: usize = 1 << 15;
+    let mut wide = vec![0f32; bytes.len() / 2];
+    wide.par_chunks_mut(RUN).zip(bytes.par_chunks(2 * RUN)).for_each(|(wide, bytes)| {
+        let (elements, _) = bytes.as_chunks();
+        for (wide, &element) in wide.iter_mut().zip(elements) {
+            *wide = to_f32(element);
+        }
+    });
+    wide
+}
+
 /// Says what a wrong shape usually means.
 fn remark(found: &[usize], needed: &[usize]) -> &'static str {
     match (found, needed) {
@@ -196,5 +246,41 @@ fn remark(found: &[usize], needed: &[usize]) -> &'static str {
             " (channels last, as MLX stores it; use the original files)"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file with the matrix `m` `(40, 3)`, whose element i is i / 8.
+    fn matrix(dtype: DType) -> Weights {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        let values: Vec<f32> = (0..120).map(|i| i as f32 / 8.).collect();
+        let tensor = Tensor::from_vec(values, (40, 3), &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+        candle_core::safetensors::save(&[("m", tensor)].into(), &path).unwrap();
+        Weights::open(&[path]).unwrap()
+    }
+
+    #[test]
+    fn half_types_are_widened_exactly() {
+        for dtype in [DType::BF16, DType::F16, DType::F32] {
+            let wide = matrix(dtype).tensor("m", Some(DType::F32), &Device::Cpu).unwrap();
+            assert_eq!(wide.dims(), [40, 3]);
+            let wide = wide.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert!(wide.iter().enumerate().all(|(i, &value)| value == i as f32 / 8.), "{dtype:?}");
+        }
+    }
+
+    #[test]
+    fn rows_are_picked_in_order_and_by_need() {
+        let weights = matrix(DType::BF16);
+        let rows = weights.rows("m", &[39, 0, 39]).unwrap();
+        assert_eq!(rows.dtype(), DType::BF16);
+        let rows = rows.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(rows, [[14.625, 14.75, 14.875], [0., 0.125, 0.25], [14.625, 14.75, 14.875]]);
+        assert!(weights.rows("m", &[40]).unwrap_err().to_string().contains("not row 40"));
+        assert!(weights.rows("n", &[0]).unwrap_err().to_string().contains("missing: n"));
     }
 }
