@@ -208,3 +208,91 @@ impl Named {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::files::names::Naming;
+    use crate::vae::LatentStatistics;
+
+    type Shapes = BTreeMap<String, Vec<usize>>;
+
+    fn config(kind: VaeKind, num_res_blocks: usize) -> VaeConfig {
+        let (dim, dec_dim, z) = match kind {
+            VaeKind::Wan21 => (96, 96, 16),
+            VaeKind::Wan22 => (160, 256, 48),
+        };
+        VaeConfig {
+            kind,
+            dim,
+            dec_dim,
+            z,
+            dim_mult: vec![1, 2, 4, 4],
+            num_res_blocks,
+            temporal_downsample: vec![false, true, true],
+            statistics: LatentStatistics::published(kind),
+        }
+    }
+
+    fn shapes(config: &VaeConfig) -> Shapes {
+        let params = parameters(config);
+        let shapes: Shapes = params.iter().map(|param| (param.name.clone(), param.shape.clone())).collect();
+        assert_eq!(shapes.len(), params.len(), "a name is there twice");
+        shapes
+    }
+
+    #[test]
+    fn published_files_hold_exactly_these_tensors() {
+        let files = [
+            (VaeKind::Wan21, include_str!("../../tests/data/vae-2.1.json")),
+            (VaeKind::Wan21, include_str!("../../tests/data/diffusers-vae-2.1.json")),
+            (VaeKind::Wan22, include_str!("../../tests/data/vae-2.2.json")),
+            (VaeKind::Wan22, include_str!("../../tests/data/diffusers-vae-2.2.json")),
+        ];
+        for (kind, file) in files {
+            let file: Shapes = serde_json::from_str(file).unwrap();
+            let naming = Naming::of(&file.keys().map(String::as_str).collect::<BTreeSet<_>>());
+            let official: Shapes =
+                file.iter().map(|(name, shape)| (naming.official(name).unwrap(), shape.clone())).collect();
+            assert_eq!(official.len(), file.len(), "two tensors have one official name");
+            assert_eq!(official, shapes(&config(kind, 2)));
+            let read = VaeConfig::from_shapes(|name| official.get(name).cloned(), None).unwrap();
+            assert_eq!(read, config(kind, 2));
+        }
+    }
+
+    #[test]
+    fn dimensions_can_be_read_off_the_shapes() {
+        for kind in [VaeKind::Wan21, VaeKind::Wan22] {
+            for (blocks, dim_mult, temporal) in [
+                (1, vec![1, 2, 4, 4], vec![false, true, true]),
+                (3, vec![1, 2], vec![true]),
+                (2, vec![2, 2, 6], vec![true, false]),
+                (1, vec![1], vec![]),
+            ] {
+                let config = VaeConfig { dim_mult, temporal_downsample: temporal, ..config(kind, blocks) };
+                let shapes = shapes(&config);
+                let read = VaeConfig::from_shapes(|name| shapes.get(name).cloned(), None).unwrap();
+                assert_eq!(read, config);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_autoencoder_is_refused() {
+        let shapes = shapes(&config(VaeKind::Wan21, 2));
+        let without = |left_out: &str| {
+            let shape = |name: &str| shapes.get(name).filter(|_| name != left_out).cloned();
+            VaeConfig::from_shapes(shape, None).unwrap_err().to_string()
+        };
+        for name in ["encoder.conv1.weight", "conv2.weight", "decoder.head.0.gamma"] {
+            assert!(without(name).contains(name));
+        }
+        assert!(without("encoder.downsamples.0.residual.2.weight").contains("0 resolutions"));
+        let statistics = LatentStatistics { mean: vec![0.; 48], std: vec![1.; 48] };
+        let error = VaeConfig::from_shapes(|name| shapes.get(name).cloned(), Some(statistics)).unwrap_err();
+        assert!(error.to_string().contains("48 means for 16 latent channels"), "{error}");
+    }
+}

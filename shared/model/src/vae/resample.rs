@@ -82,3 +82,49 @@ fn halve_time(time_conv: &CausalConv3d, frame: Tensor, slot: &mut Slot) -> Resul
     time_conv.skip(&frame, &mut slot.history)?;
     Ok(first.then_some(frame))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A convolution in time of one channel whose weights are the `digits`, from the oldest frame to the newest.
+    fn time_conv(digits: &[[f32; 3]]) -> CausalConv3d {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("time_conv.safetensors");
+        let weight = Tensor::new(digits.concat(), &Device::Cpu).unwrap().reshape((digits.len(), 1, 3, 1, 1)).unwrap();
+        let bias = Tensor::zeros(digits.len(), candle_core::DType::F32, &Device::Cpu).unwrap();
+        candle_core::safetensors::save(&[("t.weight", weight), ("t.bias", bias)].into(), &path).unwrap();
+        CausalConv3d::load(&Weights::open(&[path]).unwrap(), "t", &Device::Cpu).unwrap()
+    }
+
+    fn frame(value: f32) -> Tensor {
+        Tensor::full(value, (1, 2, 1), &Device::Cpu).unwrap()
+    }
+
+    fn value(frame: &Tensor) -> f32 {
+        let pixels = frame.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(pixels, [pixels[0]; 2]);
+        pixels[0]
+    }
+
+    #[test]
+    fn halving_time_keeps_the_first_frame_and_then_every_second() {
+        let conv = time_conv(&[[100., 10., 1.]]);
+        let mut slot = Slot::default();
+        let mut push = |x| halve_time(&conv, frame(x), &mut slot).unwrap().as_ref().map(value);
+        let got: Vec<_> = [1., 2., 3., 4., 5., 6., 7.].into_iter().map(&mut push).collect();
+        assert_eq!(got, [Some(1.), None, Some(123.), None, Some(345.), None, Some(567.)]);
+    }
+
+    #[test]
+    fn doubling_time_starts_on_zeros_behind_the_first_frame() {
+        let conv = time_conv(&[[100., 10., 1.], [-100., -10., -1.]]);
+        let mut slot = Slot::default();
+        let mut push = |x| double_time(&conv, frame(x), &mut slot).unwrap().iter().map(value).collect::<Vec<_>>();
+        assert_eq!(push(1.), [1.]);
+        assert_eq!(push(2.), [2., -2.], "the first frame is not part of the history");
+        assert_eq!(push(3.), [23., -23.]);
+        assert_eq!(push(4.), [234., -234.]);
+        assert_eq!(push(5.), [345., -345.]);
+    }
+}

@@ -207,3 +207,169 @@ pub fn rgb8(frame: &Tensor) -> Result<Vec<u8>, ModelError> {
     let pixels = frame.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     Ok(pixels.into_iter().map(|x| ((x.clamp(-1., 1.) + 1.) / 2. * 255.) as u8).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use wanfarm_types::VaeKind;
+
+    use super::*;
+    use crate::vae::LatentStatistics;
+
+    /// A small autoencoder with weights without a pattern, stored as `dtype`.
+    fn vae(kind: VaeKind, dtype: DType) -> WanVae {
+        let config = VaeConfig {
+            kind,
+            dim: 4,
+            dec_dim: 4,
+            z: 3,
+            dim_mult: vec![1, 2, 2],
+            num_res_blocks: 1,
+            temporal_downsample: vec![true, true],
+            statistics: LatentStatistics { mean: vec![0.5, -1., 2.], std: vec![1., 2., 0.5] },
+        };
+        WanVae::load(config.clone(), &weights(&config, dtype, ""), &Device::Cpu).unwrap()
+    }
+
+    fn weights(config: &VaeConfig, dtype: DType, left_out: &str) -> Weights {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vae.safetensors");
+        let params = blueprint::parameters(config).into_iter().filter(|param| param.name != left_out).enumerate();
+        let tensors = params.map(|(salt, param)| {
+            let tensor = values(&param.shape, salt as f64).to_dtype(dtype).unwrap();
+            (param.name, tensor)
+        });
+        candle_core::safetensors::save(&tensors.collect::<HashMap<_, _>>(), &path).unwrap();
+        Weights::open(&[path]).unwrap()
+    }
+
+    /// Multiples of 1/8 in ±1: bf16 holds them exactly.
+    fn values(shape: &[usize], salt: f64) -> Tensor {
+        let count = shape.iter().product::<usize>();
+        let value = |i: usize| (((i * i) as f64 * 0.37 + i as f64 * 1.3 + salt).sin() as f32 * 8.).round() / 8.;
+        Tensor::from_vec((0..count).map(value).collect(), shape, &Device::Cpu).unwrap()
+    }
+
+    fn decode(vae: &WanVae, latents: &Tensor) -> Vec<Vec<Vec<Vec<f32>>>> {
+        let mut video = Vec::new();
+        let sink = |frames: Vec<Tensor>| {
+            video.extend(frames.iter().map(|frame| frame.to_vec3::<f32>().unwrap()));
+            Ok::<_, ModelError>(())
+        };
+        vae.decode(latents, sink).unwrap();
+        video
+    }
+
+    #[test]
+    fn one_frame_then_four_per_latent_frame() {
+        for (kind, grid) in [(VaeKind::Wan21, 4), (VaeKind::Wan22, 8)] {
+            let vae = vae(kind, DType::F32);
+            assert_eq!((vae.config().stride_hw(), vae.config().stride_t()), (grid, 4));
+            let mut encoder = vae.encoder();
+            let frame = values(&[2 * grid, grid, 3], 0.);
+            let latents: Vec<_> = (0..10).map(|_| encoder.push(&frame).unwrap()).collect();
+            let complete: Vec<_> = (0..10).filter(|index| latents[*index].is_some()).collect();
+            assert_eq!(complete, [0, 4, 8]);
+            let latent = latents[4].clone().unwrap();
+            assert_eq!(latent.dims(), [3, 2, 1]);
+
+            let mut decoder = vae.decoder();
+            let counts: Vec<_> = (0..3).map(|_| decoder.push(&latent).unwrap().len()).collect();
+            assert_eq!(counts, [1, 4, 4]);
+            assert_eq!(decoder.push(&latent).unwrap()[0].dims(), [2 * grid, grid, 3]);
+        }
+    }
+
+    #[test]
+    fn nothing_later_is_seen_and_nothing_earlier_is_left_behind() {
+        for kind in [VaeKind::Wan21, VaeKind::Wan22] {
+            let vae = vae(kind, DType::F32);
+            let video = values(&[3, 11, 16, 16], 0.);
+            let latents = vae.encode(&video).unwrap();
+            assert_eq!(latents.dim(1).unwrap(), 3, "frames 10 and 11 complete nothing");
+            let start = vae.encode(&video.narrow(1, 0, 5).unwrap()).unwrap();
+            let flat = |latents: &Tensor| latents.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(flat(&start), flat(&latents.narrow(1, 0, 2).unwrap()));
+
+            let whole = decode(&vae, &latents);
+            assert_eq!(whole.len(), 9);
+            assert_eq!(decode(&vae, &latents.narrow(1, 0, 2).unwrap()), whole[..5]);
+            assert_eq!(decode(&vae, &latents), whole, "a second video starts from nothing");
+            // The second latent frame decoded without the first is another picture.
+            assert_ne!(decode(&vae, &latents.narrow(1, 1, 1).unwrap())[0], whole[1]);
+        }
+    }
+
+    #[test]
+    fn arithmetic_is_f32_whatever_the_file_holds() {
+        let latents = values(&[3, 2, 2, 2], 0.);
+        let wide = decode(&vae(VaeKind::Wan21, DType::F32), &latents);
+        assert_eq!(decode(&vae(VaeKind::Wan21, DType::BF16), &latents), wide);
+    }
+
+    #[test]
+    fn latents_are_normalised_by_channel() {
+        let normalised = vae(VaeKind::Wan21, DType::F32);
+        let raw = LatentStatistics { mean: vec![0.; 3], std: vec![1.; 3] };
+        let config = VaeConfig { statistics: raw, ..normalised.config().clone() };
+        let raw = WanVae::load(config.clone(), &weights(&config, DType::F32, ""), &Device::Cpu).unwrap();
+        let video = values(&[3, 1, 8, 8], 0.);
+        let pixels = |vae: &WanVae| vae.encode(&video).unwrap().flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
+        let (normalised_, raw_) = (pixels(&normalised), pixels(&raw));
+        for (channel, (mean, std)) in [(0.5, 1.), (-1., 2.), (2., 0.5)].into_iter().enumerate() {
+            let want: Vec<f32> = raw_[channel].iter().map(|x| (x - mean) / std).collect();
+            assert_eq!(normalised_[channel], want);
+        }
+        // Decoding inverts it: the same picture from both.
+        let (z, raw_z) = (normalised.encode(&video).unwrap(), raw.encode(&video).unwrap());
+        let (a, b) = (decode(&normalised, &z), decode(&raw, &raw_z));
+        let worst = a.iter().flatten().flatten().flatten().zip(b.iter().flatten().flatten().flatten());
+        assert!(worst.fold(0f32, |worst, (a, b)| worst.max((a - b).abs())) < 1e-3);
+    }
+
+    #[test]
+    fn the_sink_can_stop() {
+        #[derive(Debug)]
+        enum Stop {
+            Asked,
+            Model(ModelError),
+        }
+        impl From<ModelError> for Stop {
+            fn from(error: ModelError) -> Self {
+                Stop::Model(error)
+            }
+        }
+        let vae = vae(VaeKind::Wan21, DType::F32);
+        let mut pushes = 0;
+        let stopped = vae.decode(&values(&[3, 5, 2, 2], 0.), |_| {
+            pushes += 1;
+            if pushes == 2 { Err(Stop::Asked) } else { Ok(()) }
+        });
+        assert!(matches!(stopped, Err(Stop::Asked)));
+        assert_eq!(pushes, 2);
+        let wrong = vae.decode(&values(&[4, 5, 2, 2], 0.), |_| Err(Stop::Asked));
+        assert!(matches!(wrong, Err(Stop::Model(error)) if error.to_string().contains("(3, height, width)")));
+    }
+
+    #[test]
+    fn faults_say_what_was_expected() {
+        let vae = vae(VaeKind::Wan22, DType::F32);
+        let mut encoder = vae.encoder();
+        let off_grid = encoder.push(&values(&[12, 8, 3], 0.)).unwrap_err().to_string();
+        assert!(off_grid.contains("multiples of 8"), "{off_grid}");
+        encoder.push(&values(&[16, 8, 3], 0.)).unwrap();
+        let resized = encoder.push(&values(&[8, 16, 3], 0.)).unwrap_err().to_string();
+        assert!(resized.contains("16x8") && resized.contains("8x16"), "{resized}");
+        let missing = weights(vae.config(), DType::F32, "decoder.head.2.bias");
+        let missing = WanVae::load(vae.config().clone(), &missing, &Device::Cpu).unwrap_err().to_string();
+        assert!(missing.contains("1 missing: decoder.head.2.bias"), "{missing}");
+    }
+
+    #[test]
+    fn bytes_are_clamped_and_truncated() {
+        // The last is 100.9 of 255, which rounding would make 101.
+        let frame = Tensor::new(&[[[-2f32, -1., 1.], [7., 0., 2. * 100.9 / 255. - 1.]]], &Device::Cpu).unwrap();
+        assert_eq!(rgb8(&frame).unwrap(), [0, 0, 255, 255, 127, 100]);
+    }
+}
