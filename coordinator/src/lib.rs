@@ -1,1 +1,24 @@
-//! placeholder
+//! The coordinator: a queue of jobs, the scheduler's driver, durable copies, finished files, and the command line.
+//!
+//! Read `server` for how it is put together and `driver` for what happens. Decisions are in `wanfarm-scheduler`.
+
+pub mod artifacts;
+pub mod catalog;
+pub mod cli;
+pub mod client;
+pub mod copies;
+pub mod dispatch;
+pub mod driver;
+pub mod exit;
+pub mod farm;
+pub mod jobs;
+pub mod ledger;
+pub mod logging;
+pub mod manifest;
+pub mod outputs;
+pub mod plan;
+pub mod progress;
+pub mod requests;
+pub mod server;
+pub mod sessions;
+pub mod supervisor;

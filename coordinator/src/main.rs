@@ -1,1 +1,25 @@
-fn main() {}
+//! The program: one binary that is coordinator, worker and client.
+//!
+//! Everything it can do is listed in `cli`; this file only parses, runs and turns failures into exit codes.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use wanfarm_coordinator::cli::Cli;
+use wanfarm_coordinator::exit::Exit;
+
+fn main() -> ExitCode {
+    match Cli::parse().execute() {
+        Ok(exit) => exit.into(),
+        Err(failed) => {
+            let message = failed.to_string();
+            if !message.is_empty() {
+                eprintln!("error: {message}");
+            }
+            match failed.exit() {
+                Exit::Ok => Exit::SomeFailed.into(),
+                exit => exit.into(),
+            }
+        }
+    }
+}

@@ -7,7 +7,11 @@ pub mod convert;
 pub mod tensors;
 
 /// Generated from `render/v1/*.proto`; the `.proto` files are their documentation.
-#[expect(missing_docs, clippy::doc_markdown, reason = "generated code; the .proto files carry the comments")]
+#[expect(
+    missing_docs,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code; the .proto files carry the comments"
+)]
 pub mod v1 {
     tonic::include_proto!("render.v1");
 }
@@ -19,5 +23,4 @@ pub const PROTOCOL: u32 = 1;
 /// a manifest of 10,000 videos does.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// The type name this version gives to a future message it does not know.
 pub use convert::WireError;

@@ -32,8 +32,7 @@ const MOST_CHANNELS: usize = 512;
 
 /// Something that holds tensors by digest.
 pub trait TensorSource: Send + Sync + 'static {
-    /// The bytes of a tensor, or `None` if this source does not hold it. Must not block for long:
-    /// return memory or a mapped file.
+    /// The bytes of a tensor, or `None` if this source does not hold it. May block to read a file.
     fn tensor(&self, digest: &Digest) -> Option<Bytes>;
 }
 
@@ -45,11 +44,11 @@ impl<S: TensorSource> TensorSource for Arc<S> {
 
 /// The gRPC service over a source.
 pub fn service<S: TensorSource>(source: S) -> TensorsServer<impl Tensors> {
-    TensorsServer::new(Service { source })
+    TensorsServer::new(Service { source: Arc::new(source) })
 }
 
 struct Service<S> {
-    source: S,
+    source: Arc<S>,
 }
 
 #[tonic::async_trait]
@@ -59,8 +58,10 @@ impl<S: TensorSource> Tensors for Service<S> {
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let ReadRequest { digest, offset } = request.into_inner();
         let digest = crate::convert::digest_field(&digest)?;
-        let bytes =
-            self.source.tensor(&digest).ok_or_else(|| Status::not_found(format!("no tensor {digest} is held here")))?;
+        let source = self.source.clone();
+        let found = tokio::task::spawn_blocking(move || source.tensor(&digest)).await;
+        let found = found.map_err(|error| Status::internal(error.to_string()))?;
+        let bytes = found.ok_or_else(|| Status::not_found(format!("no tensor {digest} is held here")))?;
         let start = usize::try_from(offset).ok().filter(|&start| start <= bytes.len()).ok_or_else(|| {
             Status::out_of_range(format!("offset {offset} is beyond the {} bytes of {digest}", bytes.len()))
         })?;

@@ -1,0 +1,265 @@
+//! The command line: what can be typed, and what `--help` teaches.
+
+mod follow;
+mod inspect;
+mod run;
+mod serve;
+mod submit;
+mod worker;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_types::Role;
+use wanfarm_workers::Dtype;
+
+use crate::client::ClientError;
+use crate::exit::Exit;
+use crate::manifest::{Faults, Manifest};
+
+/// Renders batches of Wan2.2 videos on as many machines as you have.
+#[derive(Debug, Parser)]
+#[command(
+    name = "coordinator",
+    version,
+    about = "Renders batches of Wan2.2 videos on as many machines as you have.",
+    after_help = "On one machine:   coordinator run shots.toml\n\
+                  On a farm:        coordinator serve            (one machine)\n\
+                  \x20                 coordinator worker --coordinator http://HOST:7700 --role dit-high --models DIR\n\
+                  \x20                 coordinator submit night.toml --follow\n\n\
+                  Exit codes: 0 ok, 1 some videos failed, 2 wrong usage or manifest, 3 no connection, 4 bad model files."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Render a manifest on this machine: starts a coordinator and workers, waits, stops them.
+    Run(RunArgs),
+    /// Run a coordinator that workers and clients dial.
+    Serve(ServeArgs),
+    /// Run a worker that holds the weights of one or more roles and computes for a coordinator.
+    Worker(WorkerArgs),
+    /// Queue a manifest with a coordinator.
+    Submit(SubmitArgs),
+    /// Say what a folder or file of model weights is.
+    Inspect(InspectArgs),
+    /// Print the JSON Schema of the manifest, for editors.
+    Schema,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Manifest: TOML, YAML or JSON.
+    manifest: PathBuf,
+    /// Folder with one subfolder per model; may be repeated. The manifest's folder is searched as well.
+    #[arg(long, value_name = "DIR")]
+    models: Vec<PathBuf>,
+    /// Where finished files go.
+    #[arg(long, value_name = "DIR", default_value = "output")]
+    output: PathBuf,
+    /// Working data: artifacts, logs [default: the platform's data directory].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Compute threads of each worker [default: cores divided by workers].
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// Report faults of the manifest as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Address to listen on; clients, workers and tensors all use it.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:7700")]
+    listen: SocketAddr,
+    /// Working data of this coordinator [default: the platform's data directory].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where finished files go.
+    #[arg(long, value_name = "DIR", default_value = "output")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct WorkerArgs {
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// What to serve: text-encoder, dit-high, dit-low, dit, vae; several with commas.
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', required = true)]
+    roles: Vec<Role>,
+    /// Folder with one subfolder per model; may be repeated.
+    #[arg(long, value_name = "DIR", required = true)]
+    models: Vec<PathBuf>,
+    /// Working data of this worker alone: its identity, logs [default: the platform's data directory].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Compute threads [default: all cores].
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+    /// Address of this worker's tensor service [default: a free port].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Name shown to people [default: host name and roles].
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// Leave when standard input is closed.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+struct ComputeArgs {
+    /// Where to compute: cpu, metal, cuda [default: the best this build supports].
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceKind>,
+    /// Element type of the transformers' matrix products: f32, bf16 [default: f32 on the CPU, bf16 elsewhere].
+    #[arg(long, value_name = "DTYPE")]
+    dtype: Option<Dtype>,
+}
+
+#[derive(Debug, Args)]
+struct CoordinatorArg {
+    /// The coordinator's address.
+    #[arg(long, value_name = "URL", env = "WANFARM_COORDINATOR", default_value = "http://127.0.0.1:7700")]
+    coordinator: String,
+}
+
+#[derive(Debug, Args)]
+struct SubmitArgs {
+    /// Manifest: TOML, YAML or JSON.
+    manifest: PathBuf,
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// Stay until the job has ended, show its progress, and exit with its code.
+    #[arg(long)]
+    follow: bool,
+    /// A key of your own that makes submitting twice harmless.
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Report faults of the manifest as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct InspectArgs {
+    /// A model folder.
+    path: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A command failed: what to tell the person, and how to exit.
+#[derive(Debug)]
+pub struct Failed {
+    exit: Exit,
+    message: String,
+}
+
+impl Failed {
+    fn new(exit: Exit, message: impl ToString) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+
+    /// How to exit.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Cli {
+    /// Does what was typed.
+    ///
+    /// # Errors
+    /// With the message and the exit code.
+    pub fn execute(self) -> Result<Exit, Failed> {
+        match self.command {
+            Command::Run(args) => run::run(args),
+            Command::Serve(args) => serve::serve(args),
+            Command::Worker(args) => worker::worker(args),
+            Command::Submit(args) => submit::submit(args),
+            Command::Inspect(args) => inspect::inspect(args),
+            Command::Schema => {
+                println!("{:#}", crate::manifest::schema());
+                Ok(Exit::Ok)
+            }
+        }
+    }
+}
+
+fn read_manifest(path: &std::path::Path, json: bool) -> Result<Manifest, Failed> {
+    Manifest::read(path).map_err(|faults| faulty(&faults, json))
+}
+
+/// A manifest with faults: all of them, for a person or for a program.
+fn faulty(faults: &Faults, json: bool) -> Failed {
+    if json {
+        println!("{:#}", faults.to_json());
+    } else {
+        eprint!("{}", faults.render(std::io::stderr().is_terminal()));
+    }
+    Failed::new(Exit::Usage, "")
+}
+
+fn client_failed(error: ClientError) -> Failed {
+    let exit = match error {
+        ClientError::NoConnection { .. } | ClientError::Broken(_) => Exit::NoConnection,
+        ClientError::Refused(_) => Exit::Usage,
+    };
+    Failed::new(exit, error)
+}
+
+/// Runs a command's async part. When it has ended, nothing still running in the background is waited for.
+fn block_on<T>(command: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot start the async runtime: {error}")))?;
+    let result = runtime.block_on(command);
+    runtime.shutdown_background();
+    result
+}
+
+/// The directory of a command when `--data` is absent.
+fn data_directory(given: Option<PathBuf>, name: &str) -> Result<PathBuf, Failed> {
+    let default = || dirs::data_dir().map(|dir| dir.join("wanfarm").join(name));
+    given.or_else(default).ok_or_else(|| {
+        Failed::new(Exit::Usage, "this system names no data directory for you; say where with --data DIR")
+    })
+}
+
+/// Resolves when a person or the system asks this process to end.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}

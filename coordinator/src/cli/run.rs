@@ -1,0 +1,128 @@
+//! `coordinator run`: a farm of one machine for one manifest.
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::watch;
+use wanfarm_model::files::{self, ModelFolder};
+use wanfarm_model::inspect;
+use wanfarm_types::Role;
+
+use super::follow::{self, Outcome};
+use super::{Failed, RunArgs, asked_to_stop, block_on, data_directory, read_manifest};
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::jobs::Submission;
+use crate::logging;
+use crate::server::{self, ServerConfig};
+use crate::supervisor::{self, SupervisorError, Workers};
+
+pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
+    logging::quiet();
+    let manifest = read_manifest(&args.manifest, args.json)?;
+    let folders = model_folders(&args);
+    let model = find_model(&folders, &manifest.model)?;
+    let roles = model.card().roles();
+    // Looked at here, before any process starts; the workers look again at what they load.
+    inspect::check(&model, &roles).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+    let videos = manifest.check(Some(model.card())).map_err(|faults| super::faulty(&faults, args.json))?;
+    let submission = Submission {
+        client_key: String::new(),
+        name: manifest.name.clone(),
+        model: manifest.model.clone(),
+        priority: manifest.priority,
+        videos,
+    };
+    let data = data_directory(args.data.clone(), "run")?;
+    block_on(render(args, data, folders, roles, submission))
+}
+
+async fn render(
+    args: RunArgs,
+    data: PathBuf,
+    models: Vec<PathBuf>,
+    roles: Vec<Role>,
+    submission: Submission,
+) -> Result<Exit, Failed> {
+    let config = ServerConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: data.clone(),
+        output: args.output.clone(),
+        scheduler: wanfarm_scheduler::Config::default(),
+    };
+    let coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    let url = format!("http://{}", coordinator.address);
+    let (stop, stopped) = watch::channel(false);
+    let workers = Workers {
+        coordinator: url.clone(),
+        models,
+        data: data.join("workers"),
+        threads: args.threads.map_or_else(|| default_threads(roles.len()), std::num::NonZeroUsize::get),
+        processes: roles.into_iter().map(|role| vec![role]).collect(),
+        arguments: compute_arguments(&args),
+    };
+    let mut workers = tokio::spawn(supervisor::supervise(workers, stopped));
+    let result = tokio::select! {
+        outcome = follow_job(&url, submission, &args.output) => outcome,
+        ended = &mut workers => Err(worker_failure(ended)),
+        () = asked_to_stop() => Err(Failed::new(
+            Exit::Interrupted,
+            format!("interrupted; what was finished is in {}", args.output.display()),
+        )),
+    };
+    // Workers first: they say goodbye to a coordinator that is still there.
+    let _ = stop.send(true);
+    if !workers.is_finished() {
+        let _ = workers.await;
+    }
+    coordinator.stop().await;
+    match result? {
+        Outcome { failed: 0, .. } => Ok(Exit::Ok),
+        Outcome { .. } => Ok(Exit::SomeFailed),
+    }
+}
+
+async fn follow_job(url: &str, submission: Submission, output: &Path) -> Result<Outcome, Failed> {
+    let mut client = Client::connect(url).await.map_err(super::client_failed)?;
+    let job = client.submit(submission).await.map_err(super::client_failed)?;
+    let updates = client.watch(job).await.map_err(super::client_failed)?;
+    follow::follow(updates, output).await.map_err(super::client_failed)
+}
+
+fn worker_failure(ended: Result<Result<(), SupervisorError>, tokio::task::JoinError>) -> Failed {
+    match ended {
+        Ok(Err(error @ SupervisorError::BadModelFiles { .. })) => Failed::new(Exit::BadModelFiles, error),
+        Ok(Err(error)) => Failed::new(Exit::SomeFailed, error),
+        Ok(Ok(())) => Failed::new(Exit::SomeFailed, "the workers have stopped"),
+        Err(panic) => Failed::new(Exit::SomeFailed, panic),
+    }
+}
+
+fn model_folders(args: &RunArgs) -> Vec<PathBuf> {
+    let beside =
+        args.manifest.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    args.models.iter().cloned().chain(beside.map(Path::to_owned)).collect()
+}
+
+fn find_model(folders: &[PathBuf], name: &str) -> Result<ModelFolder, Failed> {
+    let found = folders.iter().map(|folder| folder.join(name)).find(|folder| folder.is_dir());
+    let Some(folder) = found else {
+        let looked = folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");
+        return Err(Failed::new(
+            Exit::BadModelFiles,
+            format!("no model folder named {name} in {looked}; say where models are with --models DIR"),
+        ));
+    };
+    files::open(&folder).map_err(|error| Failed::new(Exit::BadModelFiles, error))
+}
+
+/// Cores shared out among the workers, at least one each.
+fn default_threads(workers: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    (cores / workers.max(1)).max(1)
+}
+
+fn compute_arguments(args: &RunArgs) -> Vec<String> {
+    let device = args.compute.device.map(|device| ["--device".to_owned(), device.name().to_owned()]);
+    let dtype = args.compute.dtype.map(|dtype| ["--dtype".to_owned(), dtype.to_string()]);
+    device.into_iter().chain(dtype).flatten().collect()
+}

@@ -1,0 +1,82 @@
+//! `coordinator worker`.
+
+use std::io::Read;
+use std::thread;
+
+use tokio::sync::oneshot;
+use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_types::Role;
+use wanfarm_workers::{Dtype, ErrorKind, WorkerConfig, WorkerError};
+
+use super::{Failed, WorkerArgs, asked_to_stop, block_on, data_directory};
+use crate::exit::Exit;
+use crate::logging;
+
+pub(super) fn worker(args: WorkerArgs) -> Result<Exit, Failed> {
+    let cores = thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
+    let threads = args.threads.unwrap_or(cores);
+    // Before anything else: this may start the program over with another environment.
+    wanfarm_workers::limit_threads(threads)
+        .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
+    let label = args.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join("+");
+    let data = data_directory(args.data, &format!("worker-{label}"))?;
+    if args.exit_with_parent {
+        let log = data.join("worker.log");
+        std::fs::create_dir_all(&data)
+            .and_then(|()| logging::to_file(&log))
+            .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot log to {}: {error}", log.display())))?;
+    } else {
+        logging::to_stderr();
+    }
+    let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
+    let config = WorkerConfig {
+        coordinator: args.coordinator.coordinator,
+        name: args.name.unwrap_or_else(|| default_name(&args.roles)),
+        roles: args.roles,
+        models: args.models,
+        data,
+        listen: args.listen,
+        device,
+        dtype: args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device)),
+    };
+    let with_parent = args.exit_with_parent;
+    block_on(async {
+        let stop = async move {
+            tokio::select! {
+                () = asked_to_stop() => {}
+                () = parent_gone(), if with_parent => {}
+            }
+        };
+        match wanfarm_workers::run(config, stop).await {
+            Ok(()) => Ok(Exit::Ok),
+            Err(error) => Err(Failed::new(exit(&error), error)),
+        }
+    })
+}
+
+fn exit(error: &WorkerError) -> Exit {
+    match error.kind() {
+        ErrorKind::Usage => Exit::Usage,
+        ErrorKind::ModelFiles => Exit::BadModelFiles,
+        ErrorKind::Refused => Exit::NoConnection,
+        ErrorKind::System => Exit::SomeFailed,
+    }
+}
+
+fn default_name(roles: &[Role]) -> String {
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
+    let roles = roles.iter().map(|role| role.name()).collect::<Vec<_>>().join("+");
+    format!("{host}/{roles}")
+}
+
+/// Resolves when standard input ends: the parent holds its other end for as long as it lives.
+async fn parent_gone() {
+    let (gone, wait) = oneshot::channel();
+    // A thread of its own: a blocking read on the runtime would keep the process from ending.
+    thread::spawn(move || {
+        let mut byte = [0u8; 1];
+        while matches!(std::io::stdin().read(&mut byte), Ok(1)) {}
+        let _ = gone.send(());
+    });
+    let _ = wait.await;
+}

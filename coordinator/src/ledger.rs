@@ -1,0 +1,155 @@
+//! Who did what: the attempts of every video, as the sidecar tells them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use wanfarm_scheduler::{AttemptEnd, Change, TextKey};
+use wanfarm_types::{AttemptId, Stage, StepRange, StepTiming, VideoId, WorkerId};
+
+/// One finished attempt.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AttemptRecord {
+    /// What was run.
+    pub stage: Stage,
+    /// The worker's name.
+    pub worker: String,
+    /// Its device.
+    pub device: String,
+    /// First denoising step; absent for other stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_step: Option<u32>,
+    /// Last denoising step, itself run; absent for other stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_step: Option<u32>,
+    /// Seconds of computing.
+    pub seconds: f64,
+    /// Seconds of each denoising step.
+    pub step_seconds: Vec<f64>,
+    /// Seconds the item waited in line: from when it could have run to when its computation began.
+    pub queue_seconds: f64,
+    /// Seconds the free device waited for this item's inputs.
+    pub input_wait_seconds: f64,
+    /// `done`, or how it ended otherwise.
+    pub result: String,
+}
+
+#[derive(Debug)]
+struct Open {
+    stage: Stage,
+    video: VideoId,
+    text: Option<TextKey>,
+    worker: WorkerId,
+    ready_at: f64,
+    started_at: Option<f64>,
+}
+
+/// Attempts by the video or text they served.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    open: BTreeMap<AttemptId, Open>,
+    videos: BTreeMap<VideoId, Vec<AttemptRecord>>,
+    texts: BTreeMap<TextKey, Vec<AttemptRecord>>,
+    /// When each video's (or text's) previous piece of work ended: the next one has waited since then.
+    free_since: BTreeMap<VideoId, f64>,
+}
+
+impl Ledger {
+    /// A video entered the farm: its first item waits from now on. Times are seconds since one origin.
+    pub fn video_added(&mut self, video: VideoId, now: f64) {
+        self.free_since.insert(video, now);
+    }
+
+    /// An attempt's device has begun.
+    pub fn started(&mut self, attempt: AttemptId, now: f64) {
+        if let Some(open) = self.open.get_mut(&attempt) {
+            open.started_at.get_or_insert(now);
+        }
+    }
+
+    /// Takes note of the rows that concern attempts. `who` gives a worker's name and device.
+    pub fn record(&mut self, change: &Change, now: f64, who: impl Fn(WorkerId) -> (String, String)) {
+        match change {
+            Change::AttemptIssued { attempt, item, text, worker, .. } => {
+                let ready_at = self.free_since.get(&item.video).copied().unwrap_or(now);
+                let (stage, video, text, worker) = (item.stage, item.video, *text, *worker);
+                self.open.insert(*attempt, Open { stage, video, text, worker, ready_at, started_at: None });
+            }
+            Change::AttemptEnded { attempt, end, steps, timing } => {
+                let Some(open) = self.open.remove(attempt) else { return };
+                let record = open.close(end, *steps, timing, now, who(open.worker));
+                self.free_since.insert(open.video, now);
+                match open.text {
+                    Some(text) => self.texts.entry(text).or_default().push(record),
+                    None => self.videos.entry(open.video).or_default().push(record),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Everything that was done for a video, its texts first.
+    pub fn attempts(&self, video: VideoId, texts: &[TextKey]) -> Vec<AttemptRecord> {
+        let texts = texts.iter().filter_map(|text| self.texts.get(text)).flatten();
+        texts.chain(self.videos.get(&video).into_iter().flatten()).cloned().collect()
+    }
+}
+
+impl Open {
+    fn close(
+        &self,
+        end: &AttemptEnd,
+        steps: StepRange,
+        timing: &StepTiming,
+        now: f64,
+        (worker, device): (String, String),
+    ) -> AttemptRecord {
+        let began = self.started_at.unwrap_or(now);
+        AttemptRecord {
+            stage: self.stage,
+            worker,
+            device,
+            first_step: (!steps.is_empty()).then_some(steps.first),
+            last_step: (!steps.is_empty()).then(|| steps.end - 1),
+            seconds: timing.seconds,
+            step_seconds: timing.step_seconds.clone(),
+            queue_seconds: (began - self.ready_at).max(0.0),
+            input_wait_seconds: timing.input_wait_seconds,
+            result: match end {
+                AttemptEnd::Done => "done".to_owned(),
+                AttemptEnd::Failed(failure) => format!("failed: {failure}"),
+                AttemptEnd::Revoked => "given back".to_owned(),
+                AttemptEnd::Lost => "worker lost".to_owned(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+    use wanfarm_types::{Incarnation, JobId, WorkItem};
+
+    #[test]
+    fn an_attempt_is_told_with_its_waiting_time() {
+        let mut ledger = Ledger::default();
+        let video = VideoId { job: JobId(1), index: 0 };
+        let who = |_| ("w".to_owned(), "cpu".to_owned());
+        let steps = StepRange { first: 3, end: 5 };
+        ledger.video_added(video, 1.0);
+        let issued = Change::AttemptIssued {
+            attempt: AttemptId(4),
+            item: WorkItem { video, stage: Stage::DenoiseLow, steps },
+            text: None,
+            worker: WorkerId(Uuid::nil()),
+            incarnation: Incarnation(Uuid::nil()),
+        };
+        ledger.record(&issued, 2.0, who);
+        ledger.started(AttemptId(4), 3.5);
+        let timing = StepTiming { seconds: 0.5, step_seconds: vec![0.25, 0.25], input_wait_seconds: 0.1 };
+        ledger.record(&Change::AttemptEnded { attempt: AttemptId(4), end: AttemptEnd::Done, steps, timing }, 4.0, who);
+        let [record] = ledger.attempts(video, &[]).try_into().unwrap();
+        assert_eq!((record.first_step, record.last_step), (Some(3), Some(4)));
+        assert_eq!((record.queue_seconds, record.result.as_str()), (2.5, "done"));
+    }
+}

@@ -1,0 +1,61 @@
+//! The sidecar: everything about one finished video, beside its files.
+
+use serde::Serialize;
+use wanfarm_types::{Digest, ModelFile, VideoSpec};
+
+use crate::ledger::AttemptRecord;
+
+/// `<output>.json`.
+#[derive(Debug, Serialize)]
+pub struct Sidecar<'a> {
+    /// Every resolved setting.
+    pub spec: &'a VideoSpec,
+    /// What it was rendered with.
+    pub model: ModelRecord<'a>,
+    /// Versions that decide the bytes.
+    pub versions: Versions,
+    /// Who did what, and how long each stage waited.
+    pub attempts: &'a [AttemptRecord],
+    /// The quality gate's verdict and figures.
+    pub quality: &'a wanfarm_media::Quality,
+    /// The files.
+    pub outputs: &'a [OutputRecord],
+    /// Digest of the final latents, f32 little endian.
+    pub latents_blake3: Digest,
+}
+
+/// A model by name and content.
+#[derive(Debug, Serialize)]
+pub struct ModelRecord<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its files.
+    pub files: &'a [ModelFile],
+}
+
+/// Versions that decide the bytes.
+#[derive(Debug, Serialize)]
+pub struct Versions {
+    /// This program.
+    pub wanfarm: &'static str,
+    /// The control plane.
+    pub protocol: u32,
+}
+
+/// One file or folder.
+#[derive(Debug, Clone, Serialize)]
+pub struct OutputRecord {
+    /// Path relative to the output directory, with `/`.
+    pub path: String,
+    /// Its size; of a folder, the sum over its files.
+    pub bytes: u64,
+    /// Digest of its content; of a folder, over its files in order of name.
+    pub blake3: Digest,
+}
+
+impl Versions {
+    /// Those of this program.
+    pub fn current() -> Self {
+        Self { wanfarm: env!("CARGO_PKG_VERSION"), protocol: wanfarm_proto::PROTOCOL }
+    }
+}

@@ -1,0 +1,176 @@
+//! One finished video: frames fetched, checked, written in every format, and told in a sidecar.
+//!
+//! Runs beside the driver; encoding is blocking work and stays off the async threads.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc};
+use wanfarm_media::{ContactSheet, Frames};
+use wanfarm_proto::tensors::Puller;
+use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, VideoId, VideoSpec};
+
+use super::place::{self, PlaceError, Placing};
+use super::sidecar::{ModelRecord, OutputRecord, Sidecar, Versions};
+use crate::driver::Event;
+use crate::jobs::Job;
+use crate::ledger::AttemptRecord;
+use crate::manifest;
+use crate::outputs::Report;
+
+/// Videos written at the same time; each holds its frames in memory.
+const AT_ONCE: usize = 2;
+
+/// Writes outputs and reports to the driver.
+#[derive(Debug)]
+pub struct Outputs {
+    root: PathBuf,
+    puller: Puller,
+    events: mpsc::Sender<Event>,
+    slots: Arc<Semaphore>,
+}
+
+/// Everything needed to write one video.
+#[derive(Debug)]
+pub struct Task {
+    /// Its place in the plan.
+    pub video: VideoId,
+    /// Its settings.
+    pub spec: VideoSpec,
+    /// Files of its model.
+    pub model_files: Vec<ModelFile>,
+    /// Who did what.
+    pub attempts: Vec<AttemptRecord>,
+    /// Its frames, u8 `[F, H, W, 3]`.
+    pub frames: TensorRef,
+    /// Where the frames lie.
+    pub source: String,
+    /// Digest of the final latents.
+    pub latents: Digest,
+}
+
+/// What was written.
+#[derive(Debug)]
+pub struct Finished {
+    /// Files and folders in their places.
+    pub files: Vec<PathBuf>,
+    /// The quality gate's verdict.
+    pub verdict: String,
+    /// Seconds that workers have spent on the video.
+    pub seconds: f64,
+}
+
+impl Outputs {
+    /// A writer into `root`.
+    pub fn new(root: PathBuf, puller: Puller, events: mpsc::Sender<Event>) -> Self {
+        Self { root, puller, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Starts writing a video; [`Event::Written`] tells how it ended.
+    pub fn write(&self, task: Task) {
+        let (root, puller) = (self.root.clone(), self.puller.clone());
+        let (events, slots) = (self.events.clone(), self.slots.clone());
+        tokio::spawn(async move {
+            let video = task.video;
+            let result = match slots.acquire().await {
+                Ok(_slot) => write_video(task, root, &puller).await.map(Box::new),
+                Err(closed) => Err(Failure::transient(closed.to_string())),
+            };
+            // A driver that is gone does not need the answer.
+            let _ = events.send(Event::Written { video, result }).await;
+        });
+    }
+
+    /// Writes the report of a job that has ended; [`Event::Reported`] tells when it is there.
+    pub fn report(&self, job: Option<&Job>) {
+        let Some(job) = job else { return };
+        let (id, report) = (job.id, Report::of(job));
+        let (path, events) = (self.root.join(manifest::REPORT), self.events.clone());
+        tokio::task::spawn_blocking(move || {
+            let written = serde_json::to_vec_pretty(&report)
+                .map_err(|error| error.to_string())
+                .and_then(|json| place::write(&path, &json).map_err(|error| error.to_string()));
+            if let Err(error) = written {
+                tracing::error!(job = %id, %error, "the report could not be written");
+            }
+            let _ = events.blocking_send(Event::Reported(id));
+        });
+    }
+}
+
+async fn write_video(task: Task, root: PathBuf, puller: &Puller) -> Result<Finished, Failure> {
+    let pulled = puller.pull(&task.frames, std::slice::from_ref(&task.source)).await;
+    let frames = pulled.map_err(|error| Failure { kind: FailureKind::InputsLost, message: error.to_string() })?;
+    tokio::task::spawn_blocking(move || write_files(&task, &root, &frames))
+        .await
+        .map_err(|panic| Failure::deterministic(format!("writing the files failed: {panic}")))?
+}
+
+fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Failure> {
+    let [count, height, width, 3] = task.frames.shape[..] else {
+        return Err(Failure::deterministic(format!("frames have shape {:?}, not [F, H, W, 3]", task.frames.shape)));
+    };
+    let frames = Frames::new(bytes, count as usize, height as usize, width as usize).map_err(media)?;
+    let quality = wanfarm_media::assess(&frames);
+    let stem = &task.spec.output;
+    let mut outputs = Vec::new();
+    for &format in &task.spec.formats {
+        let path = manifest::path_of(stem, format);
+        let placing = Placing::begin(&root.join(&path)).map_err(placement)?;
+        let fps = task.spec.fps;
+        match format {
+            Format::Mp4 => wanfarm_media::write_mp4(&frames, fps, placing.staged()),
+            Format::Png => wanfarm_media::write_png_folder(&frames, placing.staged()),
+            Format::Gif => wanfarm_media::write_gif(&frames, fps, placing.staged()),
+            Format::Contact => wanfarm_media::write_contact(&frames, ContactSheet::default(), placing.staged()),
+        }
+        .map_err(media)?;
+        let (bytes, blake3) = measure(placing.staged())
+            .map_err(|error| Failure::transient(format!("cannot read {path} back: {error}")))?;
+        placing.finish().map_err(placement)?;
+        outputs.push(OutputRecord { path, bytes, blake3 });
+    }
+    let sidecar = Sidecar {
+        spec: &task.spec,
+        model: ModelRecord { name: &task.spec.model, files: &task.model_files },
+        versions: Versions::current(),
+        attempts: &task.attempts,
+        quality: &quality,
+        outputs: &outputs,
+        latents_blake3: task.latents,
+    };
+    let json = serde_json::to_vec_pretty(&sidecar).map_err(|error| Failure::deterministic(error.to_string()))?;
+    let sidecar_path = root.join(manifest::sidecar_of(stem));
+    // Last: where the sidecar stands, the video is complete.
+    place::write(&sidecar_path, &json).map_err(placement)?;
+    let mut files: Vec<PathBuf> = outputs.iter().map(|output| root.join(&output.path)).collect();
+    files.push(sidecar_path);
+    let seconds = task.attempts.iter().map(|attempt| attempt.seconds).sum();
+    Ok(Finished { files, verdict: quality.verdict.to_string(), seconds })
+}
+
+/// Size and digest of a file, or of all files of a folder in order of name.
+fn measure(path: &Path) -> std::io::Result<(u64, Digest)> {
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        files = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        files.sort();
+    }
+    let (mut bytes, mut hasher) = (0, blake3::Hasher::new());
+    for file in files {
+        bytes += std::fs::metadata(&file)?.len();
+        hasher.update_mmap(&file)?;
+    }
+    Ok((bytes, Digest(*hasher.finalize().as_bytes())))
+}
+
+fn placement(error: PlaceError) -> Failure {
+    let kind = if error.is_transient() { FailureKind::Transient } else { FailureKind::Deterministic };
+    Failure { kind, message: error.to_string() }
+}
+
+fn media(error: wanfarm_media::MediaError) -> Failure {
+    let kind = if error.is_transient() { FailureKind::Transient } else { FailureKind::Deterministic };
+    Failure { kind, message: error.to_string() }
+}

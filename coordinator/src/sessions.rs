@@ -1,0 +1,225 @@
+//! Workers by connection: how to reach each, what it serves, what to show of it.
+//!
+//! A worker stays on the list when its connection ends: its name is still wanted in sidecars and tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use wanfarm_proto::v1::{self, coordinator_message::Body};
+use wanfarm_scheduler::{Served, WorkerHello};
+use wanfarm_types::{Incarnation, Role, WorkerId};
+
+use crate::catalog::fingerprint;
+use crate::dispatch::{self, Attached, Outbox};
+
+/// What workers are told when they attach.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Milliseconds between heartbeats.
+    pub heartbeat: u32,
+    /// Milliseconds after which a silent worker loses its work.
+    pub lease: u32,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub struct Session {
+    connection: u64,
+    incarnation: Incarnation,
+    name: String,
+    device: String,
+    tensor_url: String,
+    coordinator_url: String,
+    served: Vec<(String, Role)>,
+    outbox: Option<Outbox>,
+    set_aside: Option<String>,
+    draining: bool,
+}
+
+/// A worker's line in a table.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkerStatus {
+    /// Its identity.
+    pub worker: WorkerId,
+    /// For people.
+    pub name: String,
+    /// What it can do.
+    pub roles: Vec<Role>,
+    /// For which models.
+    pub models: Vec<String>,
+    /// On what.
+    pub device: String,
+    /// `idle`, `busy`, `draining`, `set aside` or `lost`.
+    pub state: &'static str,
+    /// Why, when there is more to say.
+    pub detail: String,
+}
+
+/// All workers ever seen by this process.
+#[derive(Debug)]
+pub struct Sessions {
+    sessions: BTreeMap<WorkerId, Session>,
+    pace: Pace,
+}
+
+impl Session {
+    /// A session, and what the scheduler is told of it.
+    pub fn open(attached: Attached) -> (WorkerHello, Self) {
+        let mut serves = Vec::new();
+        for model in &attached.models {
+            for (role, files) in &model.roles {
+                let (name, weights) = (model.card.name.clone(), fingerprint(files));
+                serves.push(Served { model: name, role: *role, weights });
+            }
+        }
+        let session = Self {
+            connection: attached.connection,
+            incarnation: attached.incarnation,
+            name: attached.name.clone(),
+            device: attached.device,
+            tensor_url: attached.tensor_url,
+            coordinator_url: attached.coordinator_url,
+            served: serves.iter().map(|served| (served.model.clone(), served.role)).collect(),
+            outbox: Some(attached.outbox),
+            set_aside: None,
+            draining: false,
+        };
+        let hello = WorkerHello {
+            worker: attached.worker,
+            incarnation: attached.incarnation,
+            name: attached.name,
+            serves,
+            running: attached.running,
+            holding: attached.holding,
+        };
+        (hello, session)
+    }
+}
+
+impl Sessions {
+    /// No workers yet.
+    pub fn new(pace: Pace) -> Self {
+        Self { sessions: BTreeMap::new(), pace }
+    }
+
+    /// Takes in a connection; an older one of the same worker is closed by being replaced.
+    pub fn insert(&mut self, worker: WorkerId, mut session: Session) {
+        if let Some(old) = self.sessions.get(&worker) {
+            session.set_aside.clone_from(&old.set_aside);
+            session.draining = old.draining;
+        }
+        tracing::info!(worker = %session.name, %worker, device = %session.device, "worker attached");
+        self.sessions.insert(worker, session);
+    }
+
+    /// Tells a worker at which pace this coordinator works.
+    pub fn welcome(&self, worker: WorkerId) {
+        let tensor_url = self.coordinator_url(worker);
+        let welcome = v1::Welcome {
+            heartbeat_milliseconds: self.pace.heartbeat,
+            lease_milliseconds: self.pace.lease,
+            tensor_url,
+        };
+        self.send(worker, dispatch::message(Body::Welcome(welcome)));
+    }
+
+    /// Queues a message; false when the worker is so far behind that its queue is full.
+    /// A message to a worker without a connection is thrown away: re-attachment settles what was missed.
+    pub fn send(&self, worker: WorkerId, message: v1::CoordinatorMessage) -> bool {
+        let outbox = self.sessions.get(&worker).and_then(|session| session.outbox.as_ref());
+        match outbox.map(|outbox| outbox.try_send(Ok(message))) {
+            Some(Err(tokio::sync::mpsc::error::TrySendError::Full(_))) => false,
+            Some(Err(tokio::sync::mpsc::error::TrySendError::Closed(_)) | Ok(())) | None => true,
+        }
+    }
+
+    /// Closes a worker's connection after what is queued has been sent.
+    pub fn close(&mut self, worker: WorkerId) {
+        if let Some(session) = self.sessions.get_mut(&worker) {
+            session.outbox = None;
+            // No connection has this number: whatever the old one still delivers is ignored.
+            session.connection = 0;
+        }
+    }
+
+    /// True when this is the worker's open connection.
+    pub fn is_current(&self, worker: WorkerId, connection: u64) -> bool {
+        self.sessions.get(&worker).is_some_and(|session| session.connection == connection)
+    }
+
+    /// True for a worker that has ever attached.
+    pub fn knows(&self, worker: WorkerId) -> bool {
+        self.sessions.contains_key(&worker)
+    }
+
+    /// The boot of the worker that attached last.
+    pub fn incarnation(&self, worker: WorkerId) -> Option<Incarnation> {
+        self.sessions.get(&worker).map(|session| session.incarnation)
+    }
+
+    /// Its name, for people.
+    pub fn name(&self, worker: WorkerId) -> &str {
+        self.sessions.get(&worker).map_or("", |session| &session.name)
+    }
+
+    /// Its device, for people.
+    pub fn device(&self, worker: WorkerId) -> &str {
+        self.sessions.get(&worker).map_or("", |session| &session.device)
+    }
+
+    /// Where its tensors are read; empty when it is unknown.
+    pub fn tensor_url(&self, worker: WorkerId) -> String {
+        self.sessions.get(&worker).map_or_else(String::new, |session| session.tensor_url.clone())
+    }
+
+    /// Where this worker reads the coordinator's tensors.
+    pub fn coordinator_url(&self, worker: WorkerId) -> String {
+        self.sessions.get(&worker).map_or_else(String::new, |session| session.coordinator_url.clone())
+    }
+
+    /// Remembers why a worker gets no more work.
+    pub fn set_aside(&mut self, worker: WorkerId, reason: String) {
+        if let Some(session) = self.sessions.get_mut(&worker) {
+            session.set_aside = Some(reason);
+        }
+    }
+
+    /// Remembers an operator's wish; enabling also forgives.
+    pub fn set_draining(&mut self, worker: WorkerId, draining: bool) {
+        if let Some(session) = self.sessions.get_mut(&worker) {
+            session.draining = draining;
+            session.set_aside = None;
+        }
+    }
+
+    /// Roles of a model that somebody with an open connection serves.
+    pub fn roles_served(&self, model: &str) -> BTreeSet<Role> {
+        let connected = self.sessions.values().filter(|session| session.outbox.is_some());
+        connected.flat_map(|session| &session.served).filter(|(name, _)| name == model).map(|(_, role)| *role).collect()
+    }
+
+    /// Every worker's line; `busy` says who computes now.
+    pub fn list(&self, busy: &BTreeSet<WorkerId>) -> Vec<WorkerStatus> {
+        let line = |(&worker, session): (&WorkerId, &Session)| {
+            let roles: BTreeSet<Role> = session.served.iter().map(|(_, role)| *role).collect();
+            let models: BTreeSet<&String> = session.served.iter().map(|(model, _)| model).collect();
+            let state = match (&session.outbox, &session.set_aside) {
+                (None, _) => "lost",
+                (_, Some(_)) => "set aside",
+                _ if session.draining => "draining",
+                _ if busy.contains(&worker) => "busy",
+                _ => "idle",
+            };
+            WorkerStatus {
+                worker,
+                name: session.name.clone(),
+                roles: roles.into_iter().collect(),
+                models: models.into_iter().cloned().collect(),
+                device: session.device.clone(),
+                state,
+                detail: session.set_aside.clone().unwrap_or_default(),
+            }
+        };
+        self.sessions.iter().map(line).collect()
+    }
+}

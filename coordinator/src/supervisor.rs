@@ -1,0 +1,167 @@
+//! Worker processes on this machine: started, watched, restarted when they die, stopped without orphans.
+//!
+//! Each worker holds the read end of a pipe whose other end is this process. When this process ends, however
+//! it ends, the pipe closes and the worker leaves. Deliberately not here: what workers do.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use wanfarm_types::Role;
+
+use crate::exit::Exit;
+
+/// A worker that ran for this long before it died was healthy: its next death counts from one again.
+const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+/// Deaths in a row, each within [`HEALTHY_AFTER`], before the role is given up.
+const MOST_DEATHS: u32 = 5;
+/// How long a worker may take to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How to start the workers of one machine.
+#[derive(Debug, Clone)]
+pub struct Workers {
+    /// The coordinator's address, `http://host:port`.
+    pub coordinator: String,
+    /// Folders with one subfolder per model.
+    pub models: Vec<PathBuf>,
+    /// Each worker gets its own directory below this one.
+    pub data: PathBuf,
+    /// The roles of each process: one process per entry.
+    pub processes: Vec<Vec<Role>>,
+    /// Compute threads of each process.
+    pub threads: usize,
+    /// Further arguments for every worker, passed on as they are.
+    pub arguments: Vec<String>,
+}
+
+/// A worker that cannot be kept running.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The program could not be started at all.
+    #[error("cannot start the {roles} worker: {source}")]
+    Start {
+        /// Its roles.
+        roles: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The worker said that its model files are unusable; it printed which and why.
+    #[error("the {roles} worker refuses its model files; its messages stand above")]
+    BadModelFiles {
+        /// Its roles.
+        roles: String,
+    },
+    /// It dies again and again.
+    #[error("the {roles} worker died {MOST_DEATHS} times in a row, last with {status}; its log is {}", log.display())]
+    KeepsDying {
+        /// Its roles.
+        roles: String,
+        /// How it ended last.
+        status: ExitStatus,
+        /// Where it logged.
+        log: PathBuf,
+    },
+}
+
+/// Runs the workers until `stop` turns true, then ends them and returns.
+///
+/// # Errors
+/// As soon as one worker cannot be kept running; the others are ended first.
+pub async fn supervise(workers: Workers, stop: watch::Receiver<bool>) -> Result<(), SupervisorError> {
+    let mut running = JoinSet::new();
+    for (index, roles) in workers.processes.iter().enumerate() {
+        running.spawn(keep_running(workers.clone(), index, roles.clone(), stop.clone()));
+    }
+    // Dropping the set after the first failure ends the other workers: their pipes close, and
+    // `kill_on_drop` takes those that do not notice.
+    while let Some(ended) = running.join_next().await {
+        if let Ok(result) = ended {
+            result?;
+        }
+    }
+    Ok(())
+}
+
+async fn keep_running(
+    workers: Workers,
+    index: usize,
+    roles: Vec<Role>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), SupervisorError> {
+    let label = roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(",");
+    let data = workers.data.join(format!("{index}-{}", label.replace(',', "+")));
+    let log = data.join("worker.log");
+    let mut deaths = 0;
+    loop {
+        if *stop.borrow() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let mut child =
+            start(&workers, &label, &data).map_err(|source| SupervisorError::Start { roles: label.clone(), source })?;
+        let status = tokio::select! {
+            status = child.wait() => status.map_err(|source| SupervisorError::Start { roles: label.clone(), source })?,
+            () = stopped(&mut stop) => {
+                end(child).await;
+                return Ok(());
+            }
+        };
+        if status.code() == Some(i32::from(Exit::BadModelFiles.code())) {
+            return Err(SupervisorError::BadModelFiles { roles: label });
+        }
+        deaths = if started.elapsed() > HEALTHY_AFTER { 1 } else { deaths + 1 };
+        if deaths >= MOST_DEATHS {
+            return Err(SupervisorError::KeepsDying { roles: label, status, log });
+        }
+        tracing::warn!(worker = %label, %status, "worker died; starting it again");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(100) * 2u32.pow(deaths)) => {}
+            () = stopped(&mut stop) => {}
+        }
+    }
+}
+
+/// Resolves when stop is said, or whoever could say it is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|&stop| stop).await;
+}
+
+fn start(workers: &Workers, roles: &str, data: &Path) -> std::io::Result<Child> {
+    std::fs::create_dir_all(data)?;
+    let threads = workers.threads.to_string();
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["worker", "--exit-with-parent", "--coordinator", &workers.coordinator, "--role", roles])
+        .args(workers.models.iter().flat_map(|folder| [OsStr::new("--models"), folder.as_os_str()]))
+        .arg("--data")
+        .arg(data)
+        .args(["--threads", &threads])
+        .args(&workers.arguments)
+        // The libraries below read these once, when their pools start.
+        .env("RAYON_NUM_THREADS", &threads)
+        .env("CANDLE_NUM_THREADS", &threads)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true);
+    // Ctrl-C in a terminal reaches the whole foreground group; workers must hear of it from us alone,
+    // or they would die before the run can say what happens.
+    #[cfg(unix)]
+    command.process_group(0);
+    command.spawn()
+}
+
+async fn end(mut child: Child) {
+    // Closing the pipe is the request; the worker says goodbye and leaves.
+    drop(child.stdin.take());
+    if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
+        // Nothing is lost by force: results are durable or recomputed.
+        let _ = child.kill().await;
+    }
+}

@@ -1,0 +1,108 @@
+//! Bad input gets a clear error and the documented exit code, and leaves nothing behind.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::Command;
+
+use crate::program::{Ended, Running, Sandbox, binary, demo};
+use crate::prompts::{copy_dir, copy_model};
+
+const GOOD: &str = "[job]\nname = \"one\"\nmodel = \"wan-tiny-t2v\"\noutput = \"{index:04}\"\nformats = [\"png\"]\n\
+                    [[video]]\nprompt = \"a red circle moving left on a black background\"\nseed = 1\n";
+
+fn run(manifest: &str, models: &Path) -> (Sandbox, Ended) {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&sandbox.manifest(manifest), models).wait();
+    (sandbox, ended)
+}
+
+#[track_caller]
+fn refused(manifest: &str, code: i32, says: &[&str]) {
+    let (sandbox, ended) = run(manifest, &demo());
+    let ended = ended.expect(code);
+    for word in says {
+        assert!(ended.stderr.contains(word), "nothing about {word:?} in:\n{}", ended.stderr);
+    }
+    assert_eq!(sandbox.files(), [] as [String; 0]);
+}
+
+#[test]
+fn every_fault_of_a_manifest_is_named_at_once() {
+    let manifest = "[job]\nname = \"bad\"\nmodel = \"wan-tiny-t2v\"\noutput = \"../{index}\"\n\
+                    [[video]]\nprompt = \"x\"\nframes = 18\nwidth = 65\ncolour = \"red\"\n";
+    refused(manifest, 2, &["frames", "18", "65", "colour", "..", "manifest.toml:7", "manifest.toml:9"]);
+}
+
+#[test]
+fn a_missing_manifest_is_a_usage_error() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&sandbox.path("nowhere.toml"), &demo()).wait().expect(2);
+    assert!(ended.stderr.contains("nowhere.toml"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_missing_model_folder_is_named() {
+    refused(&GOOD.replace("wan-tiny-t2v", "wan-huge"), 4, &["wan-huge", "--models"]);
+}
+
+/// A run over a copy of the demo model that `damage` has been done to.
+fn damaged(damage: impl FnOnce(&Path)) -> Ended {
+    let models = tempfile::tempdir().expect("temporary directory");
+    let model = models.path().join("wan-tiny-t2v");
+    copy_model(&model);
+    damage(&model);
+    let (sandbox, ended) = run(GOOD, models.path());
+    assert_eq!(sandbox.files(), [] as [String; 0]);
+    ended.expect(4)
+}
+
+#[test]
+fn a_truncated_file_is_named_with_what_is_missing() {
+    let ended = damaged(|model| {
+        let file = OpenOptions::new().write(true).open(model.join("transformer_2/diffusion_pytorch_model.safetensors"));
+        file.expect("weights").set_len(3_000_000).expect("truncate");
+    });
+    for word in ["transformer_2", "truncated", "597600"] {
+        assert!(ended.stderr.contains(word), "nothing about {word:?} in:\n{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let ended = damaged(|model| std::fs::remove_file(model.join("vae/diffusion_pytorch_model.safetensors")).expect("remove"));
+    assert!(ended.stderr.contains("vae"), "{}", ended.stderr);
+}
+
+#[test]
+fn foreign_tensors_are_all_named() {
+    let ended = damaged(|model| {
+        // The weights of another network under the name of this one.
+        std::fs::remove_dir_all(model.join("transformer")).expect("remove");
+        copy_dir(&model.join("transformer_2"), &model.join("transformer"));
+        std::fs::copy(
+            model.join("vae/diffusion_pytorch_model.safetensors"),
+            model.join("transformer/diffusion_pytorch_model.safetensors"),
+        )
+        .expect("copy");
+    });
+    for word in ["transformer", "missing", "unexpected"] {
+        assert!(ended.stderr.contains(word), "nothing about {word:?} in:\n{}", ended.stderr);
+    }
+}
+
+#[test]
+fn nobody_to_submit_to_is_exit_code_3() {
+    let sandbox = Sandbox::new();
+    let manifest = sandbox.manifest(GOOD);
+    let mut command = Command::new(binary());
+    // Port 1 is reserved; nothing of ours or anybody's listens there.
+    command.arg("submit").arg(&manifest).args(["--coordinator", "http://127.0.0.1:1"]);
+    let ended = Running::start(&mut command).wait().expect(3);
+    assert!(ended.stderr.contains("127.0.0.1:1"), "{}", ended.stderr);
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    Running::start(Command::new(binary()).args(["worker", "--role", "painter"])).wait().expect(2);
+    Running::start(Command::new(binary()).arg("frobnicate")).wait().expect(2);
+}
