@@ -7,6 +7,7 @@
 pub mod dit;
 pub mod error;
 pub mod files;
+pub mod inspect;
 pub mod ops;
 pub mod text;
 pub mod umt5;

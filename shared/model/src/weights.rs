@@ -96,23 +96,6 @@ impl Weights {
         Ok(Self { files, tensors })
     }
 
-    /// The same tensors under other names; a tensor renamed to `None` is left out.
-    ///
-    /// # Errors
-    /// Two tensors with one new name.
-    pub fn renamed(self, rename: impl Fn(&str) -> Option<String>) -> Result<Self, ModelError> {
-        let Self { files, tensors: old } = self;
-        let mut tensors = BTreeMap::new();
-        for (name, tensor) in old {
-            let Some(new) = rename(&name) else { continue };
-            let file = tensor.file;
-            if tensors.insert(new.clone(), tensor).is_some() {
-                return Err(files[file].corrupt(format!("{name} is there twice, as {new} too")));
-            }
-        }
-        Ok(Self { files, tensors })
-    }
-
     /// Compares the files with what a network needs.
     ///
     /// # Errors
@@ -212,12 +195,33 @@ impl Weights {
         self.tensors.get(name).map(|tensor| tensor.entry.shape.as_slice())
     }
 
+    /// How many parameters there are of each element type.
+    pub fn parameters_by_dtype(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for Stored { entry, .. } in self.tensors.values() {
+            let dtype = format!("{:?}", entry.dtype).to_lowercase();
+            *counts.entry(dtype).or_default() += entry.shape.iter().map(|&dim| dim as u64).product::<u64>();
+        }
+        counts
+    }
+
     /// A tensor's official name, and the one it has in its file if that differs.
     fn called(&self, name: &str) -> String {
         match self.tensors.get(name) {
             Some(tensor) if tensor.name != name => format!("{name} (in the file: {})", tensor.name),
             _ => name.to_owned(),
         }
+    }
+
+    /// Element types, each with its number of elements and bytes.
+    pub fn dtypes(&self) -> BTreeMap<String, (u64, u64)> {
+        let mut dtypes = BTreeMap::new();
+        for Stored { entry, .. } in self.tensors.values() {
+            let (elements, bytes) = dtypes.entry(format!("{:?}", entry.dtype).to_lowercase()).or_insert((0, 0));
+            *elements += entry.shape.iter().map(|&dim| dim as u64).product::<u64>();
+            *bytes += entry.bytes.len() as u64;
+        }
+        dtypes
     }
 
     /// All names, in alphabetical order.

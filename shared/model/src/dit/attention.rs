@@ -68,7 +68,7 @@ impl Projections {
     }
 
     fn values(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(self.heads(&self.v.forward(x)?)?.to_dtype(self.v.matmul_dtype())?)
+        Ok(self.heads(&self.v.forward(x)?)?.to_dtype(self.v.dtype())?)
     }
 
     /// Heads `(heads, n, head_dim)` put together and projected: `(n, dim)`.
@@ -116,7 +116,7 @@ impl WanSelfAttention {
         for (first, count) in chunks(length) {
             let x = input(first, count)?;
             q.put(first, &rope.apply(&p.queries(&x)?, first)?)?;
-            k.put(first, &rope.apply(&p.keys(&x)?, first)?.to_dtype(p.v.matmul_dtype())?)?;
+            k.put(first, &rope.apply(&p.keys(&x)?, first)?.to_dtype(p.v.dtype())?)?;
             v.put(first, &p.values(&x)?)?;
         }
         p.attend(&q.finish()?, &k.finish()?, &v.finish()?, None)
@@ -160,7 +160,7 @@ impl WanCrossAttention {
     /// Keys and values of embedded text rows `(n, dim)`; `bias` `(1, 1, n)` weighs the rows.
     pub(super) fn keys(&self, text: &Tensor, bias: Option<&Tensor>) -> Result<TextKeys, ModelError> {
         let Self(p) = self;
-        let k = p.keys(text)?.to_dtype(p.v.matmul_dtype())?;
+        let k = p.keys(text)?.to_dtype(p.v.dtype())?;
         Ok(TextKeys { k, v: p.values(text)?, bias: bias.cloned() })
     }
 

@@ -131,3 +131,82 @@ fn heads(file: &ConfigFile, dim: usize) -> Result<usize, ModelError> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::dit::parameters;
+    use crate::files::names::Naming;
+
+    /// The tensors of a published file. In the data, `*` stands for the number of each of the layers.
+    #[derive(serde::Deserialize)]
+    struct Header {
+        parameters: u64,
+        layers: usize,
+        tensors: BTreeMap<String, Vec<usize>>,
+    }
+
+    /// Official name → shape of every tensor.
+    fn tensors(header: &str) -> BTreeMap<String, Vec<usize>> {
+        let Header { parameters, layers, tensors } = serde_json::from_str(header).unwrap();
+        let of_layers = |(name, shape): (String, Vec<usize>)| {
+            let layers = if name.contains('*') { layers } else { 1 };
+            (0..layers).map(move |i| (name.replace('*', &i.to_string()), shape.clone())).collect::<Vec<_>>()
+        };
+        let tensors: BTreeMap<_, _> = tensors.into_iter().flat_map(of_layers).collect();
+        let count = |shape: &Vec<usize>| shape.iter().product::<usize>() as u64;
+        assert_eq!(tensors.values().map(count).sum::<u64>(), parameters, "the data is complete");
+        let naming = Naming::of(&tensors.keys().map(String::as_str).collect::<BTreeSet<_>>());
+        tensors.into_iter().filter_map(|(name, shape)| Some((naming.official(&name)?, shape))).collect()
+    }
+
+    fn config(
+        in_dim: usize,
+        out_dim: usize,
+        dim: usize,
+        num_heads: usize,
+        num_layers: usize,
+        ffn_dim: usize,
+    ) -> Config {
+        let (freq_dim, text_dim, text_len, eps, cross_attn_norm) = (256, 4096, 512, 1e-6, true);
+        Config {
+            in_dim,
+            out_dim,
+            dim,
+            num_heads,
+            num_layers,
+            ffn_dim,
+            freq_dim,
+            text_dim,
+            text_len,
+            eps,
+            cross_attn_norm,
+        }
+    }
+
+    #[test]
+    fn parameters_are_the_tensors_of_the_published_files() {
+        macro_rules! headers {
+            ($name:literal) => {
+                [
+                    include_str!(concat!("../../tests/data/dit-", $name, ".json")),
+                    include_str!(concat!("../../tests/data/diffusers-dit-", $name, ".json")),
+                ]
+            };
+        }
+        for (config, headers) in [
+            (config(16, 16, 5120, 40, 40, 13_824), headers!("t2v-A14B")),
+            (config(36, 16, 5120, 40, 40, 13_824), headers!("i2v-A14B")),
+            (config(48, 48, 3072, 24, 30, 14_336), headers!("ti2v-5B")),
+            (config(16, 16, 1536, 12, 30, 8960), headers!("t2v-1.3B")),
+        ] {
+            let params: BTreeMap<_, _> = parameters(&config).into_iter().map(|p| (p.name, p.shape)).collect();
+            assert_eq!(params.len(), parameters(&config).len(), "no name twice");
+            for header in headers {
+                assert_eq!(tensors(header), params);
+            }
+        }
+    }
+}

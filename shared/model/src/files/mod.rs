@@ -1,8 +1,23 @@
 //! Model files on disk: which folder layout it is, which file holds what, and their names made official.
+//!
+//! Not here: the networks, and what their tensors mean.
 
+mod card;
 pub mod config;
+mod digest;
+mod folder;
+mod inspect;
+mod layout;
 pub(crate) mod mapped;
 pub(crate) mod names;
-pub(crate) mod pickle;
+mod pickle;
+mod presets;
 pub(crate) mod pth;
 pub(crate) mod safetensors;
+mod shards;
+
+pub use config::ConfigFile;
+pub use digest::digest_files;
+pub use folder::{ModelFolder, open};
+pub use inspect::{Report, RoleReport, State, inspect};
+pub use presets::NEGATIVE_PROMPT;

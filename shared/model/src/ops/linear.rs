@@ -5,12 +5,11 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::ModelError;
 use crate::weights::Weights;
 
-/// `y = x Wᵀ + b`. The product is taken in the matmul type (accumulated in f32); the bias is added in f32.
+/// `y = x Wᵀ + b`. The product is taken in the weight's type (accumulated in f32); the bias is added in f32.
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
-    matmul: DType,
 }
 
 impl Linear {
@@ -31,17 +30,12 @@ impl Linear {
         let weight = weights.tensor(&format!("{prefix}.weight"), Some(dtype), device)?.flatten_from(1)?;
         let load_bias = || weights.tensor(&format!("{prefix}.bias"), Some(DType::F32), device);
         let bias = bias.then(load_bias).transpose()?;
-        Ok(Self { weight, bias, matmul: dtype })
-    }
-
-    /// The same layer, its weight kept as it is but multiplied in `dtype`: f32 mathematics with bf16 in memory.
-    pub fn multiplied_in(self, dtype: DType) -> Self {
-        Self { matmul: dtype, ..self }
+        Ok(Self { weight, bias })
     }
 
     /// The type in which it multiplies.
-    pub fn matmul_dtype(&self) -> DType {
-        self.matmul
+    pub fn dtype(&self) -> DType {
+        self.weight.dtype()
     }
 
     /// Applies the layer over the last dimension.
@@ -56,8 +50,8 @@ impl Linear {
         let inner = dims.pop().ok_or_else(|| ModelError::input("linear layer", "a scalar has no last dimension"))?;
         let rows: usize = dims.iter().product();
         dims.push(self.weight.dim(0)?);
-        let x = x.to_dtype(self.matmul)?.contiguous()?.reshape((rows, inner))?;
-        let y = x.matmul(&self.weight.to_dtype(self.matmul)?.t()?)?.to_dtype(DType::F32)?;
+        let x = x.to_dtype(self.dtype())?.contiguous()?.reshape((rows, inner))?;
+        let y = x.matmul(&self.weight.t()?)?.to_dtype(DType::F32)?;
         let y = match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
             None => y,
@@ -73,7 +67,7 @@ mod tests {
     fn layer() -> Linear {
         let weight = Tensor::new(&[[1f32, 2.], [3., 4.], [5., 6.]], &Device::Cpu).unwrap();
         let bias = Tensor::new(&[10f32, 20., 30.], &Device::Cpu).unwrap();
-        Linear { weight, bias: Some(bias), matmul: DType::F32 }
+        Linear { weight, bias: Some(bias) }
     }
 
     #[test]
@@ -89,12 +83,11 @@ mod tests {
     }
 
     #[test]
-    fn bf16_in_memory_f32_in_the_product() {
-        let stored = Linear { weight: layer().weight.to_dtype(DType::BF16).unwrap(), ..layer() };
+    fn multiplies_in_the_weights_type() {
         let x = Tensor::new(&[[1.001f32, 0.]], &Device::Cpu).unwrap();
-        let wide = stored.clone().multiplied_in(DType::F32).forward(&x).unwrap().to_vec2::<f32>().unwrap();
-        assert_eq!(wide, layer().forward(&x).unwrap().to_vec2::<f32>().unwrap());
-        let narrow = stored.multiplied_in(DType::BF16).forward(&x).unwrap().to_vec2::<f32>().unwrap();
-        assert_eq!(narrow, [[11., 23., 35.]], "1.001 is 1 in bf16");
+        let narrow = Linear { weight: layer().weight.to_dtype(DType::BF16).unwrap(), ..layer() };
+        let y = narrow.forward(&x).unwrap();
+        assert_eq!(y.dtype(), DType::F32);
+        assert_eq!(y.to_vec2::<f32>().unwrap(), [[11., 23., 35.]], "1.001 is 1 in bf16");
     }
 }

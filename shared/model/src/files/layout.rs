@@ -1,0 +1,140 @@
+//! Where the parts of a model lie in its folder: the official repositories' way, or diffusers'.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use wanfarm_types::Role;
+
+use super::config::ConfigFile;
+use super::shards;
+use crate::error::ModelError;
+
+/// One network's files.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Part {
+    /// Its weights; empty if they are not on this machine.
+    pub(super) weights: Vec<PathBuf>,
+    /// Its `config.json`; empty if there is none.
+    pub(super) config: ConfigFile,
+    /// What was looked for, for messages.
+    pub(super) wanted: String,
+}
+
+/// A folder's parts.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) parts: BTreeMap<Role, Part>,
+    pub(super) tokenizer: PathBuf,
+    /// diffusers: settings of the pipeline.
+    pub(super) model_index: ConfigFile,
+    /// diffusers: settings of the schedule.
+    pub(super) scheduler: ConfigFile,
+}
+
+const DIT_STEM: &str = "diffusion_pytorch_model";
+/// The text encoder's official file, preferred where there are several.
+const TEXT_ENCODER: &str = "models_t5_umt5-xxl-enc-bf16.pth";
+const VAES: [&str; 4] = ["Wan2.1_VAE.pth", "Wan2.2_VAE.pth", "Wan2.1_VAE.safetensors", "Wan2.2_VAE.safetensors"];
+
+/// Recognises the layout of a folder.
+///
+/// # Errors
+/// There is no model, or its files are incomplete or ambiguous.
+pub(super) fn detect(folder: &Path) -> Result<Layout, ModelError> {
+    std::fs::read_dir(folder).map_err(|e| ModelError::io(folder, e))?;
+    let layout = if folder.join("model_index.json").is_file() || folder.join("transformer").is_dir() {
+        diffusers(folder)?
+    } else {
+        official(folder)?
+    };
+    if layout.parts.values().all(|part| part.weights.is_empty()) {
+        let why = "neither a diffusers folder (model_index.json, transformer/, vae/, text_encoder/) nor an official one \
+                   (high_noise_model/ and low_noise_model/, or diffusion_pytorch_model*.safetensors; \
+                   models_t5_umt5-xxl-enc-bf16.pth; Wan2.1_VAE.pth or Wan2.2_VAE.pth)";
+        return Err(ModelError::NotAModel { folder: folder.to_owned(), why: why.to_owned() });
+    }
+    Ok(layout)
+}
+
+fn diffusers(folder: &Path) -> Result<Layout, ModelError> {
+    let model_index = ConfigFile::read_if_there(&folder.join("model_index.json"))?;
+    let named = model_index.value("transformer_2").and_then(|value| value.get(1)).is_some_and(|class| !class.is_null());
+    let dual = named || folder.join("transformer_2").is_dir();
+    let mut parts = BTreeMap::from([
+        (Role::TextEncoder, part(folder, "text_encoder", "model")?),
+        (Role::Vae, part(folder, "vae", DIT_STEM)?),
+    ]);
+    if dual {
+        parts.insert(Role::DitHigh, part(folder, "transformer", DIT_STEM)?);
+        parts.insert(Role::DitLow, part(folder, "transformer_2", DIT_STEM)?);
+    } else {
+        parts.insert(Role::Dit, part(folder, "transformer", DIT_STEM)?);
+    }
+    Ok(Layout {
+        parts,
+        tokenizer: folder.join("tokenizer/tokenizer.json"),
+        model_index,
+        scheduler: ConfigFile::read_if_there(&folder.join("scheduler/scheduler_config.json"))?,
+    })
+}
+
+fn official(folder: &Path) -> Result<Layout, ModelError> {
+    let dual = ["high_noise_model", "low_noise_model"].iter().any(|expert| folder.join(expert).is_dir());
+    let mut parts = BTreeMap::from([
+        (
+            Role::TextEncoder,
+            Part { weights: text_encoder(folder)?, wanted: TEXT_ENCODER.to_owned(), ..Part::default() },
+        ),
+        (Role::Vae, Part { weights: vae(folder)?, wanted: VAES[..2].join(" or "), ..Part::default() }),
+    ]);
+    if dual {
+        parts.insert(Role::DitHigh, part(folder, "high_noise_model", DIT_STEM)?);
+        parts.insert(Role::DitLow, part(folder, "low_noise_model", DIT_STEM)?);
+    } else {
+        parts.insert(Role::Dit, part(folder, "", DIT_STEM)?);
+    }
+    Ok(Layout {
+        parts,
+        tokenizer: folder.join("google/umt5-xxl/tokenizer.json"),
+        model_index: ConfigFile::default(),
+        scheduler: ConfigFile::default(),
+    })
+}
+
+fn part(folder: &Path, name: &str, stem: &str) -> Result<Part, ModelError> {
+    let path = if name.is_empty() { folder.to_owned() } else { folder.join(name) };
+    Ok(Part {
+        weights: shards::find(&path, stem)?,
+        config: ConfigFile::read_if_there(&path.join("config.json"))?,
+        wanted: Path::new(name).join(format!("{stem}*.safetensors")).display().to_string(),
+    })
+}
+
+fn text_encoder(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let official = folder.join(TEXT_ENCODER);
+    if official.is_file() {
+        return Ok(vec![official]);
+    }
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("models_t5_") && (name.ends_with(".pth") || name.ends_with(".safetensors"))
+    };
+    let entries = std::fs::read_dir(folder).map_err(|e| ModelError::io(folder, e))?;
+    let files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>();
+    let files = files.map_err(|e| ModelError::io(folder, e))?;
+    only_one(folder, files.into_iter().filter(is_one).collect())
+}
+
+fn vae(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    only_one(folder, VAES.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect())
+}
+
+fn only_one(folder: &Path, mut files: Vec<PathBuf>) -> Result<Vec<PathBuf>, ModelError> {
+    if files.len() > 1 {
+        files.sort();
+        let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+        let why = format!("{} could each be the one to use; keep one of them", names.join(", "));
+        return Err(ModelError::NotAModel { folder: folder.to_owned(), why });
+    }
+    Ok(files)
+}
