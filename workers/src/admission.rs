@@ -1,6 +1,7 @@
 //! Whether an assignment can be computed here at all: model, role, size, steps, and the form of every input. Checked
 //! before a byte is fetched, so the size of what follows is bounded by the geometry. Bytes and values are not looked at.
 
+use wanfarm_proto::tensors::MAX_TENSOR_BYTES;
 use wanfarm_sampling::{Schedule, history_len};
 use wanfarm_types::{DType, Expert, Experts, Failure, Guidance, Stage, TensorRef};
 
@@ -51,6 +52,11 @@ fn faults(served: &[Served], assignment: &Assignment) -> Option<String> {
         return Some("this worker renders from text only, not from a first frame".to_owned());
     }
     let latents = geometry.latent_shape(spec.width, spec.height, spec.frames).map(|dim| dim as u64);
+    let frames = [spec.frames, spec.height, spec.width, 3].map(u64::from);
+    let bytes = latents.iter().product::<u64>().saturating_mul(4).max(frames.iter().product());
+    if bytes > MAX_TENSOR_BYTES {
+        return Some(format!("its latents or frames take {bytes} bytes; at most {MAX_TENSOR_BYTES} are moved at once"));
+    }
     match item.stage {
         Stage::EncodeText => None,
         Stage::EncodeImage => Some("this worker renders from text only, not from a first frame".to_owned()),

@@ -1,7 +1,9 @@
 //! Everything a worker is told on its command line. Not parsed here.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_types::Role;
@@ -35,4 +37,40 @@ pub enum Dtype {
     F32,
     /// As the published weights.
     Bf16,
+}
+
+/// The text names no element type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no element type is called {0:?}; choose f32 or bf16")]
+pub struct BadDtype(String);
+
+impl Dtype {
+    /// The right one for a device: exact where memory is plenty, as published where bandwidth decides.
+    pub fn preferred(device: DeviceKind) -> Self {
+        match device {
+            DeviceKind::Cpu => Dtype::F32,
+            DeviceKind::Metal | DeviceKind::Cuda => Dtype::Bf16,
+        }
+    }
+}
+
+impl FromStr for Dtype {
+    type Err = BadDtype;
+
+    fn from_str(text: &str) -> Result<Self, BadDtype> {
+        match text {
+            "f32" => Ok(Dtype::F32),
+            "bf16" => Ok(Dtype::Bf16),
+            _ => Err(BadDtype(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dtype::F32 => "f32",
+            Dtype::Bf16 => "bf16",
+        })
+    }
 }

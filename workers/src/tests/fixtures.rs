@@ -1,10 +1,17 @@
 //! One small video of one small model, in all the forms it takes here.
 
+use std::path::PathBuf;
+
 use wanfarm_types::*;
 
 use crate::assignments::Assignment;
 use crate::runner::{HostTensor, PreparedItem, State, refs};
 use crate::wire::Served;
+
+/// A folder of the golden data, small models with random weights.
+pub(crate) fn golden(case: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/data")).join(case)
+}
 
 pub(crate) fn served() -> Served {
     let defaults = Defaults {

@@ -1,0 +1,110 @@
+//! Digests of model files, remembered in the data folder by path, length and time of change: hashing tens of gigabytes
+//! at every start would take minutes. What cannot be remembered is computed again; nothing here is needed to be right.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+use wanfarm_model::ModelError;
+use wanfarm_model::files::digest_files;
+use wanfarm_types::{Digest, ModelFile};
+
+/// The digests, and where they are kept.
+#[derive(Debug)]
+pub(crate) struct KnownDigests {
+    store: PathBuf,
+    known: BTreeMap<PathBuf, Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    length: u64,
+    /// Nanoseconds since 1970.
+    modified: u64,
+    blake3: Digest,
+}
+
+impl KnownDigests {
+    pub(crate) fn load(data: &Path) -> Self {
+        let store = data.join("digests.json");
+        let known = fs::read(&store).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        Self { store, known }
+    }
+
+    /// The digests of a model's files, with their paths relative to its folder.
+    pub(crate) fn of(&mut self, folder: &Path, files: &[PathBuf]) -> Result<Vec<ModelFile>, ModelError> {
+        files.iter().map(|file| self.digest(folder, file)).collect()
+    }
+
+    fn digest(&mut self, folder: &Path, path: &PathBuf) -> Result<ModelFile, ModelError> {
+        let metadata = fs::metadata(path).map_err(|source| ModelError::io(path, source))?;
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = modified.map_or(0, |since| since.as_nanos() as u64);
+        let absolute = std::path::absolute(path).map_err(|source| ModelError::io(path, source))?;
+        let known = self.known.get(&absolute);
+        if let Some(entry) = known.filter(|entry| (entry.length, entry.modified) == (metadata.len(), modified)) {
+            let relative = path.strip_prefix(folder).unwrap_or(path);
+            let parts: Vec<_> = relative.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+            return Ok(ModelFile { path: parts.join("/"), blake3: entry.blake3 });
+        }
+        let file = digest_files(folder, std::slice::from_ref(path))?.pop();
+        let file = file.ok_or_else(|| ModelError::corrupt(path, "it has no digest"))?;
+        // The length and time from before the bytes were read: a file that changed meanwhile is read again next time.
+        self.known.insert(absolute, Entry { length: metadata.len(), modified, blake3: file.blake3 });
+        self.save();
+        Ok(file)
+    }
+
+    fn save(&self) {
+        let draft = self.store.with_extension("new");
+        let saved = serde_json::to_vec_pretty(&self.known)
+            .map_err(std::io::Error::other)
+            .and_then(|bytes| fs::write(&draft, bytes))
+            .and_then(|()| fs::rename(&draft, &self.store));
+        if let Err(error) = saved {
+            warn!("{}: {error}; file digests will be computed again", self.store.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_hashed_again_only_when_it_changed() {
+        let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(folder.path().join("vae")).unwrap();
+        let path = folder.path().join("vae/a.bin");
+        fs::write(&path, b"one").unwrap();
+        let digest = |expected: &[u8]| {
+            let mut digests = KnownDigests::load(data.path());
+            let files = digests.of(folder.path(), std::slice::from_ref(&path)).unwrap();
+            assert_eq!(files[0].path, "vae/a.bin");
+            assert_eq!(files[0].blake3.0, *blake3::hash(expected).as_bytes());
+        };
+        digest(b"one");
+        // Same length, same time: believed, which shows that the file was not read.
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::write(&path, b"two").unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        digest(b"one");
+        let later = time + std::time::Duration::from_secs(1);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+        digest(b"two");
+    }
+
+    #[test]
+    fn a_damaged_store_is_started_anew() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("model.bin");
+        fs::write(&path, b"weights").unwrap();
+        fs::write(data.path().join("digests.json"), b"{\"half").unwrap();
+        let files = KnownDigests::load(data.path()).of(data.path(), &[path]).unwrap();
+        assert_eq!(files[0].blake3.0, *blake3::hash(b"weights").as_bytes());
+        assert_eq!(KnownDigests::load(data.path()).known.len(), 1);
+    }
+}

@@ -1,0 +1,224 @@
+//! A video from its prompt to its frames through the roles of a worker, against the numbers of the official code
+//! (golden case `repo_t2v_from_prompt`), and what interruptions do to it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_types::{FailureKind, Guidance, Role, SolverKind, Stage, StepRange, VideoSpec};
+
+use super::{Roles, values};
+use crate::Dtype;
+use crate::models::Catalog;
+use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, State};
+use crate::tests::fixtures::{self, golden};
+
+const PROMPT: &str = "  Ａ cat &amp;amp; a “dog”　walk —  on the grass，realistic\n style。 ";
+const STEPS: u32 = 6;
+/// Of the schedule of 6 steps with shift 12, at boundary 0.875.
+const HIGH_STEPS: u32 = 4;
+
+/// A worker's device thread without the thread.
+struct Bench {
+    roles: Roles,
+    _folders: [tempfile::TempDir; 2],
+}
+
+/// Collects what a running item reports, and interrupts it.
+#[derive(Default)]
+struct Observer {
+    states: Vec<State>,
+    stop_after: Option<usize>,
+    abandon_after: Option<usize>,
+}
+
+impl Control for Observer {
+    fn step_done(&mut self, state: &State) {
+        self.states.push(state.clone());
+    }
+
+    fn should_stop_after_step(&self) -> bool {
+        self.stop_after.is_some_and(|steps| self.states.len() >= steps)
+    }
+
+    fn abandoned(&self) -> bool {
+        self.abandon_after.is_some_and(|steps| self.states.len() >= steps)
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (models, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(golden("repo_t2v_from_prompt/official_repo"), models.path().join("cat")).unwrap();
+        let catalog = Catalog::discover(&[models.path().to_owned()], &Role::ALL, data.path()).unwrap();
+        let roles = Roles::load(Arc::new(catalog), DeviceKind::Cpu, Dtype::F32).unwrap();
+        Self { roles, _folders: [models, data] }
+    }
+
+    fn run(&mut self, item: &PreparedItem) -> Output {
+        self.roles.run(item, &mut Observer::default()).unwrap()
+    }
+
+    fn encode(&mut self, text: &str) -> HostTensor {
+        let Output::Tensors(mut tensors) = self.run(&item(Stage::EncodeText, text, 0..0)) else { panic!() };
+        assert_eq!(tensors.len(), 1);
+        tensors.remove(0)
+    }
+
+    fn contexts(&mut self) -> Vec<HostTensor> {
+        vec![self.encode(PROMPT), self.encode(wanfarm_model::files::NEGATIVE_PROMPT)]
+    }
+}
+
+fn spec() -> VideoSpec {
+    VideoSpec {
+        model: "cat".to_owned(),
+        width: 48,
+        height: 32,
+        frames: 5,
+        steps: STEPS,
+        shift: 12.0,
+        seed: 980,
+        solver: SolverKind::UniPc,
+        guidance: Guidance { high: 4.0, low: 3.0 },
+        ..fixtures::spec()
+    }
+}
+
+fn item(stage: Stage, text: &str, steps: std::ops::Range<u32>) -> PreparedItem {
+    let mut item = PreparedItem { spec: spec(), contexts: Vec::new(), text: text.to_owned(), ..fixtures::prepared() };
+    item.item.stage = stage;
+    item.item.steps = StepRange { first: steps.start, end: steps.end };
+    item
+}
+
+fn high(contexts: &[HostTensor]) -> PreparedItem {
+    PreparedItem { contexts: contexts.to_vec(), ..item(Stage::DenoiseHigh, "", 0..HIGH_STEPS) }
+}
+
+fn low(contexts: &[HostTensor], state: &State) -> PreparedItem {
+    let low = item(Stage::DenoiseLow, "", state.steps_done..STEPS);
+    PreparedItem { contexts: contexts.to_vec(), state: Some(state.clone()), ..low }
+}
+
+fn truth() -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(golden("repo_t2v_from_prompt/io.safetensors"), &Device::Cpu).unwrap()
+}
+
+/// ‖got − want‖ / ‖want‖.
+fn distance(got: &[f32], want: &Tensor) -> f64 {
+    let want = values(want).unwrap();
+    assert_eq!(got.len(), want.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let difference = norm(&mut got.iter().zip(&want).map(|(got, want)| f64::from(got - want)));
+    difference / norm(&mut want.iter().map(|want| f64::from(*want)))
+}
+
+#[test]
+fn from_the_prompt_to_the_frames_as_the_official_code() {
+    let (mut bench, truth) = (Bench::new(), truth());
+    let contexts = bench.contexts();
+    for (context, name) in contexts.iter().zip(["prompt.context", "negative.context"]) {
+        assert_eq!(context.shape(), truth[name].dims());
+        assert!(distance(&context.to_f32(), &truth[name]) < 1e-5, "{name}");
+    }
+    let mut observer = Observer::default();
+    bench.roles.run(&high(&contexts), &mut observer).unwrap();
+    let boundary = observer.states[3].clone();
+    bench.roles.run(&low(&contexts, &boundary), &mut observer).unwrap();
+    assert_eq!(observer.states.len(), 6);
+    for (index, state) in observer.states.iter().enumerate() {
+        assert_eq!(state.steps_done as usize, index + 1);
+        let want = truth["latents.after_step"].get(index).unwrap();
+        let distance = distance(&state.tensors[0].to_f32(), &want);
+        assert!(distance < 1.3e-5, "step {index}: {distance}");
+    }
+    let finished = observer.states.pop().unwrap();
+    assert_eq!(finished.tensors.len(), 1, "nothing is left to remember");
+    let decode = PreparedItem { state: Some(finished), ..item(Stage::Decode, "", 0..0) };
+    let Output::Tensors(frames) = bench.run(&decode) else { panic!() };
+    assert_eq!(frames[0].name.shape, [5, 32, 48, 3]);
+    let want = truth["frames_u8"].flatten_all().unwrap().to_vec1::<u8>().unwrap();
+    let off = frames[0].bytes.iter().zip(&want).filter(|(got, want)| got != want);
+    // Truncation turns a difference in the last bit into a difference of one.
+    assert!(off.clone().all(|(got, want)| got.abs_diff(*want) == 1), "frames differ by more than one");
+    assert!(off.count() * 1000 < want.len(), "more than one in a thousand differs");
+}
+
+#[test]
+fn stopped_at_any_step_and_resumed_elsewhere_the_bytes_are_the_same() {
+    let mut bench = Bench::new();
+    let contexts = bench.contexts();
+    let whole = bench.run(&high(&contexts));
+    for steps in 1..HIGH_STEPS {
+        let mut observer = Observer { stop_after: Some(steps as usize), ..Observer::default() };
+        let Output::State(half) = bench.roles.run(&high(&contexts), &mut observer).unwrap() else { panic!() };
+        assert_eq!(half.steps_done, steps);
+        let mut rest = high(&contexts);
+        rest.item.steps.first = steps;
+        rest.state = Some(half);
+        assert_eq!(Bench::new().run(&rest), whole, "after step {steps}");
+    }
+}
+
+#[test]
+fn at_scale_one_the_negative_prompt_is_not_looked_at() {
+    let mut bench = Bench::new();
+    let contexts = bench.contexts();
+    let mut plain = high(&contexts);
+    plain.spec.guidance.high = 1.0;
+    let with_both = bench.run(&plain);
+    plain.contexts.truncate(1);
+    assert_eq!(bench.run(&plain), with_both);
+    assert_ne!(bench.run(&high(&contexts)), with_both);
+    let mut incomplete = high(&contexts);
+    incomplete.contexts.truncate(1);
+    let failure = bench.roles.run(&incomplete, &mut Observer::default()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Deterministic);
+}
+
+#[test]
+fn embedded_texts_are_those_of_their_digest() {
+    let mut bench = Bench::new();
+    let contexts = bench.contexts();
+    let first = bench.run(&high(&contexts));
+    let other = [bench.encode("a red circle"), contexts[1].clone()];
+    assert_ne!(bench.run(&high(&other)), first);
+    assert_eq!(bench.run(&high(&contexts)), first);
+    let swapped = [contexts[1].clone(), contexts[0].clone()];
+    assert_ne!(bench.run(&high(&swapped)), first);
+}
+
+#[test]
+fn latents_that_are_not_finite_stop_the_video_at_that_step() {
+    let mut bench = Bench::new();
+    let contexts = bench.contexts();
+    let mut observer = Observer { stop_after: Some(2), ..Observer::default() };
+    bench.roles.run(&high(&contexts), &mut observer).unwrap();
+    let mut state = observer.states.pop().unwrap();
+    let mut latents = state.tensors[0].to_f32();
+    latents[100] = f32::NAN;
+    state.tensors[0] = HostTensor::from_f32(&state.tensors[0].shape(), &latents);
+    let mut poisoned = high(&contexts);
+    poisoned.item.steps.first = 2;
+    poisoned.state = Some(state.clone());
+    let mut observer = Observer::default();
+    let failure = bench.roles.run(&poisoned, &mut observer).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::NotFinite);
+    assert!(failure.message.contains("after step 2 of 6"), "{failure}");
+    assert!(observer.states.is_empty());
+
+    let decode = PreparedItem { state: Some(state), ..item(Stage::Decode, "", 0..0) };
+    let failure = bench.roles.run(&decode, &mut Observer::default()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::NotFinite);
+}
+
+#[test]
+fn an_abandoned_item_stops_before_its_next_step() {
+    let mut bench = Bench::new();
+    let contexts = bench.contexts();
+    let mut observer = Observer { abandon_after: Some(1), ..Observer::default() };
+    assert!(bench.roles.run(&high(&contexts), &mut observer).is_err());
+    assert_eq!(observer.states.len(), 1);
+}

@@ -1,0 +1,58 @@
+//! `vae`: finished latents → frames, one latent frame at a time.
+
+use candle_core::{Device, Tensor};
+use wanfarm_model::ModelError;
+use wanfarm_model::vae::{WanVae, rgb8};
+use wanfarm_types::{DType, Failure, FailureKind};
+
+use super::explain;
+use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned};
+
+/// The autoencoder of one model.
+#[derive(Debug)]
+pub(crate) struct Vae {
+    pub(crate) model: WanVae,
+}
+
+impl RoleRunner for Vae {
+    fn run(&mut self, item: &PreparedItem, control: &mut dyn Control) -> Result<Output, Failure> {
+        let failed = |error| explain(item, error);
+        let spec = &item.spec;
+        let shape = [spec.frames, spec.height, spec.width, 3].map(|dim| dim as usize);
+        let size: usize = shape.iter().product();
+        let latents = item.state.as_ref().and_then(|state| state.tensors.first());
+        let latents = latents.ok_or_else(|| failed(ModelError::input("latents", "there are none")))?;
+        let latents =
+            Tensor::from_vec(latents.to_f32(), latents.shape(), &Device::Cpu).map_err(|error| failed(error.into()))?;
+
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).map_err(|error| {
+            Failure::deterministic(format!("out of memory for {size} bytes of frames of {}: {error}", item.item.video))
+        })?;
+        let mut decoder = self.model.decoder();
+        for index in 0..latents.dim(1).map_err(|error| failed(error.into()))? {
+            if control.abandoned() {
+                return Err(abandoned());
+            }
+            let latent = latents
+                .narrow(1, index, 1)
+                .and_then(|latent| latent.squeeze(1))
+                .map_err(|error| failed(error.into()))?;
+            for frame in decoder.push(&latent).map_err(failed)? {
+                let sum =
+                    frame.sum_all().and_then(|sum| sum.to_scalar::<f32>()).map_err(|error| failed(error.into()))?;
+                if !sum.is_finite() {
+                    let message =
+                        format!("a frame of {} is not finite, decoded from latent frame {index}", item.item.video);
+                    return Err(Failure { kind: FailureKind::NotFinite, message });
+                }
+                bytes.extend(rgb8(&frame).map_err(failed)?);
+            }
+        }
+        if bytes.len() != size {
+            let why = format!("{} bytes of frames came out where {shape:?} are {size}", bytes.len());
+            return Err(failed(ModelError::input("latents", why)));
+        }
+        Ok(Output::Tensors(vec![HostTensor::new(DType::U8, &shape, bytes)]))
+    }
+}

@@ -1,0 +1,111 @@
+//! A worker from start to end: claims its data folder, finds its models, loads their weights, serves its tensors, and
+//! works until it is told to leave. Not the work itself (`agent`).
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Endpoint, Server};
+use tracing::info;
+
+use crate::agent::Agent;
+use crate::device::Device;
+use crate::identity::Identity;
+use crate::link::{self, Link};
+use crate::models::Catalog;
+use crate::roles::Roles;
+use crate::tensors::TensorStore;
+use crate::wire::Profile;
+use crate::{WorkerConfig, WorkerError, machine};
+
+/// Runs a worker until `shutdown` completes; it then says goodbye and returns within five seconds, whatever is being
+/// computed. A coordinator that cannot be reached is dialled again for ever.
+///
+/// # Errors
+/// Wrong settings, a data folder or device that cannot be used, model files that cannot be used, or a coordinator that
+/// refuses this worker.
+pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+    let endpoint = link::endpoint(&config.coordinator)?;
+    if config.roles.is_empty() {
+        return Err(WorkerError::Settings("--role names no role".to_owned()));
+    }
+    let mut shutdown = std::pin::pin!(shutdown);
+    let identity = Identity::claim(&config.data)?;
+    let listen = config.listen;
+    let ready = tokio::select! {
+        ready = make_ready(config, &identity) => ready?,
+        () = &mut shutdown => return Ok(()),
+    };
+    let (profile, device) = ready;
+    info!(worker = %identity.worker, name = %profile.name, device = %profile.device, "ready");
+    serve(endpoint, listen, profile, device, shutdown).await
+}
+
+async fn make_ready(config: WorkerConfig, identity: &Identity) -> Result<(Profile, Device), WorkerError> {
+    let (sender, found) = tokio::sync::oneshot::channel();
+    let (folders, roles, data) = (config.models.clone(), config.roles.clone(), config.data.clone());
+    // A thread of its own and not the runtime's: reading every byte of a large model cannot be cut short, and must not
+    // keep a process alive that is told to end.
+    let search = move || {
+        let _ = sender.send(Catalog::discover(&folders, &roles, &data));
+    };
+    std::thread::Builder::new()
+        .name("models".to_owned())
+        .spawn(search)
+        .map_err(|source| WorkerError::System { what: "cannot start a thread", source })?;
+    let broken = || WorkerError::DeviceThread("the search for models crashed".to_owned());
+    let catalog = Arc::new(found.await.map_err(|_| broken())??);
+    let profile = Profile {
+        worker: identity.worker.to_string(),
+        incarnation: identity.incarnation.to_string(),
+        name: config.name,
+        roles: catalog.roles(),
+        models: catalog.served(),
+        device: machine::describe(config.device),
+        memory_bytes: machine::memory_bytes(),
+    };
+    let (kind, dtype) = (config.device, config.dtype);
+    let make = move || Ok(Box::new(Roles::load(catalog.clone(), kind, dtype)?) as Box<_>);
+    let (device, ready) =
+        Device::start(make).map_err(|source| WorkerError::System { what: "cannot start the device thread", source })?;
+    ready.await.map_err(|_| WorkerError::DeviceThread("it ended while loading".to_owned()))??;
+    Ok((profile, device))
+}
+
+/// Serves tensors and works, with a device that is ready.
+pub(crate) async fn serve(
+    endpoint: Endpoint,
+    listen: Option<SocketAddr>,
+    profile: Profile,
+    device: Device,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), WorkerError> {
+    let store = Arc::new(TensorStore::default());
+    let listen = match listen {
+        Some(address) => address,
+        None => SocketAddr::new(interface(&endpoint).await, 0),
+    };
+    let failed = |source| WorkerError::Listen { address: listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let served = CancellationToken::new();
+    let server =
+        Server::builder().add_service(wanfarm_proto::tensors::service(store.clone())).serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            served.clone().cancelled_owned(),
+        );
+    let _stop = served.drop_guard();
+    tokio::spawn(server);
+    Agent::new(profile, Link::new(endpoint, address), device, store).run(shutdown).await
+}
+
+/// Where to listen when nothing was said: a coordinator on this machine needs no tensors from the network.
+async fn interface(endpoint: &Endpoint) -> IpAddr {
+    match link::route(endpoint.uri()).await {
+        Ok(local) if local.is_loopback() => local,
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
