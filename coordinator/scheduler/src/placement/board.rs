@@ -76,6 +76,8 @@ pub(crate) struct Board {
     /// Ready items that may wait per worker of the stages behind.
     pub(crate) queue_per_worker: u32,
     tickets: BTreeMap<Work, Ticket>,
+    /// Those of them that avoid some worker: few.
+    avoiding: BTreeSet<Work>,
     seats: BTreeMap<WorkerId, Seat>,
     lanes: BTreeMap<LaneId, Lane>,
     pools: BTreeMap<PoolId, Pool>,
@@ -88,6 +90,7 @@ impl Board {
         Self {
             queue_per_worker,
             tickets: BTreeMap::new(),
+            avoiding: BTreeSet::new(),
             seats: BTreeMap::new(),
             lanes: BTreeMap::new(),
             pools: BTreeMap::new(),
@@ -102,12 +105,16 @@ impl Board {
         }
         if let Some(old) = self.tickets.remove(&work) {
             let clock = self.clock(&old);
+            self.avoiding.remove(&work);
             if let Some(lane) = self.lanes.get_mut(&old.lane) {
                 lane.remove(&old, clock);
             }
         }
         if let Some(ticket) = ticket {
             let clock = self.clock(&ticket);
+            if !ticket.avoids.is_empty() {
+                self.avoiding.insert(work);
+            }
             self.lanes.entry(ticket.lane).or_default().insert(&ticket, clock);
             self.tickets.insert(work, ticket);
         }
@@ -138,6 +145,11 @@ impl Board {
 
     pub(crate) fn ticket(&self, work: Work) -> Option<&Ticket> {
         self.tickets.get(&work)
+    }
+
+    /// The tickets that avoid some worker.
+    pub(crate) fn avoiding(&self) -> impl Iterator<Item = &Ticket> {
+        self.avoiding.iter().filter_map(|work| self.tickets.get(work))
     }
 
     pub(crate) fn seat_of(&self, worker: WorkerId) -> Option<&Seat> {

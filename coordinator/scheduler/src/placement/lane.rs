@@ -119,6 +119,11 @@ impl Lane {
         self.levels.range(..=Reverse(priority)).map(|(_, level)| level.len).sum()
     }
 
+    /// Each priority with its number of items, most important first.
+    pub(crate) fn levels(&self) -> impl Iterator<Item = (i32, usize)> {
+        self.levels.iter().map(|(&Reverse(priority), level)| (priority, level.len))
+    }
+
     /// All items in order, each with its priority and what its job has been served.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, u64, Work)> {
         self.levels.iter().flat_map(|(&Reverse(priority), level)| {

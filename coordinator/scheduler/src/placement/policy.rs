@@ -24,68 +24,74 @@ pub(crate) enum Decision {
 
 /// The next decision, most useful kind first. Later kinds only see what earlier kinds could not place.
 pub(crate) fn next_decision(board: &Board) -> Option<Decision> {
-    best(board, idle_worker)
+    best(board, Place::Now)
         .map(|(work, worker)| Decision::Assign { work, worker })
-        .or_else(|| best(board, nearly_done_worker).map(|(work, worker)| Decision::Prefetch { work, worker }))
+        .or_else(|| best(board, Place::Next).map(|(work, worker)| Decision::Prefetch { work, worker }))
         .or_else(|| take_back(board))
         .or_else(|| make_room(board))
 }
 
-/// The first ready item, over all lanes, for which `find` has a worker.
-fn best(board: &Board, find: fn(&Board, &Pool, &Ticket) -> Option<WorkerId>) -> Option<(Work, WorkerId)> {
-    let mut best = None;
-    for (id, lane) in board.lanes() {
-        let Some(pool) = board.pool(id.pool()) else { continue };
-        if pool.idle.is_empty() && pool.nearly_done.is_empty() {
-            continue;
-        }
-        let Some((rank, found)) = first_in_lane(board, id, lane, pool, find) else { continue };
-        if best.as_ref().is_none_or(|(top, _)| rank > *top) {
-            best = Some((rank, found));
-        }
-    }
-    best.map(|(_, found)| found)
+/// Where an item may go: to an idle worker, or behind the item of one that is nearly done.
+#[derive(Clone, Copy)]
+enum Place {
+    Now,
+    Next,
 }
 
 /// Priority; then nearness to the end; then going on before beginning; then the job that was served less.
 type Rank = (Urgency, bool, Reverse<u64>);
 
-fn first_in_lane(
-    board: &Board,
-    id: LaneId,
-    lane: &Lane,
-    pool: &Pool,
-    find: fn(&Board, &Pool, &Ticket) -> Option<WorkerId>,
-) -> Option<(Rank, (Work, WorkerId))> {
+/// The first ready item, over all lanes, that has a place.
+fn best(board: &Board, place: Place) -> Option<(Work, WorkerId)> {
+    let candidates = board.lanes().filter_map(|(id, lane)| first_in_lane(board, id, lane, place));
+    let first = candidates.reduce(|best, other| if other.0 > best.0 { other } else { best });
+    first.map(|(_, work, worker)| (work, worker))
+}
+
+fn first_in_lane(board: &Board, id: LaneId, lane: &Lane, place: Place) -> Option<(Rank, Work, WorkerId)> {
+    let pool = board.pool(id.pool())?;
     for (priority, served, work) in lane.iter() {
-        if is_held_back(board, id, priority) {
+        // What has no place or is held back for this item has none for the less important ones after it.
+        if !place.is_open(pool, (priority, id.stage)) || is_held_back(board, id, priority) {
             return None;
         }
-        let worker = board.ticket(work).and_then(|ticket| find(board, pool, ticket));
+        let worker = board.ticket(work).and_then(|ticket| place.find(board, pool, ticket));
         if let Some(worker) = worker {
-            return Some((((priority, id.stage), !id.begins, Reverse(served)), (work, worker)));
+            return Some((((priority, id.stage), !id.begins, Reverse(served)), work, worker));
         }
     }
     None
 }
 
-fn idle_worker(_: &Board, pool: &Pool, ticket: &Ticket) -> Option<WorkerId> {
-    let holder = ticket.prefers.filter(|worker| pool.idle.contains(worker) && may_run(pool, ticket, *worker));
-    holder.or_else(|| pool.idle.iter().copied().find(|&worker| may_run(pool, ticket, worker)))
-}
+impl Place {
+    /// True when the pool has any such place for an item this urgent.
+    fn is_open(self, pool: &Pool, urgency: Urgency) -> bool {
+        match self {
+            Place::Now => !pool.idle.is_empty(),
+            Place::Next => pool.nearly_done.first().is_some_and(|(follows, _)| *follows < Some(urgency)),
+        }
+    }
 
-fn nearly_done_worker(board: &Board, pool: &Pool, ticket: &Ticket) -> Option<WorkerId> {
-    let urgency = Some((ticket.priority, ticket.lane.stage));
-    let suits = |&(follows, worker): &(Option<Urgency>, WorkerId)| {
-        follows < urgency && pool.nearly_done.contains(&(follows, worker)) && may_run(pool, ticket, worker)
-    };
-    let running = |worker| board.seat_of(worker).and_then(|seat| seat.running.as_ref());
-    let holder = ticket.prefers.and_then(|worker| Some((running(worker)?.follows, worker)));
-    let least_bound = pool.nearly_done.iter().copied().take_while(|(follows, _)| *follows < urgency);
-    holder
-        .filter(|entry| suits(entry))
-        .or_else(|| least_bound.into_iter().find(|entry| suits(entry)))
-        .map(|entry| entry.1)
+    /// The worker for a ticket: the holder of its newest input if it is among the candidates, else the first.
+    fn find(self, board: &Board, pool: &Pool, ticket: &Ticket) -> Option<WorkerId> {
+        let suits = |worker: &WorkerId| may_run(pool, ticket, *worker);
+        let holder = ticket.prefers.filter(suits);
+        match self {
+            Place::Now => {
+                holder.filter(|holder| pool.idle.contains(holder)).or_else(|| pool.idle.iter().copied().find(suits))
+            }
+            Place::Next => {
+                let urgency = Some((ticket.priority, ticket.lane.stage));
+                let follows = |worker| board.seat_of(worker)?.running.as_ref().map(|running| running.follows);
+                let is_free = |holder: &WorkerId| {
+                    let follows = follows(*holder).filter(|follows| *follows < urgency);
+                    follows.is_some_and(|follows| pool.nearly_done.contains(&(follows, *holder)))
+                };
+                let others = pool.nearly_done.iter().take_while(|(follows, _)| *follows < urgency);
+                holder.filter(is_free).or_else(|| others.map(|&(_, worker)| worker).find(suits))
+            }
+        }
+    }
 }
 
 /// A worker that an item failed on may have it back only when no other is left.
@@ -133,7 +139,7 @@ fn make_room(board: &Board) -> Option<Decision> {
     for (id, pool) in board.pools() {
         for slots in [&pool.next_slots, &pool.stoppable] {
             let Some(&(priority, Reverse(attempt), worker)) = slots.first() else { continue };
-            if more_important(board, id, pool, worker, priority).nth(pool.freeing.len()).is_some() {
+            if more_important(board, id, pool, worker, priority) > pool.freeing.len() {
                 return Some(Decision::MakeRoom { attempt });
             }
         }
@@ -141,19 +147,14 @@ fn make_room(board: &Board) -> Option<Decision> {
     None
 }
 
-/// Ready items of a pool that outrank `priority`, may begin, and may run on `worker`.
-fn more_important<'a>(
-    board: &'a Board,
-    id: PoolId,
-    pool: &'a Pool,
-    worker: WorkerId,
-    priority: i32,
-) -> impl Iterator<Item = Work> + 'a {
-    let lanes = board.lanes().filter(move |(lane, _)| lane.pool() == id);
-    lanes.flat_map(move |(lane_id, lane)| {
-        lane.iter()
-            .take_while(move |&(of, _, _)| of > priority && !is_held_back(board, lane_id, of))
-            .map(|(_, _, work)| work)
-            .filter(move |&work| board.ticket(work).is_some_and(|ticket| may_run(pool, ticket, worker)))
-    })
+/// How many ready items of a pool outrank `priority`, may begin, and may run on `worker`.
+fn more_important(board: &Board, id: PoolId, pool: &Pool, worker: WorkerId, priority: i32) -> usize {
+    let lanes = board.lanes().filter(|(lane, _)| lane.pool() == id);
+    let levels = lanes.flat_map(|(lane, waiting)| waiting.levels().map(move |(of, len)| (lane, of, len)));
+    let counts = |lane: LaneId, of: i32| of > priority && !is_held_back(board, lane, of);
+    let all: usize = levels.filter(|&(lane, of, _)| counts(lane, of)).map(|(_, _, len)| len).sum();
+    let barred = board.avoiding().filter(|ticket| {
+        ticket.lane.pool() == id && counts(ticket.lane, ticket.priority) && !may_run(pool, ticket, worker)
+    });
+    all - barred.count()
 }

@@ -5,7 +5,7 @@ use wanfarm_scheduler::{JobPlan, SizeClass, TextKey, VideoPlan};
 use wanfarm_types::{Checkpoint, DType, Digest, JobId, Stage, StepRange, TensorRef, VideoId};
 
 /// Mixes numbers into a digest (FNV-1a); good enough to tell results apart.
-pub fn digest(parts: &[u64]) -> Digest {
+pub(crate) fn digest(parts: &[u64]) -> Digest {
     let mut state = 0xcbf2_9ce4_8422_2325_u64;
     for byte in parts.iter().flat_map(|part| part.to_le_bytes()) {
         state = (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -15,7 +15,7 @@ pub fn digest(parts: &[u64]) -> Digest {
     Digest(bytes)
 }
 
-pub fn tensor(parts: &[u64]) -> TensorRef {
+pub(crate) fn tensor(parts: &[u64]) -> TensorRef {
     TensorRef { digest: digest(parts), dtype: DType::F32, shape: vec![1] }
 }
 
@@ -23,16 +23,16 @@ fn number(tensor: &TensorRef) -> u64 {
     u64::from_le_bytes(tensor.digest.0[..8].try_into().expect("eight bytes"))
 }
 
-pub fn text(key: TextKey) -> TensorRef {
+pub(crate) fn text(key: TextKey) -> TensorRef {
     tensor(&[1, u64::from_le_bytes(key.0.0[..8].try_into().expect("eight bytes"))])
 }
 
-pub fn image(video: VideoId) -> Vec<TensorRef> {
+pub(crate) fn image(video: VideoId) -> Vec<TensorRef> {
     vec![tensor(&[2, video.job.0, u64::from(video.index)])]
 }
 
 /// One step on from `from`, given text and image.
-pub fn step(video: VideoId, from: Option<&Checkpoint>, text: &[TensorRef], image: &[TensorRef]) -> Checkpoint {
+pub(crate) fn step(video: VideoId, from: Option<&Checkpoint>, text: &[TensorRef], image: &[TensorRef]) -> Checkpoint {
     let steps_done = from.map_or(0, |from| from.steps_done) + 1;
     let mut parts = vec![3, video.job.0, u64::from(video.index), u64::from(steps_done)];
     parts.extend(from.iter().flat_map(|from| from.tensors.iter().map(number)));
@@ -42,14 +42,14 @@ pub fn step(video: VideoId, from: Option<&Checkpoint>, text: &[TensorRef], image
     Checkpoint { steps_done, tensors: vec![latents, tensor(&parts)] }
 }
 
-pub fn frames(state: &Checkpoint) -> TensorRef {
+pub(crate) fn frames(state: &Checkpoint) -> TensorRef {
     let mut parts = vec![5];
     parts.extend(state.tensors.iter().map(number));
     tensor(&parts)
 }
 
 /// The frames of an undisturbed render.
-pub fn render(id: VideoId, plan: &VideoPlan) -> TensorRef {
+pub(crate) fn render(id: VideoId, plan: &VideoPlan) -> TensorRef {
     let texts: Vec<TensorRef> = plan.texts.iter().map(|&key| text(key)).collect();
     let image = if plan.has_image { image(id) } else { Vec::new() };
     let mut state = None;
@@ -60,7 +60,7 @@ pub fn render(id: VideoId, plan: &VideoPlan) -> TensorRef {
 }
 
 /// A job of a two-expert model with `videos` videos that share a negative prompt and some of their prompts.
-pub fn job(id: u64, priority: i32, model: &str, videos: u32, high: u32, total: u32) -> JobPlan {
+pub(crate) fn job(id: u64, priority: i32, model: &str, videos: u32, high: u32, total: u32) -> JobPlan {
     let key = |n: u64| TextKey(digest(&[model.len() as u64, n]));
     let range = |stage, first, end| (stage, StepRange { first, end });
     let video = |index: u32| VideoPlan {

@@ -2,32 +2,32 @@
 
 /// Chances are per mille of the event they belong to.
 #[derive(Debug, Clone, Copy)]
-pub struct Weather {
+pub(crate) struct Weather {
     /// A worker process dies, per worker and minute.
-    pub crash: u32,
+    pub(crate) crash: u32,
     /// A machine falls asleep, per worker and minute.
-    pub sleep: u32,
+    pub(crate) sleep: u32,
     /// A connection breaks, per worker and minute.
-    pub cut: u32,
+    pub(crate) cut: u32,
     /// The coordinator dies, per batch of actions.
-    pub coordinator: u32,
+    pub(crate) coordinator: u32,
     /// A step or item fails.
-    pub failure: u32,
+    pub(crate) failure: u32,
     /// A message is sent twice.
-    pub doubled: u32,
+    pub(crate) doubled: u32,
     /// A worker says something absurd, per heartbeat.
-    pub lie: u32,
+    pub(crate) lie: u32,
     /// An operator does something, per minute.
-    pub operator: u32,
+    pub(crate) operator: u32,
     /// A video is poison or can never be rendered.
-    pub bad_video: u32,
+    pub(crate) bad_video: u32,
     /// A worker comes with other weights, or fails whatever it gets.
-    pub bad_worker: u32,
+    pub(crate) bad_worker: u32,
 }
 
 impl Weather {
     /// Nothing fails but the network and the coordinator, and never for as long as a lease.
-    pub const NETWORK: Weather = Weather {
+    pub(crate) const NETWORK: Weather = Weather {
         crash: 0,
         sleep: 0,
         cut: 300,
@@ -41,7 +41,7 @@ impl Weather {
     };
 
     /// Everything at once.
-    pub const STORM: Weather = Weather {
+    pub(crate) const STORM: Weather = Weather {
         crash: 30,
         sleep: 15,
         cut: 60,
@@ -55,7 +55,7 @@ impl Weather {
     };
 
     /// The morning after: all is well.
-    pub const CALM: Weather = Weather {
+    pub(crate) const CALM: Weather = Weather {
         crash: 0,
         sleep: 0,
         cut: 0,

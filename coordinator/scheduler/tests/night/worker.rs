@@ -11,42 +11,45 @@ use wanfarm_types::{
 
 use crate::reference;
 
+/// Which worker has which tensor.
+pub(crate) type Holders = Vec<(Digest, WorkerId)>;
+
 /// What happens at the next point in the running item.
-pub enum Fate {
+pub(crate) enum Fate {
     /// It goes well.
     Well,
     /// It fails like this.
     Fails(Failure),
 }
 
-pub struct Item {
-    pub assignment: Assignment,
-    pub started: bool,
+pub(crate) struct Item {
+    pub(crate) assignment: Assignment,
+    pub(crate) started: bool,
     stop: bool,
     state: Option<Checkpoint>,
 }
 
-pub struct Worker {
-    pub id: WorkerId,
-    pub boots: u64,
-    pub serves: Vec<Served>,
-    pub step_ms: u64,
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    pub(crate) boots: u64,
+    pub(crate) serves: Vec<Served>,
+    pub(crate) step_ms: u64,
     /// Fails whatever it gets.
-    pub broken: bool,
-    pub up: bool,
-    pub asleep_until: Option<u64>,
-    pub connection: Option<u64>,
-    pub running: Option<Item>,
-    pub next: Option<Item>,
+    pub(crate) broken: bool,
+    pub(crate) up: bool,
+    pub(crate) asleep_until: Option<u64>,
+    pub(crate) connection: Option<u64>,
+    pub(crate) running: Option<Item>,
+    pub(crate) next: Option<Item>,
     /// Reports without an answer yet, in order.
-    pub buffer: Vec<(AttemptId, Report)>,
-    pub memory: BTreeMap<AttemptId, BTreeSet<Digest>>,
+    pub(crate) buffer: Vec<(AttemptId, Report)>,
+    pub(crate) memory: BTreeMap<AttemptId, BTreeSet<Digest>>,
     /// Counts changes of the running item, so that a timer of an older one means nothing.
-    pub generation: u64,
+    pub(crate) generation: u64,
 }
 
 impl Worker {
-    pub fn new(number: u64, serves: Vec<Served>, step_ms: u64, broken: bool) -> Self {
+    pub(crate) fn new(number: u64, serves: Vec<Served>, step_ms: u64, broken: bool) -> Self {
         Self {
             id: WorkerId(Uuid::from_u128(u128::from(number) + 1)),
             boots: 0,
@@ -64,17 +67,17 @@ impl Worker {
         }
     }
 
-    pub fn incarnation(&self) -> Incarnation {
+    pub(crate) fn incarnation(&self) -> Incarnation {
         Incarnation(Uuid::from_u128(self.id.0.as_u128() << 64 | u128::from(self.boots)))
     }
 
     /// Power on: an empty memory.
-    pub fn boot(&mut self) {
+    pub(crate) fn boot(&mut self) {
         let fresh = Worker::new(0, self.serves.clone(), self.step_ms, self.broken);
         *self = Worker { id: self.id, boots: self.boots + 1, up: true, generation: self.generation + 1, ..fresh };
     }
 
-    pub fn hello(&self) -> WorkerHello {
+    pub(crate) fn hello(&self) -> WorkerHello {
         let items = self.running.iter().chain(&self.next).map(|item| item.assignment.attempt);
         let mut running: Vec<AttemptId> = items.chain(self.buffer.iter().map(|(attempt, _)| *attempt)).collect();
         running.sort();
@@ -89,12 +92,12 @@ impl Worker {
         }
     }
 
-    pub fn holds(&self, digest: &Digest) -> bool {
+    pub(crate) fn holds(&self, digest: &Digest) -> bool {
         self.memory.values().any(|digests| digests.contains(digest))
     }
 
     /// A message from the coordinator; true when the running item is another one afterwards.
-    pub fn receive(&mut self, message: &Action) -> (bool, Vec<(AttemptId, Report)>) {
+    pub(crate) fn receive(&mut self, message: &Action) -> (bool, Vec<(AttemptId, Report)>) {
         let before = self.running_attempt();
         let mut reports = Vec::new();
         match message {
@@ -139,12 +142,12 @@ impl Worker {
         (self.running_attempt() != before, reports)
     }
 
-    pub fn running_attempt(&self) -> Option<AttemptId> {
+    pub(crate) fn running_attempt(&self) -> Option<AttemptId> {
         self.running.as_ref().map(|item| item.assignment.attempt)
     }
 
     /// The tensors the running item starts from, as long as it has not started.
-    pub fn inputs_to_fetch(&self) -> Option<(Vec<Digest>, Vec<(Digest, WorkerId)>)> {
+    pub(crate) fn inputs_to_fetch(&self) -> Option<(Vec<Digest>, Holders)> {
         let item = self.running.as_ref().filter(|item| !item.started)?;
         let inputs = &item.assignment.inputs;
         let state = inputs.checkpoint.iter().flat_map(|state| &state.tensors);
@@ -153,7 +156,7 @@ impl Worker {
     }
 
     /// The running item comes to its next point: started, a step, the end.
-    pub fn progress(&mut self, fate: Fate) -> Vec<(AttemptId, Report)> {
+    pub(crate) fn progress(&mut self, fate: Fate) -> Vec<(AttemptId, Report)> {
         let Some(item) = self.running.as_mut() else { return Vec::new() };
         let attempt = item.assignment.attempt;
         if let Fate::Fails(failure) = fate {
@@ -208,7 +211,7 @@ impl Worker {
     }
 
     /// Something no honest worker would say about `attempt`.
-    pub fn lie(&self, attempt: AttemptId, kind: u32) -> Report {
+    pub(crate) fn lie(&self, attempt: AttemptId, kind: u32) -> Report {
         let checkpoint = Checkpoint { steps_done: 10_000, tensors: Vec::new() };
         match kind % 4 {
             0 => Report::ItemDone { outputs: ItemOutputs::Image(Vec::new()), timing: StepTiming::default() },

@@ -1,0 +1,189 @@
+//! The simulated coordinator around the scheduler: it commits rows, carries out actions, copies tensors, writes
+//! outputs, and may die between any two actions with nothing left but rows and store.
+
+use super::*;
+
+impl Farm {
+    pub(super) fn input(&mut self, input: Input) {
+        let what = format!("{input:?}");
+        let Some(scheduler) = self.scheduler.as_mut() else { return };
+        scheduler.handle(Instant(self.now), input);
+        self.after_transition(&what);
+    }
+
+    /// Checks the invariants, then carries out the actions, unless the coordinator dies in the middle of it.
+    pub(super) fn after_transition(&mut self, what: &str) {
+        let Some(scheduler) = self.scheduler.as_mut() else { return };
+        if let Err(violation) = scheduler.check_invariants() {
+            panic!("at {} after {what}: {violation}", self.now);
+        }
+        let actions: Vec<Action> = std::iter::from_fn(|| scheduler.poll_action()).collect();
+        let dies_before = self.chance(self.weather.coordinator).then(|| self.rng.random_range(0..=actions.len()));
+        for (index, action) in actions.into_iter().enumerate() {
+            if dies_before == Some(index) {
+                return self.coordinator_down();
+            }
+            self.carry_out(index, action);
+        }
+        if dies_before.is_some() {
+            self.coordinator_down();
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, index: usize, action: Action) {
+        match action {
+            Action::Commit(changes) => {
+                assert_eq!(index, 0, "rows come before everything that depends on them");
+                for change in &changes {
+                    if let Change::VideoState { video, state: VideoState::Done } = change {
+                        let done = |row: &Change| matches!(row, Change::VideoState { video: v, state: VideoState::Done } if v == video);
+                        assert!(!self.rows.iter().any(done), "{video} finished twice");
+                    }
+                }
+                self.rows.extend(changes);
+                self.commits.push(self.rows.len());
+            }
+            Action::Assign(ref assignment) => {
+                let (attempt, worker) = (assignment.attempt, assignment.worker);
+                assert!(attempt > self.last_assigned, "{attempt} is not newer than {}", self.last_assigned);
+                let issued = |row: &Change| matches!(row, Change::AttemptIssued { attempt: a, .. } if *a == attempt);
+                assert!(self.rows.iter().rev().any(issued), "{attempt} left before it was committed");
+                self.last_assigned = attempt;
+                self.send(worker, action);
+            }
+            Action::Revoke { worker, .. }
+            | Action::StopAfterStep { worker, .. }
+            | Action::Ack { worker, .. }
+            | Action::Drop { worker, .. } => self.send(worker, action),
+            Action::RefuseWorker { worker, incarnation, .. } | Action::Disconnect { worker, incarnation } => {
+                let ids: Vec<u64> = self
+                    .connections
+                    .iter()
+                    .filter(|(_, c)| c.open && c.incarnation == incarnation)
+                    .map(|(&id, _)| id)
+                    .collect();
+                assert!(ids.iter().all(|id| self.workers[self.connections[id].worker].id == worker));
+                ids.into_iter().for_each(|id| self.hang_up(id, 30_000));
+            }
+            Action::MakeDurable { artifact, tensors, holder } => {
+                let delay = self.rng.random_range(100..10_000);
+                self.after(delay, Event::Copied(self.epoch, artifact, tensors, holder));
+            }
+            Action::WriteOutputs { video, frames, holder, checkpoint } => {
+                assert_eq!(frames, reference::frames(&checkpoint));
+                let delay = self.rng.random_range(100..5_000);
+                self.after(delay, Event::Written(self.epoch, video, frames, holder));
+            }
+            Action::DeleteDurable(_) => self.collect_garbage(),
+            Action::RefuseJob { .. } => panic!("a good job was refused"),
+            Action::SetAside { .. } | Action::VideoFailed { .. } | Action::JobFinished(_) => {}
+        }
+    }
+
+    pub(super) fn copied(&mut self, epoch: u64, artifact: ArtifactId, tensors: &[TensorRef], holder: WorkerId) {
+        if epoch != self.epoch || self.scheduler.is_none() {
+            return;
+        }
+        let found = self.can_read(holder, tensors);
+        if found && !self.chance(self.weather.failure) {
+            self.store.extend(tensors.iter().map(|tensor| tensor.digest));
+            self.input(Input::Durable(artifact));
+        } else {
+            self.input(Input::CopyFailed(artifact));
+        }
+    }
+
+    pub(super) fn can_read(&self, holder: WorkerId, tensors: &[TensorRef]) -> bool {
+        let worker = self.workers.iter().find(|worker| worker.id == holder);
+        worker.is_some_and(|worker| {
+            let awake = worker.up && worker.asleep_until.is_none_or(|until| until <= self.now);
+            awake && tensors.iter().all(|tensor| worker.holds(&tensor.digest))
+        })
+    }
+
+    pub(super) fn wrote(&mut self, epoch: u64, video: VideoId, frames: TensorRef, holder: WorkerId) {
+        if epoch != self.epoch || self.scheduler.is_none() {
+            return;
+        }
+        if !self.can_read(holder, std::slice::from_ref(&frames)) {
+            let failure = Failure { kind: FailureKind::InputsLost, message: "the frames are gone".into() };
+            self.input(Input::OutputsFailed { video, failure });
+        } else if self.chance(self.weather.failure) {
+            self.input(Input::OutputsFailed { video, failure: Failure::transient("disk full") });
+        } else {
+            let reference = reference::render(video, self.plan_of(video));
+            assert_eq!(frames, reference, "{video} is not what an undisturbed run would give");
+            self.written.insert(video, frames);
+            self.input(Input::OutputsWritten(video));
+        }
+    }
+
+    pub(super) fn plan_of(&self, video: VideoId) -> &VideoPlan {
+        let job = self.jobs.iter().find(|job| job.id == video.job).expect("a job of ours");
+        &job.videos[video.index as usize]
+    }
+
+    pub(super) fn coordinator_down(&mut self) {
+        self.scheduler = None;
+        self.epoch += 1;
+        let open: Vec<u64> = self.connections.iter().filter(|(_, c)| c.open).map(|(&id, _)| id).collect();
+        for id in open {
+            let late = self.rng.random_range(1..2_000);
+            self.hang_up(id, late);
+        }
+        let outage = self.rng.random_range(100..MINUTE);
+        self.after(outage, Event::CoordinatorUp);
+    }
+
+    pub(super) fn coordinator_up(&mut self) {
+        if self.scheduler.is_none() {
+            self.collect_garbage();
+            let rows = self.rows.iter().cloned();
+            let scheduler = Scheduler::restore(Config::default(), Instant(self.now), AttemptId(1), rows);
+            self.scheduler = Some(scheduler.expect("our own rows"));
+            self.after_transition("restart");
+        }
+    }
+
+    /// The durable store keeps exactly what rows refer to.
+    pub(super) fn collect_garbage(&mut self) {
+        let referenced = self.referenced();
+        self.store.retain(|digest| referenced.contains(digest));
+    }
+
+    pub(super) fn referenced(&self) -> BTreeSet<Digest> {
+        let mut artifacts: BTreeMap<ArtifactId, &[TensorRef]> = BTreeMap::new();
+        for row in &self.rows {
+            match row {
+                Change::ArtifactDurable { artifact, tensors } => drop(artifacts.insert(*artifact, tensors)),
+                Change::ArtifactForgotten(artifact) => drop(artifacts.remove(artifact)),
+                _ => {}
+            }
+        }
+        artifacts.into_values().flatten().map(|tensor| tensor.digest).collect()
+    }
+
+    /// The farm again, with a coordinator that only has some prefix of the rows, and workers that were all rebooted.
+    pub(crate) fn restored_from_a_prefix(&mut self) -> Farm {
+        let whole = self.rng.random::<bool>();
+        let length = match whole {
+            true => self.commits[self.rng.random_range(0..self.commits.len())],
+            false => self.rng.random_range(0..=self.rows.len()),
+        };
+        let mut farm = Farm::new(self.rng.random(), Weather::CALM);
+        farm.events.clear();
+        farm.now = self.now;
+        farm.rows = self.rows[..length].to_vec();
+        farm.commits = vec![length];
+        farm.jobs = self.jobs.clone();
+        farm.bad = self.bad.clone();
+        farm.last_assigned = AttemptId(0);
+        farm.store = farm.referenced();
+        farm.scheduler = None;
+        farm.coordinator_up();
+        for number in 0..farm.workers.len() {
+            farm.after(0, Event::Boot(number));
+        }
+        farm
+    }
+}

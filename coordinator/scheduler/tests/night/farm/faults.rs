@@ -1,0 +1,193 @@
+//! Who works on the farm, what is to be rendered, and what befalls them.
+
+use super::*;
+
+impl Farm {
+    pub(super) fn hire(&mut self) {
+        let count = self.rng.random_range(2..7);
+        for number in 0..count {
+            // The first one serves everything, so that every role exists.
+            let everything = number == 0 || self.chance(200);
+            let lot = u64::from(number != 0 && self.weather.bad_worker > 0 && self.rng.random_ratio(1, 25));
+            let mut serves = Vec::new();
+            for (model, roles) in [
+                ("dual", &[Role::TextEncoder, Role::DitHigh, Role::DitLow, Role::Vae][..]),
+                ("single", &[Role::TextEncoder, Role::Dit, Role::Vae][..]),
+            ] {
+                for &role in roles {
+                    if everything || self.rng.random_ratio(1, 3) {
+                        serves.push(Served { model: model.into(), role, weights: weights(model, role, lot) });
+                    }
+                }
+            }
+            let broken = number != 0 && self.rng.random_ratio(self.weather.bad_worker.min(1000), 1000);
+            let step_ms = self.rng.random_range(500..20_000);
+            self.workers.push(Worker::new(number, serves, step_ms, broken));
+            let late = if self.chance(300) { self.rng.random_range(0..20 * MINUTE) } else { 0 };
+            self.after(late, Event::Boot(number as usize));
+        }
+    }
+
+    pub(super) fn plan(&mut self) {
+        for id in 1..=self.rng.random_range(1..4) {
+            let model = if self.chance(300) { "single" } else { "dual" };
+            let total = self.rng.random_range(2..9);
+            let high = self.rng.random_range(0..total);
+            let videos = self.rng.random_range(1..9);
+            let priority = self.rng.random_range(0..3);
+            let plan = reference::job(id, priority, model, videos, high, total);
+            for index in 0..videos {
+                if self.chance(self.weather.bad_video) {
+                    let kind = if self.rng.random() { FailureKind::Deterministic } else { FailureKind::Transient };
+                    self.bad.insert(VideoId { job: plan.id, index }, kind);
+                }
+            }
+            self.jobs.push(plan);
+            let at = self.rng.random_range(0..30 * MINUTE);
+            self.after(at, Event::Submit(id as usize - 1));
+        }
+    }
+
+    /// Gives every worker the weights that unfinished jobs are rendered with, and reboots it for that.
+    pub(super) fn copy_weights(&mut self) {
+        let mut pins = BTreeMap::new();
+        for row in &self.rows {
+            if let Change::WeightsPinned { job, role, weights } = row {
+                let model = self.jobs[job.0 as usize - 1].model.clone();
+                let is_open = |change: &&Change| matches!(change, Change::JobState { job: of, .. } if of == job);
+                let last = self.rows.iter().rev().find(is_open);
+                if !matches!(last, Some(Change::JobState { state: JobState::Finished, .. })) {
+                    pins.insert((model, *role), *weights);
+                }
+            }
+        }
+        for number in 0..self.workers.len() {
+            let mut serves = self.workers[number].serves.clone();
+            for served in &mut serves {
+                let pin = pins.get(&(served.model.clone(), served.role)).copied().flatten();
+                served.weights = pin.unwrap_or_else(|| weights(&served.model, served.role, 0));
+            }
+            if serves != self.workers[number].serves {
+                self.workers[number].serves = serves;
+                self.crash(number);
+            }
+        }
+    }
+
+    pub(super) fn next_point(&mut self, number: usize) {
+        let worker = &mut self.workers[number];
+        worker.generation += 1;
+        let fetching = worker.inputs_to_fetch().is_some();
+        if worker.running.is_some() {
+            let (delay, generation) = (if fetching { 200 } else { worker.step_ms }, worker.generation);
+            self.after(delay, Event::Progress(number, generation));
+        }
+    }
+
+    pub(super) fn progress(&mut self, number: usize, generation: u64) {
+        if !self.workers[number].up || self.workers[number].generation != generation {
+            return;
+        }
+        let Some(fate) = self.fate(number) else { return self.crash(number) };
+        self.steps_run += 1;
+        let reports = self.workers[number].progress(fate);
+        self.tell(number, reports);
+        self.next_point(number);
+    }
+
+    /// What becomes of the next point of the running item; `None`: the process dies of it.
+    pub(super) fn fate(&mut self, number: usize) -> Option<Fate> {
+        let item = self.workers[number].running.as_ref()?;
+        let (video, steps) = (item.assignment.item.video, item.assignment.item.steps);
+        if let Some((inputs, holders)) = self.workers[number].inputs_to_fetch() {
+            let readable = |digest: &Digest| {
+                let held = self.workers.iter().any(|worker| {
+                    let awake = worker.up && worker.asleep_until.is_none_or(|until| until <= self.now);
+                    awake && worker.holds(digest) && holders.contains(&(*digest, worker.id))
+                });
+                held || (self.scheduler.is_some() && self.store.contains(digest))
+            };
+            let kind = FailureKind::InputsLost;
+            return Some(match inputs.iter().all(readable) {
+                true => Fate::Well,
+                false => Fate::Fails(Failure { kind, message: "inputs are nowhere to be had".into() }),
+            });
+        }
+        match self.bad.get(&video) {
+            Some(FailureKind::Deterministic) if !steps.is_empty() => {
+                return Some(Fate::Fails(Failure::deterministic("this size does not fit")));
+            }
+            // Poison: the process dies on its last step, wherever it runs.
+            Some(_) if !steps.is_empty() && item.started => return None,
+            _ => {}
+        }
+        if self.workers[number].broken || self.chance(self.weather.failure) {
+            let kind = if self.chance(200) { FailureKind::NotFinite } else { FailureKind::Transient };
+            return Some(Fate::Fails(Failure { kind, message: "something broke".into() }));
+        }
+        Some(Fate::Well)
+    }
+
+    pub(super) fn crash(&mut self, number: usize) {
+        let worker = &mut self.workers[number];
+        worker.up = false;
+        worker.generation += 1;
+        worker.asleep_until = None;
+        let connection = worker.connection.take();
+        let (id, incarnation) = (worker.id, worker.incarnation());
+        if let Some(connection) = connection {
+            let noticed = self.rng.random_range(1..3_000);
+            if self.chance(300) {
+                // A supervisor on the same machine saw it exit.
+                self.input(Input::WorkerGone { worker: id, incarnation, clean: false });
+            }
+            self.after(noticed, Event::Lost(connection));
+        }
+        let reboot = self.rng.random_range(1_000..10 * MINUTE);
+        self.after(reboot, Event::Boot(number));
+    }
+
+    pub(super) fn minute(&mut self) {
+        for number in 0..self.workers.len() {
+            if !self.workers[number].up {
+                continue;
+            }
+            if self.chance(self.weather.crash) {
+                self.crash(number);
+            } else if self.chance(self.weather.sleep) {
+                self.workers[number].asleep_until = Some(self.now + self.rng.random_range(1_000..40 * MINUTE));
+            } else if self.chance(self.weather.cut)
+                && let Some(id) = self.workers[number].connection.take()
+            {
+                let (noticed, pause) = (self.rng.random_range(1..4_000), self.rng.random_range(1..8_000));
+                self.after(noticed, Event::Lost(id));
+                self.after(pause, Event::Dial(number));
+            }
+        }
+        if self.chance(self.weather.operator) {
+            self.operate();
+        }
+        self.after(MINUTE, Event::Minute);
+    }
+
+    pub(super) fn operate(&mut self) {
+        let job = JobId(self.rng.random_range(1..=self.jobs.len() as u64));
+        let video = VideoId { job, index: self.rng.random_range(0..8) };
+        let worker = self.workers[self.rng.random_range(0..self.workers.len())].id;
+        let input = match self.rng.random_range(0..9) {
+            0 => Input::Pause(job),
+            1 | 2 => Input::Resume(job),
+            3 => Input::Cancel(Target::Video(video)),
+            4 => Input::Retry(Target::Job(job)),
+            5 => Input::Retry(Target::Video(video)),
+            6 => Input::Drain(worker),
+            7 if self.rng.random_ratio(1, 3) => Input::Cancel(Target::Job(job)),
+            _ => Input::WorkerEnabled(worker),
+        };
+        self.input(input);
+    }
+}
+
+fn weights(model: &str, role: Role, lot: u64) -> Digest {
+    reference::digest(&[model.len() as u64, role as u64, lot])
+}
