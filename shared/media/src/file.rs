@@ -1,0 +1,27 @@
+//! Creating a file, filling it, and not returning before it is on the disk.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use crate::MediaError;
+
+/// Creates or replaces `path`, lets `body` fill it, and syncs it to the disk.
+pub(crate) fn write_file(
+    path: &Path,
+    body: impl FnOnce(&mut BufWriter<File>) -> Result<(), MediaError>,
+) -> Result<(), MediaError> {
+    let io = |error| MediaError::io(path, error);
+    let mut writer = BufWriter::with_capacity(1 << 18, File::create(path).map_err(io)?);
+    body(&mut writer)?;
+    writer.flush().map_err(io)?;
+    writer.get_ref().sync_all().map_err(io)
+}
+
+/// Makes the names in a folder durable. Only Unix can, and only Unix needs it.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), MediaError> {
+    if cfg!(unix) {
+        File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| MediaError::io(path, error))?;
+    }
+    Ok(())
+}

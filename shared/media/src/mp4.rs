@@ -1,0 +1,296 @@
+//! mp4 files that play everywhere: H.264 4:2:0 from the bundled encoder, tagged BT.709 limited range in the stream
+//! and in the container, index before the pictures.
+//!
+//! Deliberately not here: sound, variable frame rates, other codecs, and hardware encoders, whose bytes differ from
+//! machine to machine.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+
+use mp4_atom::{
+    Avc1, Avcc, Codec, Colr, Dinf, Dref, Encode, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mvhd, Pasp, Stbl, Stco, Stsc,
+    StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tkhd, Trak, Url, Visual, Vmhd,
+};
+use openh264::OpenH264API;
+use openh264::encoder::{
+    BitRate, Complexity, Encoder, EncoderConfig, FrameRate, QpRange, RateControlMode, UsageType, VuiConfig,
+};
+use openh264::formats::YUVSlices;
+
+use crate::colour::Planes;
+use crate::file::write_file;
+use crate::{Frames, MediaError};
+
+/// Quantiser of every macroblock (key frames may take two more). Finals, not previews: luma stays above 48 dB on
+/// renders and photographs, so that 4:2:0 itself is the larger loss.
+const QP: u8 = 14;
+/// Ticks per frame, so that frame times are exact at any integer rate.
+const TICKS: u32 = 1000;
+/// Bytes of the mdat header with a 64-bit length; a long 4K clip passes 4 GiB.
+const MDAT_HEADER: u64 = 16;
+
+/// Writes the clip as an mp4 file of `fps` frames per second. Equal frames give equal bytes.
+///
+/// # Errors
+/// [`MediaError::Fps`] outside 1 to 240; [`MediaError::Size`] for odd sizes, sides under 16 pixels or pictures above
+/// 3840x2160 (either way up), which the encoder does not take; otherwise what the encoder or the disk reports.
+pub fn write_mp4(frames: &Frames<'_>, fps: u32, path: &Path) -> Result<(), MediaError> {
+    if !(1..=240).contains(&fps) {
+        return Err(MediaError::Fps { path: path.to_owned(), fps });
+    }
+    let (width, height) = checked_size(frames, path)?;
+    let io = |error| MediaError::io(path, error);
+    let fault = |frame: usize, why: String| MediaError::Encode { path: path.to_owned(), frame, why };
+
+    write_file(path, |writer| {
+        let mut encoder = VideoEncoder::new(frames, fps).map_err(|why| fault(0, why))?;
+        let mut sample = Vec::new();
+        encoder.encode(frames.frame(0), true, &mut sample).map_err(|why| fault(0, why))?;
+
+        let mut track = Track {
+            width,
+            height,
+            fps,
+            parameter_sets: encoder.parameter_sets.clone().ok_or_else(|| fault(0, "no parameter sets".into()))?,
+            // About one key frame a second keeps scrubbing quick and costs little.
+            key_frames: (0..frames.count()).step_by(fps as usize).map(|index| index as u32 + 1).collect(),
+            sizes: vec![0; frames.count()],
+        };
+        // The index has its final length as soon as the counts are known; its numbers follow at the end.
+        let head = track.head().map_err(|why| fault(0, why))?;
+        writer.write_all(&head).map_err(io)?;
+        writer.write_all(&mdat_header(0)).map_err(io)?;
+
+        let mut total = 0u64;
+        for (index, frame) in frames.iter().enumerate() {
+            if index > 0 {
+                let key = index % fps as usize == 0;
+                encoder.encode(frame, key, &mut sample).map_err(|why| fault(index, why))?;
+            }
+            writer.write_all(&sample).map_err(io)?;
+            track.sizes[index] = u32::try_from(sample.len()).map_err(|error| fault(index, error.to_string()))?;
+            total += sample.len() as u64;
+        }
+
+        writer.seek(SeekFrom::Start(0)).map_err(io)?;
+        writer.write_all(&track.head().map_err(|why| fault(0, why))?).map_err(io)?;
+        writer.write_all(&mdat_header(total)).map_err(io)
+    })
+}
+
+fn checked_size(frames: &Frames<'_>, path: &Path) -> Result<(u16, u16), MediaError> {
+    let (width, height) = (frames.width(), frames.height());
+    let (long, short) = (width.max(height), width.min(height));
+    let why = if !width.is_multiple_of(2) || !height.is_multiple_of(2) {
+        "4:2:0 needs an even width and height"
+    } else if short < 16 {
+        "both sides must be at least 16 pixels"
+    } else if long > 3840 || short > 2160 {
+        "the encoder takes at most 3840x2160 or 2160x3840; ask for png instead"
+    } else {
+        return Ok((width as u16, height as u16));
+    };
+    Err(MediaError::Size { path: path.to_owned(), format: "H.264 in mp4", width, height, why })
+}
+
+/// The H.264 encoder, its planes, and the parameter sets it announced.
+struct VideoEncoder {
+    encoder: Encoder,
+    planes: Planes,
+    parameter_sets: Option<[Vec<u8>; 2]>,
+}
+
+impl VideoEncoder {
+    fn new(frames: &Frames<'_>, fps: u32) -> Result<Self, String> {
+        let (width, height) = (frames.width(), frames.height());
+        // With one permitted QP there is no rate to control; the rate (a bit per pixel) only chooses the level written
+        // into the stream. The mode without any control would fix QP at 26, and those that may skip frames warn on
+        // standard error when they may not.
+        let rate = (width * height) as u64 * u64::from(fps);
+        let config = EncoderConfig::new()
+            .usage_type(UsageType::CameraVideoRealTime)
+            .complexity(Complexity::High)
+            .rate_control_mode(RateControlMode::Bufferbased)
+            .qp(QpRange::new(QP, QP))
+            .bitrate(BitRate::from_bps(rate.clamp(100_000, 240_000_000) as u32))
+            .max_frame_rate(FrameRate::from_hz(fps as f32))
+            .skip_frames(false)
+            .scene_change_detect(false)
+            .background_detection(false)
+            .adaptive_quantization(false)
+            .num_threads(1)
+            .vui(VuiConfig::bt709());
+        let encoder =
+            Encoder::with_api_config(OpenH264API::from_source(), config).map_err(|error| error.to_string())?;
+        Ok(Self { encoder, planes: Planes::new(width, height), parameter_sets: None })
+    }
+
+    /// Encodes one frame into `sample`: NAL units behind their lengths, parameter sets taken out.
+    fn encode(&mut self, rgb: &[u8], key: bool, sample: &mut Vec<u8>) -> Result<(), String> {
+        self.planes.fill(rgb);
+        let Planes { width, height, y, cb, cr } = &self.planes;
+        let picture = YUVSlices::new((y, cb, cr), (*width, *height), (*width, width / 2, width / 2));
+        // The first picture is a key frame anyway, and before it the encoder is not set up to be asked.
+        if key && self.parameter_sets.is_some() {
+            self.encoder.force_intra_frame();
+        }
+        let stream = self.encoder.encode(&picture).map_err(|error| error.to_string())?;
+
+        sample.clear();
+        let mut announced: [Vec<u8>; 2] = Default::default();
+        let mut pictures = 0;
+        for layer in (0..stream.num_layers()).filter_map(|index| stream.layer(index)) {
+            for nal in (0..layer.nal_count()).filter_map(|index| layer.nal_unit(index)) {
+                let nal = without_start_code(nal).ok_or("a NAL unit without start code")?;
+                match nal.first().map(|byte| byte & 0x1F) {
+                    Some(7) => announced[0] = nal.to_vec(),
+                    Some(8) => announced[1] = nal.to_vec(),
+                    kind => {
+                        if kind != Some(if key { 5 } else { 1 }) {
+                            return Err(format!("NAL unit of type {kind:?} in a frame with key = {key}"));
+                        }
+                        pictures += 1;
+                        sample.extend_from_slice(&(nal.len() as u32).to_be_bytes());
+                        sample.extend_from_slice(nal);
+                    }
+                }
+            }
+        }
+        if pictures == 0 {
+            return Err("it skipped the frame".into());
+        }
+        if announced.iter().all(|set| !set.is_empty())
+            && self.parameter_sets.get_or_insert_with(|| announced.clone()) != &announced
+        {
+            return Err("its parameter sets changed".into());
+        }
+        Ok(())
+    }
+}
+
+fn without_start_code(nal: &[u8]) -> Option<&[u8]> {
+    nal.strip_prefix(&[0, 0, 0, 1]).or_else(|| nal.strip_prefix(&[0, 0, 1]))
+}
+
+/// What the index says about the one track.
+struct Track {
+    width: u16,
+    height: u16,
+    fps: u32,
+    /// Sequence, then picture parameter set.
+    parameter_sets: [Vec<u8>; 2],
+    /// Counted from 1.
+    key_frames: Vec<u32>,
+    /// Bytes of each frame.
+    sizes: Vec<u32>,
+}
+
+impl Track {
+    /// Everything before the mdat box. Its length depends on the number of frames, not on their sizes.
+    fn head(&self) -> Result<Vec<u8>, String> {
+        let length = self.boxes(0)?.len() as u64;
+        self.boxes(u32::try_from(length + MDAT_HEADER).map_err(|error| error.to_string())?)
+    }
+
+    fn boxes(&self, first_byte: u32) -> Result<Vec<u8>, String> {
+        let mut out = Vec::new();
+        Ftyp {
+            major_brand: b"isom".into(),
+            minor_version: 512,
+            compatible_brands: [b"isom", b"iso2", b"avc1", b"mp41"].map(Into::into).into(),
+        }
+        .encode(&mut out)
+        .and_then(|()| self.moov(first_byte)?.encode(&mut out))
+        .map_err(|error| error.to_string())?;
+        Ok(out)
+    }
+
+    fn moov(&self, first_byte: u32) -> mp4_atom::Result<Moov> {
+        let frames = self.sizes.len() as u32;
+        let duration = u64::from(frames) * u64::from(TICKS);
+        let timescale = self.fps * TICKS;
+        let [sps, pps] = &self.parameter_sets;
+        let avc1 = Avc1 {
+            visual: Visual { data_reference_index: 1, width: self.width, height: self.height, ..Visual::default() },
+            avcc: Avcc::new(sps, pps)?,
+            colr: Some(Colr::new(1, 1, 1, false)?),
+            pasp: Some(Pasp { h_spacing: 1, v_spacing: 1 }),
+            ..Avc1::default()
+        };
+        let stbl = Stbl {
+            stsd: Stsd { codecs: vec![Codec::Avc1(avc1)] },
+            stts: Stts { entries: vec![SttsEntry { sample_count: frames, sample_delta: TICKS }] },
+            stss: Some(Stss { entries: self.key_frames.clone() }),
+            stsc: Stsc {
+                entries: vec![StscEntry { first_chunk: 1, samples_per_chunk: frames, sample_description_index: 1 }],
+            },
+            stsz: Stsz { samples: StszSamples::Different { sizes: self.sizes.clone() } },
+            stco: Some(Stco { entries: vec![first_byte] }),
+            ..Stbl::default()
+        };
+        let trak = Trak {
+            tkhd: Tkhd {
+                track_id: 1,
+                duration,
+                enabled: true,
+                in_movie: true,
+                width: self.width.into(),
+                height: self.height.into(),
+                ..Tkhd::default()
+            },
+            mdia: Mdia {
+                mdhd: Mdhd { timescale, duration, language: "und".into(), ..Mdhd::default() },
+                hdlr: Hdlr { handler: b"vide".into(), name: "VideoHandler".into() },
+                minf: Minf {
+                    vmhd: Some(Vmhd::default()),
+                    dinf: Dinf { dref: Dref { entries: vec![Url::default().into()] } },
+                    stbl,
+                    ..Minf::default()
+                },
+            },
+            ..Trak::default()
+        };
+        // Movie and track count in the same ticks, so neither duration is rounded. Creation times stay 0: bytes must
+        // not depend on the clock.
+        let mvhd = Mvhd { timescale, duration, rate: 1.into(), volume: 1.into(), next_track_id: 2, ..Mvhd::default() };
+        Ok(Moov { mvhd, trak: vec![trak], ..Moov::default() })
+    }
+}
+
+fn mdat_header(payload: u64) -> [u8; MDAT_HEADER as usize] {
+    let mut header = [0; MDAT_HEADER as usize];
+    header[..4].copy_from_slice(&1u32.to_be_bytes());
+    header[4..8].copy_from_slice(b"mdat");
+    header[8..].copy_from_slice(&(payload + MDAT_HEADER).to_be_bytes());
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_sizes_and_rates() {
+        let path = Path::new("never-created.mp4");
+        let refused = |width: usize, height: usize, fps| {
+            let data = vec![0; width * height * 3];
+            write_mp4(&Frames::new(&data, 1, height, width).unwrap(), fps, path).unwrap_err()
+        };
+        for (width, height, hint) in [(18, 17, "even"), (17, 18, "even"), (16, 14, "16"), (4096, 2304, "3840x2160")] {
+            let error = refused(width, height, 16);
+            assert!(matches!(error, MediaError::Size { .. }) && error.to_string().contains(hint), "{error}");
+            assert!(!error.is_transient());
+        }
+        assert!(matches!(refused(16, 16, 0), MediaError::Fps { .. }));
+        assert!(matches!(refused(16, 16, 241), MediaError::Fps { .. }));
+        assert!(!path.exists());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_told_apart() {
+        let clip = Frames::new(&[9; 16 * 16 * 3], 1, 16, 16).unwrap();
+        let error = write_mp4(&clip, 8, Path::new("/dev/full")).unwrap_err();
+        assert!(matches!(error, MediaError::DiskFull { .. }), "{error:?}");
+    }
+}

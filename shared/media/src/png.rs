@@ -1,0 +1,85 @@
+//! A folder of PNG files, one per frame: the lossless output. No animation, no metadata.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::file::{sync_folder, write_file};
+use crate::{Frames, MediaError};
+
+/// Writes `00000.png`, `00001.png` … into `folder`, which is created if it is not there.
+///
+/// # Errors
+/// [`MediaError::DiskFull`] or [`MediaError::Write`], naming the file.
+pub fn write_png_folder(frames: &Frames<'_>, folder: &Path) -> Result<(), MediaError> {
+    fs::create_dir_all(folder).map_err(|error| MediaError::io(folder, error))?;
+    for (index, frame) in frames.iter().enumerate() {
+        write_png(frame, frames.width(), frames.height(), &folder.join(format!("{index:05}.png")))?;
+    }
+    sync_folder(folder)
+}
+
+/// Writes one RGB picture.
+pub(crate) fn write_png(rgb: &[u8], width: usize, height: usize, path: &Path) -> Result<(), MediaError> {
+    let too_large =
+        || MediaError::Size { path: path.to_owned(), format: "PNG", width, height, why: "a side is at most 2^31 - 1" };
+    let side = |side: usize| i32::try_from(side).map(i32::unsigned_abs).map_err(|_| too_large());
+    let (w, h) = (side(width)?, side(height)?);
+    write_file(path, |writer| {
+        let mut encoder = ::png::Encoder::new(writer, w, h);
+        encoder.set_color(::png::ColorType::Rgb);
+        encoder.set_depth(::png::BitDepth::Eight);
+        encoder.set_compression(::png::Compression::Fast);
+        encoder
+            .write_header()
+            .and_then(|mut writer| writer.write_image_data(rgb).and_then(|()| writer.finish()))
+            .map_err(|error| MediaError::io(path, into_io(error)))
+    })
+}
+
+fn into_io(error: ::png::EncodingError) -> io::Error {
+    match error {
+        ::png::EncodingError::IoError(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_frame_comes_back_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let data: Vec<u8> = (0..3 * 5 * 7 * 3).map(|i| (i * 37 % 256) as u8).collect();
+        let clip = Frames::new(&data, 3, 5, 7).unwrap();
+        let out = folder.path().join("clip");
+        write_png_folder(&clip, &out).unwrap();
+        let mut names: Vec<_> = fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["00000.png", "00001.png", "00002.png"]);
+        for (index, frame) in clip.iter().enumerate() {
+            let image = crate::load_image("frame", &fs::read(out.join(&names[index])).unwrap()).unwrap();
+            assert_eq!((image.width, image.height), (7, 5));
+            assert_eq!(image.data, frame);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let clip = Frames::new(&[0; 12], 1, 2, 2).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("taken");
+        fs::write(&file, b"").unwrap();
+        let error = write_png_folder(&clip, &file).unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_told_apart() {
+        let error = write_png(&[0; 12], 2, 2, Path::new("/dev/full")).unwrap_err();
+        assert!(matches!(error, MediaError::DiskFull { .. }), "{error:?}");
+        assert!(error.is_transient());
+    }
+}
