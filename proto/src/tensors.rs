@@ -83,6 +83,8 @@ pub enum PullError {
         digest: Digest,
         /// `location: reason`, in the order tried.
         tried: Vec<String>,
+        /// True when the last location was reached and does not have it, so that asking it again is pointless.
+        answered: bool,
     },
     /// The reference itself is not acceptable.
     #[error("tensor {digest} claims {bytes} bytes; at most {MAX_TENSOR_BYTES} are accepted")]
@@ -111,43 +113,47 @@ impl Puller {
             Some(bytes) if bytes <= MAX_TENSOR_BYTES => bytes as usize,
             other => return Err(PullError::TooLarge { digest, bytes: other.unwrap_or(u64::MAX) }),
         };
-        let mut tried = Vec::new();
+        let (mut tried, mut answered) = (Vec::new(), true);
         for location in locations {
             match self.pull_from(digest, length, location).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(reason) => tried.push(format!("{location}: {reason}")),
+                Err(miss) => {
+                    tried.push(format!("{location}: {}", miss.why));
+                    answered = miss.answered;
+                }
             }
         }
         if tried.is_empty() {
             tried.push("no location is known".to_owned());
         }
-        Err(PullError::Nowhere { digest, tried })
+        Err(PullError::Nowhere { digest, tried, answered })
     }
 
-    async fn pull_from(&self, digest: Digest, length: usize, location: &str) -> Result<Bytes, String> {
-        let mut client = TensorsClient::new(self.channel(location)?);
+    async fn pull_from(&self, digest: Digest, length: usize, location: &str) -> Result<Bytes, Miss> {
+        let mut client = TensorsClient::new(self.channel(location).map_err(Miss::answered)?);
         let request = ReadRequest { digest: digest.0.to_vec(), offset: 0 };
-        let reply = tokio::time::timeout(PATIENCE, client.read(request)).await.map_err(|_| "no answer".to_owned())?;
-        let mut stream = reply.map_err(|status| explain(&status))?.into_inner();
+        let reply =
+            tokio::time::timeout(PATIENCE, client.read(request)).await.map_err(|_| Miss::silent("no answer"))?;
+        let mut stream = reply?.into_inner();
         let mut hasher = blake3::Hasher::new();
         // Reserve no more than one generous block at a time: the sender decides how much really comes.
         let mut bytes = BytesMut::with_capacity(length.min(64 << 20));
         loop {
             let next = tokio::time::timeout(PATIENCE, stream.message()).await;
-            let next = next.map_err(|_| format!("stalled after {} of {length} bytes", bytes.len()))?;
-            let Some(chunk) = next.map_err(|status| explain(&status))? else { break };
+            let stalled = |_| Miss::silent(format!("stalled after {} of {length} bytes", bytes.len()));
+            let Some(chunk) = next.map_err(stalled)?? else { break };
             if bytes.len() + chunk.data.len() > length {
-                return Err(format!("sent more than the {length} bytes announced"));
+                return Err(Miss::answered(format!("sent more than the {length} bytes announced")));
             }
             hasher.update(&chunk.data);
             bytes.extend_from_slice(&chunk.data);
         }
         if bytes.len() != length {
-            return Err(format!("ended after {} of {length} bytes", bytes.len()));
+            return Err(Miss::answered(format!("ended after {} of {length} bytes", bytes.len())));
         }
         let got = Digest(*hasher.finalize().as_bytes());
         if got != digest {
-            return Err(format!("delivered other bytes: their digest is {got}"));
+            return Err(Miss::answered(format!("delivered other bytes: their digest is {got}")));
         }
         Ok(bytes.freeze())
     }
@@ -176,11 +182,34 @@ impl Puller {
     }
 }
 
-fn explain(status: &Status) -> String {
-    use std::error::Error;
-    match status.source() {
-        Some(source) => format!("{}: {}", status.message(), root_cause(source)),
-        None => status.message().to_owned(),
+/// Why one location did not deliver.
+struct Miss {
+    /// False when it may well have the tensor and only could not be heard.
+    answered: bool,
+    why: String,
+}
+
+impl Miss {
+    fn answered(why: impl Into<String>) -> Self {
+        Self { answered: true, why: why.into() }
+    }
+
+    fn silent(why: impl Into<String>) -> Self {
+        Self { answered: false, why: why.into() }
+    }
+}
+
+impl From<Status> for Miss {
+    fn from(status: Status) -> Self {
+        use std::error::Error;
+        use tonic::Code;
+        // What a server says, as opposed to what a broken connection turns into.
+        let said = [Code::NotFound, Code::OutOfRange, Code::InvalidArgument, Code::Unimplemented];
+        let why = match status.source() {
+            Some(source) => format!("{}: {}", status.message(), root_cause(source)),
+            None => status.message().to_owned(),
+        };
+        Self { answered: said.contains(&status.code()), why }
     }
 }
 

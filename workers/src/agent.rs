@@ -33,8 +33,8 @@ pub(crate) struct Agent {
     prefetch: Prefetch,
     state: Assignments,
     fetching: Option<Fetching>,
-    /// Where to look for tensors last: the coordinator's own service.
-    coordinator_tensors: String,
+    /// The coordinator's address as it was dialled, which also serves its tensors.
+    coordinator: String,
 }
 
 #[derive(Debug)]
@@ -45,9 +45,10 @@ struct Fetching {
 
 impl Agent {
     pub(crate) fn new(profile: Profile, link: Link, device: Device, store: Arc<TensorStore>) -> Self {
+        let coordinator = link.coordinator();
         let prefetch = Prefetch::new(store.clone());
         let state = Assignments::new(Instant::now());
-        Self { profile, link, device, store, prefetch, state, fetching: None, coordinator_tensors: String::new() }
+        Self { profile, link, device, store, prefetch, state, fetching: None, coordinator }
     }
 
     /// Works until it is told to leave, is refused, or the device thread is gone.
@@ -85,18 +86,17 @@ impl Agent {
 
     fn heard(&mut self, event: Event) -> Result<Option<Input>, WorkerError> {
         match event {
-            Event::Attached { tensor_url } => {
-                info!(coordinator_tensors = %tensor_url, "attached to the coordinator");
-                self.coordinator_tensors = tensor_url;
+            Event::Attached => {
+                info!(coordinator = %self.coordinator, "attached");
                 Ok(Some(Input::Attached))
             }
             Event::Lost(reason) => {
-                warn!(%reason, "not attached to the coordinator; dialling again");
+                warn!(%reason, coordinator = %self.coordinator, "not attached; dialling again");
                 Ok(None)
             }
             Event::Refused(reason) => Err(WorkerError::Refused(reason)),
             Event::Beat => Ok(None),
-            Event::Order(order) => Ok(wire::order(order).map(|input| self.admit(input))),
+            Event::Order(order) => Ok(wire::order(*order).map(|input| self.admit(input))),
         }
     }
 
@@ -113,9 +113,9 @@ impl Agent {
     fn carry_out(&mut self, effect: Effect) -> Result<(), WorkerError> {
         match effect {
             Effect::Fetch(assignment) => {
-                let (prefetch, last) = (self.prefetch.clone(), self.coordinator_tensors.clone());
+                let (prefetch, coordinator) = (self.prefetch.clone(), self.coordinator.clone());
                 let attempt = assignment.attempt;
-                let task = tokio::spawn(async move { prefetch.fetch(&assignment, last).await.map(Box::new) });
+                let task = tokio::spawn(async move { prefetch.fetch(&assignment, coordinator).await.map(Box::new) });
                 self.fetching = Some(Fetching { attempt, task: AbortOnDropHandle::new(task) });
             }
             Effect::CancelFetch(attempt) => {

@@ -31,10 +31,10 @@ const OUTGOING: usize = 16;
 /// What the link has to say.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The coordinator said welcome; its own tensor service is at this address.
-    Attached { tensor_url: String },
+    /// The coordinator said welcome.
+    Attached,
     /// An order came.
-    Order(Order),
+    Order(Box<Order>),
     /// The connection is gone, for this reason; it will be dialled again.
     Lost(String),
     /// The coordinator does not want this worker.
@@ -46,7 +46,7 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Link {
     endpoint: Endpoint,
-    /// Port of this worker's tensor service, and its host if it is bound to one.
+    /// Where this worker's tensor service listens.
     tensors: SocketAddr,
     failures: u32,
     state: State,
@@ -54,15 +54,14 @@ pub(crate) struct Link {
 
 enum State {
     Pausing(Pin<Box<Sleep>>),
-    Dialling(BoxFuture<'static, Result<Session, DialError>>),
-    Attached(Session),
+    Dialling(BoxFuture<'static, Result<Box<Session>, DialError>>),
+    Attached(Box<Session>),
 }
 
 struct Session {
     outgoing: mpsc::Sender<v1::WorkerMessage>,
     incoming: Streaming<v1::CoordinatorMessage>,
     heartbeat: Interval,
-    tensor_url: String,
 }
 
 enum DialError {
@@ -92,6 +91,11 @@ impl Link {
         Self { endpoint, tensors, failures: 0, state: State::Pausing(Box::pin(sleep(Duration::ZERO))) }
     }
 
+    /// The address that is dialled.
+    pub(crate) fn coordinator(&self) -> String {
+        self.endpoint.uri().to_string()
+    }
+
     /// Goes on until there is something to say. Safe to drop and call again: nothing is lost in between.
     /// `hello` is asked for whenever the coordinator is dialled.
     pub(crate) async fn next(&mut self, hello: impl Fn() -> v1::Hello) -> Event {
@@ -104,10 +108,9 @@ impl Link {
                 }
                 State::Dialling(dialling) => match dialling.await {
                     Ok(session) => {
-                        let tensor_url = session.tensor_url.clone();
                         self.failures = 0;
                         self.state = State::Attached(session);
-                        return Event::Attached { tensor_url };
+                        return Event::Attached;
                     }
                     Err(DialError::Lost(reason)) => return self.lost(reason),
                     Err(DialError::Refused(reason)) => {
@@ -129,7 +132,7 @@ impl Link {
                             self.lost(String::new());
                             return Event::Refused(refused.reason);
                         }
-                        Ok(Some(v1::CoordinatorMessage { body: Some(order) })) => return Event::Order(order),
+                        Ok(Some(v1::CoordinatorMessage { body: Some(order) })) => return Event::Order(Box::new(order)),
                         // A message of a later version that means nothing here.
                         Ok(Some(v1::CoordinatorMessage { body: None })) => {}
                         Ok(None) => return self.lost("the coordinator closed the connection".to_owned()),
@@ -154,7 +157,8 @@ impl Link {
 
     /// Says goodbye, and waits for the coordinator to have heard it.
     pub(crate) async fn close(self, reason: &str) {
-        if let State::Attached(Session { outgoing, mut incoming, .. }) = self.state {
+        if let State::Attached(session) = self.state {
+            let Session { outgoing, mut incoming, .. } = *session;
             let goodbye = message(Body::Goodbye(v1::Goodbye { reason: reason.to_owned() }));
             if outgoing.send(goodbye).await.is_ok() {
                 drop(outgoing);
@@ -190,15 +194,10 @@ fn backoff(failures: u32, jitter: f64) -> Duration {
     Duration::from_secs_f64(full * (1.0 - 0.5 * jitter))
 }
 
-async fn dial(endpoint: Endpoint, mut hello: v1::Hello, tensors: SocketAddr) -> Result<Session, DialError> {
+async fn dial(endpoint: Endpoint, mut hello: v1::Hello, tensors: SocketAddr) -> Result<Box<Session>, DialError> {
     let lost = |what: &str, why: String| DialError::Lost(format!("{what}: {why}"));
-    let host = match tensors.ip() {
-        ip if ip.is_unspecified() => {
-            route(endpoint.uri()).await.map_err(|error| lost("no route to the coordinator", error.to_string()))?
-        }
-        ip => ip,
-    };
-    hello.tensor_url = format!("http://{}", SocketAddr::new(host, tensors.port()));
+    // If that is every interface, the coordinator fills in the one it sees.
+    hello.tensor_url = format!("http://{tensors}");
     let channel = endpoint.connect().await.map_err(|error| lost("cannot connect", root_cause(&error)))?;
     let mut client = DispatchClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
@@ -218,16 +217,14 @@ async fn dial(endpoint: Endpoint, mut hello: v1::Hello, tensors: SocketAddr) -> 
             let period = Duration::from_millis(u64::from(welcome.heartbeat_milliseconds.max(10)));
             let mut heartbeat = tokio::time::interval(period);
             heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let dialled = endpoint.uri().to_string();
-            let tensor_url = if welcome.tensor_url.is_empty() { dialled } else { welcome.tensor_url };
-            Ok(Session { outgoing, incoming, heartbeat, tensor_url })
+            Ok(Box::new(Session { outgoing, incoming, heartbeat }))
         }
         Some(Order::Refused(refused)) => Err(DialError::Refused(refused.reason)),
         _ => Err(lost("no answer to the hello", "something else came instead".to_owned())),
     }
 }
 
-/// The address of this machine that the coordinator sees: the local end of a route to it. Nothing is sent.
+/// This machine's end of a route to the coordinator. Nothing is sent.
 pub(crate) async fn route(coordinator: &tonic::transport::Uri) -> std::io::Result<IpAddr> {
     let host = coordinator.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = coordinator.port_u16().unwrap_or(80);

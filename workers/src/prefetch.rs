@@ -1,15 +1,20 @@
 //! Inputs of the next item, fetched while the device computes: from this worker's own memory, else straight from the
-//! producer, else from the next place that has them. Not when to fetch (`assignments`).
+//! producer, else from the coordinator's durable copy. Not when to fetch (`assignments`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::try_join_all;
-use wanfarm_proto::tensors::{Puller, TensorSource};
+use tracing::debug;
+use wanfarm_proto::tensors::{PullError, Puller, TensorSource};
 use wanfarm_types::{Failure, TensorRef};
 
 use crate::assignments::{Assignment, inputs_lost};
 use crate::runner::{HostTensor, PreparedItem, State};
 use crate::tensors::TensorStore;
+
+/// Pause before a coordinator that could not be reached is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Reads inputs.
 #[derive(Debug, Clone)]
@@ -23,14 +28,16 @@ impl Prefetch {
         Self { own, puller: Puller::default() }
     }
 
-    /// All inputs of an assignment, or the failure to get one of them. `last` is where to look when no location that
-    /// came with a tensor delivers it: the coordinator.
-    pub(crate) async fn fetch(&self, assignment: &Assignment, last: String) -> Result<PreparedItem, Failure> {
+    /// All inputs of an assignment, or the failure to get one of them. `coordinator` is asked when no location that
+    /// came with a tensor delivers it, and only its word counts: while it cannot be reached, nothing is known to be
+    /// lost, and the fetch goes on until it is cancelled.
+    pub(crate) async fn fetch(&self, assignment: &Assignment, coordinator: String) -> Result<PreparedItem, Failure> {
         let inputs = &assignment.inputs;
         let of_checkpoint = inputs.checkpoint.iter().flat_map(|checkpoint| &checkpoint.tensors);
         let names = inputs.text.iter().chain(&inputs.image).chain(of_checkpoint);
         let places = assignment.locations.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
-        let tensors = try_join_all(names.zip(places).map(|(name, places)| self.tensor(name, places, &last))).await?;
+        let tensors =
+            try_join_all(names.zip(places).map(|(name, places)| self.tensor(name, places, &coordinator))).await?;
         let mut tensors = tensors.into_iter();
         let mut take = |count: usize| tensors.by_ref().take(count).collect::<Vec<_>>();
         let contexts = take(inputs.text.len());
@@ -43,7 +50,7 @@ impl Prefetch {
         Ok(PreparedItem { item, spec, text, contexts, image, state })
     }
 
-    async fn tensor(&self, name: &TensorRef, places: &[String], last: &str) -> Result<HostTensor, Failure> {
+    async fn tensor(&self, name: &TensorRef, places: &[String], coordinator: &str) -> Result<HostTensor, Failure> {
         if let Some(bytes) = self.own.tensor(&name.digest) {
             // One digest, one sequence of bytes; but another shape may be claimed for it.
             if name.byte_len() == Some(bytes.len() as u64) {
@@ -51,10 +58,15 @@ impl Prefetch {
             }
         }
         let mut places: Vec<String> = places.iter().filter(|place| !place.is_empty()).cloned().collect();
-        if !places.iter().any(|place| place.trim_end_matches('/') == last.trim_end_matches('/')) {
-            places.push(last.to_owned());
+        places.retain(|place| place.trim_end_matches('/') != coordinator.trim_end_matches('/'));
+        places.push(coordinator.to_owned());
+        loop {
+            match self.puller.pull(name, &places).await {
+                Ok(bytes) => return Ok(HostTensor { name: name.clone(), bytes }),
+                Err(error @ PullError::Nowhere { answered: false, .. }) => debug!("{error}; asking again"),
+                Err(error) => return Err(inputs_lost(error.to_string())),
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        let bytes = self.puller.pull(name, &places).await.map_err(|error| inputs_lost(error.to_string()))?;
-        Ok(HostTensor { name: name.clone(), bytes })
     }
 }

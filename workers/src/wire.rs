@@ -25,7 +25,7 @@ pub(crate) struct Served {
     pub(crate) roles: Vec<(Role, Vec<ModelFile>)>,
 }
 
-/// The first message; the address of the tensor service is filled in when the route is known.
+/// The first message; the link adds the address of the tensor service.
 pub(crate) fn hello(profile: &Profile, in_hand: &[AttemptId], holding: &[AttemptId]) -> v1::Hello {
     let role = |role: Role| i32::from(v1::Role::from(role));
     let served = |served: &Served| v1::ServedModel {

@@ -61,9 +61,13 @@ impl Shelf {
     pub(super) async fn serve(self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        self.serve_on(listener);
+        url
+    }
+
+    pub(super) fn serve_on(self, listener: TcpListener) {
         let server = tonic::transport::Server::builder().add_service(wanfarm_proto::tensors::service(self));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        url
     }
 
     pub(super) fn alone() -> Self {

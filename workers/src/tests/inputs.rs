@@ -1,11 +1,15 @@
 //! Where inputs come from, and when.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use tokio::net::TcpListener;
 use wanfarm_proto::v1;
 use wanfarm_proto::v1::worker_message::Body;
 
 use super::fixtures;
 use super::harness::{Coordinator, Play, Shelf, Worker, soon};
+use crate::prefetch::Prefetch;
 use crate::runner::{HostTensor, Output};
 
 #[tokio::test]
@@ -81,4 +85,19 @@ async fn wrong_bytes_are_thrown_away_and_the_next_place_is_asked() {
     assert!(failure.message.contains(&coordinator.url), "the coordinator is always asked last: {}", failure.message);
     assert!(coordinator.was_read.recv().await.is_some());
     worker.leave(connection).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_while_the_coordinator_cannot_be_asked() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let coordinator = format!("http://{}", listener.local_addr().unwrap());
+    let prefetch = Prefetch::new(Arc::default());
+    let fetching = tokio::spawn(async move { prefetch.fetch(&fixtures::assignment(1), coordinator).await });
+    // One connection is cut before a word was said: nobody knows yet whether the inputs exist.
+    drop(soon("the first question", listener.accept()).await.unwrap());
+    let shelf = Shelf::alone();
+    shelf.put(&fixtures::contexts());
+    shelf.serve_on(listener);
+    let item = soon("the inputs", fetching).await.unwrap().unwrap();
+    assert_eq!(item, fixtures::prepared());
 }

@@ -1,0 +1,117 @@
+//! A worker from its settings on: models found, weights loaded, a first item computed.
+
+use std::path::Path;
+
+use tokio::sync::oneshot;
+use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_proto::tensors::Puller;
+use wanfarm_proto::v1;
+use wanfarm_proto::v1::coordinator_message::Body as Order;
+use wanfarm_proto::v1::worker_message::Body;
+use wanfarm_types::{Role, Stage, StepRange, TensorRef, WorkItem};
+
+use super::fixtures::{self, golden};
+use super::harness::{Coordinator, soon};
+use crate::{Dtype, ErrorKind, WorkerConfig, WorkerError, run};
+
+fn config(coordinator: &str, models: &Path, data: &Path) -> WorkerConfig {
+    WorkerConfig {
+        coordinator: coordinator.to_owned(),
+        roles: vec![Role::TextEncoder, Role::Dit],
+        models: vec![models.to_owned()],
+        data: data.to_owned(),
+        device: DeviceKind::Cpu,
+        dtype: Dtype::F32,
+        name: "here".to_owned(),
+        listen: None,
+    }
+}
+
+fn models(case: &str) -> tempfile::TempDir {
+    let models = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(golden(case), models.path().join("tiny")).unwrap();
+    models
+}
+
+#[tokio::test]
+async fn a_worker_finds_its_model_and_encodes_a_prompt() {
+    let (models, data) = (models("repo_t2v_from_prompt/official_repo"), tempfile::tempdir().unwrap());
+    let mut coordinator = Coordinator::start().await;
+    let (shutdown, told) = oneshot::channel::<()>();
+    let ended = tokio::spawn(run(config(&coordinator.url, models.path(), data.path()), async move {
+        let _ = told.await;
+    }));
+    let mut connection = coordinator.welcome().await;
+    let hello = &connection.hello;
+    assert_eq!(hello.roles, [i32::from(v1::Role::TextEncoder)], "there is no such model for the role dit");
+    let files: Vec<_> = hello.models[0].roles[0].files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(files, ["models_t5_umt5-xxl-enc-bf16.pth", "google/umt5-xxl/tokenizer.json"]);
+    assert!(hello.memory_bytes > 0 && hello.device.starts_with("cpu"));
+
+    let steps = StepRange { first: 0, end: 0 };
+    let item = WorkItem { stage: Stage::EncodeText, steps, ..fixtures::item() };
+    let assign = v1::Assign {
+        attempt: 1,
+        item: Some(item.into()),
+        spec: Some(fixtures::spec().into()),
+        text: "a red circle".to_owned(),
+        inputs: None,
+    };
+    connection.send(Order::Assign(assign)).await;
+    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 1 }));
+    let Body::ItemDone(done) = connection.report().await else { panic!() };
+    let context = TensorRef::try_from(done.tensors[0].clone()).unwrap();
+    assert_eq!(context.shape[1], 24);
+    Puller::default().pull(&context, &[connection.hello.tensor_url.clone()]).await.unwrap();
+
+    shutdown.send(()).unwrap();
+    assert!(matches!(connection.report().await, Body::Goodbye(_)));
+    drop(connection);
+    soon("the worker to leave", ended).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_start_says_why() {
+    let (models, data) = (models("repo_t2v_from_prompt/official_repo"), tempfile::tempdir().unwrap());
+    let good = config("http://127.0.0.1:1", models.path(), data.path());
+    let start =
+        |config: WorkerConfig| async { soon("an error", run(config, std::future::pending())).await.unwrap_err() };
+
+    let error = start(WorkerConfig { roles: vec![], ..good.clone() }).await;
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    let error = start(WorkerConfig { coordinator: "farm".to_owned(), ..good.clone() }).await;
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    let error = start(WorkerConfig { roles: vec![Role::Dit], ..good.clone() }).await;
+    assert_eq!(error.kind(), ErrorKind::ModelFiles, "{error}");
+    if !cfg!(feature = "cuda") {
+        let error = start(WorkerConfig { device: DeviceKind::Cuda, ..good.clone() }).await;
+        assert_eq!(error.kind(), ErrorKind::System, "{error}");
+    }
+    let _other = crate::identity::Identity::claim(data.path()).unwrap();
+    assert!(matches!(start(good).await, WorkerError::InUse { .. }));
+}
+
+#[tokio::test]
+async fn weights_of_another_shape_are_refused_before_the_worker_says_hello() {
+    let (models, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let model = models.path().join("tiny");
+    std::fs::create_dir(&model).unwrap();
+    let from = golden("e2e_t2v_1_3b/official_repo");
+    std::fs::copy(from.join("diffusion_pytorch_model.safetensors"), model.join("diffusion_pytorch_model.safetensors"))
+        .unwrap();
+    let config_json = std::fs::read_to_string(from.join("config.json")).unwrap();
+    let more_layers = config_json.replace("\"num_layers\": 2", "\"num_layers\": 3");
+    assert_ne!(more_layers, config_json);
+    std::fs::write(model.join("config.json"), more_layers).unwrap();
+    let config = config("http://127.0.0.1:1", models.path(), data.path());
+    let error = soon("an error", run(config, std::future::pending())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ModelFiles);
+    assert!(error.to_string().contains("blocks.2."), "{error}");
+}
+
+#[tokio::test]
+async fn a_worker_leaves_without_ever_having_reached_a_coordinator() {
+    let (models, data) = (models("repo_t2v_from_prompt/official_repo"), tempfile::tempdir().unwrap());
+    let config = config("http://127.0.0.1:1", models.path(), data.path());
+    soon("the worker to leave", run(config, std::future::ready(()))).await.unwrap();
+}
