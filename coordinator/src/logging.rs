@@ -1,7 +1,7 @@
 //! Where log lines go: to standard error, or to a file for processes that nobody looks at.
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -13,12 +13,21 @@ fn filter(default: &str) -> EnvFilter {
 
 /// Logs to standard error; `WANFARM_LOG` sets the level, as `info` or `wanfarm_coordinator=debug`.
 pub fn to_stderr() {
-    tracing_subscriber::fmt().with_env_filter(filter("info")).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter("info"))
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
 }
 
 /// Logs only warnings to standard error, for commands whose output is for people.
 pub fn quiet() {
-    tracing_subscriber::fmt().with_env_filter(filter("warn")).with_writer(io::stderr).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter("warn"))
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .without_time()
+        .init();
 }
 
 /// Appends to a file.

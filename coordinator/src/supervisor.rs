@@ -105,9 +105,13 @@ async fn keep_running(
         let started = Instant::now();
         let mut child =
             start(&workers, &label, &data).map_err(|source| SupervisorError::Start { roles: label.clone(), source })?;
+        // Held here, because waiting for a child closes its standard input first.
+        let pipe = child.stdin.take();
         let status = tokio::select! {
             status = child.wait() => status.map_err(|source| SupervisorError::Start { roles: label.clone(), source })?,
             () = stopped(&mut stop) => {
+                // Closing the pipe is the request; the worker says goodbye and leaves.
+                drop(pipe);
                 end(child).await;
                 return Ok(());
             }
@@ -158,8 +162,6 @@ fn start(workers: &Workers, roles: &str, data: &Path) -> std::io::Result<Child> 
 }
 
 async fn end(mut child: Child) {
-    // Closing the pipe is the request; the worker says goodbye and leaves.
-    drop(child.stdin.take());
     if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
         // Nothing is lost by force: results are durable or recomputed.
         let _ = child.kill().await;

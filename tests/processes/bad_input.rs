@@ -69,7 +69,8 @@ fn a_truncated_file_is_named_with_what_is_missing() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let ended = damaged(|model| std::fs::remove_file(model.join("vae/diffusion_pytorch_model.safetensors")).expect("remove"));
+    let ended =
+        damaged(|model| std::fs::remove_file(model.join("vae/diffusion_pytorch_model.safetensors")).expect("remove"));
     assert!(ended.stderr.contains("vae"), "{}", ended.stderr);
 }
 

@@ -64,7 +64,8 @@ impl Clip {
     /// Says what it shows.
     pub fn judge(&self) -> Seen {
         let [frames, height, width] = self.shape;
-        let places = || (0..frames).flat_map(move |f| (0..height).flat_map(move |y| (0..width).map(move |x| (f, y, x))));
+        let places =
+            || (0..frames).flat_map(move |f| (0..height).flat_map(move |y| (0..width).map(move |x| (f, y, x))));
         let near_edge = |y: usize, x: usize| y < 2 || x < 2 || y >= height - 2 || x >= width - 2;
         let mut border: Vec<_> =
             places().filter(|&(_, y, x)| near_edge(y, x)).map(|(f, y, x)| self.at(f, y, x)).collect();
@@ -149,8 +150,11 @@ mod tests {
     #[test]
     fn drawn_clips_are_read_right() {
         for (colour, rgb) in [("red", [220, 30, 35]), ("yellow", [250, 215, 35]), ("purple", [150, 45, 190])] {
-            for (background, ground) in [("black", [10, 10, 10]), ("white", [245, 245, 245]), ("gray", [128, 128, 128])] {
-                for (motion, step) in [("left", [-1, 0]), ("right", [1, 0]), ("up", [0, -1]), ("down", [0, 1]), ("still", [0, 0])] {
+            for (background, ground) in [("black", [10, 10, 10]), ("white", [245, 245, 245]), ("gray", [128, 128, 128])]
+            {
+                for (motion, step) in
+                    [("left", [-1, 0]), ("right", [1, 0]), ("up", [0, -1]), ("down", [0, 1]), ("still", [0, 0])]
+                {
                     let seen = moving_square(rgb, ground, step).judge();
                     assert_eq!(seen, Seen { colour, background, motion });
                 }

@@ -90,12 +90,15 @@ impl Sandbox {
 
     /// The PNG frames of an output.
     pub fn clip(&self, stem: &str) -> Clip {
-        let mut files: Vec<_> =
-            std::fs::read_dir(self.output().join(stem)).expect("frames").map(|entry| entry.expect("entry").path()).collect();
+        let mut files: Vec<_> = std::fs::read_dir(self.output().join(stem))
+            .expect("frames")
+            .map(|entry| entry.expect("entry").path())
+            .collect();
         files.sort();
         let mut clip = Clip { shape: [files.len(), 0, 0], rgb: Vec::new() };
         for file in files {
-            let frame = wanfarm_media::load_image(&std::fs::read(&file).expect("frame")).expect("frame decodes");
+            let frame =
+                wanfarm_media::load_image("frame", &std::fs::read(&file).expect("frame")).expect("frame decodes");
             clip.shape = [clip.shape[0], frame.height as usize, frame.width as usize];
             clip.rgb.extend(frame.data);
         }

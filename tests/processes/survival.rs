@@ -34,7 +34,9 @@ seed = 2
 /// What must not depend on what died: final latents and every output file's digest.
 fn bytes(sandbox: &Sandbox) -> Vec<(Value, Value)> {
     let stems = ["0000", "0001"];
-    stems.map(|stem| (sandbox.sidecar(stem)["latents_blake3"].clone(), sandbox.sidecar(stem)["outputs"].clone())).to_vec()
+    stems
+        .map(|stem| (sandbox.sidecar(stem)["latents_blake3"].clone(), sandbox.sidecar(stem)["outputs"].clone()))
+        .to_vec()
 }
 
 fn undisturbed() -> Vec<(Value, Value)> {
@@ -48,7 +50,10 @@ fn first_artifact(sandbox: &Sandbox) -> PathBuf {
     let root = sandbox.path("data/artifacts");
     eventually("a checkpoint is durable", || {
         let shelves = std::fs::read_dir(&root).ok()?.flatten();
-        shelves.filter_map(|shelf| std::fs::read_dir(shelf.path()).ok()?.flatten().next()).map(|entry| entry.path()).next()
+        shelves
+            .filter_map(|shelf| std::fs::read_dir(shelf.path()).ok()?.flatten().next())
+            .map(|entry| entry.path())
+            .next()
     })
 }
 
@@ -75,8 +80,10 @@ fn interrupt(signal: &str) {
     let sandbox = Sandbox::new();
     let running = sandbox.run(&sandbox.manifest(MANIFEST), &demo());
     first_artifact(&sandbox);
-    let workers: Vec<u32> =
-        ["text-encoder", "dit-high", "dit-low", "vae"].iter().flat_map(|role| workers_of(running.pid(), role)).collect();
+    let workers: Vec<u32> = ["text-encoder", "dit-high", "dit-low", "vae"]
+        .iter()
+        .flat_map(|role| workers_of(running.pid(), role))
+        .collect();
     assert_eq!(workers.len(), 4);
     running.signal(signal);
     let ended = if signal == "KILL" { None } else { Some(running.wait()) };

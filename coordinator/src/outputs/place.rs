@@ -83,7 +83,7 @@ impl Drop for Placing {
 ///
 /// # Errors
 /// When the operating system refuses.
-pub fn write(target: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
+pub(super) fn write(target: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
     use std::io::Write;
     let placing = Placing::begin(target)?;
     let written = fs::File::create(placing.staged()).and_then(|mut file| {
