@@ -6,7 +6,7 @@ use super::config::Config;
 use crate::error::ModelError;
 use crate::ops::Linear;
 use crate::ops::attention::attend;
-use crate::ops::chunks::{Gather, chunks};
+use crate::ops::chunks::Chunks;
 use crate::ops::norm::rms_norm;
 use crate::ops::rope::RopeTable;
 use crate::weights::{Param, Weights};
@@ -107,13 +107,13 @@ impl WanSelfAttention {
     /// `input(first, count)` gives f32 `(count, dim)`, the normalised and modulated tokens → f32 `(heads, L, head_dim)`.
     pub(super) fn forward(
         &self,
-        length: usize,
+        tokens: Chunks,
         input: impl Fn(usize, usize) -> Result<Tensor, ModelError>,
         rope: &RopeTable,
     ) -> Result<Tensor, ModelError> {
         let Self(p) = self;
-        let [mut q, mut k, mut v] = [0; 3].map(|_| Gather::new(1, length));
-        for (first, count) in chunks(length) {
+        let [mut q, mut k, mut v] = [0; 3].map(|_| tokens.gather(1));
+        for (first, count) in tokens.iter() {
             let x = input(first, count)?;
             q.put(first, &rope.apply(&p.queries(&x)?, first)?)?;
             k.put(first, &rope.apply(&p.keys(&x)?, first)?.to_dtype(p.v.dtype())?)?;

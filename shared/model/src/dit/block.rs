@@ -7,7 +7,7 @@ use super::config::Config;
 use super::embedding::PerTime;
 use crate::error::ModelError;
 use crate::ops::Linear;
-use crate::ops::chunks::{Gather, chunks};
+use crate::ops::chunks::Chunks;
 use crate::ops::norm::layer_norm;
 use crate::ops::rope::RopeTable;
 use crate::weights::{Param, Weights};
@@ -74,19 +74,19 @@ impl WanAttentionBlock {
     pub(super) fn forward(
         &self,
         x: &Tensor,
+        tokens: Chunks,
         e0: &PerTime,
         rope: &RopeTable,
         text: &TextKeys,
     ) -> Result<Tensor, ModelError> {
-        let length = x.dim(0)?;
         let e = e0.map(|rows| Ok(rows.broadcast_add(&self.modulation)?))?;
         let input = |first, count| {
             let (shift, scale) = (e.part(0, first, count)?, e.part(1, first, count)?);
             modulated_norm(&x.narrow(0, first, count)?, &shift, &scale, self.eps)
         };
-        let attention = self.self_attn.forward(length, input, rope)?;
-        let mut out = Gather::new(0, length);
-        for (first, count) in chunks(length) {
+        let attention = self.self_attn.forward(tokens, input, rope)?;
+        let mut out = tokens.gather(0);
+        for (first, count) in tokens.iter() {
             let y = self.self_attn.output(&attention, first, count)?;
             let x = (x.narrow(0, first, count)? + y.broadcast_mul(&e.part(2, first, count)?)?)?;
             let x = (&x + self.cross_attn.forward(&self.norm3(&x)?, text)?)?;

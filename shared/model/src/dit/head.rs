@@ -7,7 +7,7 @@ use super::config::{Config, PATCH};
 use super::embedding::PerTime;
 use crate::error::ModelError;
 use crate::ops::Linear;
-use crate::ops::chunks::{Gather, chunks};
+use crate::ops::chunks::Chunks;
 use crate::weights::{Param, Weights};
 
 /// Computed in f32 whatever the type of the other weights.
@@ -38,11 +38,10 @@ impl Head {
 
     /// # Shapes
     /// `x` f32 `(L, dim)`, `e` rows f32 `(times, 1, dim)` → f32 `(L, 4·out_dim)`.
-    pub(super) fn forward(&self, x: &Tensor, e: &PerTime) -> Result<Tensor, ModelError> {
-        let length = x.dim(0)?;
+    pub(super) fn forward(&self, x: &Tensor, tokens: Chunks, e: &PerTime) -> Result<Tensor, ModelError> {
         let e = e.map(|rows| Ok(rows.broadcast_add(&self.modulation)?))?;
-        let mut out = Gather::new(0, length);
-        for (first, count) in chunks(length) {
+        let mut out = tokens.gather(0);
+        for (first, count) in tokens.iter() {
             let (shift, scale) = (e.part(0, first, count)?, e.part(1, first, count)?);
             let x = modulated_norm(&x.narrow(0, first, count)?, &shift, &scale, self.eps)?;
             out.put(first, &self.head.forward(&x)?)?;

@@ -11,7 +11,7 @@ use super::head::Head;
 use super::text::{TextContext, TextEmbedding};
 use crate::error::ModelError;
 use crate::ops::Linear;
-use crate::ops::chunks::{Gather, chunks};
+use crate::ops::chunks::{Chunks, TOKENS};
 use crate::ops::rope::RopeTable;
 use crate::weights::{Param, Weights};
 
@@ -43,6 +43,8 @@ pub struct WanModel {
     head: Head,
     /// Of the last grid: a worker renders one size for hours.
     rope: Mutex<Option<RopeTable>>,
+    /// Tokens worked over at a time.
+    chunk: usize,
 }
 
 impl WanModel {
@@ -61,6 +63,7 @@ impl WanModel {
             blocks: (0..cfg.num_layers).map(block).collect::<Result<_, _>>()?,
             head: Head::load(&cfg, weights, device)?,
             rope: Mutex::new(None),
+            chunk: TOKENS,
             device: device.clone(),
             cfg,
         })
@@ -99,16 +102,17 @@ impl WanModel {
         if text.blocks.len() != self.blocks.len() {
             return Err(ModelError::input("text context", "it was embedded for another transformer"));
         }
-        let tokens: usize = grid.iter().product();
+        let length = grid.iter().product();
+        let tokens = Chunks::new(length, self.chunk);
         let rope = self.rope(grid)?;
-        let (e, e0) = self.time_embedding.forward(t, tokens, &self.device)?;
-        let mut x = self.embed_patches(x)?;
+        let (e, e0) = self.time_embedding.forward(t, length, &self.device)?;
+        let mut x = self.embed_patches(x, tokens)?;
         for (block, text) in self.blocks.iter().zip(&text.blocks) {
-            x = block.forward(&x, &e0, &rope, text)?;
+            x = block.forward(&x, tokens, &e0, &rope, text)?;
             // Bounds what a GPU has queued, and lets freed buffers go.
             self.device.synchronize()?;
         }
-        unpatchify(&self.head.forward(&x, &e)?, grid, self.cfg.out_dim)
+        unpatchify(&self.head.forward(&x, tokens, &e)?, grid, self.cfg.out_dim)
     }
 
     /// Tokens along time, height and width.
@@ -124,11 +128,10 @@ impl WanModel {
     }
 
     /// Source: Wan2.2@42bf4cf `wan/modules/model.py#L378` `patch_embedding`.
-    fn embed_patches(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+    fn embed_patches(&self, x: &Tensor, tokens: Chunks) -> Result<Tensor, ModelError> {
         let patches = patchify(&x.to_device(&self.device)?.to_dtype(DType::F32)?)?;
-        let length = patches.dim(0)?;
-        let mut out = Gather::new(0, length);
-        for (first, count) in chunks(length) {
+        let mut out = tokens.gather(0);
+        for (first, count) in tokens.iter() {
             out.put(first, &self.patch_embedding.forward(&patches.narrow(0, first, count)?)?)?;
         }
         out.finish()
@@ -140,5 +143,120 @@ impl WanModel {
             Some(table) if table.grid() == grid => table.clone(),
             _ => last.insert(RopeTable::new(grid, self.cfg.head_dim(), &self.device)?).clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    const CFG: Config = Config {
+        in_dim: 5,
+        out_dim: 3,
+        dim: 24,
+        num_heads: 2,
+        num_layers: 2,
+        ffn_dim: 32,
+        freq_dim: 16,
+        text_dim: 10,
+        text_len: 6,
+        eps: 1e-6,
+        cross_attn_norm: true,
+    };
+
+    /// Deterministic values in ±`size`.
+    fn values(shape: impl Into<Vec<usize>>, salt: usize, size: f64) -> Tensor {
+        let shape = shape.into();
+        let count: usize = shape.iter().product();
+        let value = |i: usize| (size * (i as f64 * 12.9898 + salt as f64 * 78.233).sin()) as f32;
+        Tensor::from_vec((0..count).map(value).collect::<Vec<f32>>(), shape, &Device::Cpu).unwrap()
+    }
+
+    fn model(dtype: DType) -> WanModel {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        let params = parameters(&CFG).into_iter().enumerate();
+        let tensors: HashMap<_, _> = params.map(|(i, p)| (p.name, values(p.shape, i, 0.4))).collect();
+        candle_core::safetensors::save(&tensors, &path).unwrap();
+        WanModel::load(CFG, &Weights::open(&[path]).unwrap(), dtype, &Device::Cpu).unwrap()
+    }
+
+    fn latents() -> Tensor {
+        values([5, 3, 4, 6], 1, 1.)
+    }
+
+    /// ‖a − b‖ / ‖b‖.
+    fn apart(a: &Tensor, b: &Tensor) -> f32 {
+        let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().sqrt().unwrap().to_scalar::<f32>().unwrap();
+        norm(&(a - b).unwrap()) / norm(b)
+    }
+
+    #[test]
+    fn one_padding_key_stands_for_all_padding() {
+        let mut model = model(DType::F32);
+        let text = values([2, 10], 2, 1.);
+        let rows = |n| Tensor::cat(&[&text, &Tensor::zeros((n, 10), DType::F32, &Device::Cpu).unwrap()], 0).unwrap();
+        let velocity = |model: &WanModel, text: &Tensor| {
+            let text = model.embed_text(text).unwrap();
+            model.forward(&latents(), Timesteps::Scalar(500.), &text).unwrap()
+        };
+        let (short, half, full) = (velocity(&model, &text), velocity(&model, &rows(2)), velocity(&model, &rows(4)));
+        assert_eq!(short.dims(), [3, 3, 4, 6]);
+        assert!(apart(&short, &full) < 1e-6 && apart(&half, &full) < 1e-6);
+        model.text_embedding.text_len = 2;
+        assert!(apart(&velocity(&model, &text), &full) > 1e-3, "padding is attended");
+    }
+
+    #[test]
+    fn one_time_for_all_is_the_same_time_for_each() {
+        let model = model(DType::F32);
+        let text = model.embed_text(&values([2, 10], 2, 1.)).unwrap();
+        let velocity = |t| model.forward(&latents(), t, &text).unwrap();
+        let scalar = velocity(Timesteps::Scalar(321.));
+        let (same, mut other) = ([321.; 18], [321.; 18]);
+        other[..6].fill(0.);
+        let (same, other) = (velocity(Timesteps::PerToken(&same)), velocity(Timesteps::PerToken(&other)));
+        assert_eq!(apart(&same, &scalar), 0.);
+        assert!(apart(&other, &scalar) > 1e-3);
+    }
+
+    #[test]
+    fn chunks_of_tokens_change_nothing() {
+        let whole = model(DType::F32);
+        let chunked = WanModel { chunk: 7, ..model(DType::F32) };
+        let times: Vec<f64> = (0..18).map(|i| f64::from(i % 5) * 100.).collect();
+        let velocity = |model: &WanModel, t| {
+            let text = model.embed_text(&values([2, 10], 2, 1.)).unwrap();
+            model.forward(&latents(), t, &text).unwrap()
+        };
+        for t in [Timesteps::Scalar(700.), Timesteps::PerToken(&times)] {
+            assert!(apart(&velocity(&chunked, t), &velocity(&whole, t)) < 1e-6);
+        }
+    }
+
+    #[test]
+    fn bf16_products_are_near() {
+        let velocity = |model: WanModel| {
+            let text = model.embed_text(&values([2, 10], 2, 1.)).unwrap();
+            model.forward(&latents(), Timesteps::Scalar(700.), &text).unwrap()
+        };
+        let apart = apart(&velocity(model(DType::BF16)), &velocity(model(DType::F32)));
+        assert!((1e-5..2e-2).contains(&apart), "{apart}");
+    }
+
+    #[test]
+    fn wrong_inputs_are_named() {
+        let model = model(DType::F32);
+        let text = model.embed_text(&values([2, 10], 2, 1.)).unwrap();
+        let refused = |x: Tensor| model.forward(&x, Timesteps::Scalar(1.), &text).unwrap_err().to_string();
+        assert!(refused(values([4, 1, 2, 2], 1, 1.)).contains("[4, 1, 2, 2], not (5, frames"));
+        assert!(refused(values([5, 1, 3, 2], 1, 1.)).contains("even height"));
+        assert!(refused(values([5, 0, 2, 2], 1, 1.)).contains("[5, 0, 2, 2]"));
+        assert!(model.embed_text(&values([7, 10], 1, 1.)).unwrap_err().to_string().contains("at most (6, 10)"));
+        let foreign = TextContext { blocks: Vec::new() };
+        let error = model.forward(&latents(), Timesteps::Scalar(1.), &foreign).unwrap_err();
+        assert!(error.to_string().contains("another transformer"), "{error}");
     }
 }

@@ -20,7 +20,7 @@ pub struct TextContext {
 /// Source: Wan2.2@42bf4cf `wan/modules/model.py#L380`.
 #[derive(Debug)]
 pub(super) struct TextEmbedding {
-    text_len: usize,
+    pub(super) text_len: usize,
     text_dim: usize,
     layers: [Linear; 2],
 }

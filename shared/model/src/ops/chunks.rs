@@ -7,9 +7,28 @@ use crate::error::ModelError;
 /// Tokens per chunk of norms, projections and feed-forward layers.
 pub const TOKENS: usize = 8192;
 
-/// `(first, count)` of each chunk.
-pub fn chunks(length: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..length).step_by(TOKENS).map(move |first| (first, TOKENS.min(length - first)))
+/// A number of tokens, to be worked over a chunk at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunks {
+    length: usize,
+    size: usize,
+}
+
+impl Chunks {
+    /// `length` tokens in chunks of `size`.
+    pub fn new(length: usize, size: usize) -> Self {
+        Self { length, size: size.max(1) }
+    }
+
+    /// `(first, count)` of each chunk.
+    pub fn iter(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.length).step_by(self.size).map(move |first| (first, self.size.min(self.length - first)))
+    }
+
+    /// Results of the chunks are to be put together along `dim`.
+    pub fn gather(self, dim: usize) -> Gather {
+        Gather { dim, length: self.length, out: None }
+    }
 }
 
 /// A tensor put together from chunks along one dimension. Allocated once; not at all if the first chunk is everything.
@@ -21,11 +40,6 @@ pub struct Gather {
 }
 
 impl Gather {
-    /// Chunks will be put along `dim`, `length` rows in all.
-    pub fn new(dim: usize, length: usize) -> Self {
-        Self { dim, length, out: None }
-    }
-
     /// Puts a chunk at row `first`.
     ///
     /// # Errors
@@ -62,18 +76,21 @@ mod tests {
 
     #[test]
     fn chunks_cover_everything_once() {
-        assert_eq!(chunks(0).count(), 0);
-        assert_eq!(chunks(80).collect::<Vec<_>>(), [(0, 80)]);
-        assert_eq!(chunks(2 * TOKENS + 1).collect::<Vec<_>>(), [(0, TOKENS), (TOKENS, TOKENS), (2 * TOKENS, 1)]);
+        let all = |length, size| Chunks::new(length, size).iter().collect::<Vec<_>>();
+        assert_eq!(all(0, 4), []);
+        assert_eq!(all(3, 4), [(0, 3)]);
+        assert_eq!(all(9, 4), [(0, 4), (4, 4), (8, 1)]);
     }
 
     #[test]
     fn parts_make_the_whole() {
         let x = Tensor::arange(0f32, 24., &Device::Cpu).unwrap().reshape((2, 6, 2)).unwrap();
-        let mut gather = Gather::new(1, 6);
-        gather.put(0, &x.i((.., 0..4)).unwrap()).unwrap();
-        gather.put(4, &x.i((.., 4..6)).unwrap()).unwrap();
+        let chunks = Chunks::new(6, 4);
+        let mut gather = chunks.gather(1);
+        for (first, count) in chunks.iter() {
+            gather.put(first, &x.i((.., first..first + count)).unwrap()).unwrap();
+        }
         assert_eq!(gather.finish().unwrap().to_vec3::<f32>().unwrap(), x.to_vec3::<f32>().unwrap());
-        assert!(Gather::new(0, 0).finish().is_err());
+        assert!(Chunks::new(0, 4).gather(0).finish().is_err());
     }
 }
