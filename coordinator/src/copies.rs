@@ -40,12 +40,12 @@ impl Copies {
         let (artifacts, puller) = (self.artifacts.clone(), self.puller.clone());
         let (events, slots) = (self.events.clone(), self.slots.clone());
         tokio::spawn(async move {
-            let result = match slots.acquire().await {
+            let made = match slots.acquire().await {
                 Ok(_slot) => copy(&artifacts, &puller, &tensors, source).await,
-                Err(closed) => Err(closed.to_string()),
+                Err(_closed) => false,
             };
             // A driver that is gone does not need the answer.
-            let _ = events.send(Event::Copied { artifact, result }).await;
+            let _ = events.send(Event::Copied { artifact, made }).await;
         });
     }
 
@@ -86,18 +86,30 @@ impl Copies {
     }
 }
 
-async fn copy(
-    artifacts: &Arc<Artifacts>,
-    puller: &Puller,
-    tensors: &[TensorRef],
-    source: String,
-) -> Result<(), String> {
+/// True when every tensor is in the store.
+async fn copy(artifacts: &Arc<Artifacts>, puller: &Puller, tensors: &[TensorRef], source: String) -> bool {
     let locations = [source];
     for tensor in tensors.iter().filter(|tensor| !artifacts.contains(&tensor.digest)) {
-        let bytes = puller.pull(tensor, &locations).await.map_err(|error| error.to_string())?;
+        let bytes = match puller.pull(tensor, &locations).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                // Usual for a fast worker: it has gone on and keeps only its newest states.
+                tracing::debug!(%error, "no durable copy: the tensor is no longer there");
+                return false;
+            }
+        };
         let (artifacts, digest) = (artifacts.clone(), tensor.digest);
-        let stored = tokio::task::spawn_blocking(move || artifacts.put(&digest, &bytes)).await;
-        stored.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        match tokio::task::spawn_blocking(move || artifacts.put(&digest, &bytes)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no durable copy; trying again later");
+                return false;
+            }
+            Err(error) => {
+                tracing::error!(%error, "no durable copy");
+                return false;
+            }
+        }
     }
-    Ok(())
+    true
 }

@@ -3,23 +3,25 @@
 //! It owns the scheduler and the books; it decides nothing itself. Deliberately not here: sockets, files and
 //! computations, which run in tasks that answer with events.
 
+mod requests;
+mod work;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wanfarm_proto::v1::{self, coordinator_message::Body};
-use wanfarm_scheduler::{Action, ArtifactId, Assignment, Change, Input, Scheduler, Target};
-use wanfarm_types::{AttemptId, Digest, Failure, FailureKind, Incarnation, JobId, Stage, TensorRef, VideoId, WorkerId};
+use wanfarm_scheduler::{Action, ArtifactId, Change, Input, Scheduler};
+use wanfarm_types::{AttemptId, Failure, Incarnation, JobId, Stage, VideoId, WorkerId};
 
-use crate::catalog::{Catalog, Model};
+use crate::catalog::Catalog;
 use crate::copies::Copies;
 use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
 use crate::jobs::{JobPhase, Jobs, VideoPhase};
 use crate::ledger::Ledger;
-use crate::outputs::{Finished, Outputs, Task};
-use crate::plan;
-use crate::requests::{Changes, JobVerb, Request, RequestError};
+use crate::outputs::{Finished, Outputs};
+use crate::requests::Request;
 use crate::sessions::{Session, Sessions};
 
 /// Everything that can happen to a coordinator.
@@ -53,8 +55,8 @@ pub enum Event {
     Copied {
         /// Which.
         artifact: ArtifactId,
-        /// Why not.
-        result: Result<(), String>,
+        /// Whether it was.
+        made: bool,
     },
     /// The files of a video were written, or not.
     Written {
@@ -161,10 +163,8 @@ impl Driver {
                 }
             }
             Event::Request(request) => self.on_request(request),
-            Event::Copied { artifact, result: Ok(()) } => self.feed(Input::Durable(artifact)),
-            Event::Copied { artifact, result: Err(error) } => {
-                tracing::warn!(?artifact, %error, "a durable copy could not be made");
-                self.feed(Input::CopyFailed(artifact));
+            Event::Copied { artifact, made } => {
+                self.feed(if made { Input::Durable(artifact) } else { Input::CopyFailed(artifact) });
             }
             Event::Written { video, result: Ok(finished) } => {
                 if let Some(video) = self.jobs.in_manifest(video) {
@@ -362,74 +362,6 @@ impl Driver {
         });
     }
 
-    fn assign(&mut self, assignment: Assignment) {
-        let Assignment { worker, incarnation, attempt, item, text, inputs, holders, prefetch: _ } = assignment;
-        self.attempts.insert(attempt, Running { video: item.video, stage: item.stage, worker });
-        let Some(video) = self.jobs.in_manifest(item.video) else { return };
-        let Some(job) = self.jobs.get(video.job) else { return };
-        let Some(Some(spec)) = job.specs.get(video.index as usize) else { return };
-        // A video that reads a text twice (prompt = negative prompt) encodes it once; either string will do.
-        let is_prompt = |key| plan::text_key(&spec.model, &spec.prompt) == key;
-        let text = text.map(|key| if is_prompt(key) { &spec.prompt } else { &spec.negative });
-        let locate = |tensor: TensorRef| self.locate(tensor, &holders, worker);
-        let assign = v1::Assign {
-            attempt: attempt.0,
-            item: Some(item.into()),
-            spec: Some(spec.clone().into()),
-            text: text.cloned().unwrap_or_default(),
-            inputs: Some(v1::ItemInputs {
-                text: inputs.text.into_iter().map(locate).collect(),
-                image: inputs.image.into_iter().map(locate).collect(),
-                checkpoint: inputs.checkpoint.map(|checkpoint| v1::Checkpoint {
-                    steps_done: checkpoint.steps_done,
-                    tensors: checkpoint.tensors.into_iter().map(locate).collect(),
-                }),
-            }),
-        };
-        self.tell(worker, incarnation, Body::Assign(assign));
-        let name = self.sessions.name(worker).to_owned();
-        self.jobs.update(video, |status| {
-            status.phase = VideoPhase::Running;
-            status.stage = Some(item.stage);
-            status.worker = name;
-        });
-    }
-
-    /// A tensor with every address it can be read from: workers first, the durable copy last.
-    fn locate(&self, tensor: TensorRef, holders: &[(Digest, WorkerId)], reader: WorkerId) -> v1::TensorRef {
-        let held = holders.iter().filter(|(digest, _)| *digest == tensor.digest);
-        let mut locations: Vec<String> = held.map(|(_, worker)| self.sessions.tensor_url(*worker)).collect();
-        if self.copies.holds(&tensor.digest) {
-            locations.push(self.sessions.coordinator_url(reader));
-        }
-        locations.retain(|url| !url.is_empty());
-        v1::TensorRef::from(tensor).with_locations(locations)
-    }
-
-    fn write_outputs(&mut self, video: VideoId, frames: TensorRef, holder: WorkerId, latents: Option<Digest>) {
-        self.show_phase(video, VideoPhase::Writing, "");
-        let place = self.jobs.in_manifest(video);
-        let job = self.jobs.get(video.job);
-        let found = place.zip(job).and_then(|(place, job)| {
-            let spec = job.specs.get(place.index as usize)?.clone()?;
-            Some((job, spec, job.texts.get(place.index as usize)?))
-        });
-        let Some(((job, spec, texts), latents)) = found.zip(latents) else {
-            let failure = Failure { kind: FailureKind::Deterministic, message: "the video is not on the books".into() };
-            return self.feed(Input::OutputsFailed { video, failure });
-        };
-        let task = Task {
-            video,
-            spec,
-            model_files: self.catalog.get(&job.submission.model).map(Model::files).unwrap_or_default(),
-            attempts: self.ledger.attempts(video, texts),
-            frames,
-            source: self.sessions.tensor_url(holder),
-            latents,
-        };
-        self.outputs.write(task);
-    }
-
     fn tell(&mut self, worker: WorkerId, incarnation: Incarnation, body: Body) {
         if self.sessions.incarnation(worker) == Some(incarnation)
             && !self.sessions.send(worker, dispatch::message(body))
@@ -439,88 +371,6 @@ impl Driver {
             self.feed(Input::WorkerLost { worker, incarnation });
         }
     }
-
-    fn on_request(&mut self, request: Request) {
-        match request {
-            Request::Submit { submission, reply } => {
-                let job = self.jobs.submit(submission);
-                // A client that asks again gets the job it has; only a new one is still to be planned.
-                if self.jobs.is_unplanned(job) {
-                    self.plan(job);
-                }
-                answer(reply, job);
-            }
-            Request::Changes { job, since, reply } => {
-                let changes = self.jobs.changes(job, since).map(|(job, videos, version)| {
-                    let waiting_for = self.waiting_for(&job.model, job.phase);
-                    Changes { job, videos, version, waiting_for }
-                });
-                answer(reply, changes.ok_or(RequestError::NoSuchJob(job)));
-            }
-            Request::Jobs { reply } => answer(reply, self.jobs.summaries()),
-            Request::Workers { reply } => {
-                let busy = self.attempts.values().map(|running| running.worker).collect();
-                answer(reply, self.sessions.list(&busy));
-            }
-            Request::ControlJob { job, video, verb, reply } => answer(reply, self.control_job(job, video, verb)),
-            Request::ControlWorker { worker, enable, reply } => {
-                if self.sessions.knows(worker) {
-                    self.feed(if enable { Input::WorkerEnabled(worker) } else { Input::Drain(worker) });
-                    self.sessions.set_draining(worker, !enable);
-                    answer(reply, Ok(()));
-                } else {
-                    answer(reply, Err(RequestError::NoSuchWorker(worker)));
-                }
-            }
-        }
-    }
-
-    fn control_job(&mut self, job: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), RequestError> {
-        if self.jobs.get(job).is_none() {
-            return Err(RequestError::NoSuchJob(job));
-        }
-        let target = match video {
-            None => Target::Job(job),
-            Some(index) => {
-                let video = VideoId { job, index };
-                Target::Video(self.jobs.in_plan(video).ok_or(RequestError::NoSuchVideo(video))?)
-            }
-        };
-        self.feed(match verb {
-            JobVerb::Pause => Input::Pause(job),
-            JobVerb::Resume => Input::Resume(job),
-            JobVerb::Cancel => Input::Cancel(target),
-            JobVerb::Retry => Input::Retry(target),
-        });
-        Ok(())
-    }
-
-    /// Why a job cannot go on, if that is so: its model or a role of it is served by nobody.
-    fn waiting_for(&self, model: &str, phase: JobPhase) -> String {
-        match (phase, self.catalog.get(model)) {
-            (JobPhase::Finished | JobPhase::Paused, _) => String::new(),
-            (_, None) => format!("a worker that serves model {model}"),
-            (_, Some(known)) => {
-                let served = self.sessions.roles_served(model);
-                let missing: Vec<_> = known
-                    .card
-                    .roles()
-                    .into_iter()
-                    .filter(|role| !served.contains(role))
-                    .map(|role| role.name())
-                    .collect();
-                match missing.as_slice() {
-                    [] => String::new(),
-                    roles => format!("a {} worker for model {model}", roles.join(" and a ")),
-                }
-            }
-        }
-    }
-}
-
-/// Sends an answer; whoever asked may have left.
-fn answer<T>(reply: oneshot::Sender<T>, value: T) {
-    let _ = reply.send(value);
 }
 
 fn refuse(outbox: &dispatch::Outbox, reason: String) {

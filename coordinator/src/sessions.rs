@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use tokio::sync::mpsc::error::TrySendError;
 use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Served, WorkerHello};
 use wanfarm_types::{Incarnation, Role, WorkerId};
@@ -126,11 +127,9 @@ impl Sessions {
     /// Queues a message; false when the worker is so far behind that its queue is full.
     /// A message to a worker without a connection is thrown away: re-attachment settles what was missed.
     pub fn send(&self, worker: WorkerId, message: v1::CoordinatorMessage) -> bool {
-        let outbox = self.sessions.get(&worker).and_then(|session| session.outbox.as_ref());
-        match outbox.map(|outbox| outbox.try_send(Ok(message))) {
-            Some(Err(tokio::sync::mpsc::error::TrySendError::Full(_))) => false,
-            Some(Err(tokio::sync::mpsc::error::TrySendError::Closed(_)) | Ok(())) | None => true,
-        }
+        let Some(outbox) = self.sessions.get(&worker).and_then(|session| session.outbox.as_ref()) else { return true };
+        // A closed queue is a connection that has just ended; the driver is about to hear of it.
+        !matches!(outbox.try_send(Ok(message)), Err(TrySendError::Full(_)))
     }
 
     /// Closes a worker's connection after what is queued has been sent.

@@ -103,19 +103,32 @@ pub fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-fn zero_tensor(file: &Path, name: &str) {
+fn zero_tensor(file: &Path, zeroed: &str) {
     let bytes = std::fs::read(file).expect("weights");
     let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
-    let zeros = vec![0u8; tensors.tensor(name).expect("the tensor is there").data().len()];
-    let changed: Vec<(String, TensorView<'_>)> = tensors
-        .tensors()
-        .into_iter()
-        .map(|(key, view)| {
-            let data = if key == name { &zeros } else { view.data() };
-            let dtype: Dtype = view.dtype();
-            (key, TensorView::new(dtype, view.shape().to_vec(), data).expect("view"))
-        })
-        .collect();
-    let changed = safetensors::serialize(changed, None).expect("serialize");
-    std::fs::write(file, changed).expect("write");
+    let zeros = vec![0u8; tensors.tensor(zeroed).expect("the tensor is there").data().len()];
+    let view = |(name, view): (String, TensorView<'_>)| {
+        let data = if name == zeroed { zeros.clone() } else { view.data().to_vec() };
+        (name, (view.dtype(), view.shape().to_vec(), data))
+    };
+    write(file, tensors.tensors().into_iter().map(view).collect());
+}
+
+/// Gives tensors other names and shapes.
+pub fn rewrite(file: &Path, change: impl Fn(&str, Vec<usize>) -> (String, Vec<usize>)) {
+    let bytes = std::fs::read(file).expect("weights");
+    let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let view = |(name, view): (String, TensorView<'_>)| {
+        let (name, shape) = change(&name, view.shape().to_vec());
+        (name, (view.dtype(), shape, view.data().to_vec()))
+    };
+    write(file, tensors.tensors().into_iter().map(view).collect());
+}
+
+fn write(file: &Path, tensors: Vec<(String, (Dtype, Vec<usize>, Vec<u8>))>) {
+    let views = tensors.iter().map(|(name, (dtype, shape, data))| {
+        (name, TensorView::new(*dtype, shape.clone(), data).expect("shape and bytes agree"))
+    });
+    let bytes = safetensors::serialize(views, None).expect("serialize");
+    std::fs::write(file, bytes).expect("write");
 }

@@ -1,0 +1,87 @@
+//! Work on its way out: assignments for workers, finished frames for the writer.
+
+use wanfarm_proto::v1::{self, coordinator_message::Body};
+use wanfarm_scheduler::{Assignment, Input};
+use wanfarm_types::{Digest, Failure, TensorRef, VideoId, WorkerId};
+
+use super::{Driver, Running};
+use crate::catalog::Model;
+use crate::jobs::VideoPhase;
+use crate::outputs::Task;
+use crate::plan;
+
+impl Driver {
+    pub(super) fn assign(&mut self, assignment: Assignment) {
+        let Assignment { worker, incarnation, attempt, item, text, inputs, holders, prefetch: _ } = assignment;
+        self.attempts.insert(attempt, Running { video: item.video, stage: item.stage, worker });
+        let Some(video) = self.jobs.in_manifest(item.video) else { return };
+        let Some(job) = self.jobs.get(video.job) else { return };
+        let Some(Some(spec)) = job.specs.get(video.index as usize) else { return };
+        // A video that reads a text twice (prompt = negative prompt) encodes it once; either string will do.
+        let is_prompt = |key| plan::text_key(&spec.model, &spec.prompt) == key;
+        let text = text.map(|key| if is_prompt(key) { &spec.prompt } else { &spec.negative });
+        let locate = |tensor: TensorRef| self.locate(tensor, &holders, worker);
+        let assign = v1::Assign {
+            attempt: attempt.0,
+            item: Some(item.into()),
+            spec: Some(spec.clone().into()),
+            text: text.cloned().unwrap_or_default(),
+            inputs: Some(v1::ItemInputs {
+                text: inputs.text.into_iter().map(locate).collect(),
+                image: inputs.image.into_iter().map(locate).collect(),
+                checkpoint: inputs.checkpoint.map(|checkpoint| v1::Checkpoint {
+                    steps_done: checkpoint.steps_done,
+                    tensors: checkpoint.tensors.into_iter().map(locate).collect(),
+                }),
+            }),
+        };
+        self.tell(worker, incarnation, Body::Assign(assign));
+        let name = self.sessions.name(worker).to_owned();
+        self.jobs.update(video, |status| {
+            status.phase = VideoPhase::Running;
+            status.stage = Some(item.stage);
+            status.worker = name;
+        });
+    }
+
+    /// A tensor with every address it can be read from: workers first, the durable copy last.
+    fn locate(&self, tensor: TensorRef, holders: &[(Digest, WorkerId)], reader: WorkerId) -> v1::TensorRef {
+        let held = holders.iter().filter(|(digest, _)| *digest == tensor.digest);
+        let mut locations: Vec<String> = held.map(|(_, worker)| self.sessions.tensor_url(*worker)).collect();
+        if self.copies.holds(&tensor.digest) {
+            locations.push(self.sessions.coordinator_url(reader));
+        }
+        locations.retain(|url| !url.is_empty());
+        v1::TensorRef::from(tensor).with_locations(locations)
+    }
+
+    pub(super) fn write_outputs(
+        &mut self,
+        video: VideoId,
+        frames: TensorRef,
+        holder: WorkerId,
+        latents: Option<Digest>,
+    ) {
+        self.show_phase(video, VideoPhase::Writing, "");
+        let place = self.jobs.in_manifest(video);
+        let job = self.jobs.get(video.job);
+        let found = place.zip(job).and_then(|(place, job)| {
+            let spec = job.specs.get(place.index as usize)?.clone()?;
+            Some((job, spec, job.texts.get(place.index as usize)?))
+        });
+        let Some(((job, spec, texts), latents)) = found.zip(latents) else {
+            let failure = Failure::deterministic("the video is not on the books");
+            return self.feed(Input::OutputsFailed { video, failure });
+        };
+        let task = Task {
+            video,
+            spec,
+            model_files: self.catalog.get(&job.submission.model).map(Model::files).unwrap_or_default(),
+            attempts: self.ledger.attempts(video, texts),
+            frames,
+            source: self.sessions.tensor_url(holder),
+            latents,
+        };
+        self.outputs.write(task);
+    }
+}
