@@ -89,11 +89,39 @@ fn as_json(text: &str) -> Value {
     json(toml::de::DeValue::Table(toml::de::DeTable::parse(text).unwrap().into_inner()))
 }
 
+/// The manifests that the project shows people.
+fn examples() -> Vec<(&'static str, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let fenced = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
+    let mut examples: Vec<_> =
+        fenced.filter(|text| text.contains("[[video]]")).map(|text| ("README.md", text)).collect();
+    assert!(!examples.is_empty(), "the README shows no manifest");
+    let demo = std::fs::read_to_string(root.join("deploy/demo/shapes.toml")).unwrap();
+    examples.extend([
+        ("the documentation", EXAMPLE.to_owned()),
+        ("shapes.toml", demo),
+        ("reference.toml", include_str!("reference.toml").to_owned()),
+    ]);
+    examples
+}
+
 #[test]
-fn the_examples_are_of_the_schema() {
-    assert_eq!(misfit(&schema(), &as_json(EXAMPLE)), None);
-    let demo = include_str!("../../../../deploy/demo/shapes.toml");
-    assert_eq!(misfit(&schema(), &as_json(demo)), None);
+fn every_manifest_that_people_are_shown_is_good() {
+    for (name, text) in examples() {
+        assert_eq!(misfit(&schema(), &as_json(&text)), None, "{name}");
+        let manifest = read(&text).unwrap_or_else(|faults| panic!("{name}:\n{faults}"));
+        let videos = manifest.check(Some(&card())).unwrap_or_else(|faults| panic!("{name}:\n{faults}"));
+        match name {
+            "shapes.toml" => assert_eq!(videos.len(), 12),
+            "reference.toml" => {
+                assert_eq!(videos.len(), 6);
+                assert_eq!((videos[5].output.as_str(), videos[5].seed), ("0005", 6));
+                assert!(videos[5].negative.as_ref().unwrap().starts_with("色调艳丽"));
+            }
+            _ => assert!(!videos.is_empty()),
+        }
+    }
 }
 
 #[test]
