@@ -45,11 +45,13 @@ async fn what_this_worker_made_itself_is_not_fetched() {
     let mut coordinator = Coordinator::start().await;
     coordinator.shelf.put(&fixtures::contexts());
     let mut worker = Worker::start(&coordinator.url).await;
-    let connection = coordinator.welcome().await;
+    let mut connection = coordinator.welcome().await;
     connection.assign(1, &fixtures::contexts(), &[]).await;
     worker.hands.begun().await;
     let made = [HostTensor::from_f32(&[2, 8], &[1.0; 16]), HostTensor::from_f32(&[2, 8], &[2.0; 16])];
     worker.hands.play(Play::End(Ok(Output::Tensors(made.to_vec()))));
+    connection.report().await;
+    assert!(matches!(connection.report().await, Body::ItemDone(v1::ItemDone { attempt: 1, .. })));
     connection.assign(2, &made, &["http://127.0.0.1:1".to_owned()]).await;
     assert_eq!(worker.hands.begun().await.contexts, made);
     worker.leave(connection).await;
