@@ -16,6 +16,14 @@ pub enum ModelError {
         /// What was looked for and not found.
         why: String,
     },
+    /// There is a model, and some of its files are not there.
+    #[error("{folder}: the model is incomplete: {why}")]
+    Incomplete {
+        /// The folder.
+        folder: PathBuf,
+        /// What is missing.
+        why: String,
+    },
     /// A file ends before its contents do.
     #[error("{file}: the file is truncated: {} of {expected} bytes are missing; download it again", expected - actual)]
     Truncated {

@@ -54,12 +54,12 @@ fn check_role(folder: &ModelFolder, role: Role) -> Result<(), ModelError> {
             let tokenizer = folder.tokenizer();
             if !tokenizer.is_file() {
                 let why = format!("there is no {}, which the text encoder needs", tokenizer.display());
-                return Err(ModelError::NotAModel { folder: folder.path().to_owned(), why });
+                return Err(ModelError::Incomplete { folder: folder.path().to_owned(), why });
             }
             umt5::Config::from_weights(&weights)?.parameters()
         }
         Role::DitHigh | Role::DitLow | Role::Dit => dit::parameters(&folder.dit_config(role, &weights)?),
-        Role::Vae => vae::parameters(&vae::VaeConfig::from_weights(&weights, None)?),
+        Role::Vae => vae::parameters(&folder.vae_config(&weights)?),
     };
     weights.check(&parameters)
 }

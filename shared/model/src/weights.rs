@@ -195,24 +195,6 @@ impl Weights {
         self.tensors.get(name).map(|tensor| tensor.entry.shape.as_slice())
     }
 
-    /// How many parameters there are of each element type.
-    pub fn parameters_by_dtype(&self) -> BTreeMap<String, u64> {
-        let mut counts = BTreeMap::new();
-        for Stored { entry, .. } in self.tensors.values() {
-            let dtype = format!("{:?}", entry.dtype).to_lowercase();
-            *counts.entry(dtype).or_default() += entry.shape.iter().map(|&dim| dim as u64).product::<u64>();
-        }
-        counts
-    }
-
-    /// A tensor's official name, and the one it has in its file if that differs.
-    fn called(&self, name: &str) -> String {
-        match self.tensors.get(name) {
-            Some(tensor) if tensor.name != name => format!("{name} (in the file: {})", tensor.name),
-            _ => name.to_owned(),
-        }
-    }
-
     /// Element types, each with its number of elements and bytes.
     pub fn dtypes(&self) -> BTreeMap<String, (u64, u64)> {
         let mut dtypes = BTreeMap::new();
@@ -227,6 +209,14 @@ impl Weights {
     /// All names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// A tensor's official name, and the one it has in its file if that differs.
+    fn called(&self, name: &str) -> String {
+        match self.tensors.get(name) {
+            Some(tensor) if tensor.name != name => format!("{name} (in the file: {})", tensor.name),
+            _ => name.to_owned(),
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use wanfarm_model::dit::{self, Config};
-use wanfarm_model::files::{self, NEGATIVE_PROMPT, State};
+use wanfarm_model::files::{self, NEGATIVE_PROMPT};
+use wanfarm_model::inspect::{self, inspect};
 use wanfarm_model::{ModelError, Weights};
 use wanfarm_types::{Experts, Role, VaeKind};
 use zip::CompressionMethod;
@@ -95,7 +96,9 @@ fn both_layouts_give_the_same_tensors() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (a, b) = (files::open(&official(a.path())).unwrap(), files::open(&diffusers(b.path())).unwrap());
     for role in [Role::DitHigh, Role::DitLow] {
-        let (a, b) = (a.check(role).unwrap(), b.check(role).unwrap());
+        inspect::check(&a, &[role]).unwrap();
+        inspect::check(&b, &[role]).unwrap();
+        let (a, b) = (a.weights(role).unwrap(), b.weights(role).unwrap());
         assert!(a.names().eq(b.names()));
     }
     assert_eq!(a.roles(), [Role::DitHigh, Role::DitLow]);
@@ -207,10 +210,10 @@ fn every_wrong_tensor_is_named_in_one_error() {
     }
     let error = dit::WanModel::load(CFG, &weights, DType::F32, &Device::Cpu).unwrap_err();
     assert!(matches!(error, ModelError::BadTensors(_)), "{error}");
-    let report = files::inspect(&folder).unwrap();
-    assert!(!report.is_sound());
-    assert_eq!(report.roles[1].state, State::Sound);
-    assert!(report.to_string().contains("dit-low: FAULTY"), "{report}");
+    let report = inspect(&folder).unwrap();
+    let [text, high, low, vae] = report.roles.as_slice() else { panic!("{report}") };
+    assert!(high.fault.is_none() && low.fault.as_ref().is_some_and(|fault| fault.contains("head.head.bias")));
+    assert!([text, vae].iter().all(|role| role.fault.as_ref().is_some_and(|fault| fault.contains("incomplete"))));
 }
 
 #[test]
@@ -218,7 +221,7 @@ fn a_model_without_its_last_blocks_is_no_smaller_model() {
     let dir = tempfile::tempdir().unwrap();
     let folder = official(dir.path());
     write(folder.join("low_noise_model/config.json"), br#"{"num_heads": 2, "num_layers": 3}"#);
-    let error = files::open(&folder).unwrap().check(Role::DitLow).unwrap_err().to_string();
+    let error = inspect::check(&files::open(&folder).unwrap(), &[Role::DitLow]).unwrap_err().to_string();
     assert!(error.contains("blocks.1.modulation") && error.contains("blocks.2.ffn.2.bias"), "{error}");
 }
 

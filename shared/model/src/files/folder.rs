@@ -7,10 +7,10 @@ use wanfarm_types::{ModelCard, Role};
 use super::card;
 use super::config::ConfigFile;
 use super::layout::{self, Layout, Part};
+use crate::dit;
 use crate::error::ModelError;
 use crate::vae::{LatentStatistics, VaeConfig};
 use crate::weights::Weights;
-use crate::{dit, umt5, vae};
 
 /// A model on disk. A machine need not hold all of it: what it does not hold is an error when it is asked for.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl ModelFolder {
         let part = self.part(role)?;
         if part.weights.is_empty() {
             let why = format!("there is no {}, which the role {role} needs; download it", part.wanted);
-            return Err(ModelError::NotAModel { folder: self.folder.clone(), why });
+            return Err(ModelError::Incomplete { folder: self.folder.clone(), why });
         }
         Weights::open(&part.weights)
     }
@@ -128,25 +128,6 @@ impl ModelFolder {
         VaeConfig::from_weights(weights, statistics)
     }
 
-    /// Compares the tensors of a role with what its network needs, without reading them.
-    ///
-    /// # Errors
-    /// Every tensor that is missing, unexpected or misshapen, in one error; or whatever keeps the files from being read.
-    pub fn check(&self, role: Role) -> Result<Weights, ModelError> {
-        let weights = self.weights(role)?;
-        let parameters = match role {
-            Role::TextEncoder => umt5::Config::from_weights(&weights)?.parameters(),
-            Role::Vae => vae::parameters(&self.vae_config(&weights)?),
-            Role::DitHigh | Role::DitLow | Role::Dit => dit::parameters(&self.dit_config(role, &weights)?),
-        };
-        weights.check(&parameters)?;
-        if role == Role::TextEncoder && !self.tokenizer().is_file() {
-            let why = format!("there is no {}, which the role {role} needs too", self.tokenizer().display());
-            return Err(ModelError::NotAModel { folder: self.folder.clone(), why });
-        }
-        Ok(weights)
-    }
-
     /// The tokenizer's file, where it is or should be.
     pub fn tokenizer(&self) -> PathBuf {
         self.layout.tokenizer.clone()
@@ -155,8 +136,8 @@ impl ModelFolder {
     fn part(&self, role: Role) -> Result<&Part, ModelError> {
         self.layout.parts.get(&role).ok_or_else(|| {
             let roles: Vec<&str> = self.card.roles().into_iter().map(Role::name).collect();
-            let why = format!("this model has no role {role}; its roles are {}", roles.join(", "));
-            ModelError::NotAModel { folder: self.folder.clone(), why }
+            let what = format!("{}: the role {role}", self.folder.display());
+            ModelError::Unsupported { what, why: format!("this model's roles are {}", roles.join(", ")) }
         })
     }
 }

@@ -133,8 +133,8 @@ fn only_one(folder: &Path, mut files: Vec<PathBuf>) -> Result<Vec<PathBuf>, Mode
     if files.len() > 1 {
         files.sort();
         let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
-        let why = format!("{} could each be the one to use; keep one of them", names.join(", "));
-        return Err(ModelError::NotAModel { folder: folder.to_owned(), why });
+        let what = format!("{}: more than one of {}", folder.display(), names.join(", "));
+        return Err(ModelError::Unsupported { what, why: "each could be the one to use; keep one of them".to_owned() });
     }
     Ok(files)
 }

@@ -22,7 +22,7 @@ pub(super) fn find(folder: &Path, stem: &str) -> Result<Vec<PathBuf>, ModelError
     let (there, missing): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| folder.join(name).is_file());
     if !there.is_empty() && !missing.is_empty() {
         let why = format!("{} of its shards are missing: {}; download them", missing.len(), missing.join(", "));
-        return Err(ModelError::NotAModel { folder: folder.to_owned(), why });
+        return Err(ModelError::Incomplete { folder: folder.to_owned(), why });
     }
     Ok(there.into_iter().map(|name| folder.join(name)).collect())
 }
