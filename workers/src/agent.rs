@@ -35,6 +35,8 @@ pub(crate) struct Agent {
     fetching: Option<Fetching>,
     /// The coordinator's address as it was dialled, which also serves its tensors.
     coordinator: String,
+    /// Why there is no connection, as last logged.
+    lost: Option<String>,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,7 @@ impl Agent {
         let coordinator = link.coordinator();
         let prefetch = Prefetch::new(store.clone());
         let state = Assignments::new(Instant::now());
-        Self { profile, link, device, store, prefetch, state, fetching: None, coordinator }
+        Self { profile, link, device, store, prefetch, state, fetching: None, coordinator, lost: None }
     }
 
     /// Works until it is told to leave, is refused, or the device thread is gone.
@@ -88,10 +90,15 @@ impl Agent {
         match event {
             Event::Attached => {
                 info!(coordinator = %self.coordinator, "attached");
+                self.lost = None;
                 Ok(Some(Input::Attached))
             }
             Event::Lost(reason) => {
-                warn!(%reason, coordinator = %self.coordinator, "not attached; dialling again");
+                // A night of the same failure, every few seconds, is one line.
+                if self.lost.as_ref() != Some(&reason) {
+                    warn!(coordinator = %self.coordinator, %reason, "not attached; dialling again");
+                    self.lost = Some(reason);
+                }
                 Ok(None)
             }
             Event::Refused(reason) => Err(WorkerError::Refused(reason)),

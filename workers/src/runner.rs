@@ -81,8 +81,8 @@ impl HostTensor {
     }
 
     pub(crate) fn from_f32(shape: &[usize], values: &[f32]) -> Self {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::new(DType::F32, shape, bytes)
+        let bytes: Vec<[u8; 4]> = values.iter().map(|value| value.to_le_bytes()).collect();
+        Self::new(DType::F32, shape, bytes.into_flattened())
     }
 
     /// Its values, if it is of f32.
