@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -63,6 +64,19 @@ impl Case<'_> {
         self.tolerance_or(Tolerance { rel_l2: 0.0, max_abs: 0.0 })
     }
 
+    /// The folders beside the tensors, one per layout of the model files, in the order of their names.
+    pub(crate) fn folders(&self) -> Result<Vec<String>> {
+        let mut folders = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).with_context(|| self.dir.display().to_string())? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        folders.sort();
+        Ok(folders)
+    }
+
     /// The tensors of `io.safetensors`.
     pub(crate) fn io(&self) -> Result<Tensors> {
         Tensors::open(&self.dir.join("io.safetensors"))
@@ -76,10 +90,10 @@ pub(crate) fn read_json(path: &Path) -> Result<Value> {
 }
 
 /// The tensors of a file, by name.
-pub(crate) struct Tensors(BTreeMap<String, Tensor>);
+pub(crate) struct Tensors(BTreeMap<String, Stored>);
 
 /// One tensor's bytes and what they are.
-struct Tensor {
+struct Stored {
     dtype: Dtype,
     shape: Vec<usize>,
     bytes: Vec<u8>,
@@ -89,7 +103,7 @@ impl Tensors {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
         let file = SafeTensors::deserialize(&bytes).with_context(|| path.display().to_string())?;
-        let tensor = |view: safetensors::tensor::TensorView<'_>| Tensor {
+        let tensor = |view: safetensors::tensor::TensorView<'_>| Stored {
             dtype: view.dtype(),
             shape: view.shape().to_vec(),
             bytes: view.data().to_vec(),
@@ -122,6 +136,11 @@ impl Tensors {
         Ok(self.get(name, Some(Dtype::U8))?.bytes.clone())
     }
 
+    /// An f32 tensor with its shape.
+    pub(crate) fn tensor(&self, name: &str) -> Result<Tensor> {
+        Ok(Tensor::from_vec(self.f32(name)?, self.shape(name)?, &Device::Cpu)?)
+    }
+
     /// Timesteps, which the data keeps as integers where they are truncated and as floats where they are not.
     pub(crate) fn numbers(&self, name: &str) -> Result<Vec<f64>> {
         match self.get(name, None)?.dtype {
@@ -130,7 +149,7 @@ impl Tensors {
         }
     }
 
-    fn get(&self, name: &str, dtype: Option<Dtype>) -> Result<&Tensor> {
+    fn get(&self, name: &str, dtype: Option<Dtype>) -> Result<&Stored> {
         let tensor = self.0.get(name).with_context(|| format!("no tensor {name}"))?;
         if let Some(dtype) = dtype {
             ensure!(tensor.dtype == dtype, "{name} is {:?}, not {dtype:?}", tensor.dtype);
@@ -181,9 +200,13 @@ impl Checks {
     /// Compares a tensor with the truth.
     pub(crate) fn close(&mut self, what: impl Into<String>, got: &[f32], want: &[f32], tolerance: Tolerance) {
         let what = what.into();
-        let (rel_l2, max_abs) = errors(got, want);
-        self.push(what.clone(), "rel_l2", rel_l2, tolerance.rel_l2);
-        self.push(what, "max_abs/ref_max", max_abs, tolerance.max_abs);
+        self.rel_l2(what.clone(), got, want, tolerance.rel_l2);
+        self.push(what, "max_abs/ref_max", errors(got, want).1, tolerance.max_abs);
+    }
+
+    /// Compares a tensor with the truth as a whole.
+    pub(crate) fn rel_l2(&mut self, what: impl Into<String>, got: &[f32], want: &[f32], limit: f64) {
+        self.push(what.into(), "rel_l2", errors(got, want).0, limit);
     }
 
     /// Demands that every element be within `limit` of the truth.
@@ -191,6 +214,13 @@ impl Checks {
         let worst = got.iter().zip(want).map(|(got, want)| (got - want).abs()).fold(0.0, nan_max);
         let figure = if got.len() == want.len() { worst } else { f64::INFINITY };
         self.push(what.into(), "max_abs", figure, limit);
+    }
+
+    /// Demands that every 8-bit value be within one level of the truth: what lies at the edge of two levels may fall to
+    /// either side. The figure is the count of those further off.
+    pub(crate) fn levels(&mut self, what: impl Into<String>, got: &[u8], want: &[u8]) {
+        let far = got.iter().zip(want).filter(|(got, want)| got.abs_diff(**want) > 1).count();
+        self.push(what.into(), "bytes off by more than a level", (far + got.len().abs_diff(want.len())) as f64, 0.0);
     }
 
     /// Demands equality; the figure is the count of unequal elements.
@@ -218,7 +248,7 @@ impl Checks {
             bail!("nothing was checked: no tensor has a name of the documented pattern");
         };
         let Check { what, measure, figure, limit } = check;
-        Ok(format!("worst {measure} {figure:.2e} (tolerance {limit:.0e}) at {what}; {} checks", self.0.len()))
+        Ok(format!("worst {measure} {figure:.2e} (tolerance {limit:.1e}) at {what}; {} checks", self.0.len()))
     }
 }
 
@@ -267,6 +297,7 @@ mod tests {
         assert!(passes(|c| c.close("", &[1.0, 2.0], &[1.0, 2.00001], TIGHT)));
         assert!(!passes(|c| c.close("", &[1.0, 2.0], &[1.0, 2.0001], TIGHT)));
         assert!(passes(|c| c.equal("", &[1, 2], &[1, 2])) && !passes(|c| c.equal("", &[1, 2], &[1, 3])));
+        assert!(passes(|c| c.levels("", &[1, 2], &[0, 3])) && !passes(|c| c.levels("", &[1, 2], &[1, 4])));
         assert!(passes(|c| c.within("", &[1.0], &[1.1], 0.2)) && !passes(|c| c.within("", &[1.0], &[1.3], 0.2)));
     }
 
@@ -276,7 +307,7 @@ mod tests {
         assert!(!passes(|c| c.close("", &[1.0], &[1.0, 2.0], TIGHT)));
         assert!(!passes(|c| c.within("", &[1.0], &[1.0, 2.0], 1.0)));
         assert!(!passes(|c| c.within("", &[f64::NAN, 0.0], &[1.0, 0.0], 1.0)));
-        assert!(!passes(|c| c.equal("", &[1], &[1, 2])));
+        assert!(!passes(|c| c.equal("", &[1], &[1, 2])) && !passes(|c| c.levels("", &[1], &[1, 2])));
         assert!(!passes(|_| ()));
     }
 

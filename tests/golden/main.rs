@@ -8,7 +8,13 @@
 //! ```
 
 mod case;
+mod dit;
+mod e2e;
+mod repo;
 mod solvers;
+mod text_cleaning;
+mod umt5;
+mod vae;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +33,14 @@ fn committed() -> Result<Folder> {
 fn run(case: &Case<'_>) -> Option<Result<Checks>> {
     match case.name {
         "solvers" => Some(solvers::run(case)),
+        "text_cleaning" => Some(text_cleaning::run(case)),
+        name if name.starts_with("dit_") => Some(dit::run(case)),
+        name if ["e2e_t2v", "e2e_i2v", "e2e_ti2v_t2v"].iter().any(|kind| name.starts_with(kind)) => {
+            Some(e2e::run(case))
+        }
+        name if name.starts_with("repo_t2v") => Some(repo::run(case)),
+        name if name.starts_with("umt5") => Some(umt5::run(case)),
+        name if name.starts_with("vae") => Some(vae::run(case)),
         _ => None,
     }
 }

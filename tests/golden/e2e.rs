@@ -1,0 +1,236 @@
+//! Cases `e2e_*`: noise and text contexts to latents after every step, and those to frames, in every layout of the
+//! model files.
+//!
+//! Tensors: `latents.init` (the noise of `run.seed_of_torch_randn`), `context.{cond,null}`, `y` if the model is
+//! conditioned; `timesteps`, `noise_pred_guided` and `latents.after_step` (one entry per step), `step0.{cond,uncond}`,
+//! `latents.final`, `frames_f32` (clamped), `frames_u8`. Under a prefix such as `dpmpp.`, some of them for another solver.
+
+use anyhow::{Context, Result, bail};
+use candle_core::{Device, Tensor};
+use serde_json::Value;
+use wanfarm_model::Weights;
+use wanfarm_sampling::{Schedule, randn};
+use wanfarm_tests::files::{Experts, vae, weights_in};
+use wanfarm_tests::render::{Denoiser, Step, Video, decode};
+use wanfarm_types::{Guidance, SolverKind};
+
+use crate::case::{Case, Checks, Tensors, Tolerance};
+
+/// Where a case suggests none: what the others do.
+const TOLERANCE: Tolerance = Tolerance { rel_l2: 1e-5, max_abs: 5e-5 };
+
+/// The noise must be torch's to this.
+const NOISE_TOLERANCE: f64 = 1e-6;
+
+pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
+    let io = case.io()?;
+    let mut checks = Checks::default();
+    noise(case, &mut checks, &io, "latents.init")?;
+
+    let folder = case.dir.join(case.value("/run/vae")?.as_str().context("the VAE is no path")?);
+    let vae = vae(&Weights::open(&weights_in(&folder.join("official"))?)?)?;
+    let frames = Frames::read(case, &io)?;
+    frames.check_decoder(&mut checks, &decode(&vae, &io.tensor("latents.final")?)?)?;
+
+    for layout in case.folders()? {
+        let experts = Experts::in_folder(&case.dir.join(&layout)).with_context(|| layout.clone())?;
+        for prefix in io.names().filter_map(|name| name.strip_suffix("latents.after_step")) {
+            let run = Run::read(case, prefix)?;
+            let steps = run.denoise(&experts, &Inputs::read(&io)?)?;
+            run.check(&mut checks, &layout, &io, &steps)?;
+            if prefix.is_empty() {
+                let latents = last(&steps, io.shape("latents.init")?)?;
+                let video = decode(&vae, &latents)?;
+                frames.check_whole(&mut checks, &layout, &video);
+                frames.check_whole_as_f32(&mut checks, &layout, &video)?;
+            }
+        }
+    }
+    Ok(checks)
+}
+
+/// Draws the noise of the run's seed and compares it with the tensor of this name.
+pub(crate) fn noise(case: &Case<'_>, checks: &mut Checks, io: &Tensors, name: &str) -> Result<Tensor> {
+    let seed = case.value("/run/seed_of_torch_randn")?.as_u64().context("the seed is no number")?;
+    let shape = io.shape(name)?;
+    let noise = randn(seed, shape.iter().product());
+    let numbers: Vec<f64> = noise.iter().copied().map(f64::from).collect();
+    checks.within(name, &numbers, &io.numbers(name)?, NOISE_TOLERANCE);
+    Ok(Tensor::from_vec(noise, shape, &Device::Cpu)?)
+}
+
+/// The latents after the last step.
+pub(crate) fn last(steps: &[Step], shape: &[usize]) -> Result<Tensor> {
+    let latents = &steps.last().context("a run without steps")?.latents;
+    Ok(Tensor::from_slice(latents, shape, &Device::Cpu)?)
+}
+
+/// The official video.
+pub(crate) struct Frames {
+    f32: Vec<f32>,
+    u8: Vec<u8>,
+    tolerance: Tolerance,
+}
+
+impl Frames {
+    pub(crate) fn read(case: &Case<'_>, io: &Tensors) -> Result<Self> {
+        let tolerance = case.tolerance_or(TOLERANCE)?;
+        Ok(Self { f32: io.f32("frames_f32")?, u8: io.u8("frames_u8")?, tolerance })
+    }
+
+    /// Of the official latents: the decoder alone.
+    pub(crate) fn check_decoder(&self, checks: &mut Checks, video: &Video) -> Result<()> {
+        checks.close("official latents → frames_f32", &video.clamped()?, &self.f32, self.tolerance);
+        checks.levels("official latents → frames_u8", &video.rgb, &self.u8);
+        Ok(())
+    }
+
+    /// Of our own latents. They may differ from the official ones by the tolerance, and a decoder with random weights
+    /// amplifies that as its weights happen to; so what is demanded of the whole chain is the same picture.
+    pub(crate) fn check_whole(&self, checks: &mut Checks, layout: &str, video: &Video) {
+        checks.levels(format!("{layout}: frames_u8"), &video.rgb, &self.u8);
+    }
+
+    /// Of our own latents, where the case suggests a tolerance and its decoder is known to keep it.
+    pub(crate) fn check_whole_as_f32(&self, checks: &mut Checks, layout: &str, video: &Video) -> Result<()> {
+        checks.rel_l2(format!("{layout}: frames_f32"), &video.clamped()?, &self.f32, self.tolerance.rel_l2);
+        Ok(())
+    }
+}
+
+/// What a denoiser starts from.
+pub(crate) struct Inputs {
+    pub(crate) noise: Tensor,
+    pub(crate) cond: Tensor,
+    pub(crate) uncond: Tensor,
+    pub(crate) y: Option<Tensor>,
+}
+
+impl Inputs {
+    fn read(io: &Tensors) -> Result<Self> {
+        let [noise, cond, uncond] = ["latents.init", "context.cond", "context.null"].map(|name| io.tensor(name));
+        let y = io.has("y").then(|| io.tensor("y")).transpose()?;
+        Ok(Self { noise: noise?, cond: cond?, uncond: uncond?, y })
+    }
+}
+
+/// How the latents came about, as the manifest tells it.
+pub(crate) struct Run {
+    /// Of its tensors' names.
+    prefix: String,
+    solver: SolverKind,
+    schedule: Schedule,
+    guidance: Guidance,
+    high_steps: u32,
+    pub(crate) tolerance: Tolerance,
+}
+
+impl Run {
+    pub(crate) fn read(case: &Case<'_>, prefix: &str) -> Result<Self> {
+        let solver = match prefix {
+            "" => case.value("/run/solver").map_or(Some("unipc"), Value::as_str).context("the solver is no name")?,
+            prefix => prefix.trim_end_matches('.'),
+        };
+        let solver = match solver {
+            "unipc" => SolverKind::UniPc,
+            "dpmpp" | "dpm++" => SolverKind::DpmPlusPlus,
+            other => bail!("no solver is known as {other}"),
+        };
+        let schedule = Schedule::new(solver, case.number("/run/steps")? as u32, case.number("/run/shift")?)?;
+        let high_steps = match case.value("/run/boundary")?.as_f64() {
+            Some(boundary) => schedule.high_steps(boundary),
+            None => 0,
+        };
+        let guidance = match case.number("/run/guide") {
+            Ok(scale) => Guidance { high: scale, low: scale },
+            Err(_) => {
+                Guidance { low: case.number("/run/guide_low_high/0")?, high: case.number("/run/guide_low_high/1")? }
+            }
+        };
+        let tolerance = case.tolerance_or(TOLERANCE)?;
+        Ok(Self { prefix: prefix.to_owned(), solver, schedule, guidance, high_steps, tolerance })
+    }
+
+    pub(crate) fn denoise(&self, experts: &Experts, inputs: &Inputs) -> Result<Vec<Step>> {
+        let denoiser = Denoiser {
+            experts,
+            high_steps: self.high_steps,
+            schedule: &self.schedule,
+            solver: self.solver,
+            guidance: self.guidance,
+            y: inputs.y.as_ref(),
+        };
+        denoiser.run(&inputs.noise, &inputs.cond, &inputs.uncond)
+    }
+
+    /// Every step that the data holds, and the end.
+    pub(crate) fn check(&self, checks: &mut Checks, layout: &str, io: &Tensors, steps: &[Step]) -> Result<()> {
+        let name = |what: &str| format!("{}{what}", self.prefix);
+        checks.equal(name("timesteps"), self.schedule.timesteps(), &io.numbers(&name("timesteps"))?);
+        let mut check = |what: &str, index: Option<usize>, got: &[f32]| -> Result<()> {
+            let name = name(what);
+            if io.has(&name) {
+                let all = io.f32(&name)?;
+                let want = match index {
+                    Some(index) => all.chunks(got.len()).nth(index).with_context(|| format!("{name} is too short"))?,
+                    None => &all,
+                };
+                let step = index.map_or(String::new(), |index| format!(", step {index}"));
+                checks.close(format!("{layout}: {name}{step}"), got, want, self.tolerance);
+            }
+            Ok(())
+        };
+        for (index, step) in steps.iter().enumerate() {
+            if index == 0 {
+                check("step0.cond", None, &step.cond)?;
+                check("step0.uncond", None, &step.uncond)?;
+            }
+            check("noise_pred_guided", Some(index), &step.guided)?;
+            check("latents.after_step", Some(index), &step.latents)?;
+            if index + 1 == steps.len() {
+                check("latents.final", None, &step.latents)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the case must catch: each mistake, made on purpose, has to fail it.
+#[cfg(test)]
+mod negative_controls {
+    use super::*;
+    use crate::committed;
+
+    fn caught(mistake: impl Fn(&mut Run)) -> bool {
+        let folder = committed().unwrap();
+        let case = folder.case("e2e_t2v_a14b").unwrap();
+        let io = case.io().unwrap();
+        let experts = Experts::in_folder(&case.dir.join("official_repo")).unwrap();
+        let mut run = Run::read(&case, "").unwrap();
+        mistake(&mut run);
+        let mut checks = Checks::default();
+        let steps = run.denoise(&experts, &Inputs::read(&io).unwrap()).unwrap();
+        run.check(&mut checks, "official_repo", &io, &steps).unwrap();
+        !checks.passed()
+    }
+
+    #[test]
+    fn the_run_as_it_should_be_is_not_caught() {
+        assert!(!caught(|_| ()));
+    }
+
+    #[test]
+    fn exchanged_guidance_is_caught() {
+        assert!(caught(|run| run.guidance = Guidance { high: run.guidance.low, low: run.guidance.high }));
+    }
+
+    #[test]
+    fn an_expert_that_takes_over_a_step_late_is_caught() {
+        assert!(caught(|run| run.high_steps += 1));
+    }
+
+    #[test]
+    fn a_missing_corrector_is_caught() {
+        assert!(caught(|run| run.solver = SolverKind::DpmPlusPlus));
+    }
+}
