@@ -7,7 +7,7 @@ use crate::weights::Weights;
 /// Latent frames, rows and columns per token. All Wan models share it.
 ///
 /// Source: Wan2.2@42bf4cf `wan/configs/wan_t2v_A14B.py` `patch_size`.
-pub(super) const PATCH: [usize; 3] = [1, 2, 2];
+pub(crate) const PATCH: [usize; 3] = [1, 2, 2];
 /// Channels of a head where nothing says otherwise.
 const HEAD_DIM: usize = 128;
 /// More layers than any DiT has.

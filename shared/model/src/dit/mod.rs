@@ -11,6 +11,7 @@ mod model;
 mod text;
 
 pub use config::Config;
+pub(crate) use config::PATCH;
 pub use embedding::Timesteps;
 pub use model::{WanModel, parameters};
 pub use text::TextContext;

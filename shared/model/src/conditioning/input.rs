@@ -1,0 +1,132 @@
+//! What a sampling loop does about a first frame, in two places: where it asks for the velocity, and where it has new
+//! latents. Not the loop.
+
+use candle_core::Tensor;
+
+use super::first_frame::FirstFrame;
+use super::i2v::MASK;
+use crate::dit::{Config, TextContext, Timesteps, WanModel};
+use crate::error::ModelError;
+
+/// Latent channels of the one model that takes a first frame inside its latents, TI2V-5B.
+const TI2V_CHANNELS: usize = 48;
+
+/// The conditioning of one video.
+#[derive(Debug, Clone)]
+pub enum Conditioning {
+    /// By the text alone.
+    None,
+    /// Channels behind those of the latents: I2V-A14B.
+    Channels(Tensor),
+    /// A first latent frame that is known: TI2V-5B.
+    FirstFrame(FirstFrame),
+}
+
+impl Conditioning {
+    /// What a transformer of these sizes makes of an encoded image, or of none.
+    ///
+    /// # Shapes
+    /// `latents` `(C, T, H, W)`; `image` as of [`super::encode`].
+    ///
+    /// # Errors
+    /// The model needs an image and there is none, or takes none and there is one, or the image has another shape.
+    pub fn new(config: &Config, latents: [usize; 4], image: Option<Tensor>) -> Result<Self, ModelError> {
+        let refuse = |why: String| Err(ModelError::input("first frame", why));
+        let further = config.in_dim.saturating_sub(config.out_dim);
+        let [_, frames, height, width] = latents;
+        match image {
+            None if further > 0 => {
+                refuse("there is none, and this model renders from one; give the video an image".into())
+            }
+            None => Ok(Self::None),
+            Some(y) if further > MASK => {
+                let expected = [further, frames, height, width];
+                if y.dims() != expected {
+                    return refuse(format!("it is encoded as {:?}, not {expected:?}", y.dims()));
+                }
+                Ok(Self::Channels(y))
+            }
+            Some(z) if further == 0 && config.out_dim == TI2V_CHANNELS => {
+                Ok(Self::FirstFrame(FirstFrame::new(&z, latents)?))
+            }
+            Some(_) => refuse("this model renders from text only; leave the image out, or use another model".into()),
+        }
+    }
+
+    /// The transformer's velocity.
+    ///
+    /// # Shapes
+    /// `latents` and velocity `(C, T, H, W)`.
+    ///
+    /// # Errors
+    /// As [`WanModel::forward`].
+    pub fn velocity(
+        &self,
+        model: &WanModel,
+        latents: &Tensor,
+        timestep: f64,
+        text: &TextContext,
+    ) -> Result<Tensor, ModelError> {
+        match self {
+            Self::None => model.forward(latents, Timesteps::Scalar(timestep), text),
+            Self::Channels(y) => model.forward(&Tensor::cat(&[latents, y], 0)?, Timesteps::Scalar(timestep), text),
+            Self::FirstFrame(first) => model.forward(latents, Timesteps::PerToken(&first.timesteps(timestep)), text),
+        }
+    }
+
+    /// Puts what is known into new latents, row-major: into the noise, and into what each step made.
+    ///
+    /// # Errors
+    /// Latents of another size than those the conditioning was made for.
+    pub fn hold(&self, latents: &mut [f32]) -> Result<(), ModelError> {
+        match self {
+            Self::FirstFrame(first) => first.hold(latents),
+            Self::None | Self::Channels(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    const LATENTS: [usize; 4] = [16, 2, 4, 6];
+
+    fn conditioning(in_dim: usize, out_dim: usize, image: Option<[usize; 4]>) -> Result<Conditioning, String> {
+        let config = Config {
+            in_dim,
+            out_dim,
+            dim: 8,
+            num_heads: 1,
+            num_layers: 1,
+            ffn_dim: 8,
+            freq_dim: 8,
+            text_dim: 8,
+            text_len: 8,
+            eps: 1e-6,
+            cross_attn_norm: true,
+        };
+        let image = image.map(|shape| Tensor::zeros(&shape, DType::F32, &Device::Cpu).unwrap());
+        let latents = [out_dim, LATENTS[1], LATENTS[2], LATENTS[3]];
+        Conditioning::new(&config, latents, image).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn shapes_tell_what_a_model_takes() {
+        assert!(matches!(conditioning(16, 16, None), Ok(Conditioning::None)));
+        assert!(matches!(conditioning(48, 48, None), Ok(Conditioning::None)));
+        assert!(matches!(conditioning(36, 16, Some([20, 2, 4, 6])), Ok(Conditioning::Channels(_))));
+        assert!(matches!(conditioning(48, 48, Some([48, 1, 4, 6])), Ok(Conditioning::FirstFrame(_))));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_a_reason() {
+        let refused = |in_dim, out_dim, image| conditioning(in_dim, out_dim, image).unwrap_err();
+        assert!(refused(36, 16, None).contains("give the video an image"));
+        assert!(refused(16, 16, Some([16, 1, 4, 6])).contains("from text only"));
+        assert!(refused(36, 16, Some([20, 1, 4, 6])).contains("[20, 1, 4, 6], not [20, 2, 4, 6]"));
+        assert!(refused(48, 48, Some([48, 2, 4, 6])).contains("[48, 2, 4, 6]"));
+    }
+}

@@ -1,0 +1,22 @@
+//! What a first frame becomes: its size, its pixels, and how the transformer is told of it.
+//!
+//! Two models take one, each in its own way: I2V-A14B reads it as further input channels ([`i2v`]), TI2V-5B finds it
+//! already denoised in the latents ([`ti2v`]); [`Conditioning`] is what a sampling loop needs of either.
+//!
+//! Not here: reading image files, and deciding which area a video should have.
+
+pub mod bicubic;
+mod encode;
+mod first_frame;
+pub mod i2v;
+mod input;
+pub mod lanczos;
+mod rgb;
+mod sizes;
+pub mod ti2v;
+
+pub use encode::encode;
+pub use first_frame::FirstFrame;
+pub use input::Conditioning;
+pub use rgb::Rgb8;
+pub use sizes::{i2v_size, ti2v_size};
