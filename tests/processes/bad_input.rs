@@ -106,3 +106,39 @@ fn wrong_usage_is_exit_code_2() {
     Running::start(Command::new(binary()).args(["worker", "--role", "painter"])).wait().expect(2);
     Running::start(Command::new(binary()).arg("frobnicate")).wait().expect(2);
 }
+
+/// A file system of a few hundred kilobytes; unmounted when it goes out of scope.
+#[cfg(target_os = "linux")]
+struct SmallDisk(std::path::PathBuf);
+
+#[cfg(target_os = "linux")]
+impl SmallDisk {
+    /// `None` where this user may not mount one.
+    fn mount(at: &Path, kilobytes: u32) -> Option<Self> {
+        std::fs::create_dir_all(at).expect("mount point");
+        let size = format!("size={kilobytes}k");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output().ok()?;
+        mounted.status.success().then(|| Self(at.to_owned()))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_fails_the_video_with_its_name_and_leaves_nothing_half_written() {
+    let sandbox = Sandbox::new();
+    let Some(_disk) = SmallDisk::mount(&sandbox.output(), 20) else {
+        println!("not run: mounting a small disk needs root");
+        return;
+    };
+    let manifest = sandbox.manifest(&GOOD.replace("\"png\"", "\"png\", \"mp4\""));
+    let ended = sandbox.run(&manifest, &demo()).wait().expect(1);
+    assert!(ended.stdout.contains("disk") && ended.stdout.contains("full"), "{}\n{}", ended.stdout, ended.stderr);
+    assert_eq!(sandbox.files(), ["report.json"]);
+}

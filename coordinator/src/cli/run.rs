@@ -47,7 +47,8 @@ async fn render(
         listen: ([127, 0, 0, 1], 0).into(),
         data: data.clone(),
         output: args.output.clone(),
-        scheduler: wanfarm_scheduler::Config::default(),
+        // Somebody is waiting: what a few seconds do not cure is theirs to mend.
+        scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
     };
     let coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
     let url = format!("http://{}", coordinator.address);

@@ -29,14 +29,18 @@ impl Context<'_> {
         for (index, draft) in drafts.iter().enumerate() {
             self.check_size(draft, found);
             self.check_image(draft, found);
-            if !draft.whole {
+            let output = self.output(index, draft);
+            // A draft with faults may lack what its name is made of; only what is certain is said of it.
+            let Some(output) = (if draft.whole { found.keep(output).flatten() } else { output.ok().flatten() }) else {
                 continue;
-            }
-            let Some(output) = found.keep(self.output(index, draft)).flatten() else { continue };
+            };
             let Some((_, at)) = draft.settings.template(Setting::Output) else { continue };
             if let Some(why) = names::output_fault(&output) {
                 let fault = Fault::at(at, format!("{} is no safe output name", quote(&output)));
                 found.add(fault.why(why).help("change output, or the values it names; {slug} is always safe"));
+                continue;
+            }
+            if !draft.whole {
                 continue;
             }
             let request = self.request(draft, output);
