@@ -4,5 +4,6 @@ mod bad_input;
 mod judge;
 mod program;
 mod prompts;
+mod protocol;
 mod reference;
 mod survival;
