@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(i2v_size(832 * 480, 832, 480), (832, 464));
         assert_eq!(i2v_size(832 * 480, 480, 832), (480, 832));
         assert_eq!(ti2v_size(1280 * 704, 1280, 720), (1248, 704));
-        assert_eq!(ti2v_size(832 * 480, 1, 1), (608, 640), "a tie goes to the height");
+        assert_eq!(ti2v_size(832 * 480, 1, 1), (640, 608), "a tie goes to the height");
     }
 
     #[test]
