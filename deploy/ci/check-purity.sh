@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 fail=0
 for crate in scheduler sampling types; do
-  if bad=$(cargo tree --locked -p "wanfarm-$crate" -e normal --prefix none | grep -E '^(tokio|tonic|prost|candle[a-z-]*|rand[a-z_]*|getrandom|chrono|time|rustix|libc|mio|memmap2) '); then
+  tree=$(cargo tree --locked -p "wanfarm-$crate" -e normal --prefix none)
+  if bad=$(grep -E '^(tokio|tonic|prost|candle[a-z-]*|rand[a-z_]*|getrandom|chrono|time|rustix|libc|mio|memmap2) ' <<<"$tree"); then
     echo "wanfarm-$crate depends on: $bad"; fail=1
   fi
 done
