@@ -1,17 +1,21 @@
 //! Cases `e2e_*`: noise and text contexts to latents after every step, and those to frames, in every layout of the
 //! model files.
 //!
-//! Tensors: `latents.init` (the noise of `run.seed_of_torch_randn`), `context.{cond,null}`, `y` if the model is
-//! conditioned; `timesteps`, `noise_pred_guided` and `latents.after_step` (one entry per step), `step0.{cond,uncond}`,
-//! `latents.final`, `frames_f32` (clamped), `frames_u8`. Under a prefix such as `dpmpp.`, some of them for another solver.
+//! Tensors: `noise` or, where it is not there, `latents.init` (the noise of `run.seed_of_torch_randn`),
+//! `context.{cond,null}`, `image_u8` and its `y` if there is a first frame; `timesteps`, and one entry per step of
+//! `noise_pred_guided`, `latents.after_step` and, where a known first frame is put back, `latents.after_step_reinjected`;
+//! `step0.{cond,uncond}`, `latents.final`, `frames_f32` (clamped), `frames_u8`. Under a prefix such as `dpmpp.`, some of
+//! them for another solver.
 
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 use wanfarm_model::Weights;
+use wanfarm_model::conditioning::{Rgb8, encode};
+use wanfarm_model::vae::WanVae;
 use wanfarm_sampling::{Schedule, randn};
 use wanfarm_tests::files::{Experts, vae, weights_in};
-use wanfarm_tests::render::{Denoiser, Step, Video, decode};
+use wanfarm_tests::render::{Denoiser, Step, Video, decode, flat};
 use wanfarm_types::{Guidance, SolverKind};
 
 use crate::case::{Case, Checks, Tensors, Tolerance};
@@ -25,10 +29,14 @@ const NOISE_TOLERANCE: f64 = 1e-6;
 pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     let io = case.io()?;
     let mut checks = Checks::default();
-    noise(case, &mut checks, &io, "latents.init")?;
-
     let folder = case.dir.join(case.value("/run/vae")?.as_str().context("the VAE is no path")?);
     let vae = vae(&Weights::open(&weights_in(&folder.join("official"))?)?)?;
+    let inputs = Inputs {
+        noise: noise(case, &mut checks, &io, if io.has("noise") { "noise" } else { "latents.init" })?,
+        cond: io.tensor("context.cond")?,
+        uncond: io.tensor("context.null")?,
+        image: image(case, &mut checks, &io, &vae)?,
+    };
     let frames = Frames::read(case, &io)?;
     frames.check_decoder(&mut checks, &decode(&vae, &io.tensor("latents.final")?)?)?;
 
@@ -36,7 +44,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
         let experts = Experts::in_folder(&case.dir.join(&layout)).with_context(|| layout.clone())?;
         for prefix in io.names().filter_map(|name| name.strip_suffix("latents.after_step")) {
             let run = Run::read(case, prefix)?;
-            let steps = run.denoise(&experts, &Inputs::read(&io)?)?;
+            let steps = run.denoise(&experts, &inputs)?;
             run.check(&mut checks, &layout, &io, &steps)?;
             if prefix.is_empty() {
                 let latents = last(&steps, io.shape("latents.init")?)?;
@@ -57,6 +65,23 @@ pub(crate) fn noise(case: &Case<'_>, checks: &mut Checks, io: &Tensors, name: &s
     let numbers: Vec<f64> = noise.iter().copied().map(f64::from).collect();
     checks.within(name, &numbers, &io.numbers(name)?, NOISE_TOLERANCE);
     Ok(Tensor::from_vec(noise, shape, &Device::Cpu)?)
+}
+
+/// The first frame, encoded for the model that has this autoencoder.
+fn image(case: &Case<'_>, checks: &mut Checks, io: &Tensors, vae: &WanVae) -> Result<Option<Tensor>> {
+    if !io.has("image_u8") {
+        return Ok(None);
+    }
+    let bytes = io.u8("image_u8")?;
+    let shape = io.shape("image_u8")?;
+    let [width, height] = [0, 1].map(|axis| case.number(&format!("/run/size_wh/{axis}")));
+    let (size, frames) = ([width? as usize, height? as usize], case.number("/run/frames")? as usize);
+    let encoded = encode(vae, Rgb8::new(shape[1], shape[0], &bytes)?, size, frames, || false)?;
+    let encoded = encoded.context("encoding was stopped")?;
+    if io.has("y") {
+        checks.close("y", &flat(&encoded)?, &io.f32("y")?, case.tolerance_or(TOLERANCE)?);
+    }
+    Ok(Some(encoded))
 }
 
 /// The latents after the last step.
@@ -103,15 +128,7 @@ pub(crate) struct Inputs {
     pub(crate) noise: Tensor,
     pub(crate) cond: Tensor,
     pub(crate) uncond: Tensor,
-    pub(crate) y: Option<Tensor>,
-}
-
-impl Inputs {
-    fn read(io: &Tensors) -> Result<Self> {
-        let [noise, cond, uncond] = ["latents.init", "context.cond", "context.null"].map(|name| io.tensor(name));
-        let y = io.has("y").then(|| io.tensor("y")).transpose()?;
-        Ok(Self { noise: noise?, cond: cond?, uncond: uncond?, y })
-    }
+    pub(crate) image: Option<Tensor>,
 }
 
 /// How the latents came about, as the manifest tells it.
@@ -158,7 +175,7 @@ impl Run {
             schedule: &self.schedule,
             solver: self.solver,
             guidance: self.guidance,
-            y: inputs.y.as_ref(),
+            image: inputs.image.as_ref(),
         };
         denoiser.run(&inputs.noise, &inputs.cond, &inputs.uncond)
     }
@@ -186,7 +203,8 @@ impl Run {
                 check("step0.uncond", None, &step.uncond)?;
             }
             check("noise_pred_guided", Some(index), &step.guided)?;
-            check("latents.after_step", Some(index), &step.latents)?;
+            check("latents.after_step", Some(index), &step.stepped)?;
+            check("latents.after_step_reinjected", Some(index), &step.latents)?;
             if index + 1 == steps.len() {
                 check("latents.final", None, &step.latents)?;
             }
@@ -209,7 +227,9 @@ mod negative_controls {
         let mut run = Run::read(&case, "").unwrap();
         mistake(&mut run);
         let mut checks = Checks::default();
-        let steps = run.denoise(&experts, &Inputs::read(&io).unwrap()).unwrap();
+        let [noise, cond, uncond] =
+            ["latents.init", "context.cond", "context.null"].map(|name| io.tensor(name).unwrap());
+        let steps = run.denoise(&experts, &Inputs { noise, cond, uncond, image: None }).unwrap();
         run.check(&mut checks, "official_repo", &io, &steps).unwrap();
         !checks.passed()
     }

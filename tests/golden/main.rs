@@ -8,6 +8,7 @@
 //! ```
 
 mod case;
+mod conditioning;
 mod dit;
 mod e2e;
 mod repo;
@@ -35,9 +36,8 @@ fn run(case: &Case<'_>) -> Option<Result<Checks>> {
         "solvers" => Some(solvers::run(case)),
         "text_cleaning" => Some(text_cleaning::run(case)),
         name if name.starts_with("dit_") => Some(dit::run(case)),
-        name if ["e2e_t2v", "e2e_i2v", "e2e_ti2v_t2v"].iter().any(|kind| name.starts_with(kind)) => {
-            Some(e2e::run(case))
-        }
+        name if ["e2e_t2v", "e2e_i2v", "e2e_ti2v"].iter().any(|kind| name.starts_with(kind)) => Some(e2e::run(case)),
+        name if name.starts_with("i2v_cond") => Some(conditioning::run(case)),
         name if name.starts_with("repo_t2v") => Some(repo::run(case)),
         name if name.starts_with("umt5") => Some(umt5::run(case)),
         name if name.starts_with("vae") => Some(vae::run(case)),

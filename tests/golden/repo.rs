@@ -50,7 +50,7 @@ fn check(case: &Case<'_>, layout: &str, checks: &mut Checks) -> Result<()> {
     let uncond = context("negative", negative)?;
 
     let noise = noise(case, checks, &io, "noise")?;
-    let steps = run.denoise(&Experts::in_folder(&path)?, &Inputs { noise, cond, uncond, y: None })?;
+    let steps = run.denoise(&Experts::in_folder(&path)?, &Inputs { noise, cond, uncond, image: None })?;
     run.check(checks, layout, &io, &steps)?;
 
     let vae = vae(&folder.weights(Role::Vae)?)?;

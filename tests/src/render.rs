@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use wanfarm_model::ModelError;
-use wanfarm_model::dit::{TextContext, Timesteps, WanModel};
+use wanfarm_model::conditioning::Conditioning;
+use wanfarm_model::dit::{TextContext, WanModel};
 use wanfarm_model::vae::{WanVae, rgb8};
 use wanfarm_sampling::{Schedule, Solver, SolverState, guide};
 use wanfarm_types::{Guidance, SolverKind};
@@ -30,7 +31,9 @@ pub struct Step {
     pub uncond: Vec<f32>,
     /// Both combined.
     pub guided: Vec<f32>,
-    /// The latents after the step.
+    /// The latents as the solver made them.
+    pub stepped: Vec<f32>,
+    /// The latents after the step: with a first frame that is known, if there is one.
     pub latents: Vec<f32>,
 }
 
@@ -46,8 +49,8 @@ pub struct Denoiser<'a> {
     pub solver: SolverKind,
     /// Guidance of each expert; a single one has `low`.
     pub guidance: Guidance,
-    /// What conditions the input, `(C, T, H, W)`: channels behind those of the latents.
-    pub y: Option<&'a Tensor>,
+    /// The encoded first frame, if there is one.
+    pub image: Option<&'a Tensor>,
 }
 
 impl Denoiser<'_> {
@@ -60,22 +63,23 @@ impl Denoiser<'_> {
         let low = Prepared::new(&self.experts.low, cond, uncond)?;
         let high = self.experts.high.as_ref().map(|model| Prepared::new(model, cond, uncond)).transpose()?;
         let solver = Solver::new(self.solver, self.schedule);
+        let conditioning = Conditioning::new(self.experts.low.config(), noise.dims4()?.into(), self.image.cloned())?;
         let mut state = SolverState { sample: flat(noise)?, history: vec![] };
+        conditioning.hold(&mut state.sample)?;
         let mut steps = Vec::new();
         for (step, &timestep) in (0..).zip(self.schedule.timesteps()) {
             let (Prepared { model, texts }, scale) = match &high {
                 Some(high) if step < self.high_steps => (high, self.guidance.high),
                 _ => (&low, self.guidance.low),
             };
-            let mut x = Tensor::from_slice(&state.sample, shape, device)?;
-            if let Some(y) = self.y {
-                x = Tensor::cat(&[&x, y], 0)?;
-            }
-            let velocity = |text| -> Result<Vec<f32>> { flat(&model.forward(&x, Timesteps::Scalar(timestep), text)?) };
+            let x = Tensor::from_slice(&state.sample, shape, device)?;
+            let velocity = |text| -> Result<Vec<f32>> { flat(&conditioning.velocity(model, &x, timestep, text)?) };
             let (cond, uncond) = (velocity(&texts[0])?, velocity(&texts[1])?);
             let guided = guide(&cond, &uncond, scale)?;
             state = solver.advance(step, &state, &guided)?;
-            steps.push(Step { cond, uncond, guided, latents: state.sample.clone() });
+            let stepped = state.sample.clone();
+            conditioning.hold(&mut state.sample)?;
+            steps.push(Step { cond, uncond, guided, stepped, latents: state.sample.clone() });
         }
         Ok(steps)
     }
