@@ -1,0 +1,218 @@
+//! Items that fail, and results that are not to be trusted.
+
+use wanfarm_scheduler::{Action, Input, ItemOutputs, Refusal, Report, VideoState};
+use wanfarm_types::{FailureKind, Role, Stage, StepTiming};
+
+use crate::desk::{ALL, Desk, checkpoint_of, failure, job, tensor, video, worker};
+
+#[test]
+fn transient_failure_is_retried_on_another_worker() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::DenoiseHigh);
+    desk.fail(1, FailureKind::Transient);
+    assert_eq!(desk.item(1).item.stage, Stage::DenoiseHigh, "there is no other worker");
+    desk.boot(2, ALL);
+    desk.fail(1, FailureKind::Transient);
+    assert!(desk.try_item(1).is_none());
+    desk.fail(2, FailureKind::Transient);
+    assert!(matches!(desk.states(1)[..], [VideoState::Failed(_)]), "three tries, and nobody left to ask");
+}
+
+#[test]
+fn video_waits_for_a_busy_worker_rather_than_go_back_to_one_it_failed_on() {
+    let mut desk = Desk::new();
+    desk.boot(1, &[Role::TextEncoder]);
+    desk.boot(2, &[Role::DitHigh]);
+    desk.input(Input::JobAdded(job(1, 0, 2)));
+    desk.play_text(1);
+    desk.start(2);
+    desk.boot(3, &[Role::DitHigh]);
+    assert_eq!(desk.item(3).item.video, video(1, 1));
+    desk.fail(3, FailureKind::Transient);
+    assert!(desk.try_item(3).is_none());
+    desk.finish(2);
+    assert_eq!(desk.item(2).item.video, video(1, 1));
+}
+
+#[test]
+fn deterministic_failure_is_not_retried_and_blames_no_worker() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 5)));
+    for _ in 0..4 {
+        desk.until(1, Stage::DenoiseHigh);
+        desk.fail(1, FailureKind::Deterministic);
+    }
+    assert!(desk.worker(1).set_aside.is_none());
+    desk.play();
+    let states = desk.states(1);
+    assert_eq!(states.iter().filter(|state| **state == VideoState::Done).count(), 1);
+    assert!(desk.rows.iter().any(|row| matches!(
+        row,
+        wanfarm_scheduler::Change::JobState { state: wanfarm_scheduler::JobState::Finished, .. }
+    )));
+}
+
+#[test]
+fn not_finite_is_tried_once_more_elsewhere() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::DenoiseHigh);
+    desk.boot(2, ALL);
+    desk.fail(1, FailureKind::NotFinite);
+    assert!(desk.try_item(1).is_none());
+    desk.fail(2, FailureKind::NotFinite);
+    assert_eq!(desk.states(1), [VideoState::Failed(failure(FailureKind::NotFinite))]);
+}
+
+#[test]
+fn worker_that_fails_three_different_videos_in_a_row_is_set_aside_until_enabled() {
+    let mut desk = Desk::new();
+    desk.boot(2, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 4)));
+    desk.start(2);
+    desk.boot(1, ALL);
+    for _ in 0..3 {
+        desk.fail(1, FailureKind::Transient);
+    }
+    assert!(desk.said(|action| matches!(action, Action::SetAside { worker: w, .. } if *w == worker(1))));
+    assert!(desk.try_item(1).is_none());
+    desk.input(Input::WorkerEnabled(worker(1)));
+    desk.play();
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn success_between_failures_keeps_the_worker() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 4)));
+    for _ in 0..4 {
+        desk.fail(1, FailureKind::Transient);
+        desk.finish(1);
+    }
+    assert!(desk.worker(1).set_aside.is_none());
+}
+
+#[test]
+fn lost_inputs_go_back_to_the_durable_checkpoint() {
+    let mut desk = Desk::new();
+    desk.boot(1, &[Role::TextEncoder, Role::DitHigh]);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.finish(1);
+    desk.start(1);
+    desk.step(1, 1);
+    desk.step(1, 2);
+    desk.store = false;
+    desk.step(1, 3);
+    desk.done(1, 3);
+    desk.boot(2, &[Role::DitLow]);
+    let item = desk.item(2);
+    assert_eq!(item.item.steps.first, 3);
+    desk.report(2, item.attempt, Report::Failed(failure(FailureKind::InputsLost)));
+    desk.input(Input::CopyFailed(checkpoint_of(video(1, 0), 3)));
+    let item = desk.item(1);
+    assert_eq!((item.item.stage, item.item.steps.first), (Stage::DenoiseHigh, 2));
+    assert_eq!(desk.states(1), [VideoState::Open]);
+    desk.store = true;
+    desk.boot(3, &[Role::Vae]);
+    desk.play();
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn unreadable_durable_copies_do_not_loop_for_ever() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::DenoiseLow);
+    for _ in 0..3 {
+        let attempt = desk.item(1).attempt;
+        desk.report(1, attempt, Report::Failed(failure(FailureKind::InputsLost)));
+    }
+    assert!(matches!(desk.states(1)[..], [VideoState::Failed(_)]));
+}
+
+#[test]
+fn result_of_the_wrong_kind_is_a_failure_of_the_worker() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let attempt = desk.start(1);
+    let outputs = ItemOutputs::Frames(tensor(1));
+    desk.report(1, attempt, Report::ItemDone { outputs, timing: StepTiming::default() });
+    assert!(desk.rows.iter().any(|row| matches!(
+        row,
+        wanfarm_scheduler::Change::AttemptEnded { end: wanfarm_scheduler::AttemptEnd::Failed(_), .. }
+    )));
+    desk.play();
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn doubled_final_report_is_acknowledged_and_changes_nothing() {
+    let mut desk = Desk::new();
+    desk.boot(1, &[Role::TextEncoder]);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let attempt = desk.start(1);
+    let report = Report::ItemDone { outputs: ItemOutputs::Text(tensor(9)), timing: StepTiming::default() };
+    desk.report(1, attempt, report.clone());
+    let rows = desk.rows.len();
+    desk.log.clear();
+    desk.report(1, attempt, report);
+    assert_eq!(desk.rows.len(), rows);
+    assert!(desk.said(|action| matches!(action, Action::Ack { attempt: a, .. } if *a == attempt)));
+}
+
+#[test]
+fn other_weights_are_refused_by_name_until_the_job_is_over() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.boot(9, &[]);
+    desk.hello_with(9, &[Role::DitLow], &[], 7);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    assert!(!desk.said(|action| matches!(action, Action::RefuseWorker { .. })), "no result yet");
+    desk.until(1, Stage::DenoiseHigh);
+    desk.finish(1);
+    // Worker 9 gets the low expert or not; as soon as worker 1 has made a result there, 9 has to go.
+    desk.gone(9, true);
+    desk.until(1, Stage::Decode);
+    desk.boot(9, &[]);
+    desk.hello_with(9, &[Role::DitLow], &[], 7);
+    let refusals = desk.taken(|action| match action {
+        Action::RefuseWorker { worker: w, refusal: Refusal::OtherWeights { role, got, .. }, .. } => {
+            Some((*w, *role, *got))
+        }
+        _ => None,
+    });
+    assert_eq!(refusals, [(worker(9), Role::DitLow, tensor(7).digest)]);
+    desk.input(Input::Cancel(wanfarm_scheduler::Target::Job(wanfarm_types::JobId(1))));
+    desk.hello_with(9, &[Role::DitLow], &[], 7);
+    assert!(!desk.said(|action| matches!(action, Action::RefuseWorker { .. })));
+}
+
+#[test]
+fn failed_writes_are_tried_again_with_growing_pauses() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::Decode);
+    desk.finish(1);
+    let mut pauses = Vec::new();
+    for _ in 0..5 {
+        desk.log.clear();
+        let failed = Input::OutputsFailed { video: video(1, 0), failure: failure(FailureKind::Transient) };
+        desk.input(failed);
+        let begun = desk.now;
+        while !desk.said(|action| matches!(action, Action::WriteOutputs { .. })) {
+            desk.pass(1_000, &[1]);
+        }
+        pauses.push((desk.now - begun) / 1_000);
+    }
+    assert_eq!(pauses, [2, 4, 8, 16, 32]);
+    desk.input(Input::OutputsFailed { video: video(1, 0), failure: failure(FailureKind::Transient) });
+    assert!(matches!(desk.states(1)[..], [VideoState::Failed(_)]));
+}

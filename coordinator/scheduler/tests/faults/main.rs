@@ -1,0 +1,8 @@
+//! One test per fault the scheduler survives, named after it. See `tests/night` for all of them at once.
+
+mod deaths;
+mod desk;
+mod failures;
+mod operators;
+mod placement;
+mod restarts;

@@ -1,0 +1,114 @@
+//! Drain, pause, cancel, retry.
+
+use wanfarm_scheduler::{Action, Input, Target, VideoState};
+use wanfarm_types::{JobId, Role, Stage};
+
+use crate::desk::{ALL, Desk, job, video, worker};
+
+#[test]
+fn drained_worker_stops_at_the_next_step_and_another_goes_on_from_there() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::DenoiseHigh);
+    desk.boot(2, ALL);
+    let attempt = desk.start(1);
+    desk.step(1, 1);
+    desk.input(Input::Drain(worker(1)));
+    assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt: a, .. } if *a == attempt)));
+    desk.step(1, 2);
+    desk.done(1, 2);
+    assert!(desk.worker(1).running.is_none());
+    assert_eq!(desk.item(2).item.steps.first, 2);
+    desk.play();
+    assert!(desk.is_done(1));
+    assert!(desk.given.get(&1).is_none_or(Vec::is_empty));
+}
+
+#[test]
+fn item_not_yet_started_is_revoked_and_stopped_if_it_started_meanwhile() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let item = desk.until(1, Stage::DenoiseHigh);
+    desk.input(Input::Pause(JobId(1)));
+    assert!(desk.said(|action| matches!(action, Action::Revoke { attempt, .. } if *attempt == item.attempt)));
+    desk.start(1);
+    assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt, .. } if *attempt == item.attempt)));
+    desk.step(1, 1);
+    desk.done(1, 1);
+    assert!(desk.try_item(1).is_none());
+    desk.input(Input::Resume(JobId(1)));
+    assert_eq!(desk.item(1).item.steps.first, 1);
+}
+
+#[test]
+fn cancel_frees_workers_and_memory_and_retry_goes_on_from_what_is_durable() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 2)));
+    let item = desk.until(1, Stage::DenoiseHigh);
+    desk.start(1);
+    desk.step(1, 1);
+    desk.step(1, 2);
+    desk.input(Input::Cancel(Target::Video(item.item.video)));
+    assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt, .. } if *attempt == item.attempt)));
+    desk.log.clear();
+    desk.done(1, 3);
+    assert!(desk.said(|action| matches!(action, Action::Drop { attempt, .. } if *attempt == item.attempt)));
+    desk.play();
+    assert_eq!(desk.states(1), [VideoState::Cancelled, VideoState::Done]);
+    desk.input(Input::Retry(Target::Video(item.item.video)));
+    assert_eq!(desk.video(item.item.video).steps_done, 2);
+    desk.play();
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn cancelled_job_is_finished_at_once() {
+    let mut desk = Desk::new();
+    desk.input(Input::JobAdded(job(1, 0, 3)));
+    desk.input(Input::Cancel(Target::Job(JobId(1))));
+    assert!(desk.said(|action| *action == Action::JobFinished(JobId(1))));
+    desk.boot(1, ALL);
+    assert!(desk.try_item(1).is_none());
+}
+
+#[test]
+fn text_is_encoded_once_for_all_its_readers() {
+    let mut desk = Desk::new();
+    desk.boot(1, &[Role::TextEncoder]);
+    for id in [1, 2] {
+        let mut plan = job(id, 0, 3);
+        let shared = job(1, 0, 1).videos[0].texts[0];
+        plan.videos.iter_mut().for_each(|video| video.texts = vec![shared]);
+        desk.input(Input::JobAdded(plan));
+    }
+    desk.finish(1);
+    assert!(desk.try_item(1).is_none());
+    desk.boot(2, ALL);
+    desk.play();
+    assert!(desk.is_done(1) && desk.is_done(2));
+    let issued = |row: &&wanfarm_scheduler::Change| {
+        matches!(row, wanfarm_scheduler::Change::AttemptIssued { text: Some(_), .. })
+    };
+    assert_eq!(desk.rows.iter().filter(issued).count(), 1);
+}
+
+#[test]
+fn finished_video_leaves_nothing_in_memory_or_store() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.play_keeping_the_log();
+    let acked = desk.log.iter().filter(|action| matches!(action, Action::Ack { .. })).count();
+    let dropped = desk.log.iter().filter(|action| matches!(action, Action::Drop { .. })).count();
+    assert_eq!((acked, dropped), (4, 4), "text, high, low, frames");
+    let durable =
+        desk.rows.iter().filter(|row| matches!(row, wanfarm_scheduler::Change::ArtifactDurable { .. })).count();
+    let forgotten =
+        desk.rows.iter().filter(|row| matches!(row, wanfarm_scheduler::Change::ArtifactForgotten(_))).count();
+    let deleted = desk.log.iter().filter(|action| matches!(action, Action::DeleteDurable(_))).count();
+    assert_eq!((durable, forgotten, deleted), (7, 7, 7), "one text, six steps");
+    assert_eq!(desk.video(video(1, 0)).state, VideoState::Done);
+}

@@ -1,0 +1,101 @@
+//! A coordinator that dies and comes back with its rows.
+
+use wanfarm_scheduler::{Action, Input, VideoState};
+use wanfarm_types::{JobId, Role, Stage};
+
+use crate::desk::{ALL, Desk, LEASE, job, video, worker};
+
+#[test]
+fn restart_does_not_disturb_a_running_worker() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::DenoiseHigh);
+    let attempt = desk.start(1);
+    desk.step(1, 1);
+    desk.restart();
+    assert_eq!(desk.video(video(1, 0)).durable_steps, 1);
+    desk.hello(1, ALL, &[attempt]);
+    assert!(desk.log.iter().all(|action| !matches!(action, Action::Assign(_) | Action::Drop { .. })));
+    desk.step(1, 2);
+    desk.step(1, 3);
+    desk.done(1, 3);
+    desk.play();
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn attempts_that_nobody_claims_after_a_restart_are_given_out_again_without_blame() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::DenoiseHigh);
+    let old = desk.start(1);
+    desk.step(1, 1);
+    desk.step(1, 2);
+    desk.restart();
+    desk.given.clear();
+    desk.boot(2, ALL);
+    assert!(desk.try_item(2).is_none(), "one lease is granted");
+    desk.pass(LEASE + 5_000, &[2]);
+    let item = desk.item(2);
+    assert_eq!(item.item.steps.first, 2);
+    assert!(item.attempt > old);
+    assert_eq!(desk.video(video(1, 0)).strikes, 0);
+}
+
+#[test]
+fn only_durable_tensors_count_after_a_restart() {
+    let mut desk = Desk::new();
+    desk.boot(1, &[Role::TextEncoder, Role::DitHigh]);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.finish(1);
+    desk.start(1);
+    desk.step(1, 1);
+    desk.store = false;
+    desk.step(1, 2);
+    desk.step(1, 3);
+    desk.done(1, 3);
+    assert_eq!(desk.video(video(1, 0)).steps_done, 3);
+    desk.restart();
+    assert_eq!(desk.video(video(1, 0)).steps_done, 1);
+    desk.hello(1, &[Role::TextEncoder, Role::DitHigh], &[]);
+    assert_eq!(desk.item(1).item.steps.first, 1);
+}
+
+#[test]
+fn pauses_drains_and_ends_survive_a_restart() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.play();
+    desk.input(Input::JobAdded(job(2, 0, 1)));
+    desk.input(Input::Pause(JobId(2)));
+    desk.input(Input::Drain(worker(1)));
+    desk.restart();
+    assert_eq!(desk.states(1), [VideoState::Done]);
+    desk.hello(1, ALL, &[]);
+    assert!(desk.worker(1).draining);
+    desk.input(Input::WorkerEnabled(worker(1)));
+    desk.given.clear();
+    assert!(desk.try_item(1).is_none());
+    desk.input(Input::Resume(JobId(2)));
+    desk.play();
+    assert!(desk.is_done(2));
+}
+
+#[test]
+fn attempt_numbers_grow_across_restarts() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 2)));
+    let mut last = desk.item(1).attempt;
+    for _ in 0..5 {
+        desk.restart();
+        desk.given.clear();
+        desk.boot(1, ALL);
+        let attempt = desk.item(1).attempt;
+        assert!(attempt > last);
+        last = attempt;
+    }
+}
