@@ -3,7 +3,7 @@
 
 use wanfarm_proto::tensors::MAX_TENSOR_BYTES;
 use wanfarm_sampling::{Schedule, history_len};
-use wanfarm_types::{DType, Expert, Experts, Failure, Guidance, Stage, TensorRef};
+use wanfarm_types::{DType, Expert, Experts, Failure, Guidance, Stage, TensorRef, VaeKind};
 
 use crate::assignments::Assignment;
 use crate::wire::Served;
@@ -12,6 +12,10 @@ use crate::wire::Served;
 const MOST_TOKENS: u64 = 512;
 /// Columns of a context; the largest text encoder has 4096.
 const MOST_COLUMNS: u64 = 1 << 16;
+/// Bytes of an image file; what the coordinator accepts.
+const MOST_IMAGE_BYTES: u64 = 32 << 20;
+/// Channels of the mask that stands before an image's own.
+const MASK_CHANNELS: u64 = 4;
 
 /// The scale of an expert; a single-expert model uses `low`.
 pub(crate) fn scale(guidance: Guidance, expert: Expert) -> f64 {
@@ -48,8 +52,14 @@ fn faults(served: &[Served], assignment: &Assignment) -> Option<String> {
     if !wrong.is_empty() {
         return Some(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     }
-    if spec.image.is_some() {
-        return Some("this worker renders from text only, not from a first frame".to_owned());
+    match spec.image {
+        Some(_) if !model.card.takes_image => {
+            return Some(format!("the model {} renders from text only; leave the image out", spec.model));
+        }
+        None if model.card.needs_image => {
+            return Some(format!("the model {} renders from a first frame; give the video an image", spec.model));
+        }
+        _ => {}
     }
     let latents = geometry.latent_shape(spec.width, spec.height, spec.frames).map(|dim| dim as u64);
     let frames = [spec.frames, spec.height, spec.width, 3].map(u64::from);
@@ -59,9 +69,10 @@ fn faults(served: &[Served], assignment: &Assignment) -> Option<String> {
     }
     match item.stage {
         Stage::EncodeText => None,
-        Stage::EncodeImage => Some("this worker renders from text only, not from a first frame".to_owned()),
+        Stage::EncodeImage => image_file(assignment),
         Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => steps(assignment, model.card.experts)
             .or_else(|| contexts(assignment))
+            .or_else(|| image(assignment, model.card.vae, latents))
             .or_else(|| state(assignment, latents)),
         Stage::Decode => match &assignment.inputs.checkpoint {
             None => Some("there are no latents to decode".to_owned()),
@@ -113,6 +124,35 @@ fn contexts(assignment: &Assignment) -> Option<String> {
             text.shape, text.dtype
         )
     })
+}
+
+fn image_file(assignment: &Assignment) -> Option<String> {
+    if assignment.spec.image.is_none() {
+        return Some("the video has no image to encode".to_owned());
+    }
+    let images = &assignment.inputs.image;
+    let is_file = |image: &TensorRef| {
+        image.dtype == DType::U8 && matches!(image.shape[..], [bytes] if (1..=MOST_IMAGE_BYTES).contains(&bytes))
+    };
+    match &images[..] {
+        [image] if is_file(image) => None,
+        [image] => Some(format!(
+            "{:?} of {:?} is no image file; those are [bytes ≤ {MOST_IMAGE_BYTES}] of U8",
+            image.shape, image.dtype
+        )),
+        _ => Some(format!("{} image files where there must be one", images.len())),
+    }
+}
+
+/// What an image became when it was encoded: channels for the whole video, or its first latent frame.
+fn image(assignment: &Assignment, vae: VaeKind, latents: [u64; 4]) -> Option<String> {
+    let [channels, frames, height, width] = latents;
+    let shape = match vae {
+        VaeKind::Wan21 => [MASK_CHANNELS + channels, frames, height, width],
+        VaeKind::Wan22 => [channels, 1, height, width],
+    };
+    let count = usize::from(assignment.spec.image.is_some());
+    tensors(&assignment.inputs.image, count, &shape, "encoded first frame")
 }
 
 /// The state must be the one before the first step.
@@ -177,8 +217,65 @@ mod tests {
         assert!(refused(&single, |a| a.spec.model = "other".into()).contains("does not serve the model other"));
         assert!(refused(&single, |a| a.item.stage = Stage::Decode).contains("does not serve vae"));
         assert!(refused(&single, |a| a.spec.width = 65).contains("width = 65"));
-        assert!(refused(&single, |a| a.spec.image = Some(Digest([0; 32]))).contains("first frame"));
         assert!(refused(&dual(), |_| ()).contains("does not serve dit of"));
+    }
+
+    /// A model that takes a first frame, or needs one, and an assignment of one of its videos that has one.
+    fn with_image(needed: bool) -> (Vec<Served>, Assignment) {
+        let (mut model, mut assignment) = (served(), assignment(1));
+        (model.card.takes_image, model.card.needs_image) = (true, needed);
+        model.roles.push((Role::Vae, vec![]));
+        assignment.spec.image = Some(Digest([3; 32]));
+        assignment.inputs.image = vec![tensor(&[20, 1, 8, 8])];
+        (vec![model], assignment)
+    }
+
+    #[test]
+    fn an_image_is_for_models_that_take_one_and_there_for_those_that_need_it() {
+        assert!(refused(&[served()], |a| a.spec.image = Some(Digest([3; 32]))).contains("from text only"));
+        let (needing, _) = with_image(true);
+        assert!(refused(&needing, |_| ()).contains("give the video an image"));
+        let (taking, good) = with_image(false);
+        assert_eq!(check(&taking, &assignment(1)), Ok(()));
+        assert_eq!(check(&taking, &good), Ok(()));
+    }
+
+    #[test]
+    fn an_encoded_image_has_the_form_of_its_model() {
+        let (mut served, good) = with_image(true);
+        let message = |served: &[Served], change: fn(&mut Assignment)| {
+            let mut bad = good.clone();
+            change(&mut bad);
+            check(served, &bad).unwrap_err().message
+        };
+        assert!(message(&served, |a| a.inputs.image.clear()).contains("0 tensors as encoded first frame"));
+        assert!(message(&served, |a| a.inputs.image.push(tensor(&[20, 1, 8, 8]))).contains("2 tensors"));
+        assert!(message(&served, |a| a.inputs.image[0].dtype = DType::U8).contains("U8"));
+        assert!(message(&served, |a| a.inputs.image = vec![tensor(&[16, 1, 8, 8])]).contains("[16, 1, 8, 8]"));
+        served[0].card.vae = VaeKind::Wan22;
+        assert!(message(&served, |_| ()).contains("which are [16, 1, 8, 8]"));
+        // Without an image the video has none to condition on.
+        (served[0].card.needs_image, served[0].card.vae) = (false, VaeKind::Wan21);
+        assert!(message(&served, |a| a.spec.image = None).contains("1 tensors"));
+    }
+
+    #[test]
+    fn an_image_file_is_one_row_of_bytes() {
+        let (served, mut good) = with_image(true);
+        good.item.stage = Stage::EncodeImage;
+        good.inputs.image = vec![TensorRef { dtype: DType::U8, ..tensor(&[1 << 20]) }];
+        assert_eq!(check(&served, &good), Ok(()));
+        let message = |change: fn(&mut Assignment)| {
+            let mut bad = good.clone();
+            change(&mut bad);
+            check(&served, &bad).unwrap_err().message
+        };
+        assert!(message(|a| a.inputs.image.clear()).contains("0 image files"));
+        assert!(message(|a| a.inputs.image.push(tensor(&[4]))).contains("2 image files"));
+        assert!(message(|a| a.inputs.image[0].dtype = DType::F32).contains("F32"));
+        assert!(message(|a| a.inputs.image[0].shape = vec![0]).contains("[0]"));
+        assert!(message(|a| a.inputs.image[0].shape = vec![(32 << 20) + 1]).contains("no image file"));
+        assert!(message(|a| a.inputs.image[0].shape = vec![8, 8, 3]).contains("[8, 8, 3]"));
     }
 
     #[test]

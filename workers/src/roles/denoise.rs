@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use wanfarm_model::ModelError;
-use wanfarm_model::dit::{TextContext, Timesteps, WanModel};
+use wanfarm_model::conditioning::Conditioning;
+use wanfarm_model::dit::{TextContext, WanModel};
 use wanfarm_sampling::{Schedule, Solver, SolverState, guide, randn};
 use wanfarm_types::{Digest, Failure, Geometry};
 
@@ -49,8 +50,14 @@ impl Denoiser {
         Ok(text)
     }
 
-    fn velocity(&self, latents: &Tensor, timestep: f64, text: &TextContext) -> Result<Vec<f32>, ModelError> {
-        values(&self.model.forward(latents, Timesteps::Scalar(timestep), text)?)
+    /// What this expert makes of the encoded first frame, or of there being none.
+    fn conditioning(&self, image: &[HostTensor], latents: [usize; 4]) -> Result<Conditioning, ModelError> {
+        let image = match image {
+            [] => None,
+            [image] => Some(Tensor::from_vec(image.to_f32(), image.shape(), &Device::Cpu)?),
+            _ => return Err(ModelError::input("first frame", format!("{} tensors are one too many", image.len()))),
+        };
+        Conditioning::new(self.model.config(), latents, image)
     }
 }
 
@@ -73,9 +80,17 @@ impl RoleRunner for Denoiser {
         let uncond = negative.map(|negative| self.text(negative)).transpose().map_err(failed)?;
 
         let shape = self.geometry.latent_shape(spec.width, spec.height, spec.frames);
+        let conditioning = self.conditioning(&item.image, shape).map_err(failed)?;
+        let velocity = |latents: &Tensor, timestep, text: &TextContext| {
+            values(&conditioning.velocity(&self.model, latents, timestep, text)?)
+        };
         let mut state = match &item.state {
             Some(state) => resume(state),
-            None => SolverState { sample: randn(spec.seed, shape.iter().product()), history: Vec::new() },
+            None => {
+                let mut noise = randn(spec.seed, shape.iter().product());
+                conditioning.hold(&mut noise).map_err(failed)?;
+                SolverState { sample: noise, history: Vec::new() }
+            }
         };
         let mut done = None;
         for step in work.steps.first..work.steps.end {
@@ -86,15 +101,16 @@ impl RoleRunner for Denoiser {
             if control.abandoned() {
                 return Err(abandoned());
             }
-            let mut velocity = self.velocity(&latents, timestep, &cond).map_err(failed)?;
+            let mut guided = velocity(&latents, timestep, &cond).map_err(failed)?;
             if let Some(uncond) = &uncond {
                 if control.abandoned() {
                     return Err(abandoned());
                 }
-                let uncond = self.velocity(&latents, timestep, uncond).map_err(failed)?;
-                velocity = guide(&velocity, &uncond, scale).map_err(|error| impossible(error.to_string()))?;
+                let uncond = velocity(&latents, timestep, uncond).map_err(failed)?;
+                guided = guide(&guided, &uncond, scale).map_err(|error| impossible(error.to_string()))?;
             }
-            state = solver.advance(step, &state, &velocity).map_err(|error| impossible(error.to_string()))?;
+            state = solver.advance(step, &state, &guided).map_err(|error| impossible(error.to_string()))?;
+            conditioning.hold(&mut state.sample).map_err(failed)?;
             for tensor in std::iter::once(&state.sample).chain(&state.history) {
                 finite(tensor, || format!("the latents of {} after step {step} of {}", work.video, spec.steps))?;
             }

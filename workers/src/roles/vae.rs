@@ -1,11 +1,12 @@
-//! `vae`: finished latents → frames, one latent frame at a time.
+//! `vae`: an image file → what conditions a video on it; finished latents → frames, one latent frame at a time.
 
 use candle_core::{Device, Tensor};
 use wanfarm_model::ModelError;
+use wanfarm_model::conditioning::{Rgb8, encode};
 use wanfarm_model::vae::{WanVae, rgb8};
-use wanfarm_types::{DType, Failure, FailureKind};
+use wanfarm_types::{DType, Failure, FailureKind, Stage};
 
-use super::explain;
+use super::{explain, finite, values};
 use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned};
 
 /// The autoencoder of one model.
@@ -16,6 +17,33 @@ pub(crate) struct Vae {
 
 impl RoleRunner for Vae {
     fn run(&mut self, item: &PreparedItem, control: &mut dyn Control) -> Result<Output, Failure> {
+        match item.item.stage {
+            Stage::EncodeImage => self.encode(item, control),
+            _ => self.decode(item, control),
+        }
+    }
+}
+
+impl Vae {
+    fn encode(&self, item: &PreparedItem, control: &dyn Control) -> Result<Output, Failure> {
+        let failed = |error| explain(item, error);
+        let PreparedItem { item: work, spec, .. } = item;
+        let [file] = &item.image[..] else {
+            let why = format!("{} image files where there must be one", item.image.len());
+            return Err(failed(ModelError::input("image", why)));
+        };
+        let image = wanfarm_media::load_image("the image", &file.bytes)
+            .map_err(|error| Failure::deterministic(format!("{} of {}: {error}", work.stage, work.video)))?;
+        let image = Rgb8::new(image.width, image.height, &image.data).map_err(failed)?;
+        let size = [spec.width, spec.height].map(|side| side as usize);
+        let encoded = encode(&self.model, image, size, spec.frames as usize, || control.abandoned()).map_err(failed)?;
+        let encoded = encoded.ok_or_else(abandoned)?;
+        let values = values(&encoded).map_err(failed)?;
+        finite(&values, || format!("the latents of the first frame of {}", work.video))?;
+        Ok(Output::Tensors(vec![HostTensor::from_f32(encoded.dims(), &values)]))
+    }
+
+    fn decode(&self, item: &PreparedItem, control: &dyn Control) -> Result<Output, Failure> {
         let failed = |error| explain(item, error);
         let spec = &item.spec;
         let shape = [spec.frames, spec.height, spec.width, 3].map(|dim| dim as usize);
