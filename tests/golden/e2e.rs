@@ -37,7 +37,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
         uncond: io.tensor("context.null")?,
         image: image(case, &mut checks, &io, &vae)?,
     };
-    let frames = Frames::read(case, &io)?;
+    let frames = Frames::read(&io, case.tolerance()?)?;
     frames.check_decoder(&mut checks, &decode(&vae, &io.tensor("latents.final")?)?)?;
 
     for layout in case.folders()? {
@@ -98,8 +98,8 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub(crate) fn read(case: &Case<'_>, io: &Tensors) -> Result<Self> {
-        let tolerance = case.tolerance_or(TOLERANCE)?;
+    /// `tolerance` is the decoder's, on the official latents.
+    pub(crate) fn read(io: &Tensors, tolerance: Tolerance) -> Result<Self> {
         Ok(Self { f32: io.f32("frames_f32")?, u8: io.u8("frames_u8")?, tolerance })
     }
 

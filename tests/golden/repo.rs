@@ -10,8 +10,12 @@ use wanfarm_tests::files::{Experts, text_encoder, vae};
 use wanfarm_tests::render::{decode, flat};
 use wanfarm_types::Role;
 
-use crate::case::{Case, Checks};
+use crate::case::{Case, Checks, Tolerance};
 use crate::e2e::{Frames, Inputs, Run, last, noise};
+
+/// Of the decoder on the official latents, where a case suggests none. With two channels, its norms divide by lengths
+/// close to zero: half an f32 rounding (6e-8) of the latents moves single pixels by up to 1.2e-4 of the largest.
+const DECODER: Tolerance = Tolerance { rel_l2: 5e-5, max_abs: 5e-4 };
 
 pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     let mut checks = Checks::default();
@@ -54,7 +58,7 @@ fn check(case: &Case<'_>, layout: &str, checks: &mut Checks) -> Result<()> {
     run.check(checks, layout, &io, &steps)?;
 
     let vae = vae(&folder.weights(Role::Vae)?)?;
-    let frames = Frames::read(case, &io)?;
+    let frames = Frames::read(&io, case.tolerance_or(DECODER)?)?;
     let shape = io.shape("noise")?;
     let official = io.f32("latents.after_step")?;
     let official =
