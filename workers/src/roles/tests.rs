@@ -1,6 +1,8 @@
 //! A video from its prompt to its frames through the roles of a worker, against the numbers of the official code
 //! (golden case `repo_t2v_from_prompt`), and what interruptions do to it.
 
+mod first_frame;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -49,8 +51,13 @@ impl Control for Observer {
 
 impl Bench {
     fn new() -> Self {
-        let (models, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let models = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(golden("repo_t2v_from_prompt/official_repo"), models.path().join("cat")).unwrap();
+        Self::serving(models)
+    }
+
+    fn serving(models: tempfile::TempDir) -> Self {
+        let data = tempfile::tempdir().unwrap();
         let catalog = Catalog::discover(&[models.path().to_owned()], &Role::ALL, data.path()).unwrap();
         let roles = Roles::load(Arc::new(catalog), DeviceKind::Cpu, Dtype::F32).unwrap();
         Self { roles, _folders: [models, data] }
@@ -102,8 +109,8 @@ fn low(contexts: &[HostTensor], state: &State) -> PreparedItem {
     PreparedItem { contexts: contexts.to_vec(), state: Some(state.clone()), ..low }
 }
 
-fn truth() -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(golden("repo_t2v_from_prompt/io.safetensors"), &Device::Cpu).unwrap()
+fn truth(case: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(golden(case).join("io.safetensors"), &Device::Cpu).unwrap()
 }
 
 /// ‖got − want‖ / ‖want‖.
@@ -117,7 +124,7 @@ fn distance(got: &[f32], want: &Tensor) -> f64 {
 
 #[test]
 fn from_the_prompt_to_the_frames_as_the_official_code() {
-    let (mut bench, truth) = (Bench::new(), truth());
+    let (mut bench, truth) = (Bench::new(), truth("repo_t2v_from_prompt"));
     let contexts = bench.contexts();
     for (context, name) in contexts.iter().zip(["prompt.context", "negative.context"]) {
         assert_eq!(context.shape(), truth[name].dims());
