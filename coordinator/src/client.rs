@@ -1,5 +1,8 @@
 //! The farm API from the client's side: submit a job, follow it to its end.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use wanfarm_proto::MAX_MESSAGE_BYTES;
@@ -8,6 +11,7 @@ use wanfarm_proto::v1::{self, farm_client::FarmClient};
 use wanfarm_types::JobId;
 
 use crate::jobs::Submission;
+use crate::manifest::ImageFile;
 
 /// A connection to a coordinator.
 #[derive(Debug, Clone)]
@@ -27,6 +31,14 @@ pub enum ClientError {
         url: String,
         /// What the transport said.
         reason: String,
+    },
+    /// An image cannot be sent.
+    #[error("cannot send the image {}: {why}", path.display())]
+    Image {
+        /// Where it lies.
+        path: PathBuf,
+        /// Why.
+        why: String,
     },
     /// The coordinator says no.
     #[error("the coordinator refuses: {0}")]
@@ -63,7 +75,36 @@ impl Client {
         Ok(Self { farm })
     }
 
-    /// Queues a job.
+    /// Gives the coordinator the images it does not have yet, each once.
+    ///
+    /// # Errors
+    /// When a file is no longer what the manifest was checked with, or the coordinator refuses it.
+    pub async fn put_images(&mut self, images: &[ImageFile]) -> Result<(), ClientError> {
+        if images.is_empty() {
+            return Ok(());
+        }
+        let digests = images.iter().map(|file| file.image.digest.0.to_vec()).collect();
+        let missing = self.farm.missing_images(v1::MissingImagesRequest { digests }).await?.into_inner().digests;
+        let mut missing: BTreeSet<Vec<u8>> = missing.into_iter().collect();
+        for file in images {
+            if missing.remove(file.image.digest.0.as_slice()) {
+                self.put_image(file).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_image(&mut self, file: &ImageFile) -> Result<(), ClientError> {
+        let unusable = |why: String| ClientError::Image { path: file.path.clone(), why };
+        let data = tokio::fs::read(&file.path).await.map_err(|error| unusable(error.to_string()))?;
+        if *blake3::hash(&data).as_bytes() != file.image.digest.0 {
+            return Err(unusable("it has changed since the manifest was checked; try again".to_owned()));
+        }
+        self.farm.put_image(v1::PutImageRequest { data }).await?;
+        Ok(())
+    }
+
+    /// Queues a job. Its images must have been given before.
     ///
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.
@@ -84,5 +125,60 @@ impl Client {
     /// When there is no such job or the connection breaks.
     pub async fn watch(&mut self, job: JobId) -> Result<tonic::Streaming<v1::JobUpdate>, ClientError> {
         Ok(self.farm.watch(v1::WatchRequest { job: job.0 }).await?.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::images::Image;
+    use crate::plan::tests::request;
+    use crate::server::{self, ServerConfig};
+    use wanfarm_types::VideoRequest;
+
+    #[tokio::test]
+    async fn images_come_before_the_job_that_names_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let config = ServerConfig {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data: data.clone(),
+            output: folder.path().join("output"),
+            scheduler: wanfarm_scheduler::Config::default(),
+        };
+        let coordinator = server::start(config).await.unwrap();
+        let mut client = Client::connect(&format!("http://{}", coordinator.address)).await.unwrap();
+
+        let path = folder.path().join("first.png");
+        image::RgbImage::new(8, 6).save(&path).unwrap();
+        let file = ImageFile { image: Image::read(&std::fs::read(&path).unwrap()).unwrap(), path: path.clone() };
+        let digest = file.image.digest;
+        let submission = Submission {
+            client_key: String::new(),
+            name: "n".into(),
+            model: "m".into(),
+            priority: 50,
+            videos: vec![VideoRequest { image: Some(digest), ..request() }],
+        };
+        let refused = client.submit(submission.clone()).await.unwrap_err();
+        assert!(matches!(&refused, ClientError::Refused(why) if why.contains(&digest.to_string())), "{refused}");
+
+        client.put_images(std::slice::from_ref(&file)).await.unwrap();
+        let name = digest.to_string();
+        let stored = data.join("artifacts").join(&name[..2]).join(&name);
+        assert_eq!(std::fs::read(&stored).unwrap(), std::fs::read(&path).unwrap());
+        client.submit(submission).await.unwrap();
+
+        std::fs::write(&path, "other bytes").unwrap();
+        client.put_images(std::slice::from_ref(&file)).await.expect("what is there is not read again");
+        let mut other = file.clone();
+        other.image.digest.0[0] ^= 1;
+        let changed = client.put_images(&[other]).await.unwrap_err();
+        assert!(changed.to_string().contains("it has changed"), "{changed}");
+        let no_image = client.farm.put_image(v1::PutImageRequest { data: b"text".to_vec() }).await.unwrap_err();
+        assert_eq!(no_image.code(), Code::InvalidArgument);
+        let lost = client.farm.missing_images(v1::MissingImagesRequest { digests: vec![vec![0; 3]] }).await;
+        assert_eq!(lost.unwrap_err().code(), Code::InvalidArgument);
+        coordinator.stop().await;
     }
 }

@@ -60,6 +60,11 @@ impl Copies {
         }
     }
 
+    /// Keeps a tensor that did not come from a worker, whatever artifacts come and go.
+    pub fn keep(&mut self, digest: Digest) {
+        *self.references.entry(digest).or_default() += 1;
+    }
+
     /// Forgets an artifact and deletes the tensors that no other lists.
     pub fn forget(&mut self, artifact: ArtifactId) {
         if let Some(digests) = self.listed.remove(&artifact) {

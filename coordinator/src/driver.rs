@@ -18,6 +18,7 @@ use wanfarm_types::{AttemptId, Failure, Incarnation, JobId, Stage, VideoId, Work
 use crate::catalog::Catalog;
 use crate::copies::Copies;
 use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
+use crate::images::Images;
 use crate::jobs::{JobPhase, Jobs, VideoPhase};
 use crate::ledger::Ledger;
 use crate::outputs::{Finished, Outputs};
@@ -75,6 +76,7 @@ pub enum Event {
 pub struct Driver {
     scheduler: Scheduler,
     jobs: Jobs,
+    images: Images,
     catalog: Catalog,
     ledger: Ledger,
     sessions: Sessions,
@@ -104,6 +106,7 @@ impl Driver {
         Self {
             scheduler,
             jobs: Jobs::default(),
+            images: Images::default(),
             catalog: Catalog::default(),
             ledger: Ledger::default(),
             sessions,
@@ -210,7 +213,7 @@ impl Driver {
 
     fn plan(&mut self, job: JobId) {
         let Some(model) = self.jobs.get(job).and_then(|job| self.catalog.get(&job.submission.model)) else { return };
-        match self.jobs.resolve(job, &model.card) {
+        match self.jobs.resolve(job, &model.card, &self.images) {
             Some(plan) => {
                 let now = self.seconds();
                 for index in (0u32..).take(plan.videos.len()) {

@@ -1,16 +1,19 @@
 //! The farm API's service edge: wire requests in, the driver's answers out.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tonic::{Response, Status};
-use wanfarm_proto::convert::parse_uuid;
+use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
 use wanfarm_types::{JobId, WorkerId};
 
+use crate::artifacts::Artifacts;
 use crate::driver::Event;
+use crate::images::Image;
 use crate::jobs::{JobPhase, JobSummary, Submission, VideoPhase, VideoStatus};
 use crate::requests::{Changes, JobVerb, Request, RequestError};
 use crate::sessions::WorkerStatus;
@@ -24,12 +27,15 @@ const MOST_VIDEOS: usize = 100_000;
 #[derive(Debug, Clone)]
 pub struct FarmService {
     events: mpsc::Sender<Event>,
+    artifacts: Arc<Artifacts>,
+    /// Who decodes an image: one at a time, because a picture is far larger than its file.
+    decoding: Arc<Semaphore>,
 }
 
 impl FarmService {
-    /// A service that asks the driver.
-    pub fn new(events: mpsc::Sender<Event>) -> Self {
-        Self { events }
+    /// A service that asks the driver, and puts images into `artifacts`.
+    pub fn new(events: mpsc::Sender<Event>, artifacts: Arc<Artifacts>) -> Self {
+        Self { events, artifacts, decoding: Arc::new(Semaphore::new(1)) }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
@@ -44,6 +50,37 @@ impl FarmService {
 impl Farm for FarmService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::JobUpdate, Status>> + Send>>;
 
+    async fn missing_images(
+        &self,
+        request: tonic::Request<v1::MissingImagesRequest>,
+    ) -> Result<Response<v1::MissingImagesReply>, Status> {
+        let wire = request.into_inner();
+        if wire.digests.len() > MOST_VIDEOS {
+            return Err(Status::invalid_argument(format!("a job has at most {MOST_VIDEOS} images")));
+        }
+        let images = wire.digests.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?;
+        let missing = self.ask(|reply| Request::MissingImages { images, reply }).await?;
+        let digests = missing.into_iter().map(|digest| digest.0.to_vec()).collect();
+        Ok(Response::new(v1::MissingImagesReply { digests }))
+    }
+
+    async fn put_image(
+        &self,
+        request: tonic::Request<v1::PutImageRequest>,
+    ) -> Result<Response<v1::PutImageReply>, Status> {
+        let data = request.into_inner().data;
+        let _turn = self.decoding.acquire().await.map_err(|closed| Status::internal(closed.to_string()))?;
+        let artifacts = self.artifacts.clone();
+        let stored = tokio::task::spawn_blocking(move || {
+            let image = Image::read(&data).map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
+            artifacts.put(&image.digest, &data).map_err(|error| Status::resource_exhausted(error.to_string()))?;
+            Ok::<_, Status>(image)
+        });
+        let image = stored.await.map_err(|error| Status::internal(error.to_string()))??;
+        self.ask(|reply| Request::ImageStored { image, reply }).await?;
+        Ok(Response::new(v1::PutImageReply { digest: image.digest.0.to_vec() }))
+    }
+
     async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
         let wire = request.into_inner();
         if wire.videos.is_empty() || wire.videos.len() > MOST_VIDEOS {
@@ -57,7 +94,7 @@ impl Farm for FarmService {
             priority: wire.priority,
             videos: wire.videos.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
         };
-        let job = self.ask(|reply| Request::Submit { submission, reply }).await?;
+        let job = self.ask(|reply| Request::Submit { submission, reply }).await?.map_err(missing)?;
         Ok(Response::new(v1::SubmitReply { job: job.0 }))
     }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use wanfarm_scheduler::{JobPlan, TextKey};
 use wanfarm_types::{JobId, ModelCard, Stage, VideoId, VideoRequest, VideoSpec};
 
+use crate::images::{self, Images};
 use crate::plan;
 
 /// A job to be queued.
@@ -184,14 +185,12 @@ impl Jobs {
 
     /// Resolves a job against its model. Videos the model cannot render fail here, with every reason;
     /// the plan holds the others, or is `None` when there are none.
-    pub fn resolve(&mut self, id: JobId, card: &ModelCard) -> Option<JobPlan> {
+    pub fn resolve(&mut self, id: JobId, card: &ModelCard, images: &Images) -> Option<JobPlan> {
         let job = self.jobs.get_mut(&id)?;
         self.version += 1;
         let mut planned = Vec::new();
         for (request, status) in job.submission.videos.iter().zip(&mut job.videos) {
-            let resolved = request
-                .resolve(card)
-                .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+            let resolved = resolve(request, card, images)
                 .and_then(|spec| Ok((plan::plan(&spec, card).map_err(|error| error.to_string())?, spec)));
             status.version = self.version;
             match resolved {
@@ -277,6 +276,23 @@ impl Jobs {
     }
 }
 
+/// A request with nothing left open, or why this model cannot render it.
+fn resolve(request: &VideoRequest, card: &ModelCard, images: &Images) -> Result<VideoSpec, String> {
+    match request.image {
+        Some(_) if !card.takes_image => {
+            return Err(format!("{} is a text-to-video model and takes no first frame; remove image", card.name));
+        }
+        None if card.needs_image => {
+            return Err(format!("{} is an image-to-video model and needs a first frame; add image", card.name));
+        }
+        _ => {}
+    }
+    let image = request.image.and_then(|image| images.get(&image));
+    images::sized(request, image, card)
+        .resolve(card)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}
+
 impl Job {
     /// Its line in a table.
     pub fn summary(&self) -> JobSummary {
@@ -308,7 +324,8 @@ impl Job {
 mod tests {
     use super::*;
     use crate::plan::tests::{card, request};
-    use wanfarm_types::Experts;
+    use crate::images::Image;
+    use wanfarm_types::{Digest, Experts};
 
     fn submission(videos: Vec<VideoRequest>) -> Submission {
         Submission { client_key: "k".into(), name: "n".into(), model: "m".into(), priority: 50, videos }
@@ -328,7 +345,7 @@ mod tests {
         let bad = VideoRequest { width: Some(65), ..request() };
         let id = jobs.submit(submission(vec![bad, request()]));
         assert_eq!(jobs.waiting_for("m"), [id]);
-        let plan = jobs.resolve(id, &card(Experts::Single)).unwrap();
+        let plan = jobs.resolve(id, &card(Experts::Single), &Images::default()).unwrap();
         assert_eq!(plan.videos.len(), 1);
         let planned = VideoId { job: id, index: 0 };
         assert_eq!(jobs.in_manifest(planned), Some(VideoId { job: id, index: 1 }));
@@ -337,6 +354,24 @@ mod tests {
         let (summary, videos, _) = jobs.changes(id, 0).unwrap();
         assert_eq!((summary.failed, summary.phase), (1, JobPhase::Active));
         assert!(videos[0].error.contains("width = 65"), "{}", videos[0].error);
+    }
+
+    #[test]
+    fn an_image_goes_to_models_that_take_one_and_sets_the_size() {
+        let image = Image { digest: Digest([7; 32]), bytes: 1, width: 72, height: 128 };
+        let mut images = Images::default();
+        images.insert(image);
+        let text = card(Experts::Single);
+        let i2v = ModelCard { takes_image: true, needs_image: true, ..text.clone() };
+        let ti2v = ModelCard { takes_image: true, ..text.clone() };
+        let with = VideoRequest { image: Some(image.digest), ..request() };
+        let error = |request, card| resolve(request, card, &images).unwrap_err();
+        assert!(error(&with, &text).contains("takes no first frame"));
+        assert!(error(&request(), &i2v).contains("needs a first frame"));
+        let size = |request, card| resolve(request, card, &images).map(|spec| (spec.width, spec.height));
+        assert_eq!(size(&with, &i2v), Ok((720, 1280)));
+        assert_eq!(size(&with, &ti2v), Ok((720, 1280)));
+        assert_eq!(size(&request(), &ti2v), Ok((1280, 720)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod driver;
 pub mod exit;
 pub mod farm;
+pub mod images;
 pub mod jobs;
 pub mod ledger;
 pub mod logging;

@@ -1,20 +1,35 @@
 //! What people and pipelines ask of the driver, in domain types, and what it answers.
 
 use tokio::sync::oneshot;
-use wanfarm_types::{JobId, VideoId, WorkerId};
+use wanfarm_types::{Digest, JobId, VideoId, WorkerId};
 
+use crate::images::Image;
 use crate::jobs::{JobSummary, Submission, VideoStatus};
 use crate::sessions::WorkerStatus;
 
 /// A question or an order, with the way back.
 #[derive(Debug)]
 pub enum Request {
+    /// Which of these images are still to be given.
+    MissingImages {
+        /// By digest of the file.
+        images: Vec<Digest>,
+        /// Those.
+        reply: oneshot::Sender<Vec<Digest>>,
+    },
+    /// An image whose file is in the durable store.
+    ImageStored {
+        /// Which.
+        image: Image,
+        /// When it is on the books.
+        reply: oneshot::Sender<()>,
+    },
     /// Queue a job.
     Submit {
         /// What.
         submission: Submission,
         /// Its number.
-        reply: oneshot::Sender<JobId>,
+        reply: oneshot::Sender<Result<JobId, RequestError>>,
     },
     /// What has changed in a job.
     Changes {
@@ -86,6 +101,9 @@ pub enum JobVerb {
 /// A request about something that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
+    /// A video starts from an image that was not given.
+    #[error("the coordinator does not have image {0}; give it with PutImage before the job that names it")]
+    NoSuchImage(Digest),
     /// No such job.
     #[error("there is no job {0}")]
     NoSuchJob(JobId),

@@ -109,7 +109,7 @@ pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
     let dispatch = DispatchServer::new(DispatchService::new(events.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let farm = FarmServer::new(FarmService::new(events.clone()))
+    let farm = FarmServer::new(FarmService::new(events.clone(), artifacts.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let server = Server::builder()

@@ -222,7 +222,7 @@ fn faulty(faults: &Faults, json: bool) -> Failed {
 fn client_failed(error: ClientError) -> Failed {
     let exit = match error {
         ClientError::NoConnection { .. } | ClientError::Broken(_) => Exit::NoConnection,
-        ClientError::Refused(_) => Exit::Usage,
+        ClientError::Refused(_) | ClientError::Image { .. } => Exit::Usage,
     };
     Failed::new(exit, error)
 }

@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::exit::Exit;
 use crate::jobs::Submission;
 use crate::logging;
+use crate::manifest::ImageFile;
 use crate::server::{self, ServerConfig};
 use crate::supervisor::{self, SupervisorError, Workers};
 
@@ -33,7 +34,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
         videos,
     };
     let data = data_directory(args.data.clone(), "run")?;
-    block_on(render(args, data, folders, roles, submission))
+    block_on(render(args, data, folders, roles, manifest.images, submission))
 }
 
 async fn render(
@@ -41,6 +42,7 @@ async fn render(
     data: PathBuf,
     models: Vec<PathBuf>,
     roles: Vec<Role>,
+    images: Vec<ImageFile>,
     submission: Submission,
 ) -> Result<Exit, Failed> {
     let config = ServerConfig {
@@ -63,7 +65,7 @@ async fn render(
     };
     let mut workers = tokio::spawn(supervisor::supervise(workers, stopped));
     let result = tokio::select! {
-        outcome = follow_job(&url, submission, &args.output) => outcome,
+        outcome = follow_job(&url, &images, submission, &args.output) => outcome,
         ended = &mut workers => Err(worker_failure(ended)),
         () = asked_to_stop() => Err(Failed::new(
             Exit::Interrupted,
@@ -82,8 +84,9 @@ async fn render(
     }
 }
 
-async fn follow_job(url: &str, submission: Submission, output: &Path) -> Result<Outcome, Failed> {
+async fn follow_job(url: &str, images: &[ImageFile], submission: Submission, output: &Path) -> Result<Outcome, Failed> {
     let mut client = Client::connect(url).await.map_err(super::client_failed)?;
+    client.put_images(images).await.map_err(super::client_failed)?;
     let job = client.submit(submission).await.map_err(super::client_failed)?;
     let updates = client.watch(job).await.map_err(super::client_failed)?;
     follow::follow(updates, output).await.map_err(super::client_failed)

@@ -21,6 +21,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
     };
     block_on(async {
         let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
+        client.put_images(&manifest.images).await.map_err(client_failed)?;
         let job = client.submit(submission).await.map_err(client_failed)?;
         if !args.follow {
             println!("{job}");

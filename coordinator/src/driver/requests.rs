@@ -5,20 +5,22 @@ use wanfarm_scheduler::{Input, Target};
 use wanfarm_types::{JobId, VideoId};
 
 use super::Driver;
-use crate::jobs::JobPhase;
+use crate::jobs::{JobPhase, Submission};
 use crate::requests::{Changes, JobVerb, Request, RequestError};
 
 impl Driver {
     pub(super) fn on_request(&mut self, request: Request) {
         match request {
-            Request::Submit { submission, reply } => {
-                let job = self.jobs.submit(submission);
-                // A client that asks again gets the job it has; only a new one is still to be planned.
-                if self.jobs.is_unplanned(job) {
-                    self.plan(job);
-                }
-                answer(reply, job);
+            Request::MissingImages { images, reply } => {
+                answer(reply, images.into_iter().filter(|image| self.images.get(image).is_none()).collect());
             }
+            Request::ImageStored { image, reply } => {
+                if self.images.insert(image) {
+                    self.copies.keep(image.digest);
+                }
+                answer(reply, ());
+            }
+            Request::Submit { submission, reply } => answer(reply, self.submit(submission)),
             Request::Changes { job, since, reply } => {
                 let changes = self.jobs.changes(job, since).map(|(job, videos, version)| {
                     let waiting_for = self.waiting_for(&job.model, job.phase);
@@ -42,6 +44,19 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn submit(&mut self, submission: Submission) -> Result<JobId, RequestError> {
+        let mut images = submission.videos.iter().filter_map(|video| video.image);
+        if let Some(missing) = images.find(|image| self.images.get(image).is_none()) {
+            return Err(RequestError::NoSuchImage(missing));
+        }
+        let job = self.jobs.submit(submission);
+        // A client that asks again gets the job it has; only a new one is still to be planned.
+        if self.jobs.is_unplanned(job) {
+            self.plan(job);
+        }
+        Ok(job)
     }
 
     fn control_job(&mut self, job: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), RequestError> {

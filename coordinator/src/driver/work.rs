@@ -2,7 +2,7 @@
 
 use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Assignment, Input};
-use wanfarm_types::{Digest, Failure, TensorRef, VideoId, WorkerId};
+use wanfarm_types::{Digest, Failure, Stage, TensorRef, VideoId, WorkerId};
 
 use super::{Driver, Running};
 use crate::catalog::Model;
@@ -20,6 +20,9 @@ impl Driver {
         // A video that reads a text twice (prompt = negative prompt) encodes it once; either string will do.
         let is_prompt = |key| plan::text_key(&spec.model, &spec.prompt) == key;
         let text = text.map(|key| if is_prompt(key) { &spec.prompt } else { &spec.negative });
+        // Encoding reads the file itself; later stages read what became of it, which the scheduler names.
+        let file = spec.image.filter(|_| item.stage == Stage::EncodeImage).and_then(|image| self.images.get(&image));
+        let image = file.map_or(inputs.image, |file| vec![file.tensor()]);
         let locate = |tensor: TensorRef| self.locate(tensor, &holders, worker);
         let assign = v1::Assign {
             attempt: attempt.0,
@@ -28,7 +31,7 @@ impl Driver {
             text: text.cloned().unwrap_or_default(),
             inputs: Some(v1::ItemInputs {
                 text: inputs.text.into_iter().map(locate).collect(),
-                image: inputs.image.into_iter().map(locate).collect(),
+                image: image.into_iter().map(locate).collect(),
                 checkpoint: inputs.checkpoint.map(|checkpoint| v1::Checkpoint {
                     steps_done: checkpoint.steps_done,
                     tensors: checkpoint.tensors.into_iter().map(locate).collect(),

@@ -4,9 +4,10 @@ use wanfarm_types::{Geometry, GeometryError, ModelCard, VideoRequest};
 
 use super::draft::{Draft, unexpandable};
 use super::fault::{Fault, Findings, Place, quote};
-use super::images::Image;
+use super::images::ImageFile;
 use super::keys::{MAX_TEXT, Setting};
 use super::names::{self, Claims};
+use crate::images::Image;
 
 /// What holds for every model: no Wan model has a finer grid.
 const FINEST: Geometry = Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 };
@@ -15,7 +16,7 @@ const FINEST: Geometry = Geometry { latent_channels: 16, stride_t: 4, stride_hw:
 pub(crate) struct Context<'a> {
     pub(crate) job: &'a str,
     pub(crate) model: &'a str,
-    pub(crate) images: &'a [Image],
+    pub(crate) images: &'a [ImageFile],
     pub(crate) card: Option<&'a ModelCard>,
     /// Whether names that only the model's preset completes may wait for it.
     pub(crate) preset_may_follow: bool,
@@ -67,18 +68,35 @@ impl Context<'_> {
             shift: settings.number(Setting::Shift),
             solver: settings.solver(),
             guidance: settings.guidance(),
-            image: draft.image.and_then(|image| self.images.get(image)).map(|image| image.digest),
+            image: self.image(draft).map(|image| image.digest),
             formats: settings.formats().unwrap_or(&[wanfarm_types::Format::Mp4]).to_vec(),
             output,
         }
     }
 
+    fn image(&self, draft: &Draft) -> Option<&Image> {
+        draft.image.and_then(|image| self.images.get(image)).map(|file| &file.image)
+    }
+
+    /// Width and height as far as they are decided.
+    fn size(&self, draft: &Draft) -> [Option<u32>; 2] {
+        let given = [Setting::Width, Setting::Height].map(|setting| draft.settings.whole32(setting));
+        match (self.card, self.image(draft), given) {
+            (None, ..) => given,
+            (Some(card), Some(image), [None, None]) => {
+                let (width, height) = image.size_for(card);
+                [Some(width), Some(height)]
+            }
+            (Some(card), _, [width, height]) => {
+                [width.or(Some(card.defaults.width)), height.or(Some(card.defaults.height))]
+            }
+        }
+    }
+
     fn check_size(&self, draft: &Draft, found: &mut Findings) {
         let geometry = self.card.map_or(FINEST, |card| card.geometry);
-        let sides = self.card.map_or([geometry.alignment(); 2], |card| [card.defaults.width, card.defaults.height]);
         let given = |setting| draft.settings.whole32(setting);
-        let width = given(Setting::Width).unwrap_or(sides[0]);
-        let height = given(Setting::Height).unwrap_or(sides[1]);
+        let [width, height] = self.size(draft).map(|side| side.unwrap_or(geometry.alignment()));
         let frames = given(Setting::Frames).unwrap_or(self.card.map_or(1, |card| card.defaults.frames));
         for error in geometry.check(width, height, frames) {
             let (setting, below, above) = match error {
@@ -113,13 +131,9 @@ impl Context<'_> {
     /// The output name; `None` while it waits for the model's preset.
     fn output(&self, index: usize, draft: &Draft) -> Result<Option<String>, Fault> {
         let Some((template, place)) = draft.settings.template(Setting::Output) else { return Ok(None) };
-        let side = |setting, preset: fn(&ModelCard) -> u32| {
-            draft.settings.whole32(setting).or(self.card.map(preset)).map(|pixels| pixels.to_string())
-        };
         let (index, slug) = (index.to_string(), names::slug(&draft.prompt));
         let seed = draft.settings.whole(Setting::Seed).unwrap_or(0).to_string();
-        let width = side(Setting::Width, |card| card.defaults.width);
-        let height = side(Setting::Height, |card| card.defaults.height);
+        let [width, height] = self.size(draft).map(|side| side.map(|pixels| pixels.to_string()));
         for (name, value) in [("width", &width), ("height", &height)] {
             if value.is_none() && template.names().any(|used| used == name) {
                 if self.preset_may_follow {

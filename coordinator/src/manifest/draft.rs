@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fault::{Fault, Findings, Place, near, quote, suggest, tame};
-use super::images::Images;
+use super::images::{self, Images};
 use super::keys::{MAX_TEXT, MAX_VIDEOS, OUTPUT_NAMES, SERIES, Setting};
 use super::node::{Entry, Node, Value};
 use super::series::{Series, Word};
@@ -61,7 +61,9 @@ pub(crate) fn settings<'n>(
     };
     for entry in entries {
         let key = format!("{}.{}", place.key, tame(&entry.key));
-        if let Some(setting) = Setting::of(&entry.key) {
+        if images::are_several(entry) {
+            rest.push(entry);
+        } else if let Some(setting) = Setting::of(&entry.key) {
             found.keep(settings.set(setting, &entry.node, Place::new(entry.node.span, key)));
         } else if others.contains(&entry.key.as_str()) {
             rest.push(entry);
@@ -89,8 +91,7 @@ impl<'a> Drafting<'a> {
         let mut series = Series::default();
         let before_series = self.found.reported();
         for entry in rest {
-            let place = Place::new(entry.node.span, format!("{}.{}", place.key, entry.key));
-            series.read(entry, &own, &place, self.found);
+            series.read(entry, &own, &place, self.base, self.found);
         }
         if self.found.reported() == before_series {
             let named =
@@ -121,7 +122,7 @@ impl<'a> Drafting<'a> {
     /// Every name in a template has a value, and every free name of the series is used.
     /// `prompted`: whether the table has a prompt, which may be at fault itself.
     fn check_names(&mut self, all: &Settings, series: &Series, place: &Place, mut prompted: bool) {
-        let own: Vec<&str> = series.names().map(|(name, _)| &**name).collect();
+        let has_image = all.template(Setting::Image).is_some() || series.names().any(|(name, _)| **name == *"image");
         let mut used = BTreeSet::new();
         for setting in [Setting::Prompt, Setting::Negative, Setting::Image, Setting::Output] {
             // A swept template replaces the one below it.
@@ -129,16 +130,19 @@ impl<'a> Drafting<'a> {
             let templates = if swept.is_empty() { all.template(setting).into_iter().collect() } else { swept };
             prompted |= setting == Setting::Prompt && !templates.is_empty();
             let fixed: &[&str] = if setting == Setting::Output { &OUTPUT_NAMES } else { &[] };
+            // Every text but the path itself can name the image.
+            let image = (has_image && setting != Setting::Image).then_some(Setting::Image.name());
+            let known = || series.names().map(|(name, _)| &**name).filter(|name| *name != "image").chain(image);
             for (template, at) in templates {
                 for name in template.names() {
                     used.insert(name.to_owned());
-                    if !own.contains(&name) && !fixed.contains(&name) {
+                    if !known().chain(fixed.iter().copied()).any(|known| known == name) {
                         self.found.add(
                             Fault::at(at, format!("`{{{name}}}` has no value"))
                                 .why(format!("neither sweep nor zip of {} has that name", place.key))
-                                .help(near(name, own.iter().copied().chain(fixed.iter().copied())).unwrap_or_else(
-                                    || format!("add {name} to its sweep, or write {{{{ and }}}} for braces themselves"),
-                                ))
+                                .help(near(name, known().chain(fixed.iter().copied())).unwrap_or_else(|| {
+                                    format!("add {name} to its sweep, or write {{{{ and }}}} for braces themselves")
+                                }))
                                 .near(format!("{{{name}")),
                         );
                     }
@@ -173,6 +177,15 @@ impl<'a> Drafting<'a> {
             settings.overlay(&choice.settings);
             words.extend(choice.words.iter().cloned());
         }
+        let image = match settings.template(Setting::Image) {
+            Some((template, at)) => {
+                let path = self.found.keep(expand(template, at, &words))?;
+                words.push((Setting::Image.name().into(), images::stem(&path).into()));
+                // The other videos' images are still looked at, so that all that are missing are named.
+                self.found.keep(self.images.find(&path, self.base, at))
+            }
+            None => None,
+        };
         let expanded = |setting| settings.template(setting).map(|(template, at)| expand(template, at, &words));
         let prompt = self.found.keep(expanded(Setting::Prompt)?)?;
         if prompt.trim().is_empty() {
@@ -181,15 +194,6 @@ impl<'a> Drafting<'a> {
         }
         let negative = match expanded(Setting::Negative) {
             Some(text) => Some(self.found.keep(text)?),
-            None => None,
-        };
-        let image = match expanded(Setting::Image) {
-            Some(path) => {
-                let path = self.found.keep(path)?;
-                let at = settings.place(Setting::Image)?;
-                // The other videos' images are still looked at, so that all that are missing are named.
-                self.found.keep(self.images.find(&path, self.base, at))
-            }
             None => None,
         };
         self.bytes += prompt.len() + negative.as_ref().map_or(0, String::len);

@@ -1,45 +1,42 @@
-//! First frames: the image files a manifest names, each looked at and digested once. Their pixels are the worker's.
+//! First frames: the image files a manifest names, alone, in lists or by patterns, each looked at once.
+//! Their pixels are the worker's.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use wanfarm_types::Digest;
+use glob::{MatchOptions, Pattern};
 
 use super::fault::{Fault, Place, quote};
+use super::keys::{MAX_VIDEOS, Setting};
+use super::node::{Entry, Value};
+use crate::images::{self, Image};
 
-/// A larger file is no first frame.
-const MAX_BYTES: u64 = 64 << 20;
-
-/// An image file and the digest by which videos name it.
+/// An image file of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
-    /// BLAKE3 of the file's bytes.
-    pub digest: Digest,
-    /// Where it lies on this machine.
+pub struct ImageFile {
+    /// What it was when it was looked at.
+    pub image: Image,
+    /// Where it lies.
     pub path: PathBuf,
 }
 
 /// The images of a manifest, in the order in which they were first named.
 #[derive(Debug, Default)]
 pub(crate) struct Images {
-    pub(crate) list: Vec<Image>,
+    pub(crate) list: Vec<ImageFile>,
     looked_at: HashMap<PathBuf, Result<usize, String>>,
 }
 
 impl Images {
     /// The place in the list of the image of that name.
     pub(crate) fn find(&mut self, name: &str, base: Option<&Path>, place: &Place) -> Result<usize, Fault> {
-        let Some(base) = base else {
-            return Err(Fault::at(place, format!("{} cannot be read here", place.key))
-                .why("this manifest came without its folder")
-                .help("submit it from the machine that holds its images"));
-        };
+        let Some(base) = base else { return Err(no_folder(place)) };
         let path = base.join(name);
         if !self.looked_at.contains_key(&path) {
-            let seen = look(&path).map(|digest| {
-                self.list.push(Image { digest, path: path.clone() });
+            let seen = look(&path).map(|image| {
+                self.list.push(ImageFile { image, path: path.clone() });
                 self.list.len() - 1
             });
             self.looked_at.insert(path.clone(), seen);
@@ -53,21 +50,71 @@ impl Images {
     }
 }
 
-fn look(path: &Path) -> Result<Digest, String> {
+/// Whether an entry names several images: a list of them, or a pattern.
+pub(crate) fn are_several(entry: &Entry) -> bool {
+    entry.key == Setting::Image.name()
+        && match &entry.node.value {
+            Value::List(_) => true,
+            Value::Text(text) => is_pattern(text),
+            _ => false,
+        }
+}
+
+/// Whether a path is a pattern.
+pub(crate) fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '['])
+}
+
+/// What `{image}` stands for: the file's name without folder and extension.
+pub(crate) fn stem(path: &str) -> &str {
+    Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or(path)
+}
+
+/// The files that match a pattern, sorted, each as the manifest could name it.
+pub(crate) fn matching(pattern: &str, base: Option<&Path>, place: &Place) -> Result<Vec<String>, Fault> {
+    let Some(base) = base else { return Err(no_folder(place)) };
+    let bad = |why: String| {
+        let fault = Fault::at(place, format!("cannot use the images {}", quote(pattern)));
+        fault.why(why).help("`*` stands for any part of a name, `?` for one letter, `[[]` for `[`; names in braces do not mix with them")
+    };
+    if pattern.contains(['{', '}']) {
+        return Err(bad("it is a pattern with a brace in it".to_owned()));
+    }
+    let options =
+        MatchOptions { require_literal_separator: true, require_literal_leading_dot: true, ..MatchOptions::new() };
+    let whole = base.to_str().map(|base| Path::new(&Pattern::escape(base)).join(pattern));
+    let whole =
+        whole.as_deref().and_then(Path::to_str).ok_or_else(|| bad("its folder's name is not UTF-8".to_owned()))?;
+    let found = glob::glob_with(whole, options).map_err(|error| bad(error.to_string()))?;
+    let mut paths = Vec::new();
+    for path in found {
+        let path = path.map_err(|error| bad(error.to_string()))?;
+        if !path.is_file() {
+            continue;
+        }
+        let name = path.strip_prefix(base).unwrap_or(&path).to_str().map(str::to_owned);
+        paths.push(name.ok_or_else(|| bad(format!("the name of {} is not UTF-8", path.display())))?);
+        if paths.len() > MAX_VIDEOS {
+            return Err(bad(format!("it matches more than {MAX_VIDEOS} files")));
+        }
+    }
+    paths.sort();
+    if paths.is_empty() { Err(bad(format!("no file in {} matches it", base.display()))) } else { Ok(paths) }
+}
+
+fn no_folder(place: &Place) -> Fault {
+    Fault::at(place, format!("{} cannot be read here", place.key))
+        .why("this manifest came without its folder")
+        .help("submit it from the machine that holds its images")
+}
+
+fn look(path: &Path) -> Result<Image, String> {
     let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !about.is_file() {
         return Err("it is not a regular file".into());
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(format!("it is larger than {} MiB", MAX_BYTES >> 20));
-    }
-    // Decoded here as a worker will: a broken file is to be found now, not in the night.
-    wanfarm_media::load_image("it", &bytes).map_err(|error| match error {
-        wanfarm_media::MediaError::Image { why, .. } => why,
-        other => other.to_string(),
-    })?;
-    Ok(Digest(*blake3::hash(&bytes).as_bytes()))
+    file.take(images::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    Image::read(&bytes).map_err(|why| why.to_string())
 }

@@ -120,7 +120,9 @@ impl Setting {
             Setting::Prompt => "What to show. {names} of sweep and zip stand for their values.",
             Setting::Negative => "What to avoid; without it the model's own text, with \"\" nothing.",
             Setting::Seed => "Seed of the noise, as torch.Generator(\"cpu\").manual_seed takes it.",
-            Setting::Image => "First frame: an image file, relative to the manifest.",
+            Setting::Image => {
+                "First frame: an image file, relative to the manifest. Elsewhere, {image} is its name without ending."
+            }
             Setting::Width => "Pixels; a multiple of 16 (of 32 for the 5B model).",
             Setting::Height => "Pixels; a multiple of 16 (of 32 for the 5B model).",
             Setting::Frames => "How many frames: 4n+1.",

@@ -23,7 +23,7 @@ mod template;
 mod tests;
 
 pub use fault::{Fault, Faults, Related};
-pub use images::Image;
+pub use images::ImageFile;
 pub use names::{REPORT, component_fault, output_fault, path_of, sidecar_of, slug};
 pub use read::Manifest;
 pub use schema::schema;

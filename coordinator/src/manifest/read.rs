@@ -9,7 +9,7 @@ use super::check::Context;
 use super::draft::{self, Draft, Drafting};
 use super::fault::{Fault, Faults, Findings, Place, suggest, tame};
 use super::front;
-use super::images::Image;
+use super::images::ImageFile;
 use super::keys::{self, Setting};
 use super::names::component_fault;
 use super::node::{Entry, Node, Value};
@@ -28,7 +28,7 @@ pub struct Manifest {
     /// 0 to 100; higher goes first.
     pub priority: u32,
     /// The image files that its videos start from, each once.
-    pub images: Vec<Image>,
+    pub images: Vec<ImageFile>,
     drafts: Vec<Draft>,
     source: Arc<Source>,
 }

@@ -18,6 +18,7 @@ pub fn schema() -> Value {
         (name.to_owned(), schema)
     });
     let mut video = settings();
+    video["image"] = images();
     for (name, about) in SERIES {
         video.insert(name.to_owned(), series(about));
     }
@@ -82,6 +83,16 @@ fn of_setting(setting: Setting) -> Value {
     };
     schema["description"] = setting.about().into();
     schema
+}
+
+/// Several images beside one: a list of them, or a pattern, which reads like a path.
+fn images() -> Value {
+    let mut one = of_setting(Setting::Image);
+    one["description"] = "A path, or a pattern such as shots/*.png.".into();
+    json!({
+        "description": format!("{} Several, or a pattern such as shots/*.png, make as many videos.", Setting::Image.about()),
+        "anyOf": [one, { "type": "array", "minItems": 1, "items": one }],
+    })
 }
 
 fn series(about: &str) -> Value {

@@ -1,8 +1,10 @@
 //! `sweep` and `zip`: from one `[[video]]` table to the values of many videos. It reads no prompt and names no file.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::fault::{Fault, Findings, Place, quote, tame};
+use super::images;
 use super::keys::{MAX_VIDEOS, Setting};
 use super::node::{Entry, Node, Value};
 use super::settings::{Settings, wrong_type};
@@ -33,12 +35,30 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    /// Reads `sweep` or `zip`; `own` are the settings of the same table.
-    pub(crate) fn read(&mut self, entry: &Entry, own: &Settings, place: &Place, found: &mut Findings) {
+    /// Reads `sweep`, `zip` or several images; `own` are the settings of the same table, which stands at `table`.
+    pub(crate) fn read(
+        &mut self,
+        entry: &Entry,
+        own: &Settings,
+        table: &Place,
+        base: Option<&Path>,
+        found: &mut Findings,
+    ) {
+        if images::are_several(entry) {
+            let Entry { key, key_span, node } = entry.clone();
+            let list = match node.value {
+                Value::List(_) => node,
+                // A single pattern.
+                _ => Node::new(node.span, Value::List(vec![node])),
+            };
+            let axis = self.axis(&Entry { key, key_span, node: list }, own, table, base, found);
+            return self.axes.extend(axis);
+        }
+        let place = &Place::new(entry.node.span, format!("{}.{}", table.key, entry.key));
         let Value::Table(lists) = &entry.node.value else {
             return found.add(wrong_type(&entry.node, place, "a table of lists"));
         };
-        let axes: Vec<Axis> = lists.iter().filter_map(|list| self.axis(list, own, place, found)).collect();
+        let axes: Vec<Axis> = lists.iter().filter_map(|list| self.axis(list, own, place, base, found)).collect();
         if entry.key == "zip" {
             let zipped = axes.into_iter().try_fold(None, |longer: Option<Axis>, axis| match longer {
                 None => Ok(Some(axis)),
@@ -78,7 +98,14 @@ impl Series {
         self.axes.iter().flat_map(|axis| &axis.choices)
     }
 
-    fn axis(&self, list: &Entry, own: &Settings, place: &Place, found: &mut Findings) -> Option<Axis> {
+    fn axis(
+        &self,
+        list: &Entry,
+        own: &Settings,
+        place: &Place,
+        base: Option<&Path>,
+        found: &mut Findings,
+    ) -> Option<Axis> {
         let name: Arc<str> = list.key.as_str().into();
         let key_place = Place::new(list.key_span, format!("{}.{}", place.key, tame(&name)));
         let setting = Setting::of(&name);
@@ -97,8 +124,8 @@ impl Series {
             );
         }
         if let Some((_, first)) = self.names().find(|(other, _)| *other == name) {
-            let fault = Fault::at(&key_place, format!("`{name}` is in both sweep and zip"));
-            found.add(fault.why("it can have only one list").help("remove one of them").see(first.span, "also here"));
+            let fault = Fault::at(&key_place, format!("`{name}` has two lists"));
+            found.add(fault.why("only one can say what it is").help("remove one of them").see(first.span, "also here"));
         }
         if let Some(given) = setting.and_then(|setting| own.place(setting)) {
             let fault = Fault::at(&key_place, format!("`{name}` is both set and in {}", place.key));
@@ -111,14 +138,15 @@ impl Series {
                 found.add(fault.why("no value, no video").help("give it a value, or remove it"));
                 return None;
             }
-            Value::List(values) => values,
+            Value::List(values) => &values[..],
             _ => {
                 found.add(wrong_type(&list.node, &value_place, "a list of values"));
                 return None;
             }
         };
-        let choices: Vec<Choice> =
-            choices.iter().filter_map(|value| found.keep(choice(&name, setting, value, &key_place.key))).collect();
+        let choices =
+            choices.iter().filter_map(|value| found.keep(unfold(&name, setting, value, &key_place.key, base)));
+        let choices: Vec<Choice> = choices.flatten().collect();
         (found.reported() == before).then(|| Axis { names: vec![(name, key_place)], choices })
     }
 }
@@ -144,11 +172,33 @@ impl Axis {
     }
 }
 
+/// The choices of one value: itself, or every image its pattern matches.
+fn unfold(
+    name: &Arc<str>,
+    setting: Option<Setting>,
+    value: &Node,
+    key: &Arc<str>,
+    base: Option<&Path>,
+) -> Result<Vec<Choice>, Fault> {
+    match &value.value {
+        Value::Text(pattern) if setting == Some(Setting::Image) && images::is_pattern(pattern) => {
+            let paths = images::matching(pattern, base, &Place::new(value.span, key.clone()))?;
+            let node = |path: String| Node::new(value.span, Value::Text(path.replace('{', "{{").replace('}', "}}")));
+            paths.into_iter().map(|path| choice(name, setting, &node(path), key)).collect()
+        }
+        _ => Ok(vec![choice(name, setting, value, key)?]),
+    }
+}
+
 fn choice(name: &Arc<str>, setting: Option<Setting>, value: &Node, key: &Arc<str>) -> Result<Choice, Fault> {
     let place = Place::new(value.span, key.clone());
     let mut settings = Settings::default();
     if let Some(setting) = setting {
         settings.set(setting, value, place.clone())?;
+    }
+    if setting == Some(Setting::Image) {
+        // Its word is the file's stem, known when the names in its path are replaced.
+        return Ok(Choice { words: Vec::new(), settings });
     }
     let word = word(value, setting.is_some());
     let word = word.ok_or_else(|| wrong_type(value, &place, "a text, a number or a boolean"))?;

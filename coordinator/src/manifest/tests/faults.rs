@@ -76,10 +76,7 @@ fn one_fault_each() {
             "[[video]]\nprompt='p'\nseed=1\nsweep={seed=[1]}",
             "7:8 video[0].sweep.seed: `seed` is both set and in video[0].sweep",
         ),
-        (
-            "[[video]]\nprompt='p'\nsweep={seed=[1]}\nzip={seed=[1]}",
-            "7:6 video[0].zip.seed: `seed` is in both sweep and zip",
-        ),
+        ("[[video]]\nprompt='p'\nsweep={seed=[1]}\nzip={seed=[1]}", "7:6 video[0].zip.seed: `seed` has two lists"),
         (
             "[[video]]\nprompt='{a}'\nzip={a=[1,2],seed=[1]}",
             "6:14 video[0].zip.seed: `seed` has 1 values and `a` has 2",
@@ -179,6 +176,38 @@ fn missing_images_are_all_named() {
     for (line, column) in told.iter().zip([15, 23, 34]) {
         assert!(line.starts_with(&format!("6:{column} video[0].sweep.image: cannot use the image ")), "{line}");
     }
+}
+
+#[test]
+fn several_images_with_faults() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.png"), "no image").unwrap();
+    for (video, want) in [
+        ("image='none/*.png'", "6:7 video[0].image: cannot use the images `none/*.png`"),
+        ("image=['none/*.png']", "6:8 video[0].image: cannot use the images `none/*.png`"),
+        ("image='*.p[ng'", "6:7 video[0].image: cannot use the images `*.p[ng`"),
+        ("image='{n}/*.png'\nsweep={n=[1]}", "6:7 video[0].image: cannot use the images `{n}/*.png`"),
+        ("image=[]", "6:7 video[0].image: video[0].image is empty"),
+        ("image=[3]", "6:8 video[0].image: video[0].image is a whole number"),
+        ("image=['a.png']\nsweep={image=['a.png']}", "7:8 video[0].sweep.image: `image` has two lists"),
+        (
+            "image='a.png'\nsweep={image=['a.png']}",
+            "7:8 video[0].sweep.image: `image` is both set and in video[0].sweep",
+        ),
+        ("image='{image}.png'", "6:8 video[0].image: `{image}` has no value"),
+        ("sweep={image='*.png'}", "6:14 video[0].sweep.image: video[0].sweep.image is a text"),
+        ("negative='{image}'", "6:11 video[0].negative: `{image}` has no value"),
+    ] {
+        let text = format!("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\n{video}");
+        let faults = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap_err();
+        assert_eq!(lines(&faults), [want], "{video}");
+    }
+    let broken = "[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\nimage='*.png'";
+    let faults = Manifest::parse("m.toml", Syntax::Toml, broken, Some(folder.path())).unwrap_err();
+    let [fault] = &lines(&faults)[..] else { panic!("{faults}") };
+    assert!(fault.starts_with("6:7 video[0].image: cannot use the image ") && fault.contains("a.png"), "{fault}");
+    let defaults = "[job]\nname='j'\nmodel='m'\n[defaults]\nimage='*.png'\n[[video]]\nprompt='p'";
+    assert_eq!(told(read(defaults)), ["5:1 defaults: image in [defaults]"]);
 }
 
 #[test]

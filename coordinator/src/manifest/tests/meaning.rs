@@ -183,11 +183,67 @@ fn images_are_digested_once() {
     assert_eq!(manifest.name, "night");
     assert_eq!(manifest.images.len(), 2);
     let digest = |name: &str| Digest(*blake3::hash(&std::fs::read(folder.path().join(name)).unwrap()).as_bytes());
-    assert_eq!(manifest.images[1].digest, digest("sub/1.png"));
+    assert_eq!(manifest.images[1].image.digest, digest("sub/1.png"));
     let i2v = ModelCard { takes_image: true, needs_image: true, ..card() };
     let videos = manifest.check(Some(&i2v)).unwrap();
     let images: Vec<_> = videos.iter().map(|video| video.image.unwrap()).collect();
-    assert_eq!(images, [0, 1, 0, 1, 1].map(|image| manifest.images[image].digest));
+    assert_eq!(images, [0, 1, 0, 1, 1].map(|image| manifest.images[image].image.digest));
     let faults = manifest.check(Some(&card())).unwrap_err();
     assert_eq!(lines(&faults)[0], "5:26 video[0].sweep.image: `m` takes no first frame");
+}
+
+#[test]
+fn several_images_make_several_videos() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("shots/inner")).unwrap();
+    for name in ["first.png", "shots/b.png", "shots/a.png", "shots/.hidden.png", "shots/inner/c.png", "shots/{x}.png"] {
+        let colour = image::Rgb([name.len() as u8, name.as_bytes()[6], 0]);
+        image::RgbImage::from_pixel(4, 2, colour).save(folder.path().join(name)).unwrap();
+    }
+    let outputs = |video: &str| -> Vec<String> {
+        let text = format!("[job]\nname='j'\nmodel='m'\noutput='{{image}}-{{seed}}'\n[[video]]\n{video}");
+        let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path()));
+        let manifest = manifest.unwrap_or_else(|faults| panic!("{faults}"));
+        let card = ModelCard { takes_image: true, ..card() };
+        let videos = manifest.check(Some(&card)).unwrap_or_else(|faults| panic!("{faults}"));
+        assert!(videos.iter().all(|video| video.image.is_some()));
+        videos.into_iter().map(|video| format!("{}: {}", video.output, video.prompt)).collect()
+    };
+    let of = |stems: &[&str]| stems.iter().map(|stem| format!("{stem}-0: {stem} moves")).collect::<Vec<_>>();
+    let prompt = "prompt='{image} moves'";
+    assert_eq!(outputs(&format!("{prompt}\nimage='first.png'")), of(&["first"]));
+    assert_eq!(outputs(&format!("{prompt}\nimage=['shots/b.png','first.png']")), of(&["b", "first"]));
+    assert_eq!(outputs(&format!("{prompt}\nimage='shots/*.png'")), of(&["a", "b", "{x}"]), "sorted; no hidden ones");
+    assert_eq!(outputs(&format!("{prompt}\nimage='**/?.png'")), of(&["a", "b", "c"]));
+    assert_eq!(outputs(&format!("{prompt}\nimage=['first.png','shots/[ab].png']")), of(&["first", "a", "b"]));
+    assert_eq!(outputs(&format!("{prompt}\nsweep={{image=['shots/[ab].png']}}")), of(&["a", "b"]));
+    assert_eq!(
+        outputs("prompt='{n}'\nzip={image=['shots/[ab].png','first.png'],seed=[1,2,3],n=[7,8,9]}"),
+        ["a-1: 7", "b-2: 8", "first-3: 9"]
+    );
+    assert_eq!(
+        outputs("prompt='p'\nimage=['first.png','shots/a.png']\nsweep={seed=[1,2]}"),
+        ["first-1: p", "first-2: p", "a-1: p", "a-2: p"]
+    );
+}
+
+#[test]
+fn an_image_decides_the_size_where_the_manifest_is_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    image::RgbImage::new(72, 128).save(folder.path().join("tall.png")).unwrap();
+    let size = |settings: &str, card: &ModelCard| {
+        let text = format!(
+            "[job]\nname='j'\nmodel='m'\noutput='{{width}}x{{height}}'\n[[video]]\nprompt='p'\nimage='tall.png'\n{settings}"
+        );
+        let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap();
+        manifest.check(Some(card)).unwrap_or_else(|faults| panic!("{faults}"))[0].output.clone()
+    };
+    let i2v = ModelCard { takes_image: true, needs_image: true, ..card() };
+    assert_eq!(size("", &i2v), "464x832", "832x480 pixels in all, as 9:16, floored to 16");
+    assert_eq!(size("width=480\nheight=480", &i2v), "480x480");
+    assert_eq!(size("width=480", &i2v), "480x480", "the other side is the preset's");
+    let wide = Geometry { latent_channels: 48, stride_t: 4, stride_hw: 16, patch: 2 };
+    let defaults = Defaults { width: 1280, height: 704, ..card().defaults };
+    let ti2v = ModelCard { takes_image: true, vae: VaeKind::Wan22, geometry: wide, defaults, ..card() };
+    assert_eq!(size("", &ti2v), "704x1248");
 }

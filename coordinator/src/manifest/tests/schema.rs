@@ -177,6 +177,9 @@ fn schema_and_reader_refuse_the_same_values() {
         ("sweep", "{steps=[0]}", false),
         ("sweep", "{seed=3}", false),
         ("zip", "{prompt=['a','b'],fps=[8,16]}", true),
+        ("image", "[]", false),
+        ("image", "[3]", false),
+        ("sweep", "{image='a.png'}", false),
         ("colour", "'red'", false),
     ] {
         let text = format!("job = {{ model = 'm' }}\n[[video]]\n{setting} = {value}\nnegative = 'n'\nprompt = 'p'");

@@ -1,0 +1,141 @@
+//! First frames: the image files that videos start from, by digest.
+//!
+//! A file is decoded once, where it comes in, so that a broken one is found there and its size is known; its pixels
+//! are the worker's. Deliberately not here: where files lie, and the models' own resizing.
+
+use std::collections::BTreeMap;
+
+use wanfarm_media::MediaError;
+use wanfarm_model::conditioning::{i2v_size, ti2v_size};
+use wanfarm_types::{DType, Digest, ModelCard, TensorRef, VaeKind, VideoRequest};
+
+/// A larger file is no first frame.
+pub const MAX_BYTES: u64 = 32 << 20;
+
+/// What is known of an image file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Image {
+    /// BLAKE3 of the file.
+    pub digest: Digest,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Pixels, turned upright.
+    pub width: u32,
+    /// Pixels, turned upright.
+    pub height: u32,
+}
+
+/// Why a file is no first frame.
+#[derive(Debug, thiserror::Error)]
+pub enum NoImage {
+    /// It is too long.
+    #[error("it is larger than {} MiB", MAX_BYTES >> 20)]
+    TooLarge,
+    /// It cannot be decoded.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Image {
+    /// Looks at a file's bytes. Decodes them, so it takes a while.
+    ///
+    /// # Errors
+    /// When they are too many, or no whole image.
+    pub fn read(bytes: &[u8]) -> Result<Self, NoImage> {
+        let length = bytes.len() as u64;
+        if length > MAX_BYTES {
+            return Err(NoImage::TooLarge);
+        }
+        let pixels = wanfarm_media::load_image("it", bytes).map_err(|error| match error {
+            MediaError::Image { why, .. } => NoImage::Broken(why),
+            other => NoImage::Broken(other.to_string()),
+        })?;
+        // The decoder's own bound on a side is far below 32 bits.
+        let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+        let (width, height) = (side(pixels.width), side(pixels.height));
+        Ok(Self { digest: Digest(*blake3::hash(bytes).as_bytes()), bytes: length, width, height })
+    }
+
+    /// The file as a tensor: what a worker that encodes it reads.
+    pub fn tensor(&self) -> TensorRef {
+        TensorRef { digest: self.digest, dtype: DType::U8, shape: vec![self.bytes] }
+    }
+
+    /// The width and height a model renders this image at: about the area of its preset, with the image's aspect.
+    pub fn size_for(&self, card: &ModelCard) -> (u32, u32) {
+        let area = card.defaults.width.saturating_mul(card.defaults.height);
+        match card.vae {
+            VaeKind::Wan21 => i2v_size(area, self.width, self.height),
+            VaeKind::Wan22 => ti2v_size(area, self.width, self.height),
+        }
+    }
+}
+
+/// A request whose size follows from its image where it names none. One side alone stays, and the preset has the other.
+pub fn sized(request: &VideoRequest, image: Option<&Image>, card: &ModelCard) -> VideoRequest {
+    let mut request = request.clone();
+    if let (None, None, Some(image)) = (request.width, request.height, image) {
+        let (width, height) = image.size_for(card);
+        (request.width, request.height) = (Some(width), Some(height));
+    }
+    request
+}
+
+/// The images a coordinator has been given. It keeps them as long as its jobs: any of these may be tried again.
+#[derive(Debug, Default)]
+pub struct Images {
+    known: BTreeMap<Digest, Image>,
+}
+
+impl Images {
+    /// Remembers an image; true when it was not known before.
+    pub fn insert(&mut self, image: Image) -> bool {
+        self.known.insert(image.digest, image).is_none()
+    }
+
+    /// An image by the digest of its file.
+    pub fn get(&self, digest: &Digest) -> Option<&Image> {
+        self.known.get(digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::{card, request};
+    use wanfarm_types::Experts;
+
+    /// The bytes of a PNG of this size.
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::new(width, height).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_bytes_and_pixels() {
+        let file = png(6, 4);
+        let image = Image::read(&file).unwrap();
+        assert_eq!((image.width, image.height), (6, 4));
+        let tensor = image.tensor();
+        assert_eq!((tensor.dtype, tensor.byte_len()), (DType::U8, Some(file.len() as u64)));
+        assert_eq!(tensor.digest.0, *blake3::hash(&file).as_bytes());
+        assert!(Image::read(&file[..file.len() / 2]).unwrap_err().to_string().contains("broken"));
+        let long = vec![0; MAX_BYTES as usize + 1];
+        assert_eq!(Image::read(&long).unwrap_err().to_string(), "it is larger than 32 MiB");
+    }
+
+    #[test]
+    fn a_request_without_a_size_takes_the_image_s() {
+        let card = card(Experts::Single);
+        let image = Image { digest: Digest([1; 32]), bytes: 1, width: 72, height: 128 };
+        let size = |request: &VideoRequest, image| {
+            let request = sized(request, image, &card);
+            (request.width, request.height)
+        };
+        assert_eq!(size(&request(), Some(&image)), (Some(720), Some(1280)));
+        assert_eq!(size(&request(), None), (None, None));
+        let wide = VideoRequest { width: Some(640), ..request() };
+        assert_eq!(size(&wide, Some(&image)), (Some(640), None));
+    }
+}
