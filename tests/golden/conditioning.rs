@@ -2,8 +2,9 @@
 //! finds it in its latents (`ti2v.*`).
 //!
 //! Tensors of one image, named `{model}.{h}x{w}_a{area}_f{frames}`: `.image_u8`; `.resized`, `.mask`, `.y`; or
-//! `.lanczos_u8`, `.crop_u8`, `.vae_input`, `.z`, and `.noise` → `.latent_init`, `.t_tokens_step0`. `sizes.json` lists
-//! the sizes that areas and images give. The autoencoders are those of the cases that the manifest names.
+//! `.lanczos_u8`, `.crop_u8`, `.vae_input`, `.z`, and `.noise` → `.latent_init`, `.t_tokens_step0` → `.x_step1`.
+//! `sizes.json` lists the sizes that areas and images give, and which numbers of frames there are. The autoencoders are
+//! those of the cases that the manifest names.
 
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
@@ -13,16 +14,21 @@ use wanfarm_model::conditioning::{FirstFrame, Rgb8, encode, i2v, i2v_size, lancz
 use wanfarm_model::vae::WanVae;
 use wanfarm_tests::files::{vae, weights_in};
 use wanfarm_tests::render::flat;
+use wanfarm_types::Geometry;
 
 use crate::case::{Case, Checks, Tensors, Tolerance, read_json};
 
 pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     let io = case.io()?;
     let mut checks = Checks::default();
+    let tables = read_json(&case.dir.join("sizes.json"))?;
+    let table = |name: &str| tables[name].as_array().with_context(|| format!("sizes.json has no list {name}"));
+    for row in table("frames")? {
+        check_frames(&mut checks, row)?;
+    }
     for (model, rows) in [("i2v", "i2v_a14b"), ("ti2v", "ti2v_5b")] {
         let size = if model == "i2v" { i2v_size } else { ti2v_size };
-        let table = read_json(&case.dir.join("sizes.json"))?;
-        for row in table[rows].as_array().with_context(|| format!("sizes.json has no list {rows}"))? {
+        for row in table(rows)? {
             check_size(&mut checks, model, row, size)?;
         }
         let folder = case.value(&format!("/vae/{model}"))?.as_str().context("the VAE is no path")?;
@@ -43,11 +49,24 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
 /// Width and height of a video from an area and an image's width and height.
 type Size = fn(u32, u32, u32) -> (u32, u32);
 
+fn number(row: &Value, pointer: &str) -> Result<u32> {
+    let number = row.pointer(pointer).and_then(Value::as_u64).with_context(|| format!("no {pointer} in {row}"))?;
+    Ok(u32::try_from(number)?)
+}
+
+/// What becomes of a number of frames; those that the official code fails on with an image are refused with a reason.
+fn check_frames(checks: &mut Checks, row: &Value) -> Result<()> {
+    let geometry = Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 };
+    let frames = number(row, "/frames")?;
+    let got = geometry.latent_shape(16, 16, frames)[1];
+    checks.equal(format!("latent frames of {frames}"), &[got], &[number(row, "/latent_frames")? as usize]);
+    let possible = row["i2v_mask_ok"].as_bool().with_context(|| format!("no i2v_mask_ok in {row}"))?;
+    checks.equal(format!("{frames} frames are possible"), &[geometry.check(16, 16, frames).is_empty()], &[possible]);
+    Ok(())
+}
+
 fn check_size(checks: &mut Checks, model: &str, row: &Value, size: Size) -> Result<()> {
-    let number = |pointer: &str| -> Result<u32> {
-        let number = row.pointer(pointer).and_then(Value::as_u64).with_context(|| format!("no {pointer} in {row}"))?;
-        Ok(u32::try_from(number)?)
-    };
+    let number = |pointer: &str| number(row, pointer);
     let (height, width, area) = (number("/image_hw/0")?, number("/image_hw/1")?, number("/max_area")?);
     let (got_width, got_height) = size(area, width, height);
     let what = format!("{model}: size of {width}x{height} at {area}");
@@ -134,6 +153,9 @@ impl<'a> Image<'a> {
         // The timestep itself is that of all tokens but the first frame's; a single frame has no such token.
         let timestep = times.iter().copied().fold(0.0, f64::max);
         checks.equal(self.name("t_tokens_step0"), &first.timesteps(timestep), &times);
+        // The data goes on without a solver: the first frame is put back into what a step of nothing made.
+        first.hold(&mut latents)?;
+        checks.close(self.name("x_step1"), &latents, &self.io.f32(&self.name("x_step1"))?, tolerance);
         Ok(())
     }
 }

@@ -8,7 +8,7 @@
 //! them for another solver.
 
 use anyhow::{Context, Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use wanfarm_model::Weights;
 use wanfarm_model::conditioning::{Rgb8, encode};
@@ -41,7 +41,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     frames.check_decoder(&mut checks, &decode(&vae, &io.tensor("latents.final")?)?)?;
 
     for layout in case.folders()? {
-        let experts = Experts::in_folder(&case.dir.join(&layout)).with_context(|| layout.clone())?;
+        let experts = Experts::in_folder(&case.dir.join(&layout), DType::F32).with_context(|| layout.clone())?;
         for prefix in io.names().filter_map(|name| name.strip_suffix("latents.after_step")) {
             let run = Run::read(case, prefix)?;
             let steps = run.denoise(&experts, &inputs)?;
@@ -223,7 +223,7 @@ mod negative_controls {
         let folder = committed().unwrap();
         let case = folder.case("e2e_t2v_a14b").unwrap();
         let io = case.io().unwrap();
-        let experts = Experts::in_folder(&case.dir.join("official_repo")).unwrap();
+        let experts = Experts::in_folder(&case.dir.join("official_repo"), DType::F32).unwrap();
         let mut run = Run::read(&case, "").unwrap();
         mistake(&mut run);
         let mut checks = Checks::default();

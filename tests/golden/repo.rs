@@ -4,7 +4,7 @@
 //! code. Tensors: `{prompt,negative}.ids` and `.context`, `noise`, `timesteps`, `latents.after_step`, `frames_*`.
 
 use anyhow::{Context, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use wanfarm_model::text::Tokenizer;
 use wanfarm_tests::files::{Experts, text_encoder, vae};
 use wanfarm_tests::render::{decode, flat};
@@ -54,7 +54,8 @@ fn check(case: &Case<'_>, layout: &str, checks: &mut Checks) -> Result<()> {
     let uncond = context("negative", negative)?;
 
     let noise = noise(case, checks, &io, "noise")?;
-    let steps = run.denoise(&Experts::in_folder(&path)?, &Inputs { noise, cond, uncond, image: None })?;
+    let experts = Experts::in_folder(&path, DType::F32)?;
+    let steps = run.denoise(&experts, &Inputs { noise, cond, uncond, image: None })?;
     run.check(checks, layout, &io, &steps)?;
 
     let vae = vae(&folder.weights(Role::Vae)?)?;

@@ -1,4 +1,4 @@
-//! The networks of a test's model files, in f32 on the CPU.
+//! The networks of a test's model files, on the CPU.
 //!
 //! Not here: recognising a model's folder, which is the product's own business (`wanfarm_model::files`).
 
@@ -51,20 +51,20 @@ pub struct Experts {
 }
 
 impl Experts {
-    /// Reads those of a folder.
+    /// Reads those of a folder, to multiply in this type.
     ///
     /// # Errors
     /// No model, or weights that are missing or unfit.
-    pub fn in_folder(folder: &Path) -> Result<Self> {
+    pub fn in_folder(folder: &Path, dtype: DType) -> Result<Self> {
         let folder = wanfarm_model::files::open(folder)?;
         if folder.roles().contains(&Role::Dit) {
-            return Ok(Self { high: None, low: dit(&folder, Role::Dit)? });
+            return Ok(Self { high: None, low: dit(&folder, Role::Dit, dtype)? });
         }
-        Ok(Self { high: Some(dit(&folder, Role::DitHigh)?), low: dit(&folder, Role::DitLow)? })
+        Ok(Self { high: Some(dit(&folder, Role::DitHigh, dtype)?), low: dit(&folder, Role::DitLow, dtype)? })
     }
 }
 
-fn dit(folder: &ModelFolder, role: Role) -> Result<WanModel> {
+fn dit(folder: &ModelFolder, role: Role, dtype: DType) -> Result<WanModel> {
     let weights = folder.weights(role)?;
-    Ok(WanModel::load(folder.dit_config(role, &weights)?, &weights, DType::F32, &Device::Cpu)?)
+    Ok(WanModel::load(folder.dit_config(role, &weights)?, &weights, dtype, &Device::Cpu)?)
 }
