@@ -6,6 +6,7 @@
 
 pub mod conditioning;
 pub mod dit;
+pub mod doctor;
 pub mod error;
 pub mod files;
 pub mod inspect;

@@ -88,6 +88,14 @@ impl WanModel {
         Ok(TextContext { blocks })
     }
 
+    /// The text as this transformer alone embeds it, before its keys and values.
+    ///
+    /// # Shapes
+    /// As of [`Self::embed_text`] → f32 `(n + 1 or n, dim)`, padding once.
+    pub(crate) fn text_rows(&self, context: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(self.text_embedding.forward(&context.to_device(&self.device)?)?.0)
+    }
+
     /// The velocity of one sample. Guidance takes two calls, with two texts.
     ///
     /// # Shapes

@@ -13,6 +13,11 @@ pub struct Linear {
 }
 
 impl Linear {
+    /// Weight `(out, in)` in the type to multiply in, bias `(out)` in f32.
+    pub(crate) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias }
+    }
+
     /// Loads `{prefix}.weight` `(out, in)`, kept and multiplied in `dtype`, and `{prefix}.bias` `(out)`, kept in f32.
     ///
     /// A convolution whose kernel is its stride is a linear layer over patches: a weight `(out, …)` of higher rank is

@@ -9,7 +9,11 @@ use crate::ops::conv::History;
 
 /// The memory of one stream, by layer. A new stream starts with an empty one.
 #[derive(Debug, Clone, Default)]
-pub struct FeatureCache(Vec<Slot>);
+pub struct FeatureCache {
+    slots: Vec<Slot>,
+    /// What a layer finds when it looks for the first time.
+    fresh: Slot,
+}
 
 /// The memory of one layer.
 #[derive(Debug, Clone, Default)]
@@ -38,11 +42,17 @@ impl Slots {
 }
 
 impl FeatureCache {
+    /// A stream that treats its first frame like all others: what running a whole video at once amounts to, which is
+    /// not what the networks were trained for. Only diagnoses need it, to tell the two apart.
+    pub(crate) fn without_first() -> Self {
+        Self { slots: Vec::new(), fresh: Slot { seen: 1, ..Slot::default() } }
+    }
+
     pub(crate) fn slot(&mut self, id: SlotId) -> &mut Slot {
-        if self.0.len() <= id.0 {
-            self.0.resize_with(id.0 + 1, Slot::default);
+        if self.slots.len() <= id.0 {
+            self.slots.resize(id.0 + 1, self.fresh.clone());
         }
-        &mut self.0[id.0]
+        &mut self.slots[id.0]
     }
 }
 

@@ -62,6 +62,12 @@ impl WanVae {
         Decoder { vae: self, cache: FeatureCache::default(), size: None }
     }
 
+    /// Starts to decode a video as if there were no rule for the first frame: an equal number of frames comes of each
+    /// latent frame. Not what the network was trained for.
+    pub(crate) fn decoder_without_first(&self) -> Decoder<'_> {
+        Decoder { cache: FeatureCache::without_first(), ..self.decoder() }
+    }
+
     /// Encodes a whole video. Frames that do not fill another latent frame at the end are dropped.
     ///
     /// # Shapes
