@@ -73,7 +73,7 @@ impl Scene {
     }
 
     fn encoded(&mut self) -> HostTensor {
-        let item = self.item(Stage::EncodeImage, 0..0, &[self.file.clone()], None);
+        let item = self.item(Stage::EncodeImage, 0..0, std::slice::from_ref(&self.file), None);
         let Output::Tensors(mut tensors) = self.bench.run(&item) else { panic!() };
         assert_eq!(tensors.len(), 1);
         tensors.remove(0)
@@ -217,7 +217,7 @@ fn what_is_no_image_is_not_tried_again() {
 #[test]
 fn an_abandoned_image_is_not_encoded() {
     let scene = &mut Scene::channels();
-    let item = scene.item(Stage::EncodeImage, 0..0, &[scene.file.clone()], None);
+    let item = scene.item(Stage::EncodeImage, 0..0, std::slice::from_ref(&scene.file), None);
     let mut observer = Observer { abandon_after: Some(0), ..Observer::default() };
     assert_eq!(scene.bench.roles.run(&item, &mut observer), Err(crate::runner::abandoned()));
 }
