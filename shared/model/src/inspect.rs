@@ -1,27 +1,50 @@
-//! What a model folder is, from the headers of its files; no weights are read.
+//! What a model folder, or one file of a model, is: from the headers of its files; no weights are read.
 //!
-//! Not here: opening the folder (`files`) and loading networks.
+//! Not here: recognising folders (`files`) and loading networks.
+
+mod memory;
+mod report;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use wanfarm_types::{ModelCard, Role};
+use wanfarm_types::{ModelCard, ModelFile, Role};
 
 use crate::error::ModelError;
-use crate::files::{self, ModelFolder};
-use crate::{dit, umt5, vae};
+use crate::files::parts::Parts;
+use crate::files::{ModelFolder, digest_files, folder, layout};
+use crate::ops::device::DeviceKind;
 
-/// A model folder in figures.
+pub use memory::{Memory, default_dtype};
+
+/// A model in figures.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
-    /// The folder.
+    /// The folder or file.
     pub path: PathBuf,
-    /// What it was recognised as.
-    pub model: ModelCard,
+    /// How its files are arranged: `official`, `diffusers`, `comfy`, `mlx` or `single-file`.
+    pub layout: &'static str,
+    /// What it was recognised as; absent where no transformer's sizes tell.
+    pub model: Option<ModelCard>,
+    /// The device that memory is counted for.
+    pub device: &'static str,
     /// Each role the model has.
     pub roles: Vec<RoleInspection>,
+    /// What the model can be used for, and what is missing for it.
+    pub tasks: Vec<Task>,
+}
+
+/// Whether a role can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// All tensors are there and fit.
+    Usable,
+    /// Files are not here.
+    Missing,
+    /// Files are here and cannot be used.
+    Damaged,
 }
 
 /// One role's files in figures.
@@ -29,14 +52,42 @@ pub struct Inspection {
 pub struct RoleInspection {
     /// Which role.
     pub role: Role,
+    /// Whether it can be served.
+    pub state: State,
+    /// Why it cannot be; absent when it can.
+    pub fault: Option<String>,
     /// Files whose bytes decide its result, with their sizes.
     pub files: Vec<(PathBuf, u64)>,
+    /// BLAKE3 of these files, if asked for.
+    pub digests: Vec<ModelFile>,
+    /// Tensors of the network.
+    pub tensors: usize,
     /// Numbers in its tensors.
     pub parameters: u64,
     /// Bytes of its tensors by element type.
     pub bytes: BTreeMap<String, u64>,
-    /// Why it cannot be used; absent when it can.
-    pub fault: Option<String>,
+    /// What it needs of the device's memory; absent when it cannot be used.
+    pub memory: Option<Memory>,
+    /// What else there is to know.
+    pub notes: Vec<String>,
+}
+
+/// Something a model is used for.
+#[derive(Debug, Serialize)]
+pub struct Task {
+    /// `text-to-video` or `image-to-video`.
+    pub task: &'static str,
+    /// Roles it needs and that cannot be served from here.
+    pub missing: Vec<Role>,
+}
+
+/// What to find out.
+#[derive(Debug, Clone, Copy)]
+pub struct Questions {
+    /// The device that memory is counted for.
+    pub device: DeviceKind,
+    /// Whether to hash all files, which takes minutes.
+    pub digests: bool,
 }
 
 /// Compares the tensors of these roles with what the networks need.
@@ -44,86 +95,85 @@ pub struct RoleInspection {
 /// # Errors
 /// The first role whose files are missing, damaged or of another shape; all faults of that role at once.
 pub fn check(folder: &ModelFolder, roles: &[Role]) -> Result<(), ModelError> {
-    roles.iter().try_for_each(|&role| check_role(folder, role))
+    roles.iter().try_for_each(|&role| folder.check(role))
 }
 
-fn check_role(folder: &ModelFolder, role: Role) -> Result<(), ModelError> {
-    let weights = folder.weights(role)?;
-    let parameters = match role {
-        Role::TextEncoder => {
-            let tokenizer = folder.tokenizer();
-            if !tokenizer.is_file() {
-                let why = format!("there is no {}, which the text encoder needs", tokenizer.display());
-                return Err(ModelError::Incomplete { folder: folder.path().to_owned(), why });
-            }
-            umt5::Config::from_weights(&weights)?.parameters()
-        }
-        Role::DitHigh | Role::DitLow | Role::Dit => dit::parameters(&folder.dit_config(role, &weights)?),
-        Role::Vae => vae::parameters(&folder.vae_config(&weights)?),
-    };
-    weights.check(&parameters)
-}
-
-/// Says what a folder is.
+/// Says what a folder or a file is.
 ///
 /// # Errors
-/// It is no model folder. Faults of single roles are part of the answer.
-pub fn inspect(path: &Path) -> Result<Inspection, ModelError> {
-    let folder = files::open(path)?;
-    let roles = folder.card().roles().into_iter().map(|role| inspect_role(&folder, role)).collect();
-    Ok(Inspection { path: path.to_owned(), model: folder.card().clone(), roles })
+/// It holds nothing of a model, or a file could not be hashed. Faults of single roles are part of the answer.
+pub fn inspect(path: &Path, questions: Questions) -> Result<Inspection, ModelError> {
+    let parts = layout::detect(path)?;
+    // Without a transformer nobody knows the model; its other networks are what they are all the same.
+    let model = folder::recognise(&parts).ok();
+    let roles = model.as_ref().map_or_else(|| parts.roles(), ModelCard::roles);
+    let roles = roles.into_iter().map(|role| inspect_role(&parts, role, model.as_ref(), questions));
+    let roles = roles.collect::<Result<Vec<_>, _>>()?;
+    Ok(Inspection {
+        path: path.to_owned(),
+        layout: parts.arrangement.name(),
+        device: questions.device.name(),
+        tasks: model.as_ref().map_or_else(Vec::new, |card| tasks(card, &roles)),
+        model,
+        roles,
+    })
 }
 
-fn inspect_role(folder: &ModelFolder, role: Role) -> RoleInspection {
+impl Inspection {
+    /// Whether something can be served from here, and nothing that is here is damaged.
+    pub fn is_usable(&self) -> bool {
+        let any = |state| self.roles.iter().any(|role| role.state == state);
+        any(State::Usable) && !any(State::Damaged)
+    }
+}
+
+fn inspect_role(
+    parts: &Parts,
+    role: Role,
+    card: Option<&ModelCard>,
+    questions: Questions,
+) -> Result<RoleInspection, ModelError> {
     let size = |path: PathBuf| {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         (path, bytes)
     };
-    let dtypes = folder.weights(role).map(|weights| weights.dtypes()).unwrap_or_default();
-    RoleInspection {
+    let files = parts.files(role);
+    let there: Vec<PathBuf> = files.iter().filter(|path| path.is_file()).cloned().collect();
+    let digests = if questions.digests { digest_files(parts.folder(), &there)? } else { Vec::new() };
+    let fault = parts.check(role).err();
+    let state = match &fault {
+        None => State::Usable,
+        // A single file's other roles are not said to be unsupported: they are in other files.
+        Some(_) if files.is_empty() => State::Missing,
+        Some(ModelError::Incomplete { .. }) => State::Missing,
+        Some(_) => State::Damaged,
+    };
+    let weights = parts.weights(role).ok();
+    let dtypes = weights.as_ref().map(|weights| weights.dtypes()).unwrap_or_default();
+    let memory = weights.as_ref().filter(|_| state == State::Usable);
+    let memory = memory.map(|weights| memory::of(parts, role, weights, card, questions.device)).transpose()?;
+    let mut notes = Vec::new();
+    if weights.as_ref().is_some_and(|weights| weights.is_channels_last()) {
+        notes.push("convolutions are stored channels last, as MLX does, and turned round when loaded".to_owned());
+    }
+    Ok(RoleInspection {
         role,
-        files: folder.files(role).into_iter().map(size).collect(),
+        state,
+        fault: fault.map(|error| error.to_string()),
+        files: files.into_iter().map(size).collect(),
+        digests,
+        tensors: weights.as_ref().map_or(0, |weights| weights.names().count()),
         parameters: dtypes.values().map(|(elements, _)| elements).sum(),
         bytes: dtypes.into_iter().map(|(dtype, (_, bytes))| (dtype, bytes)).collect(),
-        fault: check_role(folder, role).err().map(|error| error.to_string()),
-    }
+        memory,
+        notes,
+    })
 }
 
-impl fmt::Display for Inspection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, model, roles } = self;
-        let defaults = &model.defaults;
-        writeln!(f, "{}: {} ({}, VAE {:?})", path.display(), model.name, model.preset, model.vae)?;
-        writeln!(
-            f,
-            "  {}x{}, {} frames at {} fps, {} steps, shift {}, guidance high {} low {}",
-            defaults.width,
-            defaults.height,
-            defaults.frames,
-            defaults.fps,
-            defaults.steps,
-            defaults.shift,
-            defaults.guidance.high,
-            defaults.guidance.low
-        )?;
-        for role in roles {
-            let bytes: u64 = role.bytes.values().sum();
-            let dtypes: Vec<&str> = role.bytes.keys().map(String::as_str).collect();
-            let (millions, mebibytes) = (role.parameters as f64 / 1e6, bytes as f64 / (1 << 20) as f64);
-            let name = role.role.name();
-            writeln!(f, "  {name:<13} {millions:>9.2} M parameters {mebibytes:>9.1} MiB {}", dtypes.join(", "))?;
-            for (file, _) in &role.files {
-                writeln!(f, "                {}", file.strip_prefix(path).unwrap_or(file).display())?;
-            }
-            if let Some(fault) = &role.fault {
-                writeln!(f, "                cannot be used: {fault}")?;
-            }
-        }
-        let unusable: Vec<&str> =
-            roles.iter().filter(|role| role.fault.is_some()).map(|role| role.role.name()).collect();
-        match unusable.as_slice() {
-            [] => writeln!(f, "  complete: every role can be served from here"),
-            roles => writeln!(f, "  incomplete: {} cannot be served from here", roles.join(", ")),
-        }
-    }
+fn tasks(card: &ModelCard, roles: &[RoleInspection]) -> Vec<Task> {
+    let unusable = roles.iter().filter(|role| role.state != State::Usable).map(|role| role.role);
+    let missing: Vec<Role> = unusable.collect();
+    let text = (!card.needs_image).then_some("text-to-video");
+    let image = card.takes_image.then_some("image-to-video");
+    text.into_iter().chain(image).map(|task| Task { task, missing: missing.clone() }).collect()
 }

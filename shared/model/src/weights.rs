@@ -11,10 +11,11 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::Dtype;
 
+use crate::dit::PATCH;
 use crate::error::{BadTensors, ModelError};
 use crate::files::mapped::MappedFile;
-use crate::files::names::Naming;
-use crate::files::{pth, safetensors as safetensors_file};
+use crate::files::names::{self, Naming};
+use crate::files::{encoding, kernels, pth, safetensors as safetensors_file};
 
 /// A tensor that a network needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +51,12 @@ pub(crate) struct Entry {
     pub(crate) bytes: Range<usize>,
 }
 
-/// The tensors of one network, over one or more files.
+/// The tensors of one network, over one or more files. Names and shapes are the official ones, however they are stored.
 #[derive(Debug)]
 pub struct Weights {
     files: Vec<MappedFile>,
     tensors: BTreeMap<String, Stored>,
+    channels_last: bool,
 }
 
 /// A tensor, where it is, and what it is called there.
@@ -67,10 +69,10 @@ struct Stored {
 
 impl Weights {
     /// Maps the files (`.safetensors`, or `.pth` of a plain state dict), reads their directories, and gives the tensors
-    /// of diffusers and transformers files their official names.
+    /// of diffusers, transformers, ComfyUI and MLX files their official names and shapes.
     ///
     /// # Errors
-    /// A file that cannot be opened, is truncated or damaged, or a tensor that is there twice.
+    /// A file that cannot be opened, is truncated or damaged, holds fp8 or quantised weights, or a tensor twice.
     pub fn open(paths: &[PathBuf]) -> Result<Self, ModelError> {
         let mut files = Vec::new();
         let mut found = Vec::new();
@@ -83,17 +85,42 @@ impl Weights {
             found.extend(entries.into_iter().map(|(name, entry)| Stored { file: files.len(), name, entry }));
             files.push(file);
         }
-        let naming = Naming::of(&found.iter().map(|tensor| tensor.name.as_str()).collect::<BTreeSet<_>>());
-        let mut tensors = BTreeMap::new();
+        if let Some((what, why)) = encoding::refused(found.iter().map(|t| (t.name.as_str(), t.entry.dtype))) {
+            let what = format!("{}: {what}", place(&files));
+            return Err(ModelError::Unsupported { what, why: why.to_owned() });
+        }
+        let naming = Naming::of(&found.iter().map(|tensor| names::bare(&tensor.name)).collect::<BTreeSet<_>>());
+        let mut tensors: BTreeMap<String, Stored> = BTreeMap::new();
         for tensor in found {
-            let Some(name) = naming.official(&tensor.name) else { continue };
+            let Some(name) = naming.official(names::bare(&tensor.name)) else { continue };
             let (file, stored) = (tensor.file, tensor.name.clone());
             if let Some(other) = tensors.insert(name, tensor) {
                 let why = format!("{stored} is the same tensor as {} in {}", other.name, files[other.file].name());
                 return Err(files[file].corrupt(why));
             }
         }
-        Ok(Self { files, tensors })
+        let shapes = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.entry.shape.as_slice()));
+        let channels_last = kernels::channels_last(naming, shapes);
+        for (name, Stored { entry, .. }) in &mut tensors {
+            if channels_last && kernels::is_convolution(name, &entry.shape) {
+                // (out, kernel…, in) → (out, in, kernel…): what `read` turns the elements into.
+                entry.shape[1..].rotate_right(1);
+            }
+            if let (Naming::MlxDit, "patch_embedding.weight", &[dim, patch]) = (naming, name.as_str(), &*entry.shape) {
+                let [t, p, q] = PATCH;
+                // A matrix over patches is the convolution with its last four dimensions run together.
+                if patch.is_multiple_of(t * p * q) {
+                    entry.shape = vec![dim, patch / (t * p * q), t, p, q];
+                }
+            }
+        }
+        Ok(Self { files, tensors, channels_last })
+    }
+
+    /// Whether the files store convolutions channels last, as MLX does. Nothing else sees it: shapes are given and
+    /// tensors are read in the official order.
+    pub fn is_channels_last(&self) -> bool {
+        self.channels_last && self.tensors.iter().any(|(name, t)| kernels::is_convolution(name, &t.entry.shape))
     }
 
     /// Compares the files with what a network needs.
@@ -108,7 +135,10 @@ impl Weights {
                 bad.missing.push(name.to_owned());
                 continue;
             };
-            if entry.shape != shape {
+            // The γ of a norm is a row of numbers, whatever it is broadcast over.
+            let row = |shape: &[usize]| shape.iter().copied().filter(|&dim| dim != 1).collect::<Vec<_>>();
+            let same_row = name.ends_with(".gamma") && row(&entry.shape) == row(shape);
+            if entry.shape != shape && !same_row {
                 let remark = remark(&entry.shape, shape);
                 bad.misshapen.push(format!("{} is {:?}, not {shape:?}{remark}", self.called(name), entry.shape));
             }
@@ -130,15 +160,25 @@ impl Weights {
     /// No such tensor, an element type candle cannot hold, or a device out of memory.
     pub fn tensor(&self, name: &str, dtype: Option<DType>, device: &Device) -> Result<Tensor, ModelError> {
         let (bytes, stored, shape) = self.stored(name)?;
-        let tensor = match (stored, dtype) {
+        let permuted = self.channels_last && kernels::is_convolution(name, shape);
+        let mut shape = shape.to_vec();
+        if permuted {
+            shape[1..].rotate_left(1);
+        }
+        let mut tensor = match (stored, dtype) {
             (DType::BF16, Some(DType::F32)) => {
                 Tensor::from_vec(widen(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape, &Device::Cpu)?
             }
             (DType::F16, Some(DType::F32)) => {
                 Tensor::from_vec(widen(bytes, |b| f16::from_le_bytes(b).to_f32()), shape, &Device::Cpu)?
             }
-            _ => Tensor::from_raw_buffer(bytes, stored, shape, &Device::Cpu)?.to_dtype(dtype.unwrap_or(stored))?,
+            _ => Tensor::from_raw_buffer(bytes, stored, &shape, &Device::Cpu)?.to_dtype(dtype.unwrap_or(stored))?,
         };
+        if permuted {
+            let mut order: Vec<usize> = (0..tensor.rank()).collect();
+            order[1..].rotate_right(1);
+            tensor = tensor.permute(order)?.contiguous()?;
+        }
         Ok(tensor.to_device(device)?)
     }
 
@@ -180,14 +220,7 @@ impl Weights {
 
     /// The file, or the folder and its number of files, for messages.
     pub fn place(&self) -> String {
-        match self.files.as_slice() {
-            [] => "no file".to_owned(),
-            [file] => file.path().display().to_string(),
-            [file, ..] => {
-                let folder = file.path().parent().unwrap_or(file.path());
-                format!("{} ({} files)", folder.display(), self.files.len())
-            }
-        }
+        place(&self.files)
     }
 
     /// The shape of a tensor, if it is there.
@@ -220,6 +253,17 @@ impl Weights {
     }
 }
 
+fn place(files: &[MappedFile]) -> String {
+    match files {
+        [] => "no file".to_owned(),
+        [file] => file.path().display().to_string(),
+        [file, ..] => {
+            let folder = file.path().parent().unwrap_or(file.path());
+            format!("{} ({} files)", folder.display(), files.len())
+        }
+    }
+}
+
 /// Elements of two bytes as f32, on all cores: the text encoder is widened anew for each prompt.
 fn widen(bytes: &[u8], to_f32: impl Fn([u8; 2]) -> f32 + Sync) -> Vec<f32> {
     const RUN: usize = 1 << 15;
@@ -237,7 +281,7 @@ fn widen(bytes: &[u8], to_f32: impl Fn([u8; 2]) -> f32 + Sync) -> Vec<f32> {
 fn remark(found: &[usize], needed: &[usize]) -> &'static str {
     match (found, needed) {
         ([o, t, h, w, i], &[out, inner, kt, kh, kw]) if [*o, *i, *t, *h, *w] == [out, inner, kt, kh, kw] => {
-            " (channels last, as MLX stores it; use the original files)"
+            " (channels last, as MLX stores it, while other convolutions here are not; use the original files)"
         }
         _ => "",
     }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use wanfarm_model::dit::{self, Config};
 use wanfarm_model::files::{self, NEGATIVE_PROMPT};
-use wanfarm_model::inspect::{self, inspect};
+use wanfarm_model::inspect::{self, Questions, State, inspect};
+use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::{ModelError, Weights};
 use wanfarm_types::{Experts, Role, VaeKind};
 use zip::CompressionMethod;
@@ -192,8 +193,8 @@ fn every_wrong_tensor_is_named_in_one_error() {
     wrong.remove("blocks.0.attn1.to_q.bias");
     wrong.remove("proj_out.bias");
     wrong.insert("blocks.0.attn1.to_x.bias".to_owned(), Tensor::ones(3, DType::F32, &Device::Cpu).unwrap());
-    let channels_last = Tensor::ones((8, 1, 2, 2, 16), DType::F32, &Device::Cpu).unwrap();
-    wrong.insert("patch_embedding.weight".to_owned(), channels_last);
+    wrong
+        .insert("patch_embedding.weight".to_owned(), Tensor::ones((8, 12, 1, 2, 2), DType::F32, &Device::Cpu).unwrap());
     wrong.insert("blocks.0.norm2.weight".to_owned(), Tensor::ones(8, DType::I64, &Device::Cpu).unwrap());
     let low = folder.join("transformer_2").join(STEM);
     candle_core::safetensors::save(&wrong, &low).unwrap();
@@ -203,16 +204,21 @@ fn every_wrong_tensor_is_named_in_one_error() {
         low.to_str().unwrap(),
         "2 missing: blocks.0.self_attn.q.bias, head.head.bias",
         "1 unexpected: blocks.0.self_attn.to_x.bias (in the file: blocks.0.attn1.to_x.bias)",
-        "patch_embedding.weight is [8, 1, 2, 2, 16], not [8, 16, 1, 2, 2] (channels last, as MLX stores it",
+        "patch_embedding.weight is [8, 12, 1, 2, 2], not [8, 16, 1, 2, 2]",
         "blocks.0.norm3.weight (in the file: blocks.0.norm2.weight) is I64",
     ] {
         assert!(error.contains(part), "{error}\ndoes not say: {part}");
     }
     let error = dit::WanModel::load(CFG, &weights, DType::F32, &Device::Cpu).unwrap_err();
     assert!(matches!(error, ModelError::BadTensors(_)), "{error}");
-    let report = inspect(&folder).unwrap();
+    let report = inspect(&folder, Questions { device: DeviceKind::Cpu, digests: false }).unwrap();
+    assert!(!report.is_usable());
     let [text, high, low, vae] = report.roles.as_slice() else { panic!("{report}") };
     assert!(high.fault.is_none() && low.fault.as_ref().is_some_and(|fault| fault.contains("head.head.bias")));
+    assert_eq!(
+        [text, high, low, vae].map(|role| role.state),
+        [State::Missing, State::Usable, State::Damaged, State::Missing]
+    );
     assert!([text, vae].iter().all(|role| role.fault.as_ref().is_some_and(|fault| fault.contains("incomplete"))));
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use wanfarm_types::{Defaults, Experts, Geometry, ModelCard, Role, VaeKind};
 
 use super::config::ConfigFile;
-use super::layout::Layout;
+use super::parts::Parts;
 use super::presets::Preset;
 use crate::dit::Config;
 use crate::error::ModelError;
@@ -19,7 +19,7 @@ use crate::error::ModelError;
 const SETTINGS: &str = "demo_settings.json";
 
 /// The card of a folder whose transformers have the sizes `cfg`.
-pub(super) fn card(folder: &Path, layout: &Layout, cfg: &Config) -> Result<ModelCard, ModelError> {
+pub(super) fn card(folder: &Path, layout: &Parts, cfg: &Config) -> Result<ModelCard, ModelError> {
     let dual = layout.parts.contains_key(&Role::DitHigh);
     let preset = Preset::of(cfg, dual).ok_or_else(|| ModelError::Unsupported {
         what: format!(

@@ -1,4 +1,5 @@
-//! Where the parts of a model lie in its folder: the official repositories' way, or diffusers'.
+//! Where the parts of a model lie in its folder: the authors' way, diffusers', ComfyUI's, or that of mlx-video's
+//! converter. Files are told apart by where they lie and what they are called; which model they make, their shapes tell.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,30 +7,9 @@ use std::path::{Path, PathBuf};
 use wanfarm_types::Role;
 
 use super::config::ConfigFile;
-use super::shards;
+use super::parts::{Arrangement, Part, Parts};
+use super::{loose, shards};
 use crate::error::ModelError;
-
-/// One network's files.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Part {
-    /// Its weights; empty if they are not on this machine.
-    pub(super) weights: Vec<PathBuf>,
-    /// Its `config.json`; empty if there is none.
-    pub(super) config: ConfigFile,
-    /// What was looked for, for messages.
-    pub(super) wanted: String,
-}
-
-/// A folder's parts.
-#[derive(Debug)]
-pub(super) struct Layout {
-    pub(super) parts: BTreeMap<Role, Part>,
-    pub(super) tokenizer: PathBuf,
-    /// diffusers: settings of the pipeline.
-    pub(super) model_index: ConfigFile,
-    /// diffusers: settings of the schedule.
-    pub(super) scheduler: ConfigFile,
-}
 
 const DIT_STEM: &str = "diffusion_pytorch_model";
 /// The text encoder's official file, preferred where there are several.
@@ -40,23 +20,32 @@ const VAES: [&str; 4] = ["Wan2.1_VAE.pth", "Wan2.2_VAE.pth", "Wan2.1_VAE.safeten
 ///
 /// # Errors
 /// There is no model, or its files are incomplete or ambiguous.
-pub(super) fn detect(folder: &Path) -> Result<Layout, ModelError> {
+pub(crate) fn detect(folder: &Path) -> Result<Parts, ModelError> {
+    if folder.is_file() {
+        return loose::single_file(folder);
+    }
     std::fs::read_dir(folder).map_err(|e| ModelError::io(folder, e))?;
     let layout = if folder.join("model_index.json").is_file() || folder.join("transformer").is_dir() {
         diffusers(folder)?
+    } else if loose::is_comfy(folder) {
+        loose::comfy(folder)?
+    } else if loose::is_mlx(folder) {
+        loose::mlx(folder)?
     } else {
         official(folder)?
     };
     if layout.parts.values().all(|part| part.weights.is_empty()) {
-        let why = "neither a diffusers folder (model_index.json, transformer/, vae/, text_encoder/) nor an official one \
+        let why = "it is no diffusers folder (model_index.json, transformer/, vae/, text_encoder/), no official one \
                    (high_noise_model/ and low_noise_model/, or diffusion_pytorch_model*.safetensors; \
-                   models_t5_umt5-xxl-enc-bf16.pth; Wan2.1_VAE.pth or Wan2.2_VAE.pth)";
+                   models_t5_umt5-xxl-enc-bf16.pth; Wan2.1_VAE.pth or Wan2.2_VAE.pth), none of ComfyUI \
+                   (diffusion_models/, text_encoders/, vae/) and none converted to MLX (high_noise_model.safetensors \
+                   and low_noise_model.safetensors, or model.safetensors; t5_encoder.safetensors; vae.safetensors)";
         return Err(ModelError::NotAModel { folder: folder.to_owned(), why: why.to_owned() });
     }
     Ok(layout)
 }
 
-fn diffusers(folder: &Path) -> Result<Layout, ModelError> {
+fn diffusers(folder: &Path) -> Result<Parts, ModelError> {
     let model_index = ConfigFile::read_if_there(&folder.join("model_index.json"))?;
     let named = model_index.value("transformer_2").and_then(|value| value.get(1)).is_some_and(|class| !class.is_null());
     let dual = named || folder.join("transformer_2").is_dir();
@@ -70,7 +59,9 @@ fn diffusers(folder: &Path) -> Result<Layout, ModelError> {
     } else {
         parts.insert(Role::Dit, part(folder, "transformer", DIT_STEM)?);
     }
-    Ok(Layout {
+    Ok(Parts {
+        folder: folder.to_owned(),
+        arrangement: Arrangement::Diffusers,
         parts,
         tokenizer: folder.join("tokenizer/tokenizer.json"),
         model_index,
@@ -78,7 +69,7 @@ fn diffusers(folder: &Path) -> Result<Layout, ModelError> {
     })
 }
 
-fn official(folder: &Path) -> Result<Layout, ModelError> {
+fn official(folder: &Path) -> Result<Parts, ModelError> {
     let dual = ["high_noise_model", "low_noise_model"].iter().any(|expert| folder.join(expert).is_dir());
     let mut parts = BTreeMap::from([
         (
@@ -93,7 +84,9 @@ fn official(folder: &Path) -> Result<Layout, ModelError> {
     } else {
         parts.insert(Role::Dit, part(folder, "", DIT_STEM)?);
     }
-    Ok(Layout {
+    Ok(Parts {
+        folder: folder.to_owned(),
+        arrangement: Arrangement::Official,
         parts,
         tokenizer: folder.join("google/umt5-xxl/tokenizer.json"),
         model_index: ConfigFile::default(),
@@ -129,7 +122,7 @@ fn vae(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     only_one(folder, VAES.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect())
 }
 
-fn only_one(folder: &Path, mut files: Vec<PathBuf>) -> Result<Vec<PathBuf>, ModelError> {
+pub(super) fn only_one(folder: &Path, mut files: Vec<PathBuf>) -> Result<Vec<PathBuf>, ModelError> {
     if files.len() > 1 {
         files.sort();
         let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();

@@ -5,10 +5,14 @@
 mod card;
 pub mod config;
 mod digest;
-mod folder;
-mod layout;
+pub(crate) mod encoding;
+pub(crate) mod folder;
+pub(crate) mod kernels;
+pub(crate) mod layout;
+mod loose;
 pub(crate) mod mapped;
 pub(crate) mod names;
+pub(crate) mod parts;
 mod pickle;
 mod presets;
 pub(crate) mod pth;

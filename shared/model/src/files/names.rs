@@ -1,8 +1,10 @@
-//! Official names for the tensors of diffusers and transformers files, so that each network is written once.
+//! Official names for the tensors of diffusers, transformers, ComfyUI and MLX files, so that each network is written
+//! once.
 //!
 //! Names that are in no table stay as they are; [`Weights::check`](crate::Weights::check) then reports them.
 //!
-//! Source: diffusers `scripts/convert_wan_to_diffusers.py` tells which tensor is which.
+//! Source: diffusers `scripts/convert_wan_to_diffusers.py` and Blaizzy/mlx-video@9efdd78
+//! `mlx_video/models/wan_2/convert.py`, `vae22.py` tell which tensor is which.
 
 use std::collections::BTreeSet;
 
@@ -25,6 +27,17 @@ pub(crate) enum Naming {
         /// Whether `shared.weight` is there, making `encoder.embed_tokens.weight` a copy.
         shared: bool,
     },
+    /// A transformer converted by mlx-video.
+    MlxDit,
+    /// A Wan2.2 autoencoder converted by mlx-video; that of Wan2.1 keeps its names.
+    MlxVae,
+    /// A text encoder converted by mlx-video.
+    MlxUmt5,
+}
+
+/// A name without what ComfyUI puts before those of a transformer.
+pub(crate) fn bare(name: &str) -> &str {
+    name.strip_prefix("model.diffusion_model.").unwrap_or(name)
 }
 
 impl Naming {
@@ -43,11 +56,24 @@ impl Naming {
         if names.contains("encoder.final_layer_norm.weight") {
             return Self::TransformersUmt5 { shared: names.contains("shared.weight") };
         }
+        if names.contains("patch_embedding_proj.weight") {
+            return Self::MlxDit;
+        }
+        if names.iter().any(|name| name.contains(".residual.layer_")) {
+            return Self::MlxVae;
+        }
+        if names.contains("blocks.0.ffn.gate_proj.weight") {
+            return Self::MlxUmt5;
+        }
         Self::Official
     }
 
-    /// The official name; `None` for a tensor that is a copy of another.
+    /// The official name; `None` for a tensor that is a copy of another, or is none of the network's: the tokenizer
+    /// that ComfyUI keeps in a text encoder's file.
     pub(crate) fn official(self, name: &str) -> Option<String> {
+        if name == "spiece_model" {
+            return None;
+        }
         let parts: Vec<&str> = name.split('.').collect();
         let new = match self {
             Self::Official => None,
@@ -55,6 +81,9 @@ impl Naming {
             Self::DiffusersVae { flat, resnets } => vae(&parts, flat, resnets),
             Self::TransformersUmt5 { shared: true } if name == "encoder.embed_tokens.weight" => return None,
             Self::TransformersUmt5 { .. } => umt5(&parts),
+            Self::MlxDit => mlx_dit(&parts),
+            Self::MlxVae => Some(mlx_vae(name)),
+            Self::MlxUmt5 => Some(name.replace(".ffn.gate_proj.", ".ffn.gate.0.")),
         };
         Some(new.unwrap_or_else(|| name.to_owned()))
     }
@@ -96,6 +125,28 @@ fn dit(parts: &[&str]) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+fn mlx_dit(parts: &[&str]) -> Option<String> {
+    Some(match parts {
+        ["patch_embedding_proj", p] => format!("patch_embedding.{p}"),
+        ["text_embedding_0", p] => format!("text_embedding.0.{p}"),
+        ["text_embedding_1", p] => format!("text_embedding.2.{p}"),
+        ["time_embedding_0", p] => format!("time_embedding.0.{p}"),
+        ["time_embedding_1", p] => format!("time_embedding.2.{p}"),
+        ["time_projection", p] => format!("time_projection.1.{p}"),
+        ["blocks", i, "ffn", "fc1", p] => format!("blocks.{i}.ffn.0.{p}"),
+        ["blocks", i, "ffn", "fc2", p] => format!("blocks.{i}.ffn.2.{p}"),
+        _ => return None,
+    })
+}
+
+fn mlx_vae(name: &str) -> String {
+    let mut name = name.replace(".residual.layer_", ".residual.").replace(".head.layer_", ".head.");
+    for (ours, theirs) in [(".resample.1.", ".resample_"), (".to_qkv.", ".to_qkv_"), (".proj.", ".proj_")] {
+        name = name.replace(theirs, ours);
+    }
+    name
 }
 
 fn vae(parts: &[&str], flat: bool, resnets: usize) -> Option<String> {

@@ -1,0 +1,161 @@
+//! A model's networks and the files of each, whatever the layout they were found in.
+//!
+//! Not here: finding them (`layout`), and what model they make (`card`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use wanfarm_types::Role;
+
+use super::config::ConfigFile;
+use crate::dit;
+use crate::error::ModelError;
+use crate::umt5;
+use crate::vae::{self, LatentStatistics, VaeConfig};
+use crate::weights::Weights;
+
+/// One network's files.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Part {
+    /// Its weights; empty if they are not on this machine.
+    pub(super) weights: Vec<PathBuf>,
+    /// Its `config.json`; empty if there is none.
+    pub(super) config: ConfigFile,
+    /// What was looked for, for messages.
+    pub(super) wanted: String,
+}
+
+/// How a model's files are arranged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrangement {
+    /// The authors' repositories.
+    Official,
+    /// diffusers' repositories.
+    Diffusers,
+    /// ComfyUI's folders of single files.
+    Comfy,
+    /// What mlx-video's converter writes.
+    Mlx,
+    /// One file of one network.
+    SingleFile,
+}
+
+impl Arrangement {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Official => "official",
+            Self::Diffusers => "diffusers",
+            Self::Comfy => "comfy",
+            Self::Mlx => "mlx",
+            Self::SingleFile => "single-file",
+        }
+    }
+}
+
+/// A model's parts.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(super) folder: PathBuf,
+    pub(crate) arrangement: Arrangement,
+    pub(super) parts: BTreeMap<Role, Part>,
+    pub(super) tokenizer: PathBuf,
+    /// diffusers: settings of the pipeline.
+    pub(super) model_index: ConfigFile,
+    /// diffusers: settings of the schedule.
+    pub(super) scheduler: ConfigFile,
+}
+
+impl Parts {
+    /// The roles that a model of this layout has, whether or not their files are here.
+    pub(crate) fn roles(&self) -> Vec<Role> {
+        self.parts.keys().copied().collect()
+    }
+
+    /// Where they lie.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The part of a role.
+    pub(super) fn part(&self, role: Role) -> Result<&Part, ModelError> {
+        self.parts.get(&role).ok_or_else(|| {
+            let roles: Vec<&str> = self.parts.keys().map(|role| role.name()).collect();
+            let what = format!("{}: the role {role}", self.folder.display());
+            ModelError::Unsupported { what, why: format!("this model's roles are {}", roles.join(", ")) }
+        })
+    }
+
+    /// The files whose bytes decide a role's result; empty if its weights are not here.
+    pub(crate) fn files(&self, role: Role) -> Vec<PathBuf> {
+        let Some(part) = self.parts.get(&role).filter(|part| !part.weights.is_empty()) else {
+            return Vec::new();
+        };
+        let mut files = part.weights.clone();
+        if !part.config.is_empty() {
+            files.push(part.config.path().to_owned());
+        }
+        if role == Role::TextEncoder && self.arrangement != Arrangement::SingleFile {
+            files.push(self.tokenizer.clone());
+        }
+        files
+    }
+
+    /// The tensors of a role.
+    pub(crate) fn weights(&self, role: Role) -> Result<Weights, ModelError> {
+        let part = self.part(role)?;
+        if part.weights.is_empty() {
+            let why = format!("there is no {}, which the role {role} needs; download it", part.wanted);
+            return Err(ModelError::Incomplete { folder: self.folder.clone(), why });
+        }
+        Weights::open(&part.weights)
+    }
+
+    /// The sizes of a transformer whose tensors are `weights`.
+    pub(crate) fn dit_config(&self, role: Role, weights: &Weights) -> Result<dit::Config, ModelError> {
+        dit::Config::from_weights(weights, &self.part(role)?.config)
+    }
+
+    /// The dimensions of the autoencoder whose tensors are `weights`.
+    pub(crate) fn vae_config(&self, weights: &Weights) -> Result<VaeConfig, ModelError> {
+        let file = &self.part(Role::Vae)?.config;
+        let statistics = match (file.numbers("latents_mean")?, file.numbers("latents_std")?) {
+            (Some(mean), Some(std)) => {
+                let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
+                Some(LatentStatistics { mean: narrow(mean), std: narrow(std) })
+            }
+            (None, None) => None,
+            _ => return Err(file.wrong("of latents_mean and latents_std only one is there")),
+        };
+        VaeConfig::from_weights(weights, statistics)
+    }
+
+    /// Compares the tensors of a role with what its network needs, and looks for the tokenizer.
+    pub(crate) fn check(&self, role: Role) -> Result<(), ModelError> {
+        let weights = self.weights(role)?;
+        let parameters = match role {
+            Role::TextEncoder => {
+                self.check_tokenizer()?;
+                umt5::Config::from_weights(&weights)?.parameters()
+            }
+            Role::DitHigh | Role::DitLow | Role::Dit => dit::parameters(&self.dit_config(role, &weights)?),
+            Role::Vae => vae::parameters(&self.vae_config(&weights)?),
+        };
+        weights.check(&parameters)
+    }
+
+    fn check_tokenizer(&self) -> Result<(), ModelError> {
+        if self.arrangement == Arrangement::SingleFile || self.tokenizer.is_file() {
+            return Ok(());
+        }
+        let remark = match self.arrangement {
+            Arrangement::Comfy => "; the one ComfyUI keeps inside the weights is of another form",
+            Arrangement::Mlx => "; the converter leaves it out",
+            _ => "",
+        };
+        let why = format!(
+            "there is no {}, which the text encoder needs{remark}; put the tokenizer.json of google/umt5-xxl there",
+            self.tokenizer.display()
+        );
+        Err(ModelError::Incomplete { folder: self.folder.clone(), why })
+    }
+}

@@ -1,0 +1,100 @@
+//! What a role's network needs of its device's memory. Weights are counted as they are loaded; what is computed with
+//! them is estimated from the sizes of the largest tensors alive at once.
+
+use candle_core::DType;
+use serde::Serialize;
+use wanfarm_types::{ModelCard, Role};
+
+use crate::error::ModelError;
+use crate::files::parts::Parts;
+use crate::ops::chunks::TOKENS;
+use crate::ops::device::DeviceKind;
+use crate::weights::Weights;
+
+/// Bytes of an f32.
+const F32: u64 = 4;
+
+/// Bytes on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Weights, as they are loaded.
+    pub weights: u64,
+    /// An estimate of everything else, for a video of the model's default size; absent where the model is not known.
+    pub activations: Option<u64>,
+}
+
+/// The element type a transformer's matrices are loaded in where nothing else is asked for.
+pub fn default_dtype(device: DeviceKind) -> DType {
+    match device {
+        DeviceKind::Cpu => DType::F32,
+        DeviceKind::Metal | DeviceKind::Cuda => DType::BF16,
+    }
+}
+
+pub(super) fn of(
+    parts: &Parts,
+    role: Role,
+    weights: &Weights,
+    card: Option<&ModelCard>,
+    device: DeviceKind,
+) -> Result<Memory, ModelError> {
+    let activations = card.map(|card| activations(parts, role, weights, card)).transpose()?;
+    Ok(Memory { weights: loaded(role, weights, default_dtype(device)), activations })
+}
+
+fn elements(weights: &Weights, name: &str) -> u64 {
+    weights.shape(name).unwrap_or_default().iter().map(|&dim| dim as u64).product()
+}
+
+/// Bytes of the weights on the device.
+fn loaded(role: Role, weights: &Weights, dtype: DType) -> u64 {
+    match role {
+        // Its layers pass through memory one by one; the file itself stays on disk.
+        Role::TextEncoder => {
+            let first = weights.names().filter(|name| name.starts_with("blocks.0."));
+            first.map(|name| elements(weights, name) * F32).sum()
+        }
+        Role::DitHigh | Role::DitLow | Role::Dit => {
+            let size = |name: &str| if is_large(weights, name) { dtype.size_in_bytes() as u64 } else { F32 };
+            weights.names().map(|name| elements(weights, name) * size(name)).sum()
+        }
+        Role::Vae => weights.names().map(|name| elements(weights, name) * F32).sum(),
+    }
+}
+
+/// Whether a transformer loads this tensor in the type asked for, and not in f32.
+fn is_large(weights: &Weights, name: &str) -> bool {
+    let place = name.starts_with("blocks.") || name.starts_with("text_embedding.");
+    place && name.ends_with(".weight") && weights.shape(name).is_some_and(|shape| shape.len() == 2)
+}
+
+fn activations(parts: &Parts, role: Role, weights: &Weights, card: &ModelCard) -> Result<u64, ModelError> {
+    let defaults = &card.defaults;
+    let (width, height) = (u64::from(defaults.width), u64::from(defaults.height));
+    Ok(match role {
+        // One prompt of full length: rows, projections and the gated product of one layer.
+        Role::TextEncoder => {
+            let cfg = crate::umt5::Config::from_weights(weights)?;
+            512 * F32 * (6 * cfg.dim + 3 * cfg.dim_ffn) as u64
+        }
+        // Tokens, their norm, queries, keys, values and what attention gives, all of full length; the feed-forward
+        // layer a chunk at a time.
+        Role::DitHigh | Role::DitLow | Role::Dit => {
+            let cfg = parts.dit_config(role, weights)?;
+            let tokens = card.geometry.sequence_length(defaults.width, defaults.height, defaults.frames) as u64;
+            F32 * (6 * tokens * cfg.dim as u64 + 2 * tokens.min(TOKENS as u64) * cfg.ffn_dim as u64)
+        }
+        // Each 3×3 convolution keeps two frames, thrice side by side; then the frame in work.
+        Role::Vae => {
+            let cfg = parts.vae_config(weights)?;
+            let levels = cfg.dim_mult.iter().zip(0u32..).map(|(mult, level)| {
+                let side = (cfg.patch() as u64) << level;
+                let frame = F32 * (width / side) * (height / side) * (cfg.dec_dim * mult) as u64;
+                let convolutions = 2 * (cfg.num_res_blocks as u64 + 1);
+                (frame * 3 * (2 * convolutions + 1), frame)
+            });
+            let levels: Vec<_> = levels.collect();
+            levels.iter().map(|(kept, _)| kept).sum::<u64>() + 4 * levels.iter().map(|(_, f)| *f).max().unwrap_or(0)
+        }
+    })
+}

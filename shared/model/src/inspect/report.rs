@@ -1,0 +1,76 @@
+//! An inspection as text for a person.
+
+use std::fmt;
+
+use super::{Inspection, RoleInspection, State};
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.model {
+            None => {
+                writeln!(f, "{path}: {} layout; without a transformer, which model it is cannot be told", self.layout)?
+            }
+            Some(model) => {
+                let d = &model.defaults;
+                let (name, preset, layout) = (&model.name, &model.preset, self.layout);
+                writeln!(f, "{path}: {name} ({preset}, VAE {:?}, {layout} layout)", model.vae)?;
+                writeln!(
+                    f,
+                    "  {}x{}, {} frames at {} fps, {} steps, shift {}, guidance high {} low {}",
+                    d.width, d.height, d.frames, d.fps, d.steps, d.shift, d.guidance.high, d.guidance.low
+                )?;
+            }
+        }
+        self.roles.iter().try_for_each(|role| self.role(role, f))?;
+        for task in &self.tasks {
+            let missing: Vec<&str> = task.missing.iter().map(|role| role.name()).collect();
+            match missing.as_slice() {
+                [] => writeln!(f, "  {}: everything is here", task.task)?,
+                missing => writeln!(f, "  {}: needs {}, not usable here", task.task, missing.join(", "))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inspection {
+    fn role(&self, role: &RoleInspection, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = role.role.name();
+        let indent = " ".repeat(16);
+        if role.tensors == 0 {
+            writeln!(f, "  {name}")?;
+        } else {
+            let bytes: u64 = role.bytes.values().sum();
+            let dtypes: Vec<&str> = role.bytes.keys().map(String::as_str).collect();
+            let (millions, size) = (role.parameters as f64 / 1e6, size(bytes));
+            writeln!(f, "  {name:<13} {millions:>9.2} M parameters {size:>11} {}", dtypes.join(", "))?;
+        }
+        for (file, _) in &role.files {
+            writeln!(f, "{indent}{}", file.strip_prefix(&self.path).unwrap_or(file).display())?;
+        }
+        for file in &role.digests {
+            writeln!(f, "{indent}blake3 {} {}", file.blake3, file.path)?;
+        }
+        if let Some(memory) = &role.memory {
+            write!(f, "{indent}memory on {}: weights {}", self.device, size(memory.weights))?;
+            match memory.activations {
+                Some(bytes) => writeln!(f, ", about {} more at the default size (an estimate)", size(bytes))?,
+                None => writeln!(f)?,
+            }
+        }
+        for note in &role.notes {
+            writeln!(f, "{indent}{note}")?;
+        }
+        match (role.state, &role.fault) {
+            (State::Missing, Some(fault)) => writeln!(f, "{indent}missing: {fault}"),
+            (_, Some(fault)) => writeln!(f, "{indent}cannot be used: {fault}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn size(bytes: u64) -> String {
+    let mebibytes = bytes as f64 / (1 << 20) as f64;
+    if mebibytes < 1024. { format!("{mebibytes:.1} MiB") } else { format!("{:.1} GiB", mebibytes / 1024.) }
+}
