@@ -48,7 +48,7 @@ enum Command {
     /// Queue a manifest with a coordinator.
     Submit(SubmitArgs),
     /// Say what a folder or file of model weights is.
-    Inspect(InspectArgs),
+    Inspect(inspect::InspectArgs),
     /// Print the JSON Schema of the manifest, for editors.
     Schema,
 }
@@ -148,15 +148,6 @@ struct SubmitArgs {
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// Report faults of the manifest as JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-struct InspectArgs {
-    /// A model folder.
-    path: PathBuf,
-    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

@@ -135,7 +135,11 @@ fn comfy_and_mlx_folders_compute_what_the_original_does() {
     let (wanted, frame) = (forward(&original), decode(&original.weights(Role::Vae).unwrap()));
     for layout in ["comfy", "mlx"] {
         let dir = tempfile::tempdir().unwrap();
-        if layout == "comfy" { comfy(dir.path()) } else { mlx(dir.path()) }
+        if layout == "comfy" {
+            comfy(dir.path())
+        } else {
+            mlx(dir.path())
+        }
         let folder = files::open(dir.path()).unwrap();
         assert_eq!(folder.roles(), ROLES, "{layout}");
         ROLES.iter().for_each(|&role| folder.check(role).unwrap());
