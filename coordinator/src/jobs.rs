@@ -323,8 +323,8 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::{card, request};
     use crate::images::Image;
+    use crate::plan::tests::{card, request};
     use wanfarm_types::{Digest, Experts};
 
     fn submission(videos: Vec<VideoRequest>) -> Submission {
