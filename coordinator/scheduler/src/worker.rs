@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wanfarm_types::{AttemptId, Digest, Incarnation, Stage, VideoId, WorkerId};
+use wanfarm_types::{AttemptId, Digest, Incarnation, Role, Stage, VideoId, WorkerId};
 
 use crate::attempts::Work;
 use crate::job::ModelId;
@@ -44,8 +44,9 @@ pub(crate) struct Worker {
     pub(crate) held: BTreeMap<AttemptId, Work>,
     pub(crate) draining: bool,
     pub(crate) set_aside: Option<String>,
-    /// Different videos it failed since its last success.
-    pub(crate) streak: BTreeSet<VideoId>,
+    /// Different videos it failed in a role since its last success in that role: a machine whose transformer is broken
+    /// may encode texts very well.
+    pub(crate) streak: BTreeSet<(Role, VideoId)>,
     /// Seconds per step (or per item of a stage without steps), smoothed.
     pub(crate) pace: BTreeMap<(ModelId, Stage, SizeClass), f64>,
 }

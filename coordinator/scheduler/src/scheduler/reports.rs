@@ -104,7 +104,7 @@ impl Scheduler {
         if let Some(worker) = self.workers.get_mut(&attempt.worker)
             && !(attempt.is_denoising() && attempt.ran().is_empty())
         {
-            worker.streak.clear();
+            worker.streak.retain(|(role, _)| *role != attempt.item.stage.role());
         }
         self.answer(attempt.worker, id, true);
     }

@@ -142,9 +142,11 @@ impl Scheduler {
         let id = attempt.worker;
         let max = self.config.max_streak as usize;
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.streak.insert(attempt.item.video);
-        if worker.streak.len() >= max && worker.set_aside.is_none() {
-            let reason = format!("failed {} different videos in a row; the last error: {failure}", worker.streak.len());
+        let role = attempt.item.stage.role();
+        worker.streak.insert((role, attempt.item.video));
+        let failed = worker.streak.iter().filter(|(of, _)| *of == role).count();
+        if failed >= max && worker.set_aside.is_none() {
+            let reason = format!("failed {failed} different videos in a row as {role}; the last error: {failure}");
             worker.set_aside = Some(reason.clone());
             self.record_worker(id);
             self.act(Action::SetAside { worker: id, reason });

@@ -243,3 +243,30 @@ fn crash_loop_without_a_result_sets_the_worker_aside() {
     assert!(desk.worker(2).set_aside.is_some());
     assert!(desk.try_item(2).is_none());
 }
+
+#[test]
+fn silence_counts_against_the_video_it_befell() {
+    let mut desk = Desk::new();
+    desk.boot(1, REST);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.finish(1);
+    for n in 2..5 {
+        desk.boot(n, DIT);
+        desk.start(n);
+        desk.pass(LEASE + 5_000, &[1]);
+    }
+    assert!(matches!(desk.states(1)[..], [VideoState::Failed(_)]));
+    assert!((2..5).all(|n| desk.worker(n).set_aside.is_none()), "a sleeper is no bad worker");
+}
+
+#[test]
+fn stop_swallowed_by_a_broken_connection_is_said_again() {
+    let mut desk = one_video_on_worker_2();
+    let attempt = desk.item(2).attempt;
+    desk.lost(2);
+    desk.input(Input::Drain(worker(2)));
+    let is_stop = |action: &Action| matches!(action, Action::StopAfterStep { attempt: a, .. } if *a == attempt);
+    assert!(!desk.said(is_stop), "nobody listens");
+    desk.hello(2, DIT, &[attempt]);
+    assert!(desk.said(is_stop));
+}

@@ -1,7 +1,9 @@
 //! Items that fail, and results that are not to be trusted.
 
-use wanfarm_scheduler::{Action, Input, ItemOutputs, Refusal, Report, VideoState};
-use wanfarm_types::{FailureKind, Role, Stage, StepTiming};
+use wanfarm_scheduler::{
+    Action, ArtifactId, AttemptEnd, Change, Input, ItemOutputs, JobState, Refusal, Report, Target, VideoState,
+};
+use wanfarm_types::{FailureKind, JobId, Role, Stage, StepTiming};
 
 use crate::desk::{ALL, Desk, checkpoint_of, failure, job, tensor, video, worker};
 
@@ -49,10 +51,7 @@ fn deterministic_failure_is_not_retried_and_blames_no_worker() {
     desk.play();
     let states = desk.states(1);
     assert_eq!(states.iter().filter(|state| **state == VideoState::Done).count(), 1);
-    assert!(desk.rows.iter().any(|row| matches!(
-        row,
-        wanfarm_scheduler::Change::JobState { state: wanfarm_scheduler::JobState::Finished, .. }
-    )));
+    assert!(desk.rows.iter().any(|row| matches!(row, Change::JobState { state: JobState::Finished, .. })));
 }
 
 #[test]
@@ -90,7 +89,8 @@ fn success_between_failures_keeps_the_worker() {
     let mut desk = Desk::new();
     desk.boot(1, ALL);
     desk.input(Input::JobAdded(job(1, 0, 4)));
-    for _ in 0..4 {
+    for index in 0..4 {
+        assert_eq!(desk.until(1, Stage::EncodeText).item.video, video(1, index));
         desk.fail(1, FailureKind::Transient);
         desk.finish(1);
     }
@@ -144,10 +144,7 @@ fn result_of_the_wrong_kind_is_a_failure_of_the_worker() {
     let attempt = desk.start(1);
     let outputs = ItemOutputs::Frames(tensor(1));
     desk.report(1, attempt, Report::ItemDone { outputs, timing: StepTiming::default() });
-    assert!(desk.rows.iter().any(|row| matches!(
-        row,
-        wanfarm_scheduler::Change::AttemptEnded { end: wanfarm_scheduler::AttemptEnd::Failed(_), .. }
-    )));
+    assert!(desk.rows.iter().any(|row| matches!(row, Change::AttemptEnded { end: AttemptEnd::Failed(_), .. })));
     desk.play();
     assert!(desk.is_done(1));
 }
@@ -189,7 +186,7 @@ fn other_weights_are_refused_by_name_until_the_job_is_over() {
         _ => None,
     });
     assert_eq!(refusals, [(worker(9), Role::DitLow, tensor(7).digest)]);
-    desk.input(Input::Cancel(wanfarm_scheduler::Target::Job(wanfarm_types::JobId(1))));
+    desk.input(Input::Cancel(Target::Job(JobId(1))));
     desk.hello_with(9, &[Role::DitLow], &[], 7);
     assert!(!desk.said(|action| matches!(action, Action::RefuseWorker { .. })));
 }
@@ -215,4 +212,71 @@ fn failed_writes_are_tried_again_with_growing_pauses() {
     assert_eq!(pauses, [2, 4, 8, 16, 32]);
     desk.input(Input::OutputsFailed { video: video(1, 0), failure: failure(FailureKind::Transient) });
     assert!(matches!(desk.states(1)[..], [VideoState::Failed(_)]));
+}
+
+#[test]
+fn report_on_the_attempt_of_another_worker_is_refused() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.boot(2, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let attempt = desk.start(1);
+    desk.log.clear();
+    desk.report(2, attempt, Report::Failed(failure(FailureKind::Deterministic)));
+    assert_eq!(desk.states(1), [VideoState::Open]);
+    assert!(desk.said(|action| matches!(action, Action::Drop { worker: w, .. } if *w == worker(2))));
+    desk.play();
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn copy_of_tensors_that_were_replaced_meanwhile_does_not_count() {
+    let mut desk = Desk::new();
+    desk.store = false;
+    desk.boot(1, &[Role::TextEncoder]);
+    let plan = job(1, 0, 1);
+    let text = ArtifactId::Text(plan.videos[0].texts[0]);
+    desk.input(Input::JobAdded(plan));
+    desk.finish(1);
+    // The holder dies during the copy; the text is encoded anew, on a device that rounds otherwise.
+    desk.gone(1, true);
+    desk.boot(2, &[Role::TextEncoder]);
+    desk.finish(2);
+    desk.log.clear();
+    desk.input(Input::Durable(text));
+    let is_durable = |row: &Change| matches!(row, Change::ArtifactDurable { .. });
+    assert!(!desk.rows.iter().any(is_durable), "the store has other tensors than the worker");
+    assert!(desk.said(|action| matches!(action, Action::MakeDurable { holder, .. } if *holder == worker(2))));
+    desk.input(Input::Durable(text));
+    assert!(desk.rows.iter().any(is_durable));
+}
+
+#[test]
+fn unreadable_frames_are_decoded_again() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::Decode);
+    desk.finish(1);
+    desk.input(Input::OutputsFailed { video: video(1, 0), failure: failure(FailureKind::InputsLost) });
+    assert_eq!(desk.item(1).item.stage, Stage::Decode);
+    desk.log.clear();
+    desk.play();
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn success_in_another_role_does_not_excuse_a_broken_one() {
+    let mut desk = Desk::new();
+    desk.boot(1, &[Role::TextEncoder, Role::DitHigh]);
+    desk.boot(2, &[Role::DitHigh]);
+    desk.input(Input::JobAdded(job(1, 0, 6)));
+    while desk.worker(1).set_aside.is_none() {
+        match desk.item(1).item.stage {
+            Stage::EncodeText => desk.finish(1),
+            _ => desk.fail(1, FailureKind::Transient),
+        }
+    }
+    let failed = desk.rows.iter().filter(|row| matches!(row, Change::AttemptEnded { end: AttemptEnd::Failed(_), .. }));
+    assert_eq!(failed.count(), 3);
 }

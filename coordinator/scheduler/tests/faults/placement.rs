@@ -3,7 +3,7 @@
 use wanfarm_scheduler::{Action, Config, Input, Report};
 use wanfarm_types::{JobId, Role, Stage};
 
-use crate::desk::{ALL, Desk, job, video};
+use crate::desk::{ALL, Desk, job};
 
 #[test]
 fn important_job_preempts_at_a_step_boundary_and_no_step_is_lost() {
@@ -95,8 +95,15 @@ fn queued_item_that_started_meanwhile_stays_where_it_is() {
     desk.log.clear();
     desk.start(2);
     assert!(desk.log.is_empty(), "no stop, no second copy: {:?}", desk.log);
-    desk.finish(2);
-    assert_eq!(desk.video(video(1, 1)).steps_done, 3);
+    // It is an item like any other now: something more important stops it.
+    desk.gone(3, true);
+    desk.input(Input::JobAdded(job(2, 5, 1)));
+    desk.play_text(1);
+    let stopped = |action: &Action| matches!(action, Action::StopAfterStep { .. });
+    assert!(desk.said(stopped), "{:?}", desk.log);
+    desk.step(2, 1);
+    desk.done(2, 1);
+    assert_eq!(desk.item(2).item.video.job, JobId(2));
 }
 
 #[test]
@@ -169,4 +176,20 @@ fn video_stays_where_its_state_lies_when_nothing_else_decides() {
     desk.boot(8, &[Role::DitLow]);
     desk.finish(5);
     assert_eq!(desk.item(5).item.stage, Stage::DenoiseLow);
+}
+
+#[test]
+fn one_important_item_stops_one_worker() {
+    let mut desk = Desk::with(Config { prefetch_steps: 0, ..Config::default() });
+    desk.boot(1, &[Role::TextEncoder]);
+    desk.boot(2, &[Role::DitHigh]);
+    desk.boot(3, &[Role::DitHigh]);
+    desk.input(Input::JobAdded(job(1, 0, 2)));
+    desk.play_text(1);
+    desk.start(2);
+    desk.start(3);
+    desk.input(Input::JobAdded(job(2, 5, 1)));
+    desk.play_text(1);
+    let stops = desk.taken(|action| matches!(action, Action::StopAfterStep { .. }).then_some(()));
+    assert_eq!(stops.len(), 1);
 }

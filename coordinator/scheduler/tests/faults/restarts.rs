@@ -10,16 +10,16 @@ fn restart_does_not_disturb_a_running_worker() {
     let mut desk = Desk::new();
     desk.boot(1, ALL);
     desk.input(Input::JobAdded(job(1, 0, 1)));
-    desk.until(1, Stage::DenoiseHigh);
+    desk.until(1, Stage::DenoiseLow);
     let attempt = desk.start(1);
-    desk.step(1, 1);
+    desk.step(1, 4);
     desk.restart();
-    assert_eq!(desk.video(video(1, 0)).durable_steps, 1);
+    assert_eq!(desk.video(video(1, 0)).durable_steps, 4);
     desk.hello(1, ALL, &[attempt]);
     assert!(desk.log.iter().all(|action| !matches!(action, Action::Assign(_) | Action::Drop { .. })));
-    desk.step(1, 2);
-    desk.step(1, 3);
-    desk.done(1, 3);
+    desk.step(1, 5);
+    desk.step(1, 6);
+    desk.done(1, 6);
     desk.play();
     assert!(desk.is_done(1));
 }

@@ -18,7 +18,7 @@ fn number(name: &str) -> Option<u64> {
 fn nights(weather: Weather, night: impl Fn(Farm)) {
     let seeds = match number("WANFARM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("WANFARM_SEEDS").unwrap_or(150),
+        None => 0..number("WANFARM_SEEDS").unwrap_or(100),
     };
     for seed in seeds {
         let farm = Farm::new(seed, weather);
