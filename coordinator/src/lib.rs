@@ -8,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod copies;
 pub mod dispatch;
+pub mod doctor;
 pub mod driver;
 pub mod exit;
 pub mod farm;

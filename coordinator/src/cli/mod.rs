@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
+mod doctor;
 mod follow;
 mod inspect;
 mod run;
@@ -49,6 +50,8 @@ enum Command {
     Submit(SubmitArgs),
     /// Say what a folder or file of model weights is.
     Inspect(inspect::InspectArgs),
+    /// Check that this machine computes a model rightly: files, operations, networks, a small render.
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of the manifest, for editors.
     Schema,
 }
@@ -188,6 +191,7 @@ impl Cli {
             Command::Worker(args) => worker::worker(args),
             Command::Submit(args) => submit::submit(args),
             Command::Inspect(args) => inspect::inspect(args),
+            Command::Doctor(args) => doctor::doctor(args),
             Command::Schema => {
                 println!("{:#}", crate::manifest::schema());
                 Ok(Exit::Ok)

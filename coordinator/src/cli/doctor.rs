@@ -1,0 +1,54 @@
+//! `coordinator doctor`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+use wanfarm_model::doctor::Examination;
+use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_workers::Dtype;
+
+use super::{ComputeArgs, Failed};
+use crate::doctor::{Report, judge, line};
+use crate::exit::Exit;
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// The model folder.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// Print JSON, once everything is known.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, Failed> {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    // Before anything else: this may start the program over with another environment, the one workers compute in.
+    wanfarm_workers::limit_threads(cores)
+        .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
+    let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
+    let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
+    let examination = Examination { model: &args.model, device, bf16: dtype == Dtype::Bf16 };
+    let mut checks = Vec::new();
+    let mut found = |finding| {
+        if !args.json {
+            println!("{}", line(&finding));
+        }
+        checks.push(finding);
+    };
+    let rendered = examination.run(&mut found).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    if let Some(rendered) = rendered {
+        judge(&rendered).map_err(|error| Failed::new(Exit::SomeFailed, error))?.into_iter().for_each(found);
+    }
+    let report = Report::new(args.model, device.name(), checks);
+    if args.json {
+        let json = serde_json::to_string_pretty(&report).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+        println!("{json}");
+    } else {
+        println!("{}", report.summary());
+    }
+    Ok(report.exit())
+}
