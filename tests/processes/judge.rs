@@ -4,22 +4,22 @@
 
 /// A clip: frames of RGB bytes.
 #[derive(Debug, Clone)]
-pub struct Clip {
+pub(crate) struct Clip {
     /// Frames, height, width.
-    pub shape: [usize; 3],
+    pub(crate) shape: [usize; 3],
     /// `[F, H, W, 3]`.
-    pub rgb: Vec<u8>,
+    pub(crate) rgb: Vec<u8>,
 }
 
 /// What the pixels show.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Colour of the shape, or `none`.
-    pub colour: &'static str,
+    pub(crate) colour: &'static str,
     /// Colour of the background.
-    pub background: &'static str,
+    pub(crate) background: &'static str,
     /// `left`, `right`, `up`, `down`, `still` (in place, whatever its size does), or `none`.
-    pub motion: &'static str,
+    pub(crate) motion: &'static str,
 }
 
 const COLOURS: [(&str, [f64; 3]); 9] = [
@@ -62,7 +62,7 @@ impl Clip {
     }
 
     /// Says what it shows.
-    pub fn judge(&self) -> Seen {
+    pub(crate) fn judge(&self) -> Seen {
         let [frames, height, width] = self.shape;
         let places =
             || (0..frames).flat_map(move |f| (0..height).flat_map(move |y| (0..width).map(move |x| (f, y, x))));
@@ -120,7 +120,7 @@ impl Clip {
     }
 
     /// Peak signal-to-noise ratio against another clip of the same shape, in decibel.
-    pub fn psnr(&self, other: &Clip) -> f64 {
+    pub(crate) fn psnr(&self, other: &Clip) -> f64 {
         assert_eq!(self.shape, other.shape, "clips of different shape");
         let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
         let error = self.rgb.iter().zip(&other.rgb).map(square).sum::<f64>() / self.rgb.len() as f64;

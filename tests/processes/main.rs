@@ -1,6 +1,7 @@
 //! The product as people run it: real processes, real files, real kills.
 
 mod bad_input;
+mod first_frame;
 mod judge;
 mod program;
 mod prompts;

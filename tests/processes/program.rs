@@ -13,17 +13,17 @@ use crate::judge::Clip;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The repository.
-pub fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lies in the repository").to_owned()
 }
 
 /// The demo model's folder of models.
-pub fn demo() -> PathBuf {
+pub(crate) fn demo() -> PathBuf {
     repository().join("deploy/demo")
 }
 
 /// The `coordinator` binary of the profile these tests were built with.
-pub fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         // …/target/PROFILE/deps/processes-HASH
@@ -42,32 +42,32 @@ pub fn binary() -> &'static Path {
 }
 
 /// A temporary directory with a place for everything a run touches.
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     dir: tempfile::TempDir,
 }
 
 impl Sandbox {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().expect("temporary directory") }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn output(&self) -> PathBuf {
+    pub(crate) fn output(&self) -> PathBuf {
         self.path("output")
     }
 
     /// Writes a manifest.
-    pub fn manifest(&self, text: &str) -> PathBuf {
+    pub(crate) fn manifest(&self, text: &str) -> PathBuf {
         let path = self.path("manifest.toml");
         std::fs::write(&path, text).expect("manifest");
         path
     }
 
     /// `coordinator run MANIFEST` with everything inside this directory and the demo's models.
-    pub fn run(&self, manifest: &Path, models: &Path) -> Running {
+    pub(crate) fn run(&self, manifest: &Path, models: &Path) -> Running {
         Running::start(
             Command::new(binary())
                 .arg("run")
@@ -82,14 +82,14 @@ impl Sandbox {
     }
 
     /// The sidecar of an output.
-    pub fn sidecar(&self, stem: &str) -> Value {
+    pub(crate) fn sidecar(&self, stem: &str) -> Value {
         let path = self.output().join(format!("{stem}.json"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         serde_json::from_str(&text).expect("sidecar is JSON")
     }
 
     /// The PNG frames of an output.
-    pub fn clip(&self, stem: &str) -> Clip {
+    pub(crate) fn clip(&self, stem: &str) -> Clip {
         let mut files: Vec<_> = std::fs::read_dir(self.output().join(stem))
             .expect("frames")
             .map(|entry| entry.expect("entry").path())
@@ -106,7 +106,7 @@ impl Sandbox {
     }
 
     /// Every file below the output directory, relative to it.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         fn walk(dir: &Path, root: &Path, found: &mut Vec<String>) {
             for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
                 let path = entry.path();
@@ -125,47 +125,47 @@ impl Sandbox {
 }
 
 /// A process that is killed when it goes out of scope.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
 }
 
 /// How a process ended, and what it wrote.
-pub struct Ended {
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
-    pub fn code(&self) -> Option<i32> {
+    pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()
     }
 
     /// Fails the test, with everything written, unless the code is this one.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code(), Some(code), "{}\nstdout:\n{}\nstderr:\n{}", self.status, self.stdout, self.stderr);
         self
     }
 }
 
 impl Running {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Self { child: child.expect("the coordinator starts") }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal by name.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         signal_process(self.pid(), signal);
     }
 
     /// Waits for the end and takes everything written.
-    pub fn wait(mut self) -> Ended {
+    pub(crate) fn wait(mut self) -> Ended {
         // Reading in threads, or a full pipe would stop the process.
         let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
         let stdout = std::thread::spawn(move || read(stdout));
@@ -192,7 +192,7 @@ fn read(pipe: Option<impl std::io::Read>) -> String {
 }
 
 /// Looks until there is something to see; what it waits for is an event of another process, never a duration.
-pub fn until<T>(deadline: Instant, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(deadline: Instant, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     loop {
         if let Some(seen) = look() {
             return seen;
@@ -203,17 +203,17 @@ pub fn until<T>(deadline: Instant, what: &str, mut look: impl FnMut() -> Option<
 }
 
 /// As [`until`], with the usual patience.
-pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     until(Instant::now() + PATIENCE, what, look)
 }
 
-pub fn signal_process(pid: u32, signal: &str) {
+pub(crate) fn signal_process(pid: u32, signal: &str) {
     let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
     assert!(status.expect("kill runs").success(), "no process {pid} to send {signal}");
 }
 
 /// Worker processes started by `parent` with exactly this role, by what they were started as.
-pub fn workers_of(parent: u32, role: &str) -> Vec<u32> {
+pub(crate) fn workers_of(parent: u32, role: &str) -> Vec<u32> {
     let listed = Command::new("ps").args(["-axww", "-o", "pid=,ppid=,command="]).output().expect("ps runs");
     let wanted = format!(" --role {role} ");
     let line = |line: &str| {
@@ -225,7 +225,7 @@ pub fn workers_of(parent: u32, role: &str) -> Vec<u32> {
 }
 
 /// True while the process runs (and is no zombie).
-pub fn alive(pid: u32) -> bool {
+pub(crate) fn alive(pid: u32) -> bool {
     let listed = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().expect("ps runs");
     let state = String::from_utf8_lossy(&listed.stdout);
     !state.trim().is_empty() && !state.trim_start().starts_with('Z')

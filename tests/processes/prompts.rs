@@ -86,11 +86,11 @@ fn zeroed_text_embeddings_are_noticed() {
 }
 
 /// Copies the demo model.
-pub fn copy_model(to: &Path) {
+pub(crate) fn copy_model(to: &Path) {
     copy_dir(&demo().join("wan-tiny-t2v"), to);
 }
 
-pub fn copy_dir(from: &Path, to: &Path) {
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("folder");
     for entry in std::fs::read_dir(from).expect("model folder") {
         let entry = entry.expect("entry");
@@ -115,7 +115,7 @@ fn zero_tensor(file: &Path, zeroed: &str) {
 }
 
 /// Gives tensors other names and shapes.
-pub fn rewrite(file: &Path, change: impl Fn(&str, Vec<usize>) -> (String, Vec<usize>)) {
+pub(crate) fn rewrite(file: &Path, change: impl Fn(&str, Vec<usize>) -> (String, Vec<usize>)) {
     let bytes = std::fs::read(file).expect("weights");
     let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
     let view = |(name, view): (String, TensorView<'_>)| {
