@@ -125,7 +125,10 @@ pub(crate) fn rewrite(file: &Path, change: impl Fn(&str, Vec<usize>) -> (String,
     write(file, tensors.tensors().into_iter().map(view).collect());
 }
 
-fn write(file: &Path, tensors: Vec<(String, (Dtype, Vec<usize>, Vec<u8>))>) {
+/// Element type, shape and bytes.
+type Stored = (Dtype, Vec<usize>, Vec<u8>);
+
+fn write(file: &Path, tensors: Vec<(String, Stored)>) {
     let views = tensors.iter().map(|(name, (dtype, shape, data))| {
         (name, TensorView::new(*dtype, shape.clone(), data).expect("shape and bytes agree"))
     });
