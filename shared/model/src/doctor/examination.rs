@@ -80,7 +80,7 @@ impl Examination<'_> {
             texts: subject.texts.each_ref(),
             levels: [(1. + boundary) / 2., boundary / 2.],
         };
-        let mut trial = Trial::new(folder.card(), subject.size);
+        let mut trial = recorder.obtain(Section::Transformers, "schedule", || Trial::new(folder.card(), subject.size));
         let mut responses: Vec<Response> = Vec::new();
         for role in folder.card().roles().into_iter().filter(|role| role.expert().is_some()) {
             let model = recorder.obtain(Section::Transformers, format!("{role}: loading"), || {
@@ -93,15 +93,20 @@ impl Examination<'_> {
                 return None;
             };
             responses.extend(dit::check(&model, role, &scene, recorder));
-            trial = trial.and_then(|mut trial| trial.advance(&model, role, boundary, &scene).map(|()| trial));
+            trial = trial.and_then(|trial| {
+                recorder.obtain(Section::Transformers, format!("{role}: steps of the render"), || {
+                    trial.advance(&model, role, boundary, &scene)
+                })
+            });
         }
         if let [high, low] = &responses[..] {
             dit::compare(high, low, recorder);
         }
-        let trial = recorder.yielding(Section::Render, "latents of every step", || {
-            let trial = trial?;
-            Ok((trial.check()?, trial))
-        })?;
+        let Some(trial) = trial else {
+            recorder.skip(Section::Render, "render", "a transformer could not take its steps");
+            return None;
+        };
+        recorder.check(Section::Render, "latents of every step", || Ok(trial.check()));
         recorder.obtain(Section::Render, "decoding", || trial.decode(&subject.vae))
     }
 }

@@ -1,4 +1,4 @@
-//! Two experts where there should be two.
+//! Whether two experts are two.
 //!
 //! Not here: whether files are whole and of the right shapes (`inspect`).
 

@@ -10,7 +10,7 @@ use wanfarm_types::{Defaults, ModelCard, Role};
 
 use super::clip::Size;
 use super::dit::Scene;
-use super::finding::{Checked, Limit, Measure};
+use super::finding::{Limit, Measure};
 use super::numbers::host_f32;
 use crate::dit::{Timesteps, WanModel};
 use crate::error::ModelError;
@@ -76,12 +76,12 @@ impl Trial {
 
     /// Takes a transformer's steps.
     pub(super) fn advance(
-        &mut self,
+        mut self,
         model: &WanModel,
         role: Role,
         boundary: f64,
         scene: &Scene<'_>,
-    ) -> Result<(), ModelError> {
+    ) -> Result<Self, ModelError> {
         let guidance = self.defaults.guidance;
         let scale = if role == Role::DitHigh { guidance.high } else { guidance.low };
         let [cond, uncond] = [model.embed_text(scene.texts[0])?, model.embed_text(scene.texts[1])?];
@@ -94,12 +94,12 @@ impl Trial {
             self.state = next.map_err(|error| ModelError::input("step", error.to_string()))?;
             self.spreads.push(Spread::of(&self.state.sample));
         }
-        Ok(())
+        Ok(self)
     }
 
     /// The deviation of the latents after the step where it is least usual.
-    pub(super) fn check(&self) -> Checked {
-        Ok(check_spreads(&self.spreads))
+    pub(super) fn check(&self) -> Measure {
+        check_spreads(&self.spreads)
     }
 
     /// Decodes the latents.
