@@ -84,14 +84,14 @@ fn activations(parts: &Parts, role: Role, weights: &Weights, card: &ModelCard) -
             let tokens = card.geometry.sequence_length(defaults.width, defaults.height, defaults.frames) as u64;
             F32 * (6 * tokens * cfg.dim as u64 + 2 * tokens.min(TOKENS as u64) * cfg.ffn_dim as u64)
         }
-        // Each 3×3 convolution keeps two frames, thrice side by side; then the frame in work.
+        // Each 3×3 convolution keeps two frames; then the frames in work.
         Role::Vae => {
             let cfg = parts.vae_config(weights)?;
             let levels = cfg.dim_mult.iter().zip(0u32..).map(|(mult, level)| {
                 let side = (cfg.patch() as u64) << level;
                 let frame = F32 * (width / side) * (height / side) * (cfg.dec_dim * mult) as u64;
                 let convolutions = 2 * (cfg.num_res_blocks as u64 + 1);
-                (frame * 3 * (2 * convolutions + 1), frame)
+                (frame * 2 * convolutions, frame)
             });
             let levels: Vec<_> = levels.collect();
             levels.iter().map(|(kept, _)| kept).sum::<u64>() + 4 * levels.iter().map(|(_, f)| *f).max().unwrap_or(0)

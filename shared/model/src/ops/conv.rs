@@ -1,8 +1,8 @@
 //! Convolutions over a stream of channels-last frames, as matrix products without im2col: causal in time, or in a frame.
 //!
-//! A frame is laid out once, with the inputs of one kernel row side by side at each pixel; then every kernel row of
-//! every frame in reach is one product over a contiguous view. Memory is that of the kernel's width times the input,
-//! where im2col would take the whole kernel's size times the input.
+//! Tile by tile, the inputs of one kernel row are laid side by side at each pixel; then every kernel row of every frame
+//! in reach is one product over a contiguous view. Between calls only the frames themselves are kept, and nothing in
+//! between is larger than a tile: neither im2col, nor the frame times the kernel's width, nor a doubled frame.
 //!
 //! Not here: which convolution a network has where, and the first-frame rules of its resampling.
 
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::ModelError;
-use crate::ops::bands::by_bands;
+use crate::ops::bands::{Tile, by_tiles};
 use crate::weights::Weights;
 
 /// How a kernel lies in the frame.
@@ -21,60 +21,93 @@ pub(crate) enum Window {
     Point,
     /// 3×3, stride 1, one zero pixel around the frame.
     Same,
+    /// The same over a frame of twice the size, in which each pixel is four.
+    Doubling,
     /// 3×3, stride 2, one zero pixel on the right and at the bottom only.
     Halving,
 }
 
-/// A frame with the inputs of one kernel row side by side at each output pixel: what a convolution multiplies, and
-/// what it keeps of past frames.
-#[derive(Debug, Clone)]
-struct Unfolded {
-    /// Rows `(rows, width, kernel width · channels)`. A halving window has its even rows apart from the odd ones.
-    planes: Vec<Tensor>,
-    height: usize,
-    width: usize,
-}
-
 impl Window {
-    fn unfold(self, frame: &Tensor) -> Result<Unfolded, ModelError> {
-        let (height, width, channels) = frame.dims3()?;
-        let frame = frame.contiguous()?;
-        let column = |height, dim| Tensor::zeros((height, 1, dim), DType::F32, frame.device());
+    /// Size of the output for a frame of `(height, width)`.
+    fn size(self, (height, width): (usize, usize)) -> Result<(usize, usize), ModelError> {
         match self {
-            Window::Point => Ok(Unfolded { planes: vec![frame], height, width }),
-            Window::Same => {
-                let frame = frame.pad_with_zeros(0, 1, 1)?;
-                let zero = column(height + 2, channels)?;
-                let left = Tensor::cat(&[&zero, &frame.narrow(1, 0, width - 1)?], 1)?;
-                let right = Tensor::cat(&[&frame.narrow(1, 1, width - 1)?, &zero], 1)?;
-                Ok(Unfolded { planes: vec![Tensor::cat(&[left, frame, right], 2)?], height, width })
-            }
+            Window::Point | Window::Same => Ok((height, width)),
+            Window::Doubling => Ok((2 * height, 2 * width)),
+            Window::Halving if height % 2 == 0 && width % 2 == 0 => Ok((height / 2, width / 2)),
             Window::Halving => {
-                if height % 2 != 0 || width % 2 != 0 {
-                    let why = format!("a frame of {width}x{height} cannot be halved; both must be even");
-                    return Err(ModelError::input("convolution", why));
-                }
-                let (height, width) = (height / 2, width / 2);
-                // Two neighbours are side by side already; the third is the first of the next pair.
-                let pair = frame.reshape((2 * height, width, 2 * channels))?;
-                let next = pair.narrow(2, 0, channels)?.contiguous()?.narrow(1, 1, width - 1)?;
-                let next = Tensor::cat(&[&next, &column(2 * height, channels)?], 1)?;
-                let rows = Tensor::cat(&[pair, next], 2)?.reshape((height, 2, width * 3 * channels))?;
-                let plane = |parity| -> Result<Tensor, ModelError> {
-                    Ok(rows.narrow(1, parity, 1)?.contiguous()?.reshape((height, width, 3 * channels))?)
-                };
-                Ok(Unfolded { planes: vec![plane(0)?.pad_with_zeros(0, 0, 1)?, plane(1)?], height, width })
+                let why = format!("a frame of {width}x{height} cannot be halved; both must be even");
+                Err(ModelError::input("convolution", why))
             }
         }
     }
 
-    /// Plane and first row that a kernel row reads.
+    /// What the kernel reads of `frame` for a tile of the output: rows `(rows, tile.width, kernel width · channels)`
+    /// with the inputs of one kernel row side by side at each pixel. A halving window has its even rows apart from the
+    /// odd ones.
+    fn unfold(self, frame: &Tensor, tile: Tile) -> Result<Vec<Tensor>, ModelError> {
+        let Tile { top, left, height, width } = tile;
+        // Each channel of a pixel is read at three columns.
+        let three = |columns: [Tensor; 3]| -> Result<Tensor, ModelError> {
+            let [first, second, third] = columns;
+            Ok(Tensor::cat(&[first.contiguous()?, second.contiguous()?, third.contiguous()?], 2)?)
+        };
+        match self {
+            Window::Point => Ok(vec![frame.narrow(0, top, height)?.narrow(1, left, width)?.contiguous()?]),
+            Window::Same | Window::Doubling => {
+                let scale = if self == Window::Same { 1 } else { 2 };
+                let patch = stretch(frame, 0, (top, height + 2), 1, scale)?;
+                let patch = stretch(&patch, 1, (left, width + 2), 1, scale)?;
+                let columns = |first| patch.narrow(1, first, width);
+                Ok(vec![three([columns(0)?, columns(1)?, columns(2)?])?])
+            }
+            Window::Halving => {
+                let patch = stretch(frame, 0, (2 * top, 2 * height + 2), 0, 1)?;
+                let patch = stretch(&patch, 1, (2 * left, 2 * width + 2), 0, 1)?.contiguous()?;
+                let channels = patch.dim(2)?;
+                let pairs = patch.reshape((2 * height + 2, width + 1, 2, channels))?;
+                let columns = |pair, of: usize| -> Result<Tensor, ModelError> {
+                    Ok(pairs.narrow(1, pair, width)?.narrow(2, of, 1)?.squeeze(2)?)
+                };
+                let rows = three([columns(0, 0)?, columns(0, 1)?, columns(1, 0)?])?;
+                let rows = rows.reshape((height + 1, 2, width, 3 * channels))?;
+                let plane = |parity| rows.narrow(1, parity, 1)?.squeeze(1)?.contiguous();
+                Ok(vec![plane(0)?, plane(1)?])
+            }
+        }
+    }
+
+    /// Plane of [`Window::unfold`], and first row in it, that a kernel row reads.
     fn place(self, kernel_row: usize) -> (usize, usize) {
         match self {
-            Window::Point | Window::Same => (0, kernel_row),
+            Window::Point | Window::Same | Window::Doubling => (0, kernel_row),
             Window::Halving => (kernel_row % 2, kernel_row / 2),
         }
     }
+}
+
+/// `length` rows or columns from `start` of a frame, each `scale` (1 or 2) times, with `margin` zeros before them, from
+/// which `start` counts, and zeros after.
+fn stretch(
+    frame: &Tensor,
+    dim: usize,
+    (start, length): (usize, usize),
+    margin: usize,
+    scale: usize,
+) -> Result<Tensor, ModelError> {
+    let first = start.saturating_sub(margin);
+    let end = (start + length).saturating_sub(margin).min(scale * frame.dim(dim)?);
+    let before = margin.saturating_sub(start);
+    let after = length - before - (end - first);
+    let (from, to) = (first / scale, end.div_ceil(scale));
+    let mut part = frame.narrow(dim, from, to - from)?;
+    if scale > 1 {
+        part = part.unsqueeze(dim + 1)?;
+        let mut shape = part.dims().to_vec();
+        shape[dim + 1] = scale;
+        part = part.broadcast_as(shape)?.contiguous()?.flatten(dim, dim + 1)?;
+        part = part.narrow(dim, first - from * scale, end - first)?;
+    }
+    Ok(part.pad_with_zeros(dim, before, after)?)
 }
 
 /// Kernel rows as matrices.
@@ -99,38 +132,36 @@ impl Kernel {
     }
 
     /// The sum over `past` (oldest first; what is missing is zero) and `now` → `(height, width, out)`.
-    fn sum(&self, past: &VecDeque<Unfolded>, now: &Unfolded) -> Result<Tensor, ModelError> {
-        let (height, width) = (now.height, now.width);
+    fn sum(&self, past: &VecDeque<Tensor>, now: &Tensor) -> Result<Tensor, ModelError> {
+        let (height, width, inner) = now.dims3()?;
+        let (height, width) = self.window.size((height, width))?;
         let out = self.bias.dim(0)?;
         // Nothing is behind the first frame but zeros: its share of the sum is left out.
-        let reached = past.iter().chain([now]).rev().zip(self.rows.iter().rev());
-        let mut terms = Vec::new();
-        for (frame, rows) in reached {
-            for (index, matrix) in rows.iter().enumerate() {
-                let (plane, first) = self.window.place(index);
-                terms.push((&frame.planes[plane], first, matrix));
-            }
-        }
-        let columns = self.rows[0][0].dim(0)?;
-        by_bands((height, width, out), self.bias.device(), |top, rows| {
+        let reached: Vec<_> = past.iter().chain([now]).rev().zip(self.rows.iter().rev()).collect();
+        by_tiles((height, width, out), inner.max(out), self.bias.device(), |tile| {
+            let pixels = tile.height * tile.width;
             let mut sum: Option<Tensor> = None;
-            for &(plane, first, matrix) in &terms {
-                let view = plane.narrow(0, first + top, rows)?.contiguous()?.reshape((rows * width, columns))?;
-                let product = view.matmul(matrix)?;
-                sum = Some(match sum {
-                    Some(sum) => (sum + product)?,
-                    None => product.broadcast_add(&self.bias)?,
-                });
+            for (frame, rows) in &reached {
+                let planes = self.window.unfold(frame, tile)?;
+                for (index, matrix) in rows.iter().enumerate() {
+                    let (plane, first) = self.window.place(index);
+                    let view = planes[plane].narrow(0, first, tile.height)?.reshape((pixels, matrix.dim(0)?))?;
+                    let product = view.matmul(matrix)?;
+                    sum = Some(match sum {
+                        Some(sum) => (sum + product)?,
+                        None => product.broadcast_add(&self.bias)?,
+                    });
+                }
             }
             let sum = sum.ok_or_else(|| ModelError::input("convolution", "the kernel has no rows"))?;
-            Ok(sum.reshape((rows, width, out))?)
+            Ok(sum.reshape((tile.height, tile.width, out))?)
         })
     }
 }
 
 /// What a [`CausalConv3d`] keeps of the frames before: as many as its kernel reaches back. Empty before the first.
 #[derive(Debug, Clone, Default)]
-pub struct History(VecDeque<Unfolded>);
+pub struct History(VecDeque<Tensor>);
 
 /// A convolution over (time, height, width) that sees no later frame; frames before the first are zero.
 ///
@@ -168,9 +199,13 @@ impl CausalConv3d {
     /// # Errors
     /// A frame of another size than those before, or a device out of memory.
     pub fn forward(&self, frame: &Tensor, history: &mut History) -> Result<Tensor, ModelError> {
-        let now = self.0.window.unfold(frame)?;
-        let out = self.0.sum(&history.0, &now)?;
-        self.keep(now, history);
+        let frame = frame.contiguous()?;
+        if let Some(before) = history.0.back().filter(|before| before.dims() != frame.dims()) {
+            let why = format!("a frame of {:?} after one of {:?}", frame.dims(), before.dims());
+            return Err(ModelError::input("causal convolution", why));
+        }
+        let out = self.0.sum(&history.0, &frame)?;
+        self.keep(frame, history);
         Ok(out)
     }
 
@@ -179,12 +214,12 @@ impl CausalConv3d {
     /// # Errors
     /// A device out of memory.
     pub fn skip(&self, frame: &Tensor, history: &mut History) -> Result<(), ModelError> {
-        self.keep(self.0.window.unfold(frame)?, history);
+        self.keep(frame.contiguous()?, history);
         Ok(())
     }
 
-    fn keep(&self, now: Unfolded, history: &mut History) {
-        history.0.push_back(now);
+    fn keep(&self, frame: Tensor, history: &mut History) {
+        history.0.push_back(frame);
         while history.0.len() >= self.0.rows.len() {
             history.0.pop_front();
         }
@@ -212,6 +247,14 @@ impl Conv2d {
         Self::load_as(weights, prefix, Window::Halving, device)
     }
 
+    /// The same, but over the frame with each of its pixels made four.
+    ///
+    /// # Errors
+    /// As [`Conv2d::load`].
+    pub fn load_doubling(weights: &Weights, prefix: &str, device: &Device) -> Result<Self, ModelError> {
+        Self::load_as(weights, prefix, Window::Doubling, device)
+    }
+
     fn load_as(weights: &Weights, prefix: &str, window: Window, device: &Device) -> Result<Self, ModelError> {
         let weight = weights.tensor(&format!("{prefix}.weight"), Some(DType::F32), &Device::Cpu)?;
         let bias = weights.tensor(&format!("{prefix}.bias"), Some(DType::F32), device)?;
@@ -226,27 +269,13 @@ impl Conv2d {
     }
 
     /// # Shapes
-    /// f32 `(height, width, in)` → f32 `(height, width, out)`, or half of both if halving.
+    /// f32 `(height, width, in)` → f32 `(height, width, out)`, or twice or half of both if doubling or halving.
     ///
     /// # Errors
     /// An odd size that should be halved, or a device out of memory.
     pub fn forward(&self, frame: &Tensor) -> Result<Tensor, ModelError> {
-        self.0.sum(&VecDeque::new(), &self.0.window.unfold(frame)?)
+        self.0.sum(&VecDeque::new(), &frame.contiguous()?)
     }
-}
-
-/// Doubles a frame: each pixel becomes four.
-///
-/// # Shapes
-/// `(height, width, channels)` → `(2 height, 2 width, channels)`.
-///
-/// # Errors
-/// Another rank, or a device out of memory.
-pub fn upsample_nearest(frame: &Tensor) -> Result<Tensor, ModelError> {
-    let (height, width, channels) = frame.dims3()?;
-    let frame = frame.reshape((height, 1, width, 1, channels))?;
-    let doubled = frame.broadcast_as((height, 2, width, 2, channels))?.contiguous()?;
-    Ok(doubled.reshape((2 * height, 2 * width, channels))?)
 }
 
 #[cfg(test)]
@@ -344,14 +373,48 @@ mod tests {
     }
 
     #[test]
-    fn bands_change_nothing() {
-        // Large enough for several bands; their borders are where rows could get lost.
-        let (height, width) = (200, 70);
-        let (weight, bias) = (values(&[5, 2, 1, 3, 3], 0.5), values(&[5], 9.));
-        let frames = frames(1, height, width, 2);
-        let conv = CausalConv3d::new(&weight, bias.clone(), &Device::Cpu).unwrap();
-        let got = conv.forward(&frames[0], &mut History::default()).unwrap();
-        assert_close(&got, &naive(&frames, 0, &weight, &bias, 1, 1));
+    fn tiles_change_nothing() {
+        // Large enough for several tiles both ways, whole and cut; their borders are where pixels could get lost.
+        let weight = (values(&[5, 512, 3, 3], 0.5) / 64.).unwrap();
+        let bias = values(&[5], 9.);
+        let as_3d = weight.unsqueeze(2).unwrap();
+        for (window, stride, before) in [(Window::Same, 1, 1), (Window::Halving, 2, 0)] {
+            let frames = frames(1, 18 * stride, 22 * stride, 512);
+            let got = Conv2d::new(&weight, bias.clone(), window, &Device::Cpu).unwrap().forward(&frames[0]).unwrap();
+            assert_close(&got, &naive(&frames, 0, &as_3d, &bias, stride, before));
+        }
+    }
+
+    #[test]
+    fn doubling_is_the_definition_over_repeated_pixels() {
+        let weight = values(&[5, 4, 3, 3], 0.5);
+        let bias = values(&[5], 9.);
+        let conv = Conv2d::new(&weight, bias.clone(), Window::Doubling, &Device::Cpu).unwrap();
+        // The last one makes several tiles.
+        for (height, width) in [(1, 1), (2, 3), (3, 1), (90, 70)] {
+            let frame = values(&[height, width, 4], 0.);
+            let repeat = |frame: &Tensor, dim, size: usize| {
+                let index = Tensor::from_vec((0..2 * size as u32).map(|i| i / 2).collect(), 2 * size, &Device::Cpu);
+                frame.index_select(&index.unwrap(), dim).unwrap()
+            };
+            let doubled = repeat(&repeat(&frame, 0, height), 1, width);
+            let want = naive(&[doubled], 0, &weight.unsqueeze(2).unwrap(), &bias, 1, 1);
+            assert_close(&conv.forward(&frame).unwrap(), &want);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_the_frames() {
+        let conv = CausalConv3d::new(&values(&[5, 4, 3, 3, 3], 0.), values(&[5], 1.), &Device::Cpu).unwrap();
+        let mut history = History::default();
+        for frame in frames(4, 3, 4, 4) {
+            conv.forward(&frame, &mut history).unwrap();
+        }
+        let kept: usize = history.0.iter().map(Tensor::elem_count).sum();
+        assert_eq!(kept, 2 * 3 * 4 * 4, "two frames, and nothing that could be made of them again");
+        // A smaller past would read as one with zeros beside it.
+        let other = conv.forward(&frames(1, 3, 5, 4)[0], &mut history).unwrap_err().to_string();
+        assert!(other.contains("[3, 5, 4]") && other.contains("[3, 4, 4]"), "{other}");
     }
 
     #[test]
@@ -370,13 +433,5 @@ mod tests {
         }
         let odd = conv(Window::Halving).forward(&frames(1, 4, 5, 4)[0]).unwrap_err().to_string();
         assert!(odd.contains("5x4"), "{odd}");
-    }
-
-    #[test]
-    fn doubling_repeats_pixels() {
-        let frame = Tensor::new(&[[[1f32, 2.], [3., 4.]]], &Device::Cpu).unwrap();
-        let doubled = upsample_nearest(&frame).unwrap().to_vec3::<f32>().unwrap();
-        let row = vec![vec![1., 2.], vec![1., 2.], vec![3., 4.], vec![3., 4.]];
-        assert_eq!(doubled, [row.clone(), row]);
     }
 }

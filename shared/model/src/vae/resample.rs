@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use super::blueprint::Mode;
 use super::cache::{FeatureCache, Slot, SlotId, Slots};
 use crate::error::ModelError;
-use crate::ops::conv::{CausalConv3d, Conv2d, upsample_nearest};
+use crate::ops::conv::{CausalConv3d, Conv2d};
 use crate::weights::Weights;
 
 #[derive(Debug)]
@@ -30,12 +30,12 @@ impl Resample {
         slots: &mut Slots,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let same = || Conv2d::load(weights, &format!("{name}.resample.1"), device);
+        let doubling = || Conv2d::load_doubling(weights, &format!("{name}.resample.1"), device);
         let halving = || Conv2d::load_halving(weights, &format!("{name}.resample.1"), device);
         let time_conv = || CausalConv3d::load(weights, &format!("{name}.time_conv"), device);
         Ok(match mode {
-            Mode::Upsample2d => Self::Upsample2d(same()?),
-            Mode::Upsample3d => Self::Upsample3d { time_conv: time_conv()?, spatial: same()?, slot: slots.next() },
+            Mode::Upsample2d => Self::Upsample2d(doubling()?),
+            Mode::Upsample3d => Self::Upsample3d { time_conv: time_conv()?, spatial: doubling()?, slot: slots.next() },
             Mode::Downsample2d => Self::Downsample2d(halving()?),
             Mode::Downsample3d => {
                 Self::Downsample3d { spatial: halving()?, time_conv: time_conv()?, slot: slots.next() }
@@ -46,10 +46,10 @@ impl Resample {
     /// The frames that this one completes.
     pub(crate) fn push(&self, frame: Tensor, cache: &mut FeatureCache) -> Result<Vec<Tensor>, ModelError> {
         match self {
-            Self::Upsample2d(conv) => Ok(vec![conv.forward(&upsample_nearest(&frame)?)?]),
+            Self::Upsample2d(conv) => Ok(vec![conv.forward(&frame)?]),
             Self::Upsample3d { time_conv, spatial, slot } => {
                 let frames = double_time(time_conv, frame, cache.slot(*slot))?;
-                frames.iter().map(|frame| spatial.forward(&upsample_nearest(frame)?)).collect()
+                frames.iter().map(|frame| spatial.forward(frame)).collect()
             }
             Self::Downsample2d(conv) => Ok(vec![conv.forward(&frame)?]),
             Self::Downsample3d { spatial, time_conv, slot } => {
