@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::program::{Running, Sandbox, alive, demo, eventually, signal_process, workers_of};
+use crate::program::{Sandbox, alive, demo, eventually, signal_process, workers_of};
 
 const MANIFEST: &str = r#"
 [job]
@@ -121,7 +121,8 @@ fn a_run_that_is_started_again_after_a_kill_finishes() {
     let running = sandbox.run(&manifest, &demo());
     first_artifact(&sandbox);
     running.signal("KILL");
-    let _: Running = running;
+    // The lock on the data directory is held until the process is really gone.
+    running.wait();
     sandbox.run(&manifest, &demo()).wait().expect(0);
     assert_eq!(bytes(&sandbox), undisturbed());
 }
