@@ -10,6 +10,7 @@ work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
 export WANFARM_LOG=error
 
+: >"$work/address"
 "$binary" serve --listen 127.0.0.1:0 --data "$work/data" --output "$work/output" >"$work/address" &
 until grep -q http "$work/address"; do sleep 0.1; done
 export WANFARM_COORDINATOR=$(grep -o 'http://.*' "$work/address")
