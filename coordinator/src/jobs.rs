@@ -214,7 +214,7 @@ impl Jobs {
             return None;
         }
         let priority = i32::try_from(job.submission.priority).unwrap_or(i32::MAX);
-        Some(JobPlan { id, priority, model: job.submission.model.clone(), videos: planned })
+        Some(JobPlan { id, priority, model: job.submission.model.clone(), early_look: false, videos: planned })
     }
 
     /// The manifest's place of a video the scheduler speaks of.

@@ -123,7 +123,13 @@ fn main() {
             size: SizeClass(75_600),
         };
         let videos = (0..videos / jobs).map(video).collect();
-        let plan = JobPlan { id: JobId(u64::from(job) + 1), priority: (job % 3) as i32, model: "a14b".into(), videos };
+        let plan = JobPlan {
+            id: JobId(u64::from(job) + 1),
+            priority: (job % 3) as i32,
+            model: "a14b".into(),
+            early_look: false,
+            videos,
+        };
         farm.handle(Input::JobAdded(plan));
     }
     let mut heartbeat = 0;

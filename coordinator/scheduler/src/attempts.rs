@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use wanfarm_types::{AttemptId, Checkpoint, Incarnation, JobId, StepRange, StepTiming, VideoId, WorkItem, WorkerId};
 
 use crate::TextKey;
+use crate::job::ModelId;
+use crate::placement::PoolId;
 
 /// What an item belongs to. Each has at most one attempt out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +34,7 @@ pub(crate) struct Attempt {
     pub(crate) work: Work,
     pub(crate) item: WorkItem,
     pub(crate) job: JobId,
+    pub(crate) model: ModelId,
     pub(crate) priority: i32,
     pub(crate) worker: WorkerId,
     pub(crate) incarnation: Incarnation,
@@ -50,11 +53,18 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn new(work: Work, item: WorkItem, priority: i32, worker: WorkerId, incarnation: Incarnation) -> Self {
+    pub(crate) fn new(
+        work: Work,
+        item: WorkItem,
+        (model, priority): (ModelId, i32),
+        worker: WorkerId,
+        incarnation: Incarnation,
+    ) -> Self {
         Self {
             work,
             item,
             job: item.video.job,
+            model,
             priority,
             worker,
             incarnation,
@@ -66,6 +76,10 @@ impl Attempt {
             step_seconds: Vec::new(),
             restored: false,
         }
+    }
+
+    pub(crate) fn pool(&self) -> PoolId {
+        PoolId { model: self.model, role: self.item.stage.role() }
     }
 
     pub(crate) fn is_denoising(&self) -> bool {

@@ -31,6 +31,10 @@ pub enum Change {
         /// Fingerprint of the weights; `None` removes the row.
         weights: Option<Digest>,
     },
+    /// Job: remove every row of it: the job, its state and pins, its videos, the artifacts named after them, and the
+    /// attempts whose item is of one of them. The greatest attempt number must stay known, for
+    /// [`crate::Scheduler::restore`].
+    JobForgotten(JobId),
     /// Video: its state, key `video`.
     VideoState {
         /// Which video.

@@ -6,7 +6,11 @@
 //!   the `WorkerJoined` of a newer one.
 //! - A worker keeps every report until its attempt was answered by `Action::Ack` or `Action::Drop`, and sends
 //!   unanswered ones again, in order, after it has re-attached. Doubled reports are harmless.
-//! - Each `MakeDurable` and `WriteOutputs` is answered once.
+//! - Each `MakeDurable` and `WriteOutputs` is answered once, however late, also while the job is paused.
+//!
+//! A full disk: answer `WriteOutputs` with `OutputsHeld` and `MakeDurable` with `CopyFailed`, and feed `Pause` for the
+//! job, in any order. Neither counts against a video. `Resume` takes the writing up again, from frames that are still
+//! held, or by decoding anew. A `Commit` that cannot be written is another matter: the coordinator must stop.
 
 use wanfarm_types::{
     AttemptId, Checkpoint, Digest, Failure, Incarnation, JobId, Role, StepTiming, TensorRef, VideoId, WorkerId,
@@ -27,6 +31,9 @@ pub enum Input {
     Cancel(Target),
     /// Try failed and cancelled videos again, from their newest usable state.
     Retry(Target),
+    /// Nobody will ask for this finished job again: its state, rows and durable copies are removed, and its videos
+    /// cannot be retried any more. Ignored for a job that has not finished.
+    Forget(JobId),
 
     /// A worker said hello on a new connection: a first boot, a reboot, or the same boot re-attaching.
     WorkerJoined(WorkerHello),
@@ -76,7 +83,11 @@ pub enum Input {
     CopyFailed(ArtifactId),
     /// All files of the video are in place: the answer to `Action::WriteOutputs`.
     OutputsWritten(VideoId),
-    /// The files could not be written: the other answer to `Action::WriteOutputs`. `Transient` is tried again after
+    /// The files could not be written for a reason that lies with neither the video nor its frames, such as a full disk:
+    /// another answer to `Action::WriteOutputs`. It counts as no try, and is asked again after a pause, if the job is
+    /// active then.
+    OutputsHeld(VideoId),
+    /// The files could not be written: the last answer to `Action::WriteOutputs`. `Transient` is tried again after
     /// a pause, `InputsLost` (frames no longer readable) decodes again, the others fail the video.
     OutputsFailed {
         /// Which video.

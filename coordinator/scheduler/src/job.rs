@@ -64,7 +64,7 @@ pub(crate) struct Text {
     /// Open videos that read it. Without any it is forgotten.
     pub(crate) readers: BTreeSet<VideoId>,
     /// Those of them that need it now, the most urgent first.
-    pub(crate) wanting: BTreeSet<(Reverse<i32>, VideoId)>,
+    pub(crate) wanting: BTreeSet<(Reverse<i32>, u8, VideoId)>,
 }
 
 impl Text {

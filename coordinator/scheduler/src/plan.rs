@@ -23,6 +23,9 @@ pub struct JobPlan {
     pub priority: i32,
     /// The model, by the name workers serve it under.
     pub model: String,
+    /// The first, the last and the middle video go before the others, so that people can judge the job early.
+    #[serde(default)]
+    pub early_look: bool,
     /// Video `i` is `VideoId { job: id, index: i }`.
     pub videos: Vec<VideoPlan>,
 }
@@ -126,7 +129,7 @@ mod tests {
         let stages = stages.iter().map(|&(stage, first, end)| (stage, StepRange { first, end })).collect();
         let texts = vec![TextKey(Digest([1; 32]))];
         let video = VideoPlan { texts, has_image: false, stages, size: SizeClass(64) };
-        JobPlan { id: JobId(1), priority: 0, model: "m".into(), videos: vec![video] }
+        JobPlan { id: JobId(1), priority: 0, model: "m".into(), early_look: false, videos: vec![video] }
     }
 
     #[test]

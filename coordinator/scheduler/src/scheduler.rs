@@ -91,6 +91,7 @@ impl Scheduler {
             Input::Resume(job) => self.resume(job),
             Input::Cancel(target) => self.cancel(target),
             Input::Retry(target) => self.retry(target),
+            Input::Forget(job) => self.forget(job),
             Input::WorkerJoined(hello) => self.worker_joined(hello),
             Input::Heartbeat { worker, incarnation } => self.heartbeat(worker, incarnation),
             Input::WorkerLost { worker, incarnation } => self.worker_lost(worker, incarnation),
@@ -103,6 +104,7 @@ impl Scheduler {
             Input::Durable(artifact) => self.durable(artifact),
             Input::CopyFailed(artifact) => self.copy_failed(artifact),
             Input::OutputsWritten(video) => self.outputs_written(video),
+            Input::OutputsHeld(video) => self.outputs_held(video),
             Input::OutputsFailed { video, failure } => self.outputs_failed(video, failure),
         }
         self.settle();

@@ -11,6 +11,8 @@ use crate::{Instant, VideoPlan, VideoState};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Video {
     pub(crate) plan: VideoPlan,
+    /// Its turn among the videos of its job: the lower goes first.
+    pub(crate) turn: u8,
     pub(crate) state: VideoState,
     pub(crate) image: Option<Artifact>,
     pub(crate) trail: Trail,
@@ -56,9 +58,10 @@ pub(crate) struct Wish {
 }
 
 impl Video {
-    pub(crate) fn new(plan: VideoPlan) -> Self {
+    pub(crate) fn new(plan: VideoPlan, turn: u8) -> Self {
         Self {
             plan,
+            turn,
             state: VideoState::Open,
             image: None,
             trail: Trail::default(),

@@ -37,6 +37,8 @@ pub(crate) struct Ticket {
     pub(crate) lane: LaneId,
     pub(crate) work: Work,
     pub(crate) priority: i32,
+    /// Its turn within its job, before all else.
+    pub(crate) turn: u8,
     /// The video it is for, or the first of them.
     pub(crate) video: VideoId,
     /// What to run; empty for stages without steps.
@@ -49,8 +51,8 @@ pub(crate) struct Ticket {
     pub(crate) avoids: BTreeSet<WorkerId>,
 }
 
-/// Order within a job: farthest first, then manifest order.
-type Place = (Reverse<u32>, VideoId, Work);
+/// Order within a job: early looks first, then the farthest, then manifest order.
+type Place = (u8, Reverse<u32>, VideoId, Work);
 
 /// The items of one priority.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -128,12 +130,12 @@ impl Lane {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, u64, Work)> {
         self.levels.iter().flat_map(|(&Reverse(priority), level)| {
             level.order.iter().flat_map(move |&(served, job)| {
-                level.items.get(&job).into_iter().flatten().map(move |&(_, _, work)| (priority, served, work))
+                level.items.get(&job).into_iter().flatten().map(move |&(.., work)| (priority, served, work))
             })
         })
     }
 }
 
 fn place(ticket: &Ticket) -> Place {
-    (Reverse(ticket.steps.first), ticket.video, ticket.work)
+    (ticket.turn, Reverse(ticket.steps.first), ticket.video, ticket.work)
 }

@@ -38,6 +38,17 @@ impl Scheduler {
         }
     }
 
+    /// Nobody's fault: no try is counted, however often it happens.
+    pub(super) fn outputs_held(&mut self, id: VideoId) {
+        let again = self.now + self.config.retry_pause;
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        if video.writing.take().is_some() && video.state.is_open() {
+            video.write_after = again;
+            self.timers.insert((again, Work::Video(id)));
+            self.dirty.insert(Dirty::Video(id));
+        }
+    }
+
     pub(super) fn outputs_failed(&mut self, id: VideoId, failure: Failure) {
         let max_tries = self.config.max_output_tries;
         let pause = self.config.retry_pause;

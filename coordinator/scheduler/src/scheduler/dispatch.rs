@@ -25,7 +25,7 @@ impl Scheduler {
         let Some(incarnation) = self.workers.get(&id).map(|worker| worker.incarnation) else { return };
         let item = WorkItem { video: ticket.video, stage: ticket.lane.stage, steps: ticket.steps };
         let (inputs, holders) = self.inputs(&ticket);
-        let mut attempt = Attempt::new(work, item, ticket.priority, id, incarnation);
+        let mut attempt = Attempt::new(work, item, (ticket.lane.model, ticket.priority), id, incarnation);
         attempt.from = inputs.checkpoint.clone();
         let attempt = self.ledger.issue(attempt);
         match work {

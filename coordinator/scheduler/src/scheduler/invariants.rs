@@ -151,7 +151,7 @@ impl Scheduler {
         for (key, text) in &self.texts {
             let read = readers.remove(key).unwrap_or_default();
             ensure(text.readers == read, || format!("text {key:?} has readers {:?}, not {read:?}", text.readers))?;
-            let listed: BTreeSet<VideoId> = text.wanting.iter().map(|&(_, video)| video).collect();
+            let listed: BTreeSet<VideoId> = text.wanting.iter().map(|&(_, _, video)| video).collect();
             let wants = wanting.remove(key).unwrap_or_default();
             ensure(listed == wants, || format!("text {key:?} is wanted by {listed:?}, not {wants:?}"))?;
         }

@@ -10,7 +10,7 @@ use crate::attempts::Work;
 use crate::job::{Job, Text};
 use crate::placement::PoolId;
 use crate::video::Video;
-use crate::{Action, ArtifactId, Change, JobPlan, JobState, Target, VideoState};
+use crate::{Action, ArtifactId, AttemptEnd, Change, JobPlan, JobState, Target, VideoState};
 
 impl Scheduler {
     pub(super) fn job_added(&mut self, plan: JobPlan) {
@@ -42,7 +42,8 @@ impl Scheduler {
         self.jobs.insert(plan.id, job);
         for (index, video) in (0..).zip(plan.videos) {
             let id = VideoId { job: plan.id, index };
-            self.videos.insert(id, Video::new(video));
+            let turn = if plan.early_look { early_turn(index, videos) } else { 0 };
+            self.videos.insert(id, Video::new(video, turn));
             self.add_reader(id);
         }
     }
@@ -129,6 +130,26 @@ impl Scheduler {
                 self.forget_results(video, true);
             }
         }
+    }
+
+    /// The end of a finished job's memory. What still runs of it, an attempt asked to stop, is dropped; a text encoded
+    /// in its name is given out again if another job reads it.
+    pub(super) fn forget(&mut self, id: JobId) {
+        if self.jobs.get(&id).is_none_or(|job| job.state != JobState::Finished) {
+            return;
+        }
+        let live: Vec<_> = self.ledger.iter().filter(|(_, attempt)| attempt.job == id).map(|(id, _)| id).collect();
+        for attempt in live {
+            if let Some(ended) = self.end_attempt(attempt, AttemptEnd::Revoked, None) {
+                self.answer(ended.worker, attempt, true);
+            }
+        }
+        for video in self.video_ids(id) {
+            self.forget_results(video, true);
+            self.videos.remove(&video);
+        }
+        self.jobs.remove(&id);
+        self.record(Change::JobForgotten(id));
     }
 
     /// The end of a video, for whatever reason. Done videos leave nothing behind; others keep what is durable.
@@ -232,7 +253,7 @@ impl Scheduler {
         video.wants_texts = wants;
         for key in &video.plan.texts {
             let Some(text) = self.texts.get_mut(key) else { continue };
-            let entry = (Reverse(job.priority), id);
+            let entry = (Reverse(job.priority), video.turn, id);
             if wants {
                 text.wanting.insert(entry)
             } else {
@@ -257,5 +278,15 @@ impl Scheduler {
     fn touch_job(&mut self, job: JobId) {
         let videos = self.video_ids(job).map(Dirty::Video);
         self.dirty.extend(videos);
+    }
+}
+
+/// The place of a video in the order of a job that asked for an early look: first, last, middle, then the others.
+fn early_turn(index: u32, videos: u32) -> u8 {
+    match index {
+        0 => 0,
+        last if last + 1 == videos => 1,
+        middle if middle == videos / 2 => 2,
+        _ => 3,
     }
 }

@@ -54,6 +54,7 @@ impl Scheduler {
             lane: LaneId { model: job.model, stage, begins },
             work,
             priority: job.priority,
+            turn: video.turn,
             video: id,
             steps,
             cost: u64::from(steps.len().max(1)).saturating_mul(video.plan.size.0.max(1)),
@@ -111,12 +112,13 @@ impl Scheduler {
     /// The ticket of a text that has to be encoded; it stands in the name of the most urgent video that waits for it.
     pub(super) fn text_ticket(&self, key: TextKey) -> Option<Ticket> {
         let text = self.texts.get(&key)?;
-        let &(std::cmp::Reverse(priority), video) = text.wanting.first()?;
+        let &(std::cmp::Reverse(priority), turn, video) = text.wanting.first()?;
         let wanted = text.attempt.is_none() && !text.is_usable();
         wanted.then(|| Ticket {
             lane: LaneId { model: text.model, stage: Stage::EncodeText, begins: true },
             work: Work::Text(key),
             priority,
+            turn,
             video,
             steps: NO_STEPS,
             cost: 1,
@@ -166,14 +168,12 @@ impl Scheduler {
             nearly_done: attempt.started && self.is_nearly_done(attempt),
             follows: self.follow_up(worker, attempt),
         });
-        let next = worker.next.and_then(attempt).and_then(|(id, attempt)| {
-            Some(Next {
-                attempt: id,
-                priority: attempt.priority,
-                pool: PoolId { model: self.jobs.get(&attempt.job)?.model, role: attempt.item.stage.role() },
-                avoids: self.avoided(attempt.work),
-                recalled: attempt.recall.is_some(),
-            })
+        let next = worker.next.and_then(attempt).map(|(id, attempt)| Next {
+            attempt: id,
+            priority: attempt.priority,
+            pool: attempt.pool(),
+            avoids: self.avoided(attempt.work),
+            recalled: attempt.recall.is_some(),
         });
         let pools = worker.pools.clone();
         worker.is_available().then(|| Seat { pools, running, next, awaiting: worker.awaiting.is_some() })
@@ -186,14 +186,16 @@ impl Scheduler {
     /// How urgent the item is that will follow from this one, if this worker serves its role too.
     fn follow_up(&self, worker: &Worker, attempt: &Attempt) -> Option<(i32, Stage)> {
         let plan = &self.videos.get(&attempt.item.video)?.plan;
-        let model = self.jobs.get(&attempt.job)?.model;
         let stage = match attempt.item.stage {
             Stage::Decode => return None,
             Stage::EncodeText | Stage::EncodeImage => plan.stage_of(0),
             _ => plan.stage_of(attempt.item.steps.end),
         };
         let stage = stage.map_or(Stage::Decode, |(stage, _)| stage);
-        worker.serves.contains_key(&PoolId { model, role: stage.role() }).then_some((attempt.priority, stage))
+        worker
+            .serves
+            .contains_key(&PoolId { model: attempt.model, role: stage.role() })
+            .then_some((attempt.priority, stage))
     }
 
     fn avoided(&self, work: Work) -> BTreeSet<WorkerId> {

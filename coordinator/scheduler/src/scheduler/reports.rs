@@ -8,7 +8,6 @@ use wanfarm_types::{
 use super::{Dirty, Scheduler};
 use crate::artifact::{Artifact, Holder};
 use crate::attempts::{Attempt, Recall, Work};
-use crate::placement::PoolId;
 use crate::video::Frames;
 use crate::{Action, AttemptEnd, Change, ItemOutputs, Report, SizeClass};
 
@@ -152,8 +151,7 @@ impl Scheduler {
     /// Counts a failure against what the item belongs to, and gives up on it when that was one too many.
     pub(super) fn strike(&mut self, attempt: &Attempt, failure: &Failure) {
         let max = self.config.max_strikes;
-        let model = self.jobs.get(&attempt.job).map(|job| job.model);
-        let pool = model.and_then(|model| self.board.pool(PoolId { model, role: attempt.item.stage.role() }));
+        let pool = self.board.pool(attempt.pool());
         let strikes = match attempt.work {
             Work::Text(key) => self.texts.get_mut(&key).map(|text| &mut text.strikes),
             Work::Image(video) | Work::Video(video) => self.videos.get_mut(&video).map(|video| &mut video.strikes),
@@ -179,13 +177,12 @@ impl Scheduler {
     }
 
     fn measure(&mut self, attempt: &Attempt, seconds: f64) {
-        let Some(job) = self.jobs.get(&attempt.job) else { return };
         let size = match attempt.work {
             Work::Text(_) => Some(SizeClass(0)),
             Work::Image(video) | Work::Video(video) => self.videos.get(&video).map(|video| video.plan.size),
         };
         if let (Some(size), Some(worker)) = (size, self.workers.get_mut(&attempt.worker)) {
-            worker.measure(job.model, attempt.item.stage, size, seconds);
+            worker.measure(attempt.model, attempt.item.stage, size, seconds);
         }
     }
 

@@ -41,12 +41,15 @@ struct Rows {
     artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>,
     attempts: BTreeMap<AttemptId, (WorkItem, Option<TextKey>, WorkerId, Incarnation)>,
     ended: BTreeSet<AttemptId>,
+    /// One more than the greatest attempt number seen, forgotten ones included.
+    next_attempt: u64,
     workers: BTreeMap<WorkerId, (String, bool, Option<String>)>,
 }
 
 impl Scheduler {
     /// Rebuilds the scheduler after a restart of the coordinator. Poll its actions: there may be some at once.
-    /// `next_attempt` matters only when rows of ended attempts have been removed; otherwise `AttemptId(1)` will do.
+    /// `next_attempt` matters only when rows of attempts have been removed, as those of forgotten jobs are: then it must
+    /// be greater than every attempt ever issued. Otherwise `AttemptId(1)` will do.
     ///
     /// # Errors
     /// A stored plan that [`JobPlan::check`] refuses.
@@ -57,8 +60,7 @@ impl Scheduler {
         rows: impl IntoIterator<Item = Change>,
     ) -> Result<Self, RestoreError> {
         let rows = Rows::collect(rows);
-        let newest = rows.attempts.keys().chain(&rows.ended).max().map_or(0, |id| id.0 + 1);
-        let mut scheduler = Scheduler::new(config, next_attempt.max(AttemptId(newest)));
+        let mut scheduler = Scheduler::new(config, next_attempt.max(AttemptId(rows.next_attempt)));
         scheduler.now = now;
         scheduler.restore_jobs(rows.jobs, &rows.job_states, rows.pins)?;
         scheduler.restore_videos(rows.videos);
@@ -147,7 +149,7 @@ impl Scheduler {
         worker: WorkerId,
         incarnation: Incarnation,
     ) {
-        let Some(priority) = self.jobs.get(&item.video.job).map(|job| job.priority) else { return };
+        let Some(of) = self.jobs.get(&item.video.job).map(|job| (job.model, job.priority)) else { return };
         let (work, place) = match (item.stage, text) {
             (Stage::EncodeText, Some(key)) => (Work::Text(key), self.texts.get_mut(&key).map(|text| &mut text.attempt)),
             (Stage::EncodeImage, _) => {
@@ -165,7 +167,7 @@ impl Scheduler {
         *slot = Some(id);
         known.incarnation = incarnation;
         known.session = Session::Lost;
-        let attempt = Attempt::new(work, item, priority, worker, incarnation);
+        let attempt = Attempt::new(work, item, of, worker, incarnation);
         self.ledger.restore(id, Attempt { restored: true, ..attempt });
         self.renew(worker);
         self.touch(work);
@@ -205,15 +207,30 @@ impl Rows {
             Change::ArtifactForgotten(artifact) => {
                 self.artifacts.remove(&artifact);
             }
+            Change::JobForgotten(job) => self.forget(job),
             Change::AttemptIssued { attempt, item, text, worker, incarnation } => {
+                self.next_attempt = self.next_attempt.max(attempt.0.saturating_add(1));
                 self.attempts.insert(attempt, (item, text, worker, incarnation));
             }
             Change::AttemptEnded { attempt, .. } => {
+                self.next_attempt = self.next_attempt.max(attempt.0.saturating_add(1));
                 self.ended.insert(attempt);
             }
             Change::WorkerState { worker, name, draining, set_aside } => {
                 self.workers.insert(worker, (name, draining, set_aside));
             }
         }
+    }
+
+    fn forget(&mut self, job: JobId) {
+        self.jobs.remove(&job);
+        self.job_states.remove(&job);
+        self.pins.retain(|(of, _), _| *of != job);
+        self.videos.retain(|video, _| video.job != job);
+        self.attempts.retain(|_, (item, ..)| item.video.job != job);
+        self.artifacts.retain(|artifact, _| match artifact {
+            ArtifactId::Text(_) => true,
+            ArtifactId::Image(video) | ArtifactId::Checkpoint { video, .. } => video.job != job,
+        });
     }
 }

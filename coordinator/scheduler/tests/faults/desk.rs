@@ -61,7 +61,13 @@ pub(crate) fn job(id: u64, priority: i32, videos: u32) -> JobPlan {
         ],
         size: SizeClass(100),
     };
-    JobPlan { id: JobId(id), priority, model: "a14b".into(), videos: (0..videos).map(video).collect() }
+    JobPlan {
+        id: JobId(id),
+        priority,
+        model: "a14b".into(),
+        early_look: false,
+        videos: (0..videos).map(video).collect(),
+    }
 }
 
 impl Desk {

@@ -1,6 +1,6 @@
 //! Drain, pause, cancel, retry.
 
-use wanfarm_scheduler::{Action, Input, Target, VideoState};
+use wanfarm_scheduler::{Action, Change, Input, Report, Target, VideoState};
 use wanfarm_types::{JobId, Role, Stage};
 
 use crate::desk::{ALL, Desk, job, video, worker};
@@ -89,9 +89,7 @@ fn text_is_encoded_once_for_all_its_readers() {
     desk.boot(2, ALL);
     desk.play();
     assert!(desk.is_done(1) && desk.is_done(2));
-    let issued = |row: &&wanfarm_scheduler::Change| {
-        matches!(row, wanfarm_scheduler::Change::AttemptIssued { text: Some(_), .. })
-    };
+    let issued = |row: &&Change| matches!(row, Change::AttemptIssued { text: Some(_), .. });
     assert_eq!(desk.rows.iter().filter(issued).count(), 1);
 }
 
@@ -104,11 +102,95 @@ fn finished_video_leaves_nothing_in_memory_or_store() {
     let acked = desk.log.iter().filter(|action| matches!(action, Action::Ack { .. })).count();
     let dropped = desk.log.iter().filter(|action| matches!(action, Action::Drop { .. })).count();
     assert_eq!((acked, dropped), (4, 4), "text, high, low, frames");
-    let durable =
-        desk.rows.iter().filter(|row| matches!(row, wanfarm_scheduler::Change::ArtifactDurable { .. })).count();
-    let forgotten =
-        desk.rows.iter().filter(|row| matches!(row, wanfarm_scheduler::Change::ArtifactForgotten(_))).count();
+    let durable = desk.rows.iter().filter(|row| matches!(row, Change::ArtifactDurable { .. })).count();
+    let forgotten = desk.rows.iter().filter(|row| matches!(row, Change::ArtifactForgotten(_))).count();
     let deleted = desk.log.iter().filter(|action| matches!(action, Action::DeleteDurable(_))).count();
     assert_eq!((durable, forgotten, deleted), (7, 7, 7), "one text, six steps");
     assert_eq!(desk.video(video(1, 0)).state, VideoState::Done);
+}
+
+#[test]
+fn full_disk_counts_no_try_and_writing_goes_on_after_resume() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::Decode);
+    desk.finish(1);
+    let writes = |desk: &mut Desk| desk.taken(|action| matches!(action, Action::WriteOutputs { .. }).then_some(()));
+    assert_eq!(writes(&mut desk).len(), 1);
+    // More often than there are tries, the pause said before and after the answer.
+    for round in 0..20 {
+        if round % 2 == 0 {
+            desk.input(Input::Pause(JobId(1)));
+            desk.input(Input::OutputsHeld(video(1, 0)));
+        } else {
+            desk.input(Input::OutputsHeld(video(1, 0)));
+            desk.input(Input::Pause(JobId(1)));
+        }
+        desk.pass(60_000, &[1]);
+        assert_eq!(writes(&mut desk).len(), 0, "a paused job writes nothing");
+        desk.input(Input::Resume(JobId(1)));
+        assert_eq!(writes(&mut desk).len(), 1);
+        assert_eq!(desk.states(1), [VideoState::Open]);
+    }
+    desk.input(Input::OutputsWritten(video(1, 0)));
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn full_disk_without_a_pause_is_asked_again_after_one() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::Decode);
+    desk.finish(1);
+    desk.log.clear();
+    desk.input(Input::OutputsHeld(video(1, 0)));
+    assert!(desk.log.is_empty());
+    desk.pass(5_000, &[1]);
+    desk.play();
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn files_written_while_the_job_is_paused_count() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::Decode);
+    desk.finish(1);
+    desk.input(Input::Pause(JobId(1)));
+    desk.input(Input::OutputsWritten(video(1, 0)));
+    assert!(desk.is_done(1));
+    assert!(desk.said(|action| *action == Action::JobFinished(JobId(1))));
+}
+
+#[test]
+fn forgotten_job_leaves_nothing_and_a_running_one_is_not_forgotten() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 2)));
+    let item = desk.until(1, Stage::DenoiseHigh);
+    desk.start(1);
+    desk.step(1, 1);
+    desk.input(Input::Forget(JobId(1)));
+    assert_eq!(desk.states(1).len(), 2, "it has not finished");
+    desk.input(Input::Cancel(Target::Job(JobId(1))));
+    desk.input(Input::Forget(JobId(1)));
+    assert!(desk.scheduler.view_job(JobId(1)).is_none());
+    assert!(desk.said(|action| matches!(action, Action::Drop { attempt, .. } if *attempt == item.attempt)));
+    let durable = desk.rows.iter().filter(|row| matches!(row, Change::ArtifactDurable { .. })).count();
+    assert_eq!(durable, desk.rows.iter().filter(|row| matches!(row, Change::ArtifactForgotten(_))).count());
+    assert_eq!(desk.rows.last(), Some(&Change::JobForgotten(JobId(1))));
+    // Neither a late report nor a retry brings it back, and attempt numbers still grow after a restart.
+    desk.given.clear();
+    desk.report(1, item.attempt, Report::Started);
+    desk.input(Input::Retry(Target::Job(JobId(1))));
+    desk.restart();
+    assert!(desk.scheduler.view().jobs.is_empty());
+    desk.hello(1, ALL, &[]);
+    desk.input(Input::JobAdded(job(2, 0, 1)));
+    assert!(desk.item(1).attempt > item.attempt);
+    desk.play();
+    assert!(desk.is_done(2));
 }

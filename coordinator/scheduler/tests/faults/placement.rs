@@ -193,3 +193,20 @@ fn one_important_item_stops_one_worker() {
     let stops = desk.taken(|action| matches!(action, Action::StopAfterStep { .. }).then_some(()));
     assert_eq!(stops.len(), 1);
 }
+
+#[test]
+fn early_look_takes_first_last_and_middle_before_the_others() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    let mut plan = job(1, 0, 7);
+    plan.early_look = true;
+    desk.input(Input::JobAdded(plan));
+    let mut begun = Vec::new();
+    while let Some(item) = desk.try_item(1) {
+        if item.item.stage == Stage::DenoiseHigh {
+            begun.push(item.item.video.index);
+        }
+        desk.finish(1);
+    }
+    assert_eq!(begun, [0, 6, 3, 1, 2, 4, 5]);
+}

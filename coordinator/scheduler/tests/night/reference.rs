@@ -73,5 +73,11 @@ pub(crate) fn job(id: u64, priority: i32, model: &str, videos: u32, high: u32, t
         },
         size: SizeClass(1024),
     };
-    JobPlan { id: JobId(id), priority, model: model.into(), videos: (0..videos).map(video).collect() }
+    JobPlan {
+        id: JobId(id),
+        priority,
+        model: model.into(),
+        early_look: false,
+        videos: (0..videos).map(video).collect(),
+    }
 }

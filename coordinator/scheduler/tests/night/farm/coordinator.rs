@@ -109,7 +109,18 @@ impl Farm {
             let failure = Failure { kind: FailureKind::InputsLost, message: "the frames are gone".into() };
             self.input(Input::OutputsFailed { video, failure });
         } else if self.chance(self.weather.failure) {
-            self.input(Input::OutputsFailed { video, failure: Failure::transient("disk full") });
+            // Half of the time it is the disk that is full, and the job is paused before or after that is said.
+            match self.rng.random_range(0..4) {
+                0 => {
+                    self.input(Input::Pause(video.job));
+                    self.input(Input::OutputsHeld(video));
+                }
+                1 => {
+                    self.input(Input::OutputsHeld(video));
+                    self.input(Input::Pause(video.job));
+                }
+                _ => self.input(Input::OutputsFailed { video, failure: Failure::transient("a disk broke") }),
+            }
         } else {
             let reference = reference::render(video, self.plan_of(video));
             assert_eq!(frames, reference, "{video} is not what an undisturbed run would give");

@@ -174,13 +174,14 @@ impl Farm {
         let job = JobId(self.rng.random_range(1..=self.jobs.len() as u64));
         let video = VideoId { job, index: self.rng.random_range(0..8) };
         let worker = self.workers[self.rng.random_range(0..self.workers.len())].id;
-        let input = match self.rng.random_range(0..9) {
+        let input = match self.rng.random_range(0..10) {
             0 => Input::Pause(job),
             1 | 2 => Input::Resume(job),
             3 => Input::Cancel(Target::Video(video)),
             4 => Input::Retry(Target::Job(job)),
             5 => Input::Retry(Target::Video(video)),
             6 => Input::Drain(worker),
+            8 => Input::Forget(job),
             7 if self.rng.random_ratio(1, 3) => Input::Cancel(Target::Job(job)),
             _ => Input::WorkerEnabled(worker),
         };
