@@ -15,6 +15,7 @@ use crate::error::ModelError;
 use crate::files::parts::Parts;
 use crate::files::{ModelFolder, digest_files, folder, layout};
 use crate::ops::device::DeviceKind;
+use crate::weights::Share;
 
 pub use memory::{Memory, default_dtype};
 
@@ -23,7 +24,7 @@ pub use memory::{Memory, default_dtype};
 pub struct Inspection {
     /// The folder or file.
     pub path: PathBuf,
-    /// How its files are arranged: `official`, `diffusers`, `comfy`, `mlx` or `single-file`.
+    /// How its files are arranged: `official`, `diffusers`, `comfy`, `mlx`, `files` or `single-file`.
     pub layout: &'static str,
     /// What it was recognised as; absent where no transformer's sizes tell.
     pub model: Option<ModelCard>,
@@ -64,8 +65,8 @@ pub struct RoleInspection {
     pub tensors: usize,
     /// Numbers in its tensors.
     pub parameters: u64,
-    /// Bytes of its tensors by element type.
-    pub bytes: BTreeMap<String, u64>,
+    /// Its tensors by element type.
+    pub dtypes: BTreeMap<String, Share>,
     /// What it needs of the device's memory; absent when it cannot be used.
     pub memory: Option<Memory>,
     /// What else there is to know.
@@ -163,8 +164,8 @@ fn inspect_role(
         files: files.into_iter().map(size).collect(),
         digests,
         tensors: weights.as_ref().map_or(0, |weights| weights.names().count()),
-        parameters: dtypes.values().map(|(elements, _)| elements).sum(),
-        bytes: dtypes.into_iter().map(|(dtype, (_, bytes))| (dtype, bytes)).collect(),
+        parameters: dtypes.values().map(|share| share.elements).sum(),
+        dtypes,
         memory,
         notes,
     })

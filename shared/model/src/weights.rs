@@ -1,21 +1,25 @@
 //! Tensors by their official names, in memory-mapped files. Nothing is read until it is asked for.
 //!
-//! Not here: the file formats (`files::safetensors`, `files::pth`) and which file holds what (`files`).
+//! Not here: the file formats (`files::safetensors`, `files::pth`, `files::gguf`), which file holds what (`files`) and
+//! matrices that stay as small as they are stored (`ops::compact`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use half::{bf16, f16};
-use rayon::prelude::*;
-use safetensors::Dtype;
+use serde::Serialize;
 
 use crate::dit::PATCH;
 use crate::error::{BadTensors, ModelError};
+use crate::files::decode::decode;
+use crate::files::encoding::{self, Encoding};
 use crate::files::mapped::MappedFile;
 use crate::files::names::{self, Naming};
-use crate::files::{encoding, kernels, pth, safetensors as safetensors_file};
+use crate::files::{gguf, kernels, pth, safetensors as safetensors_file, scales};
+use crate::ops::compact::Compact;
+use crate::ops::device::DeviceKind;
 
 /// A tensor that a network needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,47 +49,62 @@ impl Param {
 /// Where a tensor lies in its file: row-major, dense, little endian.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) dtype: Dtype,
+    pub(crate) encoding: Encoding,
     pub(crate) shape: Vec<usize>,
-    /// Bytes in the file; readers have checked that they exist and are as many as dtype and shape say.
+    /// Bytes in the file; readers have checked that they exist and are as many as encoding and shape say.
     pub(crate) bytes: Range<usize>,
 }
 
 /// The tensors of one network, over one or more files. Names and shapes are the official ones, however they are stored.
 #[derive(Debug)]
 pub struct Weights {
-    files: Vec<MappedFile>,
+    files: Vec<Arc<MappedFile>>,
     tensors: BTreeMap<String, Stored>,
+    /// What the numbers of some matrices are multiplied by: one factor, or one per row.
+    scales: BTreeMap<String, Vec<f32>>,
     channels_last: bool,
+}
+
+/// The tensors of one element type, in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Share {
+    /// Tensors.
+    pub tensors: u64,
+    /// Numbers in them.
+    pub elements: u64,
+    /// Bytes in the files.
+    pub bytes: u64,
 }
 
 /// A tensor, where it is, and what it is called there.
 #[derive(Debug)]
-struct Stored {
+pub(crate) struct Stored {
     file: usize,
     name: String,
-    entry: Entry,
+    pub(crate) entry: Entry,
 }
 
 impl Weights {
-    /// Maps the files (`.safetensors`, or `.pth` of a plain state dict), reads their directories, and gives the tensors
-    /// of diffusers, transformers, ComfyUI and MLX files their official names and shapes.
+    /// Maps the files (safetensors, GGUF, or `.pth` of a plain state dict), reads their directories, and gives the
+    /// tensors of diffusers, transformers, ComfyUI, llama.cpp and MLX files their official names and shapes.
     ///
     /// # Errors
-    /// A file that cannot be opened, is truncated or damaged, holds fp8 or quantised weights, or a tensor twice.
+    /// A file that cannot be opened, is truncated or damaged, holds weights of an encoding that is not known, or a
+    /// tensor twice.
     pub fn open(paths: &[PathBuf]) -> Result<Self, ModelError> {
         let mut files = Vec::new();
         let mut found = Vec::new();
         for path in paths {
             let file = MappedFile::open(path)?;
             let entries = match path.extension().and_then(|ext| ext.to_str()) {
+                _ if file.starts_with(gguf::MAGIC) => gguf::entries(&file)?,
                 Some("pth" | "pt" | "bin") => pth::entries(&file)?,
                 _ => safetensors_file::entries(&file)?,
             };
             found.extend(entries.into_iter().map(|(name, entry)| Stored { file: files.len(), name, entry }));
-            files.push(file);
+            files.push(Arc::new(file));
         }
-        if let Some((what, why)) = encoding::refused(found.iter().map(|t| (t.name.as_str(), t.entry.dtype))) {
+        if let Some((what, why)) = encoding::refused(found.iter().map(|t| (t.name.as_str(), t.entry.encoding))) {
             let what = format!("{}: {what}", place(&files));
             return Err(ModelError::Unsupported { what, why: why.to_owned() });
         }
@@ -99,6 +118,10 @@ impl Weights {
                 return Err(files[file].corrupt(why));
             }
         }
+        let scales = scales::take(&mut tensors, |tensor| {
+            let file = &files[tensor.file];
+            decode(file.bytes(tensor.entry.bytes.clone())?, tensor.entry.encoding)
+        })?;
         let shapes = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.entry.shape.as_slice()));
         let channels_last = kernels::channels_last(naming, shapes);
         for (name, Stored { entry, .. }) in &mut tensors {
@@ -114,7 +137,7 @@ impl Weights {
                 }
             }
         }
-        Ok(Self { files, tensors, channels_last })
+        Ok(Self { files, tensors, scales, channels_last })
     }
 
     /// Whether the files store convolutions channels last, as MLX does. Nothing else sees it: shapes are given and
@@ -142,8 +165,8 @@ impl Weights {
                 let remark = remark(&entry.shape, shape);
                 bad.misshapen.push(format!("{} is {:?}, not {shape:?}{remark}", self.called(name), entry.shape));
             }
-            if !matches!(entry.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-                bad.wrong_dtype.push(format!("{} is {:?}", self.called(name), entry.dtype));
+            if !entry.encoding.is_weight() {
+                bad.wrong_dtype.push(format!("{} is {}", self.called(name), entry.encoding.name()));
             }
         }
         bad.unexpected = self.names().filter(|name| !needed.contains_key(name)).map(|name| self.called(name)).collect();
@@ -154,25 +177,31 @@ impl Weights {
         Err(Box::new(bad).into())
     }
 
-    /// Reads one tensor: converted to `dtype` on the CPU, then uploaded. `None` keeps the file's element type.
+    /// Reads one tensor: converted to `dtype` on the CPU, then uploaded. `None` keeps the file's element type, or is f32
+    /// for one that nothing is computed in.
     ///
     /// # Errors
     /// No such tensor, an element type candle cannot hold, or a device out of memory.
     pub fn tensor(&self, name: &str, dtype: Option<DType>, device: &Device) -> Result<Tensor, ModelError> {
-        let (bytes, stored, shape) = self.stored(name)?;
-        let permuted = self.channels_last && kernels::is_convolution(name, shape);
-        let mut shape = shape.to_vec();
+        let (bytes, entry) = self.stored(name)?;
+        let permuted = self.channels_last && kernels::is_convolution(name, &entry.shape);
+        let mut shape = entry.shape.clone();
         if permuted {
             shape[1..].rotate_left(1);
         }
-        let mut tensor = match (stored, dtype) {
-            (DType::BF16, Some(DType::F32)) => {
-                Tensor::from_vec(widen(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape, &Device::Cpu)?
+        let scale = self.scales.get(name);
+        let mut tensor = match entry.encoding {
+            Encoding::Plain(stored) if scale.is_none() && !entry.encoding.is_compact() && dtype != Some(DType::F32) => {
+                let stored = DType::try_from(stored).map_err(|_| self.unusable(name, entry))?;
+                Tensor::from_raw_buffer(bytes, stored, &shape, &Device::Cpu)?.to_dtype(dtype.unwrap_or(stored))?
             }
-            (DType::F16, Some(DType::F32)) => {
-                Tensor::from_vec(widen(bytes, |b| f16::from_le_bytes(b).to_f32()), shape, &Device::Cpu)?
+            encoding => {
+                let mut numbers = decode(bytes, encoding).map_err(|_| self.unusable(name, entry))?;
+                if let Some(scale) = scale {
+                    scales::apply(&mut numbers, scale);
+                }
+                Tensor::from_vec(numbers, shape, &Device::Cpu)?.to_dtype(dtype.unwrap_or(DType::F32))?
             }
-            _ => Tensor::from_raw_buffer(bytes, stored, &shape, &Device::Cpu)?.to_dtype(dtype.unwrap_or(stored))?,
         };
         if permuted {
             let mut order: Vec<usize> = (0..tensor.rank()).collect();
@@ -182,8 +211,23 @@ impl Weights {
         Ok(tensor.to_device(device)?)
     }
 
-    /// Reads some rows of a matrix, in the file's element type and on the CPU, without touching the others: a
-    /// vocabulary has gigabytes of which a prompt needs a few hundred rows.
+    /// A matrix as it is stored, if that takes less room than what products are computed in.
+    ///
+    /// # Errors
+    /// No such tensor.
+    pub(crate) fn compact(&self, name: &str) -> Result<Option<Compact>, ModelError> {
+        let (_, entry) = self.stored(name)?;
+        let &[out, inner] = &entry.shape[..] else { return Ok(None) };
+        if !entry.encoding.is_compact() || !inner.is_multiple_of(entry.encoding.block()) {
+            return Ok(None);
+        }
+        let file = self.files[self.tensors[name].file].clone();
+        let scale = self.scales.get(name).cloned();
+        Ok(Some(Compact::new(file, entry.bytes.clone(), entry.encoding, (out, inner), scale)))
+    }
+
+    /// Reads some rows of a matrix on the CPU, in the file's element type or, where nothing is computed in that, f32,
+    /// without touching the others: a vocabulary has gigabytes of which a prompt needs a few hundred rows.
     ///
     /// # Shapes
     /// matrix `(n, inner)` → `(rows, inner)`.
@@ -191,31 +235,46 @@ impl Weights {
     /// # Errors
     /// No such tensor, it is no matrix, or it has no such row.
     pub fn rows(&self, name: &str, rows: &[u32]) -> Result<Tensor, ModelError> {
-        let (bytes, stored, shape) = self.stored(name)?;
-        let &[count, inner] = shape else {
-            return Err(ModelError::input("matrix", format!("{name} has the shape {shape:?}")));
+        let (bytes, entry) = self.stored(name)?;
+        let &[count, inner] = &entry.shape[..] else {
+            return Err(ModelError::input("matrix", format!("{name} has the shape {:?}", entry.shape)));
         };
-        let size = inner * stored.size_in_bytes();
+        let size = entry.encoding.bytes(inner).ok_or_else(|| self.unusable(name, entry))?;
         let mut picked = Vec::with_capacity(rows.len() * size);
         for &row in rows {
             let no_row = || ModelError::input("row", format!("{name} has {count} rows, and not row {row}"));
             picked.extend_from_slice(bytes.chunks_exact(size.max(1)).nth(row as usize).ok_or_else(no_row)?);
         }
-        Ok(Tensor::from_raw_buffer(&picked, stored, &[rows.len(), inner], &Device::Cpu)?)
+        let shape = [rows.len(), inner];
+        match (entry.encoding, self.scales.get(name)) {
+            (Encoding::Plain(stored), None) if !entry.encoding.is_compact() => {
+                let stored = DType::try_from(stored).map_err(|_| self.unusable(name, entry))?;
+                Ok(Tensor::from_raw_buffer(&picked, stored, &shape, &Device::Cpu)?)
+            }
+            (encoding, scale) => {
+                let mut numbers = decode(&picked, encoding).map_err(|_| self.unusable(name, entry))?;
+                let factor =
+                    |row: u32| scale.map_or(1., |scale| scale[if scale.len() == 1 { 0 } else { row as usize }]);
+                scales::apply(&mut numbers, &rows.iter().map(|&row| factor(row)).collect::<Vec<_>>());
+                Ok(Tensor::from_vec(numbers, &shape, &Device::Cpu)?)
+            }
+        }
     }
 
-    /// A tensor's bytes, element type and shape.
-    fn stored(&self, name: &str) -> Result<(&[u8], DType, &[usize]), ModelError> {
+    /// A tensor's bytes, and how they are stored.
+    fn stored(&self, name: &str) -> Result<(&[u8], &Entry), ModelError> {
         let Some(Stored { file, entry, .. }) = self.tensors.get(name) else {
             let file = self.place();
             return Err(Box::new(BadTensors { file, missing: vec![name.to_owned()], ..Default::default() }).into());
         };
-        let file = &self.files[*file];
-        let dtype = DType::try_from(entry.dtype).map_err(|_| ModelError::Unsupported {
-            what: format!("{name} in {} of type {:?}", file.path().display(), entry.dtype),
-            why: "use files in f32, f16 or bf16".to_owned(),
-        })?;
-        Ok((file.bytes(entry.bytes.clone())?, dtype, &entry.shape))
+        Ok((self.files[*file].bytes(entry.bytes.clone())?, entry))
+    }
+
+    fn unusable(&self, name: &str, entry: &Entry) -> ModelError {
+        ModelError::Unsupported {
+            what: format!("{name} in {} of type {}", self.place(), entry.encoding.name()),
+            why: "use files in f32, f16, bf16, fp8 or GGUF".to_owned(),
+        }
     }
 
     /// The file, or the folder and its number of files, for messages.
@@ -228,15 +287,21 @@ impl Weights {
         self.tensors.get(name).map(|tensor| tensor.entry.shape.as_slice())
     }
 
-    /// Element types, each with its number of elements and bytes.
-    pub fn dtypes(&self) -> BTreeMap<String, (u64, u64)> {
-        let mut dtypes = BTreeMap::new();
+    /// Element types, each with what is stored in it.
+    pub fn dtypes(&self) -> BTreeMap<String, Share> {
+        let mut dtypes: BTreeMap<String, Share> = BTreeMap::new();
         for Stored { entry, .. } in self.tensors.values() {
-            let (elements, bytes) = dtypes.entry(format!("{:?}", entry.dtype).to_lowercase()).or_insert((0, 0));
-            *elements += entry.shape.iter().map(|&dim| dim as u64).product::<u64>();
-            *bytes += entry.bytes.len() as u64;
+            let share = dtypes.entry(entry.encoding.name()).or_default();
+            share.tensors += 1;
+            share.elements += entry.shape.iter().map(|&dim| dim as u64).product::<u64>();
+            share.bytes += entry.bytes.len() as u64;
         }
         dtypes
+    }
+
+    /// The bytes of a matrix that stays as small as it is stored until it is used, if it does on such a device.
+    pub(crate) fn compact_bytes(&self, name: &str, device: DeviceKind) -> Option<u64> {
+        self.compact(name).ok()??.kept_bytes(device)
     }
 
     /// All names, in alphabetical order.
@@ -253,7 +318,7 @@ impl Weights {
     }
 }
 
-fn place(files: &[MappedFile]) -> String {
+fn place(files: &[Arc<MappedFile>]) -> String {
     match files {
         [] => "no file".to_owned(),
         [file] => file.path().display().to_string(),
@@ -262,19 +327,6 @@ fn place(files: &[MappedFile]) -> String {
             format!("{} ({} files)", folder.display(), files.len())
         }
     }
-}
-
-/// Elements of two bytes as f32, on all cores: the text encoder is widened anew for each prompt.
-fn widen(bytes: &[u8], to_f32: impl Fn([u8; 2]) -> f32 + Sync) -> Vec<f32> {
-    const RUN: usize = 1 << 15;
-    let mut wide = vec![0f32; bytes.len() / 2];
-    wide.par_chunks_mut(RUN).zip(bytes.par_chunks(2 * RUN)).for_each(|(wide, bytes)| {
-        let (elements, _) = bytes.as_chunks();
-        for (wide, &element) in wide.iter_mut().zip(elements) {
-            *wide = to_f32(element);
-        }
-    });
-    wide
 }
 
 /// Says what a wrong shape usually means.

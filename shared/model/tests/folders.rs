@@ -205,7 +205,7 @@ fn every_wrong_tensor_is_named_in_one_error() {
         "2 missing: blocks.0.self_attn.q.bias, head.head.bias",
         "1 unexpected: blocks.0.self_attn.to_x.bias (in the file: blocks.0.attn1.to_x.bias)",
         "patch_embedding.weight is [8, 12, 1, 2, 2], not [8, 16, 1, 2, 2]",
-        "blocks.0.norm3.weight (in the file: blocks.0.norm2.weight) is I64",
+        "blocks.0.norm3.weight (in the file: blocks.0.norm2.weight) is i64",
     ] {
         assert!(error.contains(part), "{error}\ndoes not say: {part}");
     }

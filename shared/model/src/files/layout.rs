@@ -1,5 +1,6 @@
-//! Where the parts of a model lie in its folder: the authors' way, diffusers', ComfyUI's, or that of mlx-video's
-//! converter. Files are told apart by where they lie and what they are called; which model they make, their shapes tell.
+//! Where the parts of a model lie in its folder: the authors' way, diffusers', ComfyUI's, that of mlx-video's converter,
+//! or as files of one network each. Files are told apart by where they lie and what they are called, those of the last
+//! kind by the tensors in them; which model they make, their shapes tell.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub(crate) fn detect(folder: &Path) -> Result<Parts, ModelError> {
         loose::comfy(folder)?
     } else if loose::is_mlx(folder) {
         loose::mlx(folder)?
+    } else if !is_official(folder)? && loose::has_gguf(folder)? {
+        loose::files(folder)?
     } else {
         official(folder)?
     };
@@ -38,8 +41,9 @@ pub(crate) fn detect(folder: &Path) -> Result<Parts, ModelError> {
         let why = "it is no diffusers folder (model_index.json, transformer/, vae/, text_encoder/), no official one \
                    (high_noise_model/ and low_noise_model/, or diffusion_pytorch_model*.safetensors; \
                    models_t5_umt5-xxl-enc-bf16.pth; Wan2.1_VAE.pth or Wan2.2_VAE.pth), none of ComfyUI \
-                   (diffusion_models/, text_encoders/, vae/) and none converted to MLX (high_noise_model.safetensors \
-                   and low_noise_model.safetensors, or model.safetensors; t5_encoder.safetensors; vae.safetensors)";
+                   (diffusion_models/, text_encoders/, vae/), none converted to MLX (high_noise_model.safetensors \
+                   and low_noise_model.safetensors, or model.safetensors; t5_encoder.safetensors; vae.safetensors) \
+                   and none with GGUF files";
         return Err(ModelError::NotAModel { folder: folder.to_owned(), why: why.to_owned() });
     }
     Ok(layout)
@@ -67,6 +71,11 @@ fn diffusers(folder: &Path) -> Result<Parts, ModelError> {
         model_index,
         scheduler: ConfigFile::read_if_there(&folder.join("scheduler/scheduler_config.json"))?,
     })
+}
+
+fn is_official(folder: &Path) -> Result<bool, ModelError> {
+    let dual = ["high_noise_model", "low_noise_model"].iter().any(|expert| folder.join(expert).is_dir());
+    Ok(dual || !shards::find(folder, DIT_STEM)?.is_empty())
 }
 
 fn official(folder: &Path) -> Result<Parts, ModelError> {

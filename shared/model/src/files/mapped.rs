@@ -38,6 +38,11 @@ impl MappedFile {
         self.map.len()
     }
 
+    /// Whether it begins with these bytes.
+    pub(crate) fn starts_with(&self, magic: &[u8]) -> bool {
+        self.map.starts_with(magic)
+    }
+
     /// Its name without the folder.
     pub(crate) fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()

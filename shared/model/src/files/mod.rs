@@ -4,9 +4,11 @@
 
 mod card;
 pub mod config;
+pub(crate) mod decode;
 mod digest;
 pub(crate) mod encoding;
 pub(crate) mod folder;
+pub(crate) mod gguf;
 pub(crate) mod kernels;
 pub(crate) mod layout;
 mod loose;
@@ -17,6 +19,7 @@ mod pickle;
 mod presets;
 pub(crate) mod pth;
 pub(crate) mod safetensors;
+pub(crate) mod scales;
 mod shards;
 
 pub use config::ConfigFile;

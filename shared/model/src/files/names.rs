@@ -1,10 +1,11 @@
-//! Official names for the tensors of diffusers, transformers, ComfyUI and MLX files, so that each network is written
-//! once.
+//! Official names for the tensors of diffusers, transformers, ComfyUI, llama.cpp and MLX files, so that each network is
+//! written once.
 //!
 //! Names that are in no table stay as they are; [`Weights::check`](crate::Weights::check) then reports them.
 //!
 //! Source: diffusers `scripts/convert_wan_to_diffusers.py` and Blaizzy/mlx-video@9efdd78
-//! `mlx_video/models/wan_2/convert.py`, `vae22.py` tell which tensor is which.
+//! `mlx_video/models/wan_2/convert.py`, `vae22.py` tell which tensor is which; gguf-py `constants.py` and
+//! city96/ComfyUI-GGUF@795e451 `loader.py` those of llama.cpp.
 
 use std::collections::BTreeSet;
 
@@ -27,6 +28,8 @@ pub(crate) enum Naming {
         /// Whether `shared.weight` is there, making `encoder.embed_tokens.weight` a copy.
         shared: bool,
     },
+    /// A T5 encoder converted by llama.cpp.
+    LlamaUmt5,
     /// A transformer converted by mlx-video.
     MlxDit,
     /// A Wan2.2 autoencoder converted by mlx-video; that of Wan2.1 keeps its names.
@@ -56,6 +59,9 @@ impl Naming {
         if names.contains("encoder.final_layer_norm.weight") {
             return Self::TransformersUmt5 { shared: names.contains("shared.weight") };
         }
+        if names.contains("enc.output_norm.weight") {
+            return Self::LlamaUmt5;
+        }
         if names.contains("patch_embedding_proj.weight") {
             return Self::MlxDit;
         }
@@ -81,6 +87,7 @@ impl Naming {
             Self::DiffusersVae { flat, resnets } => vae(&parts, flat, resnets),
             Self::TransformersUmt5 { shared: true } if name == "encoder.embed_tokens.weight" => return None,
             Self::TransformersUmt5 { .. } => umt5(&parts),
+            Self::LlamaUmt5 => llama_umt5(&parts),
             Self::MlxDit => mlx_dit(&parts),
             Self::MlxVae => Some(mlx_vae(name)),
             Self::MlxUmt5 => Some(name.replace(".ffn.gate_proj.", ".ffn.gate.0.")),
@@ -216,6 +223,30 @@ fn umt5(parts: &[&str]) -> Option<String> {
                 _ => return None,
             };
             format!("blocks.{i}.{tensor}")
+        }
+        _ => return None,
+    })
+}
+
+fn llama_umt5(parts: &[&str]) -> Option<String> {
+    Some(match parts {
+        ["token_embd", p] => format!("token_embedding.{p}"),
+        ["enc", "output_norm", p] => format!("norm.{p}"),
+        ["enc", "blk", i, tensor, p] => {
+            let tensor = match *tensor {
+                "attn_norm" => "norm1",
+                "attn_q" => "attn.q",
+                "attn_k" => "attn.k",
+                "attn_v" => "attn.v",
+                "attn_o" => "attn.o",
+                "attn_rel_b" => "pos_embedding.embedding",
+                "ffn_norm" => "norm2",
+                "ffn_gate" => "ffn.gate.0",
+                "ffn_up" => "ffn.fc1",
+                "ffn_down" => "ffn.fc2",
+                _ => return None,
+            };
+            format!("blocks.{i}.{tensor}.{p}")
         }
         _ => return None,
     })

@@ -36,6 +36,8 @@ pub(crate) enum Arrangement {
     Comfy,
     /// What mlx-video's converter writes.
     Mlx,
+    /// A folder of files of one network each, wherever they lie in it.
+    Files,
     /// One file of one network.
     SingleFile,
 }
@@ -47,6 +49,7 @@ impl Arrangement {
             Self::Diffusers => "diffusers",
             Self::Comfy => "comfy",
             Self::Mlx => "mlx",
+            Self::Files => "files",
             Self::SingleFile => "single-file",
         }
     }
@@ -150,6 +153,7 @@ impl Parts {
         let remark = match self.arrangement {
             Arrangement::Comfy => "; the one ComfyUI keeps inside the weights is of another form",
             Arrangement::Mlx => "; the converter leaves it out",
+            Arrangement::Files => "; that of a GGUF file is not read",
             _ => "",
         };
         let why = format!(

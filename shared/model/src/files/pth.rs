@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use zip::{CompressionMethod, ZipArchive};
 
+use super::encoding::Encoding;
 use super::mapped::MappedFile;
 use super::pickle::{PickledTensor, state_dict};
 use crate::error::ModelError;
@@ -92,7 +93,7 @@ fn entry(tensor: &PickledTensor, storage: Option<&Range<usize>>) -> Result<Entry
     // Inside the storage, whose length in bytes is an address: no overflow from here.
     let bytes = storage.start + (tensor.offset * size) as usize..storage.start + (end * size) as usize;
     let shape = tensor.shape.iter().map(|&dim| dim as usize).collect();
-    Ok(Entry { dtype: tensor.dtype, shape, bytes })
+    Ok(Entry { encoding: Encoding::Plain(tensor.dtype), shape, bytes })
 }
 
 /// Strides of a dense tensor.

@@ -3,6 +3,7 @@
 
 use safetensors::tensor::Metadata;
 
+use super::encoding::Encoding;
 use super::mapped::MappedFile;
 use crate::error::ModelError;
 use crate::weights::Entry;
@@ -33,7 +34,7 @@ pub(crate) fn entries(file: &MappedFile) -> Result<Vec<(String, Entry)>, ModelEr
     let entry = |name: String| {
         let info = metadata.info(&name)?;
         let bytes = data + info.data_offsets.0..data + info.data_offsets.1;
-        Some((name, Entry { dtype: info.dtype, shape: info.shape.clone(), bytes }))
+        Some((name, Entry { encoding: Encoding::Plain(info.dtype), shape: info.shape.clone(), bytes }))
     };
     Ok(names.into_iter().filter_map(entry).collect())
 }

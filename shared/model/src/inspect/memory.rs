@@ -39,7 +39,7 @@ pub(super) fn of(
     device: DeviceKind,
 ) -> Result<Memory, ModelError> {
     let activations = card.map(|card| activations(parts, role, weights, card)).transpose()?;
-    Ok(Memory { weights: loaded(role, weights, default_dtype(device)), activations })
+    Ok(Memory { weights: loaded(role, weights, device), activations })
 }
 
 fn elements(weights: &Weights, name: &str) -> u64 {
@@ -47,7 +47,8 @@ fn elements(weights: &Weights, name: &str) -> u64 {
 }
 
 /// Bytes of the weights on the device.
-fn loaded(role: Role, weights: &Weights, dtype: DType) -> u64 {
+fn loaded(role: Role, weights: &Weights, device: DeviceKind) -> u64 {
+    let dtype = default_dtype(device);
     match role {
         // Its layers pass through memory one by one; the file itself stays on disk.
         Role::TextEncoder => {
@@ -55,8 +56,16 @@ fn loaded(role: Role, weights: &Weights, dtype: DType) -> u64 {
             first.map(|name| elements(weights, name) * F32).sum()
         }
         Role::DitHigh | Role::DitLow | Role::Dit => {
-            let size = |name: &str| if is_large(weights, name) { dtype.size_in_bytes() as u64 } else { F32 };
-            weights.names().map(|name| elements(weights, name) * size(name)).sum()
+            let size = |name: &str| {
+                let plain = if is_large(weights, name) { dtype.size_in_bytes() as u64 } else { F32 };
+                let (plain, kept) = (elements(weights, name) * plain, weights.compact_bytes(name, device));
+                // Decoded for a product one at a time.
+                (kept.unwrap_or(plain), kept.map_or(0, |_| plain))
+            };
+            let sizes: Vec<(u64, u64)> = weights.names().map(size).collect();
+            let decoded =
+                if device == DeviceKind::Metal { None } else { sizes.iter().map(|(_, decoded)| *decoded).max() };
+            sizes.iter().map(|(kept, _)| kept).sum::<u64>() + decoded.unwrap_or(0)
         }
         Role::Vae => weights.names().map(|name| elements(weights, name) * F32).sum(),
     }

@@ -41,10 +41,16 @@ impl Inspection {
         if role.tensors == 0 {
             writeln!(f, "  {name}")?;
         } else {
-            let bytes: u64 = role.bytes.values().sum();
-            let dtypes: Vec<&str> = role.bytes.keys().map(String::as_str).collect();
-            let (millions, size) = (role.parameters as f64 / 1e6, size(bytes));
-            writeln!(f, "  {name:<13} {millions:>9.2} M parameters {size:>11} {}", dtypes.join(", "))?;
+            let bytes: u64 = role.dtypes.values().map(|share| share.bytes).sum();
+            let dtypes: Vec<&str> = role.dtypes.keys().map(String::as_str).collect();
+            let (millions, total) = (role.parameters as f64 / 1e6, size(bytes));
+            writeln!(f, "  {name:<13} {millions:>9.2} M parameters {total:>11} {}", dtypes.join(", "))?;
+            // What one type holds, the line above has said.
+            for (dtype, share) in role.dtypes.iter().filter(|_| role.dtypes.len() > 1) {
+                let millions = share.elements as f64 / 1e6;
+                let (tensors, bytes) = (share.tensors, size(share.bytes));
+                writeln!(f, "{indent}{millions:>9.2} M in {tensors:>4} tensors {bytes:>11} {dtype}")?;
+            }
         }
         for (file, _) in &role.files {
             writeln!(f, "{indent}{}", file.strip_prefix(&self.path).unwrap_or(file).display())?;

@@ -3,25 +3,26 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::ModelError;
+use crate::ops::compact::Matrix;
 use crate::weights::Weights;
 
 /// `y = x Wᵀ + b`. The product is taken in the weight's type (accumulated in f32); the bias is added in f32.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    weight: Tensor,
+    weight: Matrix,
     bias: Option<Tensor>,
 }
 
 impl Linear {
     /// Weight `(out, in)` in the type to multiply in, bias `(out)` in f32.
     pub(crate) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias }
+        Self { weight: Matrix::Dense { matrix: weight, scale: None }, bias }
     }
 
     /// Loads `{prefix}.weight` `(out, in)`, kept and multiplied in `dtype`, and `{prefix}.bias` `(out)`, kept in f32.
     ///
     /// A convolution whose kernel is its stride is a linear layer over patches: a weight `(out, …)` of higher rank is
-    /// flattened to `(out, in)`.
+    /// flattened to `(out, in)`. A matrix stored in less room than `dtype` needs stays that small.
     ///
     /// # Errors
     /// A tensor is missing, or does not fit on the device.
@@ -32,7 +33,14 @@ impl Linear {
         dtype: DType,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let weight = weights.tensor(&format!("{prefix}.weight"), Some(dtype), device)?.flatten_from(1)?;
+        let name = format!("{prefix}.weight");
+        let weight = match weights.compact(&name)? {
+            Some(compact) => compact.on(dtype, device)?,
+            None => {
+                let matrix = weights.tensor(&name, Some(dtype), device)?.flatten_from(1)?;
+                Matrix::Dense { matrix, scale: None }
+            }
+        };
         let load_bias = || weights.tensor(&format!("{prefix}.bias"), Some(DType::F32), device);
         let bias = bias.then(load_bias).transpose()?;
         Ok(Self { weight, bias })
@@ -54,9 +62,8 @@ impl Linear {
         let mut dims = x.dims().to_vec();
         let inner = dims.pop().ok_or_else(|| ModelError::input("linear layer", "a scalar has no last dimension"))?;
         let rows: usize = dims.iter().product();
-        dims.push(self.weight.dim(0)?);
-        let x = x.to_dtype(self.dtype())?.contiguous()?.reshape((rows, inner))?;
-        let y = x.matmul(&self.weight.t()?)?.to_dtype(DType::F32)?;
+        dims.push(self.weight.out());
+        let y = self.weight.product(&x.contiguous()?.reshape((rows, inner))?)?;
         let y = match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
             None => y,
@@ -72,7 +79,7 @@ mod tests {
     fn layer() -> Linear {
         let weight = Tensor::new(&[[1f32, 2.], [3., 4.], [5., 6.]], &Device::Cpu).unwrap();
         let bias = Tensor::new(&[10f32, 20., 30.], &Device::Cpu).unwrap();
-        Linear { weight, bias: Some(bias) }
+        Linear::new(weight, Some(bias))
     }
 
     #[test]
@@ -90,7 +97,8 @@ mod tests {
     #[test]
     fn multiplies_in_the_weights_type() {
         let x = Tensor::new(&[[1.001f32, 0.]], &Device::Cpu).unwrap();
-        let narrow = Linear { weight: layer().weight.to_dtype(DType::BF16).unwrap(), ..layer() };
+        let weight = Tensor::new(&[[1f32, 2.], [3., 4.], [5., 6.]], &Device::Cpu).unwrap();
+        let narrow = Linear::new(weight.to_dtype(DType::BF16).unwrap(), layer().bias);
         let y = narrow.forward(&x).unwrap();
         assert_eq!(y.dtype(), DType::F32);
         assert_eq!(y.to_vec2::<f32>().unwrap(), [[11., 23., 35.]], "1.001 is 1 in bf16");

@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod bands;
 pub mod chunks;
+pub(crate) mod compact;
 pub mod conv;
 pub mod device;
 pub mod linear;
