@@ -9,8 +9,10 @@
 
 mod case;
 mod conditioning;
+mod distill;
 mod dit;
 mod e2e;
+mod lora;
 mod repo;
 mod solvers;
 mod text_cleaning;
@@ -34,7 +36,9 @@ fn committed() -> Result<Folder> {
 fn run(case: &Case<'_>) -> Option<Result<Checks>> {
     match case.name {
         "solvers" => Some(solvers::run(case)),
+        "lora" => Some(lora::run(case)),
         "text_cleaning" => Some(text_cleaning::run(case)),
+        name if name.starts_with("e2e_distill") => Some(distill::run(case)),
         name if name.starts_with("dit_") => Some(dit::run(case)),
         name if ["e2e_t2v", "e2e_i2v", "e2e_ti2v"].iter().any(|kind| name.starts_with(kind)) => Some(e2e::run(case)),
         name if name.starts_with("i2v_cond") => Some(conditioning::run(case)),

@@ -3,12 +3,14 @@
 //! Not here: recognising a model's folder, which is the product's own business (`wanfarm_model::files`).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device};
 use wanfarm_model::Weights;
-use wanfarm_model::dit::WanModel;
+use wanfarm_model::dit::{WanModel, parameters};
 use wanfarm_model::files::ModelFolder;
+use wanfarm_model::lora::{Adapters, Lora};
 use wanfarm_model::umt5::Umt5;
 use wanfarm_model::vae::{VaeConfig, WanVae};
 use wanfarm_types::Role;
@@ -56,15 +58,29 @@ impl Experts {
     /// # Errors
     /// No model, or weights that are missing or unfit.
     pub fn in_folder(folder: &Path, dtype: DType) -> Result<Self> {
+        Self::adapted(folder, dtype, |_| None)
+    }
+
+    /// Reads those of a folder with one LoRA file each, at a strength, merged.
+    ///
+    /// # Errors
+    /// No model, or weights or adapters that are missing or unfit.
+    pub fn adapted(folder: &Path, dtype: DType, lora: impl Fn(Role) -> Option<(PathBuf, f64)>) -> Result<Self> {
         let folder = wanfarm_model::files::open(folder)?;
+        let dit = |role| dit(&folder, role, dtype, lora(role));
         if folder.roles().contains(&Role::Dit) {
-            return Ok(Self { high: None, low: dit(&folder, Role::Dit, dtype)? });
+            return Ok(Self { high: None, low: dit(Role::Dit)? });
         }
-        Ok(Self { high: Some(dit(&folder, Role::DitHigh, dtype)?), low: dit(&folder, Role::DitLow, dtype)? })
+        Ok(Self { high: Some(dit(Role::DitHigh)?), low: dit(Role::DitLow)? })
     }
 }
 
-fn dit(folder: &ModelFolder, role: Role, dtype: DType) -> Result<WanModel> {
-    let weights = folder.weights(role)?;
-    Ok(WanModel::load(folder.dit_config(role, &weights)?, &weights, dtype, &Device::Cpu)?)
+fn dit(folder: &ModelFolder, role: Role, dtype: DType, lora: Option<(PathBuf, f64)>) -> Result<WanModel> {
+    let mut weights = folder.weights(role)?;
+    let config = folder.dit_config(role, &weights)?;
+    if let Some((path, strength)) = lora {
+        let lora = Lora::open(&path, &parameters(&config))?;
+        weights.adapt(Adapters::new(vec![(Arc::new(lora), strength)]));
+    }
+    Ok(WanModel::load(config, &weights, dtype, &Device::Cpu)?)
 }

@@ -27,7 +27,7 @@ impl<'a> Prepared<'a> {
 pub struct Step {
     /// Velocity with the prompt.
     pub cond: Vec<f32>,
-    /// Velocity with the negative prompt.
+    /// Velocity with the negative prompt; empty where guidance is 1.
     pub uncond: Vec<f32>,
     /// Both combined.
     pub guided: Vec<f32>,
@@ -74,8 +74,14 @@ impl Denoiser<'_> {
             };
             let x = Tensor::from_slice(&state.sample, shape, device)?;
             let velocity = |text| -> Result<Vec<f32>> { flat(&conditioning.velocity(model, &x, timestep, text)?) };
-            let (cond, uncond) = (velocity(&texts[0])?, velocity(&texts[1])?);
-            let guided = guide(&cond, &uncond, scale)?;
+            let cond = velocity(&texts[0])?;
+            let (uncond, guided) = if scale == 1.0 {
+                (Vec::new(), cond.clone())
+            } else {
+                let uncond = velocity(&texts[1])?;
+                let guided = guide(&cond, &uncond, scale)?;
+                (uncond, guided)
+            };
             state = solver.advance(step, &state, &guided)?;
             let stepped = state.sample.clone();
             conditioning.hold(&mut state.sample)?;

@@ -54,9 +54,9 @@ pub(crate) const MAX_TEXT: usize = 8192;
 /// Most videos of one manifest.
 pub(crate) const MAX_VIDEOS: usize = 100_000;
 
-const SOLVERS: [SolverKind; 3] = [SolverKind::UniPc, SolverKind::DpmPlusPlus, SolverKind::Euler];
+const SOLVERS: [SolverKind; 4] = [SolverKind::UniPc, SolverKind::DpmPlusPlus, SolverKind::Euler, SolverKind::Lightning];
 const FORMATS: [Format; 4] = [Format::Mp4, Format::Png, Format::Gif, Format::Contact];
-const SOLVER_NAMES: [&str; 3] = [SOLVERS[0].name(), SOLVERS[1].name(), SOLVERS[2].name()];
+const SOLVER_NAMES: [&str; 4] = [SOLVERS[0].name(), SOLVERS[1].name(), SOLVERS[2].name(), SOLVERS[3].name()];
 const FORMAT_NAMES: [&str; 4] = [FORMATS[0].name(), FORMATS[1].name(), FORMATS[2].name(), FORMATS[3].name()];
 
 /// The keys of `[job]` and what they mean. `output` and `formats` hold for every video that names none.

@@ -65,6 +65,7 @@ enumeration!("solver", SolverKind, domain::SolverKind, {
     Unipc = domain::SolverKind::UniPc,
     DpmPlusPlus = domain::SolverKind::DpmPlusPlus,
     Euler = domain::SolverKind::Euler,
+    Lightning = domain::SolverKind::Lightning,
 });
 
 enumeration!("format", Format, domain::Format, {

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod error;
 pub mod files;
 pub mod inspect;
+pub mod lora;
 pub mod ops;
 pub mod text;
 pub mod umt5;

@@ -18,6 +18,7 @@ use crate::files::encoding::{self, Encoding};
 use crate::files::mapped::MappedFile;
 use crate::files::names::{self, Naming};
 use crate::files::{gguf, kernels, pth, safetensors as safetensors_file, scales};
+use crate::lora::Adapters;
 use crate::ops::compact::Compact;
 use crate::ops::device::DeviceKind;
 
@@ -63,6 +64,7 @@ pub struct Weights {
     /// What the numbers of some matrices are multiplied by: one factor, or one per row.
     scales: BTreeMap<String, Vec<f32>>,
     channels_last: bool,
+    adapters: Adapters,
 }
 
 /// The tensors of one element type, in figures.
@@ -137,7 +139,17 @@ impl Weights {
                 }
             }
         }
-        Ok(Self { files, tensors, scales, channels_last })
+        Ok(Self { files, tensors, scales, channels_last, adapters: Adapters::default() })
+    }
+
+    /// From now on, tensors are read with what these adapters add to them; with none, as they are.
+    pub fn adapt(&mut self, adapters: Adapters) {
+        self.adapters = adapters;
+    }
+
+    /// The adapters that tensors are read with.
+    pub(crate) fn adapters(&self) -> &Adapters {
+        &self.adapters
     }
 
     /// Whether the files store convolutions channels last, as MLX does. Nothing else sees it: shapes are given and
@@ -189,9 +201,10 @@ impl Weights {
         if permuted {
             shape[1..].rotate_left(1);
         }
-        let scale = self.scales.get(name);
+        let (scale, adapted) = (self.scales.get(name), self.adapters.touch(name));
+        let plain = scale.is_none() && !adapted && !entry.encoding.is_compact() && dtype != Some(DType::F32);
         let mut tensor = match entry.encoding {
-            Encoding::Plain(stored) if scale.is_none() && !entry.encoding.is_compact() && dtype != Some(DType::F32) => {
+            Encoding::Plain(stored) if plain => {
                 let stored = DType::try_from(stored).map_err(|_| self.unusable(name, entry))?;
                 Tensor::from_raw_buffer(bytes, stored, &shape, &Device::Cpu)?.to_dtype(dtype.unwrap_or(stored))?
             }
@@ -200,7 +213,7 @@ impl Weights {
                 if let Some(scale) = scale {
                     scales::apply(&mut numbers, scale);
                 }
-                Tensor::from_vec(numbers, shape, &Device::Cpu)?.to_dtype(dtype.unwrap_or(DType::F32))?
+                Tensor::from_vec(numbers, shape, &Device::Cpu)?
             }
         };
         if permuted {
@@ -208,7 +221,10 @@ impl Weights {
             order[1..].rotate_right(1);
             tensor = tensor.permute(order)?.contiguous()?;
         }
-        Ok(tensor.to_device(device)?)
+        if adapted {
+            tensor = self.adapters.merged(name, tensor)?;
+        }
+        Ok(tensor.to_dtype(dtype.unwrap_or(tensor.dtype()))?.to_device(device)?)
     }
 
     /// A matrix as it is stored, if that takes less room than what products are computed in.

@@ -4,12 +4,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::SafeTensors;
-use wanfarm_model::dit::{Config, Timesteps, WanModel};
+use wanfarm_model::dit::{Config, Timesteps, WanModel, parameters};
 use wanfarm_model::files;
 use wanfarm_model::inspect::{Questions, State, inspect};
+use wanfarm_model::lora::{Adapters, Lora};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::umt5::Umt5;
 use wanfarm_model::{ModelError, Weights};
@@ -75,6 +77,29 @@ fn a_compact_dit_computes_what_its_decoded_weights_do() {
         assert!(apart(&got, &want) < 1e-6, "{}", apart(&got, &want));
         let rounding = apart(&got, &truth);
         assert!(lost.contains(&rounding), "{}: {rounding} from the network before", compact.place());
+    }
+}
+
+#[test]
+fn adapters_stand_beside_compact_matrices() {
+    let lora = |file: &str| {
+        let config = files::ConfigFile::read(&golden().join("official/config.json")).unwrap();
+        let config = Config::from_weights(&open(data("dit-q8_0.gguf")), &config).unwrap();
+        Arc::new(Lora::open(&golden().join(format!("lora_{file}.safetensors")), &parameters(&config)).unwrap())
+    };
+    // Two at a time: one with differences of every kind, one of another rank.
+    let adapters = Adapters::new(vec![(lora("lightx2v"), 0.6), (lora("original_AB_partial"), -0.8)]);
+    let velocities = |path: PathBuf| {
+        let mut weights = open(path);
+        let base = velocity(&weights);
+        weights.adapt(adapters.clone());
+        (base, velocity(&weights))
+    };
+    for (compact, decoded) in [("dit-q8_0.gguf", "dit-q8_0"), ("dit-fp8-scaled-stored.safetensors", "dit-fp8-scaled")] {
+        let (base, got) = velocities(data(compact));
+        let (_, want) = velocities(data(&format!("{decoded}.safetensors")));
+        assert!(apart(&got, &want) < 5e-6, "{compact}: {}", apart(&got, &want));
+        assert!(apart(&base, &want) > 0.1, "{compact}: the adapters change the network");
     }
 }
 

@@ -62,7 +62,8 @@ impl Schedule {
     /// The official grid of a solver.
     ///
     /// UniPC starts at σ = 0.999, DPM++ at 1; Euler, which the official code lacks, takes UniPC's grid. Timesteps are
-    /// truncated to integers, from the σ before its rounding to f32; the solver uses the σ after it.
+    /// truncated to integers, from the σ before its rounding to f32; the solver uses the σ after it. Lightning's grid is
+    /// a distilled one (see [`Self::distilled`]) of evenly spaced timesteps.
     ///
     /// # Errors
     /// `steps` outside 1..=1000; `shift` not positive and finite, or so far from 1 that levels coincide in f32.
@@ -77,6 +78,7 @@ impl Schedule {
         let start = match solver {
             SolverKind::UniPc | SolverKind::Euler => SIGMA_MAX,
             SolverKind::DpmPlusPlus => 1.0,
+            SolverKind::Lightning => return Self::lightning(steps, shift),
         };
         // Spelled as numpy's linspace(start, 0, steps + 1) does it, so that every truncation agrees.
         let step = -start / f64::from(steps);
@@ -84,6 +86,13 @@ impl Schedule {
         let timesteps = shifted.iter().map(|sigma| (sigma * TRAIN_TIMESTEPS).trunc()).collect();
         let sigmas = shifted.iter().map(|&sigma| round_to_f32(sigma)).chain([0.0]).collect();
         Self::from_levels(sigmas, timesteps)
+    }
+
+    /// The schedule that step-distilled models are published with: 1000, 750, 500, 250 for four steps, half of them the
+    /// high-noise expert's.
+    fn lightning(steps: u32, shift: f64) -> Result<Self, ScheduleError> {
+        let timesteps: Vec<u32> = (0..steps).map(|k| 1000 * (steps - k) / steps).collect();
+        Self::distilled(&timesteps, shift, steps.div_ceil(2))
     }
 
     /// The schedule of a step-distilled model: given timesteps of the training schedule, shifted, and handed to the
@@ -212,6 +221,18 @@ mod tests {
         assert_eq!(schedule.timesteps(), timesteps.map(f64::from));
         assert_eq!(schedule.high_steps(0.875), 2, "three timesteps lie above the boundary");
         assert_eq!(schedule.sigmas().last(), Some(&0.0));
+    }
+
+    #[test]
+    fn lightning_is_the_published_distilled_schedule() {
+        let published = Schedule::distilled(&[1000, 750, 500, 250], 5.0, 2);
+        assert_eq!(Schedule::new(SolverKind::Lightning, 4, 5.0), published);
+        assert_eq!(published.unwrap().timesteps(), [1000.0_f32, 937.5, 833.3333, 625.0].map(f64::from));
+        for (steps, high) in [(1, 1), (2, 1), (5, 3), (8, 4)] {
+            let schedule = Schedule::new(SolverKind::Lightning, steps, 5.0).unwrap();
+            assert_eq!((schedule.steps(), schedule.high_steps(0.875)), (steps, high));
+        }
+        assert!(Schedule::new(SolverKind::Lightning, 1001, 5.0).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::update::Row;
 /// The history, by solver, before step `k` of `n` (nothing before step 0 and after the last step):
 /// * UniPC: the corrected sample of step `k−1`; the x0 predictions of step `k−1` and, from `k = 2`, of step `k−2`.
 /// * DPM++: the x0 prediction of step `k−1`.
-/// * Euler: none.
+/// * Euler and Lightning: none.
 ///
 /// Shapes: every tensor has the latents' shape, flattened row-major.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -67,7 +67,7 @@ pub fn history_len(solver: SolverKind, steps_done: u32, steps: u32) -> usize {
         SolverKind::UniPc if steps_done == 1 => 2,
         SolverKind::UniPc => 3,
         SolverKind::DpmPlusPlus => 1,
-        SolverKind::Euler => 0,
+        SolverKind::Euler | SolverKind::Lightning => 0,
     }
 }
 
@@ -89,7 +89,7 @@ impl Solver {
         let step = match kind {
             SolverKind::UniPc => unipc,
             SolverKind::DpmPlusPlus => dpm_plus_plus,
-            SolverKind::Euler => euler,
+            SolverKind::Euler | SolverKind::Lightning => euler,
         };
         let last = schedule.timesteps().len() - 1;
         let mut steps: Vec<_> = (0..=last).map(|k| step(schedule.sigmas(), k)).collect();
@@ -175,7 +175,8 @@ fn euler(sigmas: &[f64], k: usize) -> Vec<Row> {
 mod tests {
     use super::*;
 
-    const KINDS: [SolverKind; 3] = [SolverKind::UniPc, SolverKind::DpmPlusPlus, SolverKind::Euler];
+    const KINDS: [SolverKind; 4] =
+        [SolverKind::UniPc, SolverKind::DpmPlusPlus, SolverKind::Euler, SolverKind::Lightning];
 
     /// A velocity field that is neither linear nor the same for every element.
     fn velocity(sample: &[f32], timestep: f64) -> Vec<f32> {
@@ -257,7 +258,7 @@ mod tests {
                 let rows = match kind {
                     SolverKind::UniPc => unipc(&sigmas, k),
                     SolverKind::DpmPlusPlus => dpm_plus_plus(&sigmas, k),
-                    SolverKind::Euler => euler(&sigmas, k),
+                    SolverKind::Euler | SolverKind::Lightning => euler(&sigmas, k),
                 };
                 let velocity = state[0] * (sigma - 0.25 * (1.0 - sigma)) / variance(sigma);
                 state.insert(VELOCITY, velocity);

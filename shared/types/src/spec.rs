@@ -16,7 +16,16 @@ pub enum SolverKind {
     /// Euler on UniPC's grid.
     #[serde(rename = "euler")]
     Euler,
+    /// Euler on the few noise levels that step-distilled models were trained for; half of the steps are the high-noise
+    /// expert's.
+    #[serde(rename = "lightning")]
+    Lightning,
 }
+
+/// Steps of a distilled render that names none.
+const LIGHTNING_STEPS: u32 = 4;
+/// Shift of its schedule.
+const LIGHTNING_SHIFT: f64 = 5.0;
 
 impl SolverKind {
     /// Its name in manifests.
@@ -25,6 +34,7 @@ impl SolverKind {
             SolverKind::UniPc => "unipc",
             SolverKind::DpmPlusPlus => "dpm++",
             SolverKind::Euler => "euler",
+            SolverKind::Lightning => "lightning",
         }
     }
 }
@@ -139,6 +149,12 @@ impl VideoRequest {
     /// Every geometry fault at once.
     pub fn resolve(&self, card: &ModelCard) -> Result<VideoSpec, Vec<GeometryError>> {
         let defaults = &card.defaults;
+        let solver = self.solver.unwrap_or(defaults.solver);
+        // A distilled model has its guidance in its weights; the settings of the model it was distilled from are not its.
+        let (steps, shift, guidance) = match solver {
+            SolverKind::Lightning => (LIGHTNING_STEPS, LIGHTNING_SHIFT, Guidance { high: 1.0, low: 1.0 }),
+            _ => (defaults.steps, defaults.shift, defaults.guidance),
+        };
         let spec = VideoSpec {
             model: card.name.clone(),
             prompt: self.prompt.clone(),
@@ -148,10 +164,10 @@ impl VideoRequest {
             height: self.height.unwrap_or(defaults.height),
             frames: self.frames.unwrap_or(defaults.frames),
             fps: self.fps.unwrap_or(defaults.fps),
-            steps: self.steps.unwrap_or(defaults.steps),
-            shift: self.shift.unwrap_or(defaults.shift),
-            solver: self.solver.unwrap_or(defaults.solver),
-            guidance: self.guidance.unwrap_or(defaults.guidance),
+            steps: self.steps.unwrap_or(steps),
+            shift: self.shift.unwrap_or(shift),
+            solver,
+            guidance: self.guidance.unwrap_or(guidance),
             image: self.image,
             formats: self.formats.clone(),
             output: self.output.clone(),

@@ -53,6 +53,15 @@ impl Projections {
         })
     }
 
+    fn adapt(&mut self, weights: &Weights, prefix: &str, device: &Device) -> Result<(), ModelError> {
+        for (name, linear) in [("q", &mut self.q), ("k", &mut self.k), ("v", &mut self.v), ("o", &mut self.o)] {
+            linear.adapt(weights, &format!("{prefix}.{name}"), device)?;
+        }
+        let norm = |name: &str| weights.tensor(&format!("{prefix}.{name}.weight"), Some(DType::F32), device);
+        (self.norm_q, self.norm_k) = (norm("norm_q")?, norm("norm_k")?);
+        Ok(())
+    }
+
     /// `(n, dim)` → `(heads, n, head_dim)`.
     fn heads(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         let (n, dim) = x.dims2()?;
@@ -99,6 +108,10 @@ impl WanSelfAttention {
         device: &Device,
     ) -> Result<Self, ModelError> {
         Projections::load(cfg, weights, prefix, dtype, device).map(Self)
+    }
+
+    pub(super) fn adapt(&mut self, weights: &Weights, prefix: &str, device: &Device) -> Result<(), ModelError> {
+        self.0.adapt(weights, prefix, device)
     }
 
     /// Attention before its output projection, which [`Self::output`] applies chunk by chunk.
@@ -155,6 +168,10 @@ impl WanCrossAttention {
         device: &Device,
     ) -> Result<Self, ModelError> {
         Projections::load(cfg, weights, prefix, dtype, device).map(Self)
+    }
+
+    pub(super) fn adapt(&mut self, weights: &Weights, prefix: &str, device: &Device) -> Result<(), ModelError> {
+        self.0.adapt(weights, prefix, device)
     }
 
     /// Keys and values of embedded text rows `(n, dim)`; `bias` `(1, 1, n)` weighs the rows.

@@ -64,6 +64,19 @@ impl WanAttentionBlock {
         })
     }
 
+    /// Reads again what is small, and puts adapters beside what is not.
+    pub(super) fn adapt(&mut self, weights: &Weights, prefix: &str, device: &Device) -> Result<(), ModelError> {
+        let f32 = |name: &str| weights.tensor(&format!("{prefix}.{name}"), Some(DType::F32), device);
+        self.modulation = f32("modulation")?;
+        self.self_attn.adapt(weights, &format!("{prefix}.self_attn"), device)?;
+        if let Some(norm3) = &mut self.norm3 {
+            *norm3 = (f32("norm3.weight")?, f32("norm3.bias")?);
+        }
+        self.cross_attn.adapt(weights, &format!("{prefix}.cross_attn"), device)?;
+        self.ffn[0].adapt(weights, &format!("{prefix}.ffn.0"), device)?;
+        self.ffn[1].adapt(weights, &format!("{prefix}.ffn.2"), device)
+    }
+
     /// Keys and values of the embedded text.
     pub(super) fn text_keys(&self, text: &Tensor, bias: Option<&Tensor>) -> Result<TextKeys, ModelError> {
         self.cross_attn.keys(text, bias)

@@ -87,6 +87,12 @@ impl TimeEmbedding {
         })
     }
 
+    pub(super) fn adapt(&mut self, weights: &Weights, device: &Device) -> Result<(), ModelError> {
+        self.embedding[0].adapt(weights, "time_embedding.0", device)?;
+        self.embedding[1].adapt(weights, "time_embedding.2", device)?;
+        self.projection.adapt(weights, "time_projection.1", device)
+    }
+
     /// The head's rows `(times, 1, dim)` and the blocks' rows `(times, 6, dim)`.
     pub(super) fn forward(
         &self,

@@ -36,6 +36,11 @@ impl Head {
         })
     }
 
+    pub(super) fn adapt(&mut self, weights: &Weights, device: &Device) -> Result<(), ModelError> {
+        self.modulation = weights.tensor("head.modulation", Some(DType::F32), device)?;
+        self.head.adapt(weights, "head.head", device)
+    }
+
     /// # Shapes
     /// `x` f32 `(L, dim)`, `e` rows f32 `(times, 1, dim)` → f32 `(L, 4·out_dim)`.
     pub(super) fn forward(&self, x: &Tensor, tokens: Chunks, e: &PerTime) -> Result<Tensor, ModelError> {

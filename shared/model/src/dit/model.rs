@@ -69,6 +69,23 @@ impl WanModel {
         })
     }
 
+    /// Takes the adapters of `weights`, the same that the network was loaded from, in place of those it had: beside the
+    /// large matrices, which are not read again, and in everything else. A network that was loaded with adapters has
+    /// them inside its matrices, and must not be adapted. Texts embedded before are another network's.
+    ///
+    /// # Errors
+    /// A tensor is missing, or a device out of memory; the network is then neither as it was nor as it should be.
+    pub fn adapt(&mut self, weights: &Weights) -> Result<(), ModelError> {
+        let device = &self.device;
+        self.patch_embedding.adapt(weights, "patch_embedding", device)?;
+        self.text_embedding.adapt(weights, device)?;
+        self.time_embedding.adapt(weights, device)?;
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            block.adapt(weights, &format!("blocks.{i}"), device)?;
+        }
+        self.head.adapt(weights, device)
+    }
+
     /// Its sizes.
     pub fn config(&self) -> &Config {
         &self.cfg

@@ -41,6 +41,11 @@ impl TextEmbedding {
         })
     }
 
+    pub(super) fn adapt(&mut self, weights: &Weights, device: &Device) -> Result<(), ModelError> {
+        self.layers[0].adapt(weights, "text_embedding.0", device)?;
+        self.layers[1].adapt(weights, "text_embedding.2", device)
+    }
+
     /// The embedded rows and, if there is padding, the bias `(1, 1, rows)` of their scores.
     ///
     /// The network attends to `text_len` rows, those behind the text being zero before they are embedded. They are all

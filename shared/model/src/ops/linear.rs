@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::ModelError;
+use crate::lora::Side;
 use crate::ops::compact::Matrix;
 use crate::weights::Weights;
 
@@ -11,18 +12,21 @@ use crate::weights::Weights;
 pub struct Linear {
     weight: Matrix,
     bias: Option<Tensor>,
+    /// Adapters that are not part of the matrix.
+    side: Option<Side>,
 }
 
 impl Linear {
     /// Weight `(out, in)` in the type to multiply in, bias `(out)` in f32.
     pub(crate) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight: Matrix::Dense { matrix: weight, scale: None }, bias }
+        Self { weight: Matrix::Dense { matrix: weight, scale: None }, bias, side: None }
     }
 
     /// Loads `{prefix}.weight` `(out, in)`, kept and multiplied in `dtype`, and `{prefix}.bias` `(out)`, kept in f32.
     ///
     /// A convolution whose kernel is its stride is a linear layer over patches: a weight `(out, …)` of higher rank is
-    /// flattened to `(out, in)`. A matrix stored in less room than `dtype` needs stays that small.
+    /// flattened to `(out, in)`. A matrix stored in less room than `dtype` needs stays that small, and the adapters of
+    /// `weights` stand beside it; they are part of any other.
     ///
     /// # Errors
     /// A tensor is missing, or does not fit on the device.
@@ -34,16 +38,28 @@ impl Linear {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let name = format!("{prefix}.weight");
-        let weight = match weights.compact(&name)? {
-            Some(compact) => compact.on(dtype, device)?,
+        let (weight, side) = match weights.compact(&name)? {
+            Some(compact) => (compact.on(dtype, device)?, weights.adapters().side(&name, dtype, device)?),
             None => {
                 let matrix = weights.tensor(&name, Some(dtype), device)?.flatten_from(1)?;
-                Matrix::Dense { matrix, scale: None }
+                (Matrix::Dense { matrix, scale: None }, None)
             }
         };
         let load_bias = || weights.tensor(&format!("{prefix}.bias"), Some(DType::F32), device);
         let bias = bias.then(load_bias).transpose()?;
-        Ok(Self { weight, bias })
+        Ok(Self { weight, bias, side })
+    }
+
+    /// Puts the adapters of `weights` beside the matrix, in place of any that stood there; its bias is read anew.
+    ///
+    /// # Errors
+    /// A tensor is missing, or does not fit on the device.
+    pub(crate) fn adapt(&mut self, weights: &Weights, prefix: &str, device: &Device) -> Result<(), ModelError> {
+        self.side = weights.adapters().side(&format!("{prefix}.weight"), self.dtype(), device)?;
+        if let Some(bias) = &mut self.bias {
+            *bias = weights.tensor(&format!("{prefix}.bias"), Some(DType::F32), device)?;
+        }
+        Ok(())
     }
 
     /// The type in which it multiplies.
@@ -63,7 +79,12 @@ impl Linear {
         let inner = dims.pop().ok_or_else(|| ModelError::input("linear layer", "a scalar has no last dimension"))?;
         let rows: usize = dims.iter().product();
         dims.push(self.weight.out());
-        let y = self.weight.product(&x.contiguous()?.reshape((rows, inner))?)?;
+        let x = x.contiguous()?.reshape((rows, inner))?;
+        let y = self.weight.product(&x)?;
+        let y = match &self.side {
+            Some(side) => side.added_to(y, &x)?,
+            None => y,
+        };
         let y = match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
             None => y,

@@ -1,0 +1,14 @@
+//! Adapters of a transformer (LoRA and what goes by that name): differences to its weights, in files of their own.
+//!
+//! They are merged into the weights when these are loaded ([`Weights::adapt`](crate::Weights::adapt) before
+//! [`WanModel::load`](crate::dit::WanModel::load)), or stand beside a network that stays in memory
+//! ([`WanModel::adapt`](crate::dit::WanModel::adapt)). Matrices that are kept compact are never merged: there the
+//! adapters stand beside them either way.
+
+mod adapters;
+mod file;
+mod names;
+
+pub use adapters::Adapters;
+pub(crate) use adapters::Side;
+pub use file::Lora;
