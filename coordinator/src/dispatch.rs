@@ -45,6 +45,8 @@ pub struct Attached {
     pub name: String,
     /// For people.
     pub device: String,
+    /// Main memory of its machine, in bytes.
+    pub memory_bytes: u64,
     /// Where its tensors are read.
     pub tensor_url: String,
     /// Where this worker reads the coordinator's tensors: the address it dialled.
@@ -195,6 +197,7 @@ fn read_hello(
         incarnation: Incarnation(parse_uuid("incarnation", &hello.incarnation)?),
         name: hello.name,
         device: hello.device,
+        memory_bytes: hello.memory_bytes,
         tensor_url: reachable(&hello.tensor_url, remote),
         coordinator_url: local.map(|address| format!("http://{address}")).unwrap_or_default(),
         models: hello.models.into_iter().map(read_model).collect::<Result<_, _>>()?,

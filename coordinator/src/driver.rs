@@ -3,6 +3,7 @@
 //! It owns the scheduler and the books; it decides nothing itself. Deliberately not here: sockets, files and
 //! computations, which run in tasks that answer with events.
 
+mod facts;
 mod requests;
 mod work;
 
@@ -91,7 +92,6 @@ pub struct Driver {
 struct Running {
     video: VideoId,
     stage: Stage,
-    worker: WorkerId,
 }
 
 impl Driver {
@@ -300,7 +300,6 @@ impl Driver {
                 }
                 Action::SetAside { worker, reason } => {
                     tracing::warn!(worker = %self.sessions.name(worker), %reason, "worker set aside");
-                    self.sessions.set_aside(worker, reason);
                 }
                 Action::MakeDurable { artifact, tensors, holder } => {
                     self.copies.start(artifact, tensors, self.sessions.tensor_url(holder));
@@ -343,6 +342,10 @@ impl Driver {
                 Change::VideoState { video, state: wanfarm_scheduler::VideoState::Cancelled } => {
                     self.show_phase(*video, VideoPhase::Cancelled, "");
                 }
+                Change::VideoState { video, state: wanfarm_scheduler::VideoState::Open } => {
+                    self.show_phase(*video, VideoPhase::Waiting, "");
+                    self.clear_error(*video);
+                }
                 Change::JobState { job, state } => {
                     let phase = match state {
                         wanfarm_scheduler::JobState::Active => JobPhase::Active,
@@ -363,6 +366,12 @@ impl Driver {
             status.phase = phase;
             worker.clone_into(&mut status.worker);
         });
+    }
+
+    /// A video that is tried again has no error to show.
+    fn clear_error(&mut self, video: VideoId) {
+        let Some(video) = self.jobs.in_manifest(video) else { return };
+        self.jobs.update(video, |status| status.error.clear());
     }
 
     fn tell(&mut self, worker: WorkerId, incarnation: Incarnation, body: Body) {

@@ -1,11 +1,16 @@
 //! The farm API's service edge: wire requests in, the driver's answers out.
 
+mod files;
+mod wire;
+
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
@@ -13,29 +18,38 @@ use wanfarm_types::{JobId, WorkerId};
 
 use crate::artifacts::Artifacts;
 use crate::driver::Event;
-use crate::images::Image;
-use crate::jobs::{JobPhase, JobSummary, Submission, VideoPhase, VideoStatus};
-use crate::requests::{Changes, JobVerb, Request, RequestError};
-use crate::sessions::WorkerStatus;
+use crate::estimate::{Estimate, Workload};
+use crate::images::{self, Image};
+use crate::jobs::{JobPhase, Submission};
+use crate::manifest;
+use crate::plan;
+use crate::requests::{Changes, JobVerb, Request};
+use wire::refusal;
 
 /// How often a watcher looks for news: often enough for a progress bar, rarely enough for ten thousand of them.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// More videos in one job than any manifest may have.
-const MOST_VIDEOS: usize = 100_000;
+/// More images than any job may have.
+const MOST_IMAGES: usize = 100_000;
+/// Faults of single videos that an estimate names.
+const MOST_FAULTS: usize = 20;
+/// Lines and pieces that may wait for a client that reads slowly.
+const AHEAD: usize = 2;
 
 /// The service.
 #[derive(Debug, Clone)]
 pub struct FarmService {
     events: mpsc::Sender<Event>,
     artifacts: Arc<Artifacts>,
+    /// Where finished files lie.
+    output: Arc<PathBuf>,
     /// Who decodes an image: one at a time, because a picture is far larger than its file.
     decoding: Arc<Semaphore>,
 }
 
 impl FarmService {
-    /// A service that asks the driver, and puts images into `artifacts`.
-    pub fn new(events: mpsc::Sender<Event>, artifacts: Arc<Artifacts>) -> Self {
-        Self { events, artifacts, decoding: Arc::new(Semaphore::new(1)) }
+    /// A service that asks the driver, puts images into `artifacts` and reads finished files below `output`.
+    pub fn new(events: mpsc::Sender<Event>, artifacts: Arc<Artifacts>, output: PathBuf) -> Self {
+        Self { events, artifacts, output: Arc::new(output), decoding: Arc::new(Semaphore::new(1)) }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
@@ -44,19 +58,57 @@ impl FarmService {
         self.events.send(Event::Request(request(reply))).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())
     }
+
+    async fn estimate_submission(&self, submission: Submission) -> Result<v1::EstimateReply, Status> {
+        let (model, images) = (submission.model.clone(), submission.videos.iter().filter_map(|video| video.image));
+        let images = images.collect();
+        let farm = self.ask(|reply| Request::Farm { model, images, reply }).await?;
+        let count = u32::try_from(submission.videos.len()).unwrap_or(u32::MAX);
+        let Some(card) = farm.card else {
+            let waiting_for = farm.waiting_for;
+            return Ok(v1::EstimateReply { videos: count, waiting_for, ..v1::EstimateReply::default() });
+        };
+        // Ten thousand videos take a moment; the connection's thread has others to serve.
+        let planned = tokio::task::spawn_blocking(move || {
+            let (mut work, mut faults) = (Workload::default(), Vec::new());
+            for (index, request) in (0..).zip(&submission.videos) {
+                let image = request.image.and_then(|image| farm.images.get(&image));
+                match plan::resolve(&images::sized(request, image, &card), &card) {
+                    Ok((plan, _)) => work.add(&plan, Default::default()),
+                    Err(why) => faults.push(v1::VideoFault { index, why }),
+                }
+            }
+            let estimate = Estimate::new(&work, &farm.force);
+            faults.truncate(MOST_FAULTS);
+            v1::EstimateReply { videos: count, faults, ..wire::estimate(estimate, farm.roles) }
+        });
+        let reply = planned.await.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(v1::EstimateReply { waiting_for: farm.waiting_for, ..reply })
+    }
+}
+
+/// A stream of what a blocking reader sends; the reader stops when the client does.
+fn stream<T: Send + 'static>(
+    read: impl FnOnce(mpsc::Sender<Result<T, Status>>) + Send + 'static,
+) -> Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>> {
+    let (lines, outgoing) = mpsc::channel(AHEAD);
+    tokio::task::spawn_blocking(move || read(lines));
+    Box::pin(ReceiverStream::new(outgoing))
 }
 
 #[tonic::async_trait]
 impl Farm for FarmService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::JobUpdate, Status>> + Send>>;
+    type ListFilesStream = Pin<Box<dyn Stream<Item = Result<v1::OutputFile, Status>> + Send>>;
+    type ReadFileStream = Pin<Box<dyn Stream<Item = Result<v1::FilePiece, Status>> + Send>>;
 
     async fn missing_images(
         &self,
         request: tonic::Request<v1::MissingImagesRequest>,
     ) -> Result<Response<v1::MissingImagesReply>, Status> {
         let wire = request.into_inner();
-        if wire.digests.len() > MOST_VIDEOS {
-            return Err(Status::invalid_argument(format!("a job has at most {MOST_VIDEOS} images")));
+        if wire.digests.len() > MOST_IMAGES {
+            return Err(Status::invalid_argument(format!("a job has at most {MOST_IMAGES} images")));
         }
         let images = wire.digests.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?;
         let missing = self.ask(|reply| Request::MissingImages { images, reply }).await?;
@@ -82,25 +134,37 @@ impl Farm for FarmService {
     }
 
     async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
-        let wire = request.into_inner();
-        if wire.videos.is_empty() || wire.videos.len() > MOST_VIDEOS {
-            let message = format!("a job has 1 to {MOST_VIDEOS} videos, not {}", wire.videos.len());
-            return Err(Status::invalid_argument(message));
-        }
-        let submission = Submission {
-            client_key: wire.client_key,
-            name: wire.name,
-            model: wire.model,
-            priority: wire.priority,
-            videos: wire.videos.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-        };
-        let job = self.ask(|reply| Request::Submit { submission, reply }).await?.map_err(missing)?;
+        let submission = submission(request.into_inner())?;
+        let job = self.ask(|reply| Request::Submit { submission, reply }).await?.map_err(refusal)?;
         Ok(Response::new(v1::SubmitReply { job: job.0 }))
+    }
+
+    async fn estimate(
+        &self,
+        request: tonic::Request<v1::EstimateRequest>,
+    ) -> Result<Response<v1::EstimateReply>, Status> {
+        use v1::estimate_request::Of;
+        let reply = match request.into_inner().of {
+            None => return Err(Status::invalid_argument("the message lacks what to estimate: a submission or a job")),
+            Some(Of::Submission(wire)) => self.estimate_submission(submission(wire)?).await?,
+            Some(Of::Job(job)) => {
+                let job = JobId(job);
+                let rest = self.ask(|reply| Request::Remaining { job, reply }).await?.map_err(refusal)?;
+                let estimate = Estimate::new(&rest.work, &rest.farm.force);
+                let known = rest.farm.card.is_some();
+                let reply = wire::estimate(estimate, rest.farm.roles);
+                // Of a job that has no plan yet, nothing is known; not even that nothing is left.
+                let seconds = reply.seconds.filter(|_| known);
+                let waiting_for = rest.farm.waiting_for;
+                v1::EstimateReply { videos: rest.job.videos, model_known: known, seconds, waiting_for, ..reply }
+            }
+        };
+        Ok(Response::new(reply))
     }
 
     async fn watch(&self, request: tonic::Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let job = JobId(request.into_inner().job);
-        let first = self.ask(|reply| Request::Changes { job, since: 0, reply }).await?.map_err(missing)?;
+        let first = self.ask(|reply| Request::Changes { job, since: 0, reply }).await?.map_err(refusal)?;
         // (version seen, last hint shown); `None` once the job has ended.
         let start = (!finished(&first)).then(|| (first.version, first.waiting_for.clone()));
         let service = self.clone();
@@ -110,23 +174,58 @@ impl Farm for FarmService {
                 let Some((mut since, shown)) = state else { return Ok(None) };
                 loop {
                     tokio::time::sleep(LOOK_EVERY).await;
-                    let news = service.ask(|reply| Request::Changes { job, since, reply }).await?.map_err(missing)?;
+                    let news = service.ask(|reply| Request::Changes { job, since, reply }).await?.map_err(refusal)?;
                     since = news.version;
                     let ended = finished(&news);
                     if ended || !news.videos.is_empty() || news.waiting_for != shown {
                         let next = (!ended).then(|| (since, news.waiting_for.clone()));
-                        return Ok(Some((update(news), next)));
+                        return Ok(Some((wire::update(news), next)));
                     }
                 }
             }
         });
-        Ok(Response::new(Box::pin(futures::StreamExt::chain(futures::stream::iter([Ok(update(first))]), later))))
+        Ok(Response::new(Box::pin(futures::StreamExt::chain(futures::stream::iter([Ok(wire::update(first))]), later))))
     }
 
     async fn list_jobs(&self, _: tonic::Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsReply>, Status> {
         let jobs = self.ask(|reply| Request::Jobs { reply }).await?;
-        let jobs = jobs.into_iter().map(|job| summary(job, String::new())).collect();
+        let jobs = jobs.into_iter().map(|(job, waiting_for)| wire::summary(job, waiting_for)).collect();
         Ok(Response::new(v1::ListJobsReply { jobs }))
+    }
+
+    async fn get_report(
+        &self,
+        request: tonic::Request<v1::GetReportRequest>,
+    ) -> Result<Response<v1::GetReportReply>, Status> {
+        let job = JobId(request.into_inner().job);
+        let report = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
+        let output = std::path::absolute(&*self.output).unwrap_or_else(|_| (*self.output).clone());
+        Ok(Response::new(wire::report(report, output.display().to_string())))
+    }
+
+    async fn list_files(
+        &self,
+        request: tonic::Request<v1::ListFilesRequest>,
+    ) -> Result<Response<Self::ListFilesStream>, Status> {
+        let wire = request.into_inner();
+        let (job, video) = (JobId(wire.job), wire.video);
+        let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
+        let root = self.output.clone();
+        Ok(Response::new(stream(move |lines| files::list(&root, outputs, &lines))))
+    }
+
+    async fn read_file(
+        &self,
+        request: tonic::Request<v1::ReadFileRequest>,
+    ) -> Result<Response<Self::ReadFileStream>, Status> {
+        let v1::ReadFileRequest { job, video, path } = request.into_inner();
+        let (job, video) = (JobId(job), Some(video));
+        let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
+        let Some(file) = files::find(&self.output, &outputs, &path) else {
+            let what = format!("{path:?} is no finished file of this video of job {job}; ListFiles names those");
+            return Err(Status::not_found(what));
+        };
+        Ok(Response::new(stream(move |pieces| files::read(&file, &pieces))))
     }
 
     async fn list_workers(
@@ -134,7 +233,7 @@ impl Farm for FarmService {
         _: tonic::Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersReply>, Status> {
         let workers = self.ask(|reply| Request::Workers { reply }).await?;
-        Ok(Response::new(v1::ListWorkersReply { workers: workers.into_iter().map(worker).collect() }))
+        Ok(Response::new(v1::ListWorkersReply { workers: workers.into_iter().map(wire::worker).collect() }))
     }
 
     async fn control_job(
@@ -147,10 +246,13 @@ impl Farm for FarmService {
             Ok(v1::JobVerb::Resume) => JobVerb::Resume,
             Ok(v1::JobVerb::Cancel) => JobVerb::Cancel,
             Ok(v1::JobVerb::Retry) => JobVerb::Retry,
-            Ok(v1::JobVerb::Unspecified) | Err(_) => return Err(Status::invalid_argument("no such verb")),
+            Ok(v1::JobVerb::Unspecified) | Err(_) => {
+                let what = format!("verb {} is none that this version knows: pause, resume, cancel, retry", wire.verb);
+                return Err(Status::invalid_argument(what));
+            }
         };
         let (job, video) = (JobId(wire.job), wire.video);
-        self.ask(|reply| Request::ControlJob { job, video, verb, reply }).await?.map_err(missing)?;
+        self.ask(|reply| Request::ControlJob { job, video, verb, reply }).await?.map_err(refusal)?;
         Ok(Response::new(v1::ControlJobReply {}))
     }
 
@@ -163,81 +265,31 @@ impl Farm for FarmService {
         let enable = match v1::WorkerVerb::try_from(wire.verb) {
             Ok(v1::WorkerVerb::Drain) => false,
             Ok(v1::WorkerVerb::Enable) => true,
-            Ok(v1::WorkerVerb::Unspecified) | Err(_) => return Err(Status::invalid_argument("no such verb")),
+            Ok(v1::WorkerVerb::Unspecified) | Err(_) => {
+                let what = format!("verb {} is none that this version knows: drain, enable", wire.verb);
+                return Err(Status::invalid_argument(what));
+            }
         };
-        self.ask(|reply| Request::ControlWorker { worker, enable, reply }).await?.map_err(missing)?;
+        self.ask(|reply| Request::ControlWorker { worker, enable, reply }).await?.map_err(refusal)?;
         Ok(Response::new(v1::ControlWorkerReply {}))
     }
 }
 
-fn missing(error: RequestError) -> Status {
-    Status::not_found(error.to_string())
+/// A submission from anywhere, checked as strictly as if a manifest had been read here.
+fn submission(wire: v1::SubmitRequest) -> Result<Submission, Status> {
+    manifest::check_count(wire.videos.len()).map_err(Status::invalid_argument)?;
+    let submission = Submission {
+        client_key: wire.client_key,
+        name: wire.name,
+        model: wire.model,
+        priority: wire.priority,
+        early_look: wire.early_look,
+        videos: wire.videos.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+    };
+    manifest::check_submission(&submission).map_err(Status::invalid_argument)?;
+    Ok(submission)
 }
 
 fn finished(changes: &Changes) -> bool {
     changes.job.phase == JobPhase::Finished
-}
-
-fn update(changes: Changes) -> v1::JobUpdate {
-    v1::JobUpdate {
-        job: Some(summary(changes.job, changes.waiting_for)),
-        videos: changes.videos.into_iter().map(video).collect(),
-    }
-}
-
-fn summary(job: JobSummary, waiting_for: String) -> v1::JobSummary {
-    let state = match job.phase {
-        JobPhase::WaitingForModel | JobPhase::Active => v1::JobState::Active,
-        JobPhase::Paused => v1::JobState::Paused,
-        JobPhase::Finished => v1::JobState::Done,
-    };
-    v1::JobSummary {
-        job: job.job.0,
-        name: job.name,
-        model: job.model,
-        priority: job.priority,
-        state: state.into(),
-        videos: job.videos,
-        done: job.done,
-        failed: job.failed,
-        waiting_for,
-    }
-}
-
-fn video(video: VideoStatus) -> v1::VideoStatus {
-    let state = match video.phase {
-        VideoPhase::Waiting => v1::VideoState::Waiting,
-        VideoPhase::Running => v1::VideoState::Running,
-        VideoPhase::Writing => v1::VideoState::Writing,
-        VideoPhase::Done => v1::VideoState::Done,
-        VideoPhase::Failed => v1::VideoState::Failed,
-        VideoPhase::Cancelled => v1::VideoState::Cancelled,
-    };
-    v1::VideoStatus {
-        index: video.index,
-        state: state.into(),
-        stage: video.stage.map_or(v1::Stage::Unspecified, Into::into).into(),
-        steps_done: video.steps_done,
-        steps: video.steps,
-        seconds_per_step: video.seconds_per_step,
-        worker: video.worker,
-        output: video.output,
-        error: video.error,
-        files: video.files.iter().map(|path| path.display().to_string()).collect(),
-        verdict: video.verdict,
-        label: video.label,
-        seconds: video.seconds,
-    }
-}
-
-fn worker(worker: WorkerStatus) -> v1::WorkerStatus {
-    v1::WorkerStatus {
-        worker_id: worker.worker.to_string(),
-        name: worker.name,
-        roles: worker.roles.into_iter().map(|role| v1::Role::from(role).into()).collect(),
-        models: worker.models,
-        device: worker.device,
-        state: worker.state.to_owned(),
-        detail: worker.detail,
-    }
 }

@@ -25,6 +25,8 @@ pub struct Submission {
     pub model: String,
     /// Higher goes first.
     pub priority: u32,
+    /// The first, the last and the middle video go first.
+    pub early_look: bool,
     /// Its videos.
     pub videos: Vec<VideoRequest>,
 }
@@ -111,8 +113,12 @@ pub struct JobSummary {
     pub videos: u32,
     /// Videos whose files are in place.
     pub done: u32,
-    /// Videos given up.
+    /// Videos given up with an error.
     pub failed: u32,
+    /// Videos given up by an operator.
+    pub cancelled: u32,
+    /// Videos that a worker computes or whose files are being written.
+    pub running: u32,
 }
 
 /// One job.
@@ -190,8 +196,8 @@ impl Jobs {
         self.version += 1;
         let mut planned = Vec::new();
         for (request, status) in job.submission.videos.iter().zip(&mut job.videos) {
-            let resolved = resolve(request, card, images)
-                .and_then(|spec| Ok((plan::plan(&spec, card).map_err(|error| error.to_string())?, spec)));
+            let image = request.image.and_then(|image| images.get(&image));
+            let resolved = plan::resolve(&images::sized(request, image, card), card);
             status.version = self.version;
             match resolved {
                 Ok((plan, spec)) => {
@@ -214,7 +220,24 @@ impl Jobs {
             return None;
         }
         let priority = i32::try_from(job.submission.priority).unwrap_or(i32::MAX);
-        Some(JobPlan { id, priority, model: job.submission.model.clone(), early_look: false, videos: planned })
+        Some(JobPlan {
+            id,
+            priority,
+            model: job.submission.model.clone(),
+            early_look: job.submission.early_look,
+            videos: planned,
+        })
+    }
+
+    /// Gives up a job that was never planned.
+    pub fn abandon(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        self.version += 1;
+        job.phase = JobPhase::Finished;
+        for video in &mut job.videos {
+            video.phase = VideoPhase::Cancelled;
+            video.version = self.version;
+        }
     }
 
     /// The manifest's place of a video the scheduler speaks of.
@@ -276,27 +299,13 @@ impl Jobs {
     }
 }
 
-/// A request with nothing left open, or why this model cannot render it.
-fn resolve(request: &VideoRequest, card: &ModelCard, images: &Images) -> Result<VideoSpec, String> {
-    match request.image {
-        Some(_) if !card.takes_image => {
-            return Err(format!("{} is a text-to-video model and takes no first frame; remove image", card.name));
-        }
-        None if card.needs_image => {
-            return Err(format!("{} is an image-to-video model and needs a first frame; add image", card.name));
-        }
-        _ => {}
-    }
-    let image = request.image.and_then(|image| images.get(&image));
-    images::sized(request, image, card)
-        .resolve(card)
-        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-}
-
 impl Job {
     /// Its line in a table.
     pub fn summary(&self) -> JobSummary {
-        let count = |phases: &[VideoPhase]| self.videos.iter().filter(|video| phases.contains(&video.phase)).count();
+        let count = |phases: &[VideoPhase]| {
+            let videos = self.videos.iter().filter(|video| phases.contains(&video.phase)).count();
+            u32::try_from(videos).unwrap_or(u32::MAX)
+        };
         JobSummary {
             job: self.id,
             name: self.submission.name.clone(),
@@ -304,8 +313,10 @@ impl Job {
             priority: self.submission.priority,
             phase: self.phase,
             videos: u32::try_from(self.videos.len()).unwrap_or(u32::MAX),
-            done: u32::try_from(count(&[VideoPhase::Done])).unwrap_or(u32::MAX),
-            failed: u32::try_from(count(&[VideoPhase::Failed, VideoPhase::Cancelled])).unwrap_or(u32::MAX),
+            done: count(&[VideoPhase::Done]),
+            failed: count(&[VideoPhase::Failed]),
+            cancelled: count(&[VideoPhase::Cancelled]),
+            running: count(&[VideoPhase::Running, VideoPhase::Writing]),
         }
     }
 
@@ -323,12 +334,12 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::images::Image;
     use crate::plan::tests::{card, request};
-    use wanfarm_types::{Digest, Experts};
+    use wanfarm_types::Experts;
 
     fn submission(videos: Vec<VideoRequest>) -> Submission {
-        Submission { client_key: "k".into(), name: "n".into(), model: "m".into(), priority: 50, videos }
+        let (name, model) = ("n".into(), "m".into());
+        Submission { client_key: "k".into(), name, model, priority: 50, early_look: false, videos }
     }
 
     #[test]
@@ -354,24 +365,6 @@ mod tests {
         let (summary, videos, _) = jobs.changes(id, 0).unwrap();
         assert_eq!((summary.failed, summary.phase), (1, JobPhase::Active));
         assert!(videos[0].error.contains("width = 65"), "{}", videos[0].error);
-    }
-
-    #[test]
-    fn an_image_goes_to_models_that_take_one_and_sets_the_size() {
-        let image = Image { digest: Digest([7; 32]), bytes: 1, width: 72, height: 128 };
-        let mut images = Images::default();
-        images.insert(image);
-        let text = card(Experts::Single);
-        let i2v = ModelCard { takes_image: true, needs_image: true, ..text.clone() };
-        let ti2v = ModelCard { takes_image: true, ..text.clone() };
-        let with = VideoRequest { image: Some(image.digest), ..request() };
-        let error = |request, card| resolve(request, card, &images).unwrap_err();
-        assert!(error(&with, &text).contains("takes no first frame"));
-        assert!(error(&request(), &i2v).contains("needs a first frame"));
-        let size = |request, card| resolve(request, card, &images).map(|spec| (spec.width, spec.height));
-        assert_eq!(size(&with, &i2v), Ok((720, 1280)));
-        assert_eq!(size(&with, &ti2v), Ok((720, 1280)));
-        assert_eq!(size(&request(), &ti2v), Ok((1280, 720)));
     }
 
     #[test]

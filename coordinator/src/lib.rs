@@ -10,6 +10,7 @@ pub mod copies;
 pub mod dispatch;
 pub mod doctor;
 pub mod driver;
+pub mod estimate;
 pub mod exit;
 pub mod farm;
 pub mod images;

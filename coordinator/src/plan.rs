@@ -2,7 +2,7 @@
 
 use wanfarm_sampling::{Schedule, ScheduleError};
 use wanfarm_scheduler::{SizeClass, TextKey, VideoPlan};
-use wanfarm_types::{Digest, Experts, ModelCard, Stage, StepRange, VideoSpec};
+use wanfarm_types::{Digest, Experts, GeometryError, ModelCard, Stage, StepRange, VideoRequest, VideoSpec};
 
 /// The stages, texts and size of a video.
 ///
@@ -33,6 +33,26 @@ pub fn plan(spec: &VideoSpec, card: &ModelCard) -> Result<VideoPlan, ScheduleErr
     })
 }
 
+/// A request with nothing left open and its plan, or why this model cannot render it. A size that the image decides
+/// must be set.
+///
+/// # Errors
+/// Every reason that was found, for people.
+pub fn resolve(request: &VideoRequest, card: &ModelCard) -> Result<(VideoPlan, VideoSpec), String> {
+    match request.image {
+        Some(_) if !card.takes_image => {
+            return Err(format!("{} is a text-to-video model and takes no first frame; remove image", card.name));
+        }
+        None if card.needs_image => {
+            return Err(format!("{} is an image-to-video model and needs a first frame; add image", card.name));
+        }
+        _ => {}
+    }
+    let words = |faults: Vec<GeometryError>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let spec = request.resolve(card).map_err(words)?;
+    Ok((plan(&spec, card).map_err(|error| error.to_string())?, spec))
+}
+
 /// The name under which a text is encoded once per model.
 pub fn text_key(model: &str, text: &str) -> TextKey {
     let mut hasher = blake3::Hasher::new();
@@ -46,7 +66,8 @@ pub fn text_key(model: &str, text: &str) -> TextKey {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use wanfarm_types::{Defaults, Format, Geometry, Guidance, SolverKind, VaeKind, VideoRequest};
+    use crate::images::{Image, sized};
+    use wanfarm_types::{Defaults, Format, Geometry, Guidance, SolverKind, VaeKind};
 
     pub(crate) fn card(experts: Experts) -> ModelCard {
         ModelCard {
@@ -114,6 +135,22 @@ pub(crate) mod tests {
         request.guidance = Some(Guidance { high: 1.0, low: 1.0 });
         let plan = plan(&request.resolve(&card).unwrap(), &card).unwrap();
         assert_eq!(plan.texts.len(), 1);
+    }
+
+    #[test]
+    fn an_image_goes_to_models_that_take_one_and_sets_the_size() {
+        let image = Image { digest: Digest([7; 32]), bytes: 1, width: 72, height: 128 };
+        let text = card(Experts::Single);
+        let i2v = ModelCard { takes_image: true, needs_image: true, ..text.clone() };
+        let ti2v = ModelCard { takes_image: true, ..text.clone() };
+        let with = VideoRequest { image: Some(image.digest), ..request() };
+        let resolved = |request: &VideoRequest, card| resolve(&sized(request, Some(&image), card), card);
+        assert!(resolve(&with, &text).unwrap_err().contains("takes no first frame"));
+        assert!(resolve(&request(), &i2v).unwrap_err().contains("needs a first frame"));
+        let size = |request, card| resolved(request, card).map(|(_, spec)| (spec.width, spec.height));
+        assert_eq!(size(&with, &i2v), Ok((720, 1280)));
+        assert_eq!(size(&with, &ti2v), Ok((720, 1280)));
+        assert_eq!(resolve(&request(), &ti2v).map(|(_, spec)| (spec.width, spec.height)), Ok((1280, 720)));
     }
 
     #[test]

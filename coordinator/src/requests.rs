@@ -1,11 +1,14 @@
 //! What people and pipelines ask of the driver, in domain types, and what it answers.
 
-use tokio::sync::oneshot;
-use wanfarm_types::{Digest, JobId, VideoId, WorkerId};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use tokio::sync::oneshot;
+use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, WorkerId};
+
+use crate::estimate::{Workforce, Workload};
 use crate::images::Image;
 use crate::jobs::{JobSummary, Submission, VideoStatus};
-use crate::sessions::WorkerStatus;
 
 /// A question or an order, with the way back.
 #[derive(Debug)]
@@ -40,10 +43,42 @@ pub enum Request {
         /// The news.
         reply: oneshot::Sender<Result<Changes, RequestError>>,
     },
-    /// Every job's line.
+    /// What is known of a model and of those who serve it.
+    Farm {
+        /// Which model.
+        model: String,
+        /// Images that the question is about.
+        images: Vec<Digest>,
+        /// That.
+        reply: oneshot::Sender<Farm>,
+    },
+    /// What is left of a job.
+    Remaining {
+        /// Which.
+        job: JobId,
+        /// That.
+        reply: oneshot::Sender<Result<Remaining, RequestError>>,
+    },
+    /// What came of a job so far.
+    Report {
+        /// Which.
+        job: JobId,
+        /// That.
+        reply: oneshot::Sender<Result<JobReport, RequestError>>,
+    },
+    /// The files of a job's finished videos.
+    Files {
+        /// Which.
+        job: JobId,
+        /// Of this video alone.
+        video: Option<u32>,
+        /// By video, in order; folders stand for the files in them.
+        reply: oneshot::Sender<Result<Vec<(u32, PathBuf)>, RequestError>>,
+    },
+    /// Every job's line, and what it waits for.
     Jobs {
         /// The lines.
-        reply: oneshot::Sender<Vec<JobSummary>>,
+        reply: oneshot::Sender<Vec<(JobSummary, String)>>,
     },
     /// Every worker's line.
     Workers {
@@ -72,6 +107,102 @@ pub enum Request {
     },
 }
 
+/// A model and the workers that serve it now.
+#[derive(Debug, Default)]
+pub struct Farm {
+    /// What the model is; `None` until somebody has announced it.
+    pub card: Option<ModelCard>,
+    /// How fast they are.
+    pub force: Workforce,
+    /// By role that the model needs: the workers, and the least memory of their machines in bytes.
+    pub roles: Vec<(Role, u32, u64)>,
+    /// The images asked about, as far as they were given.
+    pub images: BTreeMap<Digest, Image>,
+    /// What a job cannot go on without; empty when nothing is missing.
+    pub waiting_for: String,
+}
+
+/// What is left of a job, and who is there to do it.
+#[derive(Debug)]
+pub struct Remaining {
+    /// The job.
+    pub job: JobSummary,
+    /// Its model and the workers.
+    pub farm: Farm,
+    /// The rest of it, and of the jobs for the same model that go before it or beside it.
+    pub work: Workload,
+}
+
+/// What came of a job so far.
+#[derive(Debug)]
+pub struct JobReport {
+    /// Its line.
+    pub job: JobSummary,
+    /// What it waits for.
+    pub waiting_for: String,
+    /// Its videos' lines.
+    pub videos: Vec<VideoStatus>,
+    /// By stage: where the time went.
+    pub stages: BTreeMap<Stage, Effort>,
+    /// By worker's name.
+    pub workers: BTreeMap<String, Effort>,
+}
+
+/// Work that was done.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Effort {
+    /// Items tried.
+    pub attempts: u64,
+    /// Of these: failed, given back, or lost with their worker.
+    pub failed: u64,
+    /// Denoising steps.
+    pub steps: u64,
+    /// Seconds of computing.
+    pub seconds: f64,
+    /// Seconds the items waited in line.
+    pub queue_seconds: f64,
+    /// Seconds free devices waited for inputs.
+    pub input_wait_seconds: f64,
+}
+
+/// A worker's line in a table.
+#[derive(Debug, Clone)]
+pub struct WorkerStatus {
+    /// Its identity.
+    pub worker: WorkerId,
+    /// For people.
+    pub name: String,
+    /// What it can do.
+    pub roles: Vec<Role>,
+    /// For which models.
+    pub models: Vec<String>,
+    /// On what.
+    pub device: String,
+    /// Main memory of its machine, in bytes.
+    pub memory_bytes: u64,
+    /// `idle`, `busy`, `draining`, `drained`, `set aside`, `lost` or `gone`.
+    pub state: &'static str,
+    /// Why, when there is more to say.
+    pub detail: String,
+    /// What it computes.
+    pub running: Option<RunningItem>,
+    /// Smoothed seconds per step or item: model, stage, tokens, seconds.
+    pub paces: Vec<(String, Stage, u64, f64)>,
+}
+
+/// What a worker computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunningItem {
+    /// Of which video, by its place in the manifest.
+    pub video: VideoId,
+    /// Which stage.
+    pub stage: Stage,
+    /// Steps of the video that have run.
+    pub steps_done: u32,
+    /// All its steps.
+    pub steps: u32,
+}
+
 /// News of a job.
 #[derive(Debug)]
 pub struct Changes {
@@ -98,7 +229,7 @@ pub enum JobVerb {
     Retry,
 }
 
-/// A request about something that is not there.
+/// A request about something that is not there, or that is not as it would have to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// A video starts from an image that was not given.
@@ -107,9 +238,26 @@ pub enum RequestError {
     /// No such job.
     #[error("there is no job {0}")]
     NoSuchJob(JobId),
-    /// No such video, or one that never got as far as a plan.
-    #[error("there is no video {0} to steer")]
-    NoSuchVideo(VideoId),
+    /// No such video.
+    #[error("job {} has no video {}: it has {videos}, numbered from 0", .id.job, .id.index)]
+    NoSuchVideo {
+        /// As asked.
+        id: VideoId,
+        /// How many the job has.
+        videos: usize,
+    },
+    /// A video that its model cannot render, whatever is tried.
+    #[error("video {0} was refused for its settings, so no try can help; change the manifest and submit it anew")]
+    NeverPlanned(VideoId),
+    /// Pausing stops a job as a whole.
+    #[error("a single video cannot be paused or resumed; pause job {}, or cancel the video and retry it later", .0.job)]
+    OneVideo(VideoId),
+    /// The job's model is not known yet, so nothing of it runs or could.
+    #[error("nothing of job {0} can run yet: it waits for {1}; cancel it, or start such a worker")]
+    Waits(JobId, String),
+    /// Every video of the job has ended.
+    #[error("job {0} has ended; retry it to have failed and cancelled videos tried again")]
+    Ended(JobId),
     /// No such worker.
     #[error("no worker {0} has ever attached")]
     NoSuchWorker(WorkerId),

@@ -98,7 +98,7 @@ pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
     let (events, inbox) = mpsc::channel(EVENTS);
     let puller = Puller::default();
     let copies = Copies::new(artifacts.clone(), puller.clone(), events.clone());
-    let outputs = Outputs::new(config.output, puller, events.clone());
+    let outputs = Outputs::new(config.output.clone(), puller, events.clone());
     let lease = u32::try_from(config.scheduler.lease.as_millis()).unwrap_or(u32::MAX);
     let sessions = Sessions::new(Pace { heartbeat: lease / 4, lease });
     let scheduler = Scheduler::new(config.scheduler, wanfarm_types::AttemptId(1));
@@ -109,7 +109,7 @@ pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
     let dispatch = DispatchServer::new(DispatchService::new(events.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let farm = FarmServer::new(FarmService::new(events.clone(), artifacts.clone()))
+    let farm = FarmServer::new(FarmService::new(events.clone(), artifacts.clone(), config.output))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let server = Server::builder()

@@ -2,9 +2,8 @@
 //!
 //! A worker stays on the list when its connection ends: its name is still wanted in sidecars and tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde::Serialize;
 use tokio::sync::mpsc::error::TrySendError;
 use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Served, WorkerHello};
@@ -29,31 +28,11 @@ pub struct Session {
     incarnation: Incarnation,
     name: String,
     device: String,
+    memory_bytes: u64,
     tensor_url: String,
     coordinator_url: String,
     served: Vec<(String, Role)>,
     outbox: Option<Outbox>,
-    set_aside: Option<String>,
-    draining: bool,
-}
-
-/// A worker's line in a table.
-#[derive(Debug, Clone, Serialize)]
-pub struct WorkerStatus {
-    /// Its identity.
-    pub worker: WorkerId,
-    /// For people.
-    pub name: String,
-    /// What it can do.
-    pub roles: Vec<Role>,
-    /// For which models.
-    pub models: Vec<String>,
-    /// On what.
-    pub device: String,
-    /// `idle`, `busy`, `draining`, `set aside` or `lost`.
-    pub state: &'static str,
-    /// Why, when there is more to say.
-    pub detail: String,
 }
 
 /// All workers ever seen by this process.
@@ -78,12 +57,11 @@ impl Session {
             incarnation: attached.incarnation,
             name: attached.name.clone(),
             device: attached.device,
+            memory_bytes: attached.memory_bytes,
             tensor_url: attached.tensor_url,
             coordinator_url: attached.coordinator_url,
             served: serves.iter().map(|served| (served.model.clone(), served.role)).collect(),
             outbox: Some(attached.outbox),
-            set_aside: None,
-            draining: false,
         };
         let hello = WorkerHello {
             worker: attached.worker,
@@ -104,11 +82,7 @@ impl Sessions {
     }
 
     /// Takes in a connection; an older one of the same worker is closed by being replaced.
-    pub fn insert(&mut self, worker: WorkerId, mut session: Session) {
-        if let Some(old) = self.sessions.get(&worker) {
-            session.set_aside.clone_from(&old.set_aside);
-            session.draining = old.draining;
-        }
+    pub fn insert(&mut self, worker: WorkerId, session: Session) {
         tracing::info!(worker = %session.name, %worker, device = %session.device, "worker attached");
         self.sessions.insert(worker, session);
     }
@@ -176,49 +150,18 @@ impl Sessions {
         self.sessions.get(&worker).map_or_else(String::new, |session| session.coordinator_url.clone())
     }
 
-    /// Remembers why a worker gets no more work.
-    pub fn set_aside(&mut self, worker: WorkerId, reason: String) {
-        if let Some(session) = self.sessions.get_mut(&worker) {
-            session.set_aside = Some(reason);
-        }
+    /// What a worker served when it was last heard of.
+    pub fn served(&self, worker: WorkerId) -> &[(String, Role)] {
+        self.sessions.get(&worker).map_or(&[], |session| &session.served)
     }
 
-    /// Remembers an operator's wish; enabling also forgives.
-    pub fn set_draining(&mut self, worker: WorkerId, draining: bool) {
-        if let Some(session) = self.sessions.get_mut(&worker) {
-            session.draining = draining;
-            session.set_aside = None;
-        }
+    /// Main memory of its machine in bytes; 0 when it is unknown.
+    pub fn memory_bytes(&self, worker: WorkerId) -> u64 {
+        self.sessions.get(&worker).map_or(0, |session| session.memory_bytes)
     }
 
-    /// Roles of a model that somebody with an open connection serves.
-    pub fn roles_served(&self, model: &str) -> BTreeSet<Role> {
-        let connected = self.sessions.values().filter(|session| session.outbox.is_some());
-        connected.flat_map(|session| &session.served).filter(|(name, _)| name == model).map(|(_, role)| *role).collect()
-    }
-
-    /// Every worker's line; `busy` says who computes now.
-    pub fn list(&self, busy: &BTreeSet<WorkerId>) -> Vec<WorkerStatus> {
-        let line = |(&worker, session): (&WorkerId, &Session)| {
-            let roles: BTreeSet<Role> = session.served.iter().map(|(_, role)| *role).collect();
-            let models: BTreeSet<&String> = session.served.iter().map(|(model, _)| model).collect();
-            let state = match (&session.outbox, &session.set_aside) {
-                (None, _) => "lost",
-                (_, Some(_)) => "set aside",
-                _ if session.draining => "draining",
-                _ if busy.contains(&worker) => "busy",
-                _ => "idle",
-            };
-            WorkerStatus {
-                worker,
-                name: session.name.clone(),
-                roles: roles.into_iter().collect(),
-                models: models.into_iter().cloned().collect(),
-                device: session.device.clone(),
-                state,
-                detail: session.set_aside.clone().unwrap_or_default(),
-            }
-        };
-        self.sessions.iter().map(line).collect()
+    /// Workers with an open connection.
+    pub fn connected(&self) -> impl Iterator<Item = WorkerId> {
+        self.sessions.iter().filter(|(_, session)| session.outbox.is_some()).map(|(&worker, _)| worker)
     }
 }

@@ -8,3 +8,4 @@ mod prompts;
 mod protocol;
 mod reference;
 mod survival;
+mod verbs;

@@ -1,15 +1,18 @@
 //! Following a job to its end: the coordinator's updates become progress on the terminal and a summary.
+//!
+//! A coordinator that goes away comes back, and its jobs keep their numbers: the follower waits for it and goes on.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use tonic::Streaming;
-use wanfarm_proto::v1;
 use wanfarm_types::{JobId, Stage, VideoId};
 
-use crate::client::ClientError;
+use crate::client::{Client, ClientError, JobView, Update, VideoView, Watch};
 use crate::progress::{self, Progress, Summary, VideoOutcome, VideoProgress, VideoState};
+
+/// Pauses between two tries to reach a coordinator: the first, doubling up to the last.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
 
 /// What a followed job came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,73 +21,171 @@ pub(super) struct Outcome {
     pub(super) failed: usize,
 }
 
-/// Shows progress until the job has ended, then prints where everything is.
-pub(super) async fn follow(mut updates: Streaming<v1::JobUpdate>, output: &Path) -> Result<Outcome, ClientError> {
-    let started = Instant::now();
-    let mut videos: BTreeMap<u32, v1::VideoStatus> = BTreeMap::new();
-    let mut job = v1::JobSummary::default();
-    let mut shown: Option<Progress> = None;
-    let mut hint = String::new();
-    while let Some(update) = updates.message().await? {
-        job = update.job.unwrap_or(job);
-        let progress = shown.get_or_insert_with(|| Progress::new(job.videos as usize, Instant::now()));
-        let events: Vec<VideoProgress> = update.videos.iter().map(|video| event(job.job, video)).collect();
-        videos.extend(update.videos.into_iter().map(|video| (video.index, video)));
-        progress.update(Instant::now(), &events);
-        if job.waiting_for != hint {
-            hint.clone_from(&job.waiting_for);
-            if !hint.is_empty() {
-                progress.say(&format!("waiting for {hint}"));
-            }
-        }
-    }
-    if let Some(progress) = shown {
-        progress.finish();
-    }
-    if job.state != i32::from(v1::JobState::Done) {
-        return Err(ClientError::Broken("it ended before the job did".to_owned()));
-    }
-    let summary = Summary {
-        job: JobId(job.job),
-        name: job.name,
-        wall: started.elapsed(),
-        output_dir: output.to_owned(),
-        videos: videos.into_values().map(|video| outcome(job.job, video)).collect(),
-    };
-    print!("{summary}");
-    Ok(Outcome { failed: summary.videos.len() - summary.done() })
+/// What the follower wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// Progress, and a summary at the end.
+    Progress,
+    /// Every update as a line of JSON.
+    Json,
 }
 
-fn event(job: u64, video: &v1::VideoStatus) -> VideoProgress {
+/// A coordinator, and where to dial it again; not at all where it lives in this very process.
+pub(super) struct Connection<'u> {
+    pub(super) client: Client,
+    pub(super) url: Option<&'u str>,
+}
+
+/// Follows a job until it has ended. `output` is where its files are, if this machine knows.
+pub(super) async fn follow(
+    connection: Connection<'_>,
+    job: JobId,
+    interest: Interest,
+    output: Option<&Path>,
+) -> Result<Outcome, ClientError> {
+    let Connection { mut client, url } = connection;
+    let mut display = Display::new(interest);
+    let mut updates = client.watch(job).await?;
+    loop {
+        let lost = match updates.next().await {
+            Ok(Some(update)) => {
+                display.show(update);
+                continue;
+            }
+            Ok(None) if display.job.has_ended() => break,
+            Ok(None) => ClientError::Broken("it ended before the job did".to_owned()),
+            Err(error) if error.is_broken() => error,
+            Err(error) => return Err(error),
+        };
+        let Some(url) = url else { return Err(lost) };
+        display.say(&format!("the coordinator is away ({lost}); waiting for it"));
+        (client, updates) = resume(url, job).await?;
+        display.say("the coordinator is back");
+    }
+    let output = match output {
+        Some(output) => output.to_owned(),
+        None => client.report(job).await.map(|report| report.output_dir.into()).unwrap_or_default(),
+    };
+    Ok(display.end(output))
+}
+
+/// Dials until somebody answers.
+pub(super) async fn again(url: &str) -> Client {
+    let [mut pause, longest] = PAUSES;
+    loop {
+        tokio::time::sleep(pause).await;
+        if let Ok(client) = Client::connect(url).await {
+            return client;
+        }
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// Dials until the job can be watched again.
+async fn resume(url: &str, job: JobId) -> Result<(Client, Watch), ClientError> {
+    loop {
+        let mut client = again(url).await;
+        match client.watch(job).await {
+            Ok(updates) => return Ok((client, updates)),
+            Err(error) if error.is_broken() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What is shown while a job runs.
+struct Display {
+    interest: Interest,
+    started: Instant,
+    job: JobView,
+    videos: BTreeMap<u32, VideoView>,
+    progress: Option<Progress>,
+}
+
+impl Display {
+    fn new(interest: Interest) -> Self {
+        let (started, job) = (Instant::now(), JobView::default());
+        Self { interest, started, job, videos: BTreeMap::new(), progress: None }
+    }
+
+    fn show(&mut self, Update { job, videos }: Update) {
+        if self.interest == Interest::Json {
+            println!("{}", serde_json::json!({ "job": job, "videos": videos }));
+        } else {
+            let total = job.videos as usize;
+            let progress = self.progress.get_or_insert_with(|| Progress::new(total, Instant::now()));
+            let events: Vec<VideoProgress> = videos.iter().map(|video| event(job.job, video)).collect();
+            progress.update(Instant::now(), &events);
+            match &job.waiting_for {
+                Some(hint) if job.waiting_for != self.job.waiting_for => progress.say(&format!("waiting for {hint}")),
+                _ => {}
+            }
+            if job.state == "paused" && self.job.state != "paused" {
+                progress.say(&format!("paused; go on with: coordinator resume {}", job.job));
+            }
+        }
+        self.videos.extend(videos.into_iter().map(|video| (video.index, video)));
+        self.job = job;
+    }
+
+    fn say(&mut self, line: &str) {
+        match &mut self.progress {
+            Some(progress) => progress.say(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn end(self, output_dir: PathBuf) -> Outcome {
+        let Self { interest, started, job, videos, progress } = self;
+        if let Some(progress) = progress {
+            progress.finish();
+        }
+        let summary = Summary {
+            job: JobId(job.job),
+            name: job.name,
+            wall: Some(started.elapsed()),
+            output_dir,
+            videos: videos.into_values().map(|video| outcome(job.job, video)).collect(),
+        };
+        if interest == Interest::Progress {
+            println!("{summary}");
+        }
+        Outcome { failed: summary.videos.len() - summary.done() }
+    }
+}
+
+fn event(job: u64, video: &VideoView) -> VideoProgress {
     VideoProgress {
         id: VideoId { job: JobId(job), index: video.index },
-        label: video.label.clone(),
-        // An unknown stage of a newer coordinator is shown as none.
-        stage: v1::Stage::try_from(video.stage).ok().and_then(|stage| Stage::try_from(stage).ok()),
+        label: video.prompt.clone(),
+        stage: Stage::ALL.into_iter().find(|stage| Some(stage.name()) == video.stage),
         step: video.steps_done,
         steps: video.steps,
-        seconds_per_step: (video.seconds_per_step > 0.0).then_some(video.seconds_per_step),
-        state: match v1::VideoState::try_from(video.state) {
-            Ok(v1::VideoState::Running) => VideoState::Running,
-            Ok(v1::VideoState::Writing) => VideoState::Writing,
-            Ok(v1::VideoState::Done) => VideoState::Done,
-            Ok(v1::VideoState::Failed) => VideoState::Failed(video.error.clone()),
-            Ok(v1::VideoState::Cancelled) => VideoState::Cancelled,
-            Ok(v1::VideoState::Waiting | v1::VideoState::Unspecified) | Err(_) => VideoState::Waiting,
+        seconds_per_step: video.seconds_per_step,
+        state: match video.state {
+            "running" => VideoState::Running,
+            "writing" => VideoState::Writing,
+            "done" => VideoState::Done,
+            "failed" => VideoState::Failed(video.error.clone().unwrap_or_default()),
+            "cancelled" => VideoState::Cancelled,
+            _ => VideoState::Waiting,
         },
     }
 }
 
-fn outcome(job: u64, video: v1::VideoStatus) -> VideoOutcome {
+/// What came of a video, for the summary.
+pub(super) fn outcome(job: u64, video: VideoView) -> VideoOutcome {
     use progress::Outcome;
     VideoOutcome {
         id: VideoId { job: JobId(job), index: video.index },
-        outcome: match v1::VideoState::try_from(video.state) {
-            Ok(v1::VideoState::Done) => {
-                Outcome::Done { seconds: video.seconds, passed: video.verdict == "ok", verdict: video.verdict }
+        outcome: match video.state {
+            "done" => {
+                let verdict = video.verdict.unwrap_or_default();
+                Outcome::Done { seconds: video.seconds.unwrap_or(0.0), passed: verdict == "ok", verdict }
             }
-            Ok(v1::VideoState::Cancelled) => Outcome::Cancelled,
-            _ => Outcome::Failed(video.error),
+            "cancelled" => Outcome::Cancelled,
+            "waiting" | "running" | "writing" => Outcome::Unfinished(video.state),
+            _ => Outcome::Failed(video.error.unwrap_or_default()),
         },
         output: video.output,
     }

@@ -1,12 +1,20 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
+mod control;
 mod doctor;
+mod download;
 mod follow;
+mod forecast;
 mod inspect;
+mod report;
 mod run;
 mod serve;
+mod status;
 mod submit;
+mod table;
+mod which;
 mod worker;
+mod workers;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -20,6 +28,7 @@ use wanfarm_workers::Dtype;
 use crate::client::ClientError;
 use crate::exit::Exit;
 use crate::manifest::{Faults, Manifest};
+use crate::requests::JobVerb;
 
 /// Renders batches of Wan2.2 videos on as many machines as you have.
 #[derive(Debug, Parser)]
@@ -30,7 +39,8 @@ use crate::manifest::{Faults, Manifest};
     after_help = "On one machine:   coordinator run shots.toml\n\
                   On a farm:        coordinator serve            (one machine)\n\
                   \x20                 coordinator worker --coordinator http://HOST:7700 --role dit-high --models DIR\n\
-                  \x20                 coordinator submit night.toml --follow\n\n\
+                  \x20                 coordinator submit night.toml --follow\n\
+                  \x20                 coordinator status; coordinator workers; coordinator report night\n\n\
                   Exit codes: 0 ok, 1 some videos failed, 2 wrong usage or manifest, 3 no connection, 4 bad model files."
 )]
 pub struct Cli {
@@ -47,7 +57,23 @@ enum Command {
     /// Run a worker that holds the weights of one or more roles and computes for a coordinator.
     Worker(WorkerArgs),
     /// Queue a manifest with a coordinator.
-    Submit(SubmitArgs),
+    Submit(submit::SubmitArgs),
+    /// Show all jobs, or one job with its videos.
+    Status(status::StatusArgs),
+    /// Start nothing more of a job; what runs stops after its step.
+    Pause(control::ControlArgs),
+    /// Undo pause.
+    Resume(control::ControlArgs),
+    /// Give up what has not finished of a job, or one video of it; finished files stay.
+    Cancel(control::ControlArgs),
+    /// Try failed and cancelled videos of a job again, or one of them, from where they got to.
+    Retry(control::ControlArgs),
+    /// List the workers; drain one, or give it work again.
+    Workers(workers::WorkersArgs),
+    /// Fetch the finished files of a job, checked by their digests.
+    Download(download::DownloadArgs),
+    /// The morning report of a job: what came of it, and where the time went.
+    Report(report::ReportArgs),
     /// Say what a folder or file of model weights is.
     Inspect(inspect::InspectArgs),
     /// Check that this machine computes a model rightly: files, operations, networks, a small render.
@@ -134,25 +160,14 @@ struct ComputeArgs {
 #[derive(Debug, Args)]
 struct CoordinatorArg {
     /// The coordinator's address.
-    #[arg(long, value_name = "URL", env = "WANFARM_COORDINATOR", default_value = "http://127.0.0.1:7700")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "WANFARM_COORDINATOR",
+        default_value = "http://127.0.0.1:7700",
+        global = true
+    )]
     coordinator: String,
-}
-
-#[derive(Debug, Args)]
-struct SubmitArgs {
-    /// Manifest: TOML, YAML or JSON.
-    manifest: PathBuf,
-    #[command(flatten)]
-    coordinator: CoordinatorArg,
-    /// Stay until the job has ended, show its progress, and exit with its code.
-    #[arg(long)]
-    follow: bool,
-    /// A key of your own that makes submitting twice harmless.
-    #[arg(long, value_name = "KEY")]
-    key: Option<String>,
-    /// Report faults of the manifest as JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// A command failed: what to tell the person, and how to exit.
@@ -190,6 +205,14 @@ impl Cli {
             Command::Serve(args) => serve::serve(args),
             Command::Worker(args) => worker::worker(args),
             Command::Submit(args) => submit::submit(args),
+            Command::Status(args) => status::status(args),
+            Command::Pause(args) => control::control(args, JobVerb::Pause),
+            Command::Resume(args) => control::control(args, JobVerb::Resume),
+            Command::Cancel(args) => control::control(args, JobVerb::Cancel),
+            Command::Retry(args) => control::control(args, JobVerb::Retry),
+            Command::Workers(args) => workers::workers(args),
+            Command::Download(args) => download::download(args),
+            Command::Report(args) => report::report(args),
             Command::Inspect(args) => inspect::inspect(args),
             Command::Doctor(args) => doctor::doctor(args),
             Command::Schema => {
@@ -216,10 +239,17 @@ fn faulty(faults: &Faults, json: bool) -> Failed {
 
 fn client_failed(error: ClientError) -> Failed {
     let exit = match error {
-        ClientError::NoConnection { .. } | ClientError::Broken(_) => Exit::NoConnection,
+        ClientError::NoConnection { .. } | ClientError::Broken(_) | ClientError::Stranger(_) => Exit::NoConnection,
         ClientError::Refused(_) | ClientError::Image { .. } => Exit::Usage,
+        ClientError::Failed(_) => Exit::SomeFailed,
     };
     Failed::new(exit, error)
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failed> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    println!("{json}");
+    Ok(())
 }
 
 /// Runs a command's async part. When it has ended, nothing still running in the background is waited for.

@@ -7,7 +7,7 @@ use wanfarm_model::files::{self, ModelFolder};
 use wanfarm_model::inspect;
 use wanfarm_types::Role;
 
-use super::follow::{self, Outcome};
+use super::follow::{self, Connection, Interest, Outcome};
 use super::{Failed, RunArgs, asked_to_stop, block_on, data_directory, read_manifest};
 use crate::client::Client;
 use crate::exit::Exit;
@@ -26,13 +26,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     // Looked at here, before any process starts; the workers look again at what they load.
     inspect::check(&model, &roles).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
     let videos = manifest.check(Some(model.card())).map_err(|faults| super::faulty(&faults, args.json))?;
-    let submission = Submission {
-        client_key: String::new(),
-        name: manifest.name.clone(),
-        model: manifest.model.clone(),
-        priority: manifest.priority,
-        videos,
-    };
+    let submission = manifest.submission(String::new(), videos);
     let data = data_directory(args.data.clone(), "run")?;
     block_on(render(args, data, folders, roles, manifest.images, submission))
 }
@@ -88,8 +82,8 @@ async fn follow_job(url: &str, images: &[ImageFile], submission: Submission, out
     let mut client = Client::connect(url).await.map_err(super::client_failed)?;
     client.put_images(images).await.map_err(super::client_failed)?;
     let job = client.submit(submission).await.map_err(super::client_failed)?;
-    let updates = client.watch(job).await.map_err(super::client_failed)?;
-    follow::follow(updates, output).await.map_err(super::client_failed)
+    let connection = Connection { client, url: None };
+    follow::follow(connection, job, Interest::Progress, Some(output)).await.map_err(super::client_failed)
 }
 
 fn worker_failure(ended: Result<Result<(), SupervisorError>, tokio::task::JoinError>) -> Failed {
@@ -102,9 +96,7 @@ fn worker_failure(ended: Result<Result<(), SupervisorError>, tokio::task::JoinEr
 }
 
 fn model_folders(args: &RunArgs) -> Vec<PathBuf> {
-    let beside =
-        args.manifest.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
-    args.models.iter().cloned().chain(beside.map(Path::to_owned)).collect()
+    args.models.iter().cloned().chain(super::forecast::beside(&args.manifest)).collect()
 }
 
 fn find_model(folders: &[PathBuf], name: &str) -> Result<ModelFolder, Failed> {

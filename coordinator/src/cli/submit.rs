@@ -1,36 +1,75 @@
 //! `coordinator submit`.
 
-use super::follow::{self, Outcome};
-use super::{Failed, SubmitArgs, block_on, client_failed, faulty, read_manifest};
+use std::path::PathBuf;
+
+use super::follow::{Connection, Interest, Outcome, follow};
+use super::{CoordinatorArg, Failed, block_on, client_failed, faulty, forecast, print_json, read_manifest};
 use crate::client::Client;
 use crate::exit::Exit;
-use crate::jobs::Submission;
 use crate::logging;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  coordinator submit night.toml --dry-run    what it asks for, who would do it, how long that takes; queues nothing
+  coordinator submit night.toml              queue it and print its number
+  coordinator submit night.toml --follow     queue it, stay until it has ended, exit with its code
+  coordinator submit night.toml --key 2026-11-21    submitting again with the same key is the same job")]
+pub(super) struct SubmitArgs {
+    /// Manifest: TOML, YAML or JSON; - for TOML from standard input.
+    pub(super) manifest: PathBuf,
+    #[command(flatten)]
+    pub(super) coordinator: CoordinatorArg,
+    /// Stay until the job has ended, show its progress, and exit with its code.
+    #[arg(long, conflicts_with = "dry_run")]
+    follow: bool,
+    /// Queue nothing; say how many videos it makes, who serves its model, how long it takes, how to balance workers.
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: folder with one subfolder per model, to say what each role needs of a machine's memory; may be
+    /// repeated. The manifest's folder is searched as well.
+    #[arg(long, value_name = "DIR", requires = "dry_run")]
+    pub(super) models: Vec<PathBuf>,
+    /// A key of your own that makes submitting twice harmless.
+    #[arg(long, value_name = "KEY", conflicts_with = "dry_run")]
+    key: Option<String>,
+    /// Print JSON, faults of the manifest included.
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
     logging::quiet();
     let manifest = read_manifest(&args.manifest, args.json)?;
+    if args.dry_run {
+        return forecast::dry_run(&args, &manifest);
+    }
     // What depends on the model is checked by the coordinator, which may know models that this machine does not.
     let videos = manifest.check(None).map_err(|faults| faulty(&faults, args.json))?;
-    let submission = Submission {
-        client_key: args.key.unwrap_or_default(),
-        name: manifest.name.clone(),
-        model: manifest.model.clone(),
-        priority: manifest.priority,
-        videos,
-    };
+    let submission = manifest.submission(args.key.unwrap_or_default(), videos);
     block_on(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
+        let url = &args.coordinator.coordinator;
+        let mut client = Client::connect(url).await.map_err(client_failed)?;
         client.put_images(&manifest.images).await.map_err(client_failed)?;
         let job = client.submit(submission).await.map_err(client_failed)?;
-        if !args.follow {
-            println!("{job}");
-            return Ok(Exit::Ok);
+        if args.follow {
+            let connection = Connection { client, url: Some(url) };
+            let interest = if args.json { Interest::Json } else { Interest::Progress };
+            return match follow(connection, job, interest, None).await.map_err(client_failed)? {
+                Outcome { failed: 0, .. } => Ok(Exit::Ok),
+                Outcome { .. } => Ok(Exit::SomeFailed),
+            };
         }
-        let updates = client.watch(job).await.map_err(client_failed)?;
-        match follow::follow(updates, std::path::Path::new("")).await.map_err(client_failed)? {
-            Outcome { failed: 0, .. } => Ok(Exit::Ok),
-            Outcome { .. } => Ok(Exit::SomeFailed),
+        let line = client.jobs().await.map_err(client_failed)?.into_iter().find(|line| line.job == job.0);
+        match line {
+            Some(line) if args.json => print_json(&line)?,
+            line => {
+                // The number alone, for scripts; the rest is for people.
+                println!("{job}");
+                if let Some(waiting_for) = line.and_then(|line| line.waiting_for) {
+                    eprintln!("queued; it waits for {waiting_for}");
+                }
+            }
         }
+        Ok(Exit::Ok)
     })
 }

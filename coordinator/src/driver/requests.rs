@@ -1,11 +1,13 @@
 //! What people ask of the driver: answered from the books, or passed on to the scheduler.
 
+use std::path::PathBuf;
+
 use tokio::sync::oneshot;
 use wanfarm_scheduler::{Input, Target};
 use wanfarm_types::{JobId, VideoId};
 
 use super::Driver;
-use crate::jobs::{JobPhase, Submission};
+use crate::jobs::{JobPhase, JobSummary, Submission, VideoPhase};
 use crate::requests::{Changes, JobVerb, Request, RequestError};
 
 impl Driver {
@@ -22,22 +24,28 @@ impl Driver {
             }
             Request::Submit { submission, reply } => answer(reply, self.submit(submission)),
             Request::Changes { job, since, reply } => {
-                let changes = self.jobs.changes(job, since).map(|(job, videos, version)| {
-                    let waiting_for = self.waiting_for(&job.model, job.phase);
-                    Changes { job, videos, version, waiting_for }
+                let changes = self.jobs.changes(job, since).map(|(summary, videos, version)| {
+                    let waiting_for = self.jobs.get(job).map(|job| self.waiting_for(job)).unwrap_or_default();
+                    Changes { job: summary, videos, version, waiting_for }
                 });
                 answer(reply, changes.ok_or(RequestError::NoSuchJob(job)));
             }
-            Request::Jobs { reply } => answer(reply, self.jobs.summaries()),
-            Request::Workers { reply } => {
-                let busy = self.attempts.values().map(|running| running.worker).collect();
-                answer(reply, self.sessions.list(&busy));
+            Request::Farm { model, images, reply } => answer(reply, self.farm(&model, &images)),
+            Request::Remaining { job, reply } => answer(reply, self.remaining(job)),
+            Request::Report { job, reply } => answer(reply, self.job_report(job)),
+            Request::Files { job, video, reply } => answer(reply, self.files(job, video)),
+            Request::Jobs { reply } => {
+                let line = |summary: JobSummary| {
+                    let waiting_for = self.jobs.get(summary.job).map(|job| self.waiting_for(job)).unwrap_or_default();
+                    (summary, waiting_for)
+                };
+                answer(reply, self.jobs.summaries().into_iter().map(line).collect());
             }
+            Request::Workers { reply } => answer(reply, self.worker_lines()),
             Request::ControlJob { job, video, verb, reply } => answer(reply, self.control_job(job, video, verb)),
             Request::ControlWorker { worker, enable, reply } => {
                 if self.sessions.knows(worker) {
                     self.feed(if enable { Input::WorkerEnabled(worker) } else { Input::Drain(worker) });
-                    self.sessions.set_draining(worker, !enable);
                     answer(reply, Ok(()));
                 } else {
                     answer(reply, Err(RequestError::NoSuchWorker(worker)));
@@ -59,46 +67,44 @@ impl Driver {
         Ok(job)
     }
 
-    fn control_job(&mut self, job: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), RequestError> {
-        if self.jobs.get(job).is_none() {
-            return Err(RequestError::NoSuchJob(job));
+    fn control_job(&mut self, id: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), RequestError> {
+        let job = self.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let video = video.map(|index| VideoId { job: id, index });
+        if let Some(video) = video.filter(|video| video.index as usize >= job.videos().len()) {
+            return Err(RequestError::NoSuchVideo { id: video, videos: job.videos().len() });
+        }
+        match (verb, video, job.summary().phase) {
+            (JobVerb::Pause | JobVerb::Resume, Some(video), _) => return Err(RequestError::OneVideo(video)),
+            (JobVerb::Pause, None, JobPhase::Finished) => return Err(RequestError::Ended(id)),
+            (JobVerb::Cancel, None, JobPhase::WaitingForModel) => {
+                self.jobs.abandon(id);
+                self.outputs.report(self.jobs.get(id));
+                return Ok(());
+            }
+            (_, _, JobPhase::WaitingForModel) => return Err(RequestError::Waits(id, self.waiting_for(job))),
+            _ => {}
         }
         let target = match video {
-            None => Target::Job(job),
-            Some(index) => {
-                let video = VideoId { job, index };
-                Target::Video(self.jobs.in_plan(video).ok_or(RequestError::NoSuchVideo(video))?)
-            }
+            None => Target::Job(id),
+            Some(video) => Target::Video(self.jobs.in_plan(video).ok_or(RequestError::NeverPlanned(video))?),
         };
         self.feed(match verb {
-            JobVerb::Pause => Input::Pause(job),
-            JobVerb::Resume => Input::Resume(job),
+            JobVerb::Pause => Input::Pause(id),
+            JobVerb::Resume => Input::Resume(id),
             JobVerb::Cancel => Input::Cancel(target),
             JobVerb::Retry => Input::Retry(target),
         });
         Ok(())
     }
 
-    /// Why a job cannot go on, if that is so: its model or a role of it is served by nobody.
-    fn waiting_for(&self, model: &str, phase: JobPhase) -> String {
-        match (phase, self.catalog.get(model)) {
-            (JobPhase::Finished | JobPhase::Paused, _) => String::new(),
-            (_, None) => format!("a worker that serves model {model}"),
-            (_, Some(known)) => {
-                let served = self.sessions.roles_served(model);
-                let missing: Vec<_> = known
-                    .card
-                    .roles()
-                    .into_iter()
-                    .filter(|role| !served.contains(role))
-                    .map(|role| role.name())
-                    .collect();
-                match missing.as_slice() {
-                    [] => String::new(),
-                    roles => format!("a {} worker for model {model}", roles.join(" and a ")),
-                }
-            }
+    fn files(&self, id: JobId, video: Option<u32>) -> Result<Vec<(u32, PathBuf)>, RequestError> {
+        let job = self.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        if let Some(index) = video.filter(|index| *index as usize >= job.videos().len()) {
+            return Err(RequestError::NoSuchVideo { id: VideoId { job: id, index }, videos: job.videos().len() });
         }
+        let wanted = job.videos().iter().filter(|line| video.is_none_or(|index| line.index == index));
+        let finished = wanted.filter(|line| line.phase == VideoPhase::Done);
+        Ok(finished.flat_map(|line| line.files.iter().map(|file| (line.index, file.clone()))).collect())
     }
 }
 

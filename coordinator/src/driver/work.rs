@@ -13,7 +13,7 @@ use crate::plan;
 impl Driver {
     pub(super) fn assign(&mut self, assignment: Assignment) {
         let Assignment { worker, incarnation, attempt, item, text, inputs, holders, prefetch: _ } = assignment;
-        self.attempts.insert(attempt, Running { video: item.video, stage: item.stage, worker });
+        self.attempts.insert(attempt, Running { video: item.video, stage: item.stage });
         let Some(video) = self.jobs.in_manifest(item.video) else { return };
         let Some(job) = self.jobs.get(video.job) else { return };
         let Some(Some(spec)) = job.specs.get(video.index as usize) else { return };

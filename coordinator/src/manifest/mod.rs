@@ -18,6 +18,7 @@ mod schema;
 mod series;
 mod settings;
 mod source;
+mod submission;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -28,3 +29,4 @@ pub use names::{REPORT, component_fault, output_fault, path_of, sidecar_of, slug
 pub use read::Manifest;
 pub use schema::schema;
 pub use source::{Position, Syntax};
+pub use submission::{check_count, check_submission};

@@ -15,6 +15,7 @@ use super::names::component_fault;
 use super::node::{Entry, Node, Value};
 use super::settings::{Settings, text, unknown_key, whole, wrong_type};
 use super::source::{Source, Span, Syntax};
+use crate::jobs::Submission;
 
 const TOP: [&str; 3] = ["job", "defaults", "video"];
 
@@ -27,6 +28,8 @@ pub struct Manifest {
     pub model: String,
     /// 0 to 100; higher goes first.
     pub priority: u32,
+    /// The first, the last and the middle video go first.
+    pub early_look: bool,
     /// The image files that its videos start from, each once.
     pub images: Vec<ImageFile>,
     drafts: Vec<Draft>,
@@ -38,6 +41,7 @@ struct Job {
     name: String,
     model: String,
     priority: u32,
+    early_look: bool,
     settings: Settings,
 }
 
@@ -80,6 +84,18 @@ impl Manifest {
         let context = Context { job, model, images, card, preset_may_follow: false };
         let requests = context.requests(&self.drafts, &mut found);
         found.conclude(Some(requests))
+    }
+
+    /// What is handed to a coordinator: these videos, under a key of the client's own.
+    pub fn submission(&self, client_key: String, videos: Vec<VideoRequest>) -> Submission {
+        Submission {
+            client_key,
+            name: self.name.clone(),
+            model: self.model.clone(),
+            priority: self.priority,
+            early_look: self.early_look,
+            videos,
+        }
     }
 
     /// How many videos it asks for.
@@ -136,10 +152,10 @@ impl Manifest {
             None => {}
         }
         let Drafting { images, drafts, .. } = drafting;
-        let Some(Job { name, model, priority, .. }) = job else { return found.conclude(None) };
+        let Some(Job { name, model, priority, early_look, .. }) = job else { return found.conclude(None) };
         let context = Context { job: &name, model: &model, images: &images.list, card: None, preset_may_follow: true };
         context.requests(&drafts, &mut found);
-        found.conclude(Some(Self { name, model, priority, images: images.list, drafts, source }))
+        found.conclude(Some(Self { name, model, priority, early_look, images: images.list, drafts, source }))
     }
 }
 
@@ -182,7 +198,8 @@ fn read_job(entry: &Entry, source: &Source, found: &mut Findings) -> Job {
     let output = Node::new(Span::new(0..0), Value::Text(keys::DEFAULT_OUTPUT.to_owned()));
     let mut settings = Settings::default();
     found.keep(settings.set(Setting::Output, &output, Place::new(output.span, "job.output")));
-    let mut job = Job { name: String::new(), model: String::new(), priority: keys::DEFAULT_PRIORITY, settings };
+    let (name, model, priority) = (String::new(), String::new(), keys::DEFAULT_PRIORITY);
+    let mut job = Job { name, model, priority, early_look: false, settings };
     let Value::Table(entries) = &entry.node.value else {
         found.add(wrong_type(&entry.node, &place, "a table"));
         return job;
@@ -196,6 +213,10 @@ fn read_job(entry: &Entry, source: &Source, found: &mut Findings) -> Job {
                 let priority = found.keep(whole(node, &place, &keys::PRIORITY)).and_then(|value| value.try_into().ok());
                 job.priority = priority.unwrap_or(keys::DEFAULT_PRIORITY);
             }
+            ("early_look", _) => match node.value {
+                Value::Bool(wanted) => job.early_look = wanted,
+                _ => found.add(wrong_type(node, &place, "true or false")),
+            },
             (_, Some(setting @ (Setting::Output | Setting::Formats))) => {
                 found.keep(job.settings.set(setting, node, place));
             }

@@ -12,6 +12,7 @@ pub fn schema() -> Value {
             ("priority", _) => {
                 json!({ "type": "integer", "minimum": keys::PRIORITY.start(), "maximum": keys::PRIORITY.end() })
             }
+            ("early_look", _) => json!({ "type": "boolean" }),
             _ => json!({ "type": "string", "minLength": 1 }),
         };
         schema["description"] = about.into();

@@ -11,6 +11,7 @@ mod summary;
 mod tally;
 
 pub use eta::{Pace, span};
+pub(crate) use event::tame;
 pub use event::{VideoProgress, VideoState};
 pub use show::Progress;
 pub use summary::{Outcome, Summary, VideoOutcome};

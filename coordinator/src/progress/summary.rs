@@ -24,8 +24,8 @@ pub struct Summary {
     pub job: JobId,
     /// Its name.
     pub name: String,
-    /// From its start to its end.
-    pub wall: Duration,
+    /// From its start to its end, if that was seen.
+    pub wall: Option<Duration>,
     /// Where its files are.
     pub output_dir: PathBuf,
     /// Its videos, in order.
@@ -59,11 +59,13 @@ pub enum Outcome {
     Failed(String),
     /// Given up by an operator.
     Cancelled,
+    /// Not there yet: `waiting`, `running` or `writing`.
+    Unfinished(&'static str),
 }
 
 impl Outcome {
     fn needs_a_look(&self) -> bool {
-        !matches!(self, Self::Done { passed: true, .. })
+        !matches!(self, Self::Done { passed: true, .. } | Self::Unfinished(_))
     }
 }
 
@@ -80,10 +82,14 @@ impl Summary {
 
     fn counts(&self) -> String {
         let (done, failed, all) = (self.done(), self.failed(), self.videos.len());
-        let cancelled = all - done - failed;
-        let doubtful = self.videos.iter().filter(|video| matches!(video.outcome, Outcome::Done { passed: false, .. }));
+        let count = |is: fn(&Outcome) -> bool| self.videos.iter().filter(|video| is(&video.outcome)).count();
+        let cancelled = count(|outcome| matches!(outcome, Outcome::Cancelled));
+        let open = count(|outcome| matches!(outcome, Outcome::Unfinished(_)));
+        let doubtful = count(|outcome| matches!(outcome, Outcome::Done { passed: false, .. }));
         let mut counts = format!("{done} of {all} videos done");
-        for (count, name) in [(failed, "failed"), (cancelled, "cancelled"), (doubtful.count(), "to be looked at")] {
+        for (count, name) in
+            [(failed, "failed"), (cancelled, "cancelled"), (open, "to come"), (doubtful, "to be looked at")]
+        {
             if count > 0 {
                 counts += &format!(", {count} {name}");
             }
@@ -107,7 +113,8 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "job {} {}: {} in {}", self.job, tame(&self.name, 60), self.counts(), span(self.wall))?;
+        let wall = self.wall.map(|wall| format!(" in {}", span(wall))).unwrap_or_default();
+        writeln!(f, "job {} {}: {}{wall}", self.job, tame(&self.name, 60), self.counts())?;
         let all = self.videos.len() <= LIST_ALL;
         let listed: Vec<&VideoOutcome> =
             self.videos.iter().filter(|video| all || video.outcome.needs_a_look()).take(LIST_MOST).collect();
@@ -123,6 +130,7 @@ impl fmt::Display for Summary {
                 }
                 Outcome::Failed(error) => ("failed", tame(error, 100).into_owned()),
                 Outcome::Cancelled => ("cancelled", String::new()),
+                Outcome::Unfinished(state) => (*state, String::new()),
             };
             let output = tame(&video.output, 60);
             let row = format!("  {:>5}  {output:<width$}  {state:<9}  {words}", video.id.index);
@@ -169,7 +177,7 @@ mod tests {
         Summary {
             job: JobId(17),
             name: "shapes".into(),
-            wall: Duration::from_secs(3725),
+            wall: Some(Duration::from_secs(3725)),
             output_dir: "out".into(),
             videos: outcomes.into_iter().enumerate().map(video).collect(),
         }

@@ -6,7 +6,7 @@ use wanfarm_types::{AttemptId, Incarnation, JobId, Role, Stage, VideoId, WorkerI
 use super::Scheduler;
 use crate::placement::{LaneId, PoolId};
 use crate::worker::Session;
-use crate::{Instant, JobState, SizeClass, VideoState};
+use crate::{Instant, JobState, SizeClass, VideoPlan, VideoState};
 
 /// Everything at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +84,21 @@ pub struct WorkerView {
     pub pace: Vec<(String, Stage, SizeClass, f64)>,
 }
 
+/// What is left of an open video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remaining<'s> {
+    /// All of it.
+    pub plan: &'s VideoPlan,
+    /// Steps that need not be computed again.
+    pub steps_done: u32,
+    /// Its texts are encoded.
+    pub has_texts: bool,
+    /// Its first frame is encoded.
+    pub has_image: bool,
+    /// It is decoded.
+    pub decoded: bool,
+}
+
 /// The ready items of one stage of one model, and who could take them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueView {
@@ -142,6 +157,35 @@ impl Scheduler {
             attempts: attempts.filter_map(|id| Some((id, self.ledger.get(id)?.worker))).collect(),
             strikes: video.strikes.tries,
         })
+    }
+
+    /// What is left of a job's open videos, for estimates.
+    pub fn remaining(&self, id: JobId) -> impl Iterator<Item = Remaining<'_>> {
+        let videos = self.jobs.get(&id).map_or(0, |job| job.videos);
+        let videos = (0..videos).filter_map(move |index| self.videos.get(&VideoId { job: id, index }));
+        videos.filter(|video| video.state.is_open()).map(|video| Remaining {
+            plan: &video.plan,
+            steps_done: video.trail.steps_done(),
+            has_texts: video
+                .plan
+                .texts
+                .iter()
+                .all(|text| self.texts.get(text).is_some_and(crate::job::Text::is_usable)),
+            has_image: video.image_is_usable(),
+            decoded: video.frames.is_some(),
+        })
+    }
+
+    /// Everyone who was ever heard of, in order.
+    pub fn worker_ids(&self) -> impl Iterator<Item = WorkerId> {
+        self.workers.keys().copied()
+    }
+
+    /// Why a worker gets nothing more, in a word, if that is so.
+    pub fn barred(&self, id: WorkerId) -> Option<&'static str> {
+        let worker = self.workers.get(&id)?;
+        let set_aside = worker.set_aside.as_ref().map(|_| "set aside");
+        set_aside.or(worker.draining.then_some("draining"))
     }
 
     /// One worker.

@@ -41,6 +41,7 @@ fn one_fault_each() {
             "[[video]]\nprompt='p'\nguidance={high=1,low=-1}",
             "6:22 video[0].guidance.low: video[0].guidance.low is out of range",
         ),
+        ("early_look='yes'\n[[video]]\nprompt='p'", "4:12 job.early_look: job.early_look is a text"),
         ("priority=101\n[[video]]\nprompt='p'", "4:10 job.priority: job.priority is out of range"),
         (
             "[[video]]\nprompt='p'\nsweep={steps=[1,2000]}",

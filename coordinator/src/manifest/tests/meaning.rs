@@ -8,6 +8,7 @@ use super::*;
 fn the_documented_example() {
     let manifest = read(EXAMPLE).unwrap();
     assert_eq!((manifest.name.as_str(), manifest.model.as_str(), manifest.priority), ("shapes", "wan-tiny-t2v", 50));
+    assert!(!manifest.early_look, "in order, unless something else is asked for");
     assert_eq!(manifest.videos(), 9);
     assert_eq!((manifest.line_of(0), manifest.line_of(8), manifest.line_of(9)), (Some(21), Some(25), None));
     let videos = manifest.check(Some(&card())).unwrap();

@@ -1,0 +1,45 @@
+//! `coordinator pause`, `resume`, `cancel` and `retry`.
+
+use super::which::{Which, name};
+use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::logging;
+use crate::requests::JobVerb;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ControlArgs {
+    /// A job by number or name; for cancel and retry also one video of it, as JOB/INDEX.
+    #[arg(value_name = "JOB[/VIDEO]")]
+    which: Which,
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// Print the job's line as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, Failed> {
+    logging::quiet();
+    block_on(async {
+        let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
+        let (job, video) = (args.which.find(&mut client).await?, args.which.video);
+        client.control_job(job, video, verb).await.map_err(client_failed)?;
+        let mut lines = client.jobs().await.map_err(client_failed)?;
+        lines.retain(|line| line.job == job.0);
+        let Some(line) = lines.pop() else { return Ok(Exit::Ok) };
+        if args.json {
+            print_json(&line)?;
+        } else {
+            let done = match verb {
+                JobVerb::Pause => "paused; what runs stops after its step",
+                JobVerb::Resume => "resumed",
+                JobVerb::Cancel => "cancelled; what is finished stays",
+                JobVerb::Retry => "failed and cancelled videos are tried again",
+            };
+            let ended = line.done + line.failed + line.cancelled;
+            println!("{} {}: {done} ({ended} of {} videos ended)", name(job, video), line.name, line.videos);
+        }
+        Ok(Exit::Ok)
+    })
+}

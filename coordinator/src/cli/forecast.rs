@@ -1,0 +1,204 @@
+//! `coordinator submit --dry-run`: what a batch would take, asked of a coordinator, and of this machine where there is none.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use wanfarm_model::files::{self, ModelFolder};
+use wanfarm_model::inspect::{Questions, inspect};
+use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_types::VideoRequest;
+
+use super::submit::SubmitArgs;
+use super::table::table;
+use super::{Failed, block_on, client_failed, faulty, print_json};
+use crate::client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast};
+use crate::estimate::Workload;
+use crate::exit::Exit;
+use crate::images;
+use crate::manifest::Manifest;
+use crate::plan;
+use crate::progress::span;
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Answer {
+    /// The job's name.
+    name: String,
+    /// Its model.
+    model: String,
+    /// A coordinator was asked; otherwise this is what the manifest and the model's files tell.
+    asked: bool,
+    /// Why none was.
+    why_not: Option<String>,
+    #[serde(flatten)]
+    forecast: Forecast,
+}
+
+pub(super) fn dry_run(args: &SubmitArgs, manifest: &Manifest) -> Result<Exit, Failed> {
+    let folders: Vec<PathBuf> = args.models.iter().cloned().chain(beside(&args.manifest)).collect();
+    let folder = folders.iter().map(|folder| folder.join(&manifest.model)).find(|folder| folder.is_dir());
+    let model = folder.map(|folder| files::open(&folder)).transpose();
+    let model = model.map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+    let card = model.as_ref().map(ModelFolder::card);
+    let videos = manifest.check(card).map_err(|faults| faulty(&faults, args.json))?;
+    let asked = block_on(ask(args, manifest, videos.clone()))?;
+    let (mut forecast, why_not) = match asked {
+        Ok(forecast) if forecast.model_known || card.is_none() => (forecast, None),
+        // Nobody serves the model, but its files are here.
+        Ok(asked) => (Forecast { waiting_for: asked.waiting_for, ..local(manifest, card, &videos)? }, None),
+        Err(error) => (local(manifest, card, &videos)?, Some(error.to_string())),
+    };
+    if let Some(model) = &model {
+        add_needs(&mut forecast.roles, model)?;
+    }
+    let (name, model, asked) = (manifest.name.clone(), manifest.model.clone(), why_not.is_none());
+    let answer = Answer { name, model, asked, why_not, forecast };
+    if args.json {
+        print_json(&answer)?;
+    } else {
+        print!("{}", words(&answer, manifest));
+    }
+    Ok(if answer.forecast.faults.is_empty() { Exit::Ok } else { Exit::Usage })
+}
+
+/// Folders of models that a manifest brings with it.
+pub(super) fn beside(manifest: &Path) -> Option<PathBuf> {
+    let parent = manifest.parent()?;
+    Some(if parent.as_os_str().is_empty() { ".".into() } else { parent.to_owned() })
+}
+
+/// The coordinator's answer; the inner error is that there is none to ask.
+async fn ask(
+    args: &SubmitArgs,
+    manifest: &Manifest,
+    videos: Vec<VideoRequest>,
+) -> Result<Result<Forecast, ClientError>, Failed> {
+    let mut client = match Client::connect(&args.coordinator.coordinator).await {
+        Ok(client) => client,
+        Err(error) => return Ok(Err(error)),
+    };
+    client.estimate(manifest.submission(String::new(), videos)).await.map(Ok).map_err(client_failed)
+}
+
+fn local(
+    manifest: &Manifest,
+    card: Option<&wanfarm_types::ModelCard>,
+    videos: &[VideoRequest],
+) -> Result<Forecast, Failed> {
+    let count = u32::try_from(videos.len()).unwrap_or(u32::MAX);
+    let Some(card) = card else { return Ok(Forecast { videos: count, ..Forecast::default() }) };
+    let mut work = Workload::default();
+    for request in videos {
+        let image = manifest.images.iter().find(|file| Some(file.image.digest) == request.image);
+        let sized = images::sized(request, image.map(|file| &file.image), card);
+        let (plan, _) = plan::resolve(&sized, card).map_err(|why| Failed::new(Exit::Usage, why))?;
+        work.add(&plan, Default::default());
+    }
+    Ok(Forecast::local(count, card, &work))
+}
+
+/// What each role needs of memory, as far as the files here tell.
+fn add_needs(roles: &mut [RoleForecast], model: &ModelFolder) -> Result<(), Failed> {
+    let questions = Questions { device: DeviceKind::preferred(), digests: false };
+    let inspection = inspect(model.path(), questions).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+    for found in inspection.roles {
+        let role = roles.iter_mut().find(|role| role.role == found.role.name());
+        if let (Some(role), Some(memory)) = (role, found.memory) {
+            role.needs_bytes = Some(memory.weights.saturating_add(memory.activations.unwrap_or(0)));
+        }
+    }
+    Ok(())
+}
+
+fn words(answer: &Answer, manifest: &Manifest) -> String {
+    let Answer { name, model, why_not, forecast, .. } = answer;
+    let mut text = format!("{name}: {} videos with {model}; nothing is queued\n", forecast.videos);
+    if let Some(why) = why_not {
+        text += &format!("{why}\nso nobody could say who serves the model, or how long it takes\n");
+    }
+    if let Some(waiting_for) = &forecast.waiting_for {
+        text += &format!("it would wait for {waiting_for}\n");
+    }
+    if !forecast.model_known {
+        text += "what the model needs is not known here; say where its folder is with --models DIR\n";
+        return text;
+    }
+    for fault in &forecast.faults {
+        let line = manifest.line_of(fault.index as usize).map(|line| format!(" (line {line})")).unwrap_or_default();
+        text += &format!("video {}{line} cannot be rendered: {}\n", fault.index, fault.why);
+    }
+    text += "\n";
+    text += &table(["STAGE", "WORK", "WORKERS", "EACH", "ALONE"], forecast.stages.iter().map(stage));
+    text += "\n";
+    text += &table(["ROLE", "WORKERS", "NEEDS", "SMALLEST MACHINE", ""], forecast.roles.iter().map(role));
+    text += "\n";
+    text += &time(answer);
+    if let Some(balance) = &forecast.balance {
+        text += &balanced(balance);
+    }
+    text
+}
+
+fn stage(line: &StageForecast) -> [String; 5] {
+    let unit = if line.stage.starts_with("denoise") { "steps" } else { "items" };
+    let basis = if line.basis == "scaled" { " (from another size)" } else { "" };
+    [
+        line.stage.to_owned(),
+        format!("{} {unit}", line.units),
+        line.workers.to_string(),
+        line.seconds_per_unit.map(|seconds| format!("{seconds:.2} s{basis}")).unwrap_or_else(|| "not measured".into()),
+        line.seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(span).unwrap_or_default(),
+    ]
+}
+
+fn role(line: &RoleForecast) -> [String; 5] {
+    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+    let fits = line.needs_bytes.zip(line.least_memory_bytes).map(|(needs, has)| needs <= has);
+    [
+        line.role.to_owned(),
+        line.workers.to_string(),
+        line.needs_bytes.map(gib).unwrap_or_else(|| "unknown".into()),
+        line.least_memory_bytes.map(gib).unwrap_or_default(),
+        match fits {
+            Some(true) => "fits",
+            Some(false) => "does not fit",
+            None => "",
+        }
+        .to_owned(),
+    ]
+}
+
+fn time(answer: &Answer) -> String {
+    let forecast = &answer.forecast;
+    let seconds = forecast.seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    match (seconds, forecast.bottleneck) {
+        (Some(time), Some(stage)) => {
+            format!(
+                "about {} with the workers of now, if they do nothing else; {stage} takes the longest\n",
+                span(time)
+            )
+        }
+        _ if !answer.asked => String::new(),
+        _ => {
+            let unmeasured = forecast.stages.iter().filter(|line| line.seconds_per_unit.is_none());
+            let names: Vec<&str> = unmeasured.map(|line| line.stage).collect();
+            format!("how long it takes is not known: no measurements yet of {}\n", names.join(", "))
+        }
+    }
+}
+
+fn balanced(balance: &BalanceForecast) -> String {
+    let basis =
+        if balance.measured { "by measured step times" } else { "by counting steps, as if both took as long for one" };
+    let mut text = format!(
+        "the high-noise expert has {:.0} % of the denoising, {basis}: {} dit-high to {} dit-low workers balance it",
+        balance.high_share * 100.0,
+        balance.high,
+        balance.low
+    );
+    if let (Some(high), Some(low)) = (balance.high_workers, balance.low_workers) {
+        text += &format!("; of the {} there are: {high} and {low}", high + low);
+    }
+    text + "\n"
+}

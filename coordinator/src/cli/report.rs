@@ -1,0 +1,94 @@
+//! `coordinator report`: what came of a job, and where the time went.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::follow::outcome;
+use super::table::table;
+use super::which::WhichJob;
+use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
+use crate::client::{Client, EffortView, ReportView};
+use crate::exit::Exit;
+use crate::logging;
+use crate::progress::{Summary, span};
+use wanfarm_types::JobId;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  coordinator report night                   done, failed and why, what to look at, time by stage and by worker
+  coordinator report 17 --json | jq '.videos[] | select(.verdict != \"ok\") | .output'
+
+Exits with 0 when every video is done, and with 1 when some failed, were cancelled or are still to come.")]
+pub(super) struct ReportArgs {
+    /// Number or name of a job.
+    job: WhichJob,
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn report(args: ReportArgs) -> Result<Exit, Failed> {
+    logging::quiet();
+    block_on(async {
+        let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
+        let job = args.job.find(&mut client).await?;
+        let report = client.report(job).await.map_err(client_failed)?;
+        let whole = report.job.done == report.job.videos;
+        if args.json {
+            print_json(&report)?;
+        } else {
+            print!("{}", words(report));
+        }
+        Ok(if whole { Exit::Ok } else { Exit::SomeFailed })
+    })
+}
+
+fn words(report: ReportView) -> String {
+    let ReportView { job, output_dir, stages, workers, videos } = report;
+    let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
+    for verdict in videos.iter().filter_map(|video| video.verdict.clone()) {
+        *verdicts.entry(verdict).or_default() += 1;
+    }
+    let summary = Summary {
+        job: JobId(job.job),
+        name: job.name,
+        wall: None,
+        output_dir: output_dir.into(),
+        videos: videos.into_iter().map(|video| outcome(job.job, video)).collect(),
+    };
+    let mut text = format!("{summary}\n");
+    if let Some(waiting_for) = job.waiting_for {
+        text += &format!("waiting for {waiting_for}\n");
+    }
+    if !verdicts.is_empty() {
+        let verdicts = verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}"));
+        text += &format!("\nquality: {}\n", verdicts.collect::<Vec<_>>().join(", "));
+    }
+    for (head, lines) in [("STAGE", &stages), ("WORKER", &workers)] {
+        if !lines.is_empty() {
+            text += "\n";
+            text += &efforts(head, lines);
+        }
+    }
+    text
+}
+
+fn efforts(head: &'static str, lines: &[EffortView]) -> String {
+    let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map(span).unwrap_or_default();
+    let row = |line: &EffortView| {
+        [
+            line.name.clone(),
+            time(line.seconds),
+            line.attempts.to_string(),
+            line.failed.to_string(),
+            line.steps.to_string(),
+            if line.steps > 0 { format!("{:.2}", line.seconds / line.steps as f64) } else { String::new() },
+            time(line.queue_seconds),
+            time(line.input_wait_seconds),
+        ]
+    };
+    let head = [head, "COMPUTED", "ITEMS", "NOT DONE", "STEPS", "S/STEP", "IN LINE", "WAITED FOR INPUTS"];
+    table(head, lines.iter().map(row))
+}

@@ -1,0 +1,153 @@
+//! `coordinator status`.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use super::follow::{Connection, Interest, follow};
+use super::table::table;
+use super::which::WhichJob;
+use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
+use crate::client::{Client, JobDetail, JobView, VideoView};
+use crate::exit::Exit;
+use crate::logging;
+use crate::progress::span;
+
+/// How often the table of all jobs is drawn anew.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  coordinator status                 all jobs, and what they wait for
+  coordinator status night           one job: every video, its stage and step, the time left
+  coordinator status 3 --watch       follow job 3 until it has ended
+  coordinator status 3 --json | jq '.videos[] | select(.state == \"failed\")'")]
+pub(super) struct StatusArgs {
+    /// Number or name of a job [default: all of them].
+    job: Option<WhichJob>,
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// Stay and show changes; of one job, until it has ended.
+    #[arg(long)]
+    watch: bool,
+    /// Print JSON; with --watch, one object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn status(args: StatusArgs) -> Result<Exit, Failed> {
+    logging::quiet();
+    block_on(async {
+        let url = &args.coordinator.coordinator;
+        let mut client = Client::connect(url).await.map_err(client_failed)?;
+        match (&args.job, args.watch) {
+            (None, false) => show_jobs(&client.jobs().await.map_err(client_failed)?, args.json)?,
+            (None, true) => watch_jobs(client, url, args.json).await?,
+            (Some(job), false) => {
+                let job = job.find(&mut client).await?;
+                let detail = client.job(job).await.map_err(client_failed)?;
+                if args.json {
+                    print_json(&detail)?;
+                } else {
+                    print!("{}", one_job(&detail));
+                }
+            }
+            (Some(job), true) => {
+                let job = job.find(&mut client).await?;
+                let connection = Connection { client, url: Some(url) };
+                let interest = if args.json { Interest::Json } else { Interest::Progress };
+                follow(connection, job, interest, None).await.map_err(client_failed)?;
+            }
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+fn show_jobs(jobs: &[JobView], json: bool) -> Result<(), Failed> {
+    if json {
+        return print_json(&serde_json::json!({ "jobs": jobs }));
+    }
+    print!("{}", all_jobs(jobs));
+    Ok(())
+}
+
+async fn watch_jobs(mut client: Client, url: &str, json: bool) -> Result<(), Failed> {
+    let mut shown = None;
+    loop {
+        match client.jobs().await {
+            Ok(jobs) if shown.as_ref() == Some(&jobs) => {}
+            Ok(jobs) => {
+                if json {
+                    println!("{}", serde_json::json!({ "jobs": jobs }));
+                } else if std::io::stdout().is_terminal() {
+                    // Clears the screen and starts at its top.
+                    print!("\u{1b}[2J\u{1b}[H{}", all_jobs(&jobs));
+                } else {
+                    println!("{}", all_jobs(&jobs));
+                }
+                shown = Some(jobs);
+            }
+            Err(error) if error.is_broken() => {
+                eprintln!("the coordinator is away: {error}");
+                client = super::follow::again(url).await;
+                eprintln!("the coordinator is back");
+            }
+            Err(error) => return Err(client_failed(error)),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn all_jobs(jobs: &[JobView]) -> String {
+    if jobs.is_empty() {
+        return "no jobs yet; queue one with: coordinator submit MANIFEST\n".to_owned();
+    }
+    let row = |job: &JobView| {
+        let ended = job.done + job.failed + job.cancelled;
+        [
+            job.job.to_string(),
+            job.name.clone(),
+            job.state.to_owned(),
+            format!("{}/{}", ended, job.videos),
+            job.running.to_string(),
+            job.failed.to_string(),
+            job.priority.to_string(),
+            job.model.clone(),
+            job.waiting_for.clone().unwrap_or_default(),
+        ]
+    };
+    let head = ["JOB", "NAME", "STATE", "ENDED", "RUNNING", "FAILED", "PRIORITY", "MODEL", "WAITING FOR"];
+    table(head, jobs.iter().map(row))
+}
+
+fn one_job(detail: &JobDetail) -> String {
+    let JobDetail { job, videos, seconds_left } = detail;
+    let counts = [(job.done, "done"), (job.running, "running"), (job.failed, "failed"), (job.cancelled, "cancelled")];
+    let counts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let mut text = format!("job {} {}: {}, {} videos", job.job, job.name, job.state, job.videos);
+    if !counts.is_empty() {
+        text += &format!(", {}", counts.join(", "));
+    }
+    if let Some(left) = seconds_left.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        text += &format!(", about {} left", span(left));
+    }
+    text += &format!("\nmodel {}, priority {}\n", job.model, job.priority);
+    if let Some(waiting_for) = &job.waiting_for {
+        text += &format!("waiting for {waiting_for}\n");
+    }
+    text.push('\n');
+    let row = |video: &VideoView| {
+        [
+            video.index.to_string(),
+            video.state.to_owned(),
+            video.stage.unwrap_or_default().to_owned(),
+            if video.steps > 0 { format!("{}/{}", video.steps_done, video.steps) } else { String::new() },
+            video.seconds_per_step.map(|seconds| format!("{seconds:.2}")).unwrap_or_default(),
+            video.worker.clone().unwrap_or_default(),
+            video.output.clone(),
+            video.error.clone().or_else(|| video.verdict.clone()).unwrap_or_default(),
+        ]
+    };
+    text += &table(["VIDEO", "STATE", "STAGE", "STEP", "S/STEP", "WORKER", "OUTPUT", ""], videos.iter().map(row));
+    text
+}

@@ -1,0 +1,97 @@
+//! `coordinator workers`.
+
+use super::table::table;
+use super::which::pick_worker;
+use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
+use crate::client::{Client, WorkerView};
+use crate::exit::Exit;
+use crate::logging;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  coordinator workers                     who is there, and what each one computes
+  coordinator workers drain studio-3      it finishes its step and gets nothing more; then switch it off
+  coordinator workers enable studio-3     give it work again; also forgives one that was set aside
+
+States: idle, busy, draining (still finishing), drained (may be switched off), set aside (failed too often),
+lost (its connection broke, its work is kept for a while), gone.")]
+pub(super) struct WorkersArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// List them; what `workers` alone does.
+    List,
+    /// Give a worker nothing more; its running item stops after the current step and goes on elsewhere.
+    Drain {
+        /// Its name, or the start of its id.
+        worker: String,
+    },
+    /// Give a worker work again.
+    Enable {
+        /// Its name, or the start of its id.
+        worker: String,
+    },
+}
+
+pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
+    logging::quiet();
+    block_on(async {
+        let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
+        let mut workers = client.workers().await.map_err(client_failed)?;
+        let (name, enable) = match args.verb {
+            None | Some(Verb::List) => {
+                if args.json {
+                    print_json(&serde_json::json!({ "workers": workers }))?;
+                } else {
+                    print!("{}", lines(&workers));
+                }
+                return Ok(Exit::Ok);
+            }
+            Some(Verb::Drain { worker }) => (worker, false),
+            Some(Verb::Enable { worker }) => (worker, true),
+        };
+        let id = pick_worker(&name, &workers)?.id.clone();
+        client.control_worker(id.clone(), enable).await.map_err(client_failed)?;
+        workers = client.workers().await.map_err(client_failed)?;
+        let Some(worker) = workers.iter().find(|worker| worker.id == id) else { return Ok(Exit::Ok) };
+        if args.json {
+            print_json(worker)?;
+        } else {
+            println!("{}: {}", worker.name, worker.state);
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+fn lines(workers: &[WorkerView]) -> String {
+    if workers.is_empty() {
+        return "no workers yet; start one with: coordinator worker --coordinator URL --role ROLE --models DIR\n"
+            .to_owned();
+    }
+    let row = |worker: &WorkerView| {
+        let running = worker.running.as_ref().map(|item| match item.steps {
+            0 => format!("{} {}", item.video, item.stage),
+            steps => format!("{} {} {}/{steps}", item.video, item.stage, item.steps_done),
+        });
+        let paces = worker.paces.iter().map(|pace| format!("{} {:.2} s", pace.stage, pace.seconds));
+        [
+            worker.name.clone(),
+            worker.id.chars().take(8).collect(),
+            worker.state.clone(),
+            worker.roles.join(","),
+            worker.models.join(","),
+            worker.device.clone(),
+            running.unwrap_or_default(),
+            worker.detail.clone().unwrap_or_else(|| paces.collect::<Vec<_>>().join(", ")),
+        ]
+    };
+    table(["NAME", "ID", "STATE", "ROLES", "MODELS", "DEVICE", "RUNS", "PACE"], workers.iter().map(row))
+}

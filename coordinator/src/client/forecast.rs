@@ -1,0 +1,172 @@
+//! What a batch will take, in the shape that `submit --dry-run --json` prints: told by a coordinator, or as far as this
+//! machine alone can tell. As in `views`, fields are only ever added.
+
+use serde::Serialize;
+use wanfarm_proto::v1;
+use wanfarm_types::{ModelCard, Role, Stage};
+
+use super::views;
+use crate::estimate::{Balance, Basis, Estimate, Workforce, Workload};
+
+/// What a batch will take.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Forecast {
+    /// Videos in all.
+    pub videos: u32,
+    /// Somebody knows the model; of the rest only `videos` is filled otherwise.
+    pub model_known: bool,
+    /// The roles the model needs.
+    pub roles: Vec<RoleForecast>,
+    /// What each stage takes.
+    pub stages: Vec<StageForecast>,
+    /// Until the last file; `null` without measurements or without workers.
+    pub seconds: Option<f64>,
+    /// The stage that takes its workers the longest.
+    pub bottleneck: Option<&'static str>,
+    /// How to divide workers between two experts.
+    pub balance: Option<BalanceForecast>,
+    /// Videos that the model cannot render, the first few.
+    pub faults: Vec<FaultForecast>,
+    /// What the job would wait for.
+    pub waiting_for: Option<String>,
+}
+
+/// A role and those who serve it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RoleForecast {
+    /// Which.
+    pub role: &'static str,
+    /// How many workers can be given work.
+    pub workers: u32,
+    /// Memory of the smallest of their machines.
+    pub least_memory_bytes: Option<u64>,
+    /// What the role needs of it, where the model's files are at hand.
+    pub needs_bytes: Option<u64>,
+}
+
+/// What a stage takes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageForecast {
+    /// Which.
+    pub stage: &'static str,
+    /// Steps, or items of stages without steps.
+    pub units: u64,
+    /// Who serves it.
+    pub workers: u32,
+    /// Mean over its workers.
+    pub seconds_per_unit: Option<f64>,
+    /// `measured`, `scaled` from another size, or `none`.
+    pub basis: &'static str,
+    /// If its workers did nothing else.
+    pub seconds: Option<f64>,
+}
+
+/// How to divide workers between two experts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BalanceForecast {
+    /// By measured seconds; otherwise by counting steps.
+    pub measured: bool,
+    /// The high-noise expert's share of the work.
+    pub high_share: f64,
+    /// The smallest team that is well divided: dit-high workers.
+    pub high: u32,
+    /// And dit-low workers.
+    pub low: u32,
+    /// The workers there are, divided best.
+    pub high_workers: Option<u32>,
+    /// The workers there are, divided best.
+    pub low_workers: Option<u32>,
+}
+
+/// A video that cannot be rendered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FaultForecast {
+    /// Its place in the manifest.
+    pub index: u32,
+    /// Why.
+    pub why: String,
+}
+
+impl Forecast {
+    /// What this machine alone can tell: the work, but neither workers nor speeds.
+    pub fn local(videos: u32, card: &ModelCard, work: &Workload) -> Self {
+        let estimate = Estimate::new(work, &Workforce::default());
+        let role =
+            |role: Role| RoleForecast { role: role.name(), workers: 0, least_memory_bytes: None, needs_bytes: None };
+        let stages = estimate.stages.iter().map(|line| StageForecast {
+            stage: line.stage.name(),
+            units: line.units,
+            workers: 0,
+            seconds_per_unit: None,
+            basis: basis(None),
+            seconds: None,
+        });
+        Self {
+            videos,
+            model_known: true,
+            roles: card.roles().into_iter().map(role).collect(),
+            stages: stages.collect(),
+            balance: estimate.balance.map(Into::into),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Balance> for BalanceForecast {
+    fn from(balance: Balance) -> Self {
+        let (high_workers, low_workers) = balance.now.unzip();
+        let (high, low) = balance.team;
+        Self { measured: balance.measured, high_share: balance.high_share, high, low, high_workers, low_workers }
+    }
+}
+
+impl From<v1::EstimateReply> for Forecast {
+    fn from(wire: v1::EstimateReply) -> Self {
+        let role = |served: v1::ServedBy| RoleForecast {
+            role: views::role(served.role),
+            workers: served.workers,
+            least_memory_bytes: (served.least_memory_bytes > 0).then_some(served.least_memory_bytes),
+            needs_bytes: None,
+        };
+        let stage = |line: v1::StageEstimate| StageForecast {
+            stage: views::stage(line.stage).map_or("unknown", Stage::name),
+            units: line.units,
+            workers: line.workers,
+            seconds_per_unit: line.seconds_per_unit,
+            basis: basis(match v1::Basis::try_from(line.basis) {
+                Ok(v1::Basis::Measured) => Some(Basis::Measured),
+                Ok(v1::Basis::Scaled) => Some(Basis::Scaled),
+                Ok(v1::Basis::Unspecified) | Err(_) => None,
+            }),
+            seconds: line.seconds,
+        };
+        let balance = |wire: v1::Balance| BalanceForecast {
+            measured: wire.measured,
+            high_share: wire.high_share,
+            high: wire.high,
+            low: wire.low,
+            high_workers: (wire.high_workers > 0).then_some(wire.high_workers),
+            low_workers: (wire.low_workers > 0).then_some(wire.low_workers),
+        };
+        let fault = |fault: v1::VideoFault| FaultForecast { index: fault.index, why: fault.why };
+        Self {
+            videos: wire.videos,
+            model_known: wire.model_known,
+            roles: wire.roles.into_iter().map(role).collect(),
+            stages: wire.stages.into_iter().map(stage).collect(),
+            seconds: wire.seconds,
+            bottleneck: views::stage(wire.bottleneck).map(Stage::name),
+            balance: wire.balance.map(balance),
+            faults: wire.faults.into_iter().map(fault).collect(),
+            waiting_for: (!wire.waiting_for.is_empty()).then_some(wire.waiting_for),
+        }
+    }
+}
+
+fn basis(basis: Option<Basis>) -> &'static str {
+    match basis {
+        None => "none",
+        Some(Basis::Measured) => "measured",
+        Some(Basis::Scaled) => "scaled",
+    }
+}

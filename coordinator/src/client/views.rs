@@ -1,0 +1,297 @@
+//! What a coordinator tells, in the shapes that `--json` prints. They are documented in `deploy/README.md` and only ever
+//! grow: scripts rely on every field. What is not known is `null`.
+
+use serde::Serialize;
+use wanfarm_proto::v1;
+use wanfarm_types::{Role, Stage};
+
+/// A job's line.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct JobView {
+    /// Its number.
+    pub job: u64,
+    /// Its name.
+    pub name: String,
+    /// Its model.
+    pub model: String,
+    /// Higher goes first.
+    pub priority: u32,
+    /// `active`, `paused`, `done` or `cancelled`.
+    pub state: &'static str,
+    /// Videos in all.
+    pub videos: u32,
+    /// Videos whose files are in place.
+    pub done: u32,
+    /// Videos given up with an error.
+    pub failed: u32,
+    /// Videos given up by an operator.
+    pub cancelled: u32,
+    /// Videos being worked on.
+    pub running: u32,
+    /// What it cannot go on without.
+    pub waiting_for: Option<String>,
+}
+
+/// A video's line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VideoView {
+    /// Place in the manifest, from 0.
+    pub index: u32,
+    /// `waiting`, `running`, `writing`, `done`, `failed` or `cancelled`.
+    pub state: &'static str,
+    /// The stage it is in.
+    pub stage: Option<&'static str>,
+    /// Denoising steps that have run.
+    pub steps_done: u32,
+    /// Denoising steps in all; 0 while unknown.
+    pub steps: u32,
+    /// Of the last step.
+    pub seconds_per_step: Option<f64>,
+    /// Who works on it.
+    pub worker: Option<String>,
+    /// Where its files go below the output directory, without extension.
+    pub output: String,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Files in place, on the coordinator's machine.
+    pub files: Vec<String>,
+    /// The quality gate's: `ok`, or what it looks like.
+    pub verdict: Option<String>,
+    /// What was asked for.
+    pub prompt: String,
+    /// That workers spent on it, when it is done.
+    pub seconds: Option<f64>,
+}
+
+/// A worker's line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WorkerView {
+    /// Its identity, a UUID.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// `idle`, `busy`, `draining`, `drained`, `set aside`, `lost` or `gone`.
+    pub state: String,
+    /// Why, when there is more to say.
+    pub detail: Option<String>,
+    /// What it can do.
+    pub roles: Vec<&'static str>,
+    /// For which models.
+    pub models: Vec<String>,
+    /// On what.
+    pub device: String,
+    /// Main memory of its machine.
+    pub memory_bytes: Option<u64>,
+    /// What it computes.
+    pub running: Option<RunningView>,
+    /// Its measured speeds.
+    pub paces: Vec<PaceView>,
+}
+
+/// What a worker computes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunningView {
+    /// `JOB/INDEX`.
+    pub video: String,
+    /// Which stage.
+    pub stage: &'static str,
+    /// Steps of the video that have run.
+    pub steps_done: u32,
+    /// All its steps.
+    pub steps: u32,
+}
+
+/// A measured speed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PaceView {
+    /// On this model.
+    pub model: String,
+    /// In this stage.
+    pub stage: &'static str,
+    /// Size of the videos; 0 for texts.
+    pub tokens: u64,
+    /// Per step; of stages without steps, per item.
+    pub seconds: f64,
+}
+
+/// A job with its videos.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct JobDetail {
+    /// Its line.
+    pub job: JobView,
+    /// Its videos' lines.
+    pub videos: Vec<VideoView>,
+    /// Until its last file, by the workers of now; `null` when that cannot be told.
+    pub seconds_left: Option<f64>,
+}
+
+/// What came of a job.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReportView {
+    /// Its line.
+    pub job: JobView,
+    /// Where its files lie, on the coordinator's machine.
+    pub output_dir: String,
+    /// Where the time went, by stage.
+    pub stages: Vec<EffortView>,
+    /// Where the time went, by worker.
+    pub workers: Vec<EffortView>,
+    /// Its videos' lines.
+    pub videos: Vec<VideoView>,
+}
+
+/// What was done in a stage or by a worker.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EffortView {
+    /// The stage or the worker.
+    pub name: String,
+    /// Items tried.
+    pub attempts: u64,
+    /// Of these: failed, given back, or lost with their worker.
+    pub failed: u64,
+    /// Denoising steps.
+    pub steps: u64,
+    /// Of computing.
+    pub seconds: f64,
+    /// That items waited in line.
+    pub queue_seconds: f64,
+    /// That free devices waited for inputs.
+    pub input_wait_seconds: f64,
+}
+
+impl JobView {
+    /// Nothing more will happen to it by itself.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, "done" | "cancelled")
+    }
+}
+
+impl From<v1::JobSummary> for JobView {
+    fn from(wire: v1::JobSummary) -> Self {
+        Self {
+            job: wire.job,
+            name: wire.name,
+            model: wire.model,
+            priority: wire.priority,
+            state: match v1::JobState::try_from(wire.state) {
+                Ok(v1::JobState::Active) => "active",
+                Ok(v1::JobState::Paused) => "paused",
+                Ok(v1::JobState::Done) => "done",
+                Ok(v1::JobState::Cancelled) => "cancelled",
+                // Of a newer coordinator.
+                Ok(v1::JobState::Unspecified) | Err(_) => "unknown",
+            },
+            videos: wire.videos,
+            done: wire.done,
+            failed: wire.failed,
+            cancelled: wire.cancelled,
+            running: wire.running,
+            waiting_for: some(wire.waiting_for),
+        }
+    }
+}
+
+impl From<v1::VideoStatus> for VideoView {
+    fn from(wire: v1::VideoStatus) -> Self {
+        Self {
+            index: wire.index,
+            state: match v1::VideoState::try_from(wire.state) {
+                Ok(v1::VideoState::Waiting) => "waiting",
+                Ok(v1::VideoState::Running) => "running",
+                Ok(v1::VideoState::Writing) => "writing",
+                Ok(v1::VideoState::Done) => "done",
+                Ok(v1::VideoState::Failed) => "failed",
+                Ok(v1::VideoState::Cancelled) => "cancelled",
+                Ok(v1::VideoState::Unspecified) | Err(_) => "unknown",
+            },
+            stage: stage(wire.stage).map(Stage::name),
+            steps_done: wire.steps_done,
+            steps: wire.steps,
+            seconds_per_step: positive(wire.seconds_per_step),
+            worker: some(wire.worker),
+            output: wire.output,
+            error: some(wire.error),
+            files: wire.files,
+            verdict: some(wire.verdict),
+            prompt: wire.label,
+            seconds: positive(wire.seconds),
+        }
+    }
+}
+
+impl From<v1::WorkerStatus> for WorkerView {
+    fn from(wire: v1::WorkerStatus) -> Self {
+        let running = wire.running.and_then(|item| {
+            let video = item.video?;
+            Some(RunningView {
+                video: format!("{}/{}", video.job, video.index),
+                stage: stage(item.stage).map_or("unknown", Stage::name),
+                steps_done: item.steps_done,
+                steps: item.steps,
+            })
+        });
+        let pace = |pace: v1::Pace| PaceView {
+            model: pace.model,
+            stage: stage(pace.stage).map_or("unknown", Stage::name),
+            tokens: pace.tokens,
+            seconds: pace.seconds,
+        };
+        Self {
+            id: wire.worker_id,
+            name: wire.name,
+            state: wire.state,
+            detail: some(wire.detail),
+            roles: wire.roles.into_iter().map(role).collect(),
+            models: wire.models,
+            device: wire.device,
+            memory_bytes: (wire.memory_bytes > 0).then_some(wire.memory_bytes),
+            running,
+            paces: wire.paces.into_iter().map(pace).collect(),
+        }
+    }
+}
+
+impl From<v1::GetReportReply> for ReportView {
+    fn from(wire: v1::GetReportReply) -> Self {
+        Self {
+            job: wire.job.unwrap_or_default().into(),
+            output_dir: wire.output_dir,
+            stages: wire.stages.into_iter().map(Into::into).collect(),
+            workers: wire.workers.into_iter().map(Into::into).collect(),
+            videos: wire.videos.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<v1::Effort> for EffortView {
+    fn from(wire: v1::Effort) -> Self {
+        Self {
+            name: wire.name,
+            attempts: wire.attempts,
+            failed: wire.failed,
+            steps: wire.steps,
+            seconds: wire.seconds,
+            queue_seconds: wire.queue_seconds,
+            input_wait_seconds: wire.input_wait_seconds,
+        }
+    }
+}
+
+/// A stage; one of a newer coordinator is none.
+pub(super) fn stage(number: i32) -> Option<Stage> {
+    v1::Stage::try_from(number).ok()?.try_into().ok()
+}
+
+/// A role's name.
+pub(super) fn role(number: i32) -> &'static str {
+    let role = v1::Role::try_from(number).ok().and_then(|role| Role::try_from(role).ok());
+    role.map_or("unknown", Role::name)
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn positive(number: f64) -> Option<f64> {
+    (number > 0.0).then_some(number)
+}

@@ -1,0 +1,199 @@
+//! What people are told: gathered from the books and from the scheduler. Deliberately without decisions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wanfarm_scheduler::{Session, TextKey, WorkerView};
+use wanfarm_types::{Digest, JobId, Role, Stage, VideoId, WorkerId};
+
+use super::Driver;
+use crate::estimate::{Progress, Workforce, Workload};
+use crate::jobs::{Job, JobPhase};
+use crate::ledger::AttemptRecord;
+use crate::requests::{Effort, Farm, JobReport, Remaining, RequestError, RunningItem, WorkerStatus};
+
+impl Driver {
+    /// Every worker's line.
+    pub(super) fn worker_lines(&self) -> Vec<WorkerStatus> {
+        let connected: BTreeSet<WorkerId> = self.sessions.connected().collect();
+        self.scheduler.worker_ids().filter_map(|id| self.worker_line(id, connected.contains(&id))).collect()
+    }
+
+    fn worker_line(&self, worker: WorkerId, connected: bool) -> Option<WorkerStatus> {
+        let view = self.scheduler.view_worker(worker)?;
+        let roles: BTreeSet<Role> = view.serves.iter().map(|(_, role)| *role).collect();
+        let models: BTreeSet<&String> = view.serves.iter().map(|(model, _)| model).collect();
+        Some(WorkerStatus {
+            worker,
+            roles: roles.into_iter().collect(),
+            models: models.into_iter().cloned().collect(),
+            device: self.sessions.device(worker).to_owned(),
+            memory_bytes: self.sessions.memory_bytes(worker),
+            state: state(&view, connected),
+            running: view.running.and_then(|(_, video, stage, reached)| self.running_item(video, stage, reached)),
+            paces: view.pace.into_iter().map(|(model, stage, size, pace)| (model, stage, size.0, pace)).collect(),
+            detail: view.set_aside.unwrap_or_default(),
+            name: view.name,
+        })
+    }
+
+    fn running_item(&self, video: VideoId, stage: Stage, steps_done: u32) -> Option<RunningItem> {
+        let video = self.jobs.in_manifest(video)?;
+        let line = self.jobs.get(video.job)?.videos().get(video.index as usize)?;
+        Some(RunningItem { video, stage, steps_done: steps_done.max(line.steps_done), steps: line.steps })
+    }
+
+    /// A model, and the workers that could be given work for it now.
+    pub(super) fn farm(&self, model: &str, images: &[Digest]) -> Farm {
+        let card = self.catalog.get(model).map(|known| known.card.clone());
+        let mut force = Workforce::default();
+        let mut served: BTreeMap<Role, (u32, u64)> = BTreeMap::new();
+        for worker in self.available() {
+            let roles = roles_for(self.sessions.served(worker), model);
+            if roles.is_empty() {
+                continue;
+            }
+            for role in &roles {
+                let (workers, memory) = served.entry(*role).or_insert((0, u64::MAX));
+                *workers += 1;
+                *memory = (*memory).min(self.sessions.memory_bytes(worker));
+            }
+            let paces = self.scheduler.view_worker(worker).map(|view| view.pace).unwrap_or_default();
+            let paces = paces.into_iter().filter(|(of, ..)| of == model);
+            force.add(roles, paces.map(|(_, stage, size, seconds)| (stage, size, seconds)));
+        }
+        let needed = card.as_ref().map(|card| card.roles()).unwrap_or_default();
+        let roles = needed.iter().map(|role| {
+            let (workers, memory) = served.get(role).copied().unwrap_or_default();
+            (*role, workers, memory)
+        });
+        let roles = roles.collect();
+        let images = images.iter().filter_map(|digest| Some((*digest, *self.images.get(digest)?))).collect();
+        let waiting_for = self.missing(model, &needed);
+        Farm { card, force, roles, images, waiting_for }
+    }
+
+    /// What is left of a job, with what goes before it or beside it.
+    pub(super) fn remaining(&self, job: JobId) -> Result<Remaining, RequestError> {
+        let asked = self.jobs.get(job).ok_or(RequestError::NoSuchJob(job))?;
+        let summary = asked.summary();
+        let (model, priority) = (&asked.submission.model, asked.submission.priority);
+        let mut work = Workload::default();
+        for other in self.jobs.summaries() {
+            let competes = other.phase == JobPhase::Active && other.model == *model && other.priority >= priority;
+            if other.job == job || competes {
+                self.add_remaining(other.job, &mut work);
+            }
+        }
+        Ok(Remaining { farm: self.farm(model, &[]), work, job: summary })
+    }
+
+    fn add_remaining(&self, job: JobId, work: &mut Workload) {
+        for left in self.scheduler.remaining(job) {
+            let wanfarm_scheduler::Remaining { plan, steps_done, has_texts, has_image, decoded } = left;
+            work.add(plan, Progress { steps_done, has_texts, has_image, decoded });
+        }
+    }
+
+    /// What a job cannot go on without; empty when it can go on, or need not.
+    pub(super) fn waiting_for(&self, job: &Job) -> String {
+        let (model, phase) = (&job.submission.model, job.summary().phase);
+        match (phase, self.catalog.get(model)) {
+            (JobPhase::Finished | JobPhase::Paused, _) => String::new(),
+            (_, None) => self.missing(model, &[]),
+            (_, Some(known)) => {
+                let roles = known.card.roles();
+                if self.unserved(model, &roles).is_empty() {
+                    return String::new();
+                }
+                // Somebody is missing. Whoever has nothing left to do in this job is not missed.
+                let mut work = Workload::default();
+                self.add_remaining(job.id, &mut work);
+                let needed: BTreeSet<Role> = work.units().map(|(stage, ..)| stage.role()).collect();
+                self.missing(model, &roles.into_iter().filter(|role| needed.contains(role)).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// Who is missing for a model of which these roles are needed.
+    fn missing(&self, model: &str, needed: &[Role]) -> String {
+        if self.catalog.get(model).is_none() {
+            return format!("a worker that serves model {model}");
+        }
+        let roles = self.unserved(model, needed);
+        if roles.is_empty() {
+            return String::new();
+        }
+        let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
+        let mut words = format!("a {} worker for model {model}", names.join(" and a "));
+        let barred = self.sessions.connected().filter_map(|worker| {
+            let serves = roles_for(self.sessions.served(worker), model).iter().any(|role| roles.contains(role));
+            Some(format!("{} is {}", self.sessions.name(worker), self.scheduler.barred(worker).filter(|_| serves)?))
+        });
+        let barred: Vec<String> = barred.collect();
+        if !barred.is_empty() {
+            words += &format!(" ({})", barred.join(", "));
+        }
+        words
+    }
+
+    fn unserved(&self, model: &str, needed: &[Role]) -> Vec<Role> {
+        let served: BTreeSet<Role> =
+            self.available().flat_map(|worker| roles_for(self.sessions.served(worker), model)).collect();
+        needed.iter().copied().filter(|role| !served.contains(role)).collect()
+    }
+
+    /// Workers that can be given work.
+    fn available(&self) -> impl Iterator<Item = WorkerId> {
+        self.sessions.connected().filter(|worker| self.scheduler.barred(*worker).is_none())
+    }
+
+    /// What came of a job, and where the time went.
+    pub(super) fn job_report(&self, id: JobId) -> Result<JobReport, RequestError> {
+        let job = self.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let mut report = JobReport {
+            job: job.summary(),
+            waiting_for: self.waiting_for(job),
+            videos: job.videos().to_vec(),
+            stages: BTreeMap::new(),
+            workers: BTreeMap::new(),
+        };
+        let texts: BTreeSet<TextKey> = job.texts.iter().flatten().copied().collect();
+        // No video has this number: only what was done for the texts is told of it, once each.
+        let nobody = VideoId { job: id, index: u32::MAX };
+        let texts: Vec<TextKey> = texts.into_iter().collect();
+        let videos = (0..).take(job.videos().len()).map(|index| VideoId { job: id, index });
+        let records = videos.flat_map(|video| self.ledger.attempts(video, &[]));
+        for record in self.ledger.attempts(nobody, &texts).into_iter().chain(records) {
+            report.stages.entry(record.stage).or_default().count(&record);
+            report.workers.entry(record.worker.clone()).or_default().count(&record);
+        }
+        Ok(report)
+    }
+}
+
+impl Effort {
+    fn count(&mut self, record: &AttemptRecord) {
+        self.attempts += 1;
+        self.failed += u64::from(record.result != "done");
+        self.steps += record.step_seconds.len() as u64;
+        self.seconds += record.seconds;
+        self.queue_seconds += record.queue_seconds;
+        self.input_wait_seconds += record.input_wait_seconds;
+    }
+}
+
+fn roles_for(served: &[(String, Role)], model: &str) -> BTreeSet<Role> {
+    served.iter().filter(|(of, _)| of == model).map(|(_, role)| *role).collect()
+}
+
+fn state(view: &WorkerView, connected: bool) -> &'static str {
+    match (view.session, connected) {
+        (Session::Gone, _) => "gone",
+        (Session::Lost, _) | (_, false) => "lost",
+        _ if view.set_aside.is_some() => "set aside",
+        _ if view.draining && view.running.is_some() => "draining",
+        _ if view.draining => "drained",
+        _ if view.running.is_some() => "busy",
+        _ => "idle",
+    }
+}

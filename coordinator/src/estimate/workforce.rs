@@ -1,0 +1,123 @@
+//! How fast each worker is: as measured, or as measured at another size, or as fast as the others of its role.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wanfarm_scheduler::SizeClass;
+use wanfarm_types::{Role, Stage};
+
+/// Tokens at which attention costs a transformer as much as its matrix products: about this in the A14B models.
+const ATTENTION_WEIGHS: f64 = 30_000.0;
+
+/// What a speed rests on; the better first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Basis {
+    /// This stage was measured at this size.
+    Measured,
+    /// This stage was measured at another size.
+    Scaled,
+}
+
+/// The workers that serve one model now.
+#[derive(Debug, Clone, Default)]
+pub struct Workforce {
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug, Clone)]
+struct Worker {
+    roles: BTreeSet<Role>,
+    paces: BTreeMap<(Stage, SizeClass), f64>,
+}
+
+impl Workforce {
+    /// Adds a worker: its roles for the model, and its measured seconds per step or item.
+    pub fn add(
+        &mut self,
+        roles: impl IntoIterator<Item = Role>,
+        paces: impl IntoIterator<Item = (Stage, SizeClass, f64)>,
+    ) {
+        let usable = paces.into_iter().filter(|(.., seconds)| seconds.is_finite() && *seconds > 0.0);
+        self.workers.push(Worker {
+            roles: roles.into_iter().collect(),
+            paces: usable.map(|(stage, size, seconds)| ((stage, size), seconds)).collect(),
+        });
+    }
+
+    /// How many workers serve a role.
+    pub fn count(&self, role: Role) -> usize {
+        self.workers.iter().filter(|worker| worker.roles.contains(&role)).count()
+    }
+
+    /// How many workers serve at least one of these roles.
+    pub fn count_any(&self, roles: &[Role]) -> usize {
+        self.workers.iter().filter(|worker| roles.iter().any(|role| worker.roles.contains(role))).count()
+    }
+
+    /// Places of the workers that serve a stage.
+    pub(super) fn serving(&self, stage: Stage) -> impl Iterator<Item = usize> {
+        let serves = move |worker: &&Worker| worker.roles.contains(&stage.role());
+        (0..).zip(&self.workers).filter(move |(_, worker)| serves(worker)).map(|(place, _)| place)
+    }
+
+    /// Seconds per unit of a worker. One that was never measured counts as the mean of those that were.
+    pub(super) fn seconds(&self, worker: usize, stage: Stage, size: SizeClass) -> Option<(f64, Basis)> {
+        let own = self.workers.get(worker)?.seconds(stage, size);
+        own.or_else(|| {
+            let measured: Vec<_> = self.workers.iter().filter_map(|other| other.seconds(stage, size)).collect();
+            let basis = measured.iter().map(|(_, basis)| *basis).max()?;
+            Some((measured.iter().map(|(seconds, _)| seconds).sum::<f64>() / measured.len() as f64, basis))
+        })
+    }
+}
+
+impl Worker {
+    fn seconds(&self, stage: Stage, size: SizeClass) -> Option<(f64, Basis)> {
+        if let Some(&seconds) = self.paces.get(&(stage, size)) {
+            return Some((seconds, Basis::Measured));
+        }
+        let others = self.paces.iter().filter(|((of, _), _)| *of == stage);
+        let (&(_, nearest), &seconds) = others.min_by_key(|((_, other), _)| other.0.abs_diff(size.0))?;
+        Some((seconds * cost(stage, size) / cost(stage, nearest), Basis::Scaled))
+    }
+}
+
+/// What a unit costs at a size, in any unit: a transformer's matrix products grow with the tokens, its attention with
+/// their square, everything else with the pixels.
+fn cost(stage: Stage, size: SizeClass) -> f64 {
+    let tokens = size.0.max(1) as f64;
+    if stage.expert().is_some() { tokens * (1.0 + tokens / ATTENTION_WEIGHS) } else { tokens }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: SizeClass = SizeClass(30_000);
+    const LARGE: SizeClass = SizeClass(60_000);
+
+    #[test]
+    fn a_measurement_goes_before_a_guess() {
+        let mut force = Workforce::default();
+        force.add([Role::Dit], [(Stage::Denoise, SMALL, 10.0), (Stage::Denoise, LARGE, 25.0)]);
+        force.add([Role::Dit], [(Stage::Denoise, SMALL, 20.0)]);
+        force.add([Role::Dit, Role::Vae], []);
+        let seconds = |worker, size| force.seconds(worker, Stage::Denoise, size).unwrap();
+        assert_eq!(seconds(0, LARGE), (25.0, Basis::Measured));
+        // Twice the tokens: twice the products, four times the attention, which weigh the same at 30,000.
+        assert_eq!(seconds(1, LARGE), (60.0, Basis::Scaled));
+        assert_eq!(seconds(2, SMALL), (15.0, Basis::Measured));
+        assert_eq!(seconds(2, LARGE), (42.5, Basis::Scaled));
+        assert_eq!(force.seconds(2, Stage::Decode, SMALL), None);
+        assert_eq!((force.count(Role::Dit), force.count_any(&[Role::Vae, Role::DitLow])), (3, 1));
+    }
+
+    #[test]
+    fn nonsense_is_no_measurement() {
+        let mut force = Workforce::default();
+        let paces = [0.0, -1.0, f64::NAN, f64::INFINITY].map(|seconds| (Stage::Decode, SMALL, seconds));
+        for pace in paces {
+            force.add([Role::Vae], [pace]);
+        }
+        assert_eq!(force.seconds(0, Stage::Decode, SMALL), None);
+    }
+}

@@ -1,0 +1,169 @@
+//! What there is to do: units by stage and size, and the ways that single videos still have to go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wanfarm_scheduler::{SizeClass, TextKey, VideoPlan};
+use wanfarm_types::{Stage, StepRange};
+
+/// How far a video is. The default is a video of which nothing is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Steps that need not be computed again.
+    pub steps_done: u32,
+    /// Its texts are encoded.
+    pub has_texts: bool,
+    /// Its first frame is encoded.
+    pub has_image: bool,
+    /// It is decoded.
+    pub decoded: bool,
+}
+
+/// Work that is still to be done, of any number of videos of one model.
+#[derive(Debug, Clone, Default)]
+pub struct Workload {
+    units: BTreeMap<(Stage, SizeClass), u64>,
+    texts: BTreeSet<TextKey>,
+    ways: BTreeMap<Kind, Way>,
+}
+
+/// Videos of one kind differ only in how far they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    size: SizeClass,
+    steps: u32,
+    switch: u32,
+    has_image: bool,
+}
+
+/// The video of a kind that has the farthest to go.
+#[derive(Debug, Clone)]
+struct Way {
+    progress: Progress,
+    stages: Vec<(Stage, StepRange)>,
+}
+
+/// Texts have no size.
+const TEXT: SizeClass = SizeClass(0);
+
+impl Workload {
+    /// The work of videos of which nothing is done.
+    pub fn of<'p>(plans: impl IntoIterator<Item = &'p VideoPlan>) -> Self {
+        let mut workload = Self::default();
+        for plan in plans {
+            workload.add(plan, Progress::default());
+        }
+        workload
+    }
+
+    /// Adds what is left of a video. A text that several videos read counts once.
+    pub fn add(&mut self, plan: &VideoPlan, progress: Progress) {
+        if progress.decoded {
+            return;
+        }
+        let before_steps = progress.steps_done == 0;
+        if before_steps && !progress.has_texts {
+            let new = plan.texts.iter().filter(|text| self.texts.insert(**text)).count();
+            *self.units.entry((Stage::EncodeText, TEXT)).or_default() += new as u64;
+        }
+        if before_steps && plan.has_image && !progress.has_image {
+            *self.units.entry((Stage::EncodeImage, plan.size)).or_default() += 1;
+        }
+        for (stage, steps) in steps_left(&plan.stages, progress.steps_done) {
+            *self.units.entry((stage, plan.size)).or_default() += steps;
+        }
+        *self.units.entry((Stage::Decode, plan.size)).or_default() += 1;
+        let kind = Kind {
+            size: plan.size,
+            steps: plan.total_steps(),
+            switch: plan.stages.first().map_or(0, |(_, steps)| steps.end),
+            has_image: plan.has_image,
+        };
+        let way = self.ways.entry(kind).or_insert_with(|| Way { progress, stages: plan.stages.clone() });
+        if way.progress.steps_done >= progress.steps_done {
+            way.progress = progress;
+        }
+    }
+
+    /// Nothing is left to do.
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty()
+    }
+
+    /// Units by stage and size: steps, or items of stages without steps.
+    pub fn units(&self) -> impl Iterator<Item = (Stage, SizeClass, u64)> {
+        self.units.iter().filter(|(_, units)| **units > 0).map(|(&(stage, size), &units)| (stage, size, units))
+    }
+
+    /// Units of one stage, of all sizes.
+    pub fn units_of(&self, stage: Stage) -> u64 {
+        self.units().filter(|(of, ..)| *of == stage).map(|(.., units)| units).sum()
+    }
+
+    /// What a single video still has to pass, one stage after the other; of each kind the video with the most.
+    pub fn ways(&self) -> impl Iterator<Item = Vec<(Stage, SizeClass, u64)>> {
+        self.ways.iter().map(|(kind, Way { progress, stages })| {
+            let mut way = Vec::new();
+            if progress.steps_done == 0 {
+                way.extend((!progress.has_texts).then_some((Stage::EncodeText, TEXT, 1)));
+                way.extend((kind.has_image && !progress.has_image).then_some((Stage::EncodeImage, kind.size, 1)));
+            }
+            way.extend(steps_left(stages, progress.steps_done).map(|(stage, steps)| (stage, kind.size, steps)));
+            way.push((Stage::Decode, kind.size, 1));
+            way
+        })
+    }
+}
+
+fn steps_left(stages: &[(Stage, StepRange)], done: u32) -> impl Iterator<Item = (Stage, u64)> {
+    let left =
+        stages.iter().map(move |&(stage, steps)| (stage, u64::from(steps.end.saturating_sub(steps.first.max(done)))));
+    left.filter(|(_, steps)| *steps > 0)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use wanfarm_types::Digest;
+
+    pub(crate) fn video(text: u8, high: u32, steps: u32) -> VideoPlan {
+        let range = |first, end| StepRange { first, end };
+        VideoPlan {
+            texts: vec![TextKey(Digest([text; 32])), TextKey(Digest([255; 32]))],
+            has_image: false,
+            stages: vec![(Stage::DenoiseHigh, range(0, high)), (Stage::DenoiseLow, range(high, steps))],
+            size: SizeClass(1000),
+        }
+    }
+
+    #[test]
+    fn shared_texts_count_once() {
+        let plans: Vec<_> = (0..10).map(|text| video(text % 3, 26, 40)).collect();
+        let work = Workload::of(&plans);
+        assert_eq!(work.units_of(Stage::EncodeText), 4);
+        assert_eq!(work.units_of(Stage::DenoiseHigh), 260);
+        assert_eq!(work.units_of(Stage::DenoiseLow), 140);
+        assert_eq!(work.units_of(Stage::Decode), 10);
+        assert_eq!(work.ways().count(), 1);
+    }
+
+    #[test]
+    fn what_is_done_is_not_counted() {
+        let mut work = Workload::default();
+        let plan = VideoPlan { has_image: true, ..video(1, 26, 40) };
+        work.add(&plan, Progress { decoded: true, ..Progress::default() });
+        assert!(work.is_empty());
+        work.add(&plan, Progress { steps_done: 30, ..Progress::default() });
+        let size = plan.size;
+        assert_eq!(work.units().collect::<Vec<_>>(), [(Stage::DenoiseLow, size, 10), (Stage::Decode, size, 1)]);
+        work.add(&plan, Progress { has_texts: true, ..Progress::default() });
+        assert_eq!((work.units_of(Stage::EncodeText), work.units_of(Stage::EncodeImage)), (0, 1));
+        let ways: Vec<_> = work.ways().collect();
+        let whole = [
+            (Stage::EncodeImage, size, 1),
+            (Stage::DenoiseHigh, size, 26),
+            (Stage::DenoiseLow, size, 14),
+            (Stage::Decode, size, 1),
+        ];
+        assert_eq!(ways, [whole.to_vec()], "the video with the farthest to go");
+    }
+}

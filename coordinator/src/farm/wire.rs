@@ -1,0 +1,164 @@
+//! What the driver answers, as the wire has it.
+
+use tonic::Status;
+use wanfarm_proto::v1;
+use wanfarm_types::Role;
+
+use crate::estimate::{Basis, Estimate, StageEstimate};
+use crate::jobs::{JobPhase, JobSummary, VideoPhase, VideoStatus};
+use crate::requests::{Changes, Effort, JobReport, RequestError, WorkerStatus};
+
+/// Why a request came to nothing, with the code that says whether asking again can help.
+pub(super) fn refusal(error: RequestError) -> Status {
+    let message = error.to_string();
+    match error {
+        RequestError::NoSuchImage(_)
+        | RequestError::NoSuchJob(_)
+        | RequestError::NoSuchVideo { .. }
+        | RequestError::NoSuchWorker(_) => Status::not_found(message),
+        RequestError::OneVideo(_) => Status::invalid_argument(message),
+        RequestError::NeverPlanned(_) | RequestError::Waits(..) | RequestError::Ended(_) => {
+            Status::failed_precondition(message)
+        }
+    }
+}
+
+pub(super) fn update(changes: Changes) -> v1::JobUpdate {
+    v1::JobUpdate {
+        job: Some(summary(changes.job, changes.waiting_for)),
+        videos: changes.videos.into_iter().map(video).collect(),
+    }
+}
+
+pub(super) fn summary(job: JobSummary, waiting_for: String) -> v1::JobSummary {
+    let state = match job.phase {
+        JobPhase::WaitingForModel | JobPhase::Active => v1::JobState::Active,
+        JobPhase::Paused => v1::JobState::Paused,
+        JobPhase::Finished if job.cancelled > 0 => v1::JobState::Cancelled,
+        JobPhase::Finished => v1::JobState::Done,
+    };
+    v1::JobSummary {
+        job: job.job.0,
+        name: job.name,
+        model: job.model,
+        priority: job.priority,
+        state: state.into(),
+        videos: job.videos,
+        done: job.done,
+        failed: job.failed,
+        waiting_for,
+        cancelled: job.cancelled,
+        running: job.running,
+    }
+}
+
+fn video(video: VideoStatus) -> v1::VideoStatus {
+    let state = match video.phase {
+        VideoPhase::Waiting => v1::VideoState::Waiting,
+        VideoPhase::Running => v1::VideoState::Running,
+        VideoPhase::Writing => v1::VideoState::Writing,
+        VideoPhase::Done => v1::VideoState::Done,
+        VideoPhase::Failed => v1::VideoState::Failed,
+        VideoPhase::Cancelled => v1::VideoState::Cancelled,
+    };
+    v1::VideoStatus {
+        index: video.index,
+        state: state.into(),
+        stage: video.stage.map_or(v1::Stage::Unspecified, Into::into).into(),
+        steps_done: video.steps_done,
+        steps: video.steps,
+        seconds_per_step: video.seconds_per_step,
+        worker: video.worker,
+        output: video.output,
+        error: video.error,
+        files: video.files.iter().map(|path| path.display().to_string()).collect(),
+        verdict: video.verdict,
+        label: video.label,
+        seconds: video.seconds,
+    }
+}
+
+pub(super) fn worker(worker: WorkerStatus) -> v1::WorkerStatus {
+    let running = worker.running.map(|item| v1::RunningItem {
+        video: Some(item.video.into()),
+        stage: v1::Stage::from(item.stage).into(),
+        steps_done: item.steps_done,
+        steps: item.steps,
+    });
+    let pace =
+        |(model, stage, tokens, seconds)| v1::Pace { model, stage: v1::Stage::from(stage).into(), tokens, seconds };
+    v1::WorkerStatus {
+        worker_id: worker.worker.to_string(),
+        name: worker.name,
+        roles: worker.roles.into_iter().map(|role| v1::Role::from(role).into()).collect(),
+        models: worker.models,
+        device: worker.device,
+        state: worker.state.to_owned(),
+        detail: worker.detail,
+        memory_bytes: worker.memory_bytes,
+        running,
+        paces: worker.paces.into_iter().map(pace).collect(),
+    }
+}
+
+pub(super) fn report(report: JobReport, output_dir: String) -> v1::GetReportReply {
+    let stages = report.stages.into_iter().map(|(stage, done)| effort(stage.name().to_owned(), done));
+    v1::GetReportReply {
+        job: Some(summary(report.job, report.waiting_for)),
+        videos: report.videos.into_iter().map(video).collect(),
+        stages: stages.collect(),
+        workers: report.workers.into_iter().map(|(name, done)| effort(name, done)).collect(),
+        output_dir,
+    }
+}
+
+fn effort(name: String, done: Effort) -> v1::Effort {
+    v1::Effort {
+        name,
+        attempts: done.attempts,
+        failed: done.failed,
+        steps: done.steps,
+        seconds: done.seconds,
+        queue_seconds: done.queue_seconds,
+        input_wait_seconds: done.input_wait_seconds,
+    }
+}
+
+/// An estimate; the caller adds what it knows of the model and of single videos.
+pub(super) fn estimate(estimate: Estimate, roles: Vec<(Role, u32, u64)>) -> v1::EstimateReply {
+    let served = |(role, workers, memory)| v1::ServedBy {
+        role: v1::Role::from(role).into(),
+        workers,
+        least_memory_bytes: if workers == 0 { 0 } else { memory },
+    };
+    let balance = estimate.balance.map(|balance| {
+        let (high_workers, low_workers) = balance.now.unwrap_or_default();
+        let (high, low) = balance.team;
+        v1::Balance { measured: balance.measured, high_share: balance.high_share, high, low, high_workers, low_workers }
+    });
+    v1::EstimateReply {
+        model_known: true,
+        roles: roles.into_iter().map(served).collect(),
+        stages: estimate.stages.into_iter().map(stage).collect(),
+        seconds: estimate.seconds,
+        bottleneck: estimate.bottleneck.map_or(v1::Stage::Unspecified, Into::into).into(),
+        balance,
+        ..v1::EstimateReply::default()
+    }
+}
+
+fn stage(line: StageEstimate) -> v1::StageEstimate {
+    let basis = match line.basis {
+        None => v1::Basis::Unspecified,
+        Some(Basis::Measured) => v1::Basis::Measured,
+        Some(Basis::Scaled) => v1::Basis::Scaled,
+    };
+    v1::StageEstimate {
+        stage: v1::Stage::from(line.stage).into(),
+        units: line.units,
+        workers: u32::try_from(line.workers).unwrap_or(u32::MAX),
+        seconds_per_unit: line.seconds_per_unit,
+        basis: basis.into(),
+        seconds: line.seconds,
+    }
+}

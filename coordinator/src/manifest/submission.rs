@@ -1,0 +1,141 @@
+//! Submissions that come without a manifest: held to the same rules, because whoever speaks gRPC may send anything.
+//!
+//! People never see these faults; their manifests are checked, with places, before anything is sent.
+
+use std::ops::RangeInclusive;
+
+use super::keys::{self, MAX_TEXT, Rule, Setting};
+use super::names::{Claims, component_fault, output_fault};
+use crate::jobs::Submission;
+
+/// Most bytes of a client's key.
+const MAX_KEY: usize = 200;
+
+/// Refuses a number of videos that no manifest may ask for.
+///
+/// # Errors
+/// In words.
+pub fn check_count(videos: usize) -> Result<(), String> {
+    let most = keys::MAX_VIDEOS;
+    if (1..=most).contains(&videos) { Ok(()) } else { Err(format!("a job has 1 to {most} videos, not {videos}")) }
+}
+
+/// Refuses what no manifest could have asked for.
+///
+/// # Errors
+/// The first fault, in words.
+pub fn check_submission(submission: &Submission) -> Result<(), String> {
+    for (what, name) in [("name", &submission.name), ("model", &submission.model)] {
+        if let Some(why) = component_fault(name) {
+            return Err(format!("the job's {what} {name:?} cannot be a folder's name: {why}"));
+        }
+    }
+    if !keys::PRIORITY.contains(&submission.priority.into()) {
+        return Err(format!("priority {} is not in 0 to {}", submission.priority, keys::PRIORITY.end()));
+    }
+    let key = &submission.client_key;
+    if key.len() > MAX_KEY || key.chars().any(char::is_control) {
+        return Err(format!("a client key has at most {MAX_KEY} bytes and no control characters"));
+    }
+    let mut claims = Claims::new();
+    for (index, video) in (0u32..).zip(&submission.videos) {
+        let at = |why: String| format!("video {index}: {why}");
+        let texts = [Some(&video.prompt), video.negative.as_ref()].into_iter().flatten();
+        if texts.clone().any(|text| text.len() > MAX_TEXT) || video.prompt.trim().is_empty() {
+            return Err(at(format!("a prompt has 1 to {MAX_TEXT} bytes")));
+        }
+        let numbers = [
+            (Setting::Width, video.width),
+            (Setting::Height, video.height),
+            (Setting::Frames, video.frames),
+            (Setting::Fps, video.fps),
+            (Setting::Steps, video.steps),
+        ];
+        for (setting, value) in numbers {
+            let (Rule::Whole(range), Some(value)) = (setting.rule(), value) else { continue };
+            within(setting.name(), u64::from(value), &range).map_err(at)?;
+        }
+        let guidance = video.guidance.map(|guidance| [guidance.high, guidance.low]);
+        let reals = video.shift.map(|shift| (Setting::Shift, shift)).into_iter();
+        let reals = reals.chain(guidance.into_iter().flatten().map(|scale| (Setting::Guidance, scale)));
+        for (setting, value) in reals {
+            let (least, above, most) = match setting.rule() {
+                Rule::Number { least, above, most } => (least, above, most),
+                Rule::Guidance { most } => (0.0, false, most),
+                _ => continue,
+            };
+            if !(value <= most && if above { value > least } else { value >= least }) {
+                return Err(at(format!("{} = {value} is not in {least} to {most}", setting.name())));
+            }
+        }
+        if video.formats.is_empty() {
+            return Err(at("it names no format, so nothing would be written".to_owned()));
+        }
+        if let Some(why) = output_fault(&video.output) {
+            return Err(at(format!("{:?} is no safe output name: {why}", video.output)));
+        }
+        if let Err((path, _)) = claims.claim(index, &video.output, &video.formats) {
+            return Err(at(format!("{path:?} is written by another video of the job, or by its report")));
+        }
+    }
+    Ok(())
+}
+
+fn within(name: &str, value: u64, range: &RangeInclusive<u64>) -> Result<(), String> {
+    let refused = || format!("{name} = {value} is not in {} to {}", range.start(), range.end());
+    range.contains(&value).then_some(()).ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::request;
+    use wanfarm_types::{Guidance, VideoRequest};
+
+    fn submission(videos: Vec<VideoRequest>) -> Submission {
+        let (name, model) = ("night".into(), "m".into());
+        Submission { client_key: String::new(), name, model, priority: 50, early_look: false, videos }
+    }
+
+    #[test]
+    fn what_a_manifest_may_not_say_is_refused() {
+        assert_eq!(check_submission(&submission(vec![request()])), Ok(()));
+        let guidance = Some(Guidance { high: 4.0, low: f64::NAN });
+        let bad = [
+            (VideoRequest { output: "../../etc/cron.d/x".into(), ..request() }, "safe output name"),
+            (VideoRequest { output: "/tmp/x".into(), ..request() }, "safe output name"),
+            (VideoRequest { output: "report".into(), ..request() }, "report.json"),
+            (VideoRequest { prompt: "x".repeat(9000), ..request() }, "prompt"),
+            (VideoRequest { prompt: " ".into(), ..request() }, "prompt"),
+            (VideoRequest { negative: Some("x".repeat(9000)), ..request() }, "prompt"),
+            (VideoRequest { steps: Some(u32::MAX), ..request() }, "steps"),
+            (VideoRequest { frames: Some(0), ..request() }, "frames"),
+            (VideoRequest { width: Some(1 << 20), ..request() }, "width"),
+            (VideoRequest { shift: Some(0.0), ..request() }, "shift"),
+            (VideoRequest { shift: Some(f64::NAN), ..request() }, "shift"),
+            (VideoRequest { guidance, ..request() }, "guidance"),
+            (VideoRequest { formats: vec![], ..request() }, "format"),
+        ];
+        for (video, word) in bad {
+            let why = check_submission(&submission(vec![video.clone()])).expect_err(&format!("{video:?}"));
+            assert!(why.contains("video 0") && why.contains(word), "{why}");
+        }
+        let why = check_submission(&submission(vec![request(), request()])).unwrap_err();
+        assert!(why.contains("video 1"), "{why}");
+    }
+
+    #[test]
+    fn what_a_job_may_not_be_is_refused() {
+        let good = submission(vec![request()]);
+        for (bad, word) in [
+            (Submission { name: "../x".into(), ..good.clone() }, "name"),
+            (Submission { model: "a/b".into(), ..good.clone() }, "model"),
+            (Submission { priority: 101, ..good.clone() }, "priority"),
+            (Submission { client_key: "k".repeat(201), ..good.clone() }, "key"),
+        ] {
+            let why = check_submission(&bad).unwrap_err();
+            assert!(why.contains(word), "{why}");
+        }
+        assert!(check_count(0).is_err() && check_count(100_001).is_err() && check_count(1).is_ok());
+    }
+}

@@ -1,0 +1,99 @@
+//! What cannot be done is said with a reason, a remedy and the documented exit code.
+
+use std::process::Command;
+
+use wanfarm_proto::v1::farm_client::FarmClient;
+use wanfarm_proto::v1::{EstimateRequest, Format, SubmitRequest, VideoRequest};
+
+use crate::program::{Running, binary};
+use crate::verbs::farm::{Farm, manifest};
+
+#[test]
+fn without_a_coordinator_every_verb_ends_with_code_3() {
+    for arguments in [
+        &["status"][..],
+        &["status", "night"],
+        &["status", "--watch"],
+        &["pause", "1"],
+        &["resume", "1"],
+        &["cancel", "1/2"],
+        &["retry", "night"],
+        &["workers"],
+        &["workers", "drain", "x"],
+        &["download", "1", "."],
+        &["report", "1"],
+    ] {
+        let mut command = Command::new(binary());
+        let ended = Running::start(command.args(arguments).env("WANFARM_COORDINATOR", "http://127.0.0.1:1")).wait();
+        let ended = ended.expect(3);
+        for word in ["127.0.0.1:1", "coordinator serve", "--coordinator"] {
+            assert!(ended.stderr.contains(word), "{arguments:?} says nothing about {word:?}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named_with_what_is() {
+    let farm = Farm::start();
+    for _ in 0..2 {
+        farm.submit(&manifest("night", 2));
+    }
+    farm.submit(&manifest("day", 2));
+    for (arguments, says) in [
+        (&["status", "17"][..], "no job 17"),
+        (&["status", "night"], "2 jobs are called \"night\": 1, 2"),
+        (&["status", "dya"], "did you mean \"day\"?"),
+        (&["cancel", "1/2"], "job 1 has no video 2: it has 2"),
+        (&["cancel", "1/x"], "JOB/INDEX"),
+        (&["status", "1/0"], "number or name"),
+        (&["pause", "1/0"], "single video"),
+        (&["workers", "drain", "nobody"], "no worker \"nobody\""),
+        (&["report", "99"], "no job 99"),
+        (&["download", "99", "."], "no job 99"),
+        (&["status", "--coordinator", "nonsense://"], "nonsense"),
+    ] {
+        let ended = farm.client(arguments);
+        let code = if says == "nonsense" { 3 } else { 2 };
+        let ended = ended.expect(code);
+        assert!(ended.stderr.contains(says), "{arguments:?}: nothing about {says:?} in: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_submission_without_a_manifest_is_held_to_the_same_rules() {
+    let farm = Farm::start();
+    let mut client = FarmClient::connect(farm.url.clone()).await.expect("connection");
+    let video = VideoRequest {
+        prompt: "a cat".to_owned(),
+        formats: vec![Format::Mp4.into()],
+        output: "cat".to_owned(),
+        ..VideoRequest::default()
+    };
+    let good = SubmitRequest {
+        client_key: "k".to_owned(),
+        name: "n".to_owned(),
+        model: "m".to_owned(),
+        priority: 50,
+        videos: vec![video.clone()],
+        early_look: true,
+    };
+    let first = client.submit(good.clone()).await.expect("accepted").into_inner().job;
+    assert_eq!(client.submit(good.clone()).await.expect("accepted").into_inner().job, first);
+    let with = |video: VideoRequest| SubmitRequest { client_key: String::new(), videos: vec![video], ..good.clone() };
+    let refused = [
+        (with(VideoRequest { output: "../../x".to_owned(), ..video.clone() }), "output"),
+        (with(VideoRequest { formats: vec![99], ..video.clone() }), "99"),
+        (with(VideoRequest { solver: Some(42), ..video.clone() }), "42"),
+        (with(VideoRequest { steps: Some(u32::MAX), ..video.clone() }), "steps"),
+        (with(VideoRequest { image: Some(vec![1, 2]), ..video.clone() }), "image"),
+        (SubmitRequest { videos: vec![], ..good.clone() }, "1 to 100000"),
+        (SubmitRequest { model: "../m".to_owned(), ..good.clone() }, "model"),
+    ];
+    for (request, says) in refused {
+        let status = client.submit(request).await.expect_err(says);
+        assert_eq!(status.code(), tonic::Code::InvalidArgument, "{}", status.message());
+        assert!(status.message().contains(says), "nothing about {says:?} in: {}", status.message());
+    }
+    let nothing = client.estimate(EstimateRequest { of: None }).await.expect_err("nothing to estimate");
+    assert_eq!(nothing.code(), tonic::Code::InvalidArgument);
+}

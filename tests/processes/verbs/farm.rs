@@ -1,0 +1,116 @@
+//! A farm of processes on this machine: one coordinator, workers as a test wants them, and clients.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::program::{Ended, Running, Sandbox, binary, demo, eventually};
+
+/// A process that is killed when it goes out of scope; what it logs goes to a file.
+pub(super) struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A coordinator with everything it touches in one directory.
+pub(super) struct Farm {
+    pub(super) sandbox: Sandbox,
+    pub(super) url: String,
+    _coordinator: Process,
+    // Kept open, or the coordinator could not write to it.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Farm {
+    pub(super) fn start() -> Self {
+        let sandbox = Sandbox::new();
+        let mut command = Command::new(binary());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(sandbox.path("data"));
+        command.arg("--output").arg(sandbox.output());
+        let mut child = spawn(&mut command, sandbox.path("serve.log"));
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("the address");
+        let url = line.trim().rsplit(' ').next().expect("the address").to_owned();
+        Self { sandbox, url, _coordinator: Process(child), _stdout: stdout }
+    }
+
+    /// A worker for the demo model.
+    pub(super) fn worker(&self, name: &str, roles: &str) -> Process {
+        let mut command = Command::new(binary());
+        command.args(["worker", "--coordinator", &self.url, "--role", roles, "--name", name, "--threads", "1"]);
+        command.arg("--models").arg(demo()).arg("--data").arg(self.sandbox.path(name));
+        Process(spawn(&mut command, self.sandbox.path(&format!("{name}.log"))))
+    }
+
+    /// A client's command, ended.
+    pub(super) fn client(&self, arguments: &[&str]) -> Ended {
+        let mut command = Command::new(binary());
+        Running::start(command.args(arguments).env("WANFARM_COORDINATOR", &self.url)).wait()
+    }
+
+    /// What a client's command prints as JSON.
+    pub(super) fn json(&self, arguments: &[&str]) -> Value {
+        let ended = self.client(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", ended.stdout, ended.stderr))
+    }
+
+    /// Queues a manifest and returns the job's number.
+    pub(super) fn submit(&self, manifest: &str) -> String {
+        let path = self.sandbox.manifest(manifest);
+        let ended = self.client(&["submit", path.to_str().expect("path")]).expect(0);
+        ended.stdout.trim().to_owned()
+    }
+
+    /// The line of a job.
+    pub(super) fn job(&self, job: &str) -> Value {
+        self.json(&["status", job])["job"].clone()
+    }
+
+    /// The line of a worker.
+    pub(super) fn worker_line(&self, name: &str) -> Option<Value> {
+        let workers = self.json(&["workers", "list"]);
+        workers["workers"].as_array().expect("a list").iter().find(|worker| worker["name"] == name).cloned()
+    }
+
+    /// Waits until a worker is in this state.
+    pub(super) fn until_worker(&self, name: &str, state: &str) -> Value {
+        eventually(state, || self.worker_line(name).filter(|worker| worker["state"] == state))
+    }
+
+    /// Waits until a job waits for something with these words; until it waits for nothing if there are none.
+    pub(super) fn until_waiting_for(&self, job: &str, words: &str) -> String {
+        eventually(words, || {
+            let waiting = self.job(job)["waiting_for"].as_str().unwrap_or_default().to_owned();
+            let seen = if words.is_empty() { waiting.is_empty() } else { waiting.contains(words) };
+            seen.then_some(waiting)
+        })
+    }
+}
+
+fn spawn(command: &mut Command, log: PathBuf) -> Child {
+    let log = File::create(log).expect("log");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().expect("the program starts")
+}
+
+/// A small job: quick to render, of as many videos as asked for.
+pub(super) fn manifest(name: &str, videos: usize) -> String {
+    let mut text = format!(
+        "[job]\nname = \"{name}\"\nmodel = \"wan-tiny-t2v\"\noutput = \"{{job}}/{{index:04}}\"\nformats = [\"mp4\", \"png\"]\n\
+         [defaults]\nwidth = 32\nheight = 32\nframes = 5\nsteps = 4\nshift = 5.0\nguidance = 5.0\nnegative = \"\"\n"
+    );
+    for seed in 0..videos {
+        text += &format!("[[video]]\nprompt = \"a red circle moving left on a black background\"\nseed = {seed}\n");
+    }
+    text
+}
+
+/// Every role of the demo model.
+pub(super) const ROLES: &str = "text-encoder,dit-high,dit-low,vae";

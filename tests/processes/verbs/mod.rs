@@ -1,0 +1,7 @@
+//! Every verb of the command line against real processes: a coordinator, workers, and clients.
+
+mod errors;
+mod farm;
+mod forecast;
+mod results;
+mod steering;

@@ -1,0 +1,111 @@
+//! Jobs and workers are steered while there is nobody, somebody and everybody to do the work.
+
+use crate::verbs::farm::{Farm, ROLES, manifest};
+
+#[test]
+fn a_job_says_for_whom_it_waits_and_goes_on_when_they_come() {
+    let farm = Farm::start();
+    assert!(farm.client(&["status"]).expect(0).stdout.contains("no jobs yet"));
+    assert!(farm.client(&["workers"]).expect(0).stdout.contains("no workers yet"));
+
+    let path = farm.sandbox.manifest(&manifest("night", 2));
+    let submit = ["submit", path.to_str().unwrap(), "--key", "of the night"];
+    let first = farm.client(&submit).expect(0);
+    assert!(first.stderr.contains("waits for a worker that serves model wan-tiny-t2v"), "{}", first.stderr);
+    assert_eq!(farm.client(&submit).expect(0).stdout, first.stdout, "one key is one job");
+    assert_eq!(farm.json(&["status"])["jobs"].as_array().unwrap().len(), 1);
+    let refused = farm.client(&["pause", "night"]).expect(2);
+    assert!(refused.stderr.contains("waits for a worker that serves model"), "{}", refused.stderr);
+
+    let _texts = farm.worker("texts", "text-encoder");
+    let waiting = farm.until_waiting_for("night", "dit-high");
+    assert_eq!(waiting, "a dit-high and a dit-low and a vae worker for model wan-tiny-t2v");
+    farm.client(&["workers", "drain", "texts"]).expect(0);
+    assert_eq!(farm.until_worker("texts", "drained")["roles"], serde_json::json!(["text-encoder"]));
+    let id = farm.worker_line("texts").unwrap()["id"].as_str().unwrap()[..8].to_owned();
+    farm.client(&["workers", "enable", &id]).expect(0);
+    farm.until_worker("texts", "idle");
+
+    let paused = farm.client(&["pause", "night"]).expect(0);
+    assert!(paused.stdout.contains("paused"), "{}", paused.stdout);
+    assert_eq!(farm.job("night")["state"], "paused");
+    let _rest = farm.worker("rest", "dit-high,dit-low,vae");
+    farm.until_worker("rest", "idle");
+    assert_eq!(farm.job("1")["done"], 0, "a paused job starts nothing");
+    farm.client(&["resume", "1"]).expect(0);
+    let watched = farm.client(&["status", "night", "--watch"]).expect(0);
+    assert!(watched.stdout.contains("2 of 2 videos done"), "{}", watched.stdout);
+    let job = farm.job("night");
+    assert_eq!((&job["state"], &job["done"], &job["waiting_for"]), (&"done".into(), &2.into(), &().into()));
+    let ended = farm.client(&["pause", "night"]).expect(2);
+    assert!(ended.stderr.contains("has ended"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_drained_worker_is_named_by_those_who_wait_for_it() {
+    let farm = Farm::start();
+    let _all = farm.worker("studio", ROLES);
+    farm.until_worker("studio", "idle");
+    farm.client(&["workers", "drain", "studio"]).expect(0);
+    let job = farm.submit(&manifest("night", 1));
+    let waiting = farm.until_waiting_for(&job, "studio is draining");
+    assert!(waiting.starts_with("a text-encoder and a dit-high"), "{waiting}");
+    farm.client(&["workers", "enable", "studio"]).expect(0);
+    farm.client(&["status", &job, "--watch"]).expect(0);
+    assert_eq!(farm.job(&job)["done"], 1);
+}
+
+#[test]
+fn cancelled_videos_stay_away_until_they_are_retried() {
+    let farm = Farm::start();
+    let _texts = farm.worker("texts", "text-encoder");
+    let job = farm.submit(&manifest("night", 3));
+    farm.until_waiting_for(&job, "dit-high");
+    farm.client(&["cancel", "night/1"]).expect(0);
+    let states = |farm: &Farm| {
+        let videos = farm.json(&["status", "night"])["videos"].clone();
+        videos.as_array().unwrap().iter().map(|video| video["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&farm), ["waiting", "cancelled", "waiting"]);
+    farm.client(&["retry", "night/1"]).expect(0);
+    assert_eq!(states(&farm)[1], "waiting");
+    farm.client(&["cancel", "night"]).expect(0);
+    // Ends with the job, which has just ended.
+    farm.client(&["status", "night", "--watch"]).expect(0);
+    let line = farm.job("night");
+    assert_eq!((&line["state"], &line["cancelled"], &line["failed"]), (&"cancelled".into(), &3.into(), &0.into()));
+    let report = farm.client(&["report", "night"]).expect(1);
+    assert!(report.stdout.contains("3 cancelled"), "{}", report.stdout);
+
+    farm.client(&["retry", "night"]).expect(0);
+    assert_eq!(farm.job("night")["state"], "active");
+    farm.client(&["cancel", "night/0"]).expect(0);
+    let _rest = farm.worker("rest", "dit-high,dit-low,vae");
+    farm.client(&["status", "night", "--watch"]).expect(0);
+    assert_eq!(states(&farm), ["cancelled", "done", "done"]);
+}
+
+#[test]
+fn a_job_that_nobody_could_render_can_be_cancelled() {
+    let farm = Farm::start();
+    let job = farm.submit(&manifest("night", 2).replace("wan-tiny-t2v", "wan-huge"));
+    assert_eq!(farm.job(&job)["waiting_for"], "a worker that serves model wan-huge");
+    farm.client(&["cancel", &job]).expect(0);
+    farm.client(&["status", &job, "--watch"]).expect(0);
+    assert_eq!(farm.job(&job)["cancelled"], 2);
+}
+
+#[test]
+fn following_a_job_ends_with_its_exit_code() {
+    let farm = Farm::start();
+    let _all = farm.worker("studio", ROLES);
+    let path = farm.sandbox.manifest(&manifest("night", 2));
+    let ended = farm.client(&["submit", path.to_str().unwrap(), "--follow"]).expect(0);
+    assert!(ended.stdout.contains("2 of 2 videos done"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(farm.sandbox.output().to_str().unwrap()), "{}", ended.stdout);
+    assert!(ended.stderr.contains("stage=denoise_high"), "{}", ended.stderr);
+    let path = farm.sandbox.manifest(&manifest("again", 1));
+    let lines = farm.client(&["submit", path.to_str().unwrap(), "--follow", "--json"]).expect(0).stdout;
+    let last: serde_json::Value = serde_json::from_str(lines.lines().last().expect("a line")).expect("JSON");
+    assert_eq!((&last["job"]["state"], &last["job"]["done"]), (&"done".into(), &1.into()));
+}
