@@ -118,7 +118,7 @@ impl Frames {
 
     /// Of our own latents, where the case suggests a tolerance and its decoder is known to keep it.
     pub(crate) fn check_whole_as_f32(&self, checks: &mut Checks, layout: &str, video: &Video) -> Result<()> {
-        checks.rel_l2(format!("{layout}: frames_f32"), &video.clamped()?, &self.f32, self.tolerance.rel_l2);
+        checks.close(format!("{layout}: frames_f32"), &video.clamped()?, &self.f32, self.tolerance);
         Ok(())
     }
 }

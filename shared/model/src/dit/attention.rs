@@ -85,9 +85,9 @@ impl Projections {
         self.o.forward(&x.transpose(0, 1)?.contiguous()?.flatten_from(1)?)
     }
 
-    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, ModelError> {
+    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor, ModelError> {
         let scale = 1. / (q.dim(2)? as f64).sqrt();
-        attend(q, k, v, bias, scale)
+        attend(q, k, v, None, scale)
     }
 }
 
@@ -132,7 +132,7 @@ impl WanSelfAttention {
             k.put(first, &rope.apply(&p.keys(&x)?, first)?.to_dtype(p.v.dtype())?)?;
             v.put(first, &p.values(&x)?)?;
         }
-        p.attend(&q.finish()?, &k.finish()?, &v.finish()?, None)
+        p.attend(&q.finish()?, &k.finish()?, &v.finish()?)
     }
 
     /// The output projection of some tokens: f32 `(heads, L, head_dim)` → `(count, dim)`.
@@ -141,12 +141,11 @@ impl WanSelfAttention {
     }
 }
 
-/// Keys and values of the text for one block, and what the padding adds to the scores.
+/// Keys and values of the text for one block.
 #[derive(Debug, Clone)]
 pub(super) struct TextKeys {
     k: Tensor,
     v: Tensor,
-    bias: Option<Tensor>,
 }
 
 /// Attention of the tokens to the text.
@@ -174,17 +173,17 @@ impl WanCrossAttention {
         self.0.adapt(weights, prefix, device)
     }
 
-    /// Keys and values of embedded text rows `(n, dim)`; `bias` `(1, 1, n)` weighs the rows.
-    pub(super) fn keys(&self, text: &Tensor, bias: Option<&Tensor>) -> Result<TextKeys, ModelError> {
+    /// Keys and values of embedded text rows `(n, dim)`.
+    pub(super) fn keys(&self, text: &Tensor) -> Result<TextKeys, ModelError> {
         let Self(p) = self;
         let k = p.keys(text)?.to_dtype(p.v.dtype())?;
-        Ok(TextKeys { k, v: p.values(text)?, bias: bias.cloned() })
+        Ok(TextKeys { k, v: p.values(text)? })
     }
 
     /// # Shapes
     /// f32 `(n, dim)` → f32 `(n, dim)`.
     pub(super) fn forward(&self, x: &Tensor, text: &TextKeys) -> Result<Tensor, ModelError> {
         let Self(p) = self;
-        p.output(&p.attend(&p.queries(x)?, &text.k, &text.v, text.bias.as_ref())?)
+        p.output(&p.attend(&p.queries(x)?, &text.k, &text.v)?)
     }
 }

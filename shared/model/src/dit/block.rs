@@ -7,6 +7,7 @@ use super::config::Config;
 use super::embedding::PerTime;
 use crate::error::ModelError;
 use crate::ops::Linear;
+use crate::ops::activation::gelu;
 use crate::ops::chunks::Chunks;
 use crate::ops::norm::layer_norm;
 use crate::ops::rope::RopeTable;
@@ -78,8 +79,8 @@ impl WanAttentionBlock {
     }
 
     /// Keys and values of the embedded text.
-    pub(super) fn text_keys(&self, text: &Tensor, bias: Option<&Tensor>) -> Result<TextKeys, ModelError> {
-        self.cross_attn.keys(text, bias)
+    pub(super) fn text_keys(&self, text: &Tensor) -> Result<TextKeys, ModelError> {
+        self.cross_attn.keys(text)
     }
 
     /// # Shapes
@@ -105,7 +106,7 @@ impl WanAttentionBlock {
             let x = (&x + self.cross_attn.forward(&self.norm3(&x)?, text)?)?;
             let (shift, scale) = (e.part(3, first, count)?, e.part(4, first, count)?);
             let y = self.ffn[0].forward(&modulated_norm(&x, &shift, &scale, self.eps)?)?;
-            let y = self.ffn[1].forward(&y.gelu()?)?;
+            let y = self.ffn[1].forward(&gelu(&y)?)?;
             out.put(first, &(x + y.broadcast_mul(&e.part(5, first, count)?)?)?)?;
         }
         out.finish()

@@ -99,8 +99,8 @@ impl WanModel {
     /// # Errors
     /// Another shape, or a device out of memory.
     pub fn embed_text(&self, context: &Tensor) -> Result<TextContext, ModelError> {
-        let (text, bias) = self.text_embedding.forward(&context.to_device(&self.device)?)?;
-        let blocks = self.blocks.iter().map(|block| block.text_keys(&text, bias.as_ref())).collect::<Result<_, _>>()?;
+        let text = self.text_embedding.forward(&context.to_device(&self.device)?)?;
+        let blocks = self.blocks.iter().map(|block| block.text_keys(&text)).collect::<Result<_, _>>()?;
         self.device.synchronize()?;
         Ok(TextContext { blocks })
     }
@@ -108,9 +108,9 @@ impl WanModel {
     /// The text as this transformer alone embeds it, before its keys and values.
     ///
     /// # Shapes
-    /// As of [`Self::embed_text`] → f32 `(n + 1 or n, dim)`, padding once.
+    /// As of [`Self::embed_text`] → f32 `(text_len, dim)`.
     pub(crate) fn text_rows(&self, context: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(self.text_embedding.forward(&context.to_device(&self.device)?)?.0)
+        self.text_embedding.forward(&context.to_device(&self.device)?)
     }
 
     /// The velocity of one sample. Guidance takes two calls, with two texts.
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn one_padding_key_stands_for_all_padding() {
+    fn texts_are_padded_and_the_padding_is_attended() {
         let mut model = model(DType::F32);
         let text = values([2, 10], 2, 1.);
         let rows = |n| Tensor::cat(&[&text, &Tensor::zeros((n, 10), DType::F32, &Device::Cpu).unwrap()], 0).unwrap();

@@ -2,6 +2,9 @@
 //!
 //! Not here: projections, norms and rotary positions, which belong to the networks.
 
+#[path = "attention/cpu.rs"]
+mod cpu;
+
 use candle_core::{DType, Tensor};
 
 use crate::error::ModelError;
@@ -66,8 +69,12 @@ fn block(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>, scale: f64) 
     if let Some(bias) = bias {
         scores = scores.broadcast_add(bias)?;
     }
+    let v = v.contiguous()?;
+    if scores.device().is_cpu() {
+        return cpu::weighted_mean(&scores, &v);
+    }
     let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
-    Ok(weights.matmul(&v.contiguous()?)?.to_dtype(DType::F32)?)
+    Ok(weights.matmul(&v)?.to_dtype(DType::F32)?)
 }
 
 /// A range of a dimension, or all of it if it is broadcast.

@@ -1,5 +1,6 @@
 //! The operations that the networks share, one per file, right on CPU, Metal and CUDA.
 
+pub mod activation;
 pub mod attention;
 pub mod bands;
 pub mod chunks;
@@ -9,5 +10,6 @@ pub mod device;
 pub mod linear;
 pub mod norm;
 pub mod rope;
+mod rows;
 
 pub use linear::Linear;

@@ -1,9 +1,11 @@
-//! RMS and layer normalisation over the last dimension, always in f32.
+//! RMS and layer normalisation over the last dimension: f32 in, f32 out. On the CPU sums are taken in f64 and the
+//! result is rounded once; elsewhere everything is f32.
 //!
 //! Not here: the VAE's norm, which divides by the L2 norm.
 
 use candle_core::{D, DType, Tensor};
 
+use super::rows::map_rows;
 use crate::error::ModelError;
 
 /// `x / √(mean(x²) + eps) · weight`.
@@ -18,6 +20,9 @@ use crate::error::ModelError;
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor, ModelError> {
     let x = x.to_dtype(DType::F32)?.contiguous()?;
     let weight = weight.to_dtype(DType::F32)?.contiguous()?;
+    if x.device().is_cpu() {
+        return Ok(normalised(&x, false, eps)?.broadcast_mul(&weight)?);
+    }
     Ok(candle_nn::ops::rms_norm(&x, &weight, eps as f32)?)
 }
 
@@ -35,12 +40,26 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor, ModelEr
 /// Source: Wan2.2@42bf4cf `wan/modules/model.py` `WanLayerNorm`.
 pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f64) -> Result<Tensor, ModelError> {
     let x = x.to_dtype(DType::F32)?;
-    let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-    let deviation = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
-    let x = x.broadcast_div(&deviation)?;
+    let x = if x.device().is_cpu() {
+        normalised(&x, true, eps)?
+    } else {
+        let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let deviation = (x.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
+        x.broadcast_div(&deviation)?
+    };
     Ok(match affine {
         Some((weight, bias)) => x.broadcast_mul(weight)?.broadcast_add(bias)?,
         None => x,
+    })
+}
+
+/// Rows on the CPU, less their mean if `centred`, divided by their deviation.
+fn normalised(x: &Tensor, centred: bool, eps: f64) -> Result<Tensor, ModelError> {
+    map_rows(x, |x, y| {
+        let mean_of = |f: &dyn Fn(f64) -> f64| x.iter().map(|&x| f(f64::from(x))).sum::<f64>() / x.len() as f64;
+        let mean = if centred { mean_of(&|x| x) } else { 0. };
+        let scale = 1. / (mean_of(&|x| (x - mean) * (x - mean)) + eps).sqrt();
+        y.iter_mut().zip(x).for_each(|(y, &x)| *y = ((f64::from(x) - mean) * scale) as f32);
     })
 }
 
