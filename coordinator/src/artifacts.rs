@@ -1,130 +1,215 @@
-//! Durable copies of tensors: a directory of files named by their BLAKE3 digest.
+//! Durable copies of tensors and first frames: objects named by their BLAKE3 digest, in a directory of this machine.
 //!
-//! A file appears under its final name only when its bytes are on disk, so whatever is found is whole.
-//! Deliberately not here: what a tensor means, and when it may be forgotten.
+//! An object appears under its name only when its bytes are on disk, so whatever is found is whole. Deliberately not
+//! here: what a tensor means, and when it may be forgotten.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use wanfarm_proto::tensors::TensorSource;
-use wanfarm_types::Digest;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Location;
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use tonic::Status;
+use wanfarm_proto::tensors::{PIECE, PieceSource, Pieces, beyond, not_held};
+use wanfarm_types::{Digest, TensorRef};
+
+use crate::room;
+
+/// Bytes written at once.
+const PART: usize = 8 << 20;
+/// Parts that may wait for the disk before more is read from the network.
+const PARTS: usize = 2;
 
 /// A content-addressed directory: `root/ab/abcdef…`.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
     root: PathBuf,
+    objects: LocalFileSystem,
 }
 
 /// An artifact could not be stored, read or removed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {verb} artifact {}: {source}{}", path.display(), hint(source))]
+#[error("cannot {verb} {}: {source}{}", path.display(), hint(source))]
 pub struct ArtifactError {
     verb: &'static str,
     path: PathBuf,
-    source: io::Error,
+    source: object_store::Error,
 }
 
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (free space on this volume; nothing was lost)",
-        io::ErrorKind::PermissionDenied => " (the data directory must be writable)",
-        _ => "",
-    }
+fn hint(source: &object_store::Error) -> &'static str {
+    if room::is_full(source) { " (free space on this volume; nothing was lost)" } else { "" }
 }
 
 impl ArtifactError {
     /// True when the volume is full: waiting and trying again makes sense.
     pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        room::is_full(&self.source)
     }
 }
 
 impl Artifacts {
-    /// Opens the directory, making it if needed, and clears what an interrupted write left.
+    /// Opens the directory, making it if needed, and clears what interrupted writes left. Blocks.
     ///
     /// # Errors
     /// When the directory cannot be made or listed.
     pub fn open(root: &Path) -> Result<Self, ArtifactError> {
-        let fail = |verb, path: &Path| {
-            let path = path.to_owned();
-            move |source| ArtifactError { verb, path, source }
+        let fail = |source: io::Error| {
+            let source = object_store::Error::Generic { store: "local", source: Box::new(source) };
+            ArtifactError { verb: "open the artifact directory", path: root.to_owned(), source }
         };
-        fs::create_dir_all(root).map_err(fail("make the directory of", root))?;
-        for shelf in fs::read_dir(root).map_err(fail("list", root))?.flatten() {
+        fs::create_dir_all(root).map_err(fail)?;
+        for shelf in fs::read_dir(root).map_err(fail)?.flatten() {
             for entry in fs::read_dir(shelf.path()).into_iter().flatten().flatten() {
-                if entry.file_name().to_string_lossy().starts_with('.') {
-                    fs::remove_file(entry.path()).map_err(fail("clear", &entry.path()))?;
+                // Objects on their way are called NAME#NUMBER, which no listing shows.
+                if entry.file_name().to_string_lossy().contains('#') {
+                    fs::remove_file(entry.path()).map_err(fail)?;
                 }
             }
         }
-        Ok(Self { root: root.to_owned() })
+        let objects = LocalFileSystem::new_with_prefix(root).map_err(|source| ArtifactError {
+            verb: "open the artifact directory",
+            path: root.to_owned(),
+            source,
+        })?;
+        Ok(Self { root: root.to_owned(), objects: objects.with_fsync(true) })
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        let name = digest.to_string();
-        self.root.join(&name[..2]).join(name)
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
-    /// True when the tensor is here, whole.
-    pub fn contains(&self, digest: &Digest) -> bool {
-        self.path(digest).is_file()
+    fn error(&self, verb: &'static str, digest: &Digest) -> impl FnOnce(object_store::Error) -> ArtifactError {
+        let path = self.root.join(location(digest).as_ref());
+        move |source| ArtifactError { verb, path, source }
     }
 
-    /// Stores bytes whose digest the caller has checked; on return they survive a power cut. Blocks.
+    /// Every object with its length. What does not belong here is not listed.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub async fn list(&self) -> Result<BTreeMap<Digest, u64>, ArtifactError> {
+        let listed = self.objects.list(None).map_ok(|object| {
+            let digest = object.location.filename().and_then(|name| name.parse::<Digest>().ok());
+            digest.map(|digest| (digest, object.size))
+        });
+        let listed: Vec<_> = listed.try_collect().await.map_err(|source| ArtifactError {
+            verb: "list",
+            path: self.root.clone(),
+            source,
+        })?;
+        Ok(listed.into_iter().flatten().collect())
+    }
+
+    /// Stores bytes whose digest the caller has checked; on return they survive a power cut.
     ///
     /// # Errors
     /// When the disk refuses; nothing is left behind.
-    pub fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<(), ArtifactError> {
-        let path = self.path(digest);
-        if path.is_file() {
-            return Ok(());
-        }
-        let shelf = path.parent().unwrap_or(&self.root);
-        let staged = shelf.join(format!(".{digest}"));
-        let write = || -> io::Result<()> {
-            let new_shelf = !shelf.is_dir();
-            fs::create_dir_all(shelf)?;
-            let mut file = File::create(&staged)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&staged, &path)?;
-            // The name must be as durable as the bytes.
-            sync_directory(shelf)?;
-            if new_shelf { sync_directory(&self.root) } else { Ok(()) }
-        };
-        write().map_err(|source| {
-            // Best effort: a leftover is cleared at the next start.
-            let _ = fs::remove_file(&staged);
-            ArtifactError { verb: "store", path, source }
-        })
+    pub async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), ArtifactError> {
+        self.objects.put(&location(digest), bytes.into()).await.map_err(self.error("store", digest)).map(drop)
     }
 
-    /// Reads a tensor's bytes; `None` when it is not here. Blocks.
-    pub fn get(&self, digest: &Digest) -> Option<Bytes> {
-        fs::read(self.path(digest)).ok().map(Bytes::from)
-    }
-
-    /// Forgets a tensor; one that is not here is no error.
+    /// Begins to store an object piece by piece. Dropped before [`Storing::finish`], it leaves nothing.
     ///
     /// # Errors
-    /// When the file is there and cannot be removed.
-    pub fn remove(&self, digest: &Digest) -> Result<(), ArtifactError> {
-        let path = self.path(digest);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(ArtifactError { verb: "remove", path, source })
+    /// When the disk refuses.
+    pub async fn begin(&self, digest: &Digest) -> Result<Storing, ArtifactError> {
+        let upload = self.objects.put_multipart(&location(digest)).await.map_err(self.error("store", digest))?;
+        let parts = WriteMultipart::new_with_chunk_size(upload, PART);
+        Ok(Storing { artifacts: self.clone(), digest: *digest, parts })
+    }
+
+    /// True when a tensor is here, whole.
+    pub async fn holds(&self, tensor: &TensorRef) -> bool {
+        let found = self.objects.head(&location(&tensor.digest)).await;
+        found.is_ok_and(|object| Some(object.size) == tensor.byte_len())
+    }
+
+    /// Forgets objects; one that is not here is no error.
+    ///
+    /// # Errors
+    /// The first object that is there and cannot be removed; the others are removed all the same.
+    pub async fn remove(&self, digests: &[Digest]) -> Result<(), ArtifactError> {
+        let mut result = Ok(());
+        for digest in digests {
+            match self.objects.delete(&location(digest)).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => result = result.and(Err(self.error("remove", digest)(source))),
             }
-            _ => Ok(()),
         }
+        result
+    }
+
+    async fn read(&self, digest: Digest, offset: u64) -> Result<Pieces, Status> {
+        let path = location(&digest);
+        let fail = |error: object_store::Error| Status::internal(error.to_string());
+        let length = match self.objects.head(&path).await {
+            Ok(object) => object.size,
+            Err(object_store::Error::NotFound { .. }) => return Err(not_held(&digest)),
+            Err(error) => return Err(fail(error)),
+        };
+        if offset > length {
+            return Err(beyond(&digest, offset, length));
+        }
+        let objects = self.objects.clone();
+        let pieces = futures::stream::try_unfold(offset, move |from| {
+            let (objects, path) = (objects.clone(), path.clone());
+            async move {
+                let end = from.saturating_add(PIECE as u64).min(length);
+                if from == end {
+                    return Ok(None);
+                }
+                let piece = objects.get_range(&path, from..end).await.map_err(fail)?;
+                Ok(Some((piece, end)))
+            }
+        });
+        Ok(pieces.boxed())
     }
 }
 
-impl TensorSource for Artifacts {
-    fn tensor(&self, digest: &Digest) -> Option<Bytes> {
-        self.get(digest)
+/// An object being stored.
+#[derive(Debug)]
+pub struct Storing {
+    artifacts: Artifacts,
+    digest: Digest,
+    parts: WriteMultipart,
+}
+
+impl Storing {
+    /// Writes a piece; returns when few enough are on their way to the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn write(&mut self, piece: Bytes) -> Result<(), ArtifactError> {
+        self.parts.put(piece);
+        self.parts.wait_for_capacity(PARTS).await.map_err(self.artifacts.error("store", &self.digest))
     }
+
+    /// Puts the object under its name; on return it survives a power cut. The caller has checked its digest.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing is left behind.
+    pub async fn finish(self) -> Result<(), ArtifactError> {
+        let Self { artifacts, digest, parts } = self;
+        parts.finish().await.map_err(artifacts.error("store", &digest)).map(drop)
+    }
+}
+
+impl PieceSource for Artifacts {
+    fn pieces(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Pieces, Status>> {
+        let artifacts = self.clone();
+        async move { artifacts.read(digest, offset).await }.boxed()
+    }
+}
+
+fn location(digest: &Digest) -> Location {
+    let name = digest.to_string();
+    Location::from_iter([&name[..2], &name])
 }
 
 /// Makes a directory's entries survive a power cut.
@@ -143,42 +228,64 @@ mod tests {
         Digest(*blake3::hash(bytes).as_bytes())
     }
 
-    #[test]
-    fn what_is_put_is_got_and_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts::open(dir.path()).unwrap();
-        let bytes = b"latents".as_slice();
-        let name = digest(bytes);
-        assert!(artifacts.get(&name).is_none());
-        artifacts.put(&name, bytes).unwrap();
-        artifacts.put(&name, bytes).unwrap();
-        assert_eq!(artifacts.get(&name).as_deref(), Some(bytes));
-        artifacts.remove(&name).unwrap();
-        artifacts.remove(&name).unwrap();
-        assert!(!artifacts.contains(&name));
+    async fn read(artifacts: &Artifacts, digest: Digest, offset: u64) -> Result<Vec<u8>, Status> {
+        let pieces: Vec<Bytes> = artifacts.pieces(digest, offset).await?.try_collect().await?;
+        assert!(pieces.iter().all(|piece| piece.len() <= PIECE));
+        Ok(pieces.concat())
     }
 
-    #[test]
-    fn an_interrupted_write_is_cleared_at_the_next_start() {
+    #[tokio::test]
+    async fn what_is_put_is_read_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path()).unwrap();
-        let name = digest(b"x");
-        artifacts.put(&name, b"x").unwrap();
-        let half = artifacts.path(&name).with_file_name(".half");
-        fs::write(&half, b"ha").unwrap();
-        let artifacts = Artifacts::open(dir.path()).unwrap();
-        assert!(!half.exists());
-        assert!(artifacts.contains(&name));
+        let bytes = Bytes::from((0..3 * PIECE as u32 / 2).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
+        let name = digest(&bytes);
+        assert_eq!(read(&artifacts, name, 0).await.unwrap_err().code(), tonic::Code::NotFound);
+        let mut storing = artifacts.begin(&name).await.unwrap();
+        for piece in bytes.chunks(PIECE - 7) {
+            storing.write(bytes.slice_ref(piece)).await.unwrap();
+        }
+        assert!(artifacts.list().await.unwrap().is_empty());
+        storing.finish().await.unwrap();
+        artifacts.put(&name, bytes.clone()).await.unwrap();
+        assert_eq!(read(&artifacts, name, 0).await.unwrap(), bytes);
+        assert_eq!(read(&artifacts, name, 5).await.unwrap(), bytes[5..]);
+        let code = read(&artifacts, name, bytes.len() as u64 + 1).await.unwrap_err().code();
+        assert_eq!(code, tonic::Code::OutOfRange);
+        assert_eq!(artifacts.list().await.unwrap(), [(name, bytes.len() as u64)].into());
+        artifacts.remove(&[digest(b"absent"), name]).await.unwrap();
+        assert!(artifacts.list().await.unwrap().is_empty());
     }
 
-    #[test]
-    fn a_refused_write_names_the_file_and_leaves_nothing() {
+    #[tokio::test]
+    async fn an_interrupted_write_is_cleared_at_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path()).unwrap();
+        artifacts.put(&digest(b"x"), Bytes::from_static(b"x")).await.unwrap();
+        let mut storing = artifacts.begin(&digest(b"half")).await.unwrap();
+        storing.write(Bytes::from_static(b"ha")).await.unwrap();
+        // As a power cut would leave it.
+        std::mem::forget(storing);
+        let files = |dir: &Path| walk(dir).len();
+        assert_eq!(files(dir.path()), 2);
+        let artifacts = Artifacts::open(dir.path()).unwrap();
+        assert_eq!(files(dir.path()), 1);
+        assert!(artifacts.list().await.unwrap().contains_key(&digest(b"x")));
+    }
+
+    fn walk(root: &Path) -> Vec<PathBuf> {
+        let shelves = fs::read_dir(root).unwrap().flatten();
+        shelves.flat_map(|shelf| fs::read_dir(shelf.path()).unwrap().flatten()).map(|entry| entry.path()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_refused_write_names_the_file_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path()).unwrap();
         let name = digest(b"y");
-        let shelf = artifacts.path(&name).parent().unwrap().to_owned();
-        fs::write(&shelf, b"a file where a directory must be").unwrap();
-        let error = artifacts.put(&name, b"y").unwrap_err();
+        fs::write(dir.path().join(&name.to_string()[..2]), b"a file where a directory must be").unwrap();
+        let error = artifacts.put(&name, Bytes::from_static(b"y")).await.unwrap_err();
         assert!(error.to_string().contains(&name.to_string()), "{error}");
+        assert!(!error.is_full());
     }
 }

@@ -1,17 +1,21 @@
 //! The models that workers have announced: what they are, and which files stand behind each role.
 //!
-//! The first announcement of a name decides what it means for as long as this process runs.
+//! A name means one model for as long as a job is rendered with it or another worker serves it; after that an
+//! announcement may change its meaning. Files are kept by their fingerprint, so that a sidecar names those it was
+//! rendered with.
 
 use std::collections::BTreeMap;
 
 use wanfarm_types::{Digest, ModelCard, ModelFile, Role};
+
+use crate::store::Row;
 
 /// A model and everything known about its files.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// What it is.
     pub card: ModelCard,
-    files: BTreeMap<Role, Vec<ModelFile>>,
+    files: BTreeMap<(Role, Digest), Vec<ModelFile>>,
 }
 
 /// Models by name.
@@ -30,28 +34,45 @@ pub struct Announcement {
 }
 
 impl Catalog {
-    /// Takes in what a worker announced; true when the model was not known before.
+    /// What is new in an announcement. `in_use`: a job or another worker relies on what the name means now.
     ///
     /// # Errors
     /// When the name already stands for a model of another kind.
-    pub fn announce(&mut self, announcement: &Announcement) -> Result<bool, String> {
-        let name = &announcement.card.name;
-        let new = !self.models.contains_key(name);
-        let model = self
-            .models
-            .entry(name.clone())
-            .or_insert_with(|| Model { card: announcement.card.clone(), files: BTreeMap::new() });
-        if model.card != announcement.card {
-            return Err(format!(
-                "model {name} is {} with other settings here than on the other workers ({}); \
-                 copy the same model folder to every worker",
-                announcement.card.preset, model.card.preset
-            ));
+    pub fn news(&self, announcement: &Announcement, in_use: bool) -> Result<Vec<Row>, String> {
+        let card = &announcement.card;
+        let known = self.models.get(&card.name);
+        let mut news = Vec::new();
+        match known {
+            Some(known) if known.card == *card => {}
+            Some(known) if in_use => {
+                return Err(format!(
+                    "model {} is {} with other settings here than on the other workers ({}); \
+                     copy the same model folder to every worker",
+                    card.name, card.preset, known.card.preset
+                ));
+            }
+            _ => news.push(Row::Model(card.clone())),
         }
         for (role, files) in &announcement.roles {
-            model.files.entry(*role).or_insert_with(|| files.clone());
+            let weights = fingerprint(files);
+            if !known.is_some_and(|known| known.files.contains_key(&(*role, weights))) {
+                news.push(Row::Weights { model: card.name.clone(), role: *role, weights, files: files.clone() });
+            }
         }
-        Ok(new)
+        Ok(news)
+    }
+
+    /// Takes in what a model is.
+    pub fn set_card(&mut self, card: &ModelCard) {
+        let new = || Model { card: card.clone(), files: BTreeMap::new() };
+        self.models.entry(card.name.clone()).or_insert_with(new).card = card.clone();
+    }
+
+    /// Takes in the files behind a role.
+    pub fn add_files(&mut self, model: &str, role: Role, weights: Digest, files: &[ModelFile]) {
+        if let Some(model) = self.models.get_mut(model) {
+            model.files.insert((role, weights), files.to_vec());
+        }
     }
 
     /// A model by name.
@@ -61,9 +82,10 @@ impl Catalog {
 }
 
 impl Model {
-    /// Every file known to take part in a render, once, in order of path.
-    pub fn files(&self) -> Vec<ModelFile> {
-        let mut files: Vec<ModelFile> = self.files.values().flatten().cloned().collect();
+    /// The files that take part in a render with these weights, once, in order of path.
+    pub fn files(&self, weights: &BTreeMap<Role, Digest>) -> Vec<ModelFile> {
+        let of_role = |(&role, &weights): (&Role, &Digest)| self.files.get(&(role, weights));
+        let mut files: Vec<ModelFile> = weights.iter().filter_map(of_role).flatten().cloned().collect();
         files.sort();
         files.dedup();
         files
@@ -93,16 +115,43 @@ mod tests {
         ModelFile { path: path.into(), blake3: Digest([byte; 32]) }
     }
 
+    /// Takes in what is new, as the rows would bring it.
+    fn announce(catalog: &mut Catalog, announcement: &Announcement, in_use: bool) -> Result<usize, String> {
+        let news = catalog.news(announcement, in_use)?;
+        for row in &news {
+            match row {
+                Row::Model(card) => catalog.set_card(card),
+                Row::Weights { model, role, weights, files } => catalog.add_files(model, *role, *weights, files),
+                other => panic!("{other:?}"),
+            }
+        }
+        Ok(news.len())
+    }
+
     #[test]
-    fn a_name_means_one_model() {
+    fn a_name_means_one_model_while_it_is_used() {
         let mut catalog = Catalog::default();
         let announcement =
             Announcement { card: card(Experts::Single), roles: vec![(Role::Vae, vec![file("vae.pth", 1)])] };
-        assert_eq!(catalog.announce(&announcement), Ok(true));
-        assert_eq!(catalog.announce(&announcement), Ok(false));
+        assert_eq!(announce(&mut catalog, &announcement, false), Ok(2));
+        assert_eq!(announce(&mut catalog, &announcement, true), Ok(0));
         let other = Announcement { card: card(Experts::Dual { boundary: 0.9 }), ..announcement };
-        assert!(catalog.announce(&other).is_err());
-        assert_eq!(catalog.get("m").unwrap().files(), [file("vae.pth", 1)]);
+        assert!(announce(&mut catalog, &other, true).is_err());
+        assert_eq!(catalog.get("m").unwrap().card, card(Experts::Single));
+        assert_eq!(announce(&mut catalog, &other, false), Ok(1));
+        assert_eq!(catalog.get("m").unwrap().card, other.card);
+    }
+
+    #[test]
+    fn the_files_of_a_render_are_those_of_its_weights() {
+        let mut catalog = Catalog::default();
+        for byte in [1, 2] {
+            let roles = vec![(Role::Vae, vec![file("vae.pth", byte)]), (Role::Dit, vec![file("dit.pth", byte)])];
+            announce(&mut catalog, &Announcement { card: card(Experts::Single), roles }, false).unwrap();
+        }
+        let weights = |byte| [(Role::Vae, fingerprint(&[file("vae.pth", byte)]))].into();
+        assert_eq!(catalog.get("m").unwrap().files(&weights(1)), [file("vae.pth", 1)]);
+        assert_eq!(catalog.get("m").unwrap().files(&weights(2)), [file("vae.pth", 2)]);
     }
 
     #[test]

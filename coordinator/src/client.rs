@@ -343,6 +343,7 @@ mod tests {
             listen: ([127, 0, 0, 1], 0).into(),
             data: data.clone(),
             output: folder.path().join("output"),
+            keep: crate::driver::Keep::All,
             scheduler: wanfarm_scheduler::Config::default(),
         };
         let coordinator = server::start(config).await.unwrap();

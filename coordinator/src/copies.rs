@@ -2,7 +2,7 @@
 //!
 //! Also counts which artifact lists which tensor, because consecutive checkpoints share solver history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -10,59 +10,96 @@ use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::ArtifactId;
 use wanfarm_types::{Digest, TensorRef};
 
-use crate::artifacts::Artifacts;
-use crate::driver::Event;
+use crate::artifacts::{ArtifactError, Artifacts};
+use crate::driver::{Event, Shortage};
 
 /// Copies made at the same time: enough to fill a network, few enough to bound memory.
 const AT_ONCE: usize = 8;
 
+/// How a copy went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copied {
+    /// Every tensor is on disk.
+    Made,
+    /// A tensor could not be read or written.
+    Missed,
+    /// There is no room.
+    Full(Shortage),
+}
+
 /// The copier and its ledger of references.
 #[derive(Debug)]
 pub struct Copies {
-    artifacts: Arc<Artifacts>,
+    artifacts: Artifacts,
     puller: Puller,
     events: mpsc::Sender<Event>,
     slots: Arc<Semaphore>,
     listed: BTreeMap<ArtifactId, Vec<Digest>>,
     references: BTreeMap<Digest, usize>,
+    /// Objects that are on disk.
+    whole: BTreeSet<Digest>,
+    /// Objects being removed: a copy that wants one of them again has to come later.
+    leaving: BTreeSet<Digest>,
 }
 
 impl Copies {
     /// A copier into `artifacts` that reports to the driver.
-    pub fn new(artifacts: Arc<Artifacts>, puller: Puller, events: mpsc::Sender<Event>) -> Self {
-        let slots = Arc::new(Semaphore::new(AT_ONCE));
-        Self { artifacts, puller, events, slots, listed: BTreeMap::new(), references: BTreeMap::new() }
+    pub fn new(artifacts: Artifacts, puller: Puller, events: mpsc::Sender<Event>) -> Self {
+        Self {
+            artifacts,
+            puller,
+            events,
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            listed: BTreeMap::new(),
+            references: BTreeMap::new(),
+            whole: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+        }
     }
 
     /// Starts a copy; [`Event::Copied`] tells how it ended.
     pub fn start(&mut self, artifact: ArtifactId, tensors: Vec<TensorRef>, source: String) {
+        let leaving = tensors.iter().any(|tensor| self.leaving.contains(&tensor.digest));
         self.list(artifact, &tensors);
         let (artifacts, puller) = (self.artifacts.clone(), self.puller.clone());
         let (events, slots) = (self.events.clone(), self.slots.clone());
         tokio::spawn(async move {
-            let made = match slots.acquire().await {
-                Ok(_slot) => copy(&artifacts, &puller, &tensors, source).await,
-                Err(_closed) => false,
+            let copied = match slots.acquire().await {
+                Ok(_slot) if !leaving => copy(&artifacts, &puller, &tensors, &source).await,
+                Ok(_) | Err(_) => Copied::Missed,
             };
             // A driver that is gone does not need the answer.
-            let _ = events.send(Event::Copied { artifact, made }).await;
+            let _ = events.send(Event::Copied { artifact, copied }).await;
         });
     }
 
+    /// Takes in that a copy was made.
+    pub fn made(&mut self, artifact: ArtifactId) {
+        self.whole.extend(self.listed.get(&artifact).into_iter().flatten());
+    }
+
+    /// Counts an artifact's tensors as referred to.
     fn list(&mut self, artifact: ArtifactId, tensors: &[TensorRef]) {
         let digests: Vec<Digest> = tensors.iter().map(|tensor| tensor.digest).collect();
         for digest in &digests {
             *self.references.entry(*digest).or_default() += 1;
         }
-        // The same artifact again (a copy that failed, a step computed anew) replaces what it listed.
+        // The same artifact again (a step computed anew) replaces what it listed.
         if let Some(old) = self.listed.insert(artifact, digests) {
             self.release(old);
         }
     }
 
-    /// Keeps a tensor that did not come from a worker, whatever artifacts come and go.
+    /// Keeps an object that did not come from a worker, whatever artifacts come and go.
     pub fn keep(&mut self, digest: Digest) {
         *self.references.entry(digest).or_default() += 1;
+        self.whole.insert(digest);
+    }
+
+    /// An artifact that was made before a restart.
+    pub fn recall(&mut self, artifact: ArtifactId, tensors: &[TensorRef]) {
+        self.list(artifact, tensors);
+        self.made(artifact);
     }
 
     /// Forgets an artifact and deletes the tensors that no other lists.
@@ -72,49 +109,84 @@ impl Copies {
         }
     }
 
-    fn release(&mut self, digests: Vec<Digest>) {
-        for digest in digests {
-            let Some(count) = self.references.get_mut(&digest) else { continue };
+    fn release(&mut self, mut digests: Vec<Digest>) {
+        digests.retain(|digest| {
+            let Some(count) = self.references.get_mut(digest) else { return false };
             *count -= 1;
-            if *count == 0 {
-                self.references.remove(&digest);
-                if let Err(error) = self.artifacts.remove(&digest) {
-                    tracing::warn!(%error, "an artifact stays on disk");
-                }
-            }
+            *count == 0
+        });
+        if digests.is_empty() {
+            return;
         }
+        for digest in &digests {
+            self.references.remove(digest);
+            self.whole.remove(digest);
+            self.leaving.insert(*digest);
+        }
+        let (artifacts, events) = (self.artifacts.clone(), self.events.clone());
+        tokio::spawn(async move {
+            if let Err(error) = artifacts.remove(&digests).await {
+                tracing::warn!(%error, "an artifact stays on disk until the next start");
+            }
+            let _ = events.send(Event::Deleted(digests)).await;
+        });
     }
 
-    /// True when the durable copy of a tensor is there.
+    /// Takes in that objects are gone.
+    pub fn deleted(&mut self, digests: &[Digest]) {
+        self.leaving.retain(|digest| !digests.contains(digest));
+    }
+
+    /// True for an object that is on disk to stay.
     pub fn holds(&self, digest: &Digest) -> bool {
-        self.artifacts.contains(digest)
+        self.whole.contains(digest)
     }
 }
 
-/// True when every tensor is in the store.
-async fn copy(artifacts: &Arc<Artifacts>, puller: &Puller, tensors: &[TensorRef], source: String) -> bool {
-    let locations = [source];
-    for tensor in tensors.iter().filter(|tensor| !artifacts.contains(&tensor.digest)) {
-        let bytes = match puller.pull(tensor, &locations).await {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                // Usual for a fast worker: it has gone on and keeps only its newest states.
-                tracing::debug!(%error, "no durable copy: the tensor is no longer there");
-                return false;
+async fn copy(artifacts: &Artifacts, puller: &Puller, tensors: &[TensorRef], source: &str) -> Copied {
+    for tensor in tensors {
+        match copy_tensor(artifacts, puller, tensor, source).await {
+            Ok(true) => {}
+            Ok(false) => return Copied::Missed,
+            Err(error) if error.is_full() => {
+                tracing::warn!(%error, "no durable copy");
+                let bytes = tensors.iter().filter_map(TensorRef::byte_len).sum();
+                return Copied::Full(Shortage { path: artifacts.root().to_owned(), bytes });
             }
-        };
-        let (artifacts, digest) = (artifacts.clone(), tensor.digest);
-        match tokio::task::spawn_blocking(move || artifacts.put(&digest, &bytes)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%error, "no durable copy; trying again later");
-                return false;
-            }
-            Err(error) => {
-                tracing::error!(%error, "no durable copy");
-                return false;
+                return Copied::Missed;
             }
         }
     }
-    true
+    Copied::Made
+}
+
+/// Brings a tensor from the network to the disk, never whole in memory; false when it cannot be had.
+async fn copy_tensor(
+    artifacts: &Artifacts,
+    puller: &Puller,
+    tensor: &TensorRef,
+    source: &str,
+) -> Result<bool, ArtifactError> {
+    if artifacts.holds(tensor).await {
+        return Ok(true);
+    }
+    let missed = |error| {
+        // Usual for a fast worker: it has gone on and keeps only its newest states.
+        tracing::debug!(%error, "no durable copy: the tensor is no longer there");
+        Ok(false)
+    };
+    let mut pulling = match puller.open(tensor, source).await {
+        Ok(pulling) => pulling,
+        Err(error) => return missed(error),
+    };
+    let mut storing = artifacts.begin(&tensor.digest).await?;
+    loop {
+        match pulling.next().await {
+            Ok(Some(piece)) => storing.write(piece).await?,
+            Ok(None) => return storing.finish().await.map(|()| true),
+            Err(error) => return missed(error),
+        }
+    }
 }

@@ -1,30 +1,45 @@
 //! The only loop: every event of the process comes here, one after another, and every action leaves from here.
 //!
-//! It owns the scheduler and the books; it decides nothing itself. Deliberately not here: sockets, files and
-//! computations, which run in tasks that answer with events.
+//! It owns the scheduler, the books and the store; it decides nothing itself. Each turn takes in all events that have
+//! arrived, writes what follows from them as one batch of rows, and only then acts. Deliberately not here: sockets,
+//! files and computations, which run in tasks that answer with events.
 
+mod actions;
+mod books;
+mod commit;
 mod facts;
 mod requests;
+mod restore;
+mod shortage;
+#[cfg(test)]
+mod tests;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wanfarm_proto::v1::{self, coordinator_message::Body};
-use wanfarm_scheduler::{Action, ArtifactId, Change, Input, Scheduler};
-use wanfarm_types::{AttemptId, Failure, Incarnation, JobId, Stage, VideoId, WorkerId};
+use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobState, Report, Scheduler};
+use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, VideoId, WorkerId};
 
-use crate::catalog::Catalog;
-use crate::copies::Copies;
+use crate::copies::{Copied, Copies};
 use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
-use crate::images::Images;
-use crate::jobs::{JobPhase, Jobs, VideoPhase};
-use crate::ledger::Ledger;
-use crate::outputs::{Finished, Outputs};
+use crate::jobs::wall_clock;
+use crate::outputs::{Finished, Outputs, Unwritten};
 use crate::requests::Request;
 use crate::sessions::{Session, Sessions};
+use crate::store::{Row, Store, StoreError};
+use books::Books;
+use commit::Answer;
+use shortage::Shortages;
+
+pub use restore::{Keep, Parts, RestoreError};
+
+/// Events taken in together at most, so that none waits long for its answer.
+const TURN: usize = 1024;
 
 /// Everything that can happen to a coordinator.
 #[derive(Debug)]
@@ -57,17 +72,19 @@ pub enum Event {
     Copied {
         /// Which.
         artifact: ArtifactId,
-        /// Whether it was.
-        made: bool,
+        /// How it went.
+        copied: Copied,
     },
+    /// Files of durable copies are gone.
+    Deleted(Vec<Digest>),
     /// The files of a video were written, or not.
     Written {
         /// Which video, by its place in the plan.
         video: VideoId,
         /// What was written, or why not.
-        result: Result<Box<Finished>, Failure>,
+        result: Result<Box<Finished>, Unwritten>,
     },
-    /// The report of a job that has ended is in its place.
+    /// The report of a job that has ended is in its place, or cannot be.
     Reported(JobId),
     /// Leave the loop.
     Stop,
@@ -76,64 +93,61 @@ pub enum Event {
 /// What the driver works with.
 pub struct Driver {
     scheduler: Scheduler,
-    jobs: Jobs,
-    images: Images,
-    catalog: Catalog,
-    ledger: Ledger,
+    books: Books,
     sessions: Sessions,
     copies: Copies,
     outputs: Outputs,
-    attempts: BTreeMap<AttemptId, Running>,
     events: mpsc::Receiver<Event>,
     started: Instant,
-}
-
-/// What an attempt that is out with a worker does.
-struct Running {
-    video: VideoId,
-    stage: Stage,
+    /// `None` while a batch is being written, elsewhere.
+    store: Option<Box<dyn Store>>,
+    /// Rows to be written, and what waits until they are.
+    rows: Vec<Row>,
+    actions: VecDeque<Action>,
+    answers: Vec<Answer>,
+    shortages: Shortages,
+    stopping: bool,
 }
 
 impl Driver {
-    /// A driver with empty books. `events` is the receiving end of what all tasks send.
-    pub fn new(
-        scheduler: Scheduler,
-        copies: Copies,
-        outputs: Outputs,
-        sessions: Sessions,
-        events: mpsc::Receiver<Event>,
-    ) -> Self {
-        Self {
-            scheduler,
-            jobs: Jobs::default(),
-            images: Images::default(),
-            catalog: Catalog::default(),
-            ledger: Ledger::default(),
-            sessions,
-            copies,
-            outputs,
-            attempts: BTreeMap::new(),
-            events,
-            started: Instant::now(),
+    /// Runs until [`Event::Stop`], or until nobody can send events any more.
+    ///
+    /// # Errors
+    /// When the store fails other than for lack of room: nothing that was not recorded has been acted on.
+    pub async fn run(mut self) -> Result<(), StoreError> {
+        self.settle().await?;
+        while !self.stopping {
+            let timeout = self.scheduler.poll_timeout().map(|at| self.started + Duration::from_millis(at.0));
+            let timeout = timeout.into_iter().chain(self.shortages.next()).min();
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    None => return Ok(()),
+                    Some(event) => self.take_in(event),
+                },
+                () = until(timeout) => {}
+            }
+            self.on_time();
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// An event, and those that have arrived behind it.
+    fn take_in(&mut self, event: Event) {
+        self.on_event(event);
+        for _ in 1..TURN {
+            let Ok(event) = self.events.try_recv() else { break };
+            self.on_event(event);
         }
     }
 
-    /// Runs until [`Event::Stop`], or until nobody can send events any more.
-    pub async fn run(mut self) {
-        loop {
-            let timeout = self.scheduler.poll_timeout().map(|at| self.started + Duration::from_millis(at.0));
-            tokio::select! {
-                event = self.events.recv() => match event {
-                    None | Some(Event::Stop) => return,
-                    Some(event) => self.on_event(event),
-                },
-                () = until(timeout) => {
-                    let now = self.now();
-                    self.scheduler.handle_timeout(now);
-                }
-            }
-            self.carry_out();
+    fn on_time(&mut self) {
+        let now = self.now();
+        if self.scheduler.poll_timeout().is_some_and(|at| at <= now) {
+            self.scheduler.handle_timeout(now);
+            self.collect();
         }
+        self.look_for_room();
     }
 
     fn now(&self) -> wanfarm_scheduler::Instant {
@@ -148,6 +162,33 @@ impl Driver {
     fn feed(&mut self, input: Input) {
         let now = self.now();
         self.scheduler.handle(now, input);
+        self.collect();
+    }
+
+    /// Takes what the scheduler decided: rows to be written, and actions that wait until they are.
+    fn collect(&mut self) {
+        while let Some(action) = self.scheduler.poll_action() {
+            match action {
+                Action::Commit(changes) => changes.into_iter().for_each(|change| self.put_change(change)),
+                action => self.actions.push_back(action),
+            }
+        }
+    }
+
+    /// Puts a row on the books and among those to be written.
+    fn put(&mut self, row: Row) {
+        self.books.record(&row, self.seconds());
+        self.rows.push(row);
+    }
+
+    fn put_change(&mut self, change: Change) {
+        // A job that is taken up again has a new end, and a new report.
+        if let Change::JobState { job, state: JobState::Active } = change
+            && self.books.jobs.get(job).is_some_and(|job| job.state() == Some(JobState::Finished))
+        {
+            self.put(Row::Reported { job, at: None });
+        }
+        self.put(Row::Scheduler(change));
     }
 
     fn on_event(&mut self, event: Event) {
@@ -166,36 +207,58 @@ impl Driver {
                 }
             }
             Event::Request(request) => self.on_request(request),
-            Event::Copied { artifact, made } => {
-                self.feed(if made { Input::Durable(artifact) } else { Input::CopyFailed(artifact) });
-            }
+            Event::Copied { artifact, copied } => self.on_copied(artifact, copied),
+            Event::Deleted(digests) => self.copies.deleted(&digests),
             Event::Written { video, result: Ok(finished) } => {
-                if let Some(video) = self.jobs.in_manifest(video) {
-                    self.jobs.update(video, |status| {
-                        status.phase = VideoPhase::Done;
-                        status.stage = None;
-                        status.files = finished.files;
-                        status.verdict = finished.verdict;
-                        status.seconds = finished.seconds;
-                    });
+                if let Some(video) = self.books.jobs.in_manifest(video) {
+                    let Finished { files, verdict, seconds } = *finished;
+                    self.put(Row::Outputs { video, files, verdict, seconds });
                 }
                 self.feed(Input::OutputsWritten(video));
             }
-            Event::Written { video, result: Err(failure) } => {
+            Event::Written { video, result: Err(Unwritten::Full(shortage)) } => {
+                self.feed(Input::OutputsHeld(video));
+                self.on_shortage(shortage);
+            }
+            Event::Written { video, result: Err(Unwritten::Failed(failure)) } => {
                 tracing::warn!(%video, %failure, "the files of a video could not be written");
                 self.feed(Input::OutputsFailed { video, failure });
             }
-            Event::Reported(job) => self.jobs.set_phase(job, JobPhase::Finished),
-            Event::Stop => {}
+            Event::Reported(job) => self.put(Row::Reported { job, at: Some(wall_clock()) }),
+            Event::Stop => self.stopping = true,
+        }
+    }
+
+    fn on_copied(&mut self, artifact: ArtifactId, copied: Copied) {
+        if matches!(copied, Copied::Made) {
+            self.copies.made(artifact);
+            return self.feed(Input::Durable(artifact));
+        }
+        self.copies.forget(artifact);
+        self.feed(Input::CopyFailed(artifact));
+        if let Copied::Full(shortage) = copied {
+            self.on_shortage(shortage);
         }
     }
 
     fn on_attached(&mut self, attached: Attached) {
+        let mut news = Vec::new();
         for announcement in &attached.models {
-            match self.catalog.announce(announcement) {
-                Ok(false) => {}
-                Ok(true) => self.plan_waiting(&announcement.card.name),
+            let model = &announcement.card.name;
+            let in_use = self.books.jobs.render_with(model) || self.serves(model, attached.worker);
+            match self.books.catalog.news(announcement, in_use) {
+                Ok(rows) => news.extend(rows),
                 Err(reason) => return refuse(&attached.outbox, reason),
+            }
+        }
+        let (worker, name, device) = (attached.worker, attached.name.clone(), attached.device.clone());
+        if self.books.ledger.worker(worker) != Some((name.as_str(), device.as_str())) {
+            news.push(Row::Worker { worker, name, device });
+        }
+        news.into_iter().for_each(|row| self.put(row));
+        for announcement in &attached.models {
+            for job in self.books.jobs.waiting_for(&announcement.card.name) {
+                self.plan(job);
             }
         }
         let (hello, session) = Session::open(attached);
@@ -204,25 +267,24 @@ impl Driver {
         self.feed(Input::WorkerJoined(hello));
     }
 
-    /// Jobs for a model that has just become known.
-    fn plan_waiting(&mut self, model: &str) {
-        for job in self.jobs.waiting_for(model) {
-            self.plan(job);
+    /// Plans a job if its model is known.
+    fn plan(&mut self, job: JobId) {
+        let Books { jobs, catalog, images, .. } = &self.books;
+        let model = jobs.get(job).and_then(|job| catalog.get(&job.submission.model));
+        let Some((videos, plan)) = model.and_then(|model| jobs.resolve(job, &model.card, images)) else { return };
+        self.put(Row::Resolved { job, videos });
+        if plan.videos.is_empty() {
+            // No video of it suits the model, and each says why.
+            return self.finish_unplanned(job);
         }
+        self.feed(Input::JobAdded(plan));
+        self.hold_if_full(job);
     }
 
-    fn plan(&mut self, job: JobId) {
-        let Some(model) = self.jobs.get(job).and_then(|job| self.catalog.get(&job.submission.model)) else { return };
-        match self.jobs.resolve(job, &model.card, &self.images) {
-            Some(plan) => {
-                let now = self.seconds();
-                for index in (0u32..).take(plan.videos.len()) {
-                    self.ledger.video_added(VideoId { job, index }, now);
-                }
-                self.feed(Input::JobAdded(plan));
-            }
-            None => self.outputs.report(self.jobs.get(job)),
-        }
+    /// The end of a job of which the scheduler knows nothing.
+    fn finish_unplanned(&mut self, job: JobId) {
+        self.put_change(Change::JobState { job, state: JobState::Finished });
+        self.actions.push_back(Action::JobFinished(job));
     }
 
     fn on_worker(&mut self, worker: WorkerId, incarnation: Incarnation, event: WorkerEvent) {
@@ -240,147 +302,39 @@ impl Driver {
         }
     }
 
-    fn read_report(&self, attempt: AttemptId, raw: RawReport) -> Option<wanfarm_scheduler::Report> {
+    fn read_report(&self, attempt: AttemptId, raw: RawReport) -> Option<Report> {
         let done = match raw {
             RawReport::Report(report) => return Some(report),
             RawReport::Done(done) => done,
         };
         // An attempt unknown here has ended for the scheduler too; any final report makes it answer with Drop.
-        let Some(running) = self.attempts.get(&attempt) else {
-            return Some(wanfarm_scheduler::Report::Failed(Failure::transient("the attempt has ended")));
+        let Some(running) = self.books.attempts.get(&attempt) else {
+            return Some(Report::Failed(Failure::transient("the attempt has ended")));
         };
         Some(dispatch::outputs(running.stage, done).unwrap_or_else(|error| {
-            wanfarm_scheduler::Report::Failed(Failure::transient(format!("the worker's result is unusable: {error}")))
+            Report::Failed(Failure::transient(format!("the worker's result is unusable: {error}")))
         }))
     }
 
     /// Keeps what people see up to date with a report.
-    fn show(&mut self, attempt: AttemptId, report: &wanfarm_scheduler::Report) {
+    fn show(&mut self, attempt: AttemptId, report: &Report) {
         let now = self.seconds();
-        let Some(running) = self.attempts.get(&attempt) else { return };
-        let Some(video) = self.jobs.in_manifest(running.video) else { return };
+        let Books { jobs, ledger, attempts, .. } = &mut self.books;
+        let Some(running) = attempts.get(&attempt) else { return };
         match report {
-            wanfarm_scheduler::Report::Started => self.ledger.started(attempt, now),
-            wanfarm_scheduler::Report::StepDone { checkpoint, seconds } => self.jobs.update(video, |status| {
-                status.steps_done = checkpoint.steps_done;
-                status.seconds_per_step = *seconds;
-            }),
+            Report::Started => {
+                if let Some(seconds) = ledger.begins(attempt, now) {
+                    self.put(Row::Waited { attempt, seconds });
+                }
+            }
+            Report::StepDone { checkpoint, seconds } => {
+                let Some(video) = jobs.in_manifest(running.video) else { return };
+                jobs.update(video, |status| {
+                    status.steps_done = checkpoint.steps_done;
+                    status.seconds_per_step = *seconds;
+                });
+            }
             _ => {}
-        }
-    }
-
-    fn carry_out(&mut self) {
-        while let Some(action) = self.scheduler.poll_action() {
-            match action {
-                Action::Commit(changes) => self.record(&changes),
-                Action::Assign(assignment) => self.assign(*assignment),
-                Action::Revoke { worker, incarnation, attempt } => {
-                    self.tell(worker, incarnation, Body::Revoke(v1::Revoke { attempt: attempt.0 }));
-                }
-                Action::StopAfterStep { worker, incarnation, attempt } => {
-                    self.tell(worker, incarnation, Body::StopAfterStep(v1::StopAfterStep { attempt: attempt.0 }));
-                }
-                Action::Ack { worker, incarnation, attempt } => {
-                    self.tell(worker, incarnation, Body::Acknowledge(v1::Acknowledge { attempt: attempt.0 }));
-                }
-                Action::Drop { worker, incarnation, attempt } => {
-                    self.tell(worker, incarnation, Body::Drop(v1::Drop { attempt: attempt.0 }));
-                }
-                Action::RefuseWorker { worker, incarnation, refusal } => {
-                    let reason = refusal.to_string();
-                    tracing::warn!(%worker, %reason, "worker refused");
-                    self.tell(worker, incarnation, Body::Refused(v1::Refused { reason }));
-                    self.sessions.close(worker);
-                }
-                Action::Disconnect { worker, incarnation } => {
-                    if self.sessions.incarnation(worker) == Some(incarnation) {
-                        tracing::warn!(worker = %self.sessions.name(worker), "worker silent for too long");
-                        self.sessions.close(worker);
-                    }
-                }
-                Action::SetAside { worker, reason } => {
-                    tracing::warn!(worker = %self.sessions.name(worker), %reason, "worker set aside");
-                }
-                Action::MakeDurable { artifact, tensors, holder } => {
-                    self.copies.start(artifact, tensors, self.sessions.tensor_url(holder));
-                }
-                Action::DeleteDurable(artifact) => self.copies.forget(artifact),
-                Action::WriteOutputs { video, frames, holder, checkpoint } => {
-                    self.write_outputs(video, frames, holder, checkpoint.tensors.first().map(|latents| latents.digest));
-                }
-                Action::RefuseJob { job, error } => {
-                    // Plans are made here from checked specs; a refusal is a fault of this program.
-                    tracing::error!(%job, %error, "the scheduler refused a job");
-                    self.outputs.report(self.jobs.get(job));
-                }
-                Action::VideoFailed { video, failure } => {
-                    tracing::warn!(%video, %failure, "video failed");
-                    if let Some(video) = self.jobs.in_manifest(video) {
-                        self.jobs.update(video, |status| {
-                            status.phase = VideoPhase::Failed;
-                            status.error = failure.message;
-                        });
-                    }
-                }
-                // Shown as finished when the report is there, so that whoever waits for the end finds it.
-                Action::JobFinished(job) => self.outputs.report(self.jobs.get(job)),
-            }
-        }
-    }
-
-    fn record(&mut self, changes: &[Change]) {
-        let now = self.seconds();
-        for change in changes {
-            self.ledger.record(change, now, |worker| {
-                (self.sessions.name(worker).to_owned(), self.sessions.device(worker).to_owned())
-            });
-            match change {
-                Change::AttemptEnded { attempt, .. } => {
-                    let Some(ended) = self.attempts.remove(attempt) else { continue };
-                    self.show_phase(ended.video, VideoPhase::Waiting, "");
-                }
-                Change::VideoState { video, state: wanfarm_scheduler::VideoState::Cancelled } => {
-                    self.show_phase(*video, VideoPhase::Cancelled, "");
-                }
-                Change::VideoState { video, state: wanfarm_scheduler::VideoState::Open } => {
-                    self.show_phase(*video, VideoPhase::Waiting, "");
-                    self.clear_error(*video);
-                }
-                Change::JobState { job, state } => {
-                    let phase = match state {
-                        wanfarm_scheduler::JobState::Active => JobPhase::Active,
-                        wanfarm_scheduler::JobState::Paused => JobPhase::Paused,
-                        // Shown when the report is in its place.
-                        wanfarm_scheduler::JobState::Finished => continue,
-                    };
-                    self.jobs.set_phase(*job, phase);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn show_phase(&mut self, video: VideoId, phase: VideoPhase, worker: &str) {
-        let Some(video) = self.jobs.in_manifest(video) else { return };
-        self.jobs.update(video, |status| {
-            status.phase = phase;
-            worker.clone_into(&mut status.worker);
-        });
-    }
-
-    /// A video that is tried again has no error to show.
-    fn clear_error(&mut self, video: VideoId) {
-        let Some(video) = self.jobs.in_manifest(video) else { return };
-        self.jobs.update(video, |status| status.error.clear());
-    }
-
-    fn tell(&mut self, worker: WorkerId, incarnation: Incarnation, body: Body) {
-        if self.sessions.incarnation(worker) == Some(incarnation)
-            && !self.sessions.send(worker, dispatch::message(body))
-        {
-            tracing::warn!(worker = %self.sessions.name(worker), "worker reads too slowly; closing its connection");
-            self.sessions.close(worker);
-            self.feed(Input::WorkerLost { worker, incarnation });
         }
     }
 }
@@ -396,6 +350,15 @@ async fn until(timeout: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// A disk without room for what was to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortage {
+    /// Where it was to be written.
+    pub path: PathBuf,
+    /// How much.
+    pub bytes: u64,
 }
 
 impl std::fmt::Debug for Driver {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -39,7 +40,7 @@ const AHEAD: usize = 2;
 #[derive(Debug, Clone)]
 pub struct FarmService {
     events: mpsc::Sender<Event>,
-    artifacts: Arc<Artifacts>,
+    artifacts: Artifacts,
     /// Where finished files lie.
     output: Arc<PathBuf>,
     /// Who decodes an image: one at a time, because a picture is far larger than its file.
@@ -48,7 +49,7 @@ pub struct FarmService {
 
 impl FarmService {
     /// A service that asks the driver, puts images into `artifacts` and reads finished files below `output`.
-    pub fn new(events: mpsc::Sender<Event>, artifacts: Arc<Artifacts>, output: PathBuf) -> Self {
+    pub fn new(events: mpsc::Sender<Event>, artifacts: Artifacts, output: PathBuf) -> Self {
         Self { events, artifacts, output: Arc::new(output), decoding: Arc::new(Semaphore::new(1)) }
     }
 
@@ -120,15 +121,14 @@ impl Farm for FarmService {
         &self,
         request: tonic::Request<v1::PutImageRequest>,
     ) -> Result<Response<v1::PutImageReply>, Status> {
-        let data = request.into_inner().data;
+        let data = Bytes::from(request.into_inner().data);
         let _turn = self.decoding.acquire().await.map_err(|closed| Status::internal(closed.to_string()))?;
-        let artifacts = self.artifacts.clone();
-        let stored = tokio::task::spawn_blocking(move || {
-            let image = Image::read(&data).map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
-            artifacts.put(&image.digest, &data).map_err(|error| Status::resource_exhausted(error.to_string()))?;
-            Ok::<_, Status>(image)
-        });
-        let image = stored.await.map_err(|error| Status::internal(error.to_string()))??;
+        let file = data.clone();
+        let image = tokio::task::spawn_blocking(move || Image::read(&file)).await;
+        let image = image.map_err(|error| Status::internal(error.to_string()))?;
+        let image = image.map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
+        let stored = self.artifacts.put(&image.digest, data).await;
+        stored.map_err(|error| Status::resource_exhausted(error.to_string()))?;
         self.ask(|reply| Request::ImageStored { image, reply }).await?;
         Ok(Response::new(v1::PutImageReply { digest: image.digest.0.to_vec() }))
     }

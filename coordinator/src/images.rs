@@ -88,9 +88,9 @@ pub struct Images {
 }
 
 impl Images {
-    /// Remembers an image; true when it was not known before.
-    pub fn insert(&mut self, image: Image) -> bool {
-        self.known.insert(image.digest, image).is_none()
+    /// Takes in an image.
+    pub fn insert(&mut self, image: Image) {
+        self.known.insert(image.digest, image);
     }
 
     /// An image by the digest of its file.

@@ -3,16 +3,22 @@
 //! Deliberately not here: decisions. The scheduler decides; this remembers what to show, to write into sidecars,
 //! and to tell watchers. Every change carries a version, so that a watcher asks only for what is new to it.
 
+mod status;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
-use wanfarm_scheduler::{JobPlan, TextKey};
-use wanfarm_types::{JobId, ModelCard, Stage, VideoId, VideoRequest, VideoSpec};
+use wanfarm_scheduler::{JobPlan, JobState, TextKey, VideoState};
+use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, VideoSpec};
 
 use crate::images::{self, Images};
 use crate::plan;
+use crate::store::JobRow;
+
+pub use status::{JobPhase, JobSummary, VideoPhase, VideoStatus};
 
 /// A job to be queued.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,96 +37,6 @@ pub struct Submission {
     pub videos: Vec<VideoRequest>,
 }
 
-/// Where a video stands, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VideoPhase {
-    /// Nothing of it runs now.
-    Waiting,
-    /// A worker computes it.
-    Running,
-    /// Its files are being written.
-    Writing,
-    /// Its files are in place.
-    Done,
-    /// Given up with an error.
-    Failed,
-    /// Given up by an operator.
-    Cancelled,
-}
-
-/// Where a job stands, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobPhase {
-    /// Nobody serves its model yet.
-    WaitingForModel,
-    /// Being rendered.
-    Active,
-    /// Paused by an operator.
-    Paused,
-    /// Every video has ended.
-    Finished,
-}
-
-/// A video's line in a table.
-#[derive(Debug, Clone, Serialize)]
-pub struct VideoStatus {
-    /// Place in the job.
-    pub index: u32,
-    /// Where it stands.
-    pub phase: VideoPhase,
-    /// The stage it is in or waits for; absent before the first and after the last.
-    pub stage: Option<Stage>,
-    /// Denoising steps that have run.
-    pub steps_done: u32,
-    /// Denoising steps in all; 0 while unknown.
-    pub steps: u32,
-    /// Seconds of the last step.
-    pub seconds_per_step: f64,
-    /// Name of the worker that computes it.
-    pub worker: String,
-    /// Where its files go, without extension.
-    pub output: String,
-    /// Why it failed.
-    pub error: String,
-    /// Files that are in place.
-    pub files: Vec<PathBuf>,
-    /// Verdict of the quality gate.
-    pub verdict: String,
-    /// The prompt.
-    pub label: String,
-    /// Seconds that workers have spent on it, known when it is done.
-    pub seconds: f64,
-    #[serde(skip)]
-    version: u64,
-}
-
-/// A job's line in a table.
-#[derive(Debug, Clone, Serialize)]
-pub struct JobSummary {
-    /// Its number.
-    pub job: JobId,
-    /// Its name.
-    pub name: String,
-    /// Its model.
-    pub model: String,
-    /// Its priority.
-    pub priority: u32,
-    /// Where it stands.
-    pub phase: JobPhase,
-    /// Videos in all.
-    pub videos: u32,
-    /// Videos whose files are in place.
-    pub done: u32,
-    /// Videos given up with an error.
-    pub failed: u32,
-    /// Videos given up by an operator.
-    pub cancelled: u32,
-    /// Videos that a worker computes or whose files are being written.
-    pub running: u32,
-}
-
 /// One job.
 #[derive(Debug)]
 pub struct Job {
@@ -132,112 +48,221 @@ pub struct Job {
     pub specs: Vec<Option<VideoSpec>>,
     /// Texts each video reads, once the model is known.
     pub texts: Vec<Vec<TextKey>>,
-    phase: JobPhase,
-    submitted: Instant,
+    /// The weights it is rendered with, as far as they are known.
+    pub weights: BTreeMap<Role, Digest>,
+    state: Option<JobState>,
+    held: Option<String>,
+    submitted: f64,
+    reported: Option<f64>,
     /// Place in the scheduler's plan → place in the manifest: videos refused at resolution have no plan.
     planned: Vec<u32>,
     videos: Vec<VideoStatus>,
 }
 
 /// All jobs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Jobs {
     jobs: BTreeMap<JobId, Job>,
     keys: BTreeMap<String, JobId>,
+    next: JobId,
     version: u64,
 }
 
+/// Seconds since 1970: for people, never for decisions.
+pub fn wall_clock() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
 impl Jobs {
-    /// Takes in a job; a known client key returns the job it belongs to.
-    pub fn submit(&mut self, submission: Submission) -> JobId {
-        if let Some(&known) = self.keys.get(&submission.client_key) {
-            return known;
-        }
-        let id = JobId(self.jobs.keys().next_back().map_or(1, |last| last.0 + 1));
-        self.version += 1;
-        let videos = (0u32..).zip(&submission.videos).map(|(index, request)| VideoStatus {
-            index,
-            phase: VideoPhase::Waiting,
-            stage: None,
-            steps_done: 0,
-            steps: request.steps.unwrap_or(0),
-            seconds_per_step: 0.0,
-            worker: String::new(),
-            output: request.output.clone(),
-            error: String::new(),
-            files: Vec::new(),
-            verdict: String::new(),
-            label: request.prompt.clone(),
-            seconds: 0.0,
-            version: self.version,
-        });
-        let videos = videos.collect();
-        if !submission.client_key.is_empty() {
-            self.keys.insert(submission.client_key.clone(), id);
-        }
-        let job = Job {
-            id,
-            submission,
-            specs: Vec::new(),
-            texts: Vec::new(),
-            phase: JobPhase::WaitingForModel,
-            submitted: Instant::now(),
-            planned: Vec::new(),
-            videos,
-        };
-        self.jobs.insert(id, job);
-        id
+    /// No jobs yet; the first one gets the number `next`.
+    pub fn new(next: JobId) -> Self {
+        Self { jobs: BTreeMap::new(), keys: BTreeMap::new(), next, version: 0 }
     }
 
-    /// Resolves a job against its model. Videos the model cannot render fail here, with every reason;
-    /// the plan holds the others, or is `None` when there are none.
-    pub fn resolve(&mut self, id: JobId, card: &ModelCard, images: &Images) -> Option<JobPlan> {
-        let job = self.jobs.get_mut(&id)?;
+    /// The job that a client's key was first used for.
+    pub fn with_key(&self, client_key: &str) -> Option<JobId> {
+        self.keys.get(client_key).copied()
+    }
+
+    /// A submission with its number.
+    pub fn number(&self, submission: Submission) -> JobRow {
+        let Submission { client_key, name, model, priority, early_look, videos } = submission;
+        JobRow { id: self.next, client_key, name, model, priority, early_look, submitted: wall_clock(), videos }
+    }
+
+    /// Takes in a job.
+    pub fn add(&mut self, row: &JobRow) {
+        let JobRow { id, client_key, name, model, priority, early_look, submitted, videos } = row.clone();
+        self.next = self.next.max(JobId(id.0 + 1));
         self.version += 1;
+        if !client_key.is_empty() {
+            self.keys.insert(client_key.clone(), id);
+        }
+        let lines = (0u32..).zip(&videos).map(|(index, request)| VideoStatus::new(index, request, self.version));
+        let job = Job {
+            id,
+            videos: lines.collect(),
+            submission: Submission { client_key, name, model, priority, early_look, videos },
+            specs: Vec::new(),
+            texts: Vec::new(),
+            weights: BTreeMap::new(),
+            state: None,
+            held: None,
+            submitted,
+            reported: None,
+            planned: Vec::new(),
+        };
+        self.jobs.insert(id, job);
+    }
+
+    /// What becomes of a job when its model is known: each video's settings or why there are none, and the plan.
+    pub fn resolve(
+        &self,
+        id: JobId,
+        card: &ModelCard,
+        images: &Images,
+    ) -> Option<(Vec<Result<VideoSpec, String>>, JobPlan)> {
+        let submission = &self.jobs.get(&id)?.submission;
         let mut planned = Vec::new();
-        for (request, status) in job.submission.videos.iter().zip(&mut job.videos) {
+        let resolved = submission.videos.iter().map(|request| {
             let image = request.image.and_then(|image| images.get(&image));
-            let resolved = plan::resolve(&images::sized(request, image, card), card);
-            status.version = self.version;
-            match resolved {
-                Ok((plan, spec)) => {
+            let (plan, spec) = plan::resolve(&images::sized(request, image, card), card)?;
+            planned.push(plan);
+            Ok(spec)
+        });
+        let resolved = resolved.collect();
+        let plan = JobPlan {
+            id,
+            priority: i32::try_from(submission.priority).unwrap_or(i32::MAX),
+            model: submission.model.clone(),
+            early_look: submission.early_look,
+            videos: planned,
+        };
+        Some((resolved, plan))
+    }
+
+    /// Takes in what became of a job.
+    pub fn resolved(&mut self, id: JobId, videos: &[Result<VideoSpec, String>]) {
+        self.version += 1;
+        let version = self.version;
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.texts = vec![Vec::new(); videos.len()];
+        job.specs = videos.iter().map(|video| video.as_ref().ok().cloned()).collect();
+        job.planned.clear();
+        for (video, status) in videos.iter().zip(&mut job.videos) {
+            status.version = version;
+            match video {
+                Ok(spec) => {
                     status.steps = spec.steps;
                     job.planned.push(status.index);
-                    job.texts.push(plan.texts.clone());
-                    job.specs.push(Some(spec));
-                    planned.push(plan);
                 }
                 Err(error) => {
                     status.phase = VideoPhase::Failed;
-                    status.error = error;
-                    job.texts.push(Vec::new());
-                    job.specs.push(None);
+                    status.error.clone_from(error);
                 }
             }
         }
-        job.phase = JobPhase::Active;
-        if planned.is_empty() {
-            return None;
-        }
-        let priority = i32::try_from(job.submission.priority).unwrap_or(i32::MAX);
-        Some(JobPlan {
-            id,
-            priority,
-            model: job.submission.model.clone(),
-            early_look: job.submission.early_look,
-            videos: planned,
-        })
     }
 
-    /// Gives up a job that was never planned.
-    pub fn abandon(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        self.version += 1;
-        job.phase = JobPhase::Finished;
-        for video in &mut job.videos {
-            video.phase = VideoPhase::Cancelled;
-            video.version = self.version;
+    /// Takes in a plan.
+    pub fn planned(&mut self, plan: &JobPlan) {
+        let Some(job) = self.jobs.get_mut(&plan.id) else { return };
+        for (video, &place) in plan.videos.iter().zip(&job.planned) {
+            if let Some(texts) = job.texts.get_mut(place as usize) {
+                texts.clone_from(&video.texts);
+            }
         }
+        job.state = Some(JobState::Active);
+    }
+
+    /// Takes in where a job stands. It is shown as finished when its report is there, so that whoever waits for the end
+    /// finds it.
+    pub fn set_state(&mut self, id: JobId, state: JobState) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.state = Some(state);
+        // The scheduler says of each video how it ended; of a job that was never planned it knows nothing.
+        if state == JobState::Finished && job.specs.is_empty() {
+            self.version += 1;
+            for video in &mut job.videos {
+                (video.phase, video.version) = (VideoPhase::Cancelled, self.version);
+            }
+        }
+    }
+
+    /// Takes in why the coordinator has paused a job, or that it does no longer.
+    pub fn hold(&mut self, id: JobId, reason: Option<String>) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.held = reason;
+        }
+    }
+
+    /// Takes in when the report of a job was in place.
+    pub fn reported(&mut self, id: JobId, at: Option<f64>) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.reported = at;
+        }
+    }
+
+    /// Takes in the weights of a role.
+    pub fn pin(&mut self, id: JobId, role: Role, weights: Option<Digest>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        match weights {
+            Some(weights) => job.weights.insert(role, weights),
+            None => job.weights.remove(&role),
+        };
+    }
+
+    /// Forgets a job.
+    pub fn forget(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.remove(&id) {
+            self.keys.remove(&job.submission.client_key);
+        }
+    }
+
+    /// Takes in where a video (by its place in the plan) stands.
+    pub fn set_video_state(&mut self, video: VideoId, state: &VideoState) {
+        self.update_planned(video, |status| {
+            status.error.clear();
+            status.worker.clear();
+            status.phase = match state {
+                VideoState::Open => VideoPhase::Waiting,
+                VideoState::Cancelled => VideoPhase::Cancelled,
+                VideoState::Failed(failure) => {
+                    status.error.clone_from(&failure.message);
+                    VideoPhase::Failed
+                }
+                VideoState::Done => {
+                    status.stage = None;
+                    status.steps_done = status.steps;
+                    VideoPhase::Done
+                }
+            };
+        });
+    }
+
+    /// Takes in that a video (by its place in the plan) is being worked on, or no longer.
+    pub fn set_work(&mut self, video: VideoId, phase: VideoPhase, stage: Option<Stage>, worker: &str) {
+        self.update_planned(video, |status| {
+            if !status.is_over() {
+                status.phase = phase;
+                status.stage = stage.or(status.stage);
+                worker.clone_into(&mut status.worker);
+            }
+        });
+    }
+
+    /// Takes in that a state of a video (by its place in the plan) cannot be lost any more.
+    pub fn set_durable(&mut self, video: VideoId, steps_done: u32) {
+        self.update_planned(video, |status| status.steps_done = status.steps_done.max(steps_done));
+    }
+
+    /// Takes in the files of a video (by its place in the manifest).
+    pub fn set_outputs(&mut self, video: VideoId, files: &[PathBuf], verdict: &str, seconds: f64) {
+        self.update(video, |status| {
+            status.files = files.to_vec();
+            verdict.clone_into(&mut status.verdict);
+            status.seconds = seconds;
+        });
     }
 
     /// The manifest's place of a video the scheduler speaks of.
@@ -258,15 +283,21 @@ impl Jobs {
         self.jobs.get(&id)
     }
 
+    /// All jobs, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values()
+    }
+
     /// Jobs that wait for this model to be announced.
     pub fn waiting_for(&self, model: &str) -> Vec<JobId> {
-        let waits = |job: &&Job| job.phase == JobPhase::WaitingForModel && job.submission.model == model;
+        let waits = |job: &&Job| job.phase() == JobPhase::WaitingForModel && job.submission.model == model;
         self.jobs.values().filter(waits).map(|job| job.id).collect()
     }
 
-    /// True for a job whose model has not been known so far.
-    pub fn is_unplanned(&self, id: JobId) -> bool {
-        self.jobs.get(&id).is_some_and(|job| job.phase == JobPhase::WaitingForModel)
+    /// True while a job is being rendered with this model.
+    pub fn render_with(&self, model: &str) -> bool {
+        let renders = |job: &Job| matches!(job.state, Some(JobState::Active | JobState::Paused));
+        self.jobs.values().any(|job| job.submission.model == model && renders(job))
     }
 
     /// Changes what is shown of a video (by its place in the manifest).
@@ -279,10 +310,9 @@ impl Jobs {
         }
     }
 
-    /// Changes where a job stands.
-    pub fn set_phase(&mut self, id: JobId, phase: JobPhase) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.phase = phase;
+    fn update_planned(&mut self, video: VideoId, change: impl FnOnce(&mut VideoStatus)) {
+        if let Some(place) = self.in_manifest(video) {
+            self.update(place, change);
         }
     }
 
@@ -300,6 +330,26 @@ impl Jobs {
 }
 
 impl Job {
+    /// Where it stands, for people.
+    pub fn phase(&self) -> JobPhase {
+        match self.state {
+            None => JobPhase::WaitingForModel,
+            Some(JobState::Paused) => JobPhase::Paused,
+            Some(JobState::Finished) if self.reported.is_some() => JobPhase::Finished,
+            Some(JobState::Active | JobState::Finished) => JobPhase::Active,
+        }
+    }
+
+    /// Where it stands, for the scheduler; `None` before it is planned.
+    pub fn state(&self) -> Option<JobState> {
+        self.state
+    }
+
+    /// Why the coordinator has paused it, if so.
+    pub fn held(&self) -> Option<&str> {
+        self.held.as_deref()
+    }
+
     /// Its line in a table.
     pub fn summary(&self) -> JobSummary {
         let count = |phases: &[VideoPhase]| {
@@ -311,71 +361,25 @@ impl Job {
             name: self.submission.name.clone(),
             model: self.submission.model.clone(),
             priority: self.submission.priority,
-            phase: self.phase,
+            phase: self.phase(),
             videos: u32::try_from(self.videos.len()).unwrap_or(u32::MAX),
             done: count(&[VideoPhase::Done]),
             failed: count(&[VideoPhase::Failed]),
             cancelled: count(&[VideoPhase::Cancelled]),
             running: count(&[VideoPhase::Running, VideoPhase::Writing]),
+            submitted: self.submitted,
+            ended: self.reported,
+            held: self.held.clone(),
         }
     }
 
-    /// Seconds since it was submitted.
+    /// Seconds since it was submitted, outages included. Shown, so a clock that was set back shows as none.
     pub fn wall_seconds(&self) -> f64 {
-        self.submitted.elapsed().as_secs_f64()
+        (self.reported.unwrap_or_else(wall_clock) - self.submitted).max(0.0)
     }
 
     /// Its videos' lines.
     pub fn videos(&self) -> &[VideoStatus] {
         &self.videos
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::tests::{card, request};
-    use wanfarm_types::Experts;
-
-    fn submission(videos: Vec<VideoRequest>) -> Submission {
-        let (name, model) = ("n".into(), "m".into());
-        Submission { client_key: "k".into(), name, model, priority: 50, early_look: false, videos }
-    }
-
-    #[test]
-    fn submitting_twice_makes_one_job() {
-        let mut jobs = Jobs::default();
-        let first = jobs.submit(submission(vec![request()]));
-        assert_eq!(jobs.submit(submission(vec![request()])), first);
-        assert_eq!(jobs.summaries().len(), 1);
-    }
-
-    #[test]
-    fn a_video_that_does_not_fit_the_model_fails_alone() {
-        let mut jobs = Jobs::default();
-        let bad = VideoRequest { width: Some(65), ..request() };
-        let id = jobs.submit(submission(vec![bad, request()]));
-        assert_eq!(jobs.waiting_for("m"), [id]);
-        let plan = jobs.resolve(id, &card(Experts::Single), &Images::default()).unwrap();
-        assert_eq!(plan.videos.len(), 1);
-        let planned = VideoId { job: id, index: 0 };
-        assert_eq!(jobs.in_manifest(planned), Some(VideoId { job: id, index: 1 }));
-        assert_eq!(jobs.in_plan(VideoId { job: id, index: 1 }), Some(planned));
-        assert_eq!(jobs.in_plan(VideoId { job: id, index: 0 }), None);
-        let (summary, videos, _) = jobs.changes(id, 0).unwrap();
-        assert_eq!((summary.failed, summary.phase), (1, JobPhase::Active));
-        assert!(videos[0].error.contains("width = 65"), "{}", videos[0].error);
-    }
-
-    #[test]
-    fn a_watcher_is_told_only_what_is_new() {
-        let mut jobs = Jobs::default();
-        let id = jobs.submit(submission(vec![request(), request()]));
-        let (_, all, version) = jobs.changes(id, 0).unwrap();
-        assert_eq!(all.len(), 2);
-        jobs.update(VideoId { job: id, index: 1 }, |status| status.steps_done = 3);
-        let (_, changed, next) = jobs.changes(id, version).unwrap();
-        assert_eq!(changed.iter().map(|video| video.index).collect::<Vec<_>>(), [1]);
-        assert!(jobs.changes(id, next).unwrap().1.is_empty());
     }
 }

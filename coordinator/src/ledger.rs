@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use wanfarm_scheduler::{AttemptEnd, Change, TextKey};
+use wanfarm_scheduler::{AttemptEnd, Change, TextKey, VideoState};
 use wanfarm_types::{AttemptId, Stage, StepRange, StepTiming, VideoId, WorkerId};
 
 /// One finished attempt.
@@ -25,7 +25,8 @@ pub struct AttemptRecord {
     pub seconds: f64,
     /// Seconds of each denoising step.
     pub step_seconds: Vec<f64>,
-    /// Seconds the item waited in line: from when it could have run to when its computation began.
+    /// Seconds the item waited in line: from when it could have run to when its computation began; 0 when it never
+    /// began, or when the coordinator was restarted in between.
     pub queue_seconds: f64,
     /// Seconds the free device waited for this item's inputs.
     pub input_wait_seconds: f64,
@@ -39,8 +40,9 @@ struct Open {
     video: VideoId,
     text: Option<TextKey>,
     worker: WorkerId,
-    ready_at: f64,
-    started_at: Option<f64>,
+    /// When it was given out; unknown for those from before a restart.
+    ready_at: Option<f64>,
+    waited: f64,
 }
 
 /// Attempts by the video or text they served.
@@ -51,6 +53,8 @@ pub struct Ledger {
     texts: BTreeMap<TextKey, Vec<AttemptRecord>>,
     /// When each video's (or text's) previous piece of work ended: the next one has waited since then.
     free_since: BTreeMap<VideoId, f64>,
+    /// Names and devices.
+    workers: BTreeMap<WorkerId, (String, String)>,
 }
 
 impl Ledger {
@@ -59,32 +63,62 @@ impl Ledger {
         self.free_since.insert(video, now);
     }
 
-    /// An attempt's device has begun.
-    pub fn started(&mut self, attempt: AttemptId, now: f64) {
+    /// Who a worker is.
+    pub fn worker_is(&mut self, worker: WorkerId, name: &str, device: &str) {
+        self.workers.insert(worker, (name.to_owned(), device.to_owned()));
+    }
+
+    /// A worker's name and device, as they were last told.
+    pub fn worker(&self, worker: WorkerId) -> Option<(&str, &str)> {
+        self.workers.get(&worker).map(|(name, device)| (name.as_str(), device.as_str()))
+    }
+
+    /// How long an item has waited whose device begins now; `None` when that is known already, or cannot be.
+    pub fn begins(&self, attempt: AttemptId, now: f64) -> Option<f64> {
+        let ready_at = self.open.get(&attempt)?.ready_at?;
+        Some((now - ready_at).max(0.0))
+    }
+
+    /// An attempt's item had waited this long when its computation began.
+    pub fn waited(&mut self, attempt: AttemptId, seconds: f64) {
         if let Some(open) = self.open.get_mut(&attempt) {
-            open.started_at.get_or_insert(now);
+            (open.waited, open.ready_at) = (seconds, None);
         }
     }
 
-    /// Takes note of the rows that concern attempts. `who` gives a worker's name and device.
-    pub fn record(&mut self, change: &Change, now: f64, who: impl Fn(WorkerId) -> (String, String)) {
+    /// Takes note of the rows that concern attempts.
+    pub fn record(&mut self, change: &Change, now: f64) {
         match change {
             Change::AttemptIssued { attempt, item, text, worker, .. } => {
-                let ready_at = self.free_since.get(&item.video).copied().unwrap_or(now);
+                let ready_at = Some(self.free_since.get(&item.video).copied().unwrap_or(now));
                 let (stage, video, text, worker) = (item.stage, item.video, *text, *worker);
-                self.open.insert(*attempt, Open { stage, video, text, worker, ready_at, started_at: None });
+                self.open.insert(*attempt, Open { stage, video, text, worker, ready_at, waited: 0.0 });
             }
             Change::AttemptEnded { attempt, end, steps, timing } => {
                 let Some(open) = self.open.remove(attempt) else { return };
-                let record = open.close(end, *steps, timing, now, who(open.worker));
+                let (worker, device) = self.workers.get(&open.worker).cloned().unwrap_or_default();
                 self.free_since.insert(open.video, now);
-                match open.text {
+                let (text, video) = (open.text, open.video);
+                let record = open.close(end, *steps, timing, worker, device);
+                match text {
                     Some(text) => self.texts.entry(text).or_default().push(record),
-                    None => self.videos.entry(open.video).or_default().push(record),
+                    None => self.videos.entry(video).or_default().push(record),
                 }
+            }
+            Change::VideoState { video, state: VideoState::Done } => drop(self.free_since.remove(video)),
+            Change::JobForgotten(job) => {
+                self.open.retain(|_, open| open.video.job != *job);
+                self.videos.retain(|video, _| video.job != *job);
+                self.free_since.retain(|video, _| video.job != *job);
             }
             _ => {}
         }
+    }
+
+    /// The clock begins anew: what was out before a restart has waited for an unknown time.
+    pub fn restarted(&mut self) {
+        self.free_since.clear();
+        self.open.values_mut().for_each(|open| open.ready_at = None);
     }
 
     /// Everything that was done for a video, its texts first.
@@ -100,10 +134,9 @@ impl Open {
         end: &AttemptEnd,
         steps: StepRange,
         timing: &StepTiming,
-        now: f64,
-        (worker, device): (String, String),
+        worker: String,
+        device: String,
     ) -> AttemptRecord {
-        let began = self.started_at.unwrap_or(now);
         AttemptRecord {
             stage: self.stage,
             worker,
@@ -112,7 +145,7 @@ impl Open {
             last_step: (!steps.is_empty()).then(|| steps.end - 1),
             seconds: timing.seconds,
             step_seconds: timing.step_seconds.clone(),
-            queue_seconds: (began - self.ready_at).max(0.0),
+            queue_seconds: self.waited,
             input_wait_seconds: timing.input_wait_seconds,
             result: match end {
                 AttemptEnd::Done => "done".to_owned(),
@@ -134,22 +167,28 @@ mod tests {
     fn an_attempt_is_told_with_its_waiting_time() {
         let mut ledger = Ledger::default();
         let video = VideoId { job: JobId(1), index: 0 };
-        let who = |_| ("w".to_owned(), "cpu".to_owned());
         let steps = StepRange { first: 3, end: 5 };
+        let worker = WorkerId(Uuid::nil());
+        ledger.worker_is(worker, "w", "cpu");
         ledger.video_added(video, 1.0);
         let issued = Change::AttemptIssued {
             attempt: AttemptId(4),
             item: WorkItem { video, stage: Stage::DenoiseLow, steps },
             text: None,
-            worker: WorkerId(Uuid::nil()),
+            worker,
             incarnation: Incarnation(Uuid::nil()),
         };
-        ledger.record(&issued, 2.0, who);
-        ledger.started(AttemptId(4), 3.5);
+        ledger.record(&issued, 2.0);
+        let waited = ledger.begins(AttemptId(4), 3.5).unwrap();
+        ledger.waited(AttemptId(4), waited);
+        assert_eq!(ledger.begins(AttemptId(4), 9.0), None);
         let timing = StepTiming { seconds: 0.5, step_seconds: vec![0.25, 0.25], input_wait_seconds: 0.1 };
-        ledger.record(&Change::AttemptEnded { attempt: AttemptId(4), end: AttemptEnd::Done, steps, timing }, 4.0, who);
+        ledger.record(&Change::AttemptEnded { attempt: AttemptId(4), end: AttemptEnd::Done, steps, timing }, 4.0);
         let [record] = ledger.attempts(video, &[]).try_into().unwrap();
         assert_eq!((record.first_step, record.last_step), (Some(3), Some(4)));
         assert_eq!((record.queue_seconds, record.result.as_str()), (2.5, "done"));
+        assert_eq!((record.worker.as_str(), record.device.as_str()), ("w", "cpu"));
+        ledger.record(&Change::JobForgotten(video.job), 5.0);
+        assert!(ledger.attempts(video, &[]).is_empty());
     }
 }

@@ -22,6 +22,8 @@ pub mod outputs;
 pub mod plan;
 pub mod progress;
 pub mod requests;
+pub mod room;
 pub mod server;
 pub mod sessions;
+pub mod store;
 pub mod supervisor;

@@ -258,6 +258,9 @@ pub enum RequestError {
     /// Every video of the job has ended.
     #[error("job {0} has ended; retry it to have failed and cancelled videos tried again")]
     Ended(JobId),
+    /// Nothing can be taken in now.
+    #[error("nothing of this was taken in: {0}")]
+    Full(String),
     /// No such worker.
     #[error("no worker {0} has ever attached")]
     NoSuchWorker(WorkerId),

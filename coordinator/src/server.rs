@@ -1,10 +1,8 @@
 //! A coordinator put together: data directory, driver, and the gRPC services on one port.
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -15,15 +13,16 @@ use tonic::transport::Server;
 use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::tensors::{self, Puller};
 use wanfarm_proto::v1::{dispatch_server::DispatchServer, farm_server::FarmServer};
-use wanfarm_scheduler::{Config, Scheduler};
+use wanfarm_scheduler::Config;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::copies::Copies;
 use crate::dispatch::DispatchService;
-use crate::driver::{Driver, Event};
+use crate::driver::{Driver, Event, Keep, Parts, RestoreError};
 use crate::farm::FarmService;
 use crate::outputs::Outputs;
 use crate::sessions::{Pace, Sessions};
+use crate::store::{DataDirectory, DirectoryError, SqliteStore, StoreError};
 
 /// Events that may wait for the driver; senders beyond that wait themselves.
 const EVENTS: usize = 1024;
@@ -39,6 +38,8 @@ pub struct ServerConfig {
     pub data: PathBuf,
     /// Where finished files go.
     pub output: PathBuf,
+    /// Which jobs of an earlier run go on.
+    pub keep: Keep,
     /// The scheduler's constants.
     pub scheduler: Config,
 }
@@ -47,16 +48,14 @@ pub struct ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The data directory cannot be used.
-    #[error("cannot use the data directory {}: {source}", path.display())]
-    Data {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another coordinator uses the data directory.
-    #[error("another coordinator is using the data directory {}; stop it, or give this one its own with --data", .0.display())]
-    InUse(PathBuf),
+    #[error(transparent)]
+    Data(#[from] DirectoryError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the database holds cannot be gone on from.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// The artifact directory cannot be used.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
@@ -70,6 +69,11 @@ pub enum ServerError {
     },
 }
 
+/// A coordinator cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[error("the coordinator stops: {0}; nothing was done that is not recorded, start it again when this is mended")]
+pub struct StoreFailed(String);
+
 /// A coordinator that runs in this process.
 #[derive(Debug)]
 pub struct Coordinator {
@@ -78,8 +82,8 @@ pub struct Coordinator {
     events: mpsc::Sender<Event>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
-    driver: JoinHandle<()>,
-    _lock: File,
+    driver: JoinHandle<Result<(), StoreError>>,
+    _directory: DataDirectory,
 }
 
 /// Starts a coordinator.
@@ -87,8 +91,10 @@ pub struct Coordinator {
 /// # Errors
 /// When its directories or its port cannot be had.
 pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
-    let lock = lock(&config.data)?;
-    let artifacts = Arc::new(Artifacts::open(&config.data.join("artifacts"))?);
+    let directory = DataDirectory::open(&config.data)?;
+    let store = Box::new(SqliteStore::open(&directory)?);
+    let artifacts = Artifacts::open(&config.data.join("artifacts"))?;
+    let present = artifacts.list().await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .and_then(|listener| Ok((listener.local_addr()?, listener)))
@@ -97,12 +103,15 @@ pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
 
     let (events, inbox) = mpsc::channel(EVENTS);
     let puller = Puller::default();
-    let copies = Copies::new(artifacts.clone(), puller.clone(), events.clone());
-    let outputs = Outputs::new(config.output.clone(), puller, events.clone());
-    let lease = u32::try_from(config.scheduler.lease.as_millis()).unwrap_or(u32::MAX);
-    let sessions = Sessions::new(Pace { heartbeat: lease / 4, lease });
-    let scheduler = Scheduler::new(config.scheduler, wanfarm_types::AttemptId(1));
-    let driver = Driver::new(scheduler, copies, outputs, sessions, inbox);
+    let parts = Parts {
+        copies: Copies::new(artifacts.clone(), puller.clone(), events.clone()),
+        outputs: Outputs::new(config.output.clone(), puller, events.clone()),
+        sessions: Sessions::new(Pace::of_lease(config.scheduler.lease)),
+        events: inbox,
+    };
+    let driver = Driver::restore(store, &config.keep, config.scheduler, &present, parts)?;
+    let orphans: Vec<_> = present.into_keys().filter(|digest| !driver.holds(digest)).collect();
+    artifacts.remove(&orphans).await?;
     let driver = tokio::spawn(driver.run());
 
     let (stop, stopped) = oneshot::channel::<()>();
@@ -127,30 +136,37 @@ pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
         });
     let server = tokio::spawn(server);
     tracing::info!(%address, "coordinator listening");
-    Ok(Coordinator { address, events, stop, server, driver, _lock: lock })
+    Ok(Coordinator { address, events, stop, server, driver, _directory: directory })
 }
 
 impl Coordinator {
+    /// Resolves when the coordinator cannot go on: its store has failed.
+    pub async fn failed(&mut self) -> StoreFailed {
+        let ended = (&mut self.driver).await;
+        StoreFailed(match ended {
+            Ok(Ok(())) => "it was stopped".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => panic.to_string(),
+        })
+    }
+
     /// Stops taking work and ends. Nothing is waited for longer than a few seconds.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         // The driver closes every worker's stream when it goes; the server can then end.
-        let _ = self.events.send(Event::Stop).await;
-        let _ = self.driver.await;
+        let farewell = async {
+            let _ = self.events.send(Event::Stop).await;
+            if !self.driver.is_finished() {
+                let _ = (&mut self.driver).await;
+            }
+        };
+        if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+            // A disk that does not answer. What was not recorded has not been acted on.
+            self.driver.abort();
+        }
         let _ = self.stop.send(());
         let abort = self.server.abort_handle();
         if tokio::time::timeout(FAREWELL, self.server).await.is_err() {
             abort.abort();
         }
-    }
-}
-
-fn lock(data: &Path) -> Result<File, ServerError> {
-    let fail = |source| ServerError::Data { path: data.to_owned(), source };
-    std::fs::create_dir_all(data).map_err(fail)?;
-    let file = File::create(data.join("coordinator.lock")).map_err(fail)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ServerError::InUse(data.to_owned())),
-        Err(TryLockError::Error(source)) => Err(fail(source)),
     }
 }

@@ -3,6 +3,7 @@
 //! A worker stays on the list when its connection ends: its name is still wanted in sidecars and tables.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
 use wanfarm_proto::v1::{self, coordinator_message::Body};
@@ -19,6 +20,14 @@ pub struct Pace {
     pub heartbeat: u32,
     /// Milliseconds after which a silent worker loses its work.
     pub lease: u32,
+}
+
+impl Pace {
+    /// Four heartbeats to a lease.
+    pub fn of_lease(lease: Duration) -> Self {
+        let lease = u32::try_from(lease.as_millis()).unwrap_or(u32::MAX);
+        Self { heartbeat: lease / 4, lease }
+    }
 }
 
 /// One worker.
@@ -84,6 +93,22 @@ impl Sessions {
     /// Takes in a connection; an older one of the same worker is closed by being replaced.
     pub fn insert(&mut self, worker: WorkerId, session: Session) {
         tracing::info!(worker = %session.name, %worker, device = %session.device, "worker attached");
+        self.sessions.insert(worker, session);
+    }
+
+    /// A worker from before a restart, which has not attached again.
+    pub fn recall(&mut self, worker: WorkerId, name: &str, device: &str) {
+        let session = Session {
+            connection: 0,
+            incarnation: Incarnation(Default::default()),
+            name: name.to_owned(),
+            device: device.to_owned(),
+            memory_bytes: 0,
+            tensor_url: String::new(),
+            coordinator_url: String::new(),
+            served: Vec::new(),
+            outbox: None,
+        };
         self.sessions.insert(worker, session);
     }
 

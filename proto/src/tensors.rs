@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::Stream;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream, StreamExt};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use wanfarm_types::{Digest, TensorRef};
 
 use crate::v1::tensors_client::TensorsClient;
@@ -19,7 +21,7 @@ use crate::v1::tensors_server::{Tensors, TensorsServer};
 use crate::v1::{Chunk, ReadRequest};
 
 /// Bytes per message. Large enough that per-message cost vanishes, far below the default message limit.
-const CHUNK: usize = 1 << 20;
+pub const PIECE: usize = 1 << 20;
 
 /// No tensor that belongs here is larger: 720p frames of a 4,097-frame video are 11 GiB.
 pub const MAX_TENSOR_BYTES: u64 = 16 << 30;
@@ -42,34 +44,60 @@ impl<S: TensorSource> TensorSource for Arc<S> {
     }
 }
 
+/// The bytes of a tensor, piece by piece.
+pub type Pieces = BoxStream<'static, Result<Bytes, Status>>;
+
+/// Something that serves tensors piece by piece. Everything that holds them in memory does.
+pub trait PieceSource: Send + Sync + 'static {
+    /// The bytes of a tensor from `offset` on; an error says why not, `not_found` that it is not held.
+    fn pieces(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Pieces, Status>>;
+}
+
+/// That a tensor is not here.
+pub fn not_held(digest: &Digest) -> Status {
+    Status::not_found(format!("no tensor {digest} is held here"))
+}
+
+/// That a tensor has no such place.
+pub fn beyond(digest: &Digest, offset: u64, length: u64) -> Status {
+    Status::out_of_range(format!("offset {offset} is beyond the {length} bytes of {digest}"))
+}
+
+impl<S: TensorSource + Clone> PieceSource for S {
+    fn pieces(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Pieces, Status>> {
+        let source = self.clone();
+        let find = async move {
+            let found = tokio::task::spawn_blocking(move || source.tensor(&digest)).await;
+            let bytes = found.map_err(|error| Status::internal(error.to_string()))?;
+            let bytes = bytes.ok_or_else(|| not_held(&digest))?;
+            let start = usize::try_from(offset).ok().filter(|&start| start <= bytes.len());
+            let mut rest = bytes.slice(start.ok_or_else(|| beyond(&digest, offset, bytes.len() as u64))?..);
+            let pieces =
+                std::iter::from_fn(move || (!rest.is_empty()).then(|| Ok(rest.split_to(PIECE.min(rest.len())))));
+            Ok(futures::stream::iter(pieces).boxed())
+        };
+        find.boxed()
+    }
+}
+
 /// The gRPC service over a source.
-pub fn service<S: TensorSource>(source: S) -> TensorsServer<impl Tensors> {
-    TensorsServer::new(Service { source: Arc::new(source) })
+pub fn service<S: PieceSource>(source: S) -> TensorsServer<impl Tensors> {
+    TensorsServer::new(Service { source })
 }
 
 struct Service<S> {
-    source: Arc<S>,
+    source: S,
 }
 
 #[tonic::async_trait]
-impl<S: TensorSource> Tensors for Service<S> {
+impl<S: PieceSource> Tensors for Service<S> {
     type ReadStream = Pin<Box<dyn Stream<Item = Result<Chunk, Status>> + Send>>;
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let ReadRequest { digest, offset } = request.into_inner();
         let digest = crate::convert::digest_field(&digest)?;
-        let source = self.source.clone();
-        let found = tokio::task::spawn_blocking(move || source.tensor(&digest)).await;
-        let found = found.map_err(|error| Status::internal(error.to_string()))?;
-        let bytes = found.ok_or_else(|| Status::not_found(format!("no tensor {digest} is held here")))?;
-        let start = usize::try_from(offset).ok().filter(|&start| start <= bytes.len()).ok_or_else(|| {
-            Status::out_of_range(format!("offset {offset} is beyond the {} bytes of {digest}", bytes.len()))
-        })?;
-        let mut rest = bytes.slice(start..);
-        let chunks = std::iter::from_fn(move || {
-            (!rest.is_empty()).then(|| Ok(Chunk { data: rest.split_to(CHUNK.min(rest.len())) }))
-        });
-        Ok(Response::new(Box::pin(futures::stream::iter(chunks))))
+        let pieces = self.source.pieces(digest, offset).await?;
+        Ok(Response::new(Box::pin(pieces.map(|piece| piece.map(|data| Chunk { data })))))
     }
 }
 
@@ -109,10 +137,7 @@ impl Puller {
     /// When no location did, with every reason.
     pub async fn pull(&self, tensor: &TensorRef, locations: &[String]) -> Result<Bytes, PullError> {
         let digest = tensor.digest;
-        let length = match tensor.byte_len() {
-            Some(bytes) if bytes <= MAX_TENSOR_BYTES => bytes as usize,
-            other => return Err(PullError::TooLarge { digest, bytes: other.unwrap_or(u64::MAX) }),
-        };
+        let length = length_of(tensor)?;
         let (mut tried, mut answered) = (Vec::new(), true);
         for location in locations {
             match self.pull_from(digest, length, location).await {
@@ -129,31 +154,32 @@ impl Puller {
         Err(PullError::Nowhere { digest, tried, answered })
     }
 
-    async fn pull_from(&self, digest: Digest, length: usize, location: &str) -> Result<Bytes, Miss> {
+    /// Opens a tensor at one location, to be read piece by piece: for those that do not want it in memory whole.
+    ///
+    /// # Errors
+    /// When the location does not have it, or is not to be had.
+    pub async fn open(&self, tensor: &TensorRef, location: &str) -> Result<Pulling, PullError> {
+        let digest = tensor.digest;
+        let length = length_of(tensor)?;
+        self.begin(digest, length, location).await.map_err(|miss| miss.of(digest, location))
+    }
+
+    async fn begin(&self, digest: Digest, length: u64, location: &str) -> Result<Pulling, Miss> {
         let mut client = TensorsClient::new(self.channel(location).map_err(Miss::answered)?);
         let request = ReadRequest { digest: digest.0.to_vec(), offset: 0 };
         let reply =
             tokio::time::timeout(PATIENCE, client.read(request)).await.map_err(|_| Miss::silent("no answer"))?;
-        let mut stream = reply?.into_inner();
-        let mut hasher = blake3::Hasher::new();
+        let stream = reply?.into_inner();
+        let location = location.to_owned();
+        Ok(Pulling { digest, length, location, stream, hasher: blake3::Hasher::new(), arrived: 0 })
+    }
+
+    async fn pull_from(&self, digest: Digest, length: u64, location: &str) -> Result<Bytes, Miss> {
+        let mut pulling = self.begin(digest, length, location).await?;
         // Reserve no more than one generous block at a time: the sender decides how much really comes.
-        let mut bytes = BytesMut::with_capacity(length.min(64 << 20));
-        loop {
-            let next = tokio::time::timeout(PATIENCE, stream.message()).await;
-            let stalled = |_| Miss::silent(format!("stalled after {} of {length} bytes", bytes.len()));
-            let Some(chunk) = next.map_err(stalled)?? else { break };
-            if bytes.len() + chunk.data.len() > length {
-                return Err(Miss::answered(format!("sent more than the {length} bytes announced")));
-            }
-            hasher.update(&chunk.data);
-            bytes.extend_from_slice(&chunk.data);
-        }
-        if bytes.len() != length {
-            return Err(Miss::answered(format!("ended after {} of {length} bytes", bytes.len())));
-        }
-        let got = Digest(*hasher.finalize().as_bytes());
-        if got != digest {
-            return Err(Miss::answered(format!("delivered other bytes: their digest is {got}")));
+        let mut bytes = BytesMut::with_capacity(length.min(64 << 20) as usize);
+        while let Some(piece) = pulling.step().await? {
+            bytes.extend_from_slice(&piece);
         }
         Ok(bytes.freeze())
     }
@@ -182,6 +208,58 @@ impl Puller {
     }
 }
 
+fn length_of(tensor: &TensorRef) -> Result<u64, PullError> {
+    match tensor.byte_len() {
+        Some(bytes) if bytes <= MAX_TENSOR_BYTES => Ok(bytes),
+        other => Err(PullError::TooLarge { digest: tensor.digest, bytes: other.unwrap_or(u64::MAX) }),
+    }
+}
+
+/// A tensor on its way. It is whole, and the one asked for, only when [`Pulling::next`] has returned `None`.
+#[derive(Debug)]
+pub struct Pulling {
+    digest: Digest,
+    length: u64,
+    location: String,
+    stream: Streaming<Chunk>,
+    hasher: blake3::Hasher,
+    arrived: u64,
+}
+
+impl Pulling {
+    /// The next bytes; `None` after the last, when length and digest are right.
+    ///
+    /// # Errors
+    /// When the connection breaks, or other bytes come than were asked for.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
+        self.step().await.map_err(|miss| miss.of(self.digest, &self.location))
+    }
+
+    async fn step(&mut self) -> Result<Option<Bytes>, Miss> {
+        let Self { length, arrived, .. } = *self;
+        let next = tokio::time::timeout(PATIENCE, self.stream.message()).await;
+        let stalled = |_| Miss::silent(format!("stalled after {arrived} of {length} bytes"));
+        let Some(chunk) = next.map_err(stalled)?? else { return self.end().map(|()| None) };
+        self.arrived += chunk.data.len() as u64;
+        if self.arrived > length {
+            return Err(Miss::answered(format!("sent more than the {length} bytes announced")));
+        }
+        self.hasher.update(&chunk.data);
+        Ok(Some(chunk.data))
+    }
+
+    fn end(&self) -> Result<(), Miss> {
+        if self.arrived != self.length {
+            return Err(Miss::answered(format!("ended after {} of {} bytes", self.arrived, self.length)));
+        }
+        let got = Digest(*self.hasher.finalize().as_bytes());
+        if got != self.digest {
+            return Err(Miss::answered(format!("delivered other bytes: their digest is {got}")));
+        }
+        Ok(())
+    }
+}
+
 /// Why one location did not deliver.
 struct Miss {
     /// False when it may well have the tensor and only could not be heard.
@@ -196,6 +274,11 @@ impl Miss {
 
     fn silent(why: impl Into<String>) -> Self {
         Self { answered: false, why: why.into() }
+    }
+
+    /// As the error of the only location that was tried.
+    fn of(self, digest: Digest, location: &str) -> PullError {
+        PullError::Nowhere { digest, tried: vec![format!("{location}: {}", self.why)], answered: self.answered }
     }
 }
 

@@ -7,5 +7,6 @@ mod program;
 mod prompts;
 mod protocol;
 mod reference;
+mod restart;
 mod survival;
 mod verbs;

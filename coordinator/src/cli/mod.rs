@@ -92,7 +92,7 @@ struct RunArgs {
     /// Where finished files go.
     #[arg(long, value_name = "DIR", default_value = "output")]
     output: PathBuf,
-    /// Working data: artifacts, logs [default: the platform's data directory].
+    /// Working data: the database, artifacts, logs. A run that was stopped goes on from it [default: the platform's data directory].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Compute threads of each worker [default: cores divided by workers].
@@ -110,7 +110,7 @@ struct ServeArgs {
     /// Address to listen on; clients, workers and tensors all use it.
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:7700")]
     listen: SocketAddr,
-    /// Working data of this coordinator [default: the platform's data directory].
+    /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Where finished files go.

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 use wanfarm_model::files::{self, ModelFolder};
 use wanfarm_model::inspect;
-use wanfarm_types::Role;
+use wanfarm_types::{Role, VideoRequest};
 
 use super::follow::{self, Connection, Interest, Outcome};
 use super::{Failed, RunArgs, asked_to_stop, block_on, data_directory, read_manifest};
 use crate::client::Client;
+use crate::driver::Keep;
 use crate::exit::Exit;
 use crate::jobs::Submission;
 use crate::logging;
-use crate::manifest::ImageFile;
+use crate::manifest::{ImageFile, Manifest};
 use crate::server::{self, ServerConfig};
 use crate::supervisor::{self, SupervisorError, Workers};
 
@@ -26,7 +27,8 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     // Looked at here, before any process starts; the workers look again at what they load.
     inspect::check(&model, &roles).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
     let videos = manifest.check(Some(model.card())).map_err(|faults| super::faulty(&faults, args.json))?;
-    let submission = manifest.submission(String::new(), videos);
+    let key = resume_key(&manifest, &videos, &model, &args.output)?;
+    let submission = manifest.submission(key, videos);
     let data = data_directory(args.data.clone(), "run")?;
     block_on(render(args, data, folders, roles, manifest.images, submission))
 }
@@ -43,10 +45,12 @@ async fn render(
         listen: ([127, 0, 0, 1], 0).into(),
         data: data.clone(),
         output: args.output.clone(),
+        // A run that was killed goes on; what else lies there from earlier runs is over.
+        keep: Keep::Only(submission.client_key.clone()),
         // Somebody is waiting: what a few seconds do not cure is theirs to mend.
         scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
     };
-    let coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    let mut coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
     let url = format!("http://{}", coordinator.address);
     let (stop, stopped) = watch::channel(false);
     let workers = Workers {
@@ -61,9 +65,10 @@ async fn render(
     let result = tokio::select! {
         outcome = follow_job(&url, &images, submission, &args.output) => outcome,
         ended = &mut workers => Err(worker_failure(ended)),
+        failed = coordinator.failed() => Err(Failed::new(Exit::SomeFailed, failed)),
         () = asked_to_stop() => Err(Failed::new(
             Exit::Interrupted,
-            format!("interrupted; what was finished is in {}", args.output.display()),
+            format!("interrupted; what was finished is in {}, and the same command goes on from there", args.output.display()),
         )),
     };
     // Workers first: they say goodbye to a coordinator that is still there.
@@ -76,6 +81,27 @@ async fn render(
         Outcome { failed: 0, .. } => Ok(Exit::Ok),
         Outcome { .. } => Ok(Exit::SomeFailed),
     }
+}
+
+/// What makes two runs the same: every setting, the model's files, and where the videos go.
+fn resume_key(
+    manifest: &Manifest,
+    videos: &[VideoRequest],
+    model: &ModelFolder,
+    output: &Path,
+) -> Result<String, Failed> {
+    let failed = |error: &dyn std::fmt::Display| Failed::new(Exit::SomeFailed, error);
+    let output = std::path::absolute(output).map_err(|error| failed(&error))?;
+    let mut files = Vec::new();
+    for role in model.card().roles() {
+        for file in model.files(role) {
+            let found = std::fs::metadata(&file).map_err(|error| failed(&error))?;
+            files.push((file, found.len(), found.modified().ok()));
+        }
+    }
+    let same = (&manifest.name, &manifest.model, manifest.priority, videos, output, files);
+    let json = serde_json::to_vec(&same).map_err(|error| failed(&error))?;
+    Ok(format!("run {}", blake3::hash(&json)))
 }
 
 async fn follow_job(url: &str, images: &[ImageFile], submission: Submission, output: &Path) -> Result<Outcome, Failed> {

@@ -1,6 +1,7 @@
 //! `coordinator serve`.
 
 use super::{Failed, ServeArgs, asked_to_stop, block_on, data_directory};
+use crate::driver::Keep;
 use crate::exit::Exit;
 use crate::logging;
 use crate::server::{self, ServerConfig};
@@ -12,14 +13,18 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
         listen: args.listen,
         data,
         output: args.output,
+        keep: Keep::All,
         scheduler: wanfarm_scheduler::Config::default(),
     };
     block_on(async {
-        let coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+        let mut coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
         // Scripts that chose port 0 read the address from here.
         println!("listening on http://{}", coordinator.address);
-        asked_to_stop().await;
+        let ended = tokio::select! {
+            () = asked_to_stop() => Ok(Exit::Ok),
+            failed = coordinator.failed() => Err(Failed::new(Exit::SomeFailed, failed)),
+        };
         coordinator.stop().await;
-        Ok(Exit::Ok)
+        ended
     })
 }

@@ -37,14 +37,14 @@ impl Driver {
     }
 
     fn running_item(&self, video: VideoId, stage: Stage, steps_done: u32) -> Option<RunningItem> {
-        let video = self.jobs.in_manifest(video)?;
-        let line = self.jobs.get(video.job)?.videos().get(video.index as usize)?;
+        let video = self.books.jobs.in_manifest(video)?;
+        let line = self.books.jobs.get(video.job)?.videos().get(video.index as usize)?;
         Some(RunningItem { video, stage, steps_done: steps_done.max(line.steps_done), steps: line.steps })
     }
 
     /// A model, and the workers that could be given work for it now.
     pub(super) fn farm(&self, model: &str, images: &[Digest]) -> Farm {
-        let card = self.catalog.get(model).map(|known| known.card.clone());
+        let card = self.books.catalog.get(model).map(|known| known.card.clone());
         let mut force = Workforce::default();
         let mut served: BTreeMap<Role, (u32, u64)> = BTreeMap::new();
         for worker in self.available() {
@@ -67,18 +67,18 @@ impl Driver {
             (*role, workers, memory)
         });
         let roles = roles.collect();
-        let images = images.iter().filter_map(|digest| Some((*digest, *self.images.get(digest)?))).collect();
+        let images = images.iter().filter_map(|digest| Some((*digest, *self.books.images.get(digest)?))).collect();
         let waiting_for = self.missing(model, &needed);
         Farm { card, force, roles, images, waiting_for }
     }
 
     /// What is left of a job, with what goes before it or beside it.
     pub(super) fn remaining(&self, job: JobId) -> Result<Remaining, RequestError> {
-        let asked = self.jobs.get(job).ok_or(RequestError::NoSuchJob(job))?;
+        let asked = self.books.jobs.get(job).ok_or(RequestError::NoSuchJob(job))?;
         let summary = asked.summary();
         let (model, priority) = (&asked.submission.model, asked.submission.priority);
         let mut work = Workload::default();
-        for other in self.jobs.summaries() {
+        for other in self.books.jobs.summaries() {
             let competes = other.phase == JobPhase::Active && other.model == *model && other.priority >= priority;
             if other.job == job || competes {
                 self.add_remaining(other.job, &mut work);
@@ -96,9 +96,12 @@ impl Driver {
 
     /// What a job cannot go on without; empty when it can go on, or need not.
     pub(super) fn waiting_for(&self, job: &Job) -> String {
-        let (model, phase) = (&job.submission.model, job.summary().phase);
-        match (phase, self.catalog.get(model)) {
-            (JobPhase::Finished | JobPhase::Paused, _) => String::new(),
+        let (model, phase) = (&job.submission.model, job.phase());
+        if let Some(why) = self.shortages.of_store().filter(|_| phase != JobPhase::Finished) {
+            return format!("room: {why}");
+        }
+        match (phase, self.books.catalog.get(model)) {
+            (JobPhase::Finished | JobPhase::Paused, _) => job.held().unwrap_or_default().to_owned(),
             (_, None) => self.missing(model, &[]),
             (_, Some(known)) => {
                 let roles = known.card.roles();
@@ -116,7 +119,7 @@ impl Driver {
 
     /// Who is missing for a model of which these roles are needed.
     fn missing(&self, model: &str, needed: &[Role]) -> String {
-        if self.catalog.get(model).is_none() {
+        if self.books.catalog.get(model).is_none() {
             return format!("a worker that serves model {model}");
         }
         let roles = self.unserved(model, needed);
@@ -142,6 +145,12 @@ impl Driver {
         needed.iter().copied().filter(|role| !served.contains(role)).collect()
     }
 
+    /// True when somebody else with an open connection serves a model.
+    pub(super) fn serves(&self, model: &str, except: WorkerId) -> bool {
+        let others = self.sessions.connected().filter(|worker| *worker != except);
+        others.flat_map(|worker| self.sessions.served(worker)).any(|(name, _)| name == model)
+    }
+
     /// Workers that can be given work.
     fn available(&self) -> impl Iterator<Item = WorkerId> {
         self.sessions.connected().filter(|worker| self.scheduler.barred(*worker).is_none())
@@ -149,7 +158,7 @@ impl Driver {
 
     /// What came of a job, and where the time went.
     pub(super) fn job_report(&self, id: JobId) -> Result<JobReport, RequestError> {
-        let job = self.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
         let mut report = JobReport {
             job: job.summary(),
             waiting_for: self.waiting_for(job),
@@ -162,8 +171,8 @@ impl Driver {
         let nobody = VideoId { job: id, index: u32::MAX };
         let texts: Vec<TextKey> = texts.into_iter().collect();
         let videos = (0..).take(job.videos().len()).map(|index| VideoId { job: id, index });
-        let records = videos.flat_map(|video| self.ledger.attempts(video, &[]));
-        for record in self.ledger.attempts(nobody, &texts).into_iter().chain(records) {
+        let records = videos.flat_map(|video| self.books.ledger.attempts(video, &[]));
+        for record in self.books.ledger.attempts(nobody, &texts).into_iter().chain(records) {
             report.stages.entry(record.stage).or_default().count(&record);
             report.workers.entry(record.worker.clone()).or_default().count(&record);
         }

@@ -9,23 +9,28 @@ use wanfarm_types::{JobId, VideoId};
 use super::Driver;
 use crate::jobs::{JobPhase, JobSummary, Submission, VideoPhase};
 use crate::requests::{Changes, JobVerb, Request, RequestError};
+use crate::store::Row;
 
 impl Driver {
     pub(super) fn on_request(&mut self, request: Request) {
         match request {
             Request::MissingImages { images, reply } => {
-                answer(reply, images.into_iter().filter(|image| self.images.get(image).is_none()).collect());
+                answer(reply, images.into_iter().filter(|image| self.books.images.get(image).is_none()).collect());
             }
             Request::ImageStored { image, reply } => {
-                if self.images.insert(image) {
+                if self.books.images.get(&image.digest).is_none() {
                     self.copies.keep(image.digest);
+                    self.put(Row::Image(image));
                 }
-                answer(reply, ());
+                self.answer_when_recorded(reply, ());
             }
-            Request::Submit { submission, reply } => answer(reply, self.submit(submission)),
+            Request::Submit { submission, reply } => match self.submit(submission) {
+                Ok(job) => self.answer_when_recorded(reply, Ok(job)),
+                refused => answer(reply, refused),
+            },
             Request::Changes { job, since, reply } => {
-                let changes = self.jobs.changes(job, since).map(|(summary, videos, version)| {
-                    let waiting_for = self.jobs.get(job).map(|job| self.waiting_for(job)).unwrap_or_default();
+                let changes = self.books.jobs.changes(job, since).map(|(summary, videos, version)| {
+                    let waiting_for = self.books.jobs.get(job).map(|job| self.waiting_for(job)).unwrap_or_default();
                     Changes { job: summary, videos, version, waiting_for }
                 });
                 answer(reply, changes.ok_or(RequestError::NoSuchJob(job)));
@@ -36,17 +41,21 @@ impl Driver {
             Request::Files { job, video, reply } => answer(reply, self.files(job, video)),
             Request::Jobs { reply } => {
                 let line = |summary: JobSummary| {
-                    let waiting_for = self.jobs.get(summary.job).map(|job| self.waiting_for(job)).unwrap_or_default();
+                    let waiting_for =
+                        self.books.jobs.get(summary.job).map(|job| self.waiting_for(job)).unwrap_or_default();
                     (summary, waiting_for)
                 };
-                answer(reply, self.jobs.summaries().into_iter().map(line).collect());
+                answer(reply, self.books.jobs.summaries().into_iter().map(line).collect());
             }
             Request::Workers { reply } => answer(reply, self.worker_lines()),
-            Request::ControlJob { job, video, verb, reply } => answer(reply, self.control_job(job, video, verb)),
+            Request::ControlJob { job, video, verb, reply } => {
+                let done = self.control_job(job, video, verb);
+                self.answer_when_recorded(reply, done);
+            }
             Request::ControlWorker { worker, enable, reply } => {
                 if self.sessions.knows(worker) {
                     self.feed(if enable { Input::WorkerEnabled(worker) } else { Input::Drain(worker) });
-                    answer(reply, Ok(()));
+                    self.answer_when_recorded(reply, Ok(()));
                 } else {
                     answer(reply, Err(RequestError::NoSuchWorker(worker)));
                 }
@@ -56,19 +65,25 @@ impl Driver {
 
     fn submit(&mut self, submission: Submission) -> Result<JobId, RequestError> {
         let mut images = submission.videos.iter().filter_map(|video| video.image);
-        if let Some(missing) = images.find(|image| self.images.get(image).is_none()) {
+        if let Some(missing) = images.find(|image| self.books.images.get(image).is_none()) {
             return Err(RequestError::NoSuchImage(missing));
         }
-        let job = self.jobs.submit(submission);
-        // A client that asks again gets the job it has; only a new one is still to be planned.
-        if self.jobs.is_unplanned(job) {
-            self.plan(job);
+        // A client that asks again gets the job it has.
+        if let Some(known) = self.books.jobs.with_key(&submission.client_key) {
+            return Ok(known);
         }
-        Ok(job)
+        if let Some(why) = self.shortages.of_store() {
+            return Err(RequestError::Full(why.to_owned()));
+        }
+        let job = self.books.jobs.number(submission);
+        let id = job.id;
+        self.put(Row::Job(job));
+        self.plan(id);
+        Ok(id)
     }
 
     fn control_job(&mut self, id: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), RequestError> {
-        let job = self.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
         let video = video.map(|index| VideoId { job: id, index });
         if let Some(video) = video.filter(|video| video.index as usize >= job.videos().len()) {
             return Err(RequestError::NoSuchVideo { id: video, videos: job.videos().len() });
@@ -77,8 +92,7 @@ impl Driver {
             (JobVerb::Pause | JobVerb::Resume, Some(video), _) => return Err(RequestError::OneVideo(video)),
             (JobVerb::Pause, None, JobPhase::Finished) => return Err(RequestError::Ended(id)),
             (JobVerb::Cancel, None, JobPhase::WaitingForModel) => {
-                self.jobs.abandon(id);
-                self.outputs.report(self.jobs.get(id));
+                self.finish_unplanned(id);
                 return Ok(());
             }
             (_, _, JobPhase::WaitingForModel) => return Err(RequestError::Waits(id, self.waiting_for(job))),
@@ -86,8 +100,15 @@ impl Driver {
         }
         let target = match video {
             None => Target::Job(id),
-            Some(video) => Target::Video(self.jobs.in_plan(video).ok_or(RequestError::NeverPlanned(video))?),
+            Some(video) => Target::Video(self.books.jobs.in_plan(video).ok_or(RequestError::NeverPlanned(video))?),
         };
+        if verb == JobVerb::Resume {
+            self.shortages.look_now();
+        }
+        // From now on it stands as people want it, room or not.
+        if video.is_none() && verb != JobVerb::Retry {
+            self.release(id);
+        }
         self.feed(match verb {
             JobVerb::Pause => Input::Pause(id),
             JobVerb::Resume => Input::Resume(id),
@@ -98,7 +119,7 @@ impl Driver {
     }
 
     fn files(&self, id: JobId, video: Option<u32>) -> Result<Vec<(u32, PathBuf)>, RequestError> {
-        let job = self.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
         if let Some(index) = video.filter(|index| *index as usize >= job.videos().len()) {
             return Err(RequestError::NoSuchVideo { id: VideoId { job: id, index }, videos: job.videos().len() });
         }

@@ -4,8 +4,8 @@ use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Assignment, Input};
 use wanfarm_types::{Digest, Failure, Stage, TensorRef, VideoId, WorkerId};
 
-use super::{Driver, Running};
-use crate::catalog::Model;
+use super::Driver;
+use super::books::Books;
 use crate::jobs::VideoPhase;
 use crate::outputs::Task;
 use crate::plan;
@@ -13,15 +13,15 @@ use crate::plan;
 impl Driver {
     pub(super) fn assign(&mut self, assignment: Assignment) {
         let Assignment { worker, incarnation, attempt, item, text, inputs, holders, prefetch: _ } = assignment;
-        self.attempts.insert(attempt, Running { video: item.video, stage: item.stage });
-        let Some(video) = self.jobs.in_manifest(item.video) else { return };
-        let Some(job) = self.jobs.get(video.job) else { return };
+        let Some(video) = self.books.jobs.in_manifest(item.video) else { return };
+        let Some(job) = self.books.jobs.get(video.job) else { return };
         let Some(Some(spec)) = job.specs.get(video.index as usize) else { return };
         // A video that reads a text twice (prompt = negative prompt) encodes it once; either string will do.
         let is_prompt = |key| plan::text_key(&spec.model, &spec.prompt) == key;
         let text = text.map(|key| if is_prompt(key) { &spec.prompt } else { &spec.negative });
         // Encoding reads the file itself; later stages read what became of it, which the scheduler names.
-        let file = spec.image.filter(|_| item.stage == Stage::EncodeImage).and_then(|image| self.images.get(&image));
+        let file =
+            spec.image.filter(|_| item.stage == Stage::EncodeImage).and_then(|image| self.books.images.get(&image));
         let image = file.map_or(inputs.image, |file| vec![file.tensor()]);
         let locate = |tensor: TensorRef| self.locate(tensor, &holders, worker);
         let assign = v1::Assign {
@@ -39,12 +39,6 @@ impl Driver {
             }),
         };
         self.tell(worker, incarnation, Body::Assign(assign));
-        let name = self.sessions.name(worker).to_owned();
-        self.jobs.update(video, |status| {
-            status.phase = VideoPhase::Running;
-            status.stage = Some(item.stage);
-            status.worker = name;
-        });
     }
 
     /// A tensor with every address it can be read from: workers first, the durable copy last.
@@ -65,9 +59,9 @@ impl Driver {
         holder: WorkerId,
         latents: Option<Digest>,
     ) {
-        self.show_phase(video, VideoPhase::Writing, "");
-        let place = self.jobs.in_manifest(video);
-        let job = self.jobs.get(video.job);
+        self.books.jobs.set_work(video, VideoPhase::Writing, None, "");
+        let Books { jobs, catalog, ledger, .. } = &self.books;
+        let (place, job) = (jobs.in_manifest(video), jobs.get(video.job));
         let found = place.zip(job).and_then(|(place, job)| {
             let spec = job.specs.get(place.index as usize)?.clone()?;
             Some((job, spec, job.texts.get(place.index as usize)?))
@@ -79,8 +73,8 @@ impl Driver {
         let task = Task {
             video,
             spec,
-            model_files: self.catalog.get(&job.submission.model).map(Model::files).unwrap_or_default(),
-            attempts: self.ledger.attempts(video, texts),
+            model_files: catalog.get(&job.submission.model).map(|model| model.files(&job.weights)).unwrap_or_default(),
+            attempts: ledger.attempts(video, texts),
             frames,
             source: self.sessions.tensor_url(holder),
             latents,

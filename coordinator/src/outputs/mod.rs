@@ -8,4 +8,4 @@ mod task;
 pub use place::{PlaceError, Placing};
 pub use report::Report;
 pub use sidecar::Sidecar;
-pub use task::{Finished, Outputs, Task};
+pub use task::{Finished, Outputs, Task, Unwritten};

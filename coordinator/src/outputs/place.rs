@@ -24,6 +24,11 @@ pub struct PlaceError {
 }
 
 impl PlaceError {
+    /// There is no room on the disk.
+    pub fn is_full(&self) -> bool {
+        crate::room::is_full(&self.source)
+    }
+
     /// Writing might succeed later: the disk was full or a share was away.
     pub fn is_transient(&self) -> bool {
         !matches!(

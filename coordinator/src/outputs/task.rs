@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
-use wanfarm_media::{ContactSheet, Frames};
+use wanfarm_media::{ContactSheet, Frames, MediaError};
 use wanfarm_proto::tensors::Puller;
 use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, VideoId, VideoSpec};
 
 use super::place::{self, PlaceError, Placing};
 use super::sidecar::{ModelRecord, OutputRecord, Sidecar, Versions};
-use crate::driver::Event;
+use crate::driver::{Event, Shortage};
 use crate::jobs::Job;
 use crate::ledger::AttemptRecord;
 use crate::manifest;
@@ -61,10 +61,30 @@ pub struct Finished {
     pub seconds: f64,
 }
 
+/// Why a video was not written.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// There is no room: nobody's fault.
+    Full(Shortage),
+    /// Something else is wrong.
+    Failed(Failure),
+}
+
+impl From<Failure> for Unwritten {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl Outputs {
     /// A writer into `root`.
     pub fn new(root: PathBuf, puller: Puller, events: mpsc::Sender<Event>) -> Self {
         Self { root, puller, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Where files go.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Starts writing a video; [`Event::Written`] tells how it ended.
@@ -75,7 +95,7 @@ impl Outputs {
             let video = task.video;
             let result = match slots.acquire().await {
                 Ok(_slot) => write_video(task, root, &puller).await.map(Box::new),
-                Err(closed) => Err(Failure::transient(closed.to_string())),
+                Err(closed) => Err(Failure::transient(closed.to_string()).into()),
             };
             // A driver that is gone does not need the answer.
             let _ = events.send(Event::Written { video, result }).await;
@@ -99,7 +119,7 @@ impl Outputs {
     }
 }
 
-async fn write_video(task: Task, root: PathBuf, puller: &Puller) -> Result<Finished, Failure> {
+async fn write_video(task: Task, root: PathBuf, puller: &Puller) -> Result<Finished, Unwritten> {
     let pulled = puller.pull(&task.frames, std::slice::from_ref(&task.source)).await;
     let frames = pulled.map_err(|error| Failure { kind: FailureKind::InputsLost, message: error.to_string() })?;
     tokio::task::spawn_blocking(move || write_files(&task, &root, &frames))
@@ -107,10 +127,42 @@ async fn write_video(task: Task, root: PathBuf, puller: &Puller) -> Result<Finis
         .map_err(|panic| Failure::deterministic(format!("writing the files failed: {panic}")))?
 }
 
-fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Failure> {
+/// Says of an error whether only room is wanting, on the disk of `root` and for `bytes`.
+struct Faults<'a> {
+    root: &'a Path,
+    bytes: u64,
+}
+
+impl Faults<'_> {
+    fn full(&self) -> Unwritten {
+        Unwritten::Full(Shortage { path: self.root.to_owned(), bytes: self.bytes })
+    }
+
+    fn placement(&self, error: PlaceError) -> Unwritten {
+        if error.is_full() {
+            return self.full();
+        }
+        let kind = if error.is_transient() { FailureKind::Transient } else { FailureKind::Deterministic };
+        Failure { kind, message: error.to_string() }.into()
+    }
+
+    fn media(&self, error: MediaError) -> Unwritten {
+        if matches!(error, MediaError::DiskFull { .. }) {
+            return self.full();
+        }
+        let kind = if error.is_transient() { FailureKind::Transient } else { FailureKind::Deterministic };
+        Failure { kind, message: error.to_string() }.into()
+    }
+}
+
+fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Unwritten> {
     let [count, height, width, 3] = task.frames.shape[..] else {
-        return Err(Failure::deterministic(format!("frames have shape {:?}, not [F, H, W, 3]", task.frames.shape)));
+        let message = format!("frames have shape {:?}, not [F, H, W, 3]", task.frames.shape);
+        return Err(Failure::deterministic(message).into());
     };
+    let faults = Faults { root, bytes: bytes.len() as u64 };
+    let media = |error| faults.media(error);
+    let placement = |error| faults.placement(error);
     let frames = Frames::new(bytes, count as usize, height as usize, width as usize).map_err(media)?;
     let quality = wanfarm_media::assess(&frames);
     let stem = &task.spec.output;
@@ -163,14 +215,4 @@ fn measure(path: &Path) -> std::io::Result<(u64, Digest)> {
         hasher.update_mmap(&file)?;
     }
     Ok((bytes, Digest(*hasher.finalize().as_bytes())))
-}
-
-fn placement(error: PlaceError) -> Failure {
-    let kind = if error.is_transient() { FailureKind::Transient } else { FailureKind::Deterministic };
-    Failure { kind, message: error.to_string() }
-}
-
-fn media(error: wanfarm_media::MediaError) -> Failure {
-    let kind = if error.is_transient() { FailureKind::Transient } else { FailureKind::Deterministic };
-    Failure { kind, message: error.to_string() }
 }

@@ -1,0 +1,73 @@
+//! What the scheduler wants done, carried out once the rows behind it are written.
+
+use wanfarm_proto::v1::{self, coordinator_message::Body};
+use wanfarm_scheduler::{Action, Input};
+use wanfarm_types::{Incarnation, WorkerId};
+
+use super::Driver;
+use crate::dispatch;
+use crate::store::Row;
+
+impl Driver {
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            // Taken out where the scheduler's actions are collected.
+            Action::Commit(_) => {}
+            Action::Assign(assignment) => self.assign(*assignment),
+            Action::Revoke { worker, incarnation, attempt } => {
+                self.tell(worker, incarnation, Body::Revoke(v1::Revoke { attempt: attempt.0 }));
+            }
+            Action::StopAfterStep { worker, incarnation, attempt } => {
+                self.tell(worker, incarnation, Body::StopAfterStep(v1::StopAfterStep { attempt: attempt.0 }));
+            }
+            Action::Ack { worker, incarnation, attempt } => {
+                self.tell(worker, incarnation, Body::Acknowledge(v1::Acknowledge { attempt: attempt.0 }));
+            }
+            Action::Drop { worker, incarnation, attempt } => {
+                self.tell(worker, incarnation, Body::Drop(v1::Drop { attempt: attempt.0 }));
+            }
+            Action::RefuseWorker { worker, incarnation, refusal } => {
+                let reason = refusal.to_string();
+                tracing::warn!(%worker, %reason, "worker refused");
+                self.tell(worker, incarnation, Body::Refused(v1::Refused { reason }));
+                self.sessions.close(worker);
+            }
+            Action::Disconnect { worker, incarnation } => {
+                if self.sessions.incarnation(worker) == Some(incarnation) {
+                    tracing::warn!(worker = %self.sessions.name(worker), "worker silent for too long");
+                    self.sessions.close(worker);
+                }
+            }
+            Action::SetAside { worker, reason } => {
+                tracing::warn!(worker = %self.sessions.name(worker), %reason, "worker set aside");
+            }
+            Action::MakeDurable { artifact, tensors, holder } => {
+                self.copies.start(artifact, tensors, self.sessions.tensor_url(holder));
+            }
+            Action::DeleteDurable(artifact) => self.copies.forget(artifact),
+            Action::WriteOutputs { video, frames, holder, checkpoint } => {
+                self.write_outputs(video, frames, holder, checkpoint.tensors.first().map(|latents| latents.digest));
+            }
+            Action::RefuseJob { job, error } => {
+                // Plans are made here from checked specs; a refusal is a fault of this program.
+                tracing::error!(%job, %error, "the scheduler refused a job");
+                let videos = self.books.jobs.get(job).map_or(0, |job| job.videos().len());
+                self.put(Row::Resolved { job, videos: vec![Err(error.to_string()); videos] });
+                self.finish_unplanned(job);
+            }
+            Action::VideoFailed { video, failure } => tracing::warn!(%video, %failure, "video failed"),
+            // Shown as finished when the report is there, so that whoever waits for the end finds it.
+            Action::JobFinished(job) => self.outputs.report(self.books.jobs.get(job)),
+        }
+    }
+
+    pub(super) fn tell(&mut self, worker: WorkerId, incarnation: Incarnation, body: Body) {
+        if self.sessions.incarnation(worker) == Some(incarnation)
+            && !self.sessions.send(worker, dispatch::message(body))
+        {
+            tracing::warn!(worker = %self.sessions.name(worker), "worker reads too slowly; closing its connection");
+            self.sessions.close(worker);
+            self.feed(Input::WorkerLost { worker, incarnation });
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What the rows mean to people and to the sidecars. Rows change the books, whether they have just been decided or
+//! are read after a restart; beside them there is only what the moment shows and no row tells.
+
+use std::collections::BTreeMap;
+
+use wanfarm_scheduler::{ArtifactId, Change};
+use wanfarm_types::{AttemptId, JobId, Stage, VideoId};
+
+use crate::catalog::Catalog;
+use crate::images::Images;
+use crate::jobs::{Jobs, VideoPhase};
+use crate::ledger::Ledger;
+use crate::store::Row;
+
+/// The books.
+#[derive(Debug)]
+pub(super) struct Books {
+    pub(super) jobs: Jobs,
+    pub(super) images: Images,
+    pub(super) catalog: Catalog,
+    pub(super) ledger: Ledger,
+    /// Attempts that are out with a worker.
+    pub(super) attempts: BTreeMap<AttemptId, Running>,
+}
+
+/// What an attempt does that is out with a worker.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) video: VideoId,
+    pub(super) stage: Stage,
+}
+
+impl Books {
+    /// Empty books; the first job gets the number `next_job`.
+    pub(super) fn new(next_job: JobId) -> Self {
+        Self {
+            jobs: Jobs::new(next_job),
+            images: Images::default(),
+            catalog: Catalog::default(),
+            ledger: Ledger::default(),
+            attempts: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in a row. `now` is in seconds since one origin.
+    pub(super) fn record(&mut self, row: &Row, now: f64) {
+        match row {
+            Row::Model(card) => self.catalog.set_card(card),
+            Row::Weights { model, role, weights, files } => self.catalog.add_files(model, *role, *weights, files),
+            Row::Image(image) => self.images.insert(*image),
+            Row::Worker { worker, name, device } => self.ledger.worker_is(*worker, name, device),
+            Row::Job(job) => self.jobs.add(job),
+            Row::Resolved { job, videos } => self.jobs.resolved(*job, videos),
+            Row::Held { job, reason } => self.jobs.hold(*job, reason.clone()),
+            Row::Outputs { video, files, verdict, seconds } => {
+                self.jobs.set_outputs(*video, files, verdict, *seconds);
+            }
+            Row::Reported { job, at } => self.jobs.reported(*job, *at),
+            Row::Waited { attempt, seconds } => self.ledger.waited(*attempt, *seconds),
+            Row::Scheduler(change) => {
+                self.ledger.record(change, now);
+                self.record_change(change, now);
+            }
+        }
+    }
+
+    fn record_change(&mut self, change: &Change, now: f64) {
+        match change {
+            Change::JobAdded(plan) => {
+                self.jobs.planned(plan);
+                for index in (0u32..).take(plan.videos.len()) {
+                    self.ledger.video_added(VideoId { job: plan.id, index }, now);
+                }
+            }
+            Change::JobState { job, state } => self.jobs.set_state(*job, *state),
+            Change::WeightsPinned { job, role, weights } => self.jobs.pin(*job, *role, *weights),
+            Change::JobForgotten(job) => {
+                self.jobs.forget(*job);
+                self.attempts.retain(|_, running| running.video.job != *job);
+            }
+            Change::VideoState { video, state } => self.jobs.set_video_state(*video, state),
+            Change::ArtifactDurable { artifact: ArtifactId::Checkpoint { video, steps_done }, .. } => {
+                self.jobs.set_durable(*video, *steps_done);
+            }
+            Change::AttemptIssued { attempt, item, worker, .. } => {
+                let running = Running { video: item.video, stage: item.stage };
+                self.attempts.insert(*attempt, running);
+                let name = self.ledger.worker(*worker).map_or("", |(name, _)| name);
+                self.jobs.set_work(item.video, VideoPhase::Running, Some(item.stage), name);
+            }
+            Change::AttemptEnded { attempt, .. } => {
+                if let Some(ended) = self.attempts.remove(attempt) {
+                    self.jobs.set_work(ended.video, VideoPhase::Waiting, None, "");
+                }
+            }
+            Change::ArtifactDurable { .. } | Change::ArtifactForgotten(_) | Change::WorkerState { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Rows before deeds: a batch is on disk before any action or answer that follows from it leaves.
+//!
+//! Everything that has arrived while a batch was being written makes the next one, so that the disk is waited for once
+//! per turn and not once per report. When there is no room for a batch, nothing leaves until there is: the farm's
+//! workers finish what they have and wait, and the batch grows by what they say.
+
+use tokio::sync::oneshot;
+
+use super::Driver;
+use crate::store::{Store, StoreError};
+
+/// An answer that waits until what it says is on disk.
+pub(super) type Answer = Box<dyn FnOnce() + Send>;
+
+impl Driver {
+    /// Sends an answer once everything decided so far is on disk; whoever asked may have left.
+    pub(super) fn answer_when_recorded<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, value: T) {
+        self.answers.push(Box::new(move || drop(reply.send(value))));
+    }
+
+    /// Writes what there is to write and acts on it, until nothing is left of either.
+    pub(super) async fn settle(&mut self) -> Result<(), StoreError> {
+        loop {
+            if !self.rows.is_empty() && !self.write().await? {
+                return Ok(());
+            }
+            self.answers.drain(..).for_each(|answer| answer());
+            if self.actions.is_empty() {
+                return Ok(());
+            }
+            while let Some(action) = self.actions.pop_front() {
+                self.act(action);
+            }
+        }
+    }
+
+    /// Writes the rows; false when there is no room for them now.
+    async fn write(&mut self) -> Result<bool, StoreError> {
+        if !self.shortages.store_may_try() {
+            return Ok(false);
+        }
+        let Some(mut store) = self.store.take() else { return Ok(false) };
+        let rows = std::mem::take(&mut self.rows);
+        let write = move || -> (Box<dyn Store>, _, _) {
+            let written = store.commit(&rows);
+            (store, rows, written)
+        };
+        // A panic of the store is one of the program: it goes on to whoever waits for the driver.
+        let (store, rows, written) = tokio::task::spawn_blocking(write)
+            .await
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        self.store = Some(store);
+        match written {
+            Ok(()) => {
+                self.shortages.store_has_room();
+                Ok(true)
+            }
+            Err(error) if error.is_full() => {
+                self.shortages.store_is_full(&error);
+                self.rows = rows;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

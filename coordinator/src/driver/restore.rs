@@ -1,0 +1,158 @@
+//! A driver from the store alone: the scheduler, the books, and what lies in the artifact directory.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use wanfarm_scheduler::{Action, Change, Config, JobState, Scheduler};
+use wanfarm_types::{Digest, JobId};
+
+use super::books::Books;
+use super::shortage::Shortages;
+use super::{Driver, Event};
+use crate::copies::Copies;
+use crate::outputs::Outputs;
+use crate::sessions::Sessions;
+use crate::store::{Loaded, Row, Store, StoreError};
+
+/// What a driver works with besides rows.
+#[derive(Debug)]
+pub struct Parts {
+    /// Makes durable copies.
+    pub copies: Copies,
+    /// Writes files.
+    pub outputs: Outputs,
+    /// Knows the workers.
+    pub sessions: Sessions,
+    /// The receiving end of what all tasks send.
+    pub events: mpsc::Receiver<Event>,
+}
+
+/// Which jobs of an earlier run go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keep {
+    /// All of them.
+    All,
+    /// Only the unfinished one of this client's key; the others are forgotten.
+    Only(String),
+}
+
+/// What a store holds does not make a coordinator.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The scheduler has not written it.
+    #[error(transparent)]
+    Scheduler(#[from] wanfarm_scheduler::RestoreError),
+}
+
+impl Driver {
+    /// Goes on from what `store` holds. `present`: the artifacts that are whole, with their lengths. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written, or holds what nobody has written.
+    pub fn restore(
+        mut store: Box<dyn Store>,
+        keep: &Keep,
+        config: Config,
+        present: &BTreeMap<Digest, u64>,
+        parts: Parts,
+    ) -> Result<Self, RestoreError> {
+        let Parts { copies, outputs, sessions, events } = parts;
+        let loaded = prune(&mut *store, keep, present)?;
+        let changes = loaded.rows.iter().filter_map(|row| match row {
+            Row::Scheduler(change) => Some(change.clone()),
+            _ => None,
+        });
+        let origin = wanfarm_scheduler::Instant(0);
+        let scheduler = Scheduler::restore(config, origin, loaded.next_attempt, changes)?;
+        let mut driver = Self {
+            scheduler,
+            books: Books::new(loaded.next_job),
+            sessions,
+            copies,
+            outputs,
+            events,
+            started: Instant::now(),
+            store: Some(store),
+            rows: Vec::new(),
+            actions: VecDeque::new(),
+            answers: Vec::new(),
+            shortages: Shortages::none(),
+            stopping: false,
+        };
+        loaded.rows.iter().for_each(|row| driver.recall(row));
+        driver.books.ledger.restarted();
+        driver.recall_shortage();
+        driver.collect();
+        driver.report_again();
+        Ok(driver)
+    }
+
+    /// True for an artifact that something refers to.
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.copies.holds(digest)
+    }
+
+    /// A row from before the restart.
+    fn recall(&mut self, row: &Row) {
+        self.books.record(row, 0.0);
+        match row {
+            Row::Image(image) => self.copies.keep(image.digest),
+            Row::Worker { worker, name, device } => self.sessions.recall(*worker, name, device),
+            Row::Scheduler(Change::ArtifactDurable { artifact, tensors }) => self.copies.recall(*artifact, tensors),
+            _ => {}
+        }
+    }
+
+    /// Jobs that ended just before the restart have no report yet.
+    fn report_again(&mut self) {
+        let ended = self.books.jobs.iter().filter(|job| job.state() == Some(JobState::Finished));
+        let unreported: Vec<JobId> = ended.filter(|job| job.summary().ended.is_none()).map(|job| job.id).collect();
+        for job in unreported {
+            if !self.actions.contains(&Action::JobFinished(job)) {
+                self.actions.push_back(Action::JobFinished(job));
+            }
+        }
+    }
+}
+
+/// Removes what cannot be gone on from: jobs that are not to be kept, and artifacts whose files are not there.
+fn prune(store: &mut dyn Store, keep: &Keep, present: &BTreeMap<Digest, u64>) -> Result<Loaded, StoreError> {
+    let loaded = store.load()?;
+    let mut gone: Vec<Change> = loaded.rows.iter().filter_map(|row| lost_artifact(row, present)).collect();
+    if let Keep::Only(key) = keep {
+        let jobs = loaded.rows.iter().filter_map(|row| match row {
+            Row::Job(job) if job.client_key != *key || has_ended(&loaded.rows, job.id) => Some(job.id),
+            _ => None,
+        });
+        gone.extend(jobs.map(Change::JobForgotten));
+    }
+    if gone.is_empty() {
+        return Ok(loaded);
+    }
+    let rows: Vec<Row> = gone.into_iter().map(Row::Scheduler).collect();
+    store.commit(&rows)?;
+    store.load()
+}
+
+/// Nothing is left to do for a job; or somebody has taken away what was done.
+fn has_ended(rows: &[Row], id: JobId) -> bool {
+    rows.iter().any(|row| match row {
+        Row::Reported { job, at } => *job == id && at.is_some(),
+        Row::Outputs { video, files, .. } => video.job == id && !files.iter().all(|file| file.exists()),
+        _ => false,
+    })
+}
+
+fn lost_artifact(row: &Row, present: &BTreeMap<Digest, u64>) -> Option<Change> {
+    let Row::Scheduler(Change::ArtifactDurable { artifact, tensors }) = row else { return None };
+    let whole = tensors.iter().all(|tensor| present.get(&tensor.digest).copied() == tensor.byte_len());
+    if whole {
+        return None;
+    }
+    tracing::warn!(?artifact, "an artifact on the books is not in its directory; it will be computed again");
+    Some(Change::ArtifactForgotten(*artifact))
+}

@@ -1,0 +1,329 @@
+//! The loop against stores that are slow, full or broken.
+
+use std::sync::mpsc as gate;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use wanfarm_proto::tensors::Puller;
+use wanfarm_scheduler::Config;
+use wanfarm_types::{Experts, ModelFile, Role};
+
+use super::*;
+use crate::artifacts::Artifacts;
+use crate::catalog::Announcement;
+use crate::jobs::{JobPhase, Submission};
+use crate::plan::tests::{card, request};
+use crate::requests::{Changes, JobVerb, RequestError};
+use crate::sessions::Pace;
+use crate::store::tests::{MemoryStore, Verdict};
+use crate::store::{DataDirectory, Loaded, SqliteStore};
+
+/// A store that asks before each commit what is to become of it.
+struct Asking {
+    rows: MemoryStore,
+    asks: gate::Sender<Vec<Row>>,
+    verdicts: gate::Receiver<Verdict>,
+}
+
+impl Store for Asking {
+    fn commit(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        // A test that has ended lets everything pass.
+        let _ = self.asks.send(rows.to_vec());
+        let path = PathBuf::from("rows");
+        match self.verdicts.recv().unwrap_or(Verdict::Write) {
+            Verdict::Write => self.rows.commit(rows),
+            Verdict::Full => Err(StoreError::Full { path }),
+            Verdict::Fail => Err(StoreError::Failed { verb: "write to", path, why: "it burns".into() }),
+        }
+    }
+
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        self.rows.load()
+    }
+}
+
+/// A coordinator without sockets.
+struct Desk {
+    events: mpsc::Sender<Event>,
+    driver: JoinHandle<Result<(), StoreError>>,
+    rows: MemoryStore,
+    asks: gate::Receiver<Vec<Row>>,
+    verdicts: gate::Sender<Verdict>,
+    dir: tempfile::TempDir,
+}
+
+fn driver(
+    store: Box<dyn Store>,
+    dir: &std::path::Path,
+    keep: &Keep,
+) -> (mpsc::Sender<Event>, Result<Driver, RestoreError>) {
+    let artifacts = Artifacts::open(&dir.join("artifacts")).unwrap();
+    let (events, inbox) = mpsc::channel(64);
+    let parts = Parts {
+        copies: Copies::new(artifacts, Puller::default(), events.clone()),
+        outputs: Outputs::new(dir.join("output"), Puller::default(), events.clone()),
+        sessions: Sessions::new(Pace::of_lease(Duration::from_secs(30))),
+        events: inbox,
+    };
+    (events, Driver::restore(store, keep, Config::default(), &Default::default(), parts))
+}
+
+impl Desk {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (rows, (asked, asks), (verdicts, given)) = (MemoryStore::default(), gate::channel(), gate::channel());
+        let store = Asking { rows: rows.clone(), asks: asked, verdicts: given };
+        let (events, driver) = driver(Box::new(store), dir.path(), &Keep::All);
+        Self { events, driver: tokio::spawn(driver.unwrap().run()), rows, asks, verdicts, dir }
+    }
+
+    async fn submit(&self, key: &str) -> oneshot::Receiver<Result<JobId, RequestError>> {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Request(Request::Submit { submission: submission(key), reply })).await.unwrap();
+        answer
+    }
+
+    async fn attach(&self) -> mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>> {
+        let (outbox, messages) = mpsc::channel(64);
+        let attached = Attached {
+            connection: 1,
+            worker: WorkerId(uuid::Uuid::from_u128(1)),
+            incarnation: Incarnation(uuid::Uuid::from_u128(2)),
+            name: "mac".into(),
+            device: "cpu".into(),
+            memory_bytes: 0,
+            tensor_url: "http://127.0.0.1:9".into(),
+            coordinator_url: "http://127.0.0.1:9".into(),
+            models: vec![announcement()],
+            running: Vec::new(),
+            holding: Vec::new(),
+            outbox,
+        };
+        self.events.send(Event::Attached(Box::new(attached))).await.unwrap();
+        messages
+    }
+
+    async fn changes(&self, job: JobId) -> Changes {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Request(Request::Changes { job, since: 0, reply })).await.unwrap();
+        answer.await.unwrap().unwrap()
+    }
+
+    /// Waits until a batch is to be written.
+    async fn asked(&mut self) -> Vec<Row> {
+        loop {
+            if let Ok(rows) = self.asks.try_recv() {
+                return rows;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn verdict(&self, verdict: Verdict) {
+        self.verdicts.send(verdict).unwrap();
+    }
+
+    async fn stop(self) -> Result<(), StoreError> {
+        self.events.send(Event::Stop).await.unwrap();
+        drop(self.verdicts);
+        self.driver.await.unwrap()
+    }
+}
+
+fn submission(key: &str) -> Submission {
+    let (name, model) = ("n".into(), "m".into());
+    let videos = vec![request()];
+    Submission { client_key: key.into(), name, model, priority: 50, early_look: false, videos }
+}
+
+fn announcement() -> Announcement {
+    let card = card(Experts::Single);
+    let files = |role: Role| vec![ModelFile { path: role.name().into(), blake3: Digest([1; 32]) }];
+    let roles = card.roles().into_iter().map(|role| (role, files(role))).collect();
+    Announcement { card, roles }
+}
+
+fn is_assignment(message: Result<v1::CoordinatorMessage, tonic::Status>) -> bool {
+    matches!(message.unwrap().body, Some(Body::Assign(_)))
+}
+
+/// The next assignment among the messages.
+async fn assigned(messages: &mut mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>>) {
+    while !is_assignment(messages.recv().await.expect("the connection stays")) {}
+}
+
+#[tokio::test]
+async fn nothing_leaves_before_it_is_recorded() {
+    let mut desk = Desk::new();
+    let mut job = desk.submit("a").await;
+    assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
+    assert!(job.try_recv().is_err(), "a client was told the number of a job that is not recorded");
+    desk.verdict(Verdict::Write);
+    assert_eq!(job.await.unwrap(), Ok(JobId(1)));
+
+    let mut messages = desk.attach().await;
+    let rows = desk.asked().await;
+    let issued = |row: &Row| matches!(row, Row::Scheduler(Change::AttemptIssued { .. }));
+    assert!(rows.iter().any(issued), "{rows:?}");
+    while let Ok(message) = messages.try_recv() {
+        assert!(!is_assignment(message), "an attempt left before it was recorded");
+    }
+    desk.verdict(Verdict::Write);
+    assigned(&mut messages).await;
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_arrives_while_a_batch_is_written_makes_one_batch() {
+    let mut desk = Desk::new();
+    let first = desk.submit("a").await;
+    desk.asked().await;
+    let mut others = Vec::new();
+    for key in ["b", "c", "d"] {
+        others.push(desk.submit(key).await);
+    }
+    desk.verdict(Verdict::Write);
+    assert_eq!(desk.asked().await.len(), 3);
+    desk.verdict(Verdict::Write);
+    assert_eq!(first.await.unwrap(), Ok(JobId(1)));
+    for (number, job) in (2..).zip(others) {
+        assert_eq!(job.await.unwrap(), Ok(JobId(number)));
+    }
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_holds_everything_says_so_and_goes_on_by_itself() {
+    let mut desk = Desk::new();
+    let mut job = desk.submit("a").await;
+    desk.asked().await;
+    desk.verdict(Verdict::Full);
+    // Questions are answered; nothing new is taken in.
+    let refused = desk.submit("b").await.await.unwrap().unwrap_err();
+    assert!(matches!(&refused, RequestError::Full(why) if why.contains("rows")), "{refused}");
+    assert!(desk.changes(JobId(1)).await.waiting_for.contains("room"));
+    assert!(job.try_recv().is_err());
+    // The same rows again, after a pause.
+    assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
+    desk.verdict(Verdict::Write);
+    assert_eq!(job.await.unwrap(), Ok(JobId(1)));
+    assert!(!desk.changes(JobId(1)).await.waiting_for.contains("room"));
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broken_store_stops_the_coordinator_with_nothing_acted_on() {
+    let mut desk = Desk::new();
+    desk.verdict(Verdict::Write);
+    desk.submit("a").await.await.unwrap().unwrap();
+    desk.asked().await;
+    let mut messages = desk.attach().await;
+    desk.asked().await;
+    desk.verdict(Verdict::Fail);
+    let error = desk.driver.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("it burns"), "{error}");
+    while let Some(message) = messages.recv().await {
+        assert!(!is_assignment(message), "an attempt left that is not recorded");
+    }
+}
+
+#[tokio::test]
+async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
+    let desk = Desk::new();
+    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    let job = desk.submit("a").await.await.unwrap().unwrap();
+    let _messages = desk.attach().await;
+    let video = VideoId { job, index: 0 };
+    let shortage = Shortage { path: desk.dir.path().to_owned(), bytes: 1 };
+    let full = Err(Unwritten::Full(shortage));
+    desk.events.send(Event::Written { video, result: full }).await.unwrap();
+    let changes = desk.changes(job).await;
+    assert_eq!(changes.job.phase, JobPhase::Paused);
+    assert!(changes.waiting_for.contains("full"), "{}", changes.waiting_for);
+    // There is room, as it finds out by itself.
+    while desk.changes(job).await.job.phase == JobPhase::Paused {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.changes(job).await.job.held, None);
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pause_that_people_asked_for_outlasts_a_full_disk() {
+    let desk = Desk::new();
+    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    let (job, other) = (desk.submit("a").await.await.unwrap().unwrap(), desk.submit("b").await.await.unwrap().unwrap());
+    let _messages = desk.attach().await;
+    let video = VideoId { job, index: 0 };
+    let shortage = Shortage { path: desk.dir.path().to_owned(), bytes: 1 };
+    desk.events.send(Event::Written { video, result: Err(Unwritten::Full(shortage)) }).await.unwrap();
+    let (reply, answer) = oneshot::channel();
+    let pause = Request::ControlJob { job, video: None, verb: JobVerb::Pause, reply };
+    desk.events.send(Event::Request(pause)).await.unwrap();
+    answer.await.unwrap().unwrap();
+    while desk.changes(other).await.job.phase == JobPhase::Paused {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.changes(job).await.job.phase, JobPhase::Paused);
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
+    let mut desk = Desk::new();
+    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    let job = desk.submit("a").await.await.unwrap().unwrap();
+    let mut messages = desk.attach().await;
+    assigned(&mut messages).await;
+    let rows = desk.rows.clone();
+    desk.asked().await;
+    desk.stop().await.unwrap();
+
+    let dir = tempfile::tempdir().unwrap();
+    let (_events, restored) = driver(Box::new(rows), dir.path(), &Keep::All);
+    let restored = restored.unwrap();
+    assert_eq!(restored.books.jobs.with_key("a"), Some(job));
+    assert_eq!(restored.books.jobs.get(job).unwrap().phase(), JobPhase::Active);
+    assert!(restored.books.catalog.get("m").is_some(), "the job goes on before a worker announces its model again");
+    let worker = WorkerId(uuid::Uuid::from_u128(1));
+    assert_eq!(restored.books.ledger.worker(worker), Some(("mac", "cpu")));
+    assert_eq!(restored.sessions.name(worker), "mac");
+    assert!(!restored.books.attempts.is_empty());
+}
+
+#[tokio::test]
+async fn a_run_keeps_only_its_own_unfinished_job() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = DataDirectory::open(dir.path()).unwrap();
+    let restored = |keep: &str| {
+        let store = Box::new(SqliteStore::open(&directory).unwrap());
+        let (events, driver) = driver(store, dir.path(), &Keep::Only(keep.into()));
+        (events, driver.unwrap())
+    };
+    let run = |key: &str| {
+        let (events, mut driver) = restored(key);
+        let fresh = driver.books.jobs.with_key(key).is_none();
+        if fresh {
+            let row = driver.books.jobs.number(submission(key));
+            driver.put(Row::Job(row));
+        }
+        (events, driver, fresh)
+    };
+    let (_events, mut first, fresh) = run("a");
+    assert!(fresh);
+    first.settle().await.unwrap();
+    drop(first);
+    let (_events, mut killed, fresh) = run("a");
+    assert!(!fresh, "a run that was killed goes on");
+    killed.put(Row::Reported { job: JobId(1), at: Some(1.0) });
+    killed.settle().await.unwrap();
+    drop(killed);
+    let (_events, mut finished, fresh) = run("a");
+    assert!(fresh, "a finished job stands in nobody's way");
+    finished.settle().await.unwrap();
+    drop(finished);
+    let (_events, other, fresh) = run("b");
+    assert!(fresh);
+    assert_eq!(other.books.jobs.summaries().len(), 1, "other jobs are over");
+}

@@ -1,0 +1,104 @@
+//! The rows. The comment of each variant names its key; a row of a known key replaces the one before it.
+//!
+//! Deliberately not here: what only the moment shows, such as who is connected and which step is running.
+
+use std::path::PathBuf;
+
+use wanfarm_scheduler::Change;
+use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, ModelFile, Role, VideoId, VideoRequest, VideoSpec, WorkerId};
+
+use crate::images::Image;
+
+/// One row. Videos are named by their place in the manifest, except in [`Row::Scheduler`], which counts those planned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Row {
+    /// A model that a worker has announced, key `card.name`.
+    Model(ModelCard),
+    /// The files behind a role of a model, key (`model`, `role`, `weights`).
+    Weights {
+        /// The model's name.
+        model: String,
+        /// The role.
+        role: Role,
+        /// One digest for all of them.
+        weights: Digest,
+        /// The files.
+        files: Vec<ModelFile>,
+    },
+    /// A first frame whose file is in the artifact directory, key `digest`.
+    Image(Image),
+    /// Who a worker is, for people, key `worker`.
+    Worker {
+        /// Who.
+        worker: WorkerId,
+        /// Its name.
+        name: String,
+        /// Its device.
+        device: String,
+    },
+    /// A submission, key `id`. A job once submitted never changes.
+    Job(JobRow),
+    /// What became of a submission when its model was known, key `job`: for each video its settings, or why there are
+    /// none. Comes before the plan of the same job, which counts the videos that have settings.
+    Resolved {
+        /// Which job.
+        job: JobId,
+        /// In manifest order.
+        videos: Vec<Result<VideoSpec, String>>,
+    },
+    /// Why the coordinator itself has paused a job; it takes it up again by itself. Key `job`; `None` removes it.
+    Held {
+        /// Which job.
+        job: JobId,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The files of a video, key `video`.
+    Outputs {
+        /// Which video.
+        video: VideoId,
+        /// Files and folders.
+        files: Vec<PathBuf>,
+        /// The quality gate's verdict.
+        verdict: String,
+        /// Seconds that workers have spent on it.
+        seconds: f64,
+    },
+    /// The report of a job is in its place, key `job`; `None` removes it.
+    Reported {
+        /// Which job.
+        job: JobId,
+        /// When, in seconds since 1970.
+        at: Option<f64>,
+    },
+    /// How long an attempt's item had waited when its computation began, key `attempt`.
+    Waited {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Seconds.
+        seconds: f64,
+    },
+    /// What the scheduler must find again; keys as in [`Change`].
+    Scheduler(Change),
+}
+
+/// A job as it was submitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRow {
+    /// Its number.
+    pub id: JobId,
+    /// Chosen by the client; empty: none. No two jobs have the same.
+    pub client_key: String,
+    /// Its name.
+    pub name: String,
+    /// Its model.
+    pub model: String,
+    /// Higher goes first.
+    pub priority: u32,
+    /// The first, the last and the middle video go first.
+    pub early_look: bool,
+    /// When, in seconds since 1970.
+    pub submitted: f64,
+    /// Its videos.
+    pub videos: Vec<VideoRequest>,
+}

@@ -1,0 +1,273 @@
+//! Rows into tables. Each row is one upsert; one that should change a row and finds none is an error.
+
+use rusqlite::{Params, Transaction, params};
+use serde::Serialize;
+use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, VideoState};
+use wanfarm_types::{Failure, JobId, StepTiming, VideoId, VideoSpec};
+
+use super::Fault;
+use crate::store::{JobRow, Row};
+
+pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault> {
+    match row {
+        Row::Model(card) => execute(
+            transaction,
+            "INSERT INTO model (name, card) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET card = excluded.card",
+            params![card.name, json(card)?],
+        ),
+        Row::Weights { model, role, weights, files } => execute(
+            transaction,
+            "INSERT INTO weights (model, role, weights, files) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET files = excluded.files",
+            params![model, role.name(), weights.to_string(), json(files)?],
+        ),
+        Row::Image(image) => execute(
+            transaction,
+            "INSERT INTO image (digest, bytes, width, height) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET bytes = excluded.bytes, width = excluded.width, height = excluded.height",
+            params![image.digest.to_string(), number(image.bytes)?, image.width, image.height],
+        ),
+        Row::Worker { worker, name, device } => execute(
+            transaction,
+            "INSERT INTO worker (id, name, device) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET name = excluded.name, device = excluded.device",
+            params![worker.to_string(), name, device],
+        ),
+        Row::Job(job) => submission(transaction, job),
+        Row::Resolved { job, videos } => resolved(transaction, *job, videos),
+        Row::Held { job, reason } => {
+            let sql = "UPDATE job SET held = ?2 WHERE id = ?1";
+            changed(execute_counting(transaction, sql, params![number(job.0)?, reason])?, job)
+        }
+        Row::Outputs { video, files, verdict, seconds } => {
+            let sql = "UPDATE video SET files = ?3, verdict = ?4, seconds = ?5 WHERE job = ?1 AND place = ?2";
+            let values = params![number(video.job.0)?, video.index, json(files)?, verdict, finite(*seconds)];
+            changed(execute_counting(transaction, sql, values)?, video)
+        }
+        Row::Reported { job, at } => {
+            let sql = "UPDATE job SET reported = ?2 WHERE id = ?1";
+            changed(execute_counting(transaction, sql, params![number(job.0)?, at.map(finite)])?, job)
+        }
+        Row::Waited { attempt, seconds } => {
+            let sql = "UPDATE attempt SET waited = ?2 WHERE id = ?1";
+            changed(execute_counting(transaction, sql, params![number(attempt.0)?, finite(*seconds)])?, attempt)
+        }
+        Row::Scheduler(change) => self::change(transaction, change),
+    }
+}
+
+fn submission(transaction: &Transaction<'_>, job: &JobRow) -> Result<(), Fault> {
+    let id = number(job.id.0)?;
+    let key = (!job.client_key.is_empty()).then_some(&job.client_key);
+    execute(
+        transaction,
+        "INSERT INTO job (id, client_key, name, model, priority, early_look, submitted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![id, key, job.name, job.model, job.priority, job.early_look, finite(job.submitted)],
+    )?;
+    let mut insert = transaction.prepare_cached("INSERT INTO video (job, place, request) VALUES (?1, ?2, ?3)")?;
+    for (place, request) in (0u32..).zip(&job.videos) {
+        insert.execute(params![id, place, json(request)?])?;
+    }
+    Ok(())
+}
+
+fn resolved(transaction: &Transaction<'_>, job: JobId, videos: &[Result<VideoSpec, String>]) -> Result<(), Fault> {
+    let id = number(job.0)?;
+    changed(execute_counting(transaction, "UPDATE job SET resolved = 1 WHERE id = ?1", params![id])?, job)?;
+    let mut update = transaction
+        .prepare_cached("UPDATE video SET number = ?3, spec = ?4, refused = ?5 WHERE job = ?1 AND place = ?2")?;
+    let mut planned = 0u32;
+    for (place, video) in (0u32..).zip(videos) {
+        let (spec, refused) = match video {
+            Ok(spec) => (Some(json(spec)?), None),
+            Err(refused) => (None, Some(refused)),
+        };
+        let found = update.execute(params![id, place, spec.as_ref().map(|_| planned), spec, refused])?;
+        changed(found, VideoId { job, index: place })?;
+        planned += u32::from(spec.is_some());
+    }
+    Ok(())
+}
+
+fn plan(transaction: &Transaction<'_>, plan: &JobPlan) -> Result<(), Fault> {
+    let id = number(plan.id.0)?;
+    let without_videos = JobPlan {
+        id: plan.id,
+        priority: plan.priority,
+        model: plan.model.clone(),
+        early_look: plan.early_look,
+        videos: Vec::new(),
+    };
+    let sql = "UPDATE job SET plan = ?2 WHERE id = ?1";
+    changed(execute_counting(transaction, sql, params![id, json(&without_videos)?])?, plan.id)?;
+    let mut update = transaction.prepare_cached("UPDATE video SET plan = ?3 WHERE job = ?1 AND number = ?2")?;
+    for (index, video) in (0u32..).zip(&plan.videos) {
+        changed(update.execute(params![id, index, json(video)?])?, VideoId { job: plan.id, index })?;
+    }
+    Ok(())
+}
+
+fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
+    match change {
+        Change::JobAdded(plan) => self::plan(transaction, plan),
+        Change::JobState { job, state } => {
+            let sql = "UPDATE job SET state = ?2 WHERE id = ?1";
+            changed(execute_counting(transaction, sql, params![number(job.0)?, word(state)?])?, job)
+        }
+        Change::WeightsPinned { job, role, weights: Some(weights) } => execute(
+            transaction,
+            "INSERT INTO pin (job, role, weights) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET weights = excluded.weights",
+            params![number(job.0)?, role.name(), weights.to_string()],
+        ),
+        Change::WeightsPinned { job, role, weights: None } => {
+            execute(transaction, "DELETE FROM pin WHERE job = ?1 AND role = ?2", params![number(job.0)?, role.name()])
+        }
+        Change::JobForgotten(job) => execute(transaction, "DELETE FROM job WHERE id = ?1", params![number(job.0)?]),
+        Change::VideoState { video, state } => {
+            let (state, failure) = match state {
+                VideoState::Open => ("open", None),
+                VideoState::Done => ("done", None),
+                VideoState::Failed(failure) => ("failed", Some(failure)),
+                VideoState::Cancelled => ("cancelled", None),
+            };
+            let failure = failure.map(json).transpose()?;
+            let sql = "UPDATE video SET state = ?3, failure = ?4 WHERE job = ?1 AND number = ?2";
+            let values = params![number(video.job.0)?, video.index, state, failure];
+            changed(execute_counting(transaction, sql, values)?, video)
+        }
+        Change::ArtifactDurable { artifact, tensors } => durable(transaction, artifact, &json(tensors)?),
+        Change::ArtifactForgotten(artifact) => forgotten(transaction, artifact),
+        Change::AttemptIssued { attempt, item, text, worker, incarnation } => execute(
+            transaction,
+            "INSERT INTO attempt (id, job, video, stage, first_step, end_step, text, worker, incarnation)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                number(attempt.0)?,
+                number(item.video.job.0)?,
+                item.video.index,
+                item.stage.name(),
+                item.steps.first,
+                item.steps.end,
+                text.map(|text| text.0.to_string()),
+                worker.to_string(),
+                incarnation.to_string(),
+            ],
+        ),
+        Change::AttemptEnded { attempt, end, steps, timing } => {
+            let (outcome, failure) = outcome(end);
+            let failure = failure.map(json).transpose()?;
+            let StepTiming { seconds, step_seconds, input_wait_seconds } = timing;
+            let step_seconds: Vec<f64> = step_seconds.iter().copied().map(finite).collect();
+            let found = execute_counting(
+                transaction,
+                "UPDATE attempt SET outcome = ?2, failure = ?3, ran_first = ?4, ran_end = ?5, seconds = ?6,
+                 step_seconds = ?7, input_wait_seconds = ?8 WHERE id = ?1",
+                params![
+                    number(attempt.0)?,
+                    outcome,
+                    failure,
+                    steps.first,
+                    steps.end,
+                    finite(*seconds),
+                    json(&step_seconds)?,
+                    finite(*input_wait_seconds),
+                ],
+            )?;
+            changed(found, attempt)
+        }
+        Change::WorkerState { worker, name, draining, set_aside } => execute(
+            transaction,
+            "INSERT INTO worker_state (worker, name, draining, set_aside) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET name = excluded.name, draining = excluded.draining,
+             set_aside = excluded.set_aside",
+            params![worker.to_string(), name, draining, set_aside],
+        ),
+    }
+}
+
+fn durable(transaction: &Transaction<'_>, artifact: &ArtifactId, tensors: &str) -> Result<(), Fault> {
+    match artifact {
+        ArtifactId::Text(text) => execute(
+            transaction,
+            "INSERT INTO text_artifact (text, tensors) VALUES (?1, ?2)
+             ON CONFLICT DO UPDATE SET tensors = excluded.tensors",
+            params![text.0.to_string(), tensors],
+        ),
+        ArtifactId::Image(video) => execute(
+            transaction,
+            "INSERT INTO image_artifact (job, video, tensors) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET tensors = excluded.tensors",
+            params![number(video.job.0)?, video.index, tensors],
+        ),
+        ArtifactId::Checkpoint { video, steps_done } => execute(
+            transaction,
+            "INSERT INTO checkpoint (job, video, steps_done, tensors) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET tensors = excluded.tensors",
+            params![number(video.job.0)?, video.index, steps_done, tensors],
+        ),
+    }
+}
+
+fn forgotten(transaction: &Transaction<'_>, artifact: &ArtifactId) -> Result<(), Fault> {
+    match artifact {
+        ArtifactId::Text(text) => {
+            execute(transaction, "DELETE FROM text_artifact WHERE text = ?1", params![text.0.to_string()])
+        }
+        ArtifactId::Image(video) => execute(
+            transaction,
+            "DELETE FROM image_artifact WHERE job = ?1 AND video = ?2",
+            params![number(video.job.0)?, video.index],
+        ),
+        ArtifactId::Checkpoint { video, steps_done } => execute(
+            transaction,
+            "DELETE FROM checkpoint WHERE job = ?1 AND video = ?2 AND steps_done = ?3",
+            params![number(video.job.0)?, video.index, steps_done],
+        ),
+    }
+}
+
+fn outcome(end: &AttemptEnd) -> (&'static str, Option<&Failure>) {
+    match end {
+        AttemptEnd::Done => ("done", None),
+        AttemptEnd::Failed(failure) => ("failed", Some(failure)),
+        AttemptEnd::Revoked => ("revoked", None),
+        AttemptEnd::Lost => ("lost", None),
+    }
+}
+
+fn execute(transaction: &Transaction<'_>, sql: &str, values: impl Params) -> Result<(), Fault> {
+    execute_counting(transaction, sql, values).map(drop)
+}
+
+fn execute_counting(transaction: &Transaction<'_>, sql: &str, values: impl Params) -> Result<usize, Fault> {
+    Ok(transaction.prepare_cached(sql)?.execute(values)?)
+}
+
+/// Refuses to change what is not there.
+fn changed(rows: usize, what: impl std::fmt::Display) -> Result<(), Fault> {
+    if rows == 0 { Err(Fault::Value(format!("{what} is not in it"))) } else { Ok(()) }
+}
+
+fn json(value: &(impl Serialize + ?Sized)) -> Result<String, Fault> {
+    Ok(serde_json::to_string(value)?)
+}
+
+/// The name of a unit variant.
+fn word(value: &impl Serialize) -> Result<String, Fault> {
+    match serde_json::to_value(value)? {
+        serde_json::Value::String(word) => Ok(word),
+        other => Err(Fault::Value(format!("{other} is no word"))),
+    }
+}
+
+/// SQLite counts to 2⁶³.
+fn number(value: u64) -> Result<i64, Fault> {
+    i64::try_from(value).map_err(|_| Fault::Value(format!("{value} is too large a number")))
+}
+
+/// Durations come from workers; one that is no number must not make a row unreadable.
+fn finite(seconds: f64) -> f64 {
+    if seconds.is_finite() { seconds } else { 0.0 }
+}

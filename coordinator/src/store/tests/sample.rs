@@ -1,0 +1,171 @@
+//! Rows of every kind, and random batches of them from a seed.
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use uuid::Uuid;
+use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, JobState, TextKey, VideoState};
+use wanfarm_types::{
+    AttemptId, DType, Digest, Experts, Failure, FailureKind, Guidance, Incarnation, JobId, ModelFile, Role, Stage,
+    StepRange, StepTiming, TensorRef, VideoId, VideoRequest, VideoSpec, WorkItem, WorkerId,
+};
+
+use crate::images::Image;
+use crate::plan;
+use crate::plan::tests::{card, request};
+use crate::store::{JobRow, Row};
+
+pub(super) fn digest(n: u8) -> Digest {
+    Digest([n; 32])
+}
+
+pub(super) fn worker(n: u128) -> WorkerId {
+    WorkerId(Uuid::from_u128(n))
+}
+
+/// A request whose numbers only survive exact reading and writing.
+fn exact() -> VideoRequest {
+    VideoRequest {
+        prompt: "a \"cat\" — 猫\n'; DROP TABLE job; --".into(),
+        negative: Some(String::new()),
+        seed: u64::MAX,
+        shift: Some(0.1 + 0.2),
+        guidance: Some(Guidance { high: 1.0 / 3.0, low: 5e-324 }),
+        image: Some(digest(9)),
+        ..request()
+    }
+}
+
+pub(super) fn job(id: u64, key: &str, videos: usize) -> Row {
+    let submission = JobRow {
+        id: JobId(id),
+        client_key: key.into(),
+        name: "night".into(),
+        model: "m".into(),
+        priority: 50,
+        early_look: true,
+        submitted: 1_791_000_000.123_456_7,
+        videos: vec![exact(); videos],
+    };
+    Row::Job(submission)
+}
+
+fn spec() -> VideoSpec {
+    VideoRequest { guidance: exact().guidance, shift: exact().shift, seed: u64::MAX, ..request() }
+        .resolve(&card(Experts::Dual { boundary: 0.875 }))
+        .unwrap()
+}
+
+/// The settings of a job's videos, of which the first is refused.
+pub(super) fn resolved(job: u64, videos: usize) -> Row {
+    let refused = || Err("width = 65 is not a multiple of 16".to_owned());
+    let videos = (0..videos).map(|index| if index == 0 { refused() } else { Ok(spec()) }).collect();
+    Row::Resolved { job: JobId(job), videos }
+}
+
+pub(super) fn planned(job: u64, videos: usize) -> Row {
+    let video = plan::plan(&spec(), &card(Experts::Dual { boundary: 0.875 })).unwrap();
+    let plan = JobPlan {
+        id: JobId(job),
+        priority: -3,
+        model: "m".into(),
+        early_look: true,
+        videos: vec![video; videos.saturating_sub(1)],
+    };
+    Row::Scheduler(Change::JobAdded(plan))
+}
+
+pub(super) fn durable(artifact: ArtifactId, n: u8) -> Row {
+    let tensor = |n| TensorRef { digest: digest(n), dtype: DType::F32, shape: vec![16, 21, 90, 160] };
+    Row::Scheduler(Change::ArtifactDurable { artifact, tensors: vec![tensor(n), tensor(n.wrapping_add(1))] })
+}
+
+pub(super) fn issued(attempt: u64, video: VideoId) -> Row {
+    Row::Scheduler(Change::AttemptIssued {
+        attempt: AttemptId(attempt),
+        item: WorkItem { video, stage: Stage::DenoiseHigh, steps: StepRange { first: 3, end: 26 } },
+        text: None,
+        worker: worker(7),
+        incarnation: Incarnation(Uuid::from_u128(8)),
+    })
+}
+
+fn ended(attempt: u64, end: AttemptEnd) -> Row {
+    let timing = StepTiming { seconds: 0.1 + 0.2, step_seconds: vec![0.1, 1.0 / 3.0], input_wait_seconds: 1e-9 };
+    let steps = StepRange { first: 3, end: 5 };
+    Row::Scheduler(Change::AttemptEnded { attempt: AttemptId(attempt), end, steps, timing })
+}
+
+/// A farm with jobs 1 to 4 of three videos each, of which two are planned.
+pub(super) fn farm() -> Vec<Row> {
+    (1..5).flat_map(|n| [job(n, &format!("key {n}"), 3), resolved(n, 3), planned(n, 3)]).collect()
+}
+
+/// A random batch for that farm. Some batches are refused.
+pub(super) fn batch(rng: &mut SmallRng) -> Vec<Row> {
+    let rows = rng.random_range(1..4);
+    (0..rows).flat_map(|_| any(rng)).collect()
+}
+
+pub(super) fn rng(seed: u64) -> SmallRng {
+    SmallRng::seed_from_u64(seed)
+}
+
+fn any(rng: &mut SmallRng) -> Vec<Row> {
+    let (number, n, attempt) = (rng.random_range(1..5u64), rng.random::<u8>(), rng.random_range(1..30u64));
+    let job_id = JobId(number);
+    let video = VideoId { job: job_id, index: rng.random_range(0..2) };
+    let failure = Failure { kind: FailureKind::NotFinite, message: format!("NaN after step {n}") };
+    let change = match rng.random_range(3..20) {
+        3 => return vec![job(number, &format!("key {number}"), 3), resolved(number, 3), planned(number, 3)],
+        4 => return vec![job(number + 4, "", 2)],
+        5 => return vec![Row::Model(card(Experts::Dual { boundary: f64::from(n) / 300.0 }))],
+        6 => {
+            let files = vec![ModelFile { path: format!("{n}.safetensors"), blake3: digest(n) }];
+            return vec![Row::Weights { model: "m".into(), role: Role::DitHigh, weights: digest(n % 3), files }];
+        }
+        7 => return vec![Row::Image(Image { digest: digest(n % 4), bytes: u64::from(n), width: 64, height: 32 })],
+        8 => {
+            return vec![Row::Worker {
+                worker: worker(u128::from(n % 3)),
+                name: format!("mac {n}"),
+                device: "cpu".into(),
+            }];
+        }
+        9 => return vec![Row::Held { job: job_id, reason: (n % 2 == 0).then(|| format!("full {n}")) }],
+        10 => {
+            let files = vec![format!("out/{n}.mp4").into(), "out/é.json".into()];
+            return vec![Row::Outputs { video, files, verdict: "ok".into(), seconds: f64::from(n) / 7.0 }];
+        }
+        11 => return vec![Row::Reported { job: job_id, at: (n % 2 == 0).then(|| f64::from(n) / 3.0) }],
+        12 => return vec![issued(attempt, video)],
+        13 => return vec![Row::Waited { attempt: AttemptId(attempt), seconds: f64::from(n) / 9.0 }],
+        14 => {
+            let end = [AttemptEnd::Done, AttemptEnd::Failed(failure), AttemptEnd::Revoked, AttemptEnd::Lost];
+            return vec![ended(attempt, end[usize::from(n % 4)].clone())];
+        }
+        15 => {
+            let state = [VideoState::Open, VideoState::Done, VideoState::Failed(failure), VideoState::Cancelled];
+            Change::VideoState { video, state: state[usize::from(n % 4)].clone() }
+        }
+        16 => {
+            let state = [JobState::Active, JobState::Paused, JobState::Finished][usize::from(n % 3)];
+            Change::JobState { job: job_id, state }
+        }
+        17 => Change::WeightsPinned { job: job_id, role: Role::Vae, weights: (n % 3 > 0).then(|| digest(n)) },
+        18 => {
+            let artifact = match n % 3 {
+                0 => ArtifactId::Text(TextKey(digest(n % 2))),
+                1 => ArtifactId::Image(video),
+                _ => ArtifactId::Checkpoint { video, steps_done: u32::from(n % 5) },
+            };
+            let row = durable(artifact, n);
+            return if n > 60 { vec![row] } else { vec![Row::Scheduler(Change::ArtifactForgotten(artifact))] };
+        }
+        _ if n < 40 => Change::JobForgotten(job_id),
+        _ => {
+            let (name, set_aside) = (format!("mac {n}"), (n % 3 == 0).then(|| "failed thrice".to_owned()));
+            Change::WorkerState { worker: worker(u128::from(n % 2)), name, draining: n % 2 == 0, set_aside }
+        }
+    };
+    vec![Row::Scheduler(change)]
+}

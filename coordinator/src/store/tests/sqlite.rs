@@ -1,0 +1,149 @@
+//! SQLite against the suite, and against what only a file can suffer.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rusqlite::Connection;
+
+use super::conformance::conforms;
+use super::memory::MemoryStore;
+use super::sample::{batch, farm, job, rng};
+use crate::store::{DataDirectory, Loaded, Row, SqliteStore, Store, StoreError};
+
+#[test]
+fn the_reference_conforms() {
+    conforms(|| {
+        let store = MemoryStore::default();
+        move || store.clone()
+    });
+}
+
+#[test]
+fn sqlite_conforms() {
+    conforms(|| {
+        let dir = Rc::new(tempfile::tempdir().unwrap());
+        move || open(dir.path()).unwrap()
+    });
+}
+
+fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(&DataDirectory::open(path).unwrap())
+}
+
+fn file(dir: &tempfile::TempDir) -> PathBuf {
+    dir.path().join("coordinator.sqlite")
+}
+
+/// A power cut keeps some prefix of the log; whatever prefix it is, the rows are those after some commit.
+#[test]
+fn any_prefix_of_the_log_is_a_prefix_of_the_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path()).unwrap();
+    let (mut rng, mut reference) = (rng(1), MemoryStore::default());
+    let sorted = |mut loaded: Loaded| {
+        loaded.rows.sort_by_cached_key(|row| format!("{row:?}"));
+        loaded
+    };
+    store.commit(&farm()).unwrap();
+    reference.commit(&farm()).unwrap();
+    let mut states = vec![sorted(MemoryStore::default().load().unwrap()), sorted(reference.load().unwrap())];
+    while states.len() < 40 {
+        let rows = batch(&mut rng);
+        if store.commit(&rows).is_ok() {
+            reference.commit(&rows).unwrap();
+            states.push(sorted(reference.load().unwrap()));
+        }
+    }
+    let (main, log) =
+        (std::fs::read(file(&dir)).unwrap(), std::fs::read(dir.path().join("coordinator.sqlite-wal")).unwrap());
+    let mut newest = 0;
+    for cut in (0..=40).map(|part| log.len() * part / 40) {
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::write(file(&copy), &main).unwrap();
+        std::fs::write(copy.path().join("coordinator.sqlite-wal"), &log[..cut]).unwrap();
+        let found = sorted(open(copy.path()).unwrap().load().unwrap());
+        let state = states[newest..].iter().position(|state| *state == found);
+        newest += state.unwrap_or_else(|| panic!("{cut} bytes of the log are no state that ever was"));
+    }
+    assert_eq!(newest, states.len() - 1);
+}
+
+#[test]
+fn a_damaged_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        file(&dir),
+        b"no database at all, but long enough to have a header of a hundred bytes and more than that, surely",
+    )
+    .unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("coordinator.sqlite"), "{error}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path()).unwrap();
+    store.commit(&[job(1, "a", 500)]).unwrap();
+    drop(store);
+    let mut bytes = std::fs::read(file(&dir)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8192].fill(0xa5);
+    std::fs::write(file(&dir), bytes).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    Connection::open(file(&dir)).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
+}
+
+#[test]
+fn a_value_that_nobody_wrote_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).unwrap().commit(&[job(1, "a", 1)]).unwrap();
+    Connection::open(file(&dir)).unwrap().execute("UPDATE job SET state = 'resting'", []).unwrap();
+    let error = open(dir.path()).unwrap().load().unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn durations_that_are_no_numbers_are_kept_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path()).unwrap();
+    let video = wanfarm_types::VideoId { job: wanfarm_types::JobId(1), index: 0 };
+    let outputs = |seconds| Row::Outputs { video, files: Vec::new(), verdict: "ok".into(), seconds };
+    store.commit(&[job(1, "a", 1), outputs(f64::NAN)]).unwrap();
+    assert!(store.load().unwrap().rows.contains(&outputs(0.0)));
+}
+
+#[test]
+fn what_guards_the_bytes_is_switched_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let pragma =
+        |name| store.database.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).unwrap();
+    assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+    // 2 is FULL.
+    assert_eq!(pragma("synchronous"), 2.into());
+    assert_eq!(pragma("foreign_keys"), 1.into());
+}
+
+/// A store whose disk has room for no more than some pages.
+#[test]
+fn a_full_disk_is_told_from_a_broken_one_and_room_lets_it_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path()).unwrap();
+    store.commit(&[job(1, "a", 1)]).unwrap();
+    let before = store.load().unwrap();
+    let pages: i64 = store.database.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    store.database.pragma_update(None, "max_page_count", pages).unwrap();
+    let error = store.commit(&[job(2, "b", 500)]).unwrap_err();
+    assert!(error.is_full(), "{error}");
+    assert_eq!(store.load().unwrap(), before);
+    store.database.pragma_update(None, "max_page_count", i64::from(u32::MAX) - 2).unwrap();
+    store.commit(&[job(2, "b", 500)]).unwrap();
+}

@@ -1,0 +1,148 @@
+//! The coordinator itself dies, again and again, and is started again on what it had recorded: workers go on, nothing
+//! is lost, and no byte changes.
+
+mod farm;
+
+use std::collections::BTreeMap;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+
+use crate::program::{Sandbox, demo, eventually};
+use farm::Farm;
+
+const STEPS: u64 = 20;
+
+const MANIFEST: &str = r#"
+[job]
+name = "night"
+model = "wan-tiny-t2v"
+output = "{index:04}"
+formats = ["png"]
+
+[defaults]
+width = 64
+height = 64
+frames = 17
+steps = 20
+shift = 5.0
+guidance = 5.0
+negative = ""
+
+[[video]]
+prompt = "a red circle moving left on a black background"
+seed = 1
+
+[[video]]
+prompt = "a blue square moving right on a white background"
+seed = 2
+
+[[video]]
+prompt = "a green triangle moving up on a gray background"
+seed = 3
+"#;
+
+const STEMS: [&str; 3] = ["0000", "0001", "0002"];
+
+/// What must not depend on what died: final latents and every output file's digest.
+fn bytes(sandbox: &Sandbox) -> Vec<(Value, Value)> {
+    let of = |stem| (sandbox.sidecar(stem)["latents_blake3"].clone(), sandbox.sidecar(stem)["outputs"].clone());
+    STEMS.map(of).to_vec()
+}
+
+fn undisturbed() -> Vec<(Value, Value)> {
+    let sandbox = Sandbox::new();
+    sandbox.run(&sandbox.manifest(MANIFEST), &demo()).wait().expect(0);
+    bytes(&sandbox)
+}
+
+/// How often each step of a video was computed, from its sidecar; and that every stage is told with who did it.
+fn computed(sandbox: &Sandbox, stem: &str) -> BTreeMap<u64, u64> {
+    let sidecar = sandbox.sidecar(stem);
+    let attempts = sidecar["attempts"].as_array().expect("attempts");
+    let mut steps = BTreeMap::new();
+    for attempt in attempts {
+        assert!(!attempt["worker"].as_str().expect("worker").is_empty(), "nobody did {attempt}");
+        if let (Some(first), Some(last)) = (attempt["first_step"].as_u64(), attempt["last_step"].as_u64()) {
+            (first..=last).for_each(|step| *steps.entry(step).or_default() += 1);
+        }
+    }
+    for stage in ["encode_text", "decode"] {
+        let told = attempts.iter().any(|attempt| attempt["stage"] == stage && attempt["result"] == "done");
+        assert!(told, "{stem} does not tell its {stage}: {attempts:#?}");
+    }
+    steps
+}
+
+/// Kills the coordinator at moments drawn from a seed, most of them in the middle of work, until the job has ended.
+fn night(seed: u64) -> (Sandbox, u64) {
+    let sandbox = Sandbox::new();
+    let mut farm = Farm::start(&sandbox);
+    farm.submit(&sandbox.manifest(MANIFEST));
+    let (mut rng, mut kills) = (SmallRng::seed_from_u64(seed), 0);
+    // The moments are the fault; nothing waits for them.
+    while kills < 12 && !farm.ends_within(rng.random_range(20..900)) {
+        farm.kill_coordinator();
+        kills += 1;
+        farm.start_coordinator();
+    }
+    eventually("the job ends", || farm.ends_within(100).then_some(()));
+    farm.stop();
+    (sandbox, kills)
+}
+
+#[test]
+fn a_coordinator_killed_at_any_moment_goes_on_and_no_byte_changes() {
+    let expected = undisturbed();
+    for seed in 1..=3 {
+        let (sandbox, kills) = night(seed);
+        assert_eq!(bytes(&sandbox), expected, "seed {seed}, {kills} kills");
+        let mut again = 0;
+        for stem in STEMS {
+            let steps = computed(&sandbox, stem);
+            assert!(steps.keys().copied().eq(0..STEPS), "seed {seed}: {stem} tells {steps:?}");
+            again += steps.values().sum::<u64>() - STEPS;
+        }
+        println!("seed {seed}: {kills} kills, {again} of {} steps computed again", STEPS * STEMS.len() as u64);
+        assert!(again <= kills * STEMS.len() as u64, "seed {seed}: {again} steps were computed again");
+        let report: Value =
+            serde_json::from_slice(&std::fs::read(sandbox.output().join("report.json")).expect("report"))
+                .expect("the report is JSON");
+        assert_eq!((report["done"].as_u64(), report["failed"].as_u64()), (Some(3), Some(0)), "{report:#}");
+    }
+}
+
+#[test]
+fn a_job_and_its_key_survive_a_restart_before_anybody_serves_it() {
+    let sandbox = Sandbox::new();
+    let manifest = sandbox.manifest(MANIFEST);
+    let mut farm = Farm::without_workers(&sandbox);
+    let first = farm.submit_with_key(&manifest, "tonight");
+    farm.kill_coordinator();
+    farm.start_coordinator();
+    assert_eq!(farm.submit_with_key(&manifest, "tonight"), first, "the key names the job it was used for");
+    assert_ne!(farm.submit_with_key(&manifest, "tomorrow"), first);
+    farm.kill_coordinator();
+    farm.start_coordinator();
+    let waiting = farm.waiting_for();
+    assert!(waiting.contains("wan-tiny-t2v"), "waiting for {waiting:?}");
+}
+
+#[test]
+fn a_coordinator_asked_to_stop_in_the_middle_of_work_stops_at_once_and_goes_on_later() {
+    let sandbox = Sandbox::new();
+    let mut farm = Farm::start(&sandbox);
+    farm.submit(&sandbox.manifest(MANIFEST));
+    let mut rng = SmallRng::seed_from_u64(7);
+    for _ in 0..4 {
+        if farm.ends_within(rng.random_range(100..700)) {
+            break;
+        }
+        farm.terminate_coordinator();
+        farm.start_coordinator();
+    }
+    eventually("the job ends", || farm.ends_within(100).then_some(()));
+    farm.stop();
+    assert_eq!(bytes(&sandbox), undisturbed());
+}
