@@ -14,6 +14,8 @@ use crate::ops::rows::map_rows;
 
 /// Keys summed in one chain of additions.
 const KEYS: usize = 256;
+/// Of more keys than this, the matrix product makes blocks of its own.
+const MAX_KEYS: usize = 512;
 
 /// `softmax(scores) v`.
 ///
@@ -24,6 +26,9 @@ pub(super) fn weighted_mean(scores: &Tensor, v: &Tensor) -> Result<Tensor, Model
     let total = weights.sum_keepdim(D::Minus1)?;
     let weights = weights.to_dtype(v.dtype())?;
     let keys = v.dim(1)?;
+    if keys > MAX_KEYS {
+        return Ok(weights.matmul(v)?.to_dtype(DType::F32)?.broadcast_div(&total)?);
+    }
     let part = |first: usize| -> Result<Tensor, ModelError> {
         let count = KEYS.min(keys - first);
         Ok(weights.narrow(2, first, count)?.matmul(&v.narrow(1, first, count)?)?.to_dtype(DType::F32)?)
@@ -35,8 +40,8 @@ pub(super) fn weighted_mean(scores: &Tensor, v: &Tensor) -> Result<Tensor, Model
     Ok(sum.broadcast_div(&total)?)
 }
 
-/// `exp(x − max)`, rounded once.
+/// `exp(x − max)`.
 fn exponentials(scores: &[f32], weights: &mut [f32]) {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    weights.iter_mut().zip(scores).for_each(|(w, &x)| *w = f64::from(x - max).exp() as f32);
+    weights.iter_mut().zip(scores).for_each(|(w, &x)| *w = (x - max).exp());
 }
