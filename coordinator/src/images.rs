@@ -71,12 +71,25 @@ impl Image {
     }
 }
 
-/// A request whose size follows from its image where it names none. One side alone stays, and the preset has the other.
+/// A request whose size follows from its image where it names none. One side alone stays, and the image's aspect tells
+/// the other, as near as the model's grid allows.
 pub fn sized(request: &VideoRequest, image: Option<&Image>, card: &ModelCard) -> VideoRequest {
     let mut request = request.clone();
-    if let (None, None, Some(image)) = (request.width, request.height, image) {
-        let (width, height) = image.size_for(card);
-        (request.width, request.height) = (Some(width), Some(height));
+    let Some(image) = image else { return request };
+    let grid = f64::from(card.geometry.alignment());
+    let beside = |side: u32, of: u32, to: u32| {
+        let exact = f64::from(side) * f64::from(to) / f64::from(of);
+        // Saturates: a size beyond every model's is refused with the others.
+        ((exact / grid).round().max(1.0) * grid) as u32
+    };
+    match (request.width, request.height) {
+        (None, None) => {
+            let (width, height) = image.size_for(card);
+            (request.width, request.height) = (Some(width), Some(height));
+        }
+        (Some(width), None) => request.height = Some(beside(width, image.width, image.height)),
+        (None, Some(height)) => request.width = Some(beside(height, image.height, image.width)),
+        (Some(_), Some(_)) => {}
     }
     request
 }
@@ -136,6 +149,14 @@ mod tests {
         assert_eq!(size(&request(), Some(&image)), (Some(720), Some(1280)));
         assert_eq!(size(&request(), None), (None, None));
         let wide = VideoRequest { width: Some(640), ..request() };
-        assert_eq!(size(&wide, Some(&image)), (Some(640), None));
+        assert_eq!(size(&wide, Some(&image)), (Some(640), Some(1136)), "1137.8, on a grid of 16");
+        assert_eq!(size(&wide, None), (Some(640), None));
+        let high = VideoRequest { height: Some(640), ..request() };
+        assert_eq!(size(&high, Some(&image)), (Some(368), Some(640)));
+        let strip = Image { width: 8000, height: 8, ..image };
+        assert_eq!(size(&wide, Some(&strip)), (Some(640), Some(16)), "never nothing");
+        assert_eq!(size(&high, Some(&strip)), (Some(640_000), Some(640)), "and never cut: the model refuses it");
+        let both = VideoRequest { height: Some(640), ..wide };
+        assert_eq!(size(&both, Some(&image)), (Some(640), Some(640)));
     }
 }

@@ -77,10 +77,10 @@ fn a_missing_file_is_named() {
 #[test]
 fn wrong_tensors_are_all_named() {
     let ended = damaged(|model| {
-        rewrite(&model.join("transformer/diffusion_pytorch_model.safetensors"), |name, shape| match name {
-            "blocks.0.attn1.to_q.bias" => ("blocks.0.attn1.to_q.bais".to_owned(), shape),
-            "blocks.3.ffn.net.2.bias" => (name.to_owned(), vec![2, 64]),
-            _ => (name.to_owned(), shape),
+        rewrite(&model.join("transformer/diffusion_pytorch_model.safetensors"), |tensor| match &*tensor.name {
+            "blocks.0.attn1.to_q.bias" => tensor.name = "blocks.0.attn1.to_q.bais".to_owned(),
+            "blocks.3.ffn.net.2.bias" => tensor.shape = vec![2, 64],
+            _ => {}
         });
     });
     for word in
@@ -105,6 +105,31 @@ fn nobody_to_submit_to_is_exit_code_3() {
 fn wrong_usage_is_exit_code_2() {
     Running::start(Command::new(binary()).args(["worker", "--role", "painter"])).wait().expect(2);
     Running::start(Command::new(binary()).arg("frobnicate")).wait().expect(2);
+}
+
+/// Larger than this is only the film of the next test: what comes of a single step is hardly compressed.
+#[cfg(unix)]
+const LARGEST_FILE_KIB: u32 = 512;
+
+/// The system lets every write beyond a size fail, as a full disk does: this needs no disk of its own.
+#[test]
+#[cfg(unix)]
+fn a_write_that_fails_halfway_fails_the_video_with_its_name_and_leaves_nothing_half_written() {
+    let sandbox = Sandbox::new();
+    let film = "seed = 1\nsteps = 1\nframes = 65\nwidth = 192\nheight = 192";
+    let manifest = sandbox.manifest(&GOOD.replace("seed = 1", film).replace("\"png\"", "\"gif\""));
+    let mut limited = Command::new("sh");
+    // In units of 512 bytes. Without the trap, the signal that comes with it would end the process.
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" run \"$@\"", 2 * LARGEST_FILE_KIB);
+    limited.args(["-c", &script]).arg(binary());
+    let ended = sandbox.run_by(limited, &manifest, &demo()).wait().expect(1);
+    assert!(
+        ended.stdout.contains("0000.gif") && ended.stdout.contains("too large"),
+        "{}\n{}",
+        ended.stdout,
+        ended.stderr
+    );
+    assert_eq!(sandbox.files(), ["report.json"]);
 }
 
 /// A file system of a few hundred kilobytes; unmounted when it goes out of scope.

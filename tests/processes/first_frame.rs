@@ -6,7 +6,7 @@ use crate::program::{Sandbox, repository};
 use crate::prompts::copy_dir;
 
 /// An image-to-video model: the transformers of one case, the text encoder and the autoencoder of another.
-fn model(at: &Path) {
+pub(crate) fn image_model(at: &Path) {
     let data = repository().join("tests/golden/data");
     copy_dir(&data.join("repo_t2v_from_prompt/official_repo"), at);
     for expert in ["high_noise_model", "low_noise_model"] {
@@ -16,7 +16,7 @@ fn model(at: &Path) {
 }
 
 /// A picture that is dark on one side and bright on the other.
-fn picture(at: &Path, bright_left: bool) {
+pub(crate) fn picture(at: &Path, bright_left: bool) {
     let (width, height) = (48, 32);
     let pixels: Vec<u8> =
         (0..width * height * 3).map(|i| if (i / 3 % width < width / 2) == bright_left { 230 } else { 20 }).collect();
@@ -30,7 +30,7 @@ fn picture(at: &Path, bright_left: bool) {
 #[test]
 fn videos_start_from_the_images_of_the_manifest() {
     let sandbox = Sandbox::new();
-    model(&sandbox.path("models/tiny-i2v"));
+    image_model(&sandbox.path("models/tiny-i2v"));
     std::fs::create_dir(sandbox.path("shots")).expect("folder");
     picture(&sandbox.path("shots/left.png"), true);
     picture(&sandbox.path("shots/right.png"), false);
@@ -59,7 +59,7 @@ fn videos_start_from_the_images_of_the_manifest() {
 #[test]
 fn an_image_model_without_an_image_is_refused_at_once() {
     let sandbox = Sandbox::new();
-    model(&sandbox.path("models/tiny-i2v"));
+    image_model(&sandbox.path("models/tiny-i2v"));
     let manifest = sandbox.manifest("[job]\nmodel = \"tiny-i2v\"\n[[video]]\nprompt = \"a small film\"\n");
     let ended = sandbox.run(&manifest, &sandbox.path("models")).wait().expect(2);
     assert!(ended.stderr.contains("needs a first frame"), "{}", ended.stderr);

@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod first_frame;
+mod inspect;
 mod judge;
+mod known_frame;
 mod program;
 mod prompts;
 mod protocol;

@@ -66,19 +66,36 @@ impl Sandbox {
         path
     }
 
-    /// `coordinator run MANIFEST` with everything inside this directory and the demo's models.
+    /// `coordinator run MANIFEST` with everything inside this directory.
     pub(crate) fn run(&self, manifest: &Path, models: &Path) -> Running {
-        Running::start(
-            Command::new(binary())
-                .arg("run")
-                .arg(manifest)
-                .arg("--models")
-                .arg(models)
-                .arg("--output")
-                .arg(self.output())
-                .arg("--data")
-                .arg(self.path("data")),
-        )
+        let mut coordinator = Command::new(binary());
+        coordinator.arg("run");
+        self.run_by(coordinator, manifest, models)
+    }
+
+    /// As [`Self::run`], by a command that starts the coordinator and has said `run`, perhaps with options.
+    pub(crate) fn run_by(&self, mut command: Command, manifest: &Path, models: &Path) -> Running {
+        command.arg(manifest).arg("--models").arg(models);
+        command.arg("--output").arg(self.output()).arg("--data").arg(self.path("data"));
+        Running::start(&mut command)
+    }
+
+    /// What must not depend on what died or on how many threads computed: final latents and every output file's digest.
+    pub(crate) fn bytes(&self, stems: &[&str]) -> Vec<(Value, Value)> {
+        let sidecars = stems.iter().map(|stem| self.sidecar(stem));
+        sidecars.map(|sidecar| (sidecar["latents_blake3"].clone(), sidecar["outputs"].clone())).collect()
+    }
+
+    /// A file of the artifact directory: a checkpoint has become durable, so denoising is under way.
+    pub(crate) fn first_artifact(&self) -> PathBuf {
+        let root = self.path("data/artifacts");
+        eventually("a checkpoint is durable", || {
+            let shelves = std::fs::read_dir(&root).ok()?.flatten();
+            shelves
+                .filter_map(|shelf| std::fs::read_dir(shelf.path()).ok()?.flatten().next())
+                .map(|entry| entry.path())
+                .next()
+        })
     }
 
     /// The sidecar of an output.

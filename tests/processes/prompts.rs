@@ -114,13 +114,21 @@ fn zero_tensor(file: &Path, zeroed: &str) {
     write(file, tensors.tensors().into_iter().map(view).collect());
 }
 
-/// Gives tensors other names and shapes.
-pub(crate) fn rewrite(file: &Path, change: impl Fn(&str, Vec<usize>) -> (String, Vec<usize>)) {
+/// What a file says of one of its tensors.
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+}
+
+/// Has a file say something else of its tensors. The bytes stay, so a type has to be as wide as the one before.
+pub(crate) fn rewrite(file: &Path, change: impl Fn(&mut Header)) {
     let bytes = std::fs::read(file).expect("weights");
     let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
     let view = |(name, view): (String, TensorView<'_>)| {
-        let (name, shape) = change(&name, view.shape().to_vec());
-        (name, (view.dtype(), shape, view.data().to_vec()))
+        let mut header = Header { name, dtype: view.dtype(), shape: view.shape().to_vec() };
+        change(&mut header);
+        (header.name, (header.dtype, header.shape, view.data().to_vec()))
     };
     write(file, tensors.tensors().into_iter().map(view).collect());
 }

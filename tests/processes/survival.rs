@@ -1,7 +1,5 @@
 //! Processes die in the middle of the work; nothing is lost and no byte changes.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use crate::program::{Sandbox, alive, demo, eventually, signal_process, workers_of};
@@ -31,36 +29,18 @@ prompt = "a blue square moving right on a white background"
 seed = 2
 "#;
 
-/// What must not depend on what died: final latents and every output file's digest.
-fn bytes(sandbox: &Sandbox) -> Vec<(Value, Value)> {
-    let stems = ["0000", "0001"];
-    stems
-        .map(|stem| (sandbox.sidecar(stem)["latents_blake3"].clone(), sandbox.sidecar(stem)["outputs"].clone()))
-        .to_vec()
-}
+const STEMS: [&str; 2] = ["0000", "0001"];
 
 fn undisturbed() -> Vec<(Value, Value)> {
     let sandbox = Sandbox::new();
     sandbox.run(&sandbox.manifest(MANIFEST), &demo()).wait().expect(0);
-    bytes(&sandbox)
-}
-
-/// A file of the artifact directory: a checkpoint has become durable, so denoising is under way.
-fn first_artifact(sandbox: &Sandbox) -> PathBuf {
-    let root = sandbox.path("data/artifacts");
-    eventually("a checkpoint is durable", || {
-        let shelves = std::fs::read_dir(&root).ok()?.flatten();
-        shelves
-            .filter_map(|shelf| std::fs::read_dir(shelf.path()).ok()?.flatten().next())
-            .map(|entry| entry.path())
-            .next()
-    })
+    sandbox.bytes(&STEMS)
 }
 
 fn killed(role: &str) -> (Sandbox, String) {
     let sandbox = Sandbox::new();
     let running = sandbox.run(&sandbox.manifest(MANIFEST), &demo());
-    first_artifact(&sandbox);
+    sandbox.first_artifact();
     let worker = eventually("the worker runs", || workers_of(running.pid(), role).first().copied());
     signal_process(worker, "KILL");
     let ended = running.wait().expect(0);
@@ -72,14 +52,14 @@ fn killed_workers_are_replaced_and_the_bytes_are_those_of_an_undisturbed_run() {
     let expected = undisturbed();
     for role in ["dit-high", "dit-low", "vae", "text-encoder"] {
         let (sandbox, log) = killed(role);
-        assert_eq!(bytes(&sandbox), expected, "after the death of {role}:\n{log}");
+        assert_eq!(sandbox.bytes(&STEMS), expected, "after the death of {role}:\n{log}");
     }
 }
 
 fn interrupt(signal: &str) {
     let sandbox = Sandbox::new();
     let running = sandbox.run(&sandbox.manifest(MANIFEST), &demo());
-    first_artifact(&sandbox);
+    sandbox.first_artifact();
     let workers: Vec<u32> = ["text-encoder", "dit-high", "dit-low", "vae"]
         .iter()
         .flat_map(|role| workers_of(running.pid(), role))
@@ -119,10 +99,10 @@ fn a_run_that_is_started_again_after_a_kill_finishes() {
     let sandbox = Sandbox::new();
     let manifest = sandbox.manifest(MANIFEST);
     let running = sandbox.run(&manifest, &demo());
-    first_artifact(&sandbox);
+    sandbox.first_artifact();
     running.signal("KILL");
     // The lock on the data directory is held until the process is really gone.
     running.wait();
     sandbox.run(&manifest, &demo()).wait().expect(0);
-    assert_eq!(bytes(&sandbox), undisturbed());
+    assert_eq!(sandbox.bytes(&STEMS), undisturbed());
 }

@@ -2,14 +2,12 @@
 //! latents. Not the loop.
 
 use candle_core::Tensor;
+use wanfarm_types::VaeKind;
 
 use super::first_frame::FirstFrame;
 use super::i2v::MASK;
 use crate::dit::{Config, TextContext, Timesteps, WanModel};
 use crate::error::ModelError;
-
-/// Latent channels of the one model that takes a first frame inside its latents, TI2V-5B.
-const TI2V_CHANNELS: usize = 48;
 
 /// The conditioning of one video.
 #[derive(Debug, Clone)]
@@ -46,7 +44,7 @@ impl Conditioning {
                 }
                 Ok(Self::Channels(y))
             }
-            Some(z) if further == 0 && config.out_dim == TI2V_CHANNELS => {
+            Some(z) if further == 0 && config.vae() == VaeKind::Wan22 => {
                 Ok(Self::FirstFrame(FirstFrame::new(&z, latents)?))
             }
             Some(_) => refuse("this model renders from text only; leave the image out, or use another model".into()),

@@ -1,5 +1,7 @@
 //! The sizes of a DiT: read from its tensors' shapes, and from `config.json` where shapes do not tell.
 
+use wanfarm_types::VaeKind;
+
 use crate::error::ModelError;
 use crate::files::config::ConfigFile;
 use crate::weights::Weights;
@@ -10,6 +12,8 @@ use crate::weights::Weights;
 pub(crate) const PATCH: [usize; 3] = [1, 2, 2];
 /// Channels of a head where nothing says otherwise.
 const HEAD_DIM: usize = 128;
+/// Channels of Wan2.2's latents.
+const WAN22_CHANNELS: usize = 48;
 /// More layers than any DiT has.
 const MAX_LAYERS: usize = 1000;
 
@@ -72,6 +76,12 @@ impl Config {
             cross_attn_norm: weights.shape("blocks.0.norm3.weight").is_some(),
         };
         config.checked(file)
+    }
+
+    /// The autoencoder whose latents it denoises, which their channels tell. Of the published models, that of Wan2.2
+    /// has a first frame inside its latents; the others have it in further channels, or not at all.
+    pub fn vae(&self) -> VaeKind {
+        if self.out_dim == WAN22_CHANNELS { VaeKind::Wan22 } else { VaeKind::Wan21 }
     }
 
     /// Reads the sizes from `config.json` alone, for a folder that holds other parts of the model.

@@ -30,7 +30,7 @@ pub(super) fn card(folder: &Path, layout: &Parts, cfg: &Config) -> Result<ModelC
         ),
         why: "the models this program renders have 16 → 16, 36 → 16 or 48 → 48".to_owned(),
     })?;
-    let vae = if cfg.out_dim == 48 { VaeKind::Wan22 } else { VaeKind::Wan21 };
+    let vae = cfg.vae();
     let (latent_channels, stride_hw) = match vae {
         VaeKind::Wan21 => (16, 8),
         VaeKind::Wan22 => (48, 16),
