@@ -7,6 +7,7 @@
 //! WANFARM_GOLDEN=FOLDER cargo test --release -p wanfarm-tests --test golden -- --nocapture
 //! ```
 
+mod cache;
 mod case;
 mod conditioning;
 mod distill;
@@ -36,6 +37,7 @@ fn committed() -> Result<Folder> {
 fn run(case: &Case<'_>) -> Option<Result<Checks>> {
     match case.name {
         "solvers" => Some(solvers::run(case)),
+        "cache" => Some(cache::run(case)),
         "lora" => Some(lora::run(case)),
         "text_cleaning" => Some(text_cleaning::run(case)),
         name if name.starts_with("e2e_distill") => Some(distill::run(case)),

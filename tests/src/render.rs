@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use wanfarm_model::ModelError;
 use wanfarm_model::conditioning::Conditioning;
-use wanfarm_model::dit::{TextContext, WanModel};
+use wanfarm_model::dit::{Blocks, TextContext, WanModel};
 use wanfarm_model::vae::{WanVae, rgb8};
 use wanfarm_sampling::{Schedule, Solver, SolverState, guide};
 use wanfarm_types::{Guidance, SolverKind};
@@ -73,7 +73,8 @@ impl Denoiser<'_> {
                 _ => (&low, self.guidance.low),
             };
             let x = Tensor::from_slice(&state.sample, shape, device)?;
-            let velocity = |text| -> Result<Vec<f32>> { flat(&conditioning.velocity(model, &x, timestep, text)?) };
+            let velocity =
+                |text| -> Result<Vec<f32>> { flat(&conditioning.velocity(model, &x, timestep, text, Blocks::Run)?) };
             let cond = velocity(&texts[0])?;
             let (uncond, guided) = if scale == 1.0 {
                 (Vec::new(), cond.clone())

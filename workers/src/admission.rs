@@ -3,7 +3,7 @@
 
 use wanfarm_proto::tensors::MAX_TENSOR_BYTES;
 use wanfarm_sampling::{Schedule, history_len};
-use wanfarm_types::{DType, Expert, Experts, Failure, Guidance, Stage, TensorRef, VaeKind};
+use wanfarm_types::{CacheSettings, DType, Expert, Experts, Failure, Guidance, Stage, TensorRef, VaeKind};
 
 use crate::assignments::Assignment;
 use crate::wire::Served;
@@ -71,6 +71,7 @@ fn faults(served: &[Served], assignment: &Assignment) -> Option<String> {
         Stage::EncodeText => None,
         Stage::EncodeImage => image_file(assignment),
         Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => steps(assignment, model.card.experts)
+            .or_else(|| spec.cache.check().err().map(|error| error.to_string()))
             .or_else(|| contexts(assignment))
             .or_else(|| image(assignment, model.card.vae, latents))
             .or_else(|| state(assignment, latents)),
@@ -167,8 +168,31 @@ fn state(assignment: &Assignment, latents: [u64; 4]) -> Option<String> {
         }
         Some(checkpoint) => {
             let history = history_len(spec.solver, first, spec.steps);
-            tensors(&checkpoint.tensors, 1 + history, &latents, "latents and solver history")
+            let all = &checkpoint.tensors;
+            let split = if spec.cache.is_none() { all.len() } else { (1 + history).min(all.len()) };
+            let (of_solver, of_cache) = all.split_at(split);
+            tensors(of_solver, 1 + history, &latents, "latents and solver history")
+                .or_else(|| cached(of_cache, &spec.cache, &latents))
         }
+    }
+}
+
+/// What a step cache keeps depends on weights that are not read yet: here it is bounded, and the cache knows the rest.
+fn cached(tensors: &[TensorRef], cache: &CacheSettings, latents: &[u64]) -> Option<String> {
+    let most = match cache {
+        CacheSettings::None => 0,
+        CacheSettings::CfgCache(_) => 1,
+        CacheSettings::Magcache(_) | CacheSettings::Teacache(_) => 2,
+        CacheSettings::Sencache(_) => 3,
+    };
+    let known = |tensor: &&TensorRef| tensor.dtype == DType::F32 && (tensor.shape == latents || tensor.shape == [2]);
+    let unknown = tensors.iter().find(|tensor| !known(tensor));
+    match unknown {
+        Some(tensor) => Some(format!("a step cache keeps nothing of the shape {:?}", tensor.shape)),
+        None if tensors.len() > most => {
+            Some(format!("{} tensors of the step cache {}, which keeps {most}", tensors.len(), cache.name()))
+        }
+        None => None,
     }
 }
 
@@ -182,7 +206,7 @@ fn tensors(tensors: &[TensorRef], count: usize, shape: &[u64], what: &str) -> Op
 
 #[cfg(test)]
 mod tests {
-    use wanfarm_types::{Checkpoint, Digest, FailureKind, Role, SolverKind, StepRange};
+    use wanfarm_types::{Checkpoint, Digest, FailureKind, MagCache, MagCurve, Role, SenCache, SolverKind, StepRange};
 
     use super::*;
     use crate::tests::fixtures::{assignment, served};
@@ -299,6 +323,30 @@ mod tests {
         assert!(range(Stage::DenoiseHigh, 25, 27).is_err());
         assert!(range(Stage::DenoiseLow, 25, 40).is_err());
         assert!(range(Stage::DenoiseLow, 26, 41).is_err());
+    }
+
+    #[test]
+    fn a_step_cache_has_its_settings_and_keeps_no_more_than_it_may() {
+        let single = [served()];
+        let with = |cache: CacheSettings, extra: &[&[u64]]| {
+            let mut a = assignment(1);
+            a.spec.cache = cache;
+            a.item.steps = StepRange { first: 2, end: 4 };
+            a.inputs.checkpoint = checkpoint(2, 4);
+            let kept = extra.iter().map(|shape| tensor(shape));
+            a.inputs.checkpoint.iter_mut().for_each(|state| state.tensors.extend(kept.clone()));
+            check(&single, &a).map_err(|failure| failure.message)
+        };
+        let (magcache, latents) =
+            (|| CacheSettings::Magcache(MagCache::published(MagCurve::T2vA14b)), &[16, 1, 8, 8][..]);
+        assert_eq!(with(magcache(), &[]), Ok(()));
+        assert_eq!(with(magcache(), &[latents, latents]), Ok(()));
+        assert!(with(magcache(), &[latents; 3]).unwrap_err().contains("which keeps 2"));
+        assert!(with(magcache(), &[&[16, 1, 8, 9]]).unwrap_err().contains("[16, 1, 8, 9]"));
+        assert!(with(CacheSettings::None, &[latents]).unwrap_err().contains("5 tensors"));
+        assert_eq!(with(CacheSettings::Sencache(SenCache::default()), &[latents, latents, &[2]]), Ok(()));
+        let impossible = MagCache { retention: 2.0, ..MagCache::published(MagCurve::T2vA14b) };
+        assert!(with(CacheSettings::Magcache(impossible), &[]).unwrap_err().contains("retention = 2"));
     }
 
     #[test]

@@ -68,6 +68,19 @@ enumeration!("solver", SolverKind, domain::SolverKind, {
     Lightning = domain::SolverKind::Lightning,
 });
 
+enumeration!("zones", Retention, domain::Retention, {
+    EachPhase = domain::Retention::EachPhase,
+    FirstPhase = domain::Retention::FirstPhase,
+});
+
+enumeration!("polynomial", TeaModel, domain::TeaModel, {
+    T2v13b = domain::TeaModel::T2v1_3b,
+    T2v14b = domain::TeaModel::T2v14b,
+    I2v480p = domain::TeaModel::I2v480p,
+    I2v720p = domain::TeaModel::I2v720p,
+    Linear = domain::TeaModel::Linear,
+});
+
 enumeration!("format", Format, domain::Format, {
     Mp4 = domain::Format::Mp4,
     Png = domain::Format::Png,

@@ -1,5 +1,6 @@
 //! Domain types to wire types and back. To the wire never fails; from the wire everything is checked.
 
+mod cache;
 mod enums;
 mod ids;
 mod item;

@@ -3,7 +3,7 @@
 use wanfarm_types as domain;
 
 use super::enums::{FromWireNumber, numbers};
-use super::{WireError, ids, required};
+use super::{WireError, cache, ids, required};
 use crate::v1;
 
 fn formats(formats: Vec<domain::Format>) -> Vec<i32> {
@@ -90,6 +90,7 @@ impl From<domain::VideoSpec> for v1::VideoSpec {
             image: spec.image.map(|digest| digest.0.to_vec()),
             formats: formats(spec.formats),
             output: spec.output,
+            cache: cache::to_wire(spec.cache),
         }
     }
 }
@@ -113,6 +114,7 @@ impl TryFrom<v1::VideoSpec> for domain::VideoSpec {
             guidance: required("guidance", wire.guidance)?,
             image: image(wire.image)?,
             formats: numbers(wire.formats)?,
+            cache: cache::from_wire(wire.cache)?,
             output: wire.output,
         })
     }

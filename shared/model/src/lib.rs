@@ -12,6 +12,7 @@ pub mod files;
 pub mod inspect;
 pub mod lora;
 pub mod ops;
+pub mod step_cache;
 pub mod text;
 pub mod umt5;
 pub mod vae;

@@ -4,6 +4,7 @@
 //! Everything is a pure function of its arguments, computed in f64 and rounded to f32 once. Deliberately not here:
 //! tensors on devices, networks, clocks, randomness other than the seeded generator, files.
 
+pub mod cache;
 pub mod guidance;
 mod mt19937;
 mod multistep;

@@ -36,13 +36,13 @@ pub struct WorkItem {
     pub steps: StepRange,
 }
 
-/// The resumable state of a video after `steps_done` steps: latents and solver history.
-/// `tensors` lists the latents first, then the history in the solver's order. Any worker can go on from it.
+/// The resumable state of a video after `steps_done` steps: latents, solver history and what a step cache needs.
+/// `tensors` lists them in this order, the history in the solver's order. Any worker can go on from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Steps that have run; the next one has this index.
     pub steps_done: u32,
-    /// Latents, then solver history.
+    /// Latents, then solver history, then what a step cache needs: nothing, or a few tensors of the latents' size.
     pub tensors: Vec<TensorRef>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
 
+pub mod cache;
 pub mod digest;
 pub mod failure;
 pub mod geometry;
@@ -12,6 +13,7 @@ pub mod spec;
 pub mod stage;
 pub mod tensor;
 
+pub use cache::{BadCache, CacheSettings, CfgCache, MagCache, MagCurve, Retention, SenCache, TeaCache, TeaModel};
 pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
 pub use geometry::{Geometry, GeometryError};

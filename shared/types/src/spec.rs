@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, GeometryError, ModelCard};
+use crate::{CacheSettings, Digest, GeometryError, ModelCard};
 
 /// The ODE or multistep method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -136,6 +136,9 @@ pub struct VideoSpec {
     pub guidance: Guidance,
     /// First frame, by digest of the image file's bytes.
     pub image: Option<Digest>,
+    /// The step cache.
+    #[serde(default, skip_serializing_if = "CacheSettings::is_none")]
+    pub cache: CacheSettings,
     /// Files to write.
     pub formats: Vec<Format>,
     /// Path of the outputs relative to the output directory, without extension.
@@ -169,6 +172,7 @@ impl VideoRequest {
             solver,
             guidance: self.guidance.unwrap_or(guidance),
             image: self.image,
+            cache: CacheSettings::None,
             formats: self.formats.clone(),
             output: self.output.clone(),
         };

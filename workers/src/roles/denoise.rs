@@ -1,15 +1,19 @@
 //! `dit`, `dit-high`, `dit-low`: steps of one expert, from a state (or the seed's noise) to the state after each.
-//! Nothing is carried from item to item but embedded texts, so any worker can go on from any other's state.
+//! Nothing is carried from item to item but embedded texts, and a step cache lives as long as its item, so any worker
+//! can go on from any other's state.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use wanfarm_model::ModelError;
 use wanfarm_model::conditioning::Conditioning;
-use wanfarm_model::dit::{TextContext, WanModel};
-use wanfarm_sampling::{Schedule, Solver, SolverState, guide, randn};
-use wanfarm_types::{Digest, Failure, Geometry};
+use wanfarm_model::dit::{Blocks, TextContext, WanModel};
+use wanfarm_model::step_cache::{Kept, Part, StepCache};
+use wanfarm_sampling::cache::Branch;
+use wanfarm_sampling::{Schedule, Solver, SolverState, history_len, randn};
+use wanfarm_types::{Digest, Expert, Experts, Failure, ModelCard};
 
 use super::{explain, finite, values};
 use crate::admission::scale;
@@ -23,14 +27,14 @@ const TEXTS: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Denoiser {
     model: WanModel,
-    geometry: Geometry,
+    card: ModelCard,
     /// The least recently used first.
     texts: VecDeque<(Digest, Arc<TextContext>)>,
 }
 
 impl Denoiser {
-    pub(crate) fn new(model: WanModel, geometry: Geometry) -> Self {
-        Self { model, geometry, texts: VecDeque::new() }
+    pub(crate) fn new(model: WanModel, card: ModelCard) -> Self {
+        Self { model, card, texts: VecDeque::new() }
     }
 
     /// The text as this expert sees it; embedded once per text and not per step.
@@ -79,13 +83,17 @@ impl RoleRunner for Denoiser {
         let cond = self.text(prompt).map_err(failed)?;
         let uncond = negative.map(|negative| self.text(negative)).transpose().map_err(failed)?;
 
-        let shape = self.geometry.latent_shape(spec.width, spec.height, spec.frames);
+        let shape = self.card.geometry.latent_shape(spec.width, spec.height, spec.frames);
         let conditioning = self.conditioning(&item.image, shape).map_err(failed)?;
-        let velocity = |latents: &Tensor, timestep, text: &TextContext| {
-            values(&conditioning.velocity(&self.model, latents, timestep, text)?)
-        };
+        let steps = steps_of(expert, self.card.experts, &schedule);
+        let part = Part { schedule: &schedule, expert, steps, shape, scale };
+        let mut cache = StepCache::new(&spec.cache, part, &self.model, &conditioning).map_err(failed)?;
         let mut state = match &item.state {
-            Some(state) => resume(state),
+            Some(state) => {
+                let (latents, kept) = resume(state, 1 + history_len(spec.solver, state.steps_done, spec.steps));
+                cache.resume(state.steps_done, kept).map_err(failed)?;
+                latents
+            }
             None => {
                 let mut noise = randn(spec.seed, shape.iter().product());
                 conditioning.hold(&mut noise).map_err(failed)?;
@@ -94,27 +102,24 @@ impl RoleRunner for Denoiser {
         };
         let mut done = None;
         for step in work.steps.first..work.steps.end {
-            let timestep = schedule.timesteps().get(step as usize).copied();
-            let timestep = timestep.ok_or_else(|| impossible(format!("there is no step {step}")))?;
-            let latents =
-                Tensor::from_slice(&state.sample, &shape[..], &Device::Cpu).map_err(|error| failed(error.into()))?;
-            if control.abandoned() {
-                return Err(abandoned());
-            }
-            let mut guided = velocity(&latents, timestep, &cond).map_err(failed)?;
-            if let Some(uncond) = &uncond {
+            let mut pass = |branch: Branch, latents: &[f32], timestep: f64, blocks: Blocks<'_>| {
                 if control.abandoned() {
-                    return Err(abandoned());
+                    return Ok(None);
                 }
-                let uncond = velocity(&latents, timestep, uncond).map_err(failed)?;
-                guided = guide(&guided, &uncond, scale).map_err(|error| impossible(error.to_string()))?;
-            }
+                let text = match branch {
+                    Branch::Cond => &cond,
+                    Branch::Uncond => uncond.as_ref().unwrap_or(&cond),
+                };
+                let latents = Tensor::from_slice(latents, &shape[..], &Device::Cpu)?;
+                values(&conditioning.velocity(&self.model, &latents, timestep, text, blocks)?).map(Some)
+            };
+            let guided = cache.velocity(step, &state.sample, &mut pass).map_err(failed)?.ok_or_else(abandoned)?;
             state = solver.advance(step, &state, &guided).map_err(|error| impossible(error.to_string()))?;
             conditioning.hold(&mut state.sample).map_err(failed)?;
             for tensor in std::iter::once(&state.sample).chain(&state.history) {
                 finite(tensor, || format!("the latents of {} after step {step} of {}", work.video, spec.steps))?;
             }
-            let result = freeze(&state, step + 1, &shape);
+            let result = freeze(&state, step + 1, &shape, &cache.kept(step + 1));
             control.step_done(&result);
             done = Some(result);
             if control.should_stop_after_step() {
@@ -125,13 +130,29 @@ impl RoleRunner for Denoiser {
     }
 }
 
-/// Latents first, then history.
-fn resume(state: &State) -> SolverState {
-    let mut tensors = state.tensors.iter().map(HostTensor::to_f32);
-    SolverState { sample: tensors.next().unwrap_or_default(), history: tensors.collect() }
+/// All steps of an expert, whichever of them an item is for.
+fn steps_of(expert: Expert, experts: Experts, schedule: &Schedule) -> Range<u32> {
+    let switch = match experts {
+        Experts::Single => 0,
+        Experts::Dual { boundary } => schedule.high_steps(boundary),
+    };
+    match expert {
+        Expert::High => 0..switch,
+        Expert::Low | Expert::Single => switch..schedule.steps(),
+    }
 }
 
-fn freeze(state: &SolverState, steps_done: u32, shape: &[usize]) -> State {
-    let tensors = std::iter::once(&state.sample).chain(&state.history);
-    State { steps_done, tensors: tensors.map(|tensor| HostTensor::from_f32(shape, tensor)).collect() }
+/// Latents and history, as many tensors as the solver has; what the step cache keeps is behind them.
+fn resume(state: &State, of_solver: usize) -> (SolverState, Vec<Kept>) {
+    let (solver, cache) = state.tensors.split_at(of_solver.min(state.tensors.len()));
+    let mut tensors = solver.iter().map(HostTensor::to_f32);
+    let state = SolverState { sample: tensors.next().unwrap_or_default(), history: tensors.collect() };
+    (state, cache.iter().map(|tensor| (tensor.shape(), tensor.to_f32())).collect())
+}
+
+fn freeze(state: &SolverState, steps_done: u32, shape: &[usize], kept: &[Kept]) -> State {
+    let of_solver = std::iter::once(&state.sample).chain(&state.history);
+    let of_solver = of_solver.map(|tensor| HostTensor::from_f32(shape, tensor));
+    let of_cache = kept.iter().map(|(shape, tensor)| HostTensor::from_f32(shape, tensor));
+    State { steps_done, tensors: of_solver.chain(of_cache).collect() }
 }

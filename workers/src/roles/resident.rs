@@ -83,7 +83,7 @@ fn load(model: &Model, role: Role, dtype: DType, device: &Device) -> Result<Box<
         Role::DitHigh | Role::DitLow | Role::Dit => {
             let config = folder.dit_config(role, &weights)?;
             let network = WanModel::load(config, &weights, dtype, device)?;
-            Box::new(Denoiser::new(network, folder.card().geometry))
+            Box::new(Denoiser::new(network, folder.card().clone()))
         }
         Role::Vae => {
             let file = folder.config(role)?;

@@ -8,7 +8,11 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use wanfarm_model::ops::device::DeviceKind;
-use wanfarm_types::{FailureKind, Guidance, Role, SolverKind, Stage, StepRange, VideoSpec};
+use wanfarm_sampling::history_len;
+use wanfarm_types::{
+    CacheSettings, CfgCache, FailureKind, Guidance, MagCache, MagCurve, Role, SenCache, SolverKind, Stage, StepRange,
+    TeaCache, TeaModel, VideoSpec,
+};
 
 use super::{Roles, values};
 use crate::Dtype;
@@ -167,6 +171,69 @@ fn stopped_at_any_step_and_resumed_elsewhere_the_bytes_are_the_same() {
         rest.state = Some(half);
         assert_eq!(Bench::new().run(&rest), whole, "after step {steps}");
     }
+}
+
+#[test]
+fn a_step_cache_saves_work_and_survives_interruptions() {
+    let mut bench = Bench::new();
+    let contexts = bench.contexts();
+    let magcache = |joint| {
+        let published = MagCache::published(MagCurve::T2vA14b);
+        CacheSettings::Magcache(MagCache { threshold: 1.0, retention: 0.0, joint, ..published })
+    };
+    let caches = [
+        magcache(false),
+        magcache(true),
+        CacheSettings::Teacache(TeaCache { model: TeaModel::Linear, threshold: 3.0, projected: false }),
+        CacheSettings::CfgCache(CfgCache { start: 0.0, end: 1.0, interval: 2, alpha: 0.2 }),
+        CacheSettings::Sencache(SenCache { tolerance: 10.0, max_skip: 2, start: 0.0, end: 1.0 }),
+    ];
+    let states = |bench: &mut Bench, cache: &CacheSettings| {
+        let with = |mut item: PreparedItem| {
+            item.spec.cache = cache.clone();
+            item
+        };
+        let mut observer = Observer::default();
+        bench.roles.run(&with(high(&contexts)), &mut observer).unwrap();
+        let boundary = observer.states[HIGH_STEPS as usize - 1].clone();
+        bench.roles.run(&with(low(&contexts, &boundary)), &mut observer).unwrap();
+        observer.states
+    };
+    let dense = states(&mut bench, &CacheSettings::None);
+    for cache in caches {
+        let name = cache.name();
+        let whole = states(&mut bench, &cache);
+        assert!(whole.last() != dense.last(), "{name} does something");
+        for state in &whole[..whole.len() - 1] {
+            let steps = state.steps_done;
+            let mut rest = if steps < HIGH_STEPS { high(&contexts) } else { low(&contexts, state) };
+            rest.spec.cache = cache.clone();
+            (rest.item.steps.first, rest.state) = (steps, Some(state.clone()));
+            let want = &whole[rest.item.steps.end as usize - 1];
+            assert!(Bench::new().run(&rest) == Output::State(want.clone()), "{name} after step {steps}");
+        }
+        // What a cache keeps is what it needs: at least once something, and nothing when its expert has done its part.
+        let kept = |state: &State| state.tensors.len() - 1 - history_len(SolverKind::UniPc, state.steps_done, STEPS);
+        assert!(whole.iter().any(|state| kept(state) > 0), "{name}");
+        assert_eq!([HIGH_STEPS, STEPS].map(|steps| kept(&whole[steps as usize - 1])), [0, 0], "{name}");
+        // Nothing of it is left for the next video.
+        assert!(states(&mut bench, &CacheSettings::None) == dense, "{name} leaks");
+    }
+}
+
+#[test]
+fn a_state_that_a_step_cache_cannot_have_kept_is_refused() {
+    let mut bench = Bench::new();
+    let contexts = bench.contexts();
+    let mut item = high(&contexts);
+    let mut observer = Observer { stop_after: Some(1), ..Observer::default() };
+    bench.roles.run(&item, &mut observer).unwrap();
+    let mut state = observer.states[0].clone();
+    state.tensors.push(state.tensors[0].clone());
+    (item.item.steps.first, item.state) = (1, Some(state));
+    let failure = bench.roles.run(&item, &mut Observer::default()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Deterministic);
+    assert!(failure.message.contains("not what a step cache keeps at 1"), "{failure}");
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub(crate) fn spec() -> VideoSpec {
         solver: SolverKind::UniPc,
         guidance: Guidance { high: 4.0, low: 3.0 },
         image: None,
+        cache: CacheSettings::None,
         formats: vec![Format::Png],
         output: "a".to_owned(),
     }

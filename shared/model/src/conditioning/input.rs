@@ -6,7 +6,7 @@ use wanfarm_types::VaeKind;
 
 use super::first_frame::FirstFrame;
 use super::i2v::MASK;
-use crate::dit::{Config, TextContext, Timesteps, WanModel};
+use crate::dit::{Blocks, Config, TextContext, Timesteps, WanModel};
 use crate::error::ModelError;
 
 /// The conditioning of one video.
@@ -64,11 +64,31 @@ impl Conditioning {
         latents: &Tensor,
         timestep: f64,
         text: &TextContext,
+        blocks: Blocks<'_>,
     ) -> Result<Tensor, ModelError> {
+        let time = Timesteps::Scalar(timestep);
         match self {
-            Self::None => model.forward(latents, Timesteps::Scalar(timestep), text),
-            Self::Channels(y) => model.forward(&Tensor::cat(&[latents, y], 0)?, Timesteps::Scalar(timestep), text),
-            Self::FirstFrame(first) => model.forward(latents, Timesteps::PerToken(&first.timesteps(timestep)), text),
+            Self::None => model.forward_with(latents, time, text, blocks),
+            Self::Channels(y) => model.forward_with(&Tensor::cat(&[latents, y], 0)?, time, text, blocks),
+            Self::FirstFrame(first) => {
+                model.forward_with(latents, Timesteps::PerToken(&first.timesteps(timestep)), text, blocks)
+            }
+        }
+    }
+
+    /// How far the transformer's embedding of time moves between two steps, as [`WanModel::time_change`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn time_change(&self, model: &WanModel, from: f64, to: f64, projected: bool) -> Result<f64, ModelError> {
+        match self {
+            Self::None | Self::Channels(_) => {
+                model.time_change(Timesteps::Scalar(from), Timesteps::Scalar(to), projected)
+            }
+            Self::FirstFrame(first) => {
+                let (from, to) = (first.timesteps(from), first.timesteps(to));
+                model.time_change(Timesteps::PerToken(&from), Timesteps::PerToken(&to), projected)
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! What enters the blocks: patches as tokens, and timesteps as modulation.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::silu;
 
@@ -48,6 +50,28 @@ impl PerTime {
     /// The same tokens with other rows.
     pub(super) fn map(&self, f: impl FnOnce(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
         Ok(Self { rows: f(&self.rows)?, tokens: self.tokens.clone() })
+    }
+
+    /// mean |to − from| / mean |from|, over all tokens and channels; in f64, on the CPU.
+    pub(super) fn change(from: &Self, to: &Self) -> Result<f64, ModelError> {
+        let rows = |of: &Self| Ok::<_, ModelError>(of.rows.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?);
+        let tokens = |of: &Self| Ok::<_, ModelError>(of.tokens.as_ref().map(|t| t.to_vec1::<u32>()).transpose()?);
+        let (old, new, old_tokens, new_tokens) = (rows(from)?, rows(to)?, tokens(from)?, tokens(to)?);
+        let count = old_tokens.as_ref().or(new_tokens.as_ref()).map_or(1, Vec::len);
+        // Tokens of one time are as one, counted as often as they are.
+        let mut pairs: BTreeMap<(u32, u32), f64> = BTreeMap::new();
+        for token in 0..count {
+            let row = |tokens: &Option<Vec<u32>>| tokens.as_ref().map_or(0, |t| t.get(token).copied().unwrap_or(0));
+            *pairs.entry((row(&old_tokens), row(&new_tokens))).or_default() += 1.;
+        }
+        let (mut moved, mut size) = (0., 0.);
+        for ((a, b), weight) in pairs {
+            for (a, b) in old[a as usize].iter().zip(&new[b as usize]) {
+                moved += weight * (f64::from(*b) - f64::from(*a)).abs();
+                size += weight * f64::from(*a).abs();
+            }
+        }
+        Ok(moved / size)
     }
 
     /// Part `i` of rows `(times, parts, dim)`, for some tokens: `(count or 1, dim)`.
@@ -173,6 +197,19 @@ mod tests {
         let (times, index) = distinct(Timesteps::PerToken(&[0., 987., 0., 5.]), 4).unwrap();
         assert_eq!((times, index), (vec![0., 5., 987.], Some(vec![0, 2, 0, 1])));
         assert!(distinct(Timesteps::PerToken(&[0.]), 2).is_err());
+    }
+
+    #[test]
+    fn changes_are_means_over_tokens() {
+        let rows = |rows: &[[f32; 2]], tokens: Option<&[u32]>| PerTime {
+            rows: Tensor::from_vec(rows.as_flattened().to_vec(), (rows.len(), 1, 2), &Device::Cpu).unwrap(),
+            tokens: tokens.map(|tokens| Tensor::new(tokens, &Device::Cpu).unwrap()),
+        };
+        let (a, b) = (rows(&[[1., -3.]], None), rows(&[[2., -3.5]], None));
+        assert_eq!(PerTime::change(&a, &b).unwrap(), 1.5 / 4.);
+        // One token of three stands still.
+        let (a, b) = (rows(&[[1., 1.], [1., -3.]], Some(&[0, 1, 1])), rows(&[[1., 1.], [2., -3.5]], Some(&[0, 1, 1])));
+        assert_eq!(PerTime::change(&a, &b).unwrap(), 3. / 10.);
     }
 
     #[test]

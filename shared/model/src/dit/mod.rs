@@ -13,5 +13,5 @@ mod text;
 pub use config::Config;
 pub(crate) use config::PATCH;
 pub use embedding::Timesteps;
-pub use model::{WanModel, parameters};
+pub use model::{Blocks, Residual, WanModel, parameters};
 pub use text::TextContext;

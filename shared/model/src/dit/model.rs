@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::block::WanAttentionBlock;
 use super::config::{Config, PATCH};
-use super::embedding::{TimeEmbedding, Timesteps, patchify, unpatchify};
+use super::embedding::{PerTime, TimeEmbedding, Timesteps, patchify, unpatchify};
 use super::head::Head;
 use super::text::{TextContext, TextEmbedding};
 use crate::error::ModelError;
@@ -27,6 +27,21 @@ pub fn parameters(cfg: &Config) -> Vec<Param> {
     params.extend((0..cfg.num_layers).flat_map(|i| WanAttentionBlock::parameters(cfg, &format!("blocks.{i}"))));
     params.extend(Head::parameters(cfg));
     params
+}
+
+/// What all blocks together added to the tokens: f32 `(L, dim)` on the device.
+#[derive(Debug)]
+pub struct Residual(Tensor);
+
+/// What to do with the blocks of a forward pass.
+#[derive(Debug)]
+pub enum Blocks<'a> {
+    /// Run them.
+    Run,
+    /// Run them, and keep what they add.
+    Keep(&'a mut Option<Residual>),
+    /// Skip them, and add what was kept.
+    Reuse(&'a Residual),
 }
 
 /// A diffusion transformer on one device.
@@ -123,6 +138,23 @@ impl WanModel {
     ///
     /// Source: Wan2.2@42bf4cf `wan/modules/model.py#L410` `WanModel.forward`.
     pub fn forward(&self, x: &Tensor, t: Timesteps<'_>, text: &TextContext) -> Result<Tensor, ModelError> {
+        self.forward_with(x, t, text, Blocks::Run)
+    }
+
+    /// The velocity of one sample, the blocks run or skipped. Patches, time and head are computed either way.
+    ///
+    /// # Shapes
+    /// As of [`Self::forward`].
+    ///
+    /// # Errors
+    /// As of [`Self::forward`]; a residual of another size.
+    pub fn forward_with(
+        &self,
+        x: &Tensor,
+        t: Timesteps<'_>,
+        text: &TextContext,
+        blocks: Blocks<'_>,
+    ) -> Result<Tensor, ModelError> {
         let grid = self.grid(x)?;
         if text.blocks.len() != self.blocks.len() {
             return Err(ModelError::input("text context", "it was embedded for another transformer"));
@@ -131,13 +163,48 @@ impl WanModel {
         let tokens = Chunks::new(length, self.chunk);
         let rope = self.rope(grid)?;
         let (e, e0) = self.time_embedding.forward(t, length, &self.device)?;
-        let mut x = self.embed_patches(x, tokens)?;
-        for (block, text) in self.blocks.iter().zip(&text.blocks) {
-            x = block.forward(&x, tokens, &e0, &rope, text)?;
-            // Bounds what a GPU has queued, and lets freed buffers go.
-            self.device.synchronize()?;
-        }
+        let patches = self.embed_patches(x, tokens)?;
+        let run = || -> Result<Tensor, ModelError> {
+            let mut x = patches.clone();
+            for (block, text) in self.blocks.iter().zip(&text.blocks) {
+                x = block.forward(&x, tokens, &e0, &rope, text)?;
+                // Bounds what a GPU has queued, and lets freed buffers go.
+                self.device.synchronize()?;
+            }
+            Ok(x)
+        };
+        let x = match blocks {
+            Blocks::Run => run()?,
+            Blocks::Keep(kept) => {
+                // What was kept is of no use any more, and as large as what takes its place.
+                *kept = None;
+                let x = run()?;
+                *kept = Some(Residual((&x - &patches)?));
+                x
+            }
+            Blocks::Reuse(Residual(residual)) if residual.dims() == patches.dims() => (&patches + residual)?,
+            Blocks::Reuse(Residual(residual)) => {
+                let why = format!("what the blocks added is {:?}, not {:?}", residual.dims(), patches.dims());
+                return Err(ModelError::input("residual", why));
+            }
+        };
         unpatchify(&self.head.forward(&x, tokens, &e)?, grid, self.cfg.out_dim)
+    }
+
+    /// How far the embedding of time moves from one step to the next, relative to its size: the embedding itself, or as
+    /// the blocks get it (`projected`).
+    ///
+    /// # Errors
+    /// Times for another number of tokens, or a device out of memory.
+    ///
+    /// Source: ali-vilab/TeaCache `TeaCache4Wan2.1/teacache_generate.py#L519`.
+    pub fn time_change(&self, from: Timesteps<'_>, to: Timesteps<'_>, projected: bool) -> Result<f64, ModelError> {
+        let embed = |t: Timesteps<'_>| {
+            let tokens = if let Timesteps::PerToken(times) = t { times.len() } else { 1 };
+            let (e, e0) = self.time_embedding.forward(t, tokens, &self.device)?;
+            Ok::<_, ModelError>(if projected { e0 } else { e })
+        };
+        PerTime::change(&embed(from)?, &embed(to)?)
     }
 
     /// Tokens along time, height and width.
