@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use wanfarm_types::{AttemptId, Checkpoint, Incarnation, JobId, StepRange, StepTiming, VideoId, WorkItem, WorkerId};
 
-use crate::TextKey;
 use crate::job::ModelId;
 use crate::placement::PoolId;
+use crate::{Instant, TextKey};
 
 /// What an item belongs to. Each has at most one attempt out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ pub(crate) enum Work {
 pub(crate) enum Recall {
     /// Another worker is idle: only if it has not started.
     TakeBack,
-    /// Pause, cancel, drain, or something more urgent: at the next step boundary.
+    /// Pause, cancel, drain, something more urgent, or a faster worker: at the next step boundary.
     Stop,
 }
 
@@ -43,8 +43,12 @@ pub(crate) struct Attempt {
     /// The worker said so, or showed a step.
     pub(crate) started: bool,
     pub(crate) recall: Option<Recall>,
-    /// The idle worker that a `TakeBack` is for.
+    /// The idle worker that it is wanted back for, if it is for one.
     pub(crate) awaited_by: Option<WorkerId>,
+    /// The work of one step, or of an item without steps.
+    pub(crate) piece: u64,
+    /// When it is expected to end, if its worker's speed is known.
+    pub(crate) ends: Option<Instant>,
     /// Steps done, over the whole schedule.
     pub(crate) reached: u32,
     pub(crate) step_seconds: Vec<f64>,
@@ -57,6 +61,7 @@ impl Attempt {
         work: Work,
         item: WorkItem,
         (model, priority): (ModelId, i32),
+        piece: u64,
         worker: WorkerId,
         incarnation: Incarnation,
     ) -> Self {
@@ -72,6 +77,8 @@ impl Attempt {
             started: false,
             recall: None,
             awaited_by: None,
+            piece,
+            ends: None,
             reached: item.steps.first,
             step_seconds: Vec::new(),
             restored: false,
@@ -84,6 +91,20 @@ impl Attempt {
 
     pub(crate) fn is_denoising(&self) -> bool {
         self.item.stage.expert().is_some()
+    }
+
+    /// Steps to go, the one being computed included; 1 for an item without steps.
+    pub(crate) fn left(&self) -> u32 {
+        if self.is_denoising() { self.item.steps.end.saturating_sub(self.reached).max(1) } else { 1 }
+    }
+
+    /// The work that was given out and not done.
+    pub(crate) fn undone(&self) -> u64 {
+        let steps = match (self.is_denoising(), self.started) {
+            (true, _) => self.item.steps.end.saturating_sub(self.reached),
+            (false, started) => u32::from(!started),
+        };
+        self.piece.saturating_mul(u64::from(steps))
     }
 
     /// The steps that ran.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::placement::Board;
+
 /// What an operator may tune. The defaults suit steps of seconds to minutes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -17,12 +19,22 @@ pub struct Config {
     pub steps_per_assignment: u32,
     /// A worker is given its next item when at most this many steps of the running one remain.
     pub prefetch_steps: u32,
+    /// Time that moving a running video to a faster worker may cost: it must gain more than that.
+    pub move_margin: Duration,
     /// Steps between two durable checkpoints; the last one of each stage is always made durable.
     pub checkpoint_interval: u32,
     /// Pause before a failed copy or a failed write of outputs is tried again; doubles for every failed write.
     pub retry_pause: Duration,
     /// Tries to write the outputs of a video before it is failed.
     pub max_output_tries: u32,
+}
+
+impl Config {
+    /// An empty board under these rules.
+    pub(crate) fn board(&self) -> Board {
+        let move_margin = u64::try_from(self.move_margin.as_millis()).unwrap_or(u64::MAX);
+        Board::new(self.queue_per_worker, move_margin)
+    }
 }
 
 impl Default for Config {
@@ -34,6 +46,7 @@ impl Default for Config {
             queue_per_worker: 2,
             steps_per_assignment: u32::MAX,
             prefetch_steps: 2,
+            move_margin: Duration::from_secs(5),
             checkpoint_interval: 1,
             retry_pause: Duration::from_secs(2),
             max_output_tries: 6,

@@ -19,6 +19,7 @@ pub mod time;
 mod artifact;
 mod attempts;
 mod job;
+mod pace;
 mod placement;
 mod strikes;
 mod video;

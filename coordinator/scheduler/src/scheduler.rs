@@ -62,7 +62,7 @@ enum Dirty {
 impl Scheduler {
     /// An empty scheduler. `next_attempt` must be greater than every attempt ever issued on this farm.
     pub fn new(config: Config, next_attempt: AttemptId) -> Self {
-        let board = Board::new(config.queue_per_worker);
+        let board = config.board();
         Self {
             config,
             now: Instant(0),

@@ -4,6 +4,7 @@
 use wanfarm_types::{AttemptId, Checkpoint, Stage, StepRange, TensorRef};
 
 use crate::artifact::{Artifact, Holder, Trail};
+use crate::pace::effort;
 use crate::strikes::Strikes;
 use crate::{Instant, VideoPlan, VideoState};
 
@@ -31,6 +32,15 @@ pub(crate) struct Video {
     pub(crate) strikes: Strikes,
     /// It is listed as wanting its texts.
     pub(crate) wants_texts: bool,
+    /// What of it is counted as load of the pools.
+    pub(crate) counted: Option<Extent>,
+}
+
+/// How far a video is, as far as its remaining work depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) steps_done: u32,
+    pub(crate) decoded: bool,
 }
 
 /// Decoded frames; they only ever lie in a worker's memory.
@@ -74,12 +84,28 @@ impl Video {
             best: 0,
             strikes: Strikes::default(),
             wants_texts: false,
+            counted: None,
         }
     }
 
     /// How far it is: steps done, plus one once it is decoded, not counting what was lost again.
     pub(crate) fn progress(&self) -> u32 {
         self.trail.steps_done() + u32::from(self.frames.is_some())
+    }
+
+    pub(crate) fn extent(&self) -> Extent {
+        Extent { steps_done: self.trail.steps_done(), decoded: self.frames.is_some() }
+    }
+
+    /// The work that is left from `extent` on, by stage, without encoding; none from `None`.
+    pub(crate) fn load(&self, extent: Option<Extent>) -> impl Iterator<Item = (Stage, u128)> + '_ {
+        let denoising = self.plan.stages.iter().map(move |&(stage, steps)| {
+            let left = extent.map_or(0, |extent| steps.end.saturating_sub(extent.steps_done.max(steps.first)));
+            (stage, u128::from(left))
+        });
+        let decoding = (Stage::Decode, u128::from(extent.is_some_and(|extent| !extent.decoded)));
+        let work = |(stage, left): (Stage, u128)| (stage, left * u128::from(effort(stage, self.plan.size)));
+        denoising.chain([decoding]).map(work)
     }
 
     /// Wipes the strikes when it is farther than ever.

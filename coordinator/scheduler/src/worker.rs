@@ -8,7 +8,8 @@ use wanfarm_types::{AttemptId, Digest, Incarnation, Role, Stage, VideoId, Worker
 
 use crate::attempts::Work;
 use crate::job::ModelId;
-use crate::placement::PoolId;
+use crate::pace::{Pace, Slowness, effort};
+use crate::placement::{Membership, PoolId};
 use crate::{Instant, SizeClass};
 
 /// How a worker is connected.
@@ -32,8 +33,8 @@ pub(crate) struct Worker {
     pub(crate) lease: Option<Instant>,
     /// What it serves, with the weights behind it.
     pub(crate) serves: BTreeMap<PoolId, Digest>,
-    /// The keys of `serves`, shared with the placement board.
-    pub(crate) pools: Arc<[PoolId]>,
+    /// What it serves and how fast, shared with the placement board.
+    pub(crate) memberships: Arc<[Membership]>,
     /// The item it computes, or is about to.
     pub(crate) running: Option<AttemptId>,
     /// The item it computes after that.
@@ -47,8 +48,10 @@ pub(crate) struct Worker {
     /// Different videos it failed in a role since its last success in that role: a machine whose transformer is broken
     /// may encode texts very well.
     pub(crate) streak: BTreeSet<(Role, VideoId)>,
-    /// Seconds per step (or per item of a stage without steps), smoothed.
-    pub(crate) pace: BTreeMap<(ModelId, Stage, SizeClass), f64>,
+    /// Seconds per step (or per item of a stage without steps), as measured.
+    pub(crate) pace: BTreeMap<(ModelId, Stage, SizeClass), Pace>,
+    /// Its speed in each pool, whatever the size, also in pools it does not serve at present.
+    pub(crate) speeds: BTreeMap<PoolId, Slowness>,
 }
 
 impl Worker {
@@ -59,7 +62,7 @@ impl Worker {
             session: Session::Gone,
             lease: None,
             serves: BTreeMap::new(),
-            pools: Arc::from([]),
+            memberships: Arc::from([]),
             running: None,
             next: None,
             awaiting: None,
@@ -68,6 +71,7 @@ impl Worker {
             set_aside: None,
             streak: BTreeSet::new(),
             pace: BTreeMap::new(),
+            speeds: BTreeMap::new(),
         }
     }
 
@@ -89,12 +93,38 @@ impl Worker {
         }
     }
 
-    /// Exponentially smoothed: a new measurement counts three tenths. Nonsense is not counted.
-    pub(crate) fn measure(&mut self, model: ModelId, stage: Stage, size: SizeClass, seconds: f64) {
-        if seconds.is_finite() && seconds >= 0.0 {
-            let pace = self.pace.entry((model, stage, size)).or_insert(seconds);
-            *pace += 0.3 * (seconds - *pace);
+    /// Takes in what it serves from now on.
+    pub(crate) fn serve(&mut self, serves: BTreeMap<PoolId, Digest>) {
+        self.serves = serves;
+        self.note_speeds();
+    }
+
+    /// Takes in how long a step (or an item without steps) took; nonsense is not counted. True when its speed differs
+    /// notably from what was known.
+    pub(crate) fn measure(&mut self, model: ModelId, stage: Stage, size: SizeClass, seconds: f64) -> bool {
+        if !(seconds.is_finite() && seconds > 0.0) {
+            return false;
         }
+        let pace = self.pace.entry((model, stage, size)).or_default();
+        pace.add(seconds);
+        // The first frame is encoded by the role that decodes, which is known by how it decodes.
+        let Some(seconds) = pace.seconds().filter(|_| stage != Stage::EncodeImage) else { return false };
+        let (pool, now) = (PoolId { model, role: stage.role() }, Slowness::new(seconds, effort(stage, size)));
+        if self.speeds.get(&pool).is_some_and(|known| known.is_about(now, 2)) {
+            return false;
+        }
+        self.speeds.insert(pool, now);
+        self.note_speeds();
+        true
+    }
+
+    pub(crate) fn slowness(&self, pool: PoolId) -> Option<Slowness> {
+        self.speeds.get(&pool).copied()
+    }
+
+    fn note_speeds(&mut self) {
+        let membership = |&pool| Membership { pool, slowness: self.speeds.get(&pool).copied() };
+        self.memberships = self.serves.keys().map(membership).collect();
     }
 }
 

@@ -1,14 +1,15 @@
 //! The snapshot the policy looks at, indexed so that one decision costs a few look-ups however many videos wait.
 //! Tickets and seats are put on it whole and replaced whole; the indexes follow. Deliberately without decisions.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wanfarm_types::{AttemptId, Stage, WorkerId};
+use wanfarm_types::{AttemptId, JobId, Stage, WorkerId};
 
 use super::lane::{Lane, LaneId, PoolId, Ticket};
+use super::pool::Pool;
 use crate::attempts::Work;
+use crate::pace::Slowness;
 
 /// How urgent: priority, then nearness to the end of the way.
 pub(crate) type Urgency = (i32, Stage);
@@ -16,17 +17,26 @@ pub(crate) type Urgency = (i32, Stage);
 /// A worker that may be given work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seat {
-    pub(crate) pools: Arc<[PoolId]>,
+    pub(crate) memberships: Arc<[Membership]>,
     pub(crate) running: Option<Running>,
     pub(crate) next: Option<Next>,
     /// Idle, and an item was called back for it.
     pub(crate) awaiting: bool,
 }
 
+/// What a worker can do, and how fast it is at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Membership {
+    pub(crate) pool: PoolId,
+    /// `None` until it was measured.
+    pub(crate) slowness: Option<Slowness>,
+}
+
 /// What it computes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Running {
     pub(crate) attempt: AttemptId,
+    pub(crate) pool: PoolId,
     pub(crate) priority: i32,
     /// Already asked to stop.
     pub(crate) recalled: bool,
@@ -36,6 +46,14 @@ pub(crate) struct Running {
     pub(crate) nearly_done: bool,
     /// The item that will follow from this one, if this worker can run it too: it needs no fetching.
     pub(crate) follows: Option<Urgency>,
+    /// Workers its video failed on.
+    pub(crate) avoids: BTreeSet<WorkerId>,
+    /// Steps to go, the one being computed included; 1 for an item without steps.
+    pub(crate) left: u32,
+    /// The work of each.
+    pub(crate) piece: u64,
+    /// When it was expected to end, as foreseen at its start; for order only.
+    pub(crate) ends: u64,
 }
 
 /// What it holds as the next item, not started.
@@ -47,27 +65,10 @@ pub(crate) struct Next {
     pub(crate) avoids: BTreeSet<WorkerId>,
     /// Already called back.
     pub(crate) recalled: bool,
-}
-
-/// The workers of one role of one model, by what can be done with them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Pool {
-    /// All available ones.
-    pub(crate) members: BTreeSet<WorkerId>,
-    /// Those without an item.
-    pub(crate) idle: BTreeSet<WorkerId>,
-    /// Those without an item for which none was called back.
-    pub(crate) idle_free: BTreeSet<WorkerId>,
-    /// Those that should fetch a next item, if it is more urgent than the one that follows by itself.
-    pub(crate) nearly_done: BTreeSet<(Option<Urgency>, WorkerId)>,
-    /// Items of this pool that are queued on a busy worker.
-    pub(crate) queued: BTreeSet<(i32, AttemptId, WorkerId)>,
-    /// Queued items of any pool that block a member, least important first, youngest first.
-    pub(crate) next_slots: BTreeSet<(i32, Reverse<AttemptId>, WorkerId)>,
-    /// Items that members could stop, least important first, youngest first.
-    pub(crate) stoppable: BTreeSet<(i32, Reverse<AttemptId>, WorkerId)>,
-    /// Members with an item called back or stopping.
-    pub(crate) freeing: BTreeSet<WorkerId>,
+    /// Steps, or 1.
+    pub(crate) left: u32,
+    /// The work of each.
+    pub(crate) piece: u64,
 }
 
 /// Everything the policy may know.
@@ -75,6 +76,8 @@ pub(crate) struct Pool {
 pub(crate) struct Board {
     /// Ready items that may wait per worker of the stages behind.
     pub(crate) queue_per_worker: u32,
+    /// Milliseconds that moving a running video may cost.
+    pub(crate) move_margin: u64,
     tickets: BTreeMap<Work, Ticket>,
     /// Those of them that avoid some worker: few.
     avoiding: BTreeSet<Work>,
@@ -85,10 +88,34 @@ pub(crate) struct Board {
     clocks: BTreeMap<(Stage, bool, i32), u64>,
 }
 
+impl Seat {
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_none() && self.next.is_none()
+    }
+
+    /// True when nothing differs but how far the running item is.
+    fn is_indexed_like(&self, other: &Seat) -> bool {
+        let place = |seat: &Seat| seat.running.as_ref().map(Running::place);
+        self.awaiting == other.awaiting
+            && place(self) == place(other)
+            && self.next == other.next
+            && self.memberships == other.memberships
+    }
+}
+
+impl Running {
+    /// What it is indexed by.
+    fn place(&self) -> impl Eq + use<> {
+        let Running { attempt, pool, priority, recalled, can_stop, nearly_done, follows, ends, .. } = *self;
+        (attempt, pool, priority, recalled, can_stop, nearly_done, follows, ends)
+    }
+}
+
 impl Board {
-    pub(crate) fn new(queue_per_worker: u32) -> Self {
+    pub(crate) fn new(queue_per_worker: u32, move_margin: u64) -> Self {
         Self {
             queue_per_worker,
+            move_margin,
             tickets: BTreeMap::new(),
             avoiding: BTreeSet::new(),
             seats: BTreeMap::new(),
@@ -131,7 +158,10 @@ impl Board {
 
     /// Replaces the seat of a worker; `None`: it may be given nothing.
     pub(crate) fn seat(&mut self, worker: WorkerId, seat: Option<Seat>) {
-        if self.seats.get(&worker) == seat.as_ref() {
+        if let (Some(old), Some(seat)) = (self.seats.get_mut(&worker), &seat)
+            && old.is_indexed_like(seat)
+        {
+            old.clone_from(seat);
             return;
         }
         if let Some(old) = self.seats.remove(&worker) {
@@ -141,6 +171,28 @@ impl Board {
             self.index(worker, &seat, true);
             self.seats.insert(worker, seat);
         }
+    }
+
+    /// Counts work that is still to be done in a pool.
+    pub(crate) fn add_load(&mut self, pool: PoolId, work: u128) {
+        self.pools.entry(pool).or_default().load += work;
+    }
+
+    /// Counts work as done, or as not to be done any more.
+    pub(crate) fn remove_load(&mut self, pool: PoolId, work: u128) {
+        self.pools.entry(pool).or_default().load -= work;
+    }
+
+    /// Gives a job back what it was charged for and did not get.
+    pub(crate) fn refund(&mut self, lane: LaneId, priority: i32, job: JobId, cost: u64) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.refund(priority, job, cost);
+        }
+    }
+
+    /// The ready items of a pool.
+    pub(crate) fn waiting(&self, pool: PoolId) -> usize {
+        self.lanes.iter().filter(|(id, _)| id.pool() == pool).map(|(_, lane)| lane.at_least(i32::MIN)).sum()
     }
 
     pub(crate) fn ticket(&self, work: Work) -> Option<&Ticket> {
@@ -154,6 +206,11 @@ impl Board {
 
     pub(crate) fn seat_of(&self, worker: WorkerId) -> Option<&Seat> {
         self.seats.get(&worker)
+    }
+
+    /// How fast a worker is in a pool, if that was measured.
+    pub(crate) fn slowness(&self, worker: WorkerId, pool: PoolId) -> Option<Slowness> {
+        self.seats.get(&worker)?.memberships.iter().find(|membership| membership.pool == pool)?.slowness
     }
 
     pub(crate) fn tickets(&self) -> &BTreeMap<Work, Ticket> {
@@ -185,44 +242,8 @@ impl Board {
     }
 
     fn index(&mut self, worker: WorkerId, seat: &Seat, present: bool) {
-        let idle = seat.running.is_none() && seat.next.is_none();
-        let freeing = seat.running.as_ref().is_some_and(|running| running.recalled)
-            || seat.next.as_ref().is_some_and(|next| next.recalled);
-        for &id in seat.pools.iter() {
-            let pool = self.pools.entry(id).or_default();
-            put(&mut pool.members, worker, present);
-            if idle {
-                put(&mut pool.idle, worker, present);
-                if !seat.awaiting {
-                    put(&mut pool.idle_free, worker, present);
-                }
-            }
-            if freeing {
-                put(&mut pool.freeing, worker, present);
-            }
-            match (&seat.running, &seat.next) {
-                (_, Some(next)) if !next.recalled => {
-                    put(&mut pool.next_slots, (next.priority, Reverse(next.attempt), worker), present);
-                    if next.pool == id {
-                        put(&mut pool.queued, (next.priority, next.attempt, worker), present);
-                    }
-                }
-                (Some(running), None) if !running.recalled && running.nearly_done => {
-                    put(&mut pool.nearly_done, (running.follows, worker), present);
-                }
-                (Some(running), None) if !running.recalled && running.can_stop => {
-                    put(&mut pool.stoppable, (running.priority, Reverse(running.attempt), worker), present);
-                }
-                _ => {}
-            }
+        for membership in seat.memberships.iter() {
+            self.pools.entry(membership.pool).or_default().index(*membership, worker, seat, present);
         }
-    }
-}
-
-fn put<T: Ord>(set: &mut BTreeSet<T>, item: T, present: bool) {
-    if present {
-        set.insert(item);
-    } else {
-        set.remove(&item);
     }
 }

@@ -43,12 +43,19 @@ pub(crate) struct Ticket {
     pub(crate) video: VideoId,
     /// What to run; empty for stages without steps.
     pub(crate) steps: StepRange,
-    /// What it counts in the fair share: steps × tokens.
-    pub(crate) cost: u64,
+    /// The work of one step, or of an item without steps.
+    pub(crate) piece: u64,
     /// The worker that holds its newest input.
     pub(crate) prefers: Option<WorkerId>,
     /// Workers it failed on.
     pub(crate) avoids: BTreeSet<WorkerId>,
+}
+
+impl Ticket {
+    /// What it counts in the fair share: all of its work.
+    pub(crate) fn cost(&self) -> u64 {
+        self.piece.saturating_mul(u64::from(self.steps.len().max(1)))
+    }
 }
 
 /// Order within a job: early looks first, then the farthest, then manifest order.
@@ -109,11 +116,22 @@ impl Lane {
         let job = ticket.video.job;
         let Some(served) = level.served.get_mut(&job) else { return 0 };
         let before = *served;
-        *served = before.saturating_add(ticket.cost);
+        *served = before.saturating_add(ticket.cost());
         if level.order.remove(&(before, job)) {
             level.order.insert((*served, job));
         }
         before
+    }
+
+    /// Takes back what was charged for work that was not done.
+    pub(crate) fn refund(&mut self, priority: i32, job: JobId, cost: u64) {
+        let Some(level) = self.levels.get_mut(&Reverse(priority)) else { return };
+        let Some(served) = level.served.get_mut(&job) else { return };
+        let before = *served;
+        *served = before.saturating_sub(cost);
+        if level.order.remove(&(before, job)) {
+            level.order.insert((*served, job));
+        }
     }
 
     /// Items of at least this priority.

@@ -5,9 +5,12 @@ use std::cmp::Reverse;
 
 use wanfarm_types::{AttemptId, Role, Stage, WorkerId};
 
-use super::board::{Board, Pool, Urgency};
+use super::board::{Board, Urgency};
 use super::lane::{Lane, LaneId, PoolId, Ticket};
+use super::pool::Pool;
+use super::tail;
 use crate::attempts::Work;
+use crate::pace::Slowness;
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(crate) enum Decision {
     TakeBack { attempt: AttemptId, to: WorkerId },
     /// Call a queued item back, or stop a running one, because something more important waits.
     MakeRoom { attempt: AttemptId },
+    /// Stop a running item after its step, because `to` is idle and would end it sooner.
+    Move { attempt: AttemptId, to: WorkerId },
 }
 
 /// The next decision, most useful kind first. Later kinds only see what earlier kinds could not place.
@@ -29,6 +34,7 @@ pub(crate) fn next_decision(board: &Board) -> Option<Decision> {
         .or_else(|| best(board, Place::Next).map(|(work, worker)| Decision::Prefetch { work, worker }))
         .or_else(|| take_back(board))
         .or_else(|| make_room(board))
+        .or_else(|| tail::move_over(board))
 }
 
 /// Where an item may go: to an idle worker, or behind the item of one that is nearly done.
@@ -68,30 +74,50 @@ impl Place {
     fn is_open(self, pool: &Pool, urgency: Urgency) -> bool {
         match self {
             Place::Now => !pool.idle.is_empty(),
-            Place::Next => pool.nearly_done.first().is_some_and(|(follows, _)| *follows < Some(urgency)),
+            Place::Next => pool.nearly_done.first().is_some_and(|(follows, ..)| *follows < Some(urgency)),
         }
     }
 
-    /// The worker for a ticket: the holder of its newest input if it is among the candidates, else the first.
+    /// The worker for a ticket: the fastest idle one, or one near its end. Among equals the holder of its newest input.
     fn find(self, board: &Board, pool: &Pool, ticket: &Ticket) -> Option<WorkerId> {
-        let suits = |worker: &WorkerId| may_run(pool, ticket, *worker);
-        let holder = ticket.prefers.filter(suits);
+        let suits = |worker: WorkerId| may_run(pool, ticket, worker);
+        let holder = ticket.prefers.filter(|holder| suits(*holder));
+        let slowness = |worker| board.slowness(worker, ticket.lane.pool());
         match self {
             Place::Now => {
-                holder.filter(|holder| pool.idle.contains(holder)).or_else(|| pool.idle.iter().copied().find(suits))
+                let average = pool.speeds.average();
+                let fastest = pool.idle.fastest(average, suits)?;
+                if tail::is_better_kept(board, pool, ticket, fastest) {
+                    return None;
+                }
+                let is_as_good = |holder: &WorkerId| {
+                    let theirs = slowness(*holder);
+                    pool.idle.contains(*holder, theirs) && is_about(theirs.or(average), fastest.slowness)
+                };
+                Some(holder.filter(is_as_good).unwrap_or(fastest.worker))
             }
+            // What is kept from an idle worker is kept for one that will be idle soon.
+            Place::Next if pool.idle.fastest(None, suits).is_some() => None,
             Place::Next => {
                 let urgency = Some((ticket.priority, ticket.lane.stage));
+                let mut free = pool.nearly_done.iter().take_while(|(follows, ..)| *follows < urgency);
+                let &(_, fastest, worker) = free.find(|(.., worker)| suits(*worker))?;
                 let follows = |worker| board.seat_of(worker)?.running.as_ref().map(|running| running.follows);
-                let is_free = |holder: &WorkerId| {
+                let is_as_good = |holder: &WorkerId| {
+                    let theirs = slowness(*holder);
                     let follows = follows(*holder).filter(|follows| *follows < urgency);
-                    follows.is_some_and(|follows| pool.nearly_done.contains(&(follows, *holder)))
+                    follows.is_some_and(|follows| pool.nearly_done.contains(&(follows, theirs, *holder)))
+                        && is_about(theirs, fastest)
                 };
-                let others = pool.nearly_done.iter().take_while(|(follows, _)| *follows < urgency);
-                holder.filter(is_free).or_else(|| others.map(|&(_, worker)| worker).find(suits))
+                Some(holder.filter(is_as_good).unwrap_or(worker))
             }
         }
     }
+}
+
+/// Fetching the inputs costs about a hundredth of a step: what is not faster by more than measurements waver is equal.
+fn is_about(slowness: Option<Slowness>, fastest: Option<Slowness>) -> bool {
+    slowness.zip(fastest).is_none_or(|(slowness, fastest)| slowness.is_about(fastest, 5))
 }
 
 /// A worker that an item failed on may have it back only when no other is left.
@@ -126,9 +152,9 @@ fn take_back(board: &Board) -> Option<Decision> {
         }
         for &(_, attempt, from) in pool.queued.iter().rev() {
             let Some(next) = board.seat_of(from).and_then(|seat| seat.next.as_ref()) else { continue };
-            let to = pool.idle_free.iter().copied().find(|to| !next.avoids.contains(to));
-            if let Some(to) = to {
-                return Some(Decision::TakeBack { attempt, to });
+            let to = pool.idle_free.fastest(pool.speeds.average(), |to| !next.avoids.contains(&to));
+            if let Some(to) = to.filter(|to| !tail::is_better_queued(board, pool, next, from, *to)) {
+                return Some(Decision::TakeBack { attempt, to: to.worker });
             }
         }
     }

@@ -65,6 +65,7 @@ impl Scheduler {
                 let frames = video.frames.as_ref().map(|frames| frames.holder);
                 if let Some(holder) = frames.filter(|holder| holder.attempt == written) {
                     self.lose(holder);
+                    self.free(holder);
                 }
             }
             FailureKind::Transient => {

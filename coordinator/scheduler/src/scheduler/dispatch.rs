@@ -13,8 +13,9 @@ impl Scheduler {
         match decision {
             Decision::Assign { work, worker } => self.assign(work, worker, false),
             Decision::Prefetch { work, worker } => self.assign(work, worker, true),
-            Decision::TakeBack { attempt, to } => self.take_back(attempt, to),
+            Decision::TakeBack { attempt, to } => self.call_back(attempt, to, Recall::TakeBack),
             Decision::MakeRoom { attempt } => self.recall(attempt, Recall::Stop),
+            Decision::Move { attempt, to } => self.call_back(attempt, to, Recall::Stop),
         }
     }
 
@@ -25,7 +26,7 @@ impl Scheduler {
         let Some(incarnation) = self.workers.get(&id).map(|worker| worker.incarnation) else { return };
         let item = WorkItem { video: ticket.video, stage: ticket.lane.stage, steps: ticket.steps };
         let (inputs, holders) = self.inputs(&ticket);
-        let mut attempt = Attempt::new(work, item, (ticket.lane.model, ticket.priority), id, incarnation);
+        let mut attempt = Attempt::new(work, item, (ticket.lane.model, ticket.priority), ticket.piece, id, incarnation);
         attempt.from = inputs.checkpoint.clone();
         let attempt = self.ledger.issue(attempt);
         match work {
@@ -44,7 +45,7 @@ impl Scheduler {
         self.act(Action::Assign(Box::new(assignment)));
     }
 
-    fn take_back(&mut self, id: AttemptId, to: WorkerId) {
+    fn call_back(&mut self, id: AttemptId, to: WorkerId, kind: Recall) {
         if let Some(attempt) = self.ledger.get_mut(id) {
             attempt.awaited_by = Some(to);
         }
@@ -52,7 +53,7 @@ impl Scheduler {
             worker.awaiting = Some(id);
         }
         self.dirty.insert(Dirty::Worker(to));
-        self.recall(id, Recall::TakeBack);
+        self.recall(id, kind);
     }
 
     /// What the item starts from, and which workers have it.

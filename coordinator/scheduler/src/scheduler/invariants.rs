@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{AttemptId, Stage, VideoId, WorkerId};
+use wanfarm_types::{AttemptId, Stage, VideoId};
 
 use super::Scheduler;
 use super::refresh::NO_STEPS;
 use crate::artifact::{Artifact, Holder};
 use crate::attempts::Work;
-use crate::placement::{Board, Ticket, is_held_back, next_decision};
+use crate::placement::{Candidate, Membership, PoolId, Ticket, is_better_kept, is_held_back, next_decision};
 use crate::worker::Session;
 use crate::{JobState, VideoState};
 
@@ -171,9 +171,16 @@ impl Scheduler {
         ensure(&tickets == self.board.tickets(), || {
             format!("the tickets are not those of the state: {tickets:?}, not {:?}", self.board.tickets())
         })?;
-        let mut fresh = Board::new(self.config.queue_per_worker);
+        let mut fresh = self.config.board();
         for (&id, worker) in &self.workers {
             fresh.seat(id, self.seat(worker));
+        }
+        for (id, video) in &self.videos {
+            let Some(job) = self.jobs.get(&id.job) else { continue };
+            let extent = self.wish(*id, video).going_on.then(|| video.extent());
+            for (stage, work) in video.load(extent) {
+                fresh.add_load(PoolId { model: job.model, role: stage.role() }, work);
+            }
         }
         ensure(fresh.seats() == self.board.seats(), || "the seats are not those of the workers".to_owned())?;
         for (id, pool) in self.board.pools() {
@@ -207,20 +214,24 @@ impl Scheduler {
         Ok(())
     }
 
-    /// No worker idles while there is an item it could run. Found by brute force, not by the policy.
+    /// No worker idles while there is an item it could run, but for one that waits for a faster worker. Found by brute
+    /// force, not by the policy.
     fn check_work_is_conserved(&self) -> Check {
-        let idle: Vec<(WorkerId, _)> = self
-            .board
-            .seats()
-            .iter()
-            .filter(|(_, seat)| seat.running.is_none())
-            .map(|(&id, seat)| (id, seat.pools.clone()))
-            .collect();
-        for (id, pools) in idle {
-            for ticket in self.board.tickets().values() {
-                let runs = pools.contains(&ticket.lane.pool()) && !ticket.avoids.contains(&id);
-                let held_back = is_held_back(&self.board, ticket.lane, ticket.priority);
-                ensure(!runs || held_back, || format!("worker {id} idles while {:?} waits", ticket.work))?;
+        let idle = self.board.seats().iter().filter(|(_, seat)| seat.is_idle());
+        for (&worker, seat) in idle {
+            for &Membership { pool: id, slowness } in seat.memberships.iter() {
+                let Some(pool) = self.board.pool(id) else { continue };
+                let slowness = slowness.or(pool.speeds.average());
+                let tickets = self.board.tickets().values().filter(|ticket| ticket.lane.pool() == id);
+                for ticket in tickets.filter(|ticket| !ticket.avoids.contains(&worker)) {
+                    let held_back = is_held_back(&self.board, ticket.lane, ticket.priority);
+                    let kept = is_better_kept(&self.board, pool, ticket, Candidate { worker, slowness });
+                    // Whatever the reason to keep it, a faster worker must be on the way to it.
+                    let faster = pool.runners.first().is_some_and(|(theirs, _)| Some(*theirs) < slowness);
+                    ensure(held_back || (kept && faster), || {
+                        format!("worker {worker} idles while {:?} waits", ticket.work)
+                    })?;
+                }
             }
         }
         Ok(())

@@ -80,8 +80,8 @@ impl Scheduler {
                 video.state = VideoState::Open;
                 video.output_tries = 0;
                 video.best = video.progress();
-                video.strikes.clear();
             }
+            self.clear_strikes(id);
             self.record(Change::VideoState { video: id, state: VideoState::Open });
             self.add_reader(id);
         }
@@ -157,7 +157,7 @@ impl Scheduler {
         let Some(video) = self.videos.get_mut(&id) else { return };
         let done = state == VideoState::Done;
         video.state = state.clone();
-        video.strikes.clear();
+        self.clear_strikes(id);
         self.record(Change::VideoState { video: id, state });
         self.want_texts(id, false);
         self.forget_results(id, done);
@@ -167,6 +167,14 @@ impl Scheduler {
             job.open -= 1;
         }
         self.finish_if_over(id.job);
+    }
+
+    /// Workers it failed on may have it again; the seats of those that have it now say whom it avoids.
+    fn clear_strikes(&mut self, id: VideoId) {
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        video.strikes.clear();
+        let under_way = [video.attempt, video.image_attempt].into_iter().flatten();
+        self.dirty.extend(under_way.filter_map(|id| Some(Dirty::Worker(self.ledger.get(id)?.worker))));
     }
 
     /// Fails what an item belongs to: a video, or every video that reads a text.

@@ -9,10 +9,11 @@ use super::{Dirty, Scheduler};
 use crate::artifact::Artifact;
 use crate::attempts::{Attempt, Recall, Work};
 use crate::job::Text;
+use crate::pace::effort;
 use crate::placement::{LaneId, Next, PoolId, Running, Seat, Ticket};
 use crate::video::{Frames, Video, Wish};
 use crate::worker::Worker;
-use crate::{Action, ArtifactId, JobState, TextKey};
+use crate::{Action, ArtifactId, JobState, SizeClass, TextKey};
 
 impl Scheduler {
     pub(super) fn refresh_video(&mut self, id: VideoId) {
@@ -26,6 +27,7 @@ impl Scheduler {
         self.board.offer(Work::Video(id), run);
         self.board.offer(Work::Image(id), image);
         self.want_texts(id, wish.texts);
+        self.count_load(id, wish.going_on);
         if !wish.going_on {
             under_way.into_iter().flatten().for_each(|attempt| self.recall(attempt, Recall::Stop));
         }
@@ -39,6 +41,24 @@ impl Scheduler {
         let active = self.jobs.get(&id.job).is_some_and(|job| job.state == JobState::Active);
         let texts_usable = video.plan.texts.iter().all(|key| self.texts.get(key).is_some_and(Text::is_usable));
         video.wish(active, texts_usable, self.now)
+    }
+
+    /// Keeps the pools' load up to date with how far a video is, or that it does not go on.
+    fn count_load(&mut self, id: VideoId, going_on: bool) {
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        let now = going_on.then(|| video.extent());
+        let before = std::mem::replace(&mut video.counted, now);
+        if before == now {
+            return;
+        }
+        let Some(job) = self.jobs.get(&id.job) else { return };
+        for ((stage, before), (_, now)) in video.load(before).zip(video.load(now)) {
+            if before != now {
+                let pool = PoolId { model: job.model, role: stage.role() };
+                self.board.add_load(pool, now);
+                self.board.remove_load(pool, before);
+            }
+        }
     }
 
     /// The ticket of a video's item.
@@ -57,7 +77,7 @@ impl Scheduler {
             turn: video.turn,
             video: id,
             steps,
-            cost: u64::from(steps.len().max(1)).saturating_mul(video.plan.size.0.max(1)),
+            piece: effort(stage, video.plan.size),
             prefers: input.and_then(|input| input.holder).map(|holder| holder.worker),
             avoids: video.strikes.on.clone(),
         })
@@ -121,7 +141,7 @@ impl Scheduler {
             turn,
             video,
             steps: NO_STEPS,
-            cost: 1,
+            piece: effort(Stage::EncodeText, SizeClass(0)),
             prefers: None,
             avoids: text.strikes.on.clone(),
         })
@@ -162,11 +182,16 @@ impl Scheduler {
         let attempt = |id| Some((id, self.ledger.get(id)?));
         let running = worker.running.and_then(attempt).map(|(id, attempt)| Running {
             attempt: id,
+            pool: attempt.pool(),
             priority: attempt.priority,
             recalled: attempt.recall.is_some(),
             can_stop: attempt.is_denoising(),
             nearly_done: attempt.started && self.is_nearly_done(attempt),
             follows: self.follow_up(worker, attempt),
+            avoids: self.avoided(attempt.work),
+            left: attempt.left(),
+            piece: attempt.piece,
+            ends: attempt.ends.map_or(0, |at| at.0),
         });
         let next = worker.next.and_then(attempt).map(|(id, attempt)| Next {
             attempt: id,
@@ -174,9 +199,11 @@ impl Scheduler {
             pool: attempt.pool(),
             avoids: self.avoided(attempt.work),
             recalled: attempt.recall.is_some(),
+            left: attempt.left(),
+            piece: attempt.piece,
         });
-        let pools = worker.pools.clone();
-        worker.is_available().then(|| Seat { pools, running, next, awaiting: worker.awaiting.is_some() })
+        let memberships = worker.memberships.clone();
+        worker.is_available().then(|| Seat { memberships, running, next, awaiting: worker.awaiting.is_some() })
     }
 
     fn is_nearly_done(&self, attempt: &Attempt) -> bool {

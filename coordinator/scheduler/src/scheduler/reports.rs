@@ -2,14 +2,16 @@
 //! worker and boot it was given to, can change anything.
 
 use wanfarm_types::{
-    AttemptId, Checkpoint, Failure, FailureKind, Incarnation, JobId, Stage, StepTiming, TensorRef, VideoId, WorkerId,
+    AttemptId, Checkpoint, Failure, FailureKind, Incarnation, JobId, Stage, StepTiming, TensorRef, VideoId, WorkItem,
+    WorkerId,
 };
 
 use super::{Dirty, Scheduler};
 use crate::artifact::{Artifact, Holder};
 use crate::attempts::{Attempt, Recall, Work};
+use crate::placement::LaneId;
 use crate::video::Frames;
-use crate::{Action, AttemptEnd, Change, ItemOutputs, Report, SizeClass};
+use crate::{Action, AttemptEnd, Change, Instant, ItemOutputs, Report, SizeClass};
 
 impl Scheduler {
     pub(super) fn report(&mut self, worker: WorkerId, incarnation: Incarnation, id: AttemptId, report: Report) {
@@ -50,6 +52,8 @@ impl Scheduler {
     fn started(&mut self, id: AttemptId) {
         let Some(attempt) = self.ledger.get_mut(id).filter(|attempt| !attempt.started) else { return };
         attempt.started = true;
+        self.foresee(id);
+        let Some(attempt) = self.ledger.get_mut(id) else { return };
         let (worker, recall) = (attempt.worker, attempt.recall);
         if recall == Some(Recall::TakeBack) {
             attempt.recall = None;
@@ -63,6 +67,14 @@ impl Scheduler {
         self.dirty.insert(Dirty::Worker(worker));
     }
 
+    /// Estimates the end of an attempt from the speed of its worker.
+    fn foresee(&mut self, id: AttemptId) {
+        let Some(attempt) = self.ledger.get_mut(id) else { return };
+        let slowness = self.workers.get(&attempt.worker).and_then(|worker| worker.slowness(attempt.pool()));
+        let left = attempt.piece.saturating_mul(u64::from(attempt.left()));
+        attempt.ends = slowness.map(|slowness| Instant(self.now.0.saturating_add(slowness.time(left))));
+    }
+
     fn step_done(&mut self, id: AttemptId, checkpoint: Checkpoint, seconds: f64) {
         self.started(id);
         let Some(attempt) = self.ledger.get_mut(id) else { return };
@@ -74,7 +86,9 @@ impl Scheduler {
         attempt.reached = steps;
         attempt.step_seconds.push(seconds);
         let attempt = attempt.clone();
-        self.measure(&attempt, seconds);
+        if self.measure(&attempt, seconds) {
+            self.foresee(id);
+        }
         self.take_checkpoint(id, &attempt, checkpoint);
         self.dirty.insert(Dirty::Worker(attempt.worker));
     }
@@ -143,6 +157,9 @@ impl Scheduler {
             self.stop_awaiting(idle);
             self.dirty.insert(Dirty::Worker(idle));
         }
+        let begins = attempt.item.stage != Stage::Decode && attempt.item.steps.first == 0;
+        let lane = LaneId { model: attempt.model, stage: attempt.item.stage, begins };
+        self.board.refund(lane, attempt.priority, attempt.job, if attempt.restored { 0 } else { attempt.undone() });
         let timing = timing.unwrap_or_else(|| attempt.timing());
         self.record(Change::AttemptEnded { attempt: id, end, steps: attempt.ran(), timing });
         Some(attempt)
@@ -176,13 +193,18 @@ impl Scheduler {
         }
     }
 
-    fn measure(&mut self, attempt: &Attempt, seconds: f64) {
-        let size = match attempt.work {
-            Work::Text(_) => Some(SizeClass(0)),
-            Work::Image(video) | Work::Video(video) => self.videos.get(&video).map(|video| video.plan.size),
-        };
-        if let (Some(size), Some(worker)) = (size, self.workers.get_mut(&attempt.worker)) {
-            worker.measure(attempt.model, attempt.item.stage, size, seconds);
+    /// True when that changes what is known of the worker's speed.
+    fn measure(&mut self, attempt: &Attempt, seconds: f64) -> bool {
+        let size = self.size_of(attempt.item);
+        let worker = self.workers.get_mut(&attempt.worker);
+        size.zip(worker).is_some_and(|(size, worker)| worker.measure(attempt.model, attempt.item.stage, size, seconds))
+    }
+
+    /// The class an item's time is measured in.
+    pub(super) fn size_of(&self, item: WorkItem) -> Option<SizeClass> {
+        match item.stage {
+            Stage::EncodeText => Some(SizeClass(0)),
+            _ => self.videos.get(&item.video).map(|video| video.plan.size),
         }
     }
 

@@ -5,16 +5,19 @@
 //! a worker that re-attaches in time goes on as if nothing had happened, the others' items are given out again, and
 //! nobody is blamed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use wanfarm_types::{AttemptId, Digest, Incarnation, JobId, Role, Stage, TensorRef, VideoId, WorkItem, WorkerId};
+use wanfarm_types::{
+    AttemptId, Digest, Incarnation, JobId, Role, Stage, StepRange, StepTiming, TensorRef, VideoId, WorkItem, WorkerId,
+};
 
 use super::{Dirty, Scheduler};
 use crate::artifact::Artifact;
 use crate::attempts::{Attempt, Work};
+use crate::pace::effort;
 use crate::video::Video;
 use crate::worker::{Session, Worker};
-use crate::{ArtifactId, Change, Config, Instant, JobPlan, JobState, PlanError, TextKey, VideoState};
+use crate::{ArtifactId, AttemptEnd, Change, Config, Instant, JobPlan, JobState, PlanError, TextKey, VideoState};
 
 /// Rows that no scheduler has written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +43,7 @@ struct Rows {
     videos: BTreeMap<VideoId, VideoState>,
     artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>,
     attempts: BTreeMap<AttemptId, (WorkItem, Option<TextKey>, WorkerId, Incarnation)>,
-    ended: BTreeSet<AttemptId>,
+    ended: BTreeMap<AttemptId, StepTiming>,
     /// One more than the greatest attempt number seen, forgotten ones included.
     next_attempt: u64,
     workers: BTreeMap<WorkerId, (String, bool, Option<String>)>,
@@ -70,8 +73,16 @@ impl Scheduler {
             scheduler.workers.insert(id, Worker { draining, set_aside, ..worker });
         }
         for (id, (item, text, worker, incarnation)) in rows.attempts {
-            if !rows.ended.contains(&id) {
-                scheduler.restore_attempt(id, item, text, worker, incarnation);
+            match rows.ended.get(&id) {
+                Some(timing) => scheduler.restore_pace(item, worker, timing),
+                None if scheduler.restore_attempt(id, item, text, worker, incarnation) => {}
+                // Rows of an older coordinator, or of a transaction cut short: nobody will speak of it again.
+                None => scheduler.record(Change::AttemptEnded {
+                    attempt: id,
+                    end: AttemptEnd::Lost,
+                    steps: StepRange { first: item.steps.first, end: item.steps.first },
+                    timing: StepTiming::default(),
+                }),
             }
         }
         for job in scheduler.jobs.keys().copied().collect::<Vec<_>>() {
@@ -141,6 +152,18 @@ impl Scheduler {
         }
     }
 
+    /// What the rows of attempts say about the speed of their workers, oldest first.
+    fn restore_pace(&mut self, item: WorkItem, worker: WorkerId, timing: &StepTiming) {
+        let Some(model) = self.jobs.get(&item.video.job).map(|job| job.model) else { return };
+        let Some(size) = self.size_of(item) else { return };
+        let Some(worker) = self.workers.get_mut(&worker) else { return };
+        let whole = if item.steps.is_empty() { &[timing.seconds][..] } else { &timing.step_seconds };
+        for &seconds in whole {
+            worker.measure(model, item.stage, size, seconds);
+        }
+    }
+
+    /// False when it has no place any more.
     fn restore_attempt(
         &mut self,
         id: AttemptId,
@@ -148,8 +171,9 @@ impl Scheduler {
         text: Option<TextKey>,
         worker: WorkerId,
         incarnation: Incarnation,
-    ) {
-        let Some(of) = self.jobs.get(&item.video.job).map(|job| (job.model, job.priority)) else { return };
+    ) -> bool {
+        let Some(of) = self.jobs.get(&item.video.job).map(|job| (job.model, job.priority)) else { return false };
+        let Some(size) = self.size_of(item) else { return false };
         let (work, place) = match (item.stage, text) {
             (Stage::EncodeText, Some(key)) => (Work::Text(key), self.texts.get_mut(&key).map(|text| &mut text.attempt)),
             (Stage::EncodeImage, _) => {
@@ -157,21 +181,22 @@ impl Scheduler {
             }
             _ => (Work::Video(item.video), self.videos.get_mut(&item.video).map(|video| &mut video.attempt)),
         };
-        let Some(place) = place.filter(|place| place.is_none()) else { return };
+        let Some(place) = place.filter(|place| place.is_none()) else { return false };
         let known = self.workers.entry(worker).or_insert_with(|| Worker::new(incarnation, String::new()));
         let slot = if known.running.is_none() { &mut known.running } else { &mut known.next };
         if slot.is_some() || (known.session == Session::Lost && known.incarnation != incarnation) {
-            return;
+            return false;
         }
         *place = Some(id);
         *slot = Some(id);
         known.incarnation = incarnation;
         known.session = Session::Lost;
-        let attempt = Attempt::new(work, item, of, worker, incarnation);
+        let attempt = Attempt::new(work, item, of, effort(item.stage, size), worker, incarnation);
         self.ledger.restore(id, Attempt { restored: true, ..attempt });
         self.renew(worker);
         self.touch(work);
         self.dirty.insert(Dirty::Worker(worker));
+        true
     }
 }
 
@@ -212,9 +237,9 @@ impl Rows {
                 self.next_attempt = self.next_attempt.max(attempt.0.saturating_add(1));
                 self.attempts.insert(attempt, (item, text, worker, incarnation));
             }
-            Change::AttemptEnded { attempt, .. } => {
+            Change::AttemptEnded { attempt, timing, .. } => {
                 self.next_attempt = self.next_attempt.max(attempt.0.saturating_add(1));
-                self.ended.insert(attempt);
+                self.ended.insert(attempt, timing);
             }
             Change::WorkerState { worker, name, draining, set_aside } => {
                 self.workers.insert(worker, (name, draining, set_aside));

@@ -80,7 +80,8 @@ pub struct WorkerView {
     pub draining: bool,
     /// Why it gets nothing more, if so.
     pub set_aside: Option<String>,
-    /// Smoothed seconds per step, or per item of a stage without steps: (model, stage, size, seconds).
+    /// Seconds per step, or per item of a stage without steps, the median of the last five:
+    /// (model, stage, size, seconds).
     pub pace: Vec<(String, Stage, SizeClass, f64)>,
 }
 
@@ -200,12 +201,16 @@ impl Scheduler {
             name: worker.name.clone(),
             session: worker.session,
             lease: worker.lease,
-            serves: worker.pools.iter().map(|pool| (name(pool.model), pool.role)).collect(),
+            serves: worker.serves.keys().map(|pool| (name(pool.model), pool.role)).collect(),
             running: running.map(|(id, attempt)| (id, attempt.item.video, attempt.item.stage, attempt.reached)),
             next: next.map(|(id, attempt)| (id, attempt.item.video, attempt.item.stage)),
             draining: worker.draining,
             set_aside: worker.set_aside.clone(),
-            pace: worker.pace.iter().map(|(&(model, stage, size), &pace)| (name(model), stage, size, pace)).collect(),
+            pace: worker
+                .pace
+                .iter()
+                .filter_map(|(&(model, stage, size), pace)| Some((name(model), stage, size, pace.seconds()?)))
+                .collect(),
         })
     }
 

@@ -34,8 +34,7 @@ impl Scheduler {
         let serves: std::collections::BTreeMap<_, _> = serves.collect();
         let worker = self.workers.entry(id).or_insert_with(|| Worker::new(incarnation, String::new()));
         worker.incarnation = incarnation;
-        worker.pools = serves.keys().copied().collect();
-        worker.serves = serves;
+        worker.serve(serves);
         if worker.name != hello.name {
             worker.name = hello.name;
             self.record_worker(id);

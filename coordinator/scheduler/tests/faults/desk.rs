@@ -18,6 +18,7 @@ pub(crate) const LEASE: u64 = 30_000;
 
 pub(crate) struct Desk {
     pub(crate) scheduler: Scheduler,
+    config: Config,
     pub(crate) now: u64,
     pub(crate) rows: Vec<Change>,
     /// Everything done since it was last taken.
@@ -76,9 +77,10 @@ impl Desk {
     }
 
     pub(crate) fn with(config: Config) -> Self {
-        let scheduler = Scheduler::new(config, AttemptId(1));
+        let scheduler = Scheduler::new(config.clone(), AttemptId(1));
         Self {
             scheduler,
+            config,
             now: 0,
             rows: Vec::new(),
             log: Vec::new(),
@@ -314,7 +316,7 @@ impl Desk {
     /// The coordinator dies and comes back with nothing but its rows.
     pub(crate) fn restart(&mut self) {
         let rows = self.rows.iter().cloned();
-        let restored = Scheduler::restore(Config::default(), Instant(self.now), AttemptId(1), rows);
+        let restored = Scheduler::restore(self.config.clone(), Instant(self.now), AttemptId(1), rows);
         self.scheduler = restored.expect("our own rows");
         self.log.clear();
         self.collect();

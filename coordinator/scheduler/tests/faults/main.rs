@@ -6,3 +6,4 @@ mod failures;
 mod operators;
 mod placement;
 mod restarts;
+mod speeds;

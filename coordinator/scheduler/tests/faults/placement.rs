@@ -210,3 +210,37 @@ fn early_look_takes_first_last_and_middle_before_the_others() {
     }
     assert_eq!(begun, [0, 6, 3, 1, 2, 4, 5]);
 }
+
+#[test]
+fn a_preempted_job_is_not_charged_for_steps_it_did_not_get() {
+    let mut desk = Desk::with(Config { queue_per_worker: 100, ..Config::default() });
+    desk.boot(1, &[Role::TextEncoder]);
+    desk.boot(2, &[Role::DitHigh]);
+    // Two jobs of equal priority; the first one's video is stopped after one of many steps by an important one.
+    let mut long = job(1, 0, 2);
+    for video in &mut long.videos {
+        video.stages[0].1.end = 100;
+        video.stages[1].1 = wanfarm_types::StepRange { first: 100, end: 101 };
+    }
+    desk.input(Input::JobAdded(long));
+    desk.play_text(1);
+    let first = desk.start(2);
+    desk.input(Input::JobAdded(job(3, 5, 1)));
+    desk.play_text(1);
+    assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt, .. } if *attempt == first)));
+    desk.step(2, 1);
+    desk.done(2, 1);
+    assert_eq!(desk.item(2).item.video.job, JobId(3));
+    desk.input(Input::Cancel(wanfarm_scheduler::Target::Video(crate::desk::video(1, 0))));
+    desk.input(Input::JobAdded(job(2, 0, 40)));
+    desk.play_text(1);
+    desk.finish(2);
+    // Job 1 has had one step and job 2 none: in turn, and job 1 does not wait until job 2 has had a hundred.
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        order.push(desk.item(2).item.video.job.0);
+        desk.finish(2);
+        desk.play_text(1);
+    }
+    assert!(order.contains(&1), "{order:?}");
+}

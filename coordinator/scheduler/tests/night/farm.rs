@@ -6,6 +6,7 @@ mod faults;
 mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -15,11 +16,13 @@ use wanfarm_scheduler::{
 };
 use wanfarm_types::{AttemptId, Digest, Failure, FailureKind, JobId, Role, TensorRef, VideoId, WorkerId};
 
+use crate::audit::Audit;
 use crate::reference;
 use crate::weather::Weather;
 use crate::worker::{Fate, Worker};
 
 const MINUTE: u64 = 60_000;
+const HEARTBEAT: u64 = 15_000;
 
 #[derive(Debug)]
 enum Event {
@@ -61,6 +64,10 @@ pub(crate) struct Farm {
     /// Counts the coordinator's boots.
     epoch: u64,
     rows: Vec<Change>,
+    audit: Audit,
+    /// What the coordinator's clock shows at the beginning of time; another one after each restart.
+    origin: u64,
+    config: Config,
     /// Lengths of `rows` after each commit.
     commits: Vec<usize>,
     store: BTreeSet<Digest>,
@@ -75,13 +82,18 @@ pub(crate) struct Farm {
 
 impl Farm {
     pub(crate) fn new(seed: u64, weather: Weather) -> Self {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let config = Self::config(&mut rng);
         let mut farm = Farm {
-            rng: SmallRng::seed_from_u64(seed),
+            rng,
             weather,
             now: 1_000,
             events: BTreeMap::new(),
             sequence: 0,
-            scheduler: Some(Scheduler::new(Config::default(), AttemptId(1))),
+            scheduler: Some(Scheduler::new(config.clone(), AttemptId(1))),
+            audit: Audit::default(),
+            origin: 0,
+            config,
             epoch: 0,
             rows: Vec::new(),
             commits: vec![0],
@@ -99,6 +111,19 @@ impl Farm {
         farm
     }
 
+    /// What an operator may have tuned.
+    fn config(rng: &mut SmallRng) -> Config {
+        let usual = Config { lease: Duration::from_secs(60), ..Config::default() };
+        Config {
+            queue_per_worker: rng.random_range(1..4),
+            steps_per_assignment: if rng.random_ratio(1, 5) { rng.random_range(1..4) } else { u32::MAX },
+            prefetch_steps: rng.random_range(0..4),
+            move_margin: Duration::from_millis(rng.random_range(0..10_000)),
+            checkpoint_interval: rng.random_range(1..4),
+            ..usual
+        }
+    }
+
     pub(crate) fn rows(&self) -> &[Change] {
         &self.rows
     }
@@ -112,10 +137,10 @@ impl Farm {
         self.events.insert((self.now + delay, self.sequence), event);
     }
 
-    /// An hour of weather, then the morning.
+    /// Half an hour of weather, then the morning.
     pub(crate) fn night(&mut self) {
         self.after(MINUTE, Event::Minute);
-        self.run_until(self.now + 60 * MINUTE);
+        self.run_until(self.now + 30 * MINUTE);
         self.morning();
     }
 
@@ -133,7 +158,7 @@ impl Farm {
             self.after(0, Event::CoordinatorUp);
         }
         // Sleepers wake up.
-        self.run_until(self.now + 42 * MINUTE);
+        self.run_until(self.now + 11 * MINUTE);
         for job in self.jobs.iter().map(|job| job.id).collect::<Vec<_>>() {
             self.input(Input::Resume(job));
         }
@@ -160,7 +185,8 @@ impl Farm {
     fn run_until(&mut self, end: u64) {
         while self.now < end {
             let event = self.events.first_key_value().map(|((at, _), _)| *at);
-            let timeout = self.scheduler.as_ref().and_then(Scheduler::poll_timeout).map(|at| at.0.max(self.now));
+            let timeout =
+                self.scheduler.as_ref().and_then(Scheduler::poll_timeout).map(|at| (at.0 - self.origin).max(self.now));
             match (event, timeout) {
                 (Some(at), _) if at <= end && timeout.is_none_or(|timeout| at <= timeout) => {
                     self.now = self.now.max(at);
@@ -169,10 +195,11 @@ impl Farm {
                 }
                 (_, Some(timeout)) if timeout <= end => {
                     self.now = timeout + self.rng.random_range(0..100);
+                    let now = self.clock();
                     if let Some(scheduler) = self.scheduler.as_mut() {
-                        scheduler.handle_timeout(Instant(self.now));
+                        scheduler.handle_timeout(now);
                     }
-                    self.after_transition("timeout");
+                    self.after_transition(&"timeout");
                 }
                 _ => self.now = end,
             }
@@ -202,7 +229,7 @@ impl Farm {
             Event::Boot(number) if !self.workers[number].up => {
                 self.workers[number].boot();
                 self.after(0, Event::Dial(number));
-                self.after(5_000, Event::Heartbeat(number, self.workers[number].boots));
+                self.after(HEARTBEAT, Event::Heartbeat(number, self.workers[number].boots));
             }
             Event::Boot(_) => {}
             Event::Dial(number) => self.dial(number),
@@ -234,7 +261,12 @@ impl Farm {
     }
 
     fn is_known(&self, job: usize) -> bool {
-        self.rows.iter().any(|row| matches!(row, Change::JobAdded(plan) if plan.id == self.jobs[job].id))
+        self.audit.jobs.contains_key(&self.jobs[job].id)
+    }
+
+    /// What the coordinator takes for the time. It is no wall clock, starts anywhere, and need not be exact.
+    fn clock(&self) -> Instant {
+        Instant(self.origin + self.now)
     }
 
     pub(crate) fn assert_everything_is_done(&self) {
@@ -271,6 +303,6 @@ impl Farm {
             );
             assert!(worker.memory.is_empty(), "{:?} still keeps {:?}", worker.id, worker.memory);
         }
-        assert_eq!(self.store, self.referenced(), "the store keeps what rows refer to");
+        assert_eq!(self.store, self.audit.referenced(), "the store keeps what rows refer to");
     }
 }

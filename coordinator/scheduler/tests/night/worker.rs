@@ -43,6 +43,8 @@ pub(crate) struct Worker {
     pub(crate) next: Option<Item>,
     /// Reports without an answer yet, in order.
     pub(crate) buffer: Vec<(AttemptId, Report)>,
+    /// Something it said once and may say again at any time, also in a later boot.
+    pub(crate) said: Option<(AttemptId, Report)>,
     pub(crate) memory: BTreeMap<AttemptId, BTreeSet<Digest>>,
     /// Counts changes of the running item, so that a timer of an older one means nothing.
     pub(crate) generation: u64,
@@ -62,6 +64,7 @@ impl Worker {
             running: None,
             next: None,
             buffer: Vec::new(),
+            said: None,
             memory: BTreeMap::new(),
             generation: 0,
         }
@@ -74,7 +77,8 @@ impl Worker {
     /// Power on: an empty memory.
     pub(crate) fn boot(&mut self) {
         let fresh = Worker::new(0, self.serves.clone(), self.step_ms, self.broken);
-        *self = Worker { id: self.id, boots: self.boots + 1, up: true, generation: self.generation + 1, ..fresh };
+        let said = self.said.take();
+        *self = Worker { id: self.id, said, boots: self.boots + 1, up: true, generation: self.generation + 1, ..fresh };
     }
 
     pub(crate) fn hello(&self) -> WorkerHello {
@@ -142,6 +146,13 @@ impl Worker {
         (self.running_attempt() != before, reports)
     }
 
+    /// How long the running item takes to its next point.
+    pub(crate) fn millis(&self) -> u64 {
+        let index = self.running.as_ref().map_or(0, |item| item.assignment.item.video.index);
+        let wavering = self.generation.wrapping_mul(7919) % 11;
+        self.step_ms * reference::size(index) / 1024 * (95 + wavering) / 100
+    }
+
     pub(crate) fn running_attempt(&self) -> Option<AttemptId> {
         self.running.as_ref().map(|item| item.assignment.attempt)
     }
@@ -157,6 +168,7 @@ impl Worker {
 
     /// The running item comes to its next point: started, a step, the end.
     pub(crate) fn progress(&mut self, fate: Fate) -> Vec<(AttemptId, Report)> {
+        let seconds = self.millis() as f64 / 1e3;
         let Some(item) = self.running.as_mut() else { return Vec::new() };
         let attempt = item.assignment.attempt;
         if let Fate::Fails(failure) = fate {
@@ -191,7 +203,7 @@ impl Worker {
                 let first = work.steps.first;
                 assert_eq!(item.state.as_ref().map_or(0, |from| from.steps_done) + 1, state.steps_done);
                 assert!(state.steps_done > first && state.steps_done <= work.steps.end);
-                reports.push((attempt, Report::StepDone { checkpoint: state.clone(), seconds: 1.0 }));
+                reports.push((attempt, Report::StepDone { checkpoint: state.clone(), seconds }));
                 let ends = item.stop || state.steps_done == work.steps.end;
                 item.state = Some(state.clone());
                 ends.then_some(ItemOutputs::Checkpoint(state))
@@ -203,7 +215,7 @@ impl Worker {
         }
         memory.extend(made.iter().map(|tensor| tensor.digest));
         if let Some(outputs) = outputs {
-            let timing = StepTiming { seconds: 1.0, ..StepTiming::default() };
+            let timing = StepTiming { seconds, ..StepTiming::default() };
             reports.push((attempt, Report::ItemDone { outputs, timing }));
             self.running = self.next.take();
         }

@@ -5,19 +5,30 @@ use super::*;
 
 impl Farm {
     pub(super) fn input(&mut self, input: Input) {
-        let what = format!("{input:?}");
+        // An event may have waited in a queue: its time is a little old, and never moves the scheduler back.
+        let now = Instant(self.clock().0.saturating_sub(self.rng.random_range(0..50)));
         let Some(scheduler) = self.scheduler.as_mut() else { return };
-        scheduler.handle(Instant(self.now), input);
-        self.after_transition(&what);
+        let quiet = matches!(input, Input::Heartbeat { .. }) && self.rng.random_ratio(7, 8);
+        scheduler.handle(now, input.clone());
+        if quiet { self.carry_out_all() } else { self.after_transition(&input) }
     }
 
-    /// Checks the invariants, then carries out the actions, unless the coordinator dies in the middle of it.
-    pub(super) fn after_transition(&mut self, what: &str) {
+    /// Checks the invariants, then carries out the actions.
+    pub(super) fn after_transition(&mut self, what: &dyn std::fmt::Debug) {
         let Some(scheduler) = self.scheduler.as_mut() else { return };
         if let Err(violation) = scheduler.check_invariants() {
-            panic!("at {} after {what}: {violation}", self.now);
+            panic!("at {} after {what:?}: {violation}", self.now);
         }
+        self.carry_out_all();
+    }
+
+    /// Unless the coordinator dies in the middle of it.
+    fn carry_out_all(&mut self) {
+        let Some(scheduler) = self.scheduler.as_mut() else { return };
         let actions: Vec<Action> = std::iter::from_fn(|| scheduler.poll_action()).collect();
+        if actions.is_empty() {
+            return;
+        }
         let dies_before = self.chance(self.weather.coordinator).then(|| self.rng.random_range(0..=actions.len()));
         for (index, action) in actions.into_iter().enumerate() {
             if dies_before == Some(index) {
@@ -34,20 +45,14 @@ impl Farm {
         match action {
             Action::Commit(changes) => {
                 assert_eq!(index, 0, "rows come before everything that depends on them");
-                for change in &changes {
-                    if let Change::VideoState { video, state: VideoState::Done } = change {
-                        let done = |row: &Change| matches!(row, Change::VideoState { video: v, state: VideoState::Done } if v == video);
-                        assert!(!self.rows.iter().any(done), "{video} finished twice");
-                    }
-                }
+                changes.iter().for_each(|change| self.audit.take(change));
                 self.rows.extend(changes);
                 self.commits.push(self.rows.len());
             }
             Action::Assign(ref assignment) => {
                 let (attempt, worker) = (assignment.attempt, assignment.worker);
                 assert!(attempt > self.last_assigned, "{attempt} is not newer than {}", self.last_assigned);
-                let issued = |row: &Change| matches!(row, Change::AttemptIssued { attempt: a, .. } if *a == attempt);
-                assert!(self.rows.iter().rev().any(issued), "{attempt} left before it was committed");
+                assert!(self.audit.is_out(attempt), "{attempt} left before it was committed");
                 self.last_assigned = attempt;
                 self.send(worker, action);
             }
@@ -149,29 +154,18 @@ impl Farm {
     pub(super) fn coordinator_up(&mut self) {
         if self.scheduler.is_none() {
             self.collect_garbage();
+            self.origin = self.rng.random_range(0..1_000_000_000);
             let rows = self.rows.iter().cloned();
-            let scheduler = Scheduler::restore(Config::default(), Instant(self.now), AttemptId(1), rows);
+            let scheduler = Scheduler::restore(self.config.clone(), self.clock(), AttemptId(1), rows);
             self.scheduler = Some(scheduler.expect("our own rows"));
-            self.after_transition("restart");
+            self.after_transition(&"restart");
         }
     }
 
     /// The durable store keeps exactly what rows refer to.
     pub(super) fn collect_garbage(&mut self) {
-        let referenced = self.referenced();
+        let referenced = self.audit.referenced();
         self.store.retain(|digest| referenced.contains(digest));
-    }
-
-    pub(super) fn referenced(&self) -> BTreeSet<Digest> {
-        let mut artifacts: BTreeMap<ArtifactId, &[TensorRef]> = BTreeMap::new();
-        for row in &self.rows {
-            match row {
-                Change::ArtifactDurable { artifact, tensors } => drop(artifacts.insert(*artifact, tensors)),
-                Change::ArtifactForgotten(artifact) => drop(artifacts.remove(artifact)),
-                _ => {}
-            }
-        }
-        artifacts.into_values().flatten().map(|tensor| tensor.digest).collect()
     }
 
     /// The farm again, with a coordinator that only has some prefix of the rows, and workers that were all rebooted.
@@ -185,11 +179,12 @@ impl Farm {
         farm.events.clear();
         farm.now = self.now;
         farm.rows = self.rows[..length].to_vec();
+        farm.audit = Audit::of(&farm.rows);
         farm.commits = vec![length];
         farm.jobs = self.jobs.clone();
         farm.bad = self.bad.clone();
         farm.last_assigned = AttemptId(0);
-        farm.store = farm.referenced();
+        farm.store = farm.audit.referenced();
         farm.scheduler = None;
         farm.coordinator_up();
         for number in 0..farm.workers.len() {

@@ -23,7 +23,7 @@ impl Farm {
             let broken = number != 0 && self.rng.random_ratio(self.weather.bad_worker.min(1000), 1000);
             let step_ms = self.rng.random_range(500..20_000);
             self.workers.push(Worker::new(number, serves, step_ms, broken));
-            let late = if self.chance(300) { self.rng.random_range(0..20 * MINUTE) } else { 0 };
+            let late = if self.chance(300) { self.rng.random_range(0..10 * MINUTE) } else { 0 };
             self.after(late, Event::Boot(number as usize));
         }
     }
@@ -35,7 +35,8 @@ impl Farm {
             let high = self.rng.random_range(0..total);
             let videos = self.rng.random_range(1..9);
             let priority = self.rng.random_range(0..3);
-            let plan = reference::job(id, priority, model, videos, high, total);
+            let mut plan = reference::job(id, priority, model, videos, high, total);
+            plan.early_look = self.chance(200);
             for index in 0..videos {
                 if self.chance(self.weather.bad_video) {
                     let kind = if self.rng.random() { FailureKind::Deterministic } else { FailureKind::Transient };
@@ -43,7 +44,7 @@ impl Farm {
                 }
             }
             self.jobs.push(plan);
-            let at = self.rng.random_range(0..30 * MINUTE);
+            let at = self.rng.random_range(0..15 * MINUTE);
             self.after(at, Event::Submit(id as usize - 1));
         }
     }
@@ -51,20 +52,15 @@ impl Farm {
     /// Gives every worker the weights that unfinished jobs are rendered with, and reboots it for that.
     pub(super) fn copy_weights(&mut self) {
         let mut pins = BTreeMap::new();
-        for row in &self.rows {
-            if let Change::WeightsPinned { job, role, weights } = row {
-                let model = self.jobs[job.0 as usize - 1].model.clone();
-                let is_open = |change: &&Change| matches!(change, Change::JobState { job: of, .. } if of == job);
-                let last = self.rows.iter().rev().find(is_open);
-                if !matches!(last, Some(Change::JobState { state: JobState::Finished, .. })) {
-                    pins.insert((model, *role), *weights);
-                }
+        for ((job, role), weights) in &self.audit.pins {
+            if self.audit.jobs.get(job) != Some(&JobState::Finished) {
+                pins.insert((self.jobs[job.0 as usize - 1].model.clone(), *role), *weights);
             }
         }
         for number in 0..self.workers.len() {
             let mut serves = self.workers[number].serves.clone();
             for served in &mut serves {
-                let pin = pins.get(&(served.model.clone(), served.role)).copied().flatten();
+                let pin = pins.get(&(served.model.clone(), served.role)).copied();
                 served.weights = pin.unwrap_or_else(|| weights(&served.model, served.role, 0));
             }
             if serves != self.workers[number].serves {
@@ -79,7 +75,7 @@ impl Farm {
         worker.generation += 1;
         let fetching = worker.inputs_to_fetch().is_some();
         if worker.running.is_some() {
-            let (delay, generation) = (if fetching { 200 } else { worker.step_ms }, worker.generation);
+            let (delay, generation) = (if fetching { 200 } else { worker.millis() }, worker.generation);
             self.after(delay, Event::Progress(number, generation));
         }
     }
@@ -143,7 +139,7 @@ impl Farm {
             }
             self.after(noticed, Event::Lost(connection));
         }
-        let reboot = self.rng.random_range(1_000..10 * MINUTE);
+        let reboot = self.rng.random_range(1_000..5 * MINUTE);
         self.after(reboot, Event::Boot(number));
     }
 
@@ -155,7 +151,7 @@ impl Farm {
             if self.chance(self.weather.crash) {
                 self.crash(number);
             } else if self.chance(self.weather.sleep) {
-                self.workers[number].asleep_until = Some(self.now + self.rng.random_range(1_000..40 * MINUTE));
+                self.workers[number].asleep_until = Some(self.now + self.rng.random_range(1_000..10 * MINUTE));
             } else if self.chance(self.weather.cut)
                 && let Some(id) = self.workers[number].connection.take()
             {

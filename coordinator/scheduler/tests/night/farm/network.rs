@@ -72,6 +72,9 @@ impl Farm {
         for (attempt, report) in reports {
             let (worker, incarnation) = (self.workers[number].id, self.workers[number].incarnation());
             self.workers[number].buffer.push((attempt, report.clone()));
+            if self.rng.random_ratio(1, 4) {
+                self.workers[number].said = Some((attempt, report.clone()));
+            }
             self.say(number, Input::Report { worker, incarnation, attempt, report });
         }
     }
@@ -89,7 +92,12 @@ impl Farm {
             let report = self.workers[number].lie(attempt, self.rng.random());
             self.say(number, Input::Report { worker: id, incarnation, attempt, report });
         }
-        self.after(5_000, Event::Heartbeat(number, boots));
+        if self.chance(self.weather.lie)
+            && let Some((attempt, report)) = self.workers[number].said.clone()
+        {
+            self.say(number, Input::Report { worker: id, incarnation, attempt, report });
+        }
+        self.after(HEARTBEAT, Event::Heartbeat(number, boots));
     }
 
     pub(super) fn lost(&mut self, id: u64) {

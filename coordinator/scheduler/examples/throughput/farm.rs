@@ -1,0 +1,288 @@
+//! The simulated farm: workers that run one item and hold one more, stop where they are asked to, and report on time.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+use wanfarm_scheduler::{
+    Action, Assignment, Change, Config, Input, ItemOutputs, Report, Scheduler, Served, WorkerHello,
+};
+use wanfarm_types::{AttemptId, Checkpoint, DType, Digest, Incarnation, Stage, StepTiming, TensorRef, WorkerId};
+
+use crate::batch::{self, Batch};
+
+const HEARTBEAT: u64 = 7_500;
+/// Milliseconds to fetch the inputs of an item, unless that was done during the one before it.
+const FETCH: u64 = 500;
+
+enum Event {
+    Input(Input),
+    /// The worker comes to the next point of its item, if it still runs this attempt.
+    Point(usize, AttemptId),
+    Heartbeats,
+}
+
+#[derive(Default)]
+struct Desk {
+    running: Option<Item>,
+    next: Option<Assignment>,
+}
+
+struct Item {
+    assignment: Assignment,
+    started: bool,
+    stop: bool,
+    steps_done: u32,
+    step_seconds: Vec<f64>,
+}
+
+pub(crate) struct Farm {
+    scheduler: Scheduler,
+    now: u64,
+    events: BTreeMap<(u64, u64), Event>,
+    sequence: u64,
+    desks: Vec<Desk>,
+    numbers: BTreeMap<WorkerId, usize>,
+    speeds: Vec<f64>,
+    rows: Vec<Change>,
+    report: Figures,
+    written: u32,
+    spent: Duration,
+    heartbeats: Duration,
+    deciding: Duration,
+    slowest: Duration,
+}
+
+/// Times of the scheduler in microseconds, of the farm in seconds.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Figures {
+    pub(crate) makespan: f64,
+    pub(crate) open: usize,
+    pub(crate) inputs: u64,
+    pub(crate) assigned: u64,
+    pub(crate) moved: u64,
+    pub(crate) spent: f64,
+    pub(crate) heartbeats: f64,
+    pub(crate) deciding: f64,
+    pub(crate) slowest: f64,
+}
+
+impl Farm {
+    pub(crate) fn new(batch: &Batch) -> Self {
+        let ids = batch.workers.iter().map(|machine| machine.id);
+        Self {
+            scheduler: Scheduler::new(Config::default(), AttemptId(1)),
+            now: 0,
+            events: BTreeMap::new(),
+            sequence: 0,
+            desks: batch.workers.iter().map(|_| Desk::default()).collect(),
+            numbers: ids.zip(0..).collect(),
+            speeds: batch.workers.iter().map(|machine| machine.speed).collect(),
+            rows: Vec::new(),
+            report: Figures::default(),
+            written: 0,
+            spent: Duration::ZERO,
+            heartbeats: Duration::ZERO,
+            deciding: Duration::ZERO,
+            slowest: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn hire(&mut self, batch: &Batch) {
+        for machine in &batch.workers {
+            let serves =
+                machine.roles.iter().map(|&role| Served { model: "a14b".into(), role, weights: Digest([1; 32]) });
+            self.handle(Input::WorkerJoined(WorkerHello {
+                worker: machine.id,
+                incarnation: INCARNATION,
+                name: format!("mac-{}", machine.id.0.as_u128()),
+                serves: serves.collect(),
+                running: Vec::new(),
+                holding: Vec::new(),
+            }));
+        }
+        self.later(HEARTBEAT, Event::Heartbeats);
+    }
+
+    pub(crate) fn submit(&mut self, batch: &Batch) {
+        batch.jobs().for_each(|plan| self.handle(Input::JobAdded(plan)));
+    }
+
+    /// Until every video is written.
+    pub(crate) fn run(&mut self, batch: &Batch) {
+        while self.written < batch.videos {
+            let Some(((at, _), event)) = self.events.pop_first() else { return };
+            self.now = at;
+            match event {
+                Event::Input(input) => self.handle(input),
+                Event::Point(worker, attempt) => self.point(worker, attempt),
+                Event::Heartbeats => {
+                    for machine in &batch.workers {
+                        self.handle(Input::Heartbeat { worker: machine.id, incarnation: INCARNATION });
+                    }
+                    self.later(HEARTBEAT, Event::Heartbeats);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn report(&self) -> Figures {
+        let open = self.scheduler.view().jobs.iter().flat_map(|job| &job.videos).filter(|v| v.state.is_open()).count();
+        let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
+        Figures {
+            open,
+            spent: micros(self.spent),
+            heartbeats: micros(self.heartbeats),
+            deciding: micros(self.deciding),
+            slowest: micros(self.slowest),
+            ..self.report.clone()
+        }
+    }
+
+    pub(crate) fn rows(self) -> Vec<Change> {
+        self.rows
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this measures the scheduler from outside")]
+    fn handle(&mut self, input: Input) {
+        let heartbeat = matches!(input, Input::Heartbeat { .. });
+        if let Input::OutputsWritten(_) = input {
+            self.written += 1;
+        }
+        let mut actions = Vec::new();
+        let start = Instant::now();
+        self.scheduler.handle(wanfarm_scheduler::Instant(self.now), input);
+        actions.extend(std::iter::from_fn(|| self.scheduler.poll_action()));
+        let spent = start.elapsed();
+        self.spent += spent;
+        self.slowest = self.slowest.max(spent);
+        self.report.inputs += 1;
+        if heartbeat {
+            self.heartbeats += spent;
+        }
+        if actions.iter().any(|action| matches!(action, Action::Assign(_))) {
+            self.deciding += spent;
+        }
+        actions.into_iter().for_each(|action| self.carry_out(action));
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Commit(rows) => self.rows.extend(rows),
+            Action::Assign(assignment) => self.take(*assignment),
+            Action::Revoke { worker, attempt, .. } => self.revoke(worker, attempt),
+            Action::StopAfterStep { worker, attempt, .. } => {
+                let desk = self.numbers.get(&worker).and_then(|&number| self.desks.get_mut(number));
+                let running = desk.and_then(|desk| desk.running.as_mut());
+                if let Some(item) = running.filter(|item| item.assignment.attempt == attempt) {
+                    item.stop = true;
+                    self.report.moved += 1;
+                }
+            }
+            Action::MakeDurable { artifact, .. } => self.later(500, Event::Input(Input::Durable(artifact))),
+            Action::WriteOutputs { video, .. } => {
+                self.report.makespan = self.now as f64 / 1e3;
+                self.later(2_000, Event::Input(Input::OutputsWritten(video)));
+            }
+            _ => {}
+        }
+    }
+
+    fn later(&mut self, delay: u64, event: Event) {
+        self.sequence += 1;
+        self.events.insert((self.now + delay, self.sequence), event);
+    }
+
+    fn take(&mut self, assignment: Assignment) {
+        self.report.assigned += 1;
+        let Some(&number) = self.numbers.get(&assignment.worker) else { return };
+        if self.desks[number].running.is_some() {
+            self.desks[number].next = Some(assignment);
+        } else {
+            self.begin(number, assignment, FETCH);
+        }
+    }
+
+    fn begin(&mut self, number: usize, assignment: Assignment, delay: u64) {
+        let (attempt, steps_done) = (assignment.attempt, assignment.item.steps.first);
+        let item = Item { assignment, started: false, stop: false, steps_done, step_seconds: Vec::new() };
+        self.desks[number].running = Some(item);
+        self.later(delay, Event::Point(number, attempt));
+    }
+
+    fn revoke(&mut self, worker: WorkerId, attempt: AttemptId) {
+        let Some(&number) = self.numbers.get(&worker) else { return };
+        let desk = &mut self.desks[number];
+        let queued = desk.next.take_if(|next| next.attempt == attempt).is_some();
+        let fetching = desk.running.take_if(|item| item.assignment.attempt == attempt && !item.started).is_some();
+        if queued || fetching {
+            self.say(number, attempt, Report::Revoked, 10);
+        }
+        if fetching {
+            self.follow(number);
+        }
+    }
+
+    fn follow(&mut self, number: usize) {
+        if let Some(next) = self.desks[number].next.take() {
+            self.begin(number, next, 20);
+        }
+    }
+
+    fn say(&mut self, number: usize, attempt: AttemptId, report: Report, delay: u64) {
+        let worker = WorkerId(Uuid::from_u128(number as u128 + 1));
+        self.later(delay, Event::Input(Input::Report { worker, incarnation: INCARNATION, attempt, report }));
+    }
+
+    fn point(&mut self, number: usize, attempt: AttemptId) {
+        let running = self.desks[number].running.as_mut();
+        let Some(item) = running.filter(|item| item.assignment.attempt == attempt) else { return };
+        let work = item.assignment.item;
+        let has_steps = !work.steps.is_empty();
+        let seed = attempt.0 * 64 + u64::from(item.steps_done);
+        let seconds = batch::seconds(work.stage) / self.speeds[number] * (0.95 + 0.1 * batch::fraction(seed));
+        if !item.started {
+            item.started = true;
+            self.say(number, attempt, Report::Started, 10);
+            return self.later((seconds * 1e3) as u64, Event::Point(number, attempt));
+        }
+        item.step_seconds.push(seconds);
+        item.steps_done += 1;
+        let (steps_done, ends) = (item.steps_done, !has_steps || item.stop || item.steps_done == work.steps.end);
+        let tensor = tensor(attempt.0 ^ u64::from(steps_done) << 48);
+        if has_steps {
+            let checkpoint = Checkpoint { steps_done, tensors: vec![tensor.clone()] };
+            self.say(number, attempt, Report::StepDone { checkpoint, seconds }, 10);
+        }
+        if !ends {
+            return self.later((seconds * 1e3) as u64, Event::Point(number, attempt));
+        }
+        let Some(item) = self.desks[number].running.take() else { return };
+        let outputs = match work.stage {
+            Stage::EncodeText => ItemOutputs::Text(tensor),
+            Stage::EncodeImage => ItemOutputs::Image(vec![tensor]),
+            Stage::Decode => ItemOutputs::Frames(tensor),
+            _ => ItemOutputs::Checkpoint(Checkpoint { steps_done, tensors: vec![tensor] }),
+        };
+        let seconds = item.step_seconds.iter().sum();
+        let timing = StepTiming { seconds, step_seconds: item.step_seconds, input_wait_seconds: 0.0 };
+        self.say(number, attempt, Report::ItemDone { outputs, timing }, 10);
+        self.follow(number);
+    }
+}
+
+const INCARNATION: Incarnation = Incarnation(Uuid::from_u128(1));
+
+fn tensor(number: u64) -> TensorRef {
+    TensorRef {
+        digest: Digest(std::array::from_fn(|i| number.to_le_bytes()[i % 8])),
+        dtype: DType::F32,
+        shape: vec![1],
+    }
+}
+
+/// A coordinator that starts again.
+pub(crate) fn restore(rows: Vec<Change>) -> Scheduler {
+    let restored = Scheduler::restore(Config::default(), wanfarm_scheduler::Instant(0), AttemptId(1), rows);
+    restored.unwrap_or_else(|error| panic!("our own rows: {error}"))
+}

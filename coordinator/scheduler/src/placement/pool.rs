@@ -1,0 +1,142 @@
+//! The workers of one (model, role), by what can be done with them, and how long they all need for what is left.
+//! Deliberately without tickets.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use wanfarm_types::{AttemptId, WorkerId};
+
+use super::board::{Membership, Seat, Urgency};
+use crate::pace::{Slowness, Speeds};
+
+/// Workers in the order of their speed; those never measured stand before all others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct BySpeed(BTreeSet<(Option<Slowness>, WorkerId)>);
+
+/// The workers of one role of one model.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Pool {
+    /// All available ones.
+    pub(crate) members: BTreeSet<WorkerId>,
+    /// How fast they are together.
+    pub(crate) speeds: Speeds,
+    /// Work of this pool in all videos that go on, from the first stage to the last.
+    pub(crate) load: u128,
+    /// Those without an item.
+    pub(crate) idle: BySpeed,
+    /// Those without an item for which none was called back.
+    pub(crate) idle_free: BySpeed,
+    /// Those that run an item of this pool to its end and hold no next one, by their speed if it is known.
+    pub(crate) runners: BTreeSet<(Slowness, WorkerId)>,
+    /// The same by when they were expected to end.
+    pub(crate) ends: BTreeSet<(u64, WorkerId)>,
+    /// Those that should fetch a next item, if it is more urgent than the one that follows by itself;
+    /// the fastest first.
+    pub(crate) nearly_done: BTreeSet<(Option<Urgency>, Option<Slowness>, WorkerId)>,
+    /// Items of this pool that are queued on a busy worker.
+    pub(crate) queued: BTreeSet<(i32, AttemptId, WorkerId)>,
+    /// Queued items of any pool that block a member, least important first, youngest first.
+    pub(crate) next_slots: BTreeSet<(i32, Reverse<AttemptId>, WorkerId)>,
+    /// Items that members could stop, least important first, youngest first.
+    pub(crate) stoppable: BTreeSet<(i32, Reverse<AttemptId>, WorkerId)>,
+    /// Members with an item called back or stopping.
+    pub(crate) freeing: BTreeSet<WorkerId>,
+}
+
+impl BySpeed {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn contains(&self, worker: WorkerId, slowness: Option<Slowness>) -> bool {
+        self.0.contains(&(slowness, worker))
+    }
+
+    /// The fastest that suits. One never measured is taken for an `average` one.
+    pub(crate) fn fastest(&self, average: Option<Slowness>, suits: impl Fn(WorkerId) -> bool) -> Option<Candidate> {
+        let nobody = WorkerId(Default::default());
+        let first = |mut range: std::collections::btree_set::Range<'_, (Option<Slowness>, WorkerId)>| {
+            range.find(|(_, worker)| suits(*worker)).copied()
+        };
+        let known = first(self.0.range((Some(Slowness::LEAST), nobody)..));
+        let unknown = first(self.0.range(..(Some(Slowness::LEAST), nobody)));
+        let best = match (known, unknown) {
+            (Some(known), Some(unknown)) => {
+                if known.0 <= average {
+                    known
+                } else {
+                    unknown
+                }
+            }
+            (known, unknown) => known.or(unknown)?,
+        };
+        Some(Candidate { worker: best.1, slowness: best.0.or(average) })
+    }
+}
+
+/// A worker for an item, and how fast it is thought to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) worker: WorkerId,
+    pub(crate) slowness: Option<Slowness>,
+}
+
+impl Pool {
+    /// Milliseconds in which the whole pool could do all of its work, begun or not; `None` while no speed is known.
+    pub(crate) fn drain(&self) -> Option<u64> {
+        self.speeds.time(self.load)
+    }
+
+    pub(super) fn index(&mut self, membership: Membership, worker: WorkerId, seat: &Seat, present: bool) {
+        let Membership { pool, slowness } = membership;
+        put(&mut self.members, worker, present);
+        if present {
+            self.speeds.add(slowness);
+        } else {
+            self.speeds.remove(slowness);
+        }
+        if seat.is_idle() {
+            put(&mut self.idle.0, (slowness, worker), present);
+            if !seat.awaiting {
+                put(&mut self.idle_free.0, (slowness, worker), present);
+            }
+        }
+        let freeing = seat.running.as_ref().is_some_and(|running| running.recalled)
+            || seat.next.as_ref().is_some_and(|next| next.recalled);
+        if freeing {
+            put(&mut self.freeing, worker, present);
+        }
+        match (&seat.running, &seat.next) {
+            (_, Some(next)) if !next.recalled => {
+                put(&mut self.next_slots, (next.priority, Reverse(next.attempt), worker), present);
+                if next.pool == pool {
+                    put(&mut self.queued, (next.priority, next.attempt, worker), present);
+                }
+            }
+            (Some(running), None) if !running.recalled => {
+                if running.nearly_done {
+                    put(&mut self.nearly_done, (running.follows, slowness, worker), present);
+                } else if running.can_stop {
+                    put(&mut self.stoppable, (running.priority, Reverse(running.attempt), worker), present);
+                }
+                if let Some(slowness) = slowness.filter(|_| running.pool == pool) {
+                    put(&mut self.runners, (slowness, worker), present);
+                    put(&mut self.ends, (running.ends, worker), present);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn put<T: Ord>(set: &mut BTreeSet<T>, item: T, present: bool) {
+    if present {
+        set.insert(item);
+    } else {
+        set.remove(&item);
+    }
+}

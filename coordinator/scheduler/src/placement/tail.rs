@@ -1,0 +1,101 @@
+//! The end of the work, when few items are left for many workers: which are better not started on a slow worker, and
+//! which are better moved to a faster one. Deliberately silent while there is plenty: then every worker counts.
+//!
+//! The measure of plenty is how long the whole pool would need for all of its work, shared out perfectly. An item that
+//! a worker would have done by then holds nobody up, however slow it is.
+
+use wanfarm_types::{Stage, WorkerId};
+
+use super::board::{Board, Next, Running};
+use super::lane::Ticket;
+use super::policy::Decision;
+use super::pool::{Candidate, Pool};
+use crate::pace::Slowness;
+
+/// Per cent by which a worker must be faster for a video to be moved to it: more than measurements waver.
+const NOTABLY: u64 = 15;
+
+/// True when an item of `left` pieces, begun now, would still be running when the rest of the pool's work is done.
+fn outlasts(pool: &Pool, slowness: Slowness, left: u32, piece: u64) -> bool {
+    pool.drain().is_some_and(|drain| slowness.time(piece.saturating_mul(u64::from(left))) > drain)
+}
+
+/// True when an item had better wait for a faster worker than be given to this idle one: so many of those that now run
+/// an item of the pool will be done so soon that each waiting item has its first step behind it sooner there.
+/// (A longer wait would not pay: what a slow worker has begun can be moved after a step.)
+pub(crate) fn is_better_kept(board: &Board, pool: &Pool, ticket: &Ticket, idle: Candidate) -> bool {
+    let Some(slowness) = idle.slowness else { return false };
+    if matches!(ticket.lane.stage, Stage::EncodeText | Stage::EncodeImage)
+        || !outlasts(pool, slowness, ticket.steps.len().max(1), ticket.piece)
+        || pool.has_less_important(ticket.priority)
+    {
+        return false;
+    }
+    let here = slowness.time(ticket.piece);
+    let waiting = board.waiting(ticket.lane.pool());
+    let faster = pool.runners.range(..(slowness, WorkerId(Default::default())));
+    let sooner = faster.filter(|(theirs, worker)| {
+        let there = running(board, *worker).map(|running| time_left(running, *theirs) + theirs.time(ticket.piece));
+        !ticket.avoids.contains(worker) && there.is_some_and(|there| there < here)
+    });
+    sooner.take(waiting).count() >= waiting
+}
+
+/// True when a queued item had better stay behind the item of a faster worker than be called back for this idle one.
+pub(super) fn is_better_queued(board: &Board, pool: &Pool, next: &Next, from: WorkerId, idle: Candidate) -> bool {
+    let Some((theirs, slowness)) = board.slowness(from, next.pool).zip(idle.slowness) else { return false };
+    let Some(running) = running(board, from).filter(|running| running.pool == next.pool) else { return false };
+    outlasts(pool, slowness, next.left, next.piece)
+        && time_left(running, theirs) + theirs.time(next.piece) < slowness.time(next.piece)
+}
+
+/// A running video that would end sooner on an idle worker, by more than the move costs.
+pub(super) fn move_over(board: &Board) -> Option<Decision> {
+    board.pools().find_map(|(_, pool)| {
+        let &(_, last) = pool.ends.last().filter(|_| !pool.idle_free.is_empty())?;
+        let rest = |worker, slowness| running(board, worker).map_or(0, |running| time_left(running, slowness));
+        let last = board.slowness(last, running(board, last)?.pool).map(|slowness| rest(last, slowness))?;
+        if last <= pool.drain()? {
+            return None;
+        }
+        let to = pool.idle_free.fastest(pool.speeds.average(), |_| true)?;
+        let slower = pool.runners.iter().rev().take_while(|(theirs, _)| to.is_faster_than(*theirs));
+        let gaining = slower.filter(|(theirs, worker)| {
+            running(board, *worker).is_some_and(|running| gains(board, pool, running, *theirs, to))
+        });
+        let &(_, from) = gaining.max_by_key(|(theirs, worker)| (rest(*worker, *theirs), *worker))?;
+        Some(Decision::Move { attempt: running(board, from)?.attempt, to: to.worker })
+    })
+}
+
+/// True when the steps after the one being computed are worth a move.
+fn gains(board: &Board, pool: &Pool, running: &Running, slowness: Slowness, to: Candidate) -> bool {
+    let after = running.piece.saturating_mul(u64::from(running.left.saturating_sub(1)));
+    let there = to.slowness.map_or(u64::MAX, |there| there.time(after));
+    running.can_stop
+        && !running.avoids.contains(&to.worker)
+        && outlasts(pool, slowness, running.left, running.piece)
+        && slowness.time(after) > there.saturating_add(board.move_margin)
+}
+
+fn running(board: &Board, worker: WorkerId) -> Option<&Running> {
+    board.seat_of(worker)?.running.as_ref()
+}
+
+fn time_left(running: &Running, slowness: Slowness) -> u64 {
+    slowness.time(running.piece.saturating_mul(u64::from(running.left)))
+}
+
+impl Candidate {
+    fn is_faster_than(&self, other: Slowness) -> bool {
+        self.slowness.is_some_and(|own| own.is_faster_than(other, NOTABLY))
+    }
+}
+
+impl Pool {
+    /// True when something less important runs, and could stop for an item of this priority.
+    fn has_less_important(&self, priority: i32) -> bool {
+        self.stoppable.first().is_some_and(|(of, ..)| *of < priority)
+            || self.next_slots.first().is_some_and(|(of, ..)| *of < priority)
+    }
+}

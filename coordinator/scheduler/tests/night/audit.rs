@@ -1,0 +1,80 @@
+//! What the committed rows say, kept by itself and never asked of the scheduler: which jobs are in, which attempts are
+//! out, which videos have ended, which artifacts are referred to. Rows that contradict one another fail the night.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wanfarm_scheduler::{ArtifactId, Change, JobState, TextKey, VideoState};
+use wanfarm_types::{AttemptId, Digest, JobId, Role, Stage, TensorRef, VideoId};
+
+/// What has at most one attempt out at a time.
+type Work = (Option<TextKey>, Option<VideoId>, bool);
+
+#[derive(Default)]
+pub(crate) struct Audit {
+    pub(crate) jobs: BTreeMap<JobId, JobState>,
+    pub(crate) pins: BTreeMap<(JobId, Role), Digest>,
+    out: BTreeMap<AttemptId, Work>,
+    busy: BTreeMap<Work, AttemptId>,
+    done: BTreeSet<VideoId>,
+    artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>,
+    newest: u64,
+}
+
+impl Audit {
+    pub(crate) fn of(rows: &[Change]) -> Self {
+        let mut audit = Self::default();
+        rows.iter().for_each(|row| audit.take(row));
+        audit
+    }
+
+    pub(crate) fn take(&mut self, row: &Change) {
+        match row {
+            Change::JobAdded(plan) => {
+                assert!(self.jobs.insert(plan.id, JobState::Active).is_none(), "{} was added twice", plan.id);
+            }
+            Change::JobState { job, state } => drop(self.jobs.insert(*job, *state)),
+            Change::JobForgotten(job) => {
+                assert_eq!(self.jobs.get(job), Some(&JobState::Finished), "{job} was forgotten unfinished");
+                self.pins.retain(|(of, _), _| of != job);
+                let left = self.artifacts.keys().any(|artifact| match artifact {
+                    ArtifactId::Text(_) => false,
+                    ArtifactId::Image(video) | ArtifactId::Checkpoint { video, .. } => video.job == *job,
+                });
+                assert!(!left, "{job} was forgotten and left artifacts");
+            }
+            Change::WeightsPinned { job, role, weights: Some(weights) } => {
+                self.pins.insert((*job, *role), *weights);
+            }
+            Change::WeightsPinned { job, role, weights: None } => drop(self.pins.remove(&(*job, *role))),
+            Change::VideoState { video, state: VideoState::Done } => {
+                assert!(self.done.insert(*video), "{video} finished twice");
+            }
+            Change::VideoState { video, .. } => assert!(!self.done.contains(video), "{video} was done"),
+            Change::ArtifactDurable { artifact, tensors } => drop(self.artifacts.insert(*artifact, tensors.clone())),
+            Change::ArtifactForgotten(artifact) => drop(self.artifacts.remove(artifact)),
+            Change::AttemptIssued { attempt, item, text, .. } => {
+                assert!(attempt.0 > self.newest, "{attempt} is not newer than all before it");
+                self.newest = attempt.0;
+                let work = (*text, text.is_none().then_some(item.video), item.stage == Stage::EncodeImage);
+                let other = self.busy.insert(work, *attempt);
+                assert!(other.is_none(), "{attempt} was issued while {other:?} was out for {work:?}");
+                self.out.insert(*attempt, work);
+            }
+            Change::AttemptEnded { attempt, .. } => {
+                let work = self.out.remove(attempt);
+                assert!(work.is_some(), "{attempt} ended and was not out");
+                work.and_then(|work| self.busy.remove(&work));
+            }
+            Change::WorkerState { .. } => {}
+        }
+    }
+
+    pub(crate) fn is_out(&self, attempt: AttemptId) -> bool {
+        self.out.contains_key(&attempt)
+    }
+
+    /// Digests that rows refer to.
+    pub(crate) fn referenced(&self) -> BTreeSet<Digest> {
+        self.artifacts.values().flatten().map(|tensor| tensor.digest).collect()
+    }
+}
