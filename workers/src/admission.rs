@@ -3,7 +3,7 @@
 
 use wanfarm_proto::tensors::MAX_TENSOR_BYTES;
 use wanfarm_sampling::{Schedule, history_len};
-use wanfarm_types::{CacheSettings, DType, Expert, Experts, Failure, Guidance, Stage, TensorRef, VaeKind};
+use wanfarm_types::{CacheSettings, DType, Expert, Experts, Failure, Guidance, LoraRef, Stage, TensorRef, VaeKind};
 
 use crate::assignments::Assignment;
 use crate::wire::Served;
@@ -14,6 +14,8 @@ const MOST_TOKENS: u64 = 512;
 const MOST_COLUMNS: u64 = 1 << 16;
 /// Bytes of an image file; what the coordinator accepts.
 const MOST_IMAGE_BYTES: u64 = 32 << 20;
+/// LoRA files of a video; more are a mistake.
+const MOST_LORAS: usize = 16;
 /// Channels of the mask that stands before an image's own.
 const MASK_CHANNELS: u64 = 4;
 
@@ -72,6 +74,7 @@ fn faults(served: &[Served], assignment: &Assignment) -> Option<String> {
         Stage::EncodeImage => image_file(assignment),
         Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => steps(assignment, model.card.experts)
             .or_else(|| spec.cache.check().err().map(|error| error.to_string()))
+            .or_else(|| loras(&spec.loras))
             .or_else(|| contexts(assignment))
             .or_else(|| image(assignment, model.card.vae, latents))
             .or_else(|| state(assignment, latents)),
@@ -175,6 +178,14 @@ fn state(assignment: &Assignment, latents: [u64; 4]) -> Option<String> {
                 .or_else(|| cached(of_cache, &spec.cache, &latents))
         }
     }
+}
+
+fn loras(loras: &[LoraRef]) -> Option<String> {
+    if loras.len() > MOST_LORAS {
+        return Some(format!("{} LoRA files; at most {MOST_LORAS} are added", loras.len()));
+    }
+    let wrong = loras.iter().find(|lora| !lora.strength.is_finite())?;
+    Some(format!("the strength {} of the LoRA {} is no number to scale with", wrong.strength, wrong.name))
 }
 
 /// What a step cache keeps depends on weights that are not read yet: here it is bounded, and the cache knows the rest.

@@ -112,6 +112,15 @@ mod tests {
     }
 
     #[test]
+    fn adapters_cross_the_wire_unchanged() {
+        for expert in [None, Some(domain::Expert::High), Some(domain::Expert::Low), Some(domain::Expert::Single)] {
+            let blake3 = domain::Digest([7; 32]);
+            let lora = domain::LoraRef { name: "a.safetensors".to_owned(), blake3, strength: -0.5, expert };
+            assert_eq!(domain::LoraRef::try_from(v1::LoraRef::from(lora.clone())), Ok(lora));
+        }
+    }
+
+    #[test]
     fn what_means_nothing_is_refused() {
         assert_eq!(from_wire(Some(v1::StepCache { strategy: None })), Err(WireError::Missing("strategy")));
         let odd = v1::MagCache { curve: v1::MagCurve::Own.into(), ratios: vec![1.0; 3], ..Default::default() };

@@ -68,6 +68,12 @@ enumeration!("solver", SolverKind, domain::SolverKind, {
     Lightning = domain::SolverKind::Lightning,
 });
 
+enumeration!("expert", Expert, domain::Expert, {
+    High = domain::Expert::High,
+    Low = domain::Expert::Low,
+    Single = domain::Expert::Single,
+});
+
 enumeration!("zones", Retention, domain::Retention, {
     EachPhase = domain::Retention::EachPhase,
     FirstPhase = domain::Retention::FirstPhase,

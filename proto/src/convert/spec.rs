@@ -3,7 +3,7 @@
 use wanfarm_types as domain;
 
 use super::enums::{FromWireNumber, numbers};
-use super::{WireError, cache, ids, required};
+use super::{WireError, cache, each, ids, required};
 use crate::v1;
 
 fn formats(formats: Vec<domain::Format>) -> Vec<i32> {
@@ -72,6 +72,26 @@ impl TryFrom<v1::VideoRequest> for domain::VideoRequest {
     }
 }
 
+impl From<domain::LoraRef> for v1::LoraRef {
+    fn from(lora: domain::LoraRef) -> Self {
+        let domain::LoraRef { name, blake3, strength, expert } = lora;
+        Self { name, blake3: blake3.0.to_vec(), strength, expert: expert.map(|expert| v1::Expert::from(expert).into()) }
+    }
+}
+
+impl TryFrom<v1::LoraRef> for domain::LoraRef {
+    type Error = WireError;
+
+    fn try_from(wire: v1::LoraRef) -> Result<Self, WireError> {
+        Ok(Self {
+            name: wire.name,
+            blake3: ids::digest("LoRA digest", &wire.blake3)?,
+            strength: wire.strength,
+            expert: wire.expert.map(domain::Expert::from_wire_number).transpose()?,
+        })
+    }
+}
+
 impl From<domain::VideoSpec> for v1::VideoSpec {
     fn from(spec: domain::VideoSpec) -> Self {
         Self {
@@ -91,6 +111,7 @@ impl From<domain::VideoSpec> for v1::VideoSpec {
             formats: formats(spec.formats),
             output: spec.output,
             cache: cache::to_wire(spec.cache),
+            loras: spec.loras.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -115,6 +136,7 @@ impl TryFrom<v1::VideoSpec> for domain::VideoSpec {
             image: image(wire.image)?,
             formats: numbers(wire.formats)?,
             cache: cache::from_wire(wire.cache)?,
+            loras: each(wire.loras)?,
             output: wire.output,
         })
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CacheSettings, Digest, GeometryError, ModelCard};
+use crate::{CacheSettings, Digest, GeometryError, LoraRef, ModelCard};
 
 /// The ODE or multistep method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,6 +139,9 @@ pub struct VideoSpec {
     /// The step cache.
     #[serde(default, skip_serializing_if = "CacheSettings::is_none")]
     pub cache: CacheSettings,
+    /// Adapters, in the order in which they are added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<LoraRef>,
     /// Files to write.
     pub formats: Vec<Format>,
     /// Path of the outputs relative to the output directory, without extension.
@@ -173,6 +176,7 @@ impl VideoRequest {
             guidance: self.guidance.unwrap_or(guidance),
             image: self.image,
             cache: CacheSettings::None,
+            loras: Vec::new(),
             formats: self.formats.clone(),
             output: self.output.clone(),
         };

@@ -7,16 +7,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use wanfarm_model::ModelError;
 use wanfarm_model::conditioning::Conditioning;
-use wanfarm_model::dit::{Blocks, TextContext, WanModel};
+use wanfarm_model::dit::{Blocks, TextContext, WanModel, parameters};
+use wanfarm_model::lora::{Adapters, Lora};
 use wanfarm_model::step_cache::{Kept, Part, StepCache};
+use wanfarm_model::{ModelError, Weights};
 use wanfarm_sampling::cache::Branch;
 use wanfarm_sampling::{Schedule, Solver, SolverState, history_len, randn};
-use wanfarm_types::{Digest, Expert, Experts, Failure, ModelCard};
+use wanfarm_types::{Digest, Expert, Experts, Failure, LoraRef, ModelCard};
 
 use super::{explain, finite, values};
 use crate::admission::scale;
+use crate::models::Catalog;
 use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, State, abandoned};
 
 /// Embedded texts kept: those of the video at hand. The negative prompt, used last, stays for the next video.
@@ -27,14 +29,20 @@ const TEXTS: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Denoiser {
     model: WanModel,
+    /// The files, mapped: what adapters change and is small is read again from them.
+    weights: Weights,
     card: ModelCard,
+    catalog: Arc<Catalog>,
+    /// The adapters beside the model; unknown after a failed change.
+    adapted: Option<Vec<LoraRef>>,
     /// The least recently used first.
     texts: VecDeque<(Digest, Arc<TextContext>)>,
 }
 
 impl Denoiser {
-    pub(crate) fn new(model: WanModel, card: ModelCard) -> Self {
-        Self { model, card, texts: VecDeque::new() }
+    /// `model` is of these `weights`, without adapters.
+    pub(crate) fn new(model: WanModel, weights: Weights, card: ModelCard, catalog: Arc<Catalog>) -> Self {
+        Self { model, weights, card, catalog, adapted: Some(Vec::new()), texts: VecDeque::new() }
     }
 
     /// The text as this expert sees it; embedded once per text and not per step.
@@ -52,6 +60,30 @@ impl Denoiser {
         let text = Arc::new(self.model.embed_text(&rows)?);
         self.texts.push_back((digest, text.clone()));
         Ok(text)
+    }
+
+    /// Puts these adapters beside the model, in place of those it had. They are never merged into it here: videos of one
+    /// worker may differ in them, and a merged model's bytes are not those of one with the same adapters beside it.
+    fn adapt(&mut self, wanted: Vec<LoraRef>, item: &PreparedItem) -> Result<(), Failure> {
+        if self.adapted.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        let place = format!("{} of {}", item.item.stage, item.item.video);
+        let parameters = parameters(self.model.config());
+        let mut loras = Vec::new();
+        for lora in &wanted {
+            // Another worker may hold the file; what is in it is the same everywhere.
+            let path = self.catalog.lora(lora).map_err(|why| Failure::transient(format!("{place}: {why}")))?;
+            let file = Lora::open(&path, &parameters);
+            let file = file.map_err(|error| Failure::deterministic(format!("{place}: {error}")))?;
+            loras.push((Arc::new(file), lora.strength));
+        }
+        self.adapted = None;
+        self.texts.clear();
+        self.weights.adapt(Adapters::new(loras));
+        self.model.adapt(&self.weights).map_err(|error| explain(item, error))?;
+        self.adapted = Some(wanted);
+        Ok(())
     }
 
     /// What this expert makes of the encoded first frame, or of there being none.
@@ -80,6 +112,7 @@ impl RoleRunner for Denoiser {
             [prompt, negative] => (prompt, Some(negative)),
             _ => return Err(impossible(format!("{} text contexts for guidance {scale}", contexts.len()))),
         };
+        self.adapt(spec.loras.iter().filter(|lora| lora.is_for(expert)).cloned().collect(), item)?;
         let cond = self.text(prompt).map_err(failed)?;
         let uncond = negative.map(|negative| self.text(negative)).transpose().map_err(failed)?;
 

@@ -51,7 +51,7 @@ impl Roles {
         if self.resident.get(&role).is_none_or(|(resident, _)| resident != model.name()) {
             // First out, then in: two do not fit.
             self.resident.remove(&role);
-            let runner = load(model, role, self.dtype, &self.device)?;
+            let runner = load(model, role, self.dtype, &self.device, self.catalog.clone())?;
             info!(model = %model.name(), role = %role, "weights loaded");
             self.resident.insert(role, (model.name().to_owned(), runner));
         }
@@ -72,7 +72,13 @@ impl RoleRunner for Roles {
     }
 }
 
-fn load(model: &Model, role: Role, dtype: DType, device: &Device) -> Result<Box<dyn RoleRunner>, ModelError> {
+fn load(
+    model: &Model,
+    role: Role,
+    dtype: DType,
+    device: &Device,
+    catalog: Arc<Catalog>,
+) -> Result<Box<dyn RoleRunner>, ModelError> {
     let folder = &model.folder;
     let weights = folder.weights(role)?;
     Ok(match role {
@@ -83,7 +89,7 @@ fn load(model: &Model, role: Role, dtype: DType, device: &Device) -> Result<Box<
         Role::DitHigh | Role::DitLow | Role::Dit => {
             let config = folder.dit_config(role, &weights)?;
             let network = WanModel::load(config, &weights, dtype, device)?;
-            Box::new(Denoiser::new(network, folder.card().clone()))
+            Box::new(Denoiser::new(network, weights, folder.card().clone(), catalog))
         }
         Role::Vae => {
             let file = folder.config(role)?;

@@ -2,6 +2,7 @@
 //! (golden case `repo_t2v_from_prompt`), and what interruptions do to it.
 
 mod first_frame;
+mod lora;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -55,6 +55,7 @@ pub(crate) fn spec() -> VideoSpec {
         guidance: Guidance { high: 4.0, low: 3.0 },
         image: None,
         cache: CacheSettings::None,
+        loras: Vec::new(),
         formats: vec![Format::Png],
         output: "a".to_owned(),
     }

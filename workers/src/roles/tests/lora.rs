@@ -1,0 +1,91 @@
+//! Videos with LoRA files of their own, one after the other on one worker, against the numbers of golden case
+//! `e2e_distill4`.
+
+use std::fs;
+
+use wanfarm_types::{Digest, Expert, LoraRef};
+
+use super::*;
+
+const FILES: [(&str, Expert, f64); 2] =
+    [("lora_high_noise_model.safetensors", Expert::High, 1.0), ("lora_low_noise_model.safetensors", Expert::Low, 0.8)];
+
+/// The experts of the case, without anything to adapt them in their folder, and its LoRA files.
+fn bench() -> Bench {
+    let models = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(golden("e2e_t2v_a14b/official_repo"), models.path().join("cat")).unwrap();
+    fs::create_dir(models.path().join("loras")).unwrap();
+    for (name, _, _) in FILES {
+        fs::copy(golden("e2e_distill4").join(name), models.path().join("loras").join(name)).unwrap();
+    }
+    Bench::serving(models)
+}
+
+fn loras() -> Vec<LoraRef> {
+    let reference = |(name, expert, strength): (&str, Expert, f64)| {
+        let bytes = fs::read(golden("e2e_distill4").join(name)).unwrap();
+        LoraRef {
+            name: name.to_owned(),
+            blake3: Digest(*blake3::hash(&bytes).as_bytes()),
+            strength,
+            expert: Some(expert),
+        }
+    };
+    FILES.map(reference).to_vec()
+}
+
+/// The item of a four-step render from the case's noise.
+fn item_of(stage: Stage, steps: std::ops::Range<u32>, state: State, loras: Vec<LoraRef>) -> PreparedItem {
+    let truth = truth("e2e_distill4");
+    let context = HostTensor::from_f32(truth["context"].dims(), &values(&truth["context"]).unwrap());
+    let mut item = PreparedItem { contexts: vec![context], state: Some(state), ..item(stage, "", steps) };
+    item.spec.solver = SolverKind::Lightning;
+    (item.spec.steps, item.spec.shift) = (4, 5.0);
+    item.spec.guidance = Guidance { high: 1.0, low: 1.0 };
+    (item.spec.height, item.spec.width, item.spec.loras) = (32, 48, loras);
+    item
+}
+
+fn noise() -> State {
+    let noise = &truth("e2e_distill4")["noise"];
+    State { steps_done: 0, tensors: vec![HostTensor::from_f32(noise.dims(), &values(noise).unwrap())] }
+}
+
+#[test]
+fn a_distilled_video_as_published_and_none_of_it_in_the_next() {
+    let mut bench = bench();
+    let high = |loras| item_of(Stage::DenoiseHigh, 0..2, noise(), loras);
+    let plain = bench.run(&high(Vec::new()));
+    for _ in 0..2 {
+        let mut observer = Observer::default();
+        bench.roles.run(&high(loras()), &mut observer).unwrap();
+        let boundary = observer.states[1].clone();
+        bench.roles.run(&item_of(Stage::DenoiseLow, 2..4, boundary, loras()), &mut observer).unwrap();
+        for (index, state) in observer.states.iter().enumerate() {
+            let want = truth("e2e_distill4")["latents.after_step"].get(index).unwrap();
+            let distance = distance(&state.tensors[0].to_f32(), &want);
+            assert!(distance < 1e-5, "step {index}: {distance}");
+        }
+        // The next video has none, and the same bytes as before.
+        assert!(bench.run(&high(Vec::new())) == plain);
+    }
+    let weaker = loras().into_iter().map(|lora| LoraRef { strength: 0.5 * lora.strength, ..lora }).collect();
+    assert!(bench.run(&high(weaker)) != bench.run(&high(loras())));
+}
+
+#[test]
+fn a_file_that_is_not_the_one_named_is_not_used() {
+    let mut bench = bench();
+    let mut refused = |change: &dyn Fn(&mut LoraRef)| {
+        let mut loras = loras();
+        loras.iter_mut().for_each(change);
+        let item = item_of(Stage::DenoiseHigh, 0..2, noise(), loras);
+        bench.roles.run(&item, &mut Observer::default()).unwrap_err()
+    };
+    let failure = refused(&|lora| lora.name = "other.safetensors".to_owned());
+    assert_eq!(failure.kind, FailureKind::Transient, "another worker may hold it");
+    assert!(failure.message.contains("there is no LoRA file other.safetensors"), "{failure}");
+    let failure = refused(&|lora| lora.blake3 = Digest([1; 32]));
+    assert!(failure.message.contains("other bytes are in the LoRA file lora_high"), "{failure}");
+    assert!(refused(&|lora| lora.name = "../secret".to_owned()).message.contains("not named by a file name"));
+}
