@@ -12,9 +12,13 @@ use wanfarm_types::{Digest, TensorRef};
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::driver::{Event, Shortage};
+use crate::room;
 
 /// Copies made at the same time: enough to fill a network, few enough to bound memory.
 const AT_ONCE: usize = 8;
+
+/// Room that copies leave on the disk, for the database beside them: a farm that can still record its state can pause.
+const RESERVE: u64 = 64 << 20;
 
 /// How a copy went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,14 +148,18 @@ impl Copies {
 }
 
 async fn copy(artifacts: &Artifacts, puller: &Puller, tensors: &[TensorRef], source: &str) -> Copied {
+    let bytes: u64 = tensors.iter().filter_map(TensorRef::byte_len).fold(RESERVE, u64::saturating_add);
+    let full = || Copied::Full(Shortage { path: artifacts.root().to_owned(), bytes });
+    if room::free(artifacts.root()).is_some_and(|free| free < bytes) {
+        return full();
+    }
     for tensor in tensors {
         match copy_tensor(artifacts, puller, tensor, source).await {
             Ok(true) => {}
             Ok(false) => return Copied::Missed,
             Err(error) if error.is_full() => {
                 tracing::warn!(%error, "no durable copy");
-                let bytes = tensors.iter().filter_map(TensorRef::byte_len).sum();
-                return Copied::Full(Shortage { path: artifacts.root().to_owned(), bytes });
+                return full();
             }
             Err(error) => {
                 tracing::warn!(%error, "no durable copy; trying again later");

@@ -357,7 +357,7 @@ async fn until(timeout: Option<Instant>) {
 pub struct Shortage {
     /// Where it was to be written.
     pub path: PathBuf,
-    /// How much.
+    /// How much room there has to be before another try.
     pub bytes: u64,
 }
 

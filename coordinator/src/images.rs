@@ -94,7 +94,8 @@ pub fn sized(request: &VideoRequest, image: Option<&Image>, card: &ModelCard) ->
     request
 }
 
-/// The images a coordinator has been given. It keeps them as long as its jobs: any of these may be tried again.
+/// The images a coordinator has been given. It keeps them as long as its jobs, any of which may be tried again,
+/// and clears those of forgotten jobs at the next start.
 #[derive(Debug, Default)]
 pub struct Images {
     known: BTreeMap<Digest, Image>,
@@ -104,6 +105,11 @@ impl Images {
     /// Takes in an image.
     pub fn insert(&mut self, image: Image) {
         self.known.insert(image.digest, image);
+    }
+
+    /// Forgets an image.
+    pub fn remove(&mut self, digest: &Digest) {
+        self.known.remove(digest);
     }
 
     /// An image by the digest of its file.

@@ -2,6 +2,8 @@
 //! is lost, and no byte changes.
 
 mod farm;
+#[cfg(target_os = "linux")]
+mod full;
 
 use std::collections::BTreeMap;
 

@@ -48,6 +48,7 @@ impl Books {
             Row::Model(card) => self.catalog.set_card(card),
             Row::Weights { model, role, weights, files } => self.catalog.add_files(model, *role, *weights, files),
             Row::Image(image) => self.images.insert(*image),
+            Row::ImageForgotten(digest) => self.images.remove(digest),
             Row::Worker { worker, name, device } => self.ledger.worker_is(*worker, name, device),
             Row::Job(job) => self.jobs.add(job),
             Row::Resolved { job, videos } => self.jobs.resolved(*job, videos),

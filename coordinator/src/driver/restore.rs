@@ -1,6 +1,6 @@
 //! A driver from the store alone: the scheduler, the books, and what lies in the artifact directory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use super::{Driver, Event};
 use crate::copies::Copies;
 use crate::outputs::Outputs;
 use crate::sessions::Sessions;
-use crate::store::{Loaded, Row, Store, StoreError};
+use crate::store::{JobRow, Loaded, Row, Store, StoreError};
 
 /// What a driver works with besides rows.
 #[derive(Debug)]
@@ -119,22 +119,28 @@ impl Driver {
     }
 }
 
-/// Removes what cannot be gone on from: jobs that are not to be kept, and artifacts whose files are not there.
-fn prune(store: &mut dyn Store, keep: &Keep, present: &BTreeMap<Digest, u64>) -> Result<Loaded, StoreError> {
+/// Removes what cannot be gone on from: jobs that are not to be kept, images that no kept job starts from, and artifacts
+/// whose files are not there.
+pub(super) fn prune(store: &mut dyn Store, keep: &Keep, present: &BTreeMap<Digest, u64>) -> Result<Loaded, StoreError> {
     let loaded = store.load()?;
-    let mut gone: Vec<Change> = loaded.rows.iter().filter_map(|row| lost_artifact(row, present)).collect();
-    if let Keep::Only(key) = keep {
-        let jobs = loaded.rows.iter().filter_map(|row| match row {
-            Row::Job(job) if job.client_key != *key || has_ended(&loaded.rows, job.id) => Some(job.id),
-            _ => None,
-        });
-        gone.extend(jobs.map(Change::JobForgotten));
+    let is_kept = |job: &JobRow| match keep {
+        Keep::All => true,
+        Keep::Only(key) => job.client_key == *key && !has_ended(&loaded.rows, job.id),
+    };
+    let jobs = loaded.rows.iter().filter_map(|row| if let Row::Job(job) = row { Some(job) } else { None });
+    let (kept, others): (Vec<&JobRow>, Vec<&JobRow>) = jobs.partition(|job| is_kept(job));
+    let needed: BTreeSet<Digest> = kept.iter().flat_map(|job| &job.videos).filter_map(|video| video.image).collect();
+    let mut gone: Vec<Row> = others.iter().map(|job| Row::Scheduler(Change::JobForgotten(job.id))).collect();
+    for row in &loaded.rows {
+        match row {
+            Row::Image(image) if !needed.contains(&image.digest) => gone.push(Row::ImageForgotten(image.digest)),
+            row => gone.extend(lost_artifact(row, present).map(Row::Scheduler)),
+        }
     }
     if gone.is_empty() {
         return Ok(loaded);
     }
-    let rows: Vec<Row> = gone.into_iter().map(Row::Scheduler).collect();
-    store.commit(&rows)?;
+    store.commit(&gone)?;
     store.load()
 }
 

@@ -120,14 +120,14 @@ impl Driver {
         }
     }
 
-    /// Takes paused jobs up again when there is room for twice what was to be written.
+    /// Takes paused jobs up again when there is room enough.
     pub(super) fn look_for_room(&mut self) {
         let Some(shortage) = &self.shortages.files else { return };
         if self.shortages.files_again.at > Instant::now() {
             return;
         }
         // A quota does not show as a lack of room: there only trying tells.
-        if room::free(&shortage.path).is_some_and(|free| free < shortage.bytes.saturating_mul(2)) {
+        if room::free(&shortage.path).is_some_and(|free| free < shortage.bytes) {
             return self.shortages.files_again.postpone();
         }
         self.shortages.files = None;

@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
-use wanfarm_types::{Experts, ModelFile, Role};
+use wanfarm_types::{DType, Experts, ModelFile, Role, TensorRef};
 
 use super::*;
 use crate::artifacts::Artifacts;
 use crate::catalog::Announcement;
+use crate::images::Image;
 use crate::jobs::{JobPhase, Submission};
 use crate::plan::tests::{card, request};
 use crate::requests::{Changes, JobVerb, RequestError};
@@ -290,6 +291,45 @@ async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
     assert_eq!(restored.books.ledger.worker(worker), Some(("mac", "cpu")));
     assert_eq!(restored.sessions.name(worker), "mac");
     assert!(!restored.books.attempts.is_empty());
+}
+
+#[tokio::test]
+async fn what_nothing_stands_behind_is_cleared_at_the_start() {
+    let mut rows = MemoryStore::default();
+    let image = |n| Image { digest: Digest([n; 32]), bytes: 1, width: 8, height: 8 };
+    let mut job = submission("a");
+    job.videos[0].image = Some(image(1).digest);
+    let job = crate::jobs::Jobs::new(JobId(1)).number(job);
+    let text = |n| ArtifactId::Text(wanfarm_scheduler::TextKey(Digest([n; 32])));
+    let durable = |n| {
+        let tensors = vec![TensorRef { digest: Digest([n; 32]), dtype: DType::F32, shape: vec![2] }];
+        Row::Scheduler(Change::ArtifactDurable { artifact: text(n), tensors })
+    };
+    let batch = [Row::Image(image(1)), Row::Image(image(2)), Row::Job(job), durable(3), durable(4)];
+    rows.commit(&batch).unwrap();
+    // The file of the fourth is cut short.
+    let present = [(Digest([3; 32]), 8), (Digest([4; 32]), 7)].into();
+    let loaded = restore::prune(&mut rows, &Keep::All, &present).unwrap();
+    assert_eq!(loaded.rows, [batch[0].clone(), batch[2].clone(), batch[3].clone()]);
+    assert_eq!(rows.load().unwrap(), loaded);
+}
+
+#[tokio::test]
+async fn a_job_that_ended_just_before_a_restart_gets_its_report() {
+    let mut rows = MemoryStore::default();
+    let job = crate::jobs::Jobs::new(JobId(1)).number(submission("a"));
+    let finished = Change::JobState { job: JobId(1), state: JobState::Finished };
+    rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (events, restored) = driver(Box::new(rows.clone()), dir.path(), &Keep::All);
+    let running = tokio::spawn(restored.unwrap().run());
+    let reported = |row: &Row| matches!(row, Row::Reported { at: Some(_), .. });
+    while !rows.load().unwrap().rows.iter().any(reported) {
+        tokio::task::yield_now().await;
+    }
+    assert!(dir.path().join("output/report.json").is_file());
+    events.send(Event::Stop).await.unwrap();
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test]

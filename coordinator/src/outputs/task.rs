@@ -127,15 +127,15 @@ async fn write_video(task: Task, root: PathBuf, puller: &Puller) -> Result<Finis
         .map_err(|panic| Failure::deterministic(format!("writing the files failed: {panic}")))?
 }
 
-/// Says of an error whether only room is wanting, on the disk of `root` and for `bytes`.
+/// Says of an error whether only room is wanting, on the disk of `root` and for files of these frames.
 struct Faults<'a> {
     root: &'a Path,
-    bytes: u64,
+    frames: u64,
 }
 
 impl Faults<'_> {
     fn full(&self) -> Unwritten {
-        Unwritten::Full(Shortage { path: self.root.to_owned(), bytes: self.bytes })
+        Unwritten::Full(Shortage { path: self.root.to_owned(), bytes: self.frames.saturating_mul(2) })
     }
 
     fn placement(&self, error: PlaceError) -> Unwritten {
@@ -160,7 +160,7 @@ fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Unwr
         let message = format!("frames have shape {:?}, not [F, H, W, 3]", task.frames.shape);
         return Err(Failure::deterministic(message).into());
     };
-    let faults = Faults { root, bytes: bytes.len() as u64 };
+    let faults = Faults { root, frames: bytes.len() as u64 };
     let media = |error| faults.media(error);
     let placement = |error| faults.placement(error);
     let frames = Frames::new(bytes, count as usize, height as usize, width as usize).map_err(media)?;

@@ -27,6 +27,8 @@ pub enum Row {
     },
     /// A first frame whose file is in the artifact directory, key `digest`.
     Image(Image),
+    /// A first frame that no job starts from any more: removes the row of key `digest`.
+    ImageForgotten(Digest),
     /// Who a worker is, for people, key `worker`.
     Worker {
         /// Who.

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,31 +24,61 @@ pub(super) struct Farm {
 }
 
 impl Farm {
+    /// A coordinator whose data and outputs lie on a disk of so many megabytes, mounted for it alone, and its workers.
+    /// `None` where this user may not mount anything.
+    #[cfg(target_os = "linux")]
+    pub(super) fn on_a_disk_of(sandbox: &Sandbox, megabytes: u32) -> Option<Self> {
+        let mount = format!("mount -t tmpfs -o size={megabytes}m none \"$0\"");
+        let alone = |script: &str| {
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+            unshare
+        };
+        std::fs::create_dir(sandbox.path("disk")).expect("a mount point");
+        let allowed = alone(&mount).arg(sandbox.path("disk")).stderr(Stdio::null()).status();
+        if !allowed.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let mut command = alone(&format!("{mount} && exec \"$@\""));
+        command.arg(sandbox.path("disk")).arg(binary());
+        let (serve, address) = serve(&sandbox.path("disk"));
+        let mut farm = Self { coordinator: start(command, &serve), serve, address, workers: Vec::new() };
+        farm.start_workers(sandbox);
+        Some(farm)
+    }
+
+    /// A path as the coordinator sees it.
+    #[cfg(target_os = "linux")]
+    pub(super) fn inside(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.coordinator.id()));
+        root.join(path.strip_prefix("/").expect("an absolute path"))
+    }
+
     pub(super) fn without_workers(sandbox: &Sandbox) -> Self {
-        // Free now, and nobody else asks for it while the test lasts.
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-        let place = |name| sandbox.path(name).display().to_string();
-        let serve = ["serve", "--listen", &address.to_string(), "--data", &place("data"), "--output", &place("output")];
-        let serve = serve.map(str::to_owned).to_vec();
-        let coordinator = start(&serve);
-        Self { serve, address: format!("http://{address}"), coordinator, workers: Vec::new() }
+        let (serve, address) = serve(&sandbox.path(""));
+        let coordinator = start(Command::new(binary()), &serve);
+        Self { serve, address, coordinator, workers: Vec::new() }
     }
 
     pub(super) fn start(sandbox: &Sandbox) -> Self {
         let mut farm = Self::without_workers(sandbox);
-        farm.workers = ROLES
+        farm.start_workers(sandbox);
+        farm
+    }
+
+    fn start_workers(&mut self, sandbox: &Sandbox) {
+        self.workers = ROLES
             .map(|role| {
                 let mut worker = Command::new(binary());
-                worker.args(["worker", "--coordinator", &farm.address, "--role", role, "--threads", "1", "--models"]);
+                worker.args(["worker", "--coordinator", &self.address, "--role", role, "--threads", "1", "--models"]);
                 worker.arg(demo()).arg("--data").arg(sandbox.path(role));
                 worker.env("WANFARM_LOG", "off").stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("a worker")
             })
             .into();
-        farm
     }
 
     pub(super) fn start_coordinator(&mut self) {
-        self.coordinator = start(&self.serve);
+        self.coordinator = start(Command::new(binary()), &self.serve);
     }
 
     pub(super) fn kill_coordinator(&mut self) {
@@ -135,9 +167,17 @@ impl Drop for Farm {
     }
 }
 
+/// What a coordinator below `place` is started with, and its address.
+fn serve(place: &Path) -> (Vec<String>, String) {
+    // Free now, and nobody else asks for it while the test lasts.
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let place = |name| place.join(name).display().to_string();
+    let serve = ["serve", "--listen", &address.to_string(), "--data", &place("data"), "--output", &place("output")];
+    (serve.map(str::to_owned).to_vec(), format!("http://{address}"))
+}
+
 /// Starts a coordinator and waits until it listens.
-fn start(serve: &[String]) -> Child {
-    let mut command = Command::new(binary());
+fn start(mut command: Command, serve: &[String]) -> Child {
     command.args(serve).env("WANFARM_LOG", "error").stdin(Stdio::null()).stdout(Stdio::piped());
     let mut coordinator = command.spawn().expect("the coordinator starts");
     let mut line = String::new();

@@ -27,6 +27,9 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
              ON CONFLICT DO UPDATE SET bytes = excluded.bytes, width = excluded.width, height = excluded.height",
             params![image.digest.to_string(), number(image.bytes)?, image.width, image.height],
         ),
+        Row::ImageForgotten(digest) => {
+            execute(transaction, "DELETE FROM image WHERE digest = ?1", params![digest.to_string()])
+        }
         Row::Worker { worker, name, device } => execute(
             transaction,
             "INSERT INTO worker (id, name, device) VALUES (?1, ?2, ?3)

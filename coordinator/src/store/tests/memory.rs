@@ -108,7 +108,8 @@ impl Tables {
         }
         let removes = matches!(
             row,
-            Row::Held { reason: None, .. }
+            Row::ImageForgotten(_)
+                | Row::Held { reason: None, .. }
                 | Row::Reported { at: None, .. }
                 | Row::Scheduler(Change::WeightsPinned { weights: None, .. })
         );
@@ -172,6 +173,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
             (Key::Weights(model.clone(), *role, *weights), Some(Parent::Row(Key::Model(model.clone()))))
         }
         Row::Image(image) => (Key::Image(image.digest), None),
+        Row::ImageForgotten(digest) => (Key::Image(*digest), None),
         Row::Worker { worker, .. } => (Key::Worker(*worker), None),
         Row::Job(job) => (Key::Job(job.id, OfJob::Submission), None),
         Row::Resolved { job, .. } => (Key::Job(*job, OfJob::Resolved), submission(*job)),

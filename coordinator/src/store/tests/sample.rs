@@ -123,6 +123,7 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
             let files = vec![ModelFile { path: format!("{n}.safetensors"), blake3: digest(n) }];
             return vec![Row::Weights { model: "m".into(), role: Role::DitHigh, weights: digest(n % 3), files }];
         }
+        7 if n < 60 => return vec![Row::ImageForgotten(digest(n % 4))],
         7 => return vec![Row::Image(Image { digest: digest(n % 4), bytes: u64::from(n), width: 64, height: 32 })],
         8 => {
             return vec![Row::Worker {

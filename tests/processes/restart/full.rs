@@ -1,0 +1,61 @@
+//! The disk under a coordinator fills up in the middle of the work: it says so, waits, and goes on when there is room.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::farm::Farm;
+use super::{MANIFEST, bytes, undisturbed};
+use crate::program::{Sandbox, eventually};
+
+/// Writes until nothing more fits, then gives `spare` bytes back.
+fn fill(path: &Path, spare: u64) {
+    let mut filler = File::create(path).expect("a filler");
+    let block = vec![0xa5; 1 << 20];
+    while filler.write_all(&block).is_ok() {}
+    while filler.write_all(&block[..4096]).is_ok() {}
+    let length = filler.metadata().expect("its length").len();
+    filler.set_len(length.saturating_sub(spare)).expect("shorter");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+/// Fills the disk up to `spare` bytes once something lies there, waits until people are told so, makes room again.
+fn fills_up(spare: u64, says: &str) -> Option<Sandbox> {
+    let sandbox = Sandbox::new();
+    let farm = Farm::on_a_disk_of(&sandbox, 160)?;
+    let disk = |name: &str| -> PathBuf { farm.inside(&sandbox.path("disk").join(name)) };
+    farm.submit(&sandbox.manifest(MANIFEST));
+    eventually("something is durable", || std::fs::read_dir(disk("data/artifacts")).ok()?.flatten().next());
+    fill(&disk("filler"), spare);
+    let told = eventually("people are told", || Some(farm.waiting_for()).filter(|why| why.contains(says)));
+    println!("with {spare} bytes to spare: waiting for {told}");
+    assert!(!farm.ends_within(0));
+    std::fs::remove_file(disk("filler")).expect("room");
+    eventually("the job ends", || farm.ends_within(100).then_some(()));
+    copy(&disk("output"), &sandbox.output());
+    farm.stop();
+    Some(sandbox)
+}
+
+#[test]
+fn a_full_disk_costs_time_and_nothing_else() {
+    let expected = undisturbed();
+    // Nothing fits any more; rows fit, but no artifact.
+    for (spare, says) in [(0, "coordinator.sqlite is full"), (16 << 20, "artifacts, which is full")] {
+        let Some(sandbox) = fills_up(spare, says) else {
+            return eprintln!("not run: this user may not mount a small disk");
+        };
+        assert_eq!(bytes(&sandbox), expected, "with {spare} bytes to spare");
+    }
+}
