@@ -15,6 +15,7 @@ use wanfarm_types::{AttemptId, Failure, StepTiming};
 
 use crate::WorkerError;
 use crate::assignments::Input;
+use crate::awake::Awake;
 use crate::runner::{Control, PreparedItem, RoleRunner, State};
 
 /// Results that may wait to be taken over. They are, within microseconds: nobody who takes them waits for a network.
@@ -113,6 +114,7 @@ fn work(
     };
     let _ = ready.send(Ok(()));
     for Job { attempt, item, signals } in jobs {
+        let awake = Awake::while_computing();
         let begun = Instant::now();
         let mut reporter = Reporter { attempt, signals, events: &events, last: begun, step_seconds: Vec::new() };
         let result = match runner.take() {
@@ -133,7 +135,7 @@ fn work(
         });
         let step_seconds = std::mem::take(&mut reporter.step_seconds);
         let timing = StepTiming { seconds: begun.elapsed().as_secs_f64(), step_seconds, input_wait_seconds: 0.0 };
-        drop(item);
+        drop((item, awake));
         if events.blocking_send(Input::Ended(attempt, result, timing)).is_err() {
             return;
         }

@@ -13,6 +13,7 @@
 mod admission;
 mod agent;
 mod assignments;
+mod awake;
 mod config;
 mod device;
 mod digests;
