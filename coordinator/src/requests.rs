@@ -140,6 +140,8 @@ pub struct JobReport {
     pub job: JobSummary,
     /// What it waits for.
     pub waiting_for: String,
+    /// From its submission to its last file, or to now.
+    pub wall_seconds: f64,
     /// Its videos' lines.
     pub videos: Vec<VideoStatus>,
     /// By stage: where the time went.

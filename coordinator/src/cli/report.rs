@@ -46,7 +46,7 @@ pub(super) fn report(args: ReportArgs) -> Result<Exit, Failed> {
 }
 
 fn words(report: ReportView) -> String {
-    let ReportView { job, output_dir, stages, workers, videos } = report;
+    let ReportView { job, output_dir, wall_seconds, stages, workers, videos } = report;
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     for verdict in videos.iter().filter_map(|video| video.verdict.clone()) {
         *verdicts.entry(verdict).or_default() += 1;
@@ -54,7 +54,7 @@ fn words(report: ReportView) -> String {
     let summary = Summary {
         job: JobId(job.job),
         name: job.name,
-        wall: None,
+        wall: Duration::try_from_secs_f64(wall_seconds).ok(),
         output_dir: output_dir.into(),
         videos: videos.into_iter().map(|video| outcome(job.job, video)).collect(),
     };

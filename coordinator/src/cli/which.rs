@@ -7,6 +7,7 @@ use wanfarm_types::{JobId, VideoId};
 use super::{Failed, client_failed};
 use crate::client::{Client, JobView, WorkerView};
 use crate::exit::Exit;
+use crate::manifest::near;
 
 /// A job by number or name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,9 +78,8 @@ fn pick_job(name: &str, jobs: &[JobView]) -> Result<JobId, Failed> {
     match named.as_slice() {
         [one] => Ok(JobId(one.job)),
         [] => {
-            let near = strsim_nearest(name, jobs.iter().map(|job| job.name.as_str()));
-            let near = near.map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
-            Err(unknown(format!("there is no job {name:?}; {near}`coordinator status` lists them")))
+            let near = near(name, jobs.iter().map(|job| job.name.as_str())).unwrap_or_default();
+            Err(unknown(format!("there is no job {name:?}; `coordinator status` lists them {near}")))
         }
         several => {
             let numbers = several.iter().map(|job| job.job.to_string()).collect::<Vec<_>>().join(", ");
@@ -96,9 +96,8 @@ pub(super) fn pick_worker<'w>(name: &str, workers: &'w [WorkerView]) -> Result<&
     match found.as_slice() {
         [one] => Ok(one),
         [] => {
-            let near = strsim_nearest(name, workers.iter().map(|worker| worker.name.as_str()));
-            let near = near.map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
-            Err(unknown(format!("there is no worker {name:?}; {near}`coordinator workers` lists them")))
+            let near = near(name, workers.iter().map(|worker| worker.name.as_str())).unwrap_or_default();
+            Err(unknown(format!("there is no worker {name:?}; `coordinator workers` lists them {near}")))
         }
         several => {
             let ids = several.iter().map(|worker| worker.id.as_str()).collect::<Vec<_>>().join(", ");
@@ -110,13 +109,8 @@ pub(super) fn pick_worker<'w>(name: &str, workers: &'w [WorkerView]) -> Result<&
     }
 }
 
-fn strsim_nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let close = known.map(|other| (strsim::damerau_levenshtein(name, other), other)).min();
-    close.filter(|(distance, _)| *distance <= 2).map(|(_, other)| other)
-}
-
 fn unknown(message: String) -> Failed {
-    Failed::new(Exit::Usage, message)
+    Failed::new(Exit::Usage, message.trim_end())
 }
 
 #[cfg(test)]
@@ -146,7 +140,7 @@ mod tests {
         assert_eq!(several.exit(), Exit::Usage);
         assert!(several.to_string().contains("1, 3"), "{several}");
         let none = pick_job("dya", &jobs).unwrap_err().to_string();
-        assert!(none.contains("\"day\"") && none.contains("coordinator status"), "{none}");
+        assert!(none.contains("`day`") && none.contains("coordinator status"), "{none}");
     }
 
     #[test]

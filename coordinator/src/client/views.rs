@@ -132,6 +132,8 @@ pub struct ReportView {
     pub job: JobView,
     /// Where its files lie, on the coordinator's machine.
     pub output_dir: String,
+    /// From its submission to its last file, or to now.
+    pub wall_seconds: f64,
     /// Where the time went, by stage.
     pub stages: Vec<EffortView>,
     /// Where the time went, by worker.
@@ -256,6 +258,7 @@ impl From<v1::GetReportReply> for ReportView {
         Self {
             job: wire.job.unwrap_or_default().into(),
             output_dir: wire.output_dir,
+            wall_seconds: wire.wall_seconds,
             stages: wire.stages.into_iter().map(Into::into).collect(),
             workers: wire.workers.into_iter().map(Into::into).collect(),
             videos: wire.videos.into_iter().map(Into::into).collect(),
@@ -294,4 +297,41 @@ fn some(text: String) -> Option<String> {
 
 fn positive(number: f64) -> Option<f64> {
     (number > 0.0).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(shape: impl Serialize) -> String {
+        let value = serde_json::to_value(shape).unwrap();
+        value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Scripts rely on these names, and the guide tells them.
+    #[test]
+    fn the_guide_lists_every_field() {
+        let guide = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/README.md");
+        let guide = std::fs::read_to_string(guide).unwrap();
+        for (name, keys) in [
+            ("JOB", keys(JobView::default())),
+            ("VIDEO", keys(VideoView::from(v1::VideoStatus::default()))),
+            ("WORKER", keys(WorkerView::from(v1::WorkerStatus::default()))),
+            ("EFFORT", keys(EffortView::from(v1::Effort::default()))),
+        ] {
+            assert!(guide.contains(&format!("{name}: `{keys}`")), "the guide does not say {name}: `{keys}`");
+        }
+        let detail = keys(JobDetail::default());
+        assert_eq!(detail, "job videos seconds_left");
+        let report = keys(ReportView::from(v1::GetReportReply::default()));
+        assert_eq!(report, "job output_dir wall_seconds stages workers videos");
+    }
+
+    #[test]
+    fn what_is_not_known_is_null_and_what_is_new_is_unknown() {
+        let video = VideoView::from(v1::VideoStatus { state: 99, stage: 99, ..v1::VideoStatus::default() });
+        assert_eq!((video.state, video.stage, video.seconds_per_step), ("unknown", None, None));
+        let job = JobView::from(v1::JobSummary { state: 99, ..v1::JobSummary::default() });
+        assert_eq!((job.state, job.waiting_for), ("unknown", None));
+    }
 }

@@ -162,6 +162,7 @@ impl Driver {
         let mut report = JobReport {
             job: job.summary(),
             waiting_for: self.waiting_for(job),
+            wall_seconds: job.wall_seconds(),
             videos: job.videos().to_vec(),
             stages: BTreeMap::new(),
             workers: BTreeMap::new(),

@@ -110,6 +110,7 @@ pub(super) fn report(report: JobReport, output_dir: String) -> v1::GetReportRepl
         stages: stages.collect(),
         workers: report.workers.into_iter().map(|(name, done)| effort(name, done)).collect(),
         output_dir,
+        wall_seconds: report.wall_seconds,
     }
 }
 

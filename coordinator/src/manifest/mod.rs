@@ -23,6 +23,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use fault::near;
 pub use fault::{Fault, Faults, Related};
 pub use images::ImageFile;
 pub use names::{REPORT, component_fault, output_fault, path_of, sidecar_of, slug};

@@ -42,7 +42,7 @@ fn what_is_not_there_is_named_with_what_is() {
     for (arguments, says) in [
         (&["status", "17"][..], "no job 17"),
         (&["status", "night"], "2 jobs are called \"night\": 1, 2"),
-        (&["status", "dya"], "did you mean \"day\"?"),
+        (&["status", "dya"], "did you mean `day`?"),
         (&["cancel", "1/2"], "job 1 has no video 2: it has 2"),
         (&["cancel", "1/x"], "JOB/INDEX"),
         (&["status", "1/0"], "number or name"),

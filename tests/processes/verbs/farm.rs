@@ -23,7 +23,7 @@ impl Drop for Process {
 pub(super) struct Farm {
     pub(super) sandbox: Sandbox,
     pub(super) url: String,
-    _coordinator: Process,
+    coordinator: Process,
     // Kept open, or the coordinator could not write to it.
     _stdout: BufReader<ChildStdout>,
 }
@@ -31,15 +31,20 @@ pub(super) struct Farm {
 impl Farm {
     pub(super) fn start() -> Self {
         let sandbox = Sandbox::new();
-        let mut command = Command::new(binary());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(sandbox.path("data"));
-        command.arg("--output").arg(sandbox.output());
-        let mut child = spawn(&mut command, sandbox.path("serve.log"));
-        let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("the address");
-        let url = line.trim().rsplit(' ').next().expect("the address").to_owned();
-        Self { sandbox, url, _coordinator: Process(child), _stdout: stdout }
+        let (coordinator, stdout, url) = serve(&sandbox, "127.0.0.1:0");
+        Self { sandbox, url, coordinator, _stdout: stdout }
+    }
+
+    pub(super) fn kill_coordinator(&mut self) {
+        self.coordinator.0.kill().expect("kill");
+        self.coordinator.0.wait().expect("wait");
+    }
+
+    /// On what it had recorded, at the same address.
+    pub(super) fn start_coordinator(&mut self) {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let (coordinator, stdout, _) = serve(&self.sandbox, &address);
+        (self.coordinator, self._stdout) = (coordinator, stdout);
     }
 
     /// A worker for the demo model.
@@ -93,6 +98,19 @@ impl Farm {
             seen.then_some(waiting)
         })
     }
+}
+
+/// Starts a coordinator, and waits until it listens.
+fn serve(sandbox: &Sandbox, address: &str) -> (Process, BufReader<ChildStdout>, String) {
+    let mut command = Command::new(binary());
+    command.args(["serve", "--listen", address, "--data"]).arg(sandbox.path("data"));
+    command.arg("--output").arg(sandbox.output());
+    let mut child = spawn(&mut command, sandbox.path("serve.log"));
+    let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("the address");
+    let url = line.trim().rsplit(' ').next().expect("the address").to_owned();
+    (Process(child), stdout, url)
 }
 
 fn spawn(command: &mut Command, log: PathBuf) -> Child {

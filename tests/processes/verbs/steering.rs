@@ -1,5 +1,9 @@
 //! Jobs and workers are steered while there is nobody, somebody and everybody to do the work.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::program::binary;
 use crate::verbs::farm::{Farm, ROLES, manifest};
 
 #[test]
@@ -93,6 +97,31 @@ fn a_job_that_nobody_could_render_can_be_cancelled() {
     farm.client(&["cancel", &job]).expect(0);
     farm.client(&["status", &job, "--watch"]).expect(0);
     assert_eq!(farm.job(&job)["cancelled"], 2);
+}
+
+#[test]
+fn whoever_follows_a_job_waits_for_a_coordinator_that_is_away() {
+    let mut farm = Farm::start();
+    let path = farm.sandbox.manifest(&manifest("night", 2));
+    let mut follow = Command::new(binary());
+    follow.args(["submit", path.to_str().unwrap(), "--follow", "--coordinator", &farm.url]);
+    let mut follow = follow.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("client");
+    let mut said = BufReader::new(follow.stderr.take().expect("stderr")).lines();
+    let mut until = |words: &str| {
+        let line = said.find(|line| line.as_ref().is_ok_and(|line| line.contains(words)));
+        line.unwrap_or_else(|| panic!("it ended without a word of {words:?}")).expect("text")
+    };
+    until("waiting for a worker that serves model");
+    farm.kill_coordinator();
+    until("the coordinator is away");
+    farm.start_coordinator();
+    until("the coordinator is back");
+    let _worker = farm.worker("studio", ROLES);
+    until("done=2");
+    let ended = follow.wait_with_output().expect("the client ends");
+    assert_eq!(ended.status.code(), Some(0));
+    let told = String::from_utf8_lossy(&ended.stdout);
+    assert!(told.contains("job 1 night: 2 of 2 videos done"), "{told}");
 }
 
 #[test]
