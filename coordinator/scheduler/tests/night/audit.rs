@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_scheduler::{ArtifactId, Change, JobState, TextKey, VideoState};
-use wanfarm_types::{AttemptId, Digest, JobId, Role, Stage, TensorRef, VideoId};
+use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobState, TextKey, VideoState};
+use wanfarm_types::{AttemptId, Digest, JobId, Role, Stage, TensorRef, VideoId, WorkerId};
+
+use crate::worker::FORGED;
 
 /// What has at most one attempt out at a time.
 type Work = (Option<TextKey>, Option<VideoId>, bool);
@@ -13,7 +15,7 @@ type Work = (Option<TextKey>, Option<VideoId>, bool);
 pub(crate) struct Audit {
     pub(crate) jobs: BTreeMap<JobId, JobState>,
     pub(crate) pins: BTreeMap<(JobId, Role), Digest>,
-    out: BTreeMap<AttemptId, Work>,
+    out: BTreeMap<AttemptId, (Work, WorkerId)>,
     busy: BTreeMap<Work, AttemptId>,
     done: BTreeSet<VideoId>,
     artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>,
@@ -52,25 +54,33 @@ impl Audit {
             Change::VideoState { video, .. } => assert!(!self.done.contains(video), "{video} was done"),
             Change::ArtifactDurable { artifact, tensors } => drop(self.artifacts.insert(*artifact, tensors.clone())),
             Change::ArtifactForgotten(artifact) => drop(self.artifacts.remove(artifact)),
-            Change::AttemptIssued { attempt, item, text, .. } => {
+            Change::AttemptIssued { attempt, item, text, worker, .. } => {
                 assert!(attempt.0 > self.newest, "{attempt} is not newer than all before it");
                 self.newest = attempt.0;
                 let work = (*text, text.is_none().then_some(item.video), item.stage == Stage::EncodeImage);
                 let other = self.busy.insert(work, *attempt);
                 assert!(other.is_none(), "{attempt} was issued while {other:?} was out for {work:?}");
-                self.out.insert(*attempt, work);
+                self.out.insert(*attempt, (work, *worker));
             }
-            Change::AttemptEnded { attempt, .. } => {
+            Change::AttemptEnded { attempt, end, .. } => {
+                let forged = matches!(end, AttemptEnd::Failed(failure) if failure.message == FORGED);
+                assert!(!forged, "{attempt} was ended by a worker that did not have it");
                 let work = self.out.remove(attempt);
                 assert!(work.is_some(), "{attempt} ended and was not out");
-                work.and_then(|work| self.busy.remove(&work));
+                work.and_then(|(work, _)| self.busy.remove(&work));
             }
             Change::WorkerState { .. } => {}
         }
     }
 
-    pub(crate) fn is_out(&self, attempt: AttemptId) -> bool {
-        self.out.contains_key(&attempt)
+    /// The worker an attempt is out with.
+    pub(crate) fn holder(&self, attempt: AttemptId) -> Option<WorkerId> {
+        self.out.get(&attempt).map(|&(_, worker)| worker)
+    }
+
+    /// Attempts that are out with other workers.
+    pub(crate) fn held_by_others(&self, worker: WorkerId) -> impl Iterator<Item = AttemptId> {
+        self.out.iter().filter(move |(_, (_, holder))| *holder != worker).map(|(&attempt, _)| attempt)
     }
 
     /// Digests that rows refer to.

@@ -22,6 +22,9 @@ pub(crate) enum Fate {
     Fails(Failure),
 }
 
+/// In rows it would mean that the fence has a hole.
+pub(crate) const FORGED: &str = "forged";
+
 pub(crate) struct Item {
     pub(crate) assignment: Assignment,
     pub(crate) started: bool,
@@ -220,6 +223,11 @@ impl Worker {
             self.running = self.next.take();
         }
         reports
+    }
+
+    /// What must never be believed of a worker that was not given the attempt.
+    pub(crate) fn forge() -> Report {
+        Report::Failed(Failure::deterministic(FORGED))
     }
 
     /// Something no honest worker would say about `attempt`.

@@ -52,7 +52,7 @@ impl Farm {
             Action::Assign(ref assignment) => {
                 let (attempt, worker) = (assignment.attempt, assignment.worker);
                 assert!(attempt > self.last_assigned, "{attempt} is not newer than {}", self.last_assigned);
-                assert!(self.audit.is_out(attempt), "{attempt} left before it was committed");
+                assert!(self.audit.holder(attempt) == Some(worker), "{attempt} left before it was committed");
                 self.last_assigned = attempt;
                 self.send(worker, action);
             }
@@ -76,7 +76,8 @@ impl Farm {
             }
             Action::WriteOutputs { video, frames, holder, checkpoint } => {
                 assert_eq!(frames, reference::frames(&checkpoint));
-                let delay = self.rng.random_range(100..5_000);
+                // Long enough for operators and deaths to come in between.
+                let delay = self.rng.random_range(100..60_000);
                 self.after(delay, Event::Written(self.epoch, video, frames, holder));
             }
             Action::DeleteDurable(_) => self.collect_garbage(),

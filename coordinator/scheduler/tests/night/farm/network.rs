@@ -87,9 +87,14 @@ impl Farm {
         let (id, incarnation) = (worker.id, worker.incarnation());
         self.say(number, Input::Heartbeat { worker: id, incarnation });
         if self.chance(self.weather.lie) {
-            let attempt = AttemptId(self.rng.random_range(0..=self.last_assigned.0 + 2));
-            // A liar may ruin what it was given, and nothing else.
-            let report = self.workers[number].lie(attempt, self.rng.random());
+            // A liar may ruin what it was given, and nothing else: about the work of others it lies credibly.
+            let (attempt, report) = match self.audit.held_by_others(id).last() {
+                Some(attempt) if self.rng.random() => (attempt, Worker::forge()),
+                _ => {
+                    let attempt = AttemptId(self.rng.random_range(0..=self.last_assigned.0 + 2));
+                    (attempt, self.workers[number].lie(attempt, self.rng.random()))
+                }
+            };
             self.say(number, Input::Report { worker: id, incarnation, attempt, report });
         }
         if self.chance(self.weather.lie)
