@@ -323,8 +323,8 @@ impl Driver {
         let Some(running) = attempts.get(&attempt) else { return };
         match report {
             Report::Started => {
-                if let Some(seconds) = ledger.begins(attempt, now) {
-                    self.put(Row::Waited { attempt, seconds });
+                if let Some(waited) = ledger.begins(attempt, now) {
+                    self.put(Row::Begun { attempt, at: wall_clock(), waited });
                 }
             }
             Report::StepDone { checkpoint, seconds } => {

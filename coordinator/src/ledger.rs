@@ -21,6 +21,9 @@ pub struct AttemptRecord {
     /// Last denoising step, itself run; absent for other stages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_step: Option<u32>,
+    /// When its computation began, in seconds since 1970; absent when it never did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<f64>,
     /// Seconds of computing.
     pub seconds: f64,
     /// Seconds of each denoising step.
@@ -42,6 +45,7 @@ struct Open {
     worker: WorkerId,
     /// When it was given out; unknown for those from before a restart.
     ready_at: Option<f64>,
+    started_at: Option<f64>,
     waited: f64,
 }
 
@@ -79,10 +83,10 @@ impl Ledger {
         Some((now - ready_at).max(0.0))
     }
 
-    /// An attempt's item had waited this long when its computation began.
-    pub fn waited(&mut self, attempt: AttemptId, seconds: f64) {
+    /// An attempt's computation began at this time of the day, its item having waited for so many seconds.
+    pub fn begun(&mut self, attempt: AttemptId, at: f64, waited: f64) {
         if let Some(open) = self.open.get_mut(&attempt) {
-            (open.waited, open.ready_at) = (seconds, None);
+            (open.started_at, open.waited, open.ready_at) = (Some(at), waited, None);
         }
     }
 
@@ -92,7 +96,8 @@ impl Ledger {
             Change::AttemptIssued { attempt, item, text, worker, .. } => {
                 let ready_at = Some(self.free_since.get(&item.video).copied().unwrap_or(now));
                 let (stage, video, text, worker) = (item.stage, item.video, *text, *worker);
-                self.open.insert(*attempt, Open { stage, video, text, worker, ready_at, waited: 0.0 });
+                self.open
+                    .insert(*attempt, Open { stage, video, text, worker, ready_at, started_at: None, waited: 0.0 });
             }
             Change::AttemptEnded { attempt, end, steps, timing } => {
                 let Some(open) = self.open.remove(attempt) else { return };
@@ -143,6 +148,7 @@ impl Open {
             device,
             first_step: (!steps.is_empty()).then_some(steps.first),
             last_step: (!steps.is_empty()).then(|| steps.end - 1),
+            started_at: self.started_at,
             seconds: timing.seconds,
             step_seconds: timing.step_seconds.clone(),
             queue_seconds: self.waited,
@@ -180,7 +186,7 @@ mod tests {
         };
         ledger.record(&issued, 2.0);
         let waited = ledger.begins(AttemptId(4), 3.5).unwrap();
-        ledger.waited(AttemptId(4), waited);
+        ledger.begun(AttemptId(4), 1e9, waited);
         assert_eq!(ledger.begins(AttemptId(4), 9.0), None);
         let timing = StepTiming { seconds: 0.5, step_seconds: vec![0.25, 0.25], input_wait_seconds: 0.1 };
         ledger.record(&Change::AttemptEnded { attempt: AttemptId(4), end: AttemptEnd::Done, steps, timing }, 4.0);

@@ -57,7 +57,7 @@ impl Books {
                 self.jobs.set_outputs(*video, files, verdict, *seconds);
             }
             Row::Reported { job, at } => self.jobs.reported(*job, *at),
-            Row::Waited { attempt, seconds } => self.ledger.waited(*attempt, *seconds),
+            Row::Begun { attempt, at, waited } => self.ledger.begun(*attempt, *at, *waited),
             Row::Scheduler(change) => {
                 self.ledger.record(change, now);
                 self.record_change(change, now);

@@ -73,12 +73,14 @@ pub enum Row {
         /// When, in seconds since 1970.
         at: Option<f64>,
     },
-    /// How long an attempt's item had waited when its computation began, key `attempt`.
-    Waited {
+    /// The computation of an attempt has begun, key `attempt`.
+    Begun {
         /// Which attempt.
         attempt: AttemptId,
-        /// Seconds.
-        seconds: f64,
+        /// When, in seconds since 1970.
+        at: f64,
+        /// Seconds its item had waited.
+        waited: f64,
     },
     /// What the scheduler must find again; keys as in [`Change`].
     Scheduler(Change),

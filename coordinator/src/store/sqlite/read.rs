@@ -150,8 +150,8 @@ fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
         worker: WorkerId(text::<Uuid>(line, "worker")?),
         incarnation: Incarnation(text::<Uuid>(line, "incarnation")?),
     }));
-    if let Some(seconds) = get(line, "waited")? {
-        rows.push(Row::Waited { attempt, seconds });
+    if let (Some(at), Some(waited)) = (get(line, "begun")?, get(line, "waited")?) {
+        rows.push(Row::Begun { attempt, at, waited });
     }
     let Some(outcome) = get::<Option<String>>(line, "outcome")? else { return Ok(()) };
     let end = match outcome.as_str() {

@@ -105,6 +105,7 @@ CREATE TABLE attempt (
     text TEXT,
     worker TEXT NOT NULL,
     incarnation TEXT NOT NULL,
+    begun REAL,
     waited REAL,
     outcome TEXT,             -- none while it is out
     failure TEXT,

@@ -51,9 +51,10 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
             let sql = "UPDATE job SET reported = ?2 WHERE id = ?1";
             changed(execute_counting(transaction, sql, params![number(job.0)?, at.map(finite)])?, job)
         }
-        Row::Waited { attempt, seconds } => {
-            let sql = "UPDATE attempt SET waited = ?2 WHERE id = ?1";
-            changed(execute_counting(transaction, sql, params![number(attempt.0)?, finite(*seconds)])?, attempt)
+        Row::Begun { attempt, at, waited } => {
+            let sql = "UPDATE attempt SET begun = ?2, waited = ?3 WHERE id = ?1";
+            let values = params![number(attempt.0)?, finite(*at), finite(*waited)];
+            changed(execute_counting(transaction, sql, values)?, attempt)
         }
         Row::Scheduler(change) => self::change(transaction, change),
     }

@@ -42,7 +42,7 @@ fn a_batch_that_fails_in_the_middle_leaves_nothing(store: &mut impl Store) {
         state(2, VideoState::Done),
         issued(2, video(2)),
         durable(ArtifactId::Checkpoint { video: video(9), steps_done: 1 }, 1),
-        Row::Waited { attempt: AttemptId(5), seconds: 1.0 },
+        Row::Begun { attempt: AttemptId(5), at: 7.0, waited: 1.0 },
         Row::Held { job: JobId(2), reason: None },
         Row::Outputs { video: video(3), files: Vec::new(), verdict: String::new(), seconds: 0.0 },
         planned(2, 2),

@@ -40,7 +40,7 @@ enum OfJob {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum OfAttempt {
     Issued,
-    Waited,
+    Begun,
     Ended,
 }
 
@@ -180,7 +180,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
         Row::Held { job, .. } => (Key::Job(*job, OfJob::Held), submission(*job)),
         Row::Reported { job, .. } => (Key::Job(*job, OfJob::Reported), submission(*job)),
         Row::Outputs { video, .. } => (Key::Job(video.job, OfJob::Outputs(video.index)), Some(Parent::Place(*video))),
-        Row::Waited { attempt, .. } => (Key::Attempt(*attempt, OfAttempt::Waited), issued(*attempt)),
+        Row::Begun { attempt, .. } => (Key::Attempt(*attempt, OfAttempt::Begun), issued(*attempt)),
         Row::Scheduler(change) => match change {
             Change::JobAdded(plan) => {
                 let last = plan.videos.len().checked_sub(1).map(|last| VideoId { job: plan.id, index: last as u32 });

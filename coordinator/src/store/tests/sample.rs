@@ -139,7 +139,7 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
         }
         11 => return vec![Row::Reported { job: job_id, at: (n % 2 == 0).then(|| f64::from(n) / 3.0) }],
         12 => return vec![issued(attempt, video)],
-        13 => return vec![Row::Waited { attempt: AttemptId(attempt), seconds: f64::from(n) / 9.0 }],
+        13 => return vec![Row::Begun { attempt: AttemptId(attempt), at: f64::from(n), waited: f64::from(n) / 9.0 }],
         14 => {
             let end = [AttemptEnd::Done, AttemptEnd::Failed(failure), AttemptEnd::Revoked, AttemptEnd::Lost];
             return vec![ended(attempt, end[usize::from(n % 4)].clone())];
