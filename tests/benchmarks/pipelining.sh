@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# How much the pipeline saves: the demo's videos submitted together, and the same videos one after another, on the
-# same warm farm of four worker processes with one thread each. Prints both wall times and their ratio.
+# How much the pipeline saves: eight of the demo's videos submitted together, and the same videos one after another, on
+# the same warm farm of four worker processes with one thread each. Prints both wall times and their ratio, and of the
+# videos together how busy each worker was and how near the whole came to the least time it could take.
 #
-#     cargo build --release && tests/benchmarks/pipelining.sh [BINARY] [ROUNDS]
+#     cargo build --release && cargo build --release -p wanfarm-tests --example busy
+#     tests/benchmarks/pipelining.sh [FOLDER OF THE BINARIES] [ROUNDS]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-binary=${1:-target/release/coordinator}; rounds=${2:-3}
+binaries=${1:-target/release}; rounds=${2:-3}
+binary=$binaries/coordinator
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
 export WANFARM_LOG=error
@@ -39,7 +42,8 @@ now() { date +%s.%N; }
 submit "$work/all.toml"   # weights are in memory, files in the page cache
 for round in $(seq "$rounds"); do
   a=$(now); submit "$work/all.toml"
-  b=$(now); for i in 0 1 2 3 4 5 6 7; do submit "$work/one$i.toml"; done
-  c=$(now)
-  echo "$a $b $c" | awk -v r="$round" '{ t=$2-$1; o=$3-$2; printf "round %d: together %.2f s, one after another %.2f s, ratio %.2f\n", r, t, o, o/t }'
+  b=$(now); "$binaries/examples/busy" "$work/output"
+  c=$(now); for i in 0 1 2 3 4 5 6 7; do submit "$work/one$i.toml"; done
+  d=$(now)
+  echo "$a $b $c $d" | awk -v r="$round" '{ t=$2-$1; o=$4-$3; printf "round %d: together %.2f s, one after another %.2f s, ratio %.2f\n", r, t, o, o/t }'
 done

@@ -6,7 +6,7 @@
 //! batch's time beside the least it could have taken with these workers. That is, for the worker with the most to do:
 //! the earliest it could begin, all of its work, and the least that is to be done after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     for (worker, items) in &workers {
         let (first, last) = bounds(items);
         let work: f64 = items.iter().map(|item| item.seconds).sum();
-        let stages: std::collections::BTreeSet<_> = items.iter().map(|item| item.stage.as_str()).collect();
+        let stages: BTreeSet<_> = items.iter().map(|item| item.stage.as_str()).collect();
         let stages: Vec<_> = stages.into_iter().collect();
         let (count, span) = (items.len(), last - first);
         println!(
@@ -53,10 +53,7 @@ fn main() -> Result<()> {
     let (first, last) = bounds(&all);
     let (bottleneck, bound) = lower_bound(&videos, &workers).context("no sidecar tells of any work")?;
     let makespan = last - first;
-    println!(
-        "makespan {makespan:.3} s, lower bound {bound:.3} s (by {bottleneck}): ratio {:.3}",
-        makespan / bound
-    );
+    println!("makespan {makespan:.3} s, lower bound {bound:.3} s (by {bottleneck}): ratio {:.3}", makespan / bound);
     Ok(())
 }
 
@@ -64,7 +61,8 @@ fn main() -> Result<()> {
 fn lower_bound<'a>(videos: &[Vec<Item>], workers: &BTreeMap<&'a str, Vec<&Item>>) -> Option<(&'a str, f64)> {
     let bound = |worker: &str| {
         let mine = |item: &&Item| item.worker == worker;
-        let with: Vec<&Vec<Item>> = videos.iter().filter(|items| items.iter().any(|item| item.worker == worker)).collect();
+        let with: Vec<&Vec<Item>> =
+            videos.iter().filter(|items| items.iter().any(|item| item.worker == worker)).collect();
         let least = |of: &dyn Fn(&Vec<Item>) -> f64| with.iter().map(|items| of(items)).fold(f64::INFINITY, f64::min);
         let head = least(&|items| items.iter().take_while(|item| !mine(item)).map(|item| item.seconds).sum());
         let tail = least(&|items| items.iter().rev().take_while(|item| !mine(item)).map(|item| item.seconds).sum());
@@ -73,10 +71,9 @@ fn lower_bound<'a>(videos: &[Vec<Item>], workers: &BTreeMap<&'a str, Vec<&Item>>
     workers.keys().map(|&worker| (worker, bound(worker))).max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
-/// The finished items of every video, in the order they ran. A text that several videos share is counted with the
-/// first of them.
+/// The finished items of every video, in the order they ran. Texts are left out: a farm encodes each of them once,
+/// perhaps for a batch before this one, and in no time.
 fn videos(directory: &Path) -> Result<Vec<Vec<Item>>> {
-    let mut seen = std::collections::BTreeSet::new();
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).with_context(|| directory.display().to_string())? {
         let path = entry?.path();
@@ -87,15 +84,15 @@ fn videos(directory: &Path) -> Result<Vec<Vec<Item>>> {
     paths.sort();
     let mut videos = Vec::new();
     for path in paths {
-        let sidecar: Value = serde_json::from_slice(&std::fs::read(&path)?).with_context(|| path.display().to_string())?;
+        let sidecar: Value =
+            serde_json::from_slice(&std::fs::read(&path)?).with_context(|| path.display().to_string())?;
         let mut items = Vec::new();
-        for attempt in sidecar["attempts"].as_array().into_iter().flatten().filter(|a| a["result"] == "done") {
+        let counts = |attempt: &&Value| attempt["result"] == "done" && attempt["stage"] != "encode_text";
+        for attempt in sidecar["attempts"].as_array().into_iter().flatten().filter(counts) {
             let text = |key: &str| attempt[key].as_str().unwrap_or_default().to_owned();
             let start = attempt["started_at"].as_f64().with_context(|| format!("{}: no started_at", path.display()))?;
-            if seen.insert((text("worker"), start.to_bits())) {
-                let seconds = attempt["seconds"].as_f64().unwrap_or_default();
-                items.push(Item { worker: text("worker"), stage: text("stage"), start, seconds });
-            }
+            let seconds = attempt["seconds"].as_f64().unwrap_or_default();
+            items.push(Item { worker: text("worker"), stage: text("stage"), start, seconds });
         }
         items.sort_by(|a, b| a.start.total_cmp(&b.start));
         videos.push(items);
