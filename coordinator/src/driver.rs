@@ -85,7 +85,7 @@ pub enum Event {
         result: Result<Box<Finished>, Unwritten>,
     },
     /// The report of a job that has ended is in its place, or cannot be.
-    Reported(JobId),
+    Reported(JobId, Result<(), String>),
     /// Leave the loop.
     Stop,
 }
@@ -224,7 +224,9 @@ impl Driver {
                 tracing::warn!(%video, %failure, "the files of a video could not be written");
                 self.feed(Input::OutputsFailed { video, failure });
             }
-            Event::Reported(job) => self.put(Row::Reported { job, at: Some(wall_clock()) }),
+            Event::Reported(job, Ok(())) => self.put(Row::Reported { job, at: Some(wall_clock()) }),
+            // On no page of the books: a coordinator that starts again tries again.
+            Event::Reported(job, Err(why)) => self.books.jobs.unreported(job, why),
             Event::Stop => self.stopping = true,
         }
     }

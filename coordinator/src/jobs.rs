@@ -54,6 +54,8 @@ pub struct Job {
     held: Option<String>,
     submitted: f64,
     reported: Option<f64>,
+    /// When its report was given up, and why.
+    unreported: Option<(f64, String)>,
     /// Place in the scheduler's plan → place in the manifest: videos refused at resolution have no plan.
     planned: Vec<u32>,
     videos: Vec<VideoStatus>,
@@ -110,6 +112,7 @@ impl Jobs {
             held: None,
             submitted,
             reported: None,
+            unreported: None,
             planned: Vec::new(),
         };
         self.jobs.insert(id, job);
@@ -199,7 +202,14 @@ impl Jobs {
     /// Takes in when the report of a job was in place.
     pub fn reported(&mut self, id: JobId, at: Option<f64>) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.reported = at;
+            (job.reported, job.unreported) = (at, None);
+        }
+    }
+
+    /// Takes in why the report of a job cannot be written: it has ended all the same.
+    pub fn unreported(&mut self, id: JobId, why: String) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.unreported = Some((wall_clock(), why));
         }
     }
 
@@ -335,7 +345,7 @@ impl Job {
         match self.state {
             None => JobPhase::WaitingForModel,
             Some(JobState::Paused) => JobPhase::Paused,
-            Some(JobState::Finished) if self.reported.is_some() => JobPhase::Finished,
+            Some(JobState::Finished) if self.ended().is_some() => JobPhase::Finished,
             Some(JobState::Active | JobState::Finished) => JobPhase::Active,
         }
     }
@@ -368,14 +378,19 @@ impl Job {
             cancelled: count(&[VideoPhase::Cancelled]),
             running: count(&[VideoPhase::Running, VideoPhase::Writing]),
             submitted: self.submitted,
-            ended: self.reported,
+            ended: self.ended(),
+            unreported: self.unreported.as_ref().map(|(_, why)| why.clone()),
             held: self.held.clone(),
         }
     }
 
     /// Seconds since it was submitted, outages included. Shown, so a clock that was set back shows as none.
     pub fn wall_seconds(&self) -> f64 {
-        (self.reported.unwrap_or_else(wall_clock) - self.submitted).max(0.0)
+        (self.ended().unwrap_or_else(wall_clock) - self.submitted).max(0.0)
+    }
+
+    fn ended(&self) -> Option<f64> {
+        self.reported.or(self.unreported.as_ref().map(|(at, _)| *at))
     }
 
     /// Its videos' lines.

@@ -8,17 +8,34 @@ use std::time::{Duration, Instant};
 
 use wanfarm_types::{JobId, Stage, VideoId};
 
+use super::Failed;
 use crate::client::{Client, ClientError, JobView, Update, VideoView, Watch};
+use crate::exit::Exit;
 use crate::progress::{self, Progress, Summary, VideoOutcome, VideoProgress, VideoState};
 
 /// Pauses between two tries to reach a coordinator: the first, doubling up to the last.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
 
 /// What a followed job came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// Videos without files in place: failed or cancelled.
-    pub(super) failed: usize,
+    failed: usize,
+    /// Why the job has no report, if so.
+    unreported: Option<String>,
+}
+
+impl Outcome {
+    /// How the command ends that has followed.
+    pub(super) fn exit(self) -> Result<Exit, Failed> {
+        match self {
+            Self { unreported: Some(why), .. } => {
+                Err(Failed::new(Exit::SomeFailed, format!("the report of the job could not be written: {why}")))
+            }
+            Self { failed: 0, .. } => Ok(Exit::Ok),
+            Self { .. } => Ok(Exit::SomeFailed),
+        }
+    }
 }
 
 /// What the follower wants to see.
@@ -146,11 +163,12 @@ impl Display {
             wall: Some(started.elapsed()),
             output_dir,
             videos: videos.into_values().map(|video| outcome(job.job, video)).collect(),
+            unreported: job.unreported,
         };
         if interest == Interest::Progress {
             println!("{summary}");
         }
-        Outcome { failed: summary.videos.len() - summary.done() }
+        Outcome { failed: summary.videos.len() - summary.done(), unreported: summary.unreported }
     }
 }
 

@@ -57,6 +57,7 @@ fn words(report: ReportView) -> String {
         wall: Duration::try_from_secs_f64(wall_seconds).ok(),
         output_dir: output_dir.into(),
         videos: videos.into_iter().map(|video| outcome(job.job, video)).collect(),
+        unreported: job.unreported,
     };
     let mut text = format!("{summary}\n");
     if let Some(waiting_for) = job.waiting_for {

@@ -77,10 +77,7 @@ async fn render(
         let _ = workers.await;
     }
     coordinator.stop().await;
-    match result? {
-        Outcome { failed: 0, .. } => Ok(Exit::Ok),
-        Outcome { .. } => Ok(Exit::SomeFailed),
-    }
+    result?.exit()
 }
 
 /// What makes two runs the same: every setting, the model's files, and where the videos go.

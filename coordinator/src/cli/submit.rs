@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::follow::{Connection, Interest, Outcome, follow};
+use super::follow::{Connection, Interest, follow};
 use super::{CoordinatorArg, Failed, block_on, client_failed, faulty, forecast, print_json, read_manifest};
 use crate::client::Client;
 use crate::exit::Exit;
@@ -54,10 +54,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         if args.follow {
             let connection = Connection { client, url: Some(url) };
             let interest = if args.json { Interest::Json } else { Interest::Progress };
-            return match follow(connection, job, interest, None).await.map_err(client_failed)? {
-                Outcome { failed: 0, .. } => Ok(Exit::Ok),
-                Outcome { .. } => Ok(Exit::SomeFailed),
-            };
+            return follow(connection, job, interest, None).await.map_err(client_failed)?.exit();
         }
         let line = client.jobs().await.map_err(client_failed)?.into_iter().find(|line| line.job == job.0);
         match line {

@@ -30,6 +30,8 @@ pub struct JobView {
     pub running: u32,
     /// What it cannot go on without.
     pub waiting_for: Option<String>,
+    /// Why its report could not be written, when it has ended.
+    pub unreported: Option<String>,
 }
 
 /// A video's line.
@@ -189,6 +191,7 @@ impl From<v1::JobSummary> for JobView {
             cancelled: wire.cancelled,
             running: wire.running,
             waiting_for: some(wire.waiting_for),
+            unreported: some(wire.unreported),
         }
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn summary(job: JobSummary, waiting_for: String) -> v1::JobSummary {
         waiting_for,
         cancelled: job.cancelled,
         running: job.running,
+        unreported: job.unreported.unwrap_or_default(),
     }
 }
 

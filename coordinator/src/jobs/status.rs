@@ -96,8 +96,11 @@ pub struct JobSummary {
     pub running: u32,
     /// When it was submitted, in seconds since 1970.
     pub submitted: f64,
-    /// When its report was in place, in seconds since 1970.
+    /// When its report was in place or given up, in seconds since 1970.
     pub ended: Option<f64>,
+    /// Why there is no report of it though it has ended. Never part of a report.
+    #[serde(skip)]
+    pub unreported: Option<String>,
     /// Why the coordinator itself has paused it, if so; it goes on by itself.
     pub held: Option<String>,
 }

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
@@ -19,6 +20,8 @@ use crate::ledger::AttemptRecord;
 use crate::manifest;
 use crate::outputs::Report;
 
+/// Before a report that could not be written is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Videos written at the same time; each holds its frames in memory.
 const AT_ONCE: usize = 2;
 
@@ -102,7 +105,8 @@ impl Outputs {
         });
     }
 
-    /// Writes the report of a job that has ended; [`Event::Reported`] tells when it is there.
+    /// Writes the report of a job that has ended, again for a moment where it fails; [`Event::Reported`] tells when it
+    /// is there, or why it cannot be.
     pub fn report(&self, job: Option<&Job>) {
         let Some(job) = job else { return };
         let (id, report) = (job.id, Report::of(job));
@@ -110,13 +114,24 @@ impl Outputs {
         tokio::task::spawn_blocking(move || {
             let written = serde_json::to_vec_pretty(&report)
                 .map_err(|error| error.to_string())
-                .and_then(|json| place::write(&path, &json).map_err(|error| error.to_string()));
-            if let Err(error) = written {
+                .and_then(|json| write_patiently(&path, &json).map_err(|error| error.to_string()));
+            if let Err(error) = &written {
                 tracing::error!(job = %id, %error, "the report could not be written");
             }
-            let _ = events.blocking_send(Event::Reported(id));
+            let _ = events.blocking_send(Event::Reported(id, written));
         });
     }
+}
+
+/// Writes a file whole; what may pass gets two more tries.
+fn write_patiently(path: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
+    for _ in 0..2 {
+        match place::write(path, bytes) {
+            Err(error) if error.is_transient() => std::thread::sleep(PAUSE),
+            written => return written,
+        }
+    }
+    place::write(path, bytes)
 }
 
 async fn write_video(task: Task, root: PathBuf, puller: &Puller) -> Result<Finished, Unwritten> {

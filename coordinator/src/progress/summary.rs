@@ -30,6 +30,8 @@ pub struct Summary {
     pub output_dir: PathBuf,
     /// Its videos, in order.
     pub videos: Vec<VideoOutcome>,
+    /// Why it has no report, if so.
+    pub unreported: Option<String>,
 }
 
 /// What came of a video.
@@ -155,12 +157,11 @@ impl fmt::Display for Summary {
         if self.failed() > 0 {
             writeln!(f, "  once mended: coordinator retry {}", self.job)?;
         }
-        write!(
-            f,
-            "\nfiles in {}, report in {}",
-            self.output_dir.display(),
-            self.output_dir.join("report.json").display()
-        )
+        let folder = self.output_dir.display();
+        match &self.unreported {
+            None => write!(f, "\nfiles in {folder}, report in {}", self.output_dir.join("report.json").display()),
+            Some(why) => write!(f, "\nfiles in {folder}, without a report: {}", tame(why, 300)),
+        }
     }
 }
 
@@ -180,6 +181,7 @@ mod tests {
             wall: Some(Duration::from_secs(3725)),
             output_dir: "out".into(),
             videos: outcomes.into_iter().enumerate().map(video).collect(),
+            unreported: None,
         }
     }
 
@@ -233,5 +235,7 @@ files in out, report in out/report.json"
     fn a_good_job_is_short() {
         let told = summary((0..100).map(|_| done(2.0, "ok"))).to_string();
         assert_eq!(told, "job 17 shapes: 100 of 100 videos done in 1h 02m\n\nfiles in out, report in out/report.json");
+        let unreported = Summary { unreported: Some("cannot write it".into()), ..summary([]) }.to_string();
+        assert!(unreported.ends_with("files in out, without a report: cannot write it"), "{unreported}");
     }
 }
