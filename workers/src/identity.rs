@@ -1,5 +1,6 @@
 //! Who this worker is: an id that survives restarts, and an incarnation that does not. The data folder that holds the
-//! id is locked for as long as the process lives, so two processes never claim to be one worker.
+//! id is locked for as long as the process lives, so two processes never claim to be one worker; and beside the id
+//! stands the place it was drawn at, so that a data folder copied to another machine gets an id of its own.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -33,25 +34,47 @@ impl Identity {
     }
 }
 
+/// The id in the data folder, if it was drawn for this folder of this machine; a new one otherwise.
 fn persistent_id(data: &Path) -> io::Result<Uuid> {
     let path = data.join("worker-id");
+    let place = place(data)?;
     match fs::read_to_string(&path) {
-        Ok(text) => Uuid::parse_str(text.trim()).map_err(|_| {
-            io::Error::other(format!(
-                "{} holds {text:?}, which is no id; delete the file for a new one",
-                path.display()
-            ))
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let id = draw();
-            // By rename, so that a crash leaves no half-written id behind.
-            let draft = data.join("worker-id.new");
-            fs::write(&draft, format!("{id}\n"))?;
-            fs::rename(draft, path)?;
-            Ok(id)
+        Ok(text) => {
+            let (id, drawn_at) = text.trim().split_once('\n').unwrap_or((text.trim(), ""));
+            let id = Uuid::parse_str(id).map_err(|_| {
+                io::Error::other(format!(
+                    "{} holds {text:?}, which is no id; delete the file for a new one",
+                    path.display()
+                ))
+            })?;
+            if drawn_at == place {
+                return Ok(id);
+            }
+            // An id without a place is of an earlier version.
+            let id = if drawn_at.is_empty() { id } else { draw() };
+            if !drawn_at.is_empty() {
+                tracing::warn!(%id, %drawn_at, "this data folder was copied or moved: the worker takes a new id");
+            }
+            keep(&path, id, &place)
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => keep(&path, draw(), &place),
         Err(error) => Err(error),
     }
+}
+
+/// Writes the id by rename, so that a crash leaves no half-written one behind.
+fn keep(path: &Path, id: Uuid, place: &str) -> io::Result<Uuid> {
+    let draft = path.with_extension("new");
+    fs::write(&draft, format!("{id}\n{place}\n"))?;
+    fs::rename(draft, path)?;
+    Ok(id)
+}
+
+/// This folder of this machine, in one line.
+fn place(data: &Path) -> io::Result<String> {
+    let host = sysinfo::System::host_name().unwrap_or_default();
+    let place = format!("{host}:{}", fs::canonicalize(data)?.display());
+    Ok(place.replace(['\n', '\r'], " "))
 }
 
 fn draw() -> Uuid {
@@ -71,6 +94,36 @@ mod tests {
         let second = Identity::claim(data.path()).unwrap();
         assert_eq!(second.worker, worker);
         assert_ne!(second.incarnation, incarnation);
+    }
+
+    /// The id that a data folder with this content gets.
+    fn id_of(content: &str) -> (WorkerId, String) {
+        let data = tempfile::tempdir().unwrap();
+        fs::write(data.path().join("worker-id"), content).unwrap();
+        let worker = Identity::claim(data.path()).unwrap().worker;
+        assert_eq!(Identity::claim(data.path()).unwrap().worker, worker, "from now on it stays");
+        (worker, fs::read_to_string(data.path().join("worker-id")).unwrap())
+    }
+
+    #[test]
+    fn a_copied_data_folder_gets_an_id_of_its_own() {
+        let data = tempfile::tempdir().unwrap();
+        let first = Identity::claim(data.path()).unwrap().worker;
+        let content = fs::read_to_string(data.path().join("worker-id")).unwrap();
+        let (copy, kept) = id_of(&content);
+        assert_ne!(copy, first, "of another folder of this machine");
+        assert!(kept.starts_with(&copy.to_string()));
+        let elsewhere = content.replacen('\n', "\nelsewhere-", 1);
+        fs::write(data.path().join("worker-id"), elsewhere).unwrap();
+        assert_ne!(Identity::claim(data.path()).unwrap().worker, first, "of this folder of another machine");
+    }
+
+    #[test]
+    fn an_id_of_an_earlier_version_stays() {
+        let id = "6f8f6b2e-2a70-4a57-9e8d-0d7a4a1c2b3d";
+        let (worker, kept) = id_of(&format!("{id}\n"));
+        assert_eq!(worker.to_string(), id);
+        assert!(kept.lines().count() == 2, "{kept:?}");
     }
 
     #[test]
