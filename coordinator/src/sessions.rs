@@ -114,12 +114,8 @@ impl Sessions {
 
     /// Tells a worker at which pace this coordinator works.
     pub fn welcome(&self, worker: WorkerId) {
-        let tensor_url = self.coordinator_url(worker);
-        let welcome = v1::Welcome {
-            heartbeat_milliseconds: self.pace.heartbeat,
-            lease_milliseconds: self.pace.lease,
-            tensor_url,
-        };
+        let Pace { heartbeat, lease } = self.pace;
+        let welcome = v1::Welcome { heartbeat_milliseconds: heartbeat, lease_milliseconds: lease };
         self.send(worker, dispatch::message(Body::Welcome(welcome)));
     }
 

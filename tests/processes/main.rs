@@ -1,6 +1,8 @@
 //! The product as people run it: real processes, real files, real kills.
 
 mod bad_input;
+mod chaos;
+mod farm;
 mod first_frame;
 mod inspect;
 mod judge;

@@ -1,7 +1,6 @@
 //! The coordinator itself dies, again and again, and is started again on what it had recorded: workers go on, nothing
 //! is lost, and no byte changes.
 
-mod farm;
 #[cfg(target_os = "linux")]
 mod full;
 
@@ -11,8 +10,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
+use crate::farm::Farm;
 use crate::program::{Sandbox, demo, eventually};
-use farm::Farm;
 
 const STEPS: u64 = 20;
 

@@ -28,6 +28,8 @@ pub struct WorkerConfig {
     /// Where to serve tensors; `None`: any free port, on the loopback interface if the coordinator is reached through
     /// it, else on all.
     pub listen: Option<SocketAddr>,
+    /// Where others reach its tensors, `host:port`; `None`: where it listens, as the coordinator sees it.
+    pub advertise: Option<String>,
 }
 
 /// Element type of a transformer's weights in memory. Sums, norms and the residual stream are f32 in any case.

@@ -196,8 +196,10 @@ fn backoff(failures: u32, jitter: f64) -> Duration {
 
 async fn dial(endpoint: Endpoint, mut hello: v1::Hello, tensors: SocketAddr) -> Result<Box<Session>, DialError> {
     let lost = |what: &str, why: String| DialError::Lost(format!("{what}: {why}"));
-    // If that is every interface, the coordinator fills in the one it sees.
-    hello.tensor_url = format!("http://{tensors}");
+    if hello.tensor_url.is_empty() {
+        // If that is every interface, the coordinator fills in the one it sees.
+        hello.tensor_url = format!("http://{tensors}");
+    }
     let channel = endpoint.connect().await.map_err(|error| lost("cannot connect", root_cause(&error)))?;
     let mut client = DispatchClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)

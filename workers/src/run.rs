@@ -66,6 +66,7 @@ async fn make_ready(config: WorkerConfig, identity: &Identity) -> Result<(Profil
         models: catalog.served(),
         device: machine::describe(config.device),
         memory_bytes: machine::memory_bytes(),
+        tensor_url: config.advertise.map(|address| format!("http://{address}")),
     };
     let (kind, dtype) = (config.device, config.dtype);
     let make = move || Ok(Box::new(Roles::load(catalog.clone(), kind, dtype)?) as Box<_>);

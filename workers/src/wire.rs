@@ -16,6 +16,8 @@ pub(crate) struct Profile {
     pub(crate) models: Vec<Served>,
     pub(crate) device: String,
     pub(crate) memory_bytes: u64,
+    /// Where others reach its tensors; `None` where the link knows best.
+    pub(crate) tensor_url: Option<String>,
 }
 
 /// A model, and the files behind each role this worker serves for it.
@@ -25,7 +27,7 @@ pub(crate) struct Served {
     pub(crate) roles: Vec<(Role, Vec<ModelFile>)>,
 }
 
-/// The first message; the link adds the address of the tensor service.
+/// The first message; the link adds the address of the tensor service where none is given.
 pub(crate) fn hello(profile: &Profile, in_hand: &[AttemptId], holding: &[AttemptId]) -> v1::Hello {
     let role = |role: Role| i32::from(v1::Role::from(role));
     let served = |served: &Served| v1::ServedModel {
@@ -49,7 +51,7 @@ pub(crate) fn hello(profile: &Profile, in_hand: &[AttemptId], holding: &[Attempt
         models: profile.models.iter().map(served).collect(),
         device: profile.device.clone(),
         memory_bytes: profile.memory_bytes,
-        tensor_url: String::new(),
+        tensor_url: profile.tensor_url.clone().unwrap_or_default(),
         running: in_hand.iter().map(|attempt| attempt.0).collect(),
         holding: holding.iter().map(|attempt| attempt.0).collect(),
     }

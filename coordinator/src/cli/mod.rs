@@ -116,6 +116,9 @@ struct ServeArgs {
     /// Where finished files go.
     #[arg(long, value_name = "DIR", default_value = "output")]
     output: PathBuf,
+    /// After how long without a sign of life a worker's work goes elsewhere.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    lease: u64,
 }
 
 #[derive(Debug, Args)]
@@ -137,6 +140,10 @@ struct WorkerArgs {
     /// Address of this worker's tensor service [default: a free port].
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Address under which others reach that service, if it is another: behind NAT, in a container
+    /// [default: the one it listens on].
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<String>,
     /// Name shown to people [default: host name and roles].
     #[arg(long)]
     name: Option<String>,

@@ -1,5 +1,7 @@
 //! `coordinator serve`.
 
+use std::time::Duration;
+
 use super::{Failed, ServeArgs, asked_to_stop, block_on, data_directory};
 use crate::driver::Keep;
 use crate::exit::Exit;
@@ -14,7 +16,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
         data,
         output: args.output,
         keep: Keep::All,
-        scheduler: wanfarm_scheduler::Config::default(),
+        scheduler: wanfarm_scheduler::Config { lease: Duration::from_secs(args.lease), ..Default::default() },
     };
     block_on(async {
         let mut coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;

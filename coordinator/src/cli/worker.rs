@@ -36,6 +36,7 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, Failed> {
         models: args.models,
         data,
         listen: args.listen,
+        advertise: args.advertise,
         device,
         dtype: args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device)),
     };

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::farm::Farm;
 use super::{MANIFEST, bytes, undisturbed};
+use crate::farm::Farm;
 use crate::program::{Sandbox, eventually};
 
 /// Writes until nothing more fits, then gives `spare` bytes back.

@@ -117,7 +117,7 @@ impl Coordinator {
 
     pub(super) async fn welcome(&mut self) -> Connection {
         let connection = self.hello().await;
-        let welcome = v1::Welcome { heartbeat_milliseconds: 50, lease_milliseconds: 30_000, tensor_url: String::new() };
+        let welcome = v1::Welcome { heartbeat_milliseconds: 50, lease_milliseconds: 30_000 };
         connection.send(Order::Welcome(welcome)).await;
         connection
     }
@@ -266,6 +266,7 @@ impl Worker {
             models: vec![fixtures::served()],
             device: "none".to_owned(),
             memory_bytes: 1,
+            tensor_url: None,
         };
         let (shutdown, told) = oneshot::channel::<()>();
         let endpoint = link::endpoint(coordinator).unwrap();

@@ -24,6 +24,7 @@ fn config(coordinator: &str, models: &Path, data: &Path) -> WorkerConfig {
         dtype: Dtype::F32,
         name: "here".to_owned(),
         listen: None,
+        advertise: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A farm of processes whose coordinator comes and goes, always at the same address.
+//! A farm of processes that come and go, each always at the same address.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -16,18 +16,25 @@ use crate::program::{Sandbox, binary, demo, eventually, signal_process};
 const ROLES: [&str; 4] = ["text-encoder", "dit-high", "dit-low", "vae"];
 
 /// The farm. Its processes are killed when it goes out of scope.
-pub(super) struct Farm {
+pub(crate) struct Farm {
     serve: Vec<String>,
     address: String,
     coordinator: Child,
-    workers: Vec<Child>,
+    workers: Vec<Worker>,
+}
+
+/// A worker and how it is started.
+struct Worker {
+    name: String,
+    arguments: Vec<String>,
+    process: Child,
 }
 
 impl Farm {
     /// A coordinator whose data and outputs lie on a disk of so many megabytes, mounted for it alone, and its workers.
     /// `None` where this user may not mount anything.
     #[cfg(target_os = "linux")]
-    pub(super) fn on_a_disk_of(sandbox: &Sandbox, megabytes: u32) -> Option<Self> {
+    pub(crate) fn on_a_disk_of(sandbox: &Sandbox, megabytes: u32) -> Option<Self> {
         let mount = format!("mount -t tmpfs -o size={megabytes}m none \"$0\"");
         let alone = |script: &str| {
             let mut unshare = Command::new("unshare");
@@ -49,45 +56,84 @@ impl Farm {
 
     /// A path as the coordinator sees it.
     #[cfg(target_os = "linux")]
-    pub(super) fn inside(&self, path: &Path) -> PathBuf {
+    pub(crate) fn inside(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.coordinator.id()));
         root.join(path.strip_prefix("/").expect("an absolute path"))
     }
 
-    pub(super) fn without_workers(sandbox: &Sandbox) -> Self {
-        let (serve, address) = serve(&sandbox.path(""));
+    pub(crate) fn without_workers(sandbox: &Sandbox) -> Self {
+        Self::serving(sandbox, &[])
+    }
+
+    /// A coordinator with these options, and no workers.
+    pub(crate) fn serving(sandbox: &Sandbox, options: &[&str]) -> Self {
+        let (mut serve, address) = serve(&sandbox.path(""));
+        serve.extend(options.iter().map(|&option| option.to_owned()));
         let coordinator = start(Command::new(binary()), &serve);
         Self { serve, address, coordinator, workers: Vec::new() }
     }
 
-    pub(super) fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
         let mut farm = Self::without_workers(sandbox);
         farm.start_workers(sandbox);
         farm
     }
 
     fn start_workers(&mut self, sandbox: &Sandbox) {
-        self.workers = ROLES
-            .map(|role| {
-                let mut worker = Command::new(binary());
-                worker.args(["worker", "--coordinator", &self.address, "--role", role, "--threads", "1", "--models"]);
-                worker.arg(demo()).arg("--data").arg(sandbox.path(role));
-                worker.env("WANFARM_LOG", "off").stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("a worker")
-            })
-            .into();
+        ROLES.iter().for_each(|role| self.start_worker(sandbox, role, role, &[]));
     }
 
-    pub(super) fn start_coordinator(&mut self) {
+    /// Starts one more worker, with a folder of its own.
+    pub(crate) fn start_worker(&mut self, sandbox: &Sandbox, name: &str, role: &str, options: &[&str]) {
+        let paths = [demo().display().to_string(), sandbox.path(name).display().to_string()];
+        let common = ["worker", "--coordinator", &self.address, "--role", role, "--name", name, "--threads", "1"];
+        let own = ["--models", &paths[0], "--data", &paths[1]];
+        let arguments = common.iter().chain(&own).chain(options);
+        let arguments: Vec<String> = arguments.map(|&argument| argument.to_owned()).collect();
+        self.workers.push(Worker { name: name.to_owned(), process: start_worker(&arguments), arguments });
+    }
+
+    /// Kills a worker outright and starts it again.
+    pub(crate) fn kill_worker(&mut self, name: &str) {
+        let worker = self.workers.iter_mut().find(|worker| worker.name == name).expect("a worker");
+        worker.process.kill().expect("kill");
+        worker.process.wait().expect("wait");
+        worker.process = start_worker(&worker.arguments);
+    }
+
+    /// Puts a worker to sleep until the coordinator has given it up, and wakes it.
+    pub(crate) fn outsleep(&self, name: &str) {
+        let worker = self.workers.iter().find(|worker| worker.name == name).expect("a worker");
+        signal_process(worker.process.id(), "STOP");
+        eventually("the sleeper is given up", || {
+            ["lost", "gone"].contains(&self.state_of(name).as_str()).then_some(())
+        });
+        signal_process(worker.process.id(), "CONT");
+    }
+
+    fn state_of(&self, name: &str) -> String {
+        let workers = self.ask(|mut client| async move {
+            client.list_workers(v1::ListWorkersRequest {}).await.expect("the list").into_inner().workers
+        });
+        workers.into_iter().find(|worker| worker.name == name).map(|worker| worker.state).unwrap_or_default()
+    }
+
+    /// True once every worker is known to the coordinator.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.workers.iter().all(|worker| !self.state_of(&worker.name).is_empty())
+    }
+
+    pub(crate) fn start_coordinator(&mut self) {
         self.coordinator = start(Command::new(binary()), &self.serve);
     }
 
-    pub(super) fn kill_coordinator(&mut self) {
+    pub(crate) fn kill_coordinator(&mut self) {
         self.coordinator.kill().expect("kill");
         self.coordinator.wait().expect("wait");
     }
 
     /// Asks the coordinator to stop, as an operating system does, and holds it to the five seconds it has.
-    pub(super) fn terminate_coordinator(&mut self) {
+    pub(crate) fn terminate_coordinator(&mut self) {
         let asked = Instant::now();
         signal_process(self.coordinator.id(), "TERM");
         let status = eventually("the coordinator stops", || self.coordinator.try_wait().expect("wait"));
@@ -95,11 +141,11 @@ impl Farm {
         assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
     }
 
-    pub(super) fn submit(&self, manifest: &Path) -> String {
+    pub(crate) fn submit(&self, manifest: &Path) -> String {
         self.submitted(manifest, &[])
     }
 
-    pub(super) fn submit_with_key(&self, manifest: &Path, key: &str) -> String {
+    pub(crate) fn submit_with_key(&self, manifest: &Path, key: &str) -> String {
         self.submitted(manifest, &["--key", key])
     }
 
@@ -113,7 +159,7 @@ impl Farm {
     }
 
     /// True when every job has ended within so many milliseconds.
-    pub(super) fn ends_within(&self, milliseconds: u64) -> bool {
+    pub(crate) fn ends_within(&self, milliseconds: u64) -> bool {
         let until = Instant::now() + Duration::from_millis(milliseconds);
         loop {
             if self.jobs().iter().all(|job| job.state == i32::from(JobState::Done)) {
@@ -127,7 +173,7 @@ impl Farm {
     }
 
     /// What the oldest job waits for.
-    pub(super) fn waiting_for(&self) -> String {
+    pub(crate) fn waiting_for(&self) -> String {
         let job = self.jobs().first().expect("a job").job;
         self.ask(|mut client| async move {
             let mut updates = client.watch(v1::WatchRequest { job }).await.expect("the job").into_inner();
@@ -149,12 +195,13 @@ impl Farm {
     }
 
     /// Ends every process.
-    pub(super) fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.end();
     }
 
     fn end(&mut self) {
-        for process in self.workers.iter_mut().chain([&mut self.coordinator]) {
+        let workers = self.workers.iter_mut().map(|worker| &mut worker.process);
+        for process in workers.chain([&mut self.coordinator]) {
             let _ = process.kill();
             let _ = process.wait();
         }
@@ -174,6 +221,12 @@ fn serve(place: &Path) -> (Vec<String>, String) {
     let place = |name| place.join(name).display().to_string();
     let serve = ["serve", "--listen", &address.to_string(), "--data", &place("data"), "--output", &place("output")];
     (serve.map(str::to_owned).to_vec(), format!("http://{address}"))
+}
+
+fn start_worker(arguments: &[String]) -> Child {
+    let mut worker = Command::new(binary());
+    worker.args(arguments).env("WANFARM_LOG", "off").stdin(Stdio::null()).stdout(Stdio::null());
+    worker.spawn().expect("a worker")
 }
 
 /// Starts a coordinator and waits until it listens.
