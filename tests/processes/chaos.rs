@@ -6,31 +6,18 @@
 
 mod proxy;
 
+use std::path::PathBuf;
+
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::farm::Farm;
-use crate::program::{Sandbox, demo, eventually};
+use crate::program::{NIGHT, Sandbox, demo, eventually};
 use proxy::Proxy;
 
-const MANIFEST: &str = r#"
-[job]
-name = "night"
-model = "wan-tiny-t2v"
-output = "{index:04}"
-formats = ["png"]
-
-[defaults]
-width = 64
-height = 64
-frames = 17
-steps = 20
-shift = 5.0
-guidance = 5.0
-negative = ""
-
+const VIDEOS: &str = r#"
 [[video]]
 prompt = "a {colour} circle moving {direction} on a black background"
 sweep = { colour = ["red", "blue"], direction = ["left", "up"] }
@@ -60,6 +47,10 @@ enum Fault {
     TensorsCut,
 }
 
+fn manifest(sandbox: &Sandbox) -> PathBuf {
+    sandbox.manifest(&[NIGHT, VIDEOS].concat())
+}
+
 /// A night of at most so many faults: the sandbox it left behind, and how many there were.
 fn night(fault: Fault, most: u32, seed: u64) -> (Sandbox, u32) {
     let sandbox = Sandbox::new();
@@ -77,7 +68,7 @@ fn night(fault: Fault, most: u32, seed: u64) -> (Sandbox, u32) {
         }
     }
     eventually("all workers are there", || farm.is_complete().then_some(()));
-    farm.submit(&sandbox.manifest(MANIFEST));
+    farm.submit(&manifest(&sandbox));
     let mut faults = 0;
     if proxies.is_empty() {
         // The moments are part of the fault; nothing waits for them.
@@ -113,7 +104,7 @@ fn recomputed(sandbox: &Sandbox) -> u64 {
 #[test]
 fn chaos_costs_no_video_and_no_byte() {
     let undisturbed = Sandbox::new();
-    undisturbed.run(&undisturbed.manifest(MANIFEST), &demo()).wait().expect(0);
+    undisturbed.run(&manifest(&undisturbed), &demo()).wait().expect(0);
     let expected = undisturbed.bytes(&STEMS);
     let nights =
         [(Fault::WorkerKilled, 8), (Fault::WorkerAsleep, 3), (Fault::CoordinatorKilled, 8), (Fault::TensorsCut, 4)];

@@ -41,6 +41,24 @@ pub(crate) fn binary() -> &'static Path {
     })
 }
 
+/// The beginning of a manifest whose videos take 20 steps each and are written as PNG frames.
+pub(crate) const NIGHT: &str = r#"
+[job]
+name = "night"
+model = "wan-tiny-t2v"
+output = "{index:04}"
+formats = ["png"]
+
+[defaults]
+width = 64
+height = 64
+frames = 17
+steps = 20
+shift = 5.0
+guidance = 5.0
+negative = ""
+"#;
+
 /// A temporary directory with a place for everything a run touches.
 pub(crate) struct Sandbox {
     dir: tempfile::TempDir,

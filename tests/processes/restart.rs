@@ -5,32 +5,18 @@
 mod full;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::farm::Farm;
-use crate::program::{Sandbox, demo, eventually};
+use crate::program::{NIGHT, Sandbox, demo, eventually};
 
 const STEPS: u64 = 20;
 
-const MANIFEST: &str = r#"
-[job]
-name = "night"
-model = "wan-tiny-t2v"
-output = "{index:04}"
-formats = ["png"]
-
-[defaults]
-width = 64
-height = 64
-frames = 17
-steps = 20
-shift = 5.0
-guidance = 5.0
-negative = ""
-
+const VIDEOS: &str = r#"
 [[video]]
 prompt = "a red circle moving left on a black background"
 seed = 1
@@ -46,16 +32,14 @@ seed = 3
 
 const STEMS: [&str; 3] = ["0000", "0001", "0002"];
 
-/// What must not depend on what died: final latents and every output file's digest.
-fn bytes(sandbox: &Sandbox) -> Vec<(Value, Value)> {
-    let of = |stem| (sandbox.sidecar(stem)["latents_blake3"].clone(), sandbox.sidecar(stem)["outputs"].clone());
-    STEMS.map(of).to_vec()
+fn manifest(sandbox: &Sandbox) -> PathBuf {
+    sandbox.manifest(&[NIGHT, VIDEOS].concat())
 }
 
 fn undisturbed() -> Vec<(Value, Value)> {
     let sandbox = Sandbox::new();
-    sandbox.run(&sandbox.manifest(MANIFEST), &demo()).wait().expect(0);
-    bytes(&sandbox)
+    sandbox.run(&manifest(&sandbox), &demo()).wait().expect(0);
+    sandbox.bytes(&STEMS)
 }
 
 /// How often each step of a video was computed, from its sidecar; and that every stage is told with who did it.
@@ -80,7 +64,7 @@ fn computed(sandbox: &Sandbox, stem: &str) -> BTreeMap<u64, u64> {
 fn night(seed: u64) -> (Sandbox, u64) {
     let sandbox = Sandbox::new();
     let mut farm = Farm::start(&sandbox);
-    farm.submit(&sandbox.manifest(MANIFEST));
+    farm.submit(&manifest(&sandbox));
     let (mut rng, mut kills) = (SmallRng::seed_from_u64(seed), 0);
     // The moments are the fault; nothing waits for them.
     while kills < 12 && !farm.ends_within(rng.random_range(20..900)) {
@@ -98,7 +82,7 @@ fn a_coordinator_killed_at_any_moment_goes_on_and_no_byte_changes() {
     let expected = undisturbed();
     for seed in 1..=3 {
         let (sandbox, kills) = night(seed);
-        assert_eq!(bytes(&sandbox), expected, "seed {seed}, {kills} kills");
+        assert_eq!(sandbox.bytes(&STEMS), expected, "seed {seed}, {kills} kills");
         let mut again = 0;
         for stem in STEMS {
             let steps = computed(&sandbox, stem);
@@ -117,7 +101,7 @@ fn a_coordinator_killed_at_any_moment_goes_on_and_no_byte_changes() {
 #[test]
 fn a_job_and_its_key_survive_a_restart_before_anybody_serves_it() {
     let sandbox = Sandbox::new();
-    let manifest = sandbox.manifest(MANIFEST);
+    let manifest = manifest(&sandbox);
     let mut farm = Farm::without_workers(&sandbox);
     let first = farm.submit_with_key(&manifest, "tonight");
     farm.kill_coordinator();
@@ -134,7 +118,7 @@ fn a_job_and_its_key_survive_a_restart_before_anybody_serves_it() {
 fn a_coordinator_asked_to_stop_in_the_middle_of_work_stops_at_once_and_goes_on_later() {
     let sandbox = Sandbox::new();
     let mut farm = Farm::start(&sandbox);
-    farm.submit(&sandbox.manifest(MANIFEST));
+    farm.submit(&manifest(&sandbox));
     let mut rng = SmallRng::seed_from_u64(7);
     for _ in 0..4 {
         if farm.ends_within(rng.random_range(100..700)) {
@@ -145,5 +129,5 @@ fn a_coordinator_asked_to_stop_in_the_middle_of_work_stops_at_once_and_goes_on_l
     }
     eventually("the job ends", || farm.ends_within(100).then_some(()));
     farm.stop();
-    assert_eq!(bytes(&sandbox), undisturbed());
+    assert_eq!(sandbox.bytes(&STEMS), undisturbed());
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{MANIFEST, bytes, undisturbed};
+use super::{STEMS, manifest, undisturbed};
 use crate::farm::Farm;
 use crate::program::{Sandbox, eventually};
 
@@ -35,7 +35,7 @@ fn fills_up(spare: u64, says: &str) -> Option<Sandbox> {
     let sandbox = Sandbox::new();
     let farm = Farm::on_a_disk_of(&sandbox, 160)?;
     let disk = |name: &str| -> PathBuf { farm.inside(&sandbox.path("disk").join(name)) };
-    farm.submit(&sandbox.manifest(MANIFEST));
+    farm.submit(&manifest(&sandbox));
     eventually("something is durable", || std::fs::read_dir(disk("data/artifacts")).ok()?.flatten().next());
     fill(&disk("filler"), spare);
     let told = eventually("people are told", || Some(farm.waiting_for()).filter(|why| why.contains(says)));
@@ -51,11 +51,11 @@ fn fills_up(spare: u64, says: &str) -> Option<Sandbox> {
 #[test]
 fn a_full_disk_costs_time_and_nothing_else() {
     let expected = undisturbed();
-    // Nothing fits any more; rows fit, but no artifact.
-    for (spare, says) in [(0, "coordinator.sqlite is full"), (16 << 20, "artifacts, which is full")] {
+    // Nothing fits any more, be it a row or an artifact that finds out first; rows fit, but no artifact.
+    for (spare, says) in [(0, "full"), (16 << 20, "artifacts, which is full")] {
         let Some(sandbox) = fills_up(spare, says) else {
             return eprintln!("not run: this user may not mount a small disk");
         };
-        assert_eq!(bytes(&sandbox), expected, "with {spare} bytes to spare");
+        assert_eq!(sandbox.bytes(&STEMS), expected, "with {spare} bytes to spare");
     }
 }
