@@ -21,8 +21,11 @@ pub struct Config {
     pub prefetch_steps: u32,
     /// Time that moving a running video to a faster worker may cost: it must gain more than that.
     pub move_margin: Duration,
-    /// Steps between two durable checkpoints; the last one of each stage is always made durable.
-    pub checkpoint_interval: u32,
+    /// A durable checkpoint is made after this many steps, or after `checkpoint_time`, whichever comes first.
+    /// The last one of each stage is always made durable.
+    pub checkpoint_steps: u32,
+    /// Computing time that steps without a durable checkpoint may have cost.
+    pub checkpoint_time: Duration,
     /// Pause before a failed copy or a failed write of outputs is tried again; doubles for every failed write.
     pub retry_pause: Duration,
     /// Tries to write the outputs of a video before it is failed.
@@ -47,7 +50,8 @@ impl Default for Config {
             steps_per_assignment: u32::MAX,
             prefetch_steps: 2,
             move_margin: Duration::from_secs(5),
-            checkpoint_interval: 1,
+            checkpoint_steps: 1,
+            checkpoint_time: Duration::MAX,
             retry_pause: Duration::from_secs(2),
             max_output_tries: 6,
         }

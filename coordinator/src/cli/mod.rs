@@ -119,6 +119,13 @@ struct ServeArgs {
     /// After how long without a sign of life a worker's work goes elsewhere.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     lease: u64,
+    /// Keep the state of a video durably after this many steps: what may be lost with a worker [default: every step, or
+    /// none but the last of a stage with --checkpoint-seconds].
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
+    checkpoint_steps: Option<u32>,
+    /// The same by time: after as many seconds of computing, at the end of a step. With both, whichever comes first.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_seconds: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -2,22 +2,31 @@
 
 use std::time::Duration;
 
+use wanfarm_scheduler::Config;
+
 use super::{Failed, ServeArgs, asked_to_stop, block_on, data_directory};
 use crate::driver::Keep;
 use crate::exit::Exit;
 use crate::logging;
 use crate::server::{self, ServerConfig};
 
+/// The scheduler's constants as asked for. One interval alone leaves the other open.
+fn policy(args: &ServeArgs) -> Config {
+    let usual = Config::default();
+    let steps = if args.checkpoint_seconds.is_some() { u32::MAX } else { usual.checkpoint_steps };
+    Config {
+        lease: Duration::from_secs(args.lease),
+        checkpoint_steps: args.checkpoint_steps.unwrap_or(steps),
+        checkpoint_time: args.checkpoint_seconds.map_or(usual.checkpoint_time, Duration::from_secs),
+        ..usual
+    }
+}
+
 pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
     logging::to_stderr();
+    let scheduler = policy(&args);
     let data = data_directory(args.data, "coordinator")?;
-    let config = ServerConfig {
-        listen: args.listen,
-        data,
-        output: args.output,
-        keep: Keep::All,
-        scheduler: wanfarm_scheduler::Config { lease: Duration::from_secs(args.lease), ..Default::default() },
-    };
+    let config = ServerConfig { listen: args.listen, data, output: args.output, keep: Keep::All, scheduler };
     block_on(async {
         let mut coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
         // Scripts that chose port 0 read the address from here.

@@ -101,8 +101,17 @@ impl Scheduler {
     /// One copy of a video's state at a time; at the end of a stage, after an interval, and whenever work rests.
     fn is_worth_a_copy(&self, video: &Video, steps: u32) -> bool {
         let ends_stage = video.plan.stages.iter().any(|(_, range)| range.end == steps);
-        let interval = steps.saturating_sub(video.trail.durable_steps()) >= self.config.checkpoint_interval;
+        let at_risk = steps.saturating_sub(video.trail.durable_steps());
+        let interval = at_risk >= self.config.checkpoint_steps || self.have_cost(video, at_risk);
         !video.trail.is_copying() && (ends_stage || interval || video.attempt.is_none())
+    }
+
+    /// True when the last `steps` of the attempt under way took as long as may be lost, or nobody can tell.
+    /// Their own times count, not the clock: a worker that slept has not computed meanwhile.
+    fn have_cost(&self, video: &Video, steps: u32) -> bool {
+        let Some(attempt) = video.attempt.and_then(|id| self.ledger.get(id)) else { return false };
+        let seconds: f64 = attempt.step_seconds.iter().rev().take(steps as usize).sum();
+        seconds.is_nan() || seconds >= self.config.checkpoint_time.as_secs_f64()
     }
 
     fn write_outputs(&mut self, id: VideoId) {

@@ -119,7 +119,8 @@ impl Farm {
             steps_per_assignment: if rng.random_ratio(1, 5) { rng.random_range(1..4) } else { u32::MAX },
             prefetch_steps: rng.random_range(0..4),
             move_margin: Duration::from_millis(rng.random_range(0..10_000)),
-            checkpoint_interval: rng.random_range(1..4),
+            checkpoint_steps: rng.random_range(1..4),
+            checkpoint_time: Duration::from_secs(rng.random_range(1..60)),
             ..usual
         }
     }
