@@ -44,6 +44,12 @@ impl Catalog {
         let mut news = Vec::new();
         match known {
             Some(known) if known.card == *card => {}
+            // A curve travels with the videos that follow it, so workers need not have it; one is enough to know it.
+            Some(known) if in_use && known.card.is_model_of(card) => {
+                if known.card.mag_curve.is_none() {
+                    news.push(Row::Model(card.clone()));
+                }
+            }
             Some(known) if in_use => {
                 return Err(format!(
                     "model {} is {} with other settings here than on the other workers ({}); \
@@ -109,7 +115,7 @@ pub fn fingerprint(files: &[ModelFile]) -> Digest {
 mod tests {
     use super::*;
     use crate::plan::tests::card;
-    use wanfarm_types::Experts;
+    use wanfarm_types::{Experts, OwnCurve, SolverKind};
 
     fn file(path: &str, byte: u8) -> ModelFile {
         ModelFile { path: path.into(), blake3: Digest([byte; 32]) }
@@ -140,6 +146,26 @@ mod tests {
         assert_eq!(catalog.get("m").unwrap().card, card(Experts::Single));
         assert_eq!(announce(&mut catalog, &other, false), Ok(1));
         assert_eq!(catalog.get("m").unwrap().card, other.card);
+    }
+
+    #[test]
+    fn a_curve_that_one_worker_has_is_enough() {
+        let curve =
+            |ratio| Some(OwnCurve { steps: 2, shift: 8.0, solver: SolverKind::UniPc, ratios: vec![[ratio; 2]] });
+        let plain = Announcement { card: card(Experts::Single), roles: Vec::new() };
+        let with = |ratio| Announcement {
+            card: ModelCard { mag_curve: curve(ratio), ..plain.card.clone() },
+            roles: Vec::new(),
+        };
+        let mut catalog = Catalog::default();
+        assert_eq!(announce(&mut catalog, &plain, false), Ok(1));
+        assert_eq!(announce(&mut catalog, &with(0.9), true), Ok(1));
+        for later in [plain.clone(), with(0.8)] {
+            assert_eq!(announce(&mut catalog, &later, true), Ok(0), "the first stays while it is used");
+            assert_eq!(catalog.get("m").unwrap().card.mag_curve, curve(0.9));
+        }
+        assert_eq!(announce(&mut catalog, &plain, false), Ok(1));
+        assert_eq!(catalog.get("m").unwrap().card, plain.card);
     }
 
     #[test]

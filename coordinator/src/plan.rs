@@ -89,6 +89,7 @@ pub(crate) mod tests {
                 guidance: Guidance { high: 4.0, low: 3.0 },
                 negative: "bad".into(),
             },
+            mag_curve: None,
         }
     }
 

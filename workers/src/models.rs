@@ -30,6 +30,17 @@ impl Model {
         self.roles.iter().any(|(served, _)| *served == role)
     }
 
+    /// A curve that was measured with other weights says nothing of these.
+    fn doubt_calibration(&mut self) {
+        let measured = self.folder.calibration().map(|calibration| calibration.files.clone()).unwrap_or_default();
+        let here = self.roles.iter().flat_map(|(_, files)| files);
+        let other = |file: &&ModelFile| measured.iter().any(|m| m.path == file.path && m.blake3 != file.blake3);
+        if let Some(file) = here.into_iter().find(other) {
+            warn!(model = %self.name(), "mag_ratios.json was calibrated with another {}; calibrate again", file.path);
+            self.folder.forget_calibration();
+        }
+    }
+
     pub(crate) fn unusable(&self, source: ModelError) -> WorkerError {
         WorkerError::Model { model: self.name().to_owned(), source: Box::new(source) }
     }
@@ -80,6 +91,7 @@ impl Catalog {
                 let files = digests.of(model.folder.path(), &model.folder.files(role));
                 model.roles.push((role, files.map_err(|source| model.unusable(source))?));
             }
+            model.doubt_calibration();
             info!(model = %name, roles = ?model.roles.iter().map(|(role, _)| role.name()).collect::<Vec<_>>(), "found");
             models.insert(name, model);
         }
@@ -211,6 +223,49 @@ mod tests {
         let error = Catalog::discover(&[shelf.path().to_owned()], &[Role::Dit], data.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelFiles);
         assert!(error.to_string().contains("truncated"), "{error}");
+    }
+
+    #[test]
+    fn a_curve_is_announced_unless_it_was_measured_with_other_weights() {
+        use wanfarm_types::{CalibratedStage, Calibration, Digest, Expert, Guidance, SolverKind};
+        let (shelf, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (model, from) = (shelf.path().join("shapes"), golden("e2e_t2v_1_3b/official_repo"));
+        fs::create_dir(&model).unwrap();
+        for file in ["config.json", "diffusion_pytorch_model.safetensors"] {
+            fs::copy(from.join(file), model.join(file)).unwrap();
+        }
+        let discover = || Catalog::discover(&[shelf.path().to_owned()], &[Role::Dit], data.path());
+        let announced = || discover().unwrap().served().remove(0);
+        let calibrate = |files| {
+            let calibration = Calibration {
+                version: Calibration::VERSION,
+                steps: 2,
+                shift: 8.0,
+                solver: SolverKind::UniPc,
+                guidance: Guidance { high: 4.0, low: 3.0 },
+                width: 64,
+                height: 64,
+                frames: 17,
+                image: false,
+                device: "cpu".into(),
+                dtype: "f32".into(),
+                prompts: Vec::new(),
+                files,
+                stages: vec![CalibratedStage { expert: Expert::Single, cond: vec![0.9], uncond: vec![0.8] }],
+            };
+            files::write_calibration(&calibration, &files::calibration_file(&model)).unwrap();
+        };
+        let plain = announced();
+        assert_eq!(plain.card.mag_curve, None);
+        let mut measured = plain.roles[0].1.clone();
+        calibrate(measured.clone());
+        assert_eq!(announced().card.mag_curve.map(|curve| curve.ratios), Some(vec![[0.9, 0.8]]));
+        assert_eq!(announced().roles, plain.roles, "the curve decides no bytes");
+        measured[0].blake3 = Digest([0; 32]);
+        calibrate(measured);
+        assert_eq!(announced().card, plain.card);
+        fs::write(files::calibration_file(&model), "{").unwrap();
+        assert_eq!(discover().unwrap_err().kind(), ErrorKind::ModelFiles);
     }
 
     #[test]

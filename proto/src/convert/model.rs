@@ -89,6 +89,7 @@ impl From<domain::ModelCard> for v1::ModelCard {
             takes_image: card.takes_image,
             needs_image: card.needs_image,
             defaults: Some(card.defaults.into()),
+            mag_curve: card.mag_curve.map(Into::into),
         }
     }
 }
@@ -109,7 +110,34 @@ impl TryFrom<v1::ModelCard> for domain::ModelCard {
             takes_image: wire.takes_image,
             needs_image: wire.needs_image,
             defaults: required("defaults", wire.defaults)?,
+            mag_curve: wire.mag_curve.map(TryInto::try_into).transpose()?,
         })
+    }
+}
+
+impl From<domain::OwnCurve> for v1::OwnCurve {
+    fn from(curve: domain::OwnCurve) -> Self {
+        Self {
+            steps: curve.steps,
+            shift: curve.shift,
+            solver: v1::SolverKind::from(curve.solver).into(),
+            ratios: curve.ratios.into_flattened(),
+        }
+    }
+}
+
+impl TryFrom<v1::OwnCurve> for domain::OwnCurve {
+    type Error = WireError;
+
+    fn try_from(wire: v1::OwnCurve) -> Result<Self, WireError> {
+        let (ratios, rest) = wire.ratios.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(WireError::unknown("ratios", format!("an odd number of {}", wire.ratios.len())));
+        }
+        let solver = domain::SolverKind::from_wire_number(wire.solver)?;
+        let curve = Self { steps: wire.steps, shift: wire.shift, solver, ratios: ratios.to_vec() };
+        curve.check().map_err(|error| WireError::unknown("mag_curve", error))?;
+        Ok(curve)
     }
 }
 
@@ -124,5 +152,21 @@ impl TryFrom<v1::ModelFile> for domain::ModelFile {
 
     fn try_from(wire: v1::ModelFile) -> Result<Self, WireError> {
         Ok(Self { blake3: ids::digest("file digest", &wire.blake3)?, path: wire.path })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_crosses_the_wire_and_a_wrong_one_does_not() {
+        let ratios = vec![[0.5, 0.25], [1.0, 2.0]];
+        let curve = domain::OwnCurve { steps: 3, shift: 5.0, solver: domain::SolverKind::Euler, ratios };
+        let wire = v1::OwnCurve::from(curve.clone());
+        assert_eq!(domain::OwnCurve::try_from(wire.clone()), Ok(curve));
+        for ratios in [vec![1.0; 3], vec![1.0; 6], vec![1.0, 1.0, f64::NAN, 1.0], vec![1.0; 1 << 20]] {
+            assert!(domain::OwnCurve::try_from(v1::OwnCurve { ratios, ..wire.clone() }).is_err());
+        }
     }
 }

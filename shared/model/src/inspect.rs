@@ -106,7 +106,8 @@ pub fn check(folder: &ModelFolder, roles: &[Role]) -> Result<(), ModelError> {
 pub fn inspect(path: &Path, questions: Questions) -> Result<Inspection, ModelError> {
     let parts = layout::detect(path)?;
     // Without a transformer nobody knows the model; its other networks are what they are all the same.
-    let model = folder::recognise(&parts).ok();
+    let model = folder::recognise(&parts).ok().map(|card| folder::calibrated(card, &parts)).transpose()?;
+    let model = model.map(|(card, _)| card);
     let roles = model.as_ref().map_or_else(|| parts.roles(), ModelCard::roles);
     let roles = roles.into_iter().map(|role| inspect_role(&parts, role, model.as_ref(), questions));
     let roles = roles.collect::<Result<Vec<_>, _>>()?;

@@ -3,6 +3,7 @@
 //! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
 
 pub mod cache;
+pub mod calibration;
 pub mod digest;
 pub mod failure;
 pub mod geometry;
@@ -15,6 +16,7 @@ pub mod stage;
 pub mod tensor;
 
 pub use cache::{BadCache, CacheSettings, CfgCache, MagCache, MagCurve, Retention, SenCache, TeaCache, TeaModel};
+pub use calibration::{BadCalibration, CalibratedStage, Calibration, OwnCurve};
 pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
 pub use geometry::{Geometry, GeometryError};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Geometry, Guidance, Role, SolverKind};
+use crate::{Digest, Geometry, Guidance, MagCurve, OwnCurve, Role, SolverKind};
 
 /// How many transformers denoise, and where the second takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -79,9 +79,23 @@ pub struct ModelCard {
     pub needs_image: bool,
     /// What manifests may leave out.
     pub defaults: Defaults,
+    /// The MagCache curve that was measured with it, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mag_curve: Option<OwnCurve>,
 }
 
 impl ModelCard {
+    /// The curve that was measured with this model, as a spec carries it.
+    pub fn own_curve(&self) -> Option<MagCurve> {
+        self.mag_curve.as_ref().map(|curve| MagCurve::Own(curve.ratios.clone()))
+    }
+
+    /// Whether it is the same model, whatever was measured with it.
+    pub fn is_model_of(&self, other: &ModelCard) -> bool {
+        let plain = |card: &ModelCard| ModelCard { mag_curve: None, ..card.clone() };
+        plain(self) == plain(other)
+    }
+
     /// The roles that a text-to-video render of this model needs served.
     pub fn roles(&self) -> Vec<Role> {
         match self.experts {

@@ -59,6 +59,7 @@ fn card() -> ModelCard {
             guidance: Guidance { high: 4.0, low: 3.0 },
             negative: "bad".into(),
         },
+        mag_curve: None,
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) fn card(folder: &Path, layout: &Parts, cfg: &Config) -> Result<ModelC
         takes_image: preset.takes_image,
         needs_image: preset.needs_image,
         defaults,
+        mag_curve: None,
     })
 }
 

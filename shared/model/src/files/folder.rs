@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use wanfarm_types::{ModelCard, Role};
+use wanfarm_types::{Calibration, ModelCard, Role};
 
+use super::calibration;
 use super::card;
 use super::config::ConfigFile;
 use super::layout;
@@ -18,6 +19,7 @@ use crate::weights::Weights;
 pub struct ModelFolder {
     parts: Parts,
     card: ModelCard,
+    calibration: Option<Calibration>,
 }
 
 /// Recognises the model in a folder, from the headers of its files; no weights are read.
@@ -26,13 +28,19 @@ pub struct ModelFolder {
 /// There is none, its files are incomplete or damaged, or nothing tells the sizes of its transformers.
 pub fn open(folder: &Path) -> Result<ModelFolder, ModelError> {
     let parts = layout::detect(folder)?;
-    let card = recognise(&parts)?;
-    Ok(ModelFolder { parts, card })
+    let (card, calibration) = calibrated(recognise(&parts)?, &parts)?;
+    Ok(ModelFolder { parts, card, calibration })
 }
 
 /// The model that these parts make, by the shapes of its transformers.
 pub(crate) fn recognise(parts: &Parts) -> Result<ModelCard, ModelError> {
     card::card(&parts.folder, parts, &transformer(parts)?)
+}
+
+/// The card with what was measured with the model, and that itself.
+pub(crate) fn calibrated(card: ModelCard, parts: &Parts) -> Result<(ModelCard, Option<Calibration>), ModelError> {
+    let (calibration, mag_curve) = calibration::read(&parts.folder)?.unzip();
+    Ok((ModelCard { mag_curve, ..card }, calibration))
 }
 
 /// The sizes of the model's transformers, of whichever there is.
@@ -57,6 +65,16 @@ impl ModelFolder {
     /// What others need to know of the model.
     pub fn card(&self) -> &ModelCard {
         &self.card
+    }
+
+    /// What was measured with this model, if anything was.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// Goes on without what was measured: it was with other weights than those that are here.
+    pub fn forget_calibration(&mut self) {
+        (self.calibration, self.card.mag_curve) = (None, None);
     }
 
     /// Where it is.

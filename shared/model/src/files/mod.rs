@@ -2,6 +2,7 @@
 //!
 //! Not here: the networks, and what their tensors mean.
 
+mod calibration;
 mod card;
 pub mod config;
 pub(crate) mod decode;
@@ -22,6 +23,7 @@ pub(crate) mod safetensors;
 pub(crate) mod scales;
 mod shards;
 
+pub use calibration::{calibration_file, write_calibration};
 pub use config::ConfigFile;
 pub use digest::digest_files;
 pub use folder::{ModelFolder, open};

@@ -20,6 +20,10 @@ impl fmt::Display for Inspection {
                     "  {}x{}, {} frames at {} fps, {} steps, shift {}, guidance high {} low {}",
                     d.width, d.height, d.frames, d.fps, d.steps, d.shift, d.guidance.high, d.guidance.low
                 )?;
+                if let Some(curve) = &model.mag_curve {
+                    let (steps, shift, solver) = (curve.steps, curve.shift, curve.solver.name());
+                    writeln!(f, "  its own MagCache curve, calibrated with {steps} steps, shift {shift}, {solver}")?;
+                }
             }
         }
         self.roles.iter().try_for_each(|role| self.role(role, f))?;
