@@ -2,7 +2,7 @@
 
 use wanfarm_sampling::{Schedule, ScheduleError};
 use wanfarm_scheduler::{SizeClass, TextKey, VideoPlan};
-use wanfarm_types::{Digest, Experts, GeometryError, ModelCard, Stage, StepRange, VideoRequest, VideoSpec};
+use wanfarm_types::{Digest, Experts, ModelCard, SpecError, Stage, StepRange, VideoRequest, VideoSpec};
 
 /// The stages, texts and size of a video.
 ///
@@ -48,7 +48,7 @@ pub fn resolve(request: &VideoRequest, card: &ModelCard) -> Result<(VideoPlan, V
         }
         _ => {}
     }
-    let words = |faults: Vec<GeometryError>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let words = |faults: Vec<SpecError>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let spec = request.resolve(card).map_err(words)?;
     Ok((plan(&spec, card).map_err(|error| error.to_string())?, spec))
 }
@@ -107,6 +107,8 @@ pub(crate) mod tests {
             solver: None,
             guidance: None,
             image: None,
+            cache: None,
+            loras: Vec::new(),
             formats: vec![Format::Mp4],
             output: "cat".into(),
         }

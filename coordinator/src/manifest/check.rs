@@ -1,6 +1,6 @@
 //! From drafts to requests: sizes, first frames and output names, for one model or before any is known.
 
-use wanfarm_types::{Geometry, GeometryError, ModelCard, VideoRequest};
+use wanfarm_types::{CacheContext, CacheRequest, Geometry, GeometryError, ModelCard, VideoRequest, method};
 
 use super::draft::{Draft, unexpandable};
 use super::fault::{Fault, Findings, Place, quote};
@@ -30,6 +30,8 @@ impl Context<'_> {
         for (index, draft) in drafts.iter().enumerate() {
             self.check_size(draft, found);
             self.check_image(draft, found);
+            self.check_cache(draft, found);
+            self.check_loras(draft, found);
             let output = self.output(index, draft);
             // A draft with faults may lack what its name is made of; only what is certain is said of it.
             let Some(output) = (if draft.whole { found.keep(output).flatten() } else { output.ok().flatten() }) else {
@@ -69,6 +71,8 @@ impl Context<'_> {
             solver: settings.solver(),
             guidance: settings.guidance(),
             image: self.image(draft).map(|image| image.digest),
+            cache: settings.cache().filter(|cache| **cache != CacheRequest::None).cloned(),
+            loras: draft.loras.clone(),
             formats: settings.formats().unwrap_or(&[wanfarm_types::Format::Mp4]).to_vec(),
             output,
         }
@@ -125,6 +129,34 @@ impl Context<'_> {
                     .help("add image = \"first.png\""),
             ),
             _ => {}
+        }
+    }
+
+    fn check_cache(&self, draft: &Draft, found: &mut Findings) {
+        let settings = &draft.settings;
+        let Some((cache, place)) = settings.cache().zip(settings.place(Setting::Cache)) else { return };
+        let (solver, guidance) = (settings.solver(), settings.guidance());
+        let wrong = match self.card {
+            None => cache.contradicts(solver, guidance),
+            Some(card) => {
+                let (solver, guidance) = method(card, solver, guidance);
+                let has_image = settings.place(Setting::Image).is_some();
+                cache.resolve(&CacheContext { card, has_image, solver, guidance }).err()
+            }
+        };
+        let Some(wrong) = wrong else { return };
+        let fault = Fault::at(place, format!("{} cannot be {}", place.key, cache.name())).why(wrong.to_string());
+        found.add(fault.help("change it, or switch it off with cache = \"none\""));
+    }
+
+    fn check_loras(&self, draft: &Draft, found: &mut Findings) {
+        let Some(card) = self.card else { return };
+        for (lora, wanted) in draft.loras.iter().zip(draft.settings.loras()) {
+            if let Err(wrong) = lora.check(card) {
+                let place = &wanted.place;
+                let fault = Fault::at(place, format!("{} names an expert that is not there", place.key));
+                found.add(fault.why(wrong.to_string()).help("leave expert out"));
+            }
         }
     }
 

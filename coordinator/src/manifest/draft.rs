@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use wanfarm_types::LoraRef;
+
 use super::fault::{Fault, Findings, Place, near, quote, suggest, tame};
 use super::images::{self, Images};
 use super::keys::{MAX_TEXT, MAX_VIDEOS, OUTPUT_NAMES, SERIES, Setting};
+use super::loras::Loras;
 use super::node::{Entry, Node, Value};
 use super::series::{Series, Word};
 use super::settings::{Settings, empty, unknown_key, wrong_type};
@@ -28,6 +31,8 @@ pub(crate) struct Draft {
     pub(crate) negative: Option<String>,
     /// Place in the list of images.
     pub(crate) image: Option<usize>,
+    /// With the files they name.
+    pub(crate) loras: Vec<LoraRef>,
     /// False for the stand-in of a table with faults, kept so that its sizes are checked too.
     pub(crate) whole: bool,
 }
@@ -42,6 +47,7 @@ pub(crate) struct Drafting<'a> {
     /// Where relative paths start.
     pub(crate) base: Option<&'a std::path::Path>,
     pub(crate) images: Images,
+    pub(crate) loras: Loras,
     pub(crate) drafts: Vec<Draft>,
     videos: usize,
     bytes: usize,
@@ -79,7 +85,8 @@ pub(crate) fn settings<'n>(
 impl<'a> Drafting<'a> {
     pub(crate) fn new(found: &'a mut Findings, below: &'a Settings, base: Option<&'a std::path::Path>) -> Self {
         let below_is_whole = found.reported() == 0;
-        Self { found, below, below_is_whole, base, images: Images::default(), drafts: Vec::new(), videos: 0, bytes: 0 }
+        let (images, loras) = (Images::default(), Loras::default());
+        Self { found, below, below_is_whole, base, images, loras, drafts: Vec::new(), videos: 0, bytes: 0 }
     }
 
     /// Reads one table. Where it has a fault, a stand-in takes the place of its videos.
@@ -100,7 +107,8 @@ impl<'a> Drafting<'a> {
         }
         if self.found.reported() > before {
             let (words, prompt) = (Vec::new(), String::new());
-            let stand_in = Draft { place, settings: all, words, prompt, negative: None, image: None, whole: false };
+            let (negative, image, loras) = (None, None, Vec::new());
+            let stand_in = Draft { place, settings: all, words, prompt, negative, image, loras, whole: false };
             return self.drafts.push(stand_in);
         }
         let videos = series.len().and_then(|videos| self.videos.checked_add(videos));
@@ -186,6 +194,8 @@ impl<'a> Drafting<'a> {
             }
             None => None,
         };
+        let loras = self.loras.find(settings.loras(), self.base);
+        let loras = self.found.keep(loras).unwrap_or_default();
         let expanded = |setting| settings.template(setting).map(|(template, at)| expand(template, at, &words));
         let prompt = self.found.keep(expanded(Setting::Prompt)?)?;
         if prompt.trim().is_empty() {
@@ -205,7 +215,7 @@ impl<'a> Drafting<'a> {
             );
             return None;
         }
-        Some(Draft { place: place.clone(), settings, words, prompt, negative, image, whole: true })
+        Some(Draft { place: place.clone(), settings, words, prompt, negative, image, loras, whole: true })
     }
 }
 

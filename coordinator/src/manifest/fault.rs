@@ -46,6 +46,9 @@ pub struct Fault {
     pub(crate) span: Option<Span>,
     #[serde(skip)]
     near: Option<Box<str>>,
+    /// Another that was found with it.
+    #[serde(skip)]
+    next: Option<Box<Fault>>,
 }
 
 /// A second place of a fault.
@@ -100,6 +103,7 @@ impl Fault {
             related: None,
             span: None,
             near: None,
+            next: None,
         }
     }
 
@@ -117,6 +121,22 @@ impl Fault {
     pub(crate) fn near(mut self, words: impl Into<Box<str>>) -> Self {
         self.near = Some(words.into());
         self
+    }
+
+    /// With those that were found after it.
+    fn and(mut self, others: Option<Fault>) -> Self {
+        // One that is a list of several itself is short.
+        let mut last = &mut self.next;
+        while let Some(next) = last {
+            last = &mut next.next;
+        }
+        *last = others.map(Box::new);
+        self
+    }
+
+    /// Several as one; `None` of none.
+    pub(crate) fn all(faults: Vec<Fault>) -> Option<Self> {
+        faults.into_iter().rev().fold(None, |next, fault| Some(fault.and(next)))
     }
 
     /// Names a second place.
@@ -154,8 +174,16 @@ impl Findings {
         Self { source, list: Vec::new(), seen: HashSet::new(), more: 0, reported: 0 }
     }
 
-    /// Keeps a fault, once per place and wording.
+    /// Keeps a fault and those found with it, each once per place and wording.
     pub(crate) fn add(&mut self, mut fault: Fault) {
+        let next = fault.next.take();
+        self.add_one(fault);
+        if let Some(next) = next {
+            self.add(*next);
+        }
+    }
+
+    fn add_one(&mut self, mut fault: Fault) {
         self.reported += 1;
         if let (Some(span), Some(words)) = (fault.span, fault.near.take()) {
             fault.span = Some(self.source.narrow(span, &words));

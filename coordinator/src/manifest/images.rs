@@ -102,10 +102,11 @@ pub(crate) fn matching(pattern: &str, base: Option<&Path>, place: &Place) -> Res
     if paths.is_empty() { Err(bad(format!("no file in {} matches it", base.display()))) } else { Ok(paths) }
 }
 
-fn no_folder(place: &Place) -> Fault {
+/// The fault of a file named in a manifest that lies nowhere.
+pub(crate) fn no_folder(place: &Place) -> Fault {
     Fault::at(place, format!("{} cannot be read here", place.key))
         .why("this manifest came without its folder")
-        .help("submit it from the machine that holds its images")
+        .help("submit it from the machine that holds its files")
 }
 
 fn look(path: &Path) -> Result<Image, String> {

@@ -20,6 +20,8 @@ pub(crate) enum Setting {
     Shift,
     Solver,
     Guidance,
+    Cache,
+    Loras,
     Formats,
     Output,
 }
@@ -37,6 +39,12 @@ pub(crate) enum Rule {
     Word(&'static [&'static str]),
     /// A number, or one for each expert.
     Guidance { most: f64 },
+    /// true or false.
+    Flag,
+    /// A step cache: its kind, or a table.
+    Cache,
+    /// LoRA files.
+    Loras,
     /// A list of these words, each once.
     Words(&'static [&'static str]),
 }
@@ -76,7 +84,7 @@ pub(crate) const SERIES: [(&str, &str); 2] = [
 ];
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 14] = [
+    pub(crate) const ALL: [Setting; 16] = [
         Setting::Prompt,
         Setting::Negative,
         Setting::Seed,
@@ -89,6 +97,8 @@ impl Setting {
         Setting::Shift,
         Setting::Solver,
         Setting::Guidance,
+        Setting::Cache,
+        Setting::Loras,
         Setting::Formats,
         Setting::Output,
     ];
@@ -111,6 +121,8 @@ impl Setting {
             Setting::Shift => "shift",
             Setting::Solver => "solver",
             Setting::Guidance => "guidance",
+            Setting::Cache => "cache",
+            Setting::Loras => "loras",
             Setting::Formats => "formats",
             Setting::Output => "output",
         }
@@ -132,6 +144,10 @@ impl Setting {
             Setting::Shift => "Shift of the flow schedule.",
             Setting::Solver => "The method that follows the schedule.",
             Setting::Guidance => "Classifier-free guidance; one number, or one per expert.",
+            Setting::Cache => {
+                "Step cache: a kind, or { kind, … } with settings; what is not said is as published for the model."
+            }
+            Setting::Loras => "LoRA files; a video's list replaces the one in [defaults], and [] is none.",
             Setting::Formats => "Files to write.",
             Setting::Output => "Path of the video's files below the output directory, without extension.",
         }
@@ -149,6 +165,8 @@ impl Setting {
             Setting::Shift => Rule::Number { least: 0.0, above: true, most: 100.0 },
             Setting::Solver => Rule::Word(&SOLVER_NAMES),
             Setting::Guidance => Rule::Guidance { most: 100.0 },
+            Setting::Cache => Rule::Cache,
+            Setting::Loras => Rule::Loras,
             Setting::Formats => Rule::Words(&FORMAT_NAMES),
         }
     }

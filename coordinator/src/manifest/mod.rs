@@ -1,15 +1,17 @@
 //! Manifests: TOML, YAML or JSON in; videos as a coordinator takes them, or every fault at once, out.
 //!
-//! `source` → `front` → `node` is text to tree; `keys` says what the tree may hold; `settings`, `series`, `template`
-//! and `draft` read it; `check` adds what depends on the model; `fault` and `render` tell what is wrong.
+//! `source` → `front` → `node` is text to tree; `keys` says what the tree may hold; `settings`, `cache`, `loras`,
+//! `series`, `template` and `draft` read it; `check` adds what depends on the model; `fault` and `render` tell what is wrong.
 //! Deliberately not here: submitting, uploading images, resolving defaults (`wanfarm_types::VideoRequest::resolve`).
 
+mod cache;
 mod check;
 mod draft;
 mod fault;
 mod front;
 mod images;
 mod keys;
+mod loras;
 mod names;
 mod node;
 mod read;
@@ -26,6 +28,7 @@ mod tests;
 pub(crate) use fault::near;
 pub use fault::{Fault, Faults, Related};
 pub use images::ImageFile;
+pub use loras::LoraFile;
 pub use names::{REPORT, component_fault, output_fault, path_of, sidecar_of, slug};
 pub use read::Manifest;
 pub use schema::schema;

@@ -11,6 +11,7 @@ use super::fault::{Fault, Faults, Findings, Place, suggest, tame};
 use super::front;
 use super::images::ImageFile;
 use super::keys::{self, Setting};
+use super::loras::LoraFile;
 use super::names::component_fault;
 use super::node::{Entry, Node, Value};
 use super::settings::{Settings, text, unknown_key, whole, wrong_type};
@@ -32,6 +33,8 @@ pub struct Manifest {
     pub early_look: bool,
     /// The image files that its videos start from, each once.
     pub images: Vec<ImageFile>,
+    /// The LoRA files that its videos name, each once.
+    pub loras: Vec<LoraFile>,
     drafts: Vec<Draft>,
     source: Arc<Source>,
 }
@@ -151,11 +154,12 @@ impl Manifest {
             }
             None => {}
         }
-        let Drafting { images, drafts, .. } = drafting;
+        let Drafting { images, loras, drafts, .. } = drafting;
         let Some(Job { name, model, priority, early_look, .. }) = job else { return found.conclude(None) };
         let context = Context { job: &name, model: &model, images: &images.list, card: None, preset_may_follow: true };
         context.requests(&drafts, &mut found);
-        found.conclude(Some(Self { name, model, priority, early_look, images: images.list, drafts, source }))
+        let (images, loras) = (images.list, loras.list);
+        found.conclude(Some(Self { name, model, priority, early_look, images, loras, drafts, source }))
     }
 }
 

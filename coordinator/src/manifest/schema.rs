@@ -2,7 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use wanfarm_types::MAX_STRENGTH;
+
+use super::cache::KINDS;
 use super::keys::{self, JOB, Rule, SERIES, Setting};
+use super::loras;
 
 /// The schema, as `coordinator schema` prints it.
 pub fn schema() -> Value {
@@ -59,7 +63,13 @@ fn settings() -> Map<String, Value> {
 }
 
 fn of_setting(setting: Setting) -> Value {
-    let mut schema = match setting.rule() {
+    let mut schema = of_rule(setting.rule());
+    schema["description"] = setting.about().into();
+    schema
+}
+
+fn of_rule(rule: Rule) -> Value {
+    match rule {
         Rule::Template { may_be_empty } => {
             json!({ "type": "string", "minLength": u8::from(!may_be_empty), "maxLength": keys::MAX_TEXT })
         }
@@ -72,6 +82,9 @@ fn of_setting(setting: Setting) -> Value {
         Rule::Words(words) => {
             json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "string", "enum": words } })
         }
+        Rule::Flag => json!({ "type": "boolean" }),
+        Rule::Cache => cache(),
+        Rule::Loras => loras(),
         Rule::Guidance { most } => {
             let number = json!({ "type": "number", "minimum": 0, "maximum": most });
             json!({ "anyOf": [number, {
@@ -81,8 +94,46 @@ fn of_setting(setting: Setting) -> Value {
                 "properties": { "high": number, "low": number },
             }] })
         }
-    };
-    schema["description"] = setting.about().into();
+    }
+}
+
+/// One kind of step cache alone, or a table of it.
+fn cache() -> Value {
+    let kinds = KINDS.iter().map(|kind| {
+        let keys = kind.keys.iter().map(|key| (key.name.to_owned(), about(of_rule(key.rule.clone()), key.about)));
+        let name = json!({ "type": "string", "enum": [kind.name], "description": kind.about });
+        json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["kind"],
+            "properties": Map::from_iter(std::iter::once(("kind".to_owned(), name)).chain(keys)),
+        })
+    });
+    let alone = json!({ "type": "string", "enum": KINDS.map(|kind| kind.name) });
+    json!({ "anyOf": std::iter::once(alone).chain(kinds).collect::<Vec<_>>() })
+}
+
+fn loras() -> Value {
+    let path = json!({ "type": "string", "minLength": 1, "maxLength": keys::MAX_TEXT });
+    let properties = loras::KEYS.map(|(name, words)| {
+        let schema = match name {
+            "strength" => json!({ "type": "number", "minimum": -MAX_STRENGTH, "maximum": MAX_STRENGTH }),
+            "expert" => json!({ "type": "string", "enum": loras::EXPERTS }),
+            _ => path.clone(),
+        };
+        (name.to_owned(), about(schema, words))
+    });
+    let table = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["path"],
+        "properties": Map::from_iter(properties),
+    });
+    json!({ "type": "array", "maxItems": loras::MOST, "items": { "anyOf": [path, table] } })
+}
+
+fn about(mut schema: Value, words: &str) -> Value {
+    schema["description"] = words.into();
     schema
 }
 

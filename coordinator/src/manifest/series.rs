@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::fault::{Fault, Findings, Place, quote, tame};
 use super::images;
 use super::keys::{MAX_VIDEOS, Setting};
+use super::loras;
 use super::node::{Entry, Node, Value};
 use super::settings::{Settings, wrong_type};
 use super::template::is_name;
@@ -200,7 +201,7 @@ fn choice(name: &Arc<str>, setting: Option<Setting>, value: &Node, key: &Arc<str
         // Its word is the file's stem, known when the names in its path are replaced.
         return Ok(Choice { words: Vec::new(), settings });
     }
-    let word = word(value, setting.is_some());
+    let word = if setting == Some(Setting::Loras) { loras::word(value) } else { word(value, setting.is_some()) };
     let word = word.ok_or_else(|| wrong_type(value, &place, "a text, a number or a boolean"))?;
     Ok(Choice { words: vec![(name.clone(), word.into())], settings })
 }

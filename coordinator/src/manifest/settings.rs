@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use wanfarm_types::{Format, Guidance, SolverKind};
+use wanfarm_types::{CacheRequest, Format, Guidance, SolverKind};
 
+use super::cache;
 use super::fault::{Fault, Place, Placed, quote, suggest, tame};
 use super::keys::{self, MAX_TEXT, Rule, Setting};
+use super::loras::{self, Wanted};
 use super::node::{Node, Value};
 use super::template::Template;
 
@@ -15,8 +17,11 @@ pub(crate) enum Chosen {
     Template(Arc<Template>),
     Whole(u64),
     Number(f64),
-    Solver(SolverKind),
+    Word(&'static str),
     Guidance(Guidance),
+    Flag(bool),
+    Cache(CacheRequest),
+    Loras(Arc<[Wanted]>),
     Formats(Arc<[Format]>),
 }
 
@@ -29,7 +34,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads one setting.
     pub(crate) fn set(&mut self, setting: Setting, node: &Node, place: Place) -> Result<(), Fault> {
-        let value = read(setting, node, &place)?;
+        let value = read(&setting.rule(), node, &place)?;
         self.given[setting as usize] = Some(Placed { value, place });
         Ok(())
     }
@@ -75,7 +80,7 @@ impl Settings {
 
     pub(crate) fn solver(&self) -> Option<SolverKind> {
         match self.value(Setting::Solver)? {
-            Chosen::Solver(value) => Some(*value),
+            Chosen::Word(name) => keys::solver(name),
             _ => None,
         }
     }
@@ -84,6 +89,20 @@ impl Settings {
         match self.value(Setting::Guidance)? {
             Chosen::Guidance(value) => Some(*value),
             _ => None,
+        }
+    }
+
+    pub(crate) fn cache(&self) -> Option<&CacheRequest> {
+        match self.value(Setting::Cache)? {
+            Chosen::Cache(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn loras(&self) -> &[Wanted] {
+        match self.value(Setting::Loras) {
+            Some(Chosen::Loras(value)) => value,
+            _ => &[],
         }
     }
 
@@ -128,16 +147,21 @@ pub(crate) fn whole(node: &Node, place: &Place, range: &std::ops::RangeInclusive
     inside.ok_or_else(|| out_of_range(place, &value.to_string(), &format!("{} to {}", range.start(), range.end())))
 }
 
-fn read(setting: Setting, node: &Node, place: &Place) -> Result<Chosen, Fault> {
-    match setting.rule() {
-        Rule::Template { may_be_empty } => template(node, place, may_be_empty).map(Arc::new).map(Chosen::Template),
-        Rule::Whole(range) => whole(node, place, &range).map(Chosen::Whole),
-        Rule::Number { least, above, most } => number(node, place, least, above, most).map(Chosen::Number),
+/// Reads what a rule takes.
+pub(crate) fn read(rule: &Rule, node: &Node, place: &Place) -> Result<Chosen, Fault> {
+    match rule {
+        Rule::Template { may_be_empty } => template(node, place, *may_be_empty).map(Arc::new).map(Chosen::Template),
+        Rule::Whole(range) => whole(node, place, range).map(Chosen::Whole),
+        Rule::Number { least, above, most } => number(node, place, *least, *above, *most).map(Chosen::Number),
         Rule::Word(words) => {
             let word = text(node, place)?;
-            keys::solver(word).map(Chosen::Solver).ok_or_else(|| unknown_word(place, word, words))
+            let known = words.iter().find(|known| **known == word);
+            known.map(|known| Chosen::Word(known)).ok_or_else(|| unknown_word(place, word, words))
         }
-        Rule::Guidance { most } => guidance(node, place, most).map(Chosen::Guidance),
+        Rule::Guidance { most } => guidance(node, place, *most).map(Chosen::Guidance),
+        Rule::Flag => flag(node, place).map(Chosen::Flag),
+        Rule::Cache => cache::read(node, place).map(Chosen::Cache),
+        Rule::Loras => loras::read(node, place).map(Chosen::Loras),
         Rule::Words(words) => formats(node, place, words).map(Chosen::Formats),
     }
 }
@@ -155,7 +179,16 @@ fn template(node: &Node, place: &Place, may_be_empty: bool) -> Result<Template, 
     })
 }
 
-fn number(node: &Node, place: &Place, least: f64, above: bool, most: f64) -> Result<f64, Fault> {
+/// true or false.
+pub(crate) fn flag(node: &Node, place: &Place) -> Result<bool, Fault> {
+    match node.value {
+        Value::Bool(yes) => Ok(yes),
+        _ => Err(wrong_type(node, place, "true or false")),
+    }
+}
+
+/// A finite number within bounds.
+pub(crate) fn number(node: &Node, place: &Place, least: f64, above: bool, most: f64) -> Result<f64, Fault> {
     let value = match node.value {
         Value::Integer(value) => value as f64,
         Value::Float(value) => value,
@@ -243,7 +276,8 @@ fn out_of_range(place: &Place, value: &str, range: &str) -> Fault {
         .help(format!("choose a number from {range}"))
 }
 
-fn unknown_word(place: &Place, word: &str, words: &[&str]) -> Fault {
+/// The fault of a word that is none of those it takes.
+pub(crate) fn unknown_word(place: &Place, word: &str, words: &[&str]) -> Fault {
     Fault::at(place, format!("{} knows no {}", place.key, quote(word)))
         .why(format!("it takes {}", words.join(", ")))
         .help(suggest(word, words.iter().copied()))

@@ -4,7 +4,10 @@
 
 use std::ops::RangeInclusive;
 
+use wanfarm_types::{LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
+
 use super::keys::{self, MAX_TEXT, Rule, Setting};
+use super::loras::MOST;
 use super::names::{Claims, component_fault, output_fault};
 use crate::jobs::Submission;
 
@@ -68,6 +71,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
                 return Err(at(format!("{} = {value} is not in {least} to {most}", setting.name())));
             }
         }
+        check_loras(&video.loras).map_err(at)?;
         if video.formats.is_empty() {
             return Err(at("it names no format, so nothing would be written".to_owned()));
         }
@@ -76,6 +80,29 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
         }
         if let Err((path, _)) = claims.claim(index, &video.output, &video.formats) {
             return Err(at(format!("{path:?} is written by another video of the job, or by its report")));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses LoRA files that no manifest could have named.
+fn check_loras(loras: &[LoraRef]) -> Result<(), String> {
+    if loras.len() > MOST {
+        return Err(format!("it names {} LoRA files, at most {MOST} are read", loras.len()));
+    }
+    for (index, lora) in loras.iter().enumerate() {
+        let name = &lora.name;
+        if let Some(why) = component_fault(name) {
+            return Err(format!("the LoRA {name:?} cannot be a file's name: {why}"));
+        }
+        if !(-MAX_STRENGTH..=MAX_STRENGTH).contains(&lora.strength) {
+            return Err(format!("strength {} of the LoRA {name} is not in ±{MAX_STRENGTH}", lora.strength));
+        }
+        if lora.bytes > MAX_LORA_BYTES {
+            return Err(format!("the LoRA {name} is larger than {} GiB", MAX_LORA_BYTES >> 30));
+        }
+        if loras[..index].iter().any(|other| other.repeats(lora)) {
+            return Err(format!("the LoRA {name} is there twice for one expert"));
         }
     }
     Ok(())
@@ -90,7 +117,7 @@ fn within(name: &str, value: u64, range: &RangeInclusive<u64>) -> Result<(), Str
 mod tests {
     use super::*;
     use crate::plan::tests::request;
-    use wanfarm_types::{Guidance, VideoRequest};
+    use wanfarm_types::{Digest, Expert, Guidance, VideoRequest};
 
     fn submission(videos: Vec<VideoRequest>) -> Submission {
         let (name, model) = ("night".into(), "m".into());
@@ -101,7 +128,22 @@ mod tests {
     fn what_a_manifest_may_not_say_is_refused() {
         assert_eq!(check_submission(&submission(vec![request()])), Ok(()));
         let guidance = Some(Guidance { high: 4.0, low: f64::NAN });
+        let lora = |name: &str, bytes, strength, expert| LoraRef {
+            name: name.into(),
+            blake3: Digest([7; 32]),
+            bytes,
+            strength,
+            expert,
+        };
+        let with = |loras| VideoRequest { loras, ..request() };
+        let good = lora("a.safetensors", 9, 1.0, Some(Expert::High));
+        assert_eq!(check_submission(&submission(vec![with(vec![good.clone()])])), Ok(()));
         let bad = [
+            (with(vec![lora("../a", 9, 1.0, None)]), "file's name"),
+            (with(vec![lora("a", 9, f64::NAN, None)]), "strength"),
+            (with(vec![lora("a", u64::MAX, 1.0, None)]), "larger"),
+            (with(vec![good.clone(), lora("b", 9, 1.0, None)]), "twice"),
+            (with(vec![good; 17]), "at most 16"),
             (VideoRequest { output: "../../etc/cron.d/x".into(), ..request() }, "safe output name"),
             (VideoRequest { output: "/tmp/x".into(), ..request() }, "safe output name"),
             (VideoRequest { output: "report".into(), ..request() }, "report.json"),

@@ -46,13 +46,9 @@ pub(crate) fn from_wire(wire: Option<v1::StepCache>) -> Result<domain::CacheSett
             let odd = || WireError::unknown("ratios", format!("an odd number of {}", cache.ratios.len()));
             domain::CacheSettings::Magcache(domain::MagCache {
                 curve: match v1::MagCurve::try_from(cache.curve) {
-                    Ok(v1::MagCurve::T2vA14b) => domain::MagCurve::T2vA14b,
-                    Ok(v1::MagCurve::I2vA14b) => domain::MagCurve::I2vA14b,
-                    Ok(v1::MagCurve::Ti2v5bText) => domain::MagCurve::Ti2v5bText,
-                    Ok(v1::MagCurve::Ti2v5bImage) => domain::MagCurve::Ti2v5bImage,
                     Ok(v1::MagCurve::Own) if rest.is_empty() => domain::MagCurve::Own(ratios.to_vec()),
                     Ok(v1::MagCurve::Own) => return Err(odd()),
-                    Ok(v1::MagCurve::Unspecified) | Err(_) => return Err(WireError::unknown("curve", cache.curve)),
+                    _ => published(cache.curve)?,
                 },
                 threshold: cache.threshold,
                 max_skip: cache.max_skip,
@@ -75,7 +71,17 @@ pub(crate) fn from_wire(wire: Option<v1::StepCache>) -> Result<domain::CacheSett
     })
 }
 
-fn curve(curve: domain::MagCurve) -> (v1::MagCurve, Vec<[f64; 2]>) {
+pub(super) fn published(curve: i32) -> Result<domain::MagCurve, WireError> {
+    match v1::MagCurve::try_from(curve) {
+        Ok(v1::MagCurve::T2vA14b) => Ok(domain::MagCurve::T2vA14b),
+        Ok(v1::MagCurve::I2vA14b) => Ok(domain::MagCurve::I2vA14b),
+        Ok(v1::MagCurve::Ti2v5bText) => Ok(domain::MagCurve::Ti2v5bText),
+        Ok(v1::MagCurve::Ti2v5bImage) => Ok(domain::MagCurve::Ti2v5bImage),
+        Ok(v1::MagCurve::Own | v1::MagCurve::Unspecified) | Err(_) => Err(WireError::unknown("curve", curve)),
+    }
+}
+
+pub(super) fn curve(curve: domain::MagCurve) -> (v1::MagCurve, Vec<[f64; 2]>) {
     match curve {
         domain::MagCurve::T2vA14b => (v1::MagCurve::T2vA14b, Vec::new()),
         domain::MagCurve::I2vA14b => (v1::MagCurve::I2vA14b, Vec::new()),
@@ -115,7 +121,7 @@ mod tests {
     fn adapters_cross_the_wire_unchanged() {
         for expert in [None, Some(domain::Expert::High), Some(domain::Expert::Low), Some(domain::Expert::Single)] {
             let blake3 = domain::Digest([7; 32]);
-            let lora = domain::LoraRef { name: "a.safetensors".to_owned(), blake3, strength: -0.5, expert };
+            let lora = domain::LoraRef { name: "a.safetensors".to_owned(), blake3, bytes: 9, strength: -0.5, expert };
             assert_eq!(domain::LoraRef::try_from(v1::LoraRef::from(lora.clone())), Ok(lora));
         }
     }

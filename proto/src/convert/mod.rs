@@ -1,6 +1,7 @@
 //! Domain types to wire types and back. To the wire never fails; from the wire everything is checked.
 
 mod cache;
+mod cache_request;
 mod enums;
 mod ids;
 mod item;

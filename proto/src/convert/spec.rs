@@ -3,7 +3,7 @@
 use wanfarm_types as domain;
 
 use super::enums::{FromWireNumber, numbers};
-use super::{WireError, cache, each, ids, required};
+use super::{WireError, cache, cache_request, each, ids, required};
 use crate::v1;
 
 fn formats(formats: Vec<domain::Format>) -> Vec<i32> {
@@ -45,6 +45,8 @@ impl From<domain::VideoRequest> for v1::VideoRequest {
             image: request.image.map(|digest| digest.0.to_vec()),
             formats: formats(request.formats),
             output: request.output,
+            cache: request.cache.and_then(cache_request::to_wire),
+            loras: request.loras.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -68,14 +70,17 @@ impl TryFrom<v1::VideoRequest> for domain::VideoRequest {
             image: image(wire.image)?,
             formats: numbers(wire.formats)?,
             output: wire.output,
+            cache: cache_request::from_wire(wire.cache)?,
+            loras: each(wire.loras)?,
         })
     }
 }
 
 impl From<domain::LoraRef> for v1::LoraRef {
     fn from(lora: domain::LoraRef) -> Self {
-        let domain::LoraRef { name, blake3, strength, expert } = lora;
-        Self { name, blake3: blake3.0.to_vec(), strength, expert: expert.map(|expert| v1::Expert::from(expert).into()) }
+        let domain::LoraRef { name, blake3, bytes, strength, expert } = lora;
+        let expert = expert.map(|expert| v1::Expert::from(expert).into());
+        Self { name, blake3: blake3.0.to_vec(), bytes, strength, expert }
     }
 }
 
@@ -86,6 +91,7 @@ impl TryFrom<v1::LoraRef> for domain::LoraRef {
         Ok(Self {
             name: wire.name,
             blake3: ids::digest("LoRA digest", &wire.blake3)?,
+            bytes: wire.bytes,
             strength: wire.strength,
             expert: wire.expert.map(domain::Expert::from_wire_number).transpose()?,
         })

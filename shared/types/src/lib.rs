@@ -3,6 +3,7 @@
 //! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
 
 pub mod cache;
+pub mod cache_request;
 pub mod calibration;
 pub mod digest;
 pub mod failure;
@@ -16,14 +17,17 @@ pub mod stage;
 pub mod tensor;
 
 pub use cache::{BadCache, CacheSettings, CfgCache, MagCache, MagCurve, Retention, SenCache, TeaCache, TeaModel};
+pub use cache_request::{
+    CacheContext, CacheError, CacheRequest, CfgCacheRequest, MagCacheRequest, SenCacheRequest, TeaCacheRequest,
+};
 pub use calibration::{BadCalibration, CalibratedStage, Calibration, OwnCurve};
 pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
 pub use geometry::{Geometry, GeometryError};
 pub use ids::{AttemptId, Incarnation, JobId, VideoId, WorkerId};
 pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};
-pub use lora::LoraRef;
+pub use lora::{LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
 pub use model_card::{Defaults, Experts, ModelCard, ModelFile, VaeKind};
-pub use spec::{Format, Guidance, SolverKind, VideoRequest, VideoSpec};
+pub use spec::{Format, Guidance, SolverKind, SpecError, VideoRequest, VideoSpec, method};
 pub use stage::{Expert, Role, Stage};
 pub use tensor::{DType, TensorRef};

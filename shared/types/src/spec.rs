@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CacheSettings, Digest, GeometryError, LoraRef, ModelCard};
+use crate::{
+    CacheContext, CacheError, CacheRequest, CacheSettings, Digest, GeometryError, LoraError, LoraRef, ModelCard,
+};
 
 /// The ODE or multistep method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,6 +28,8 @@ pub enum SolverKind {
 const LIGHTNING_STEPS: u32 = 4;
 /// Shift of its schedule.
 const LIGHTNING_SHIFT: f64 = 5.0;
+/// Its guidance, and whoever's that runs one pass only.
+const NO_GUIDANCE: Guidance = Guidance { high: 1.0, low: 1.0 };
 
 impl SolverKind {
     /// Its name in manifests.
@@ -101,6 +105,12 @@ pub struct VideoRequest {
     pub guidance: Option<Guidance>,
     /// First frame, by digest of the image file's bytes.
     pub image: Option<Digest>,
+    /// The step cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheRequest>,
+    /// Adapters, in the order in which they are added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<LoraRef>,
     /// Files to write.
     pub formats: Vec<Format>,
     /// Path of the outputs relative to the output directory, without extension.
@@ -148,19 +158,43 @@ pub struct VideoSpec {
     pub output: String,
 }
 
+/// A video that its model cannot render.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SpecError {
+    /// By its size.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
+    /// By its step cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// By an adapter.
+    #[error(transparent)]
+    Lora(#[from] LoraError),
+}
+
+/// Method and guidance, with what is absent from the model's defaults.
+pub fn method(card: &ModelCard, solver: Option<SolverKind>, guidance: Option<Guidance>) -> (SolverKind, Guidance) {
+    let solver = solver.unwrap_or(card.defaults.solver);
+    // A distilled model has its guidance in its weights.
+    let usual = if solver == SolverKind::Lightning { NO_GUIDANCE } else { card.defaults.guidance };
+    (solver, guidance.unwrap_or(usual))
+}
+
 impl VideoRequest {
-    /// Fills what is absent from the model's defaults and checks the size against its geometry.
+    /// Fills what is absent from the model's defaults and checks it against the model.
     ///
     /// # Errors
-    /// Every geometry fault at once.
-    pub fn resolve(&self, card: &ModelCard) -> Result<VideoSpec, Vec<GeometryError>> {
+    /// Every fault at once.
+    pub fn resolve(&self, card: &ModelCard) -> Result<VideoSpec, Vec<SpecError>> {
         let defaults = &card.defaults;
-        let solver = self.solver.unwrap_or(defaults.solver);
-        // A distilled model has its guidance in its weights; the settings of the model it was distilled from are not its.
-        let (steps, shift, guidance) = match solver {
-            SolverKind::Lightning => (LIGHTNING_STEPS, LIGHTNING_SHIFT, Guidance { high: 1.0, low: 1.0 }),
-            _ => (defaults.steps, defaults.shift, defaults.guidance),
+        let (solver, guidance) = method(card, self.solver, self.guidance);
+        // The settings of the model that a distilled one was made from are not its.
+        let (steps, shift) = match solver {
+            SolverKind::Lightning => (LIGHTNING_STEPS, LIGHTNING_SHIFT),
+            _ => (defaults.steps, defaults.shift),
         };
+        let context = CacheContext { card, has_image: self.image.is_some(), solver, guidance };
+        let cache = self.cache.as_ref().map_or(Ok(CacheSettings::None), |cache| cache.resolve(&context));
         let spec = VideoSpec {
             model: card.name.clone(),
             prompt: self.prompt.clone(),
@@ -173,14 +207,18 @@ impl VideoRequest {
             steps: self.steps.unwrap_or(steps),
             shift: self.shift.unwrap_or(shift),
             solver,
-            guidance: self.guidance.unwrap_or(guidance),
+            guidance,
             image: self.image,
-            cache: CacheSettings::None,
-            loras: Vec::new(),
+            cache: cache.clone().unwrap_or_default(),
+            // One of strength 0 changes nothing, so nobody has to have its file.
+            loras: self.loras.iter().filter(|lora| lora.strength != 0.0).cloned().collect(),
             formats: self.formats.clone(),
             output: self.output.clone(),
         };
-        let faults = card.geometry.check(spec.width, spec.height, spec.frames);
+        let mut faults: Vec<SpecError> =
+            card.geometry.check(spec.width, spec.height, spec.frames).into_iter().map(Into::into).collect();
+        faults.extend(cache.err().map(SpecError::from));
+        faults.extend(self.loras.iter().filter_map(|lora| lora.check(card).err()).map(SpecError::from));
         if faults.is_empty() { Ok(spec) } else { Err(faults) }
     }
 }

@@ -91,6 +91,15 @@ impl Stage {
 }
 
 impl Expert {
+    /// Its name in manifests; the only one of a model has no need of one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Expert::High => "high",
+            Expert::Low => "low",
+            Expert::Single => "single",
+        }
+    }
+
     /// The stage in which this expert runs.
     pub fn stage(self) -> Stage {
         match self {

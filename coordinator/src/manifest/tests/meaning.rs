@@ -40,6 +40,8 @@ fn the_documented_example() {
         solver: Some(SolverKind::UniPc),
         guidance: Some(Guidance { high: 4.0, low: 3.0 }),
         image: None,
+        cache: None,
+        loras: Vec::new(),
         formats: vec![Format::Mp4, Format::Png],
         output: outputs[8].into(),
     };

@@ -5,8 +5,9 @@ use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, JobState, TextKey, VideoState};
 use wanfarm_types::{
-    AttemptId, DType, Digest, Experts, Failure, FailureKind, Guidance, Incarnation, JobId, ModelFile, Role, Stage,
-    StepRange, StepTiming, TensorRef, VideoId, VideoRequest, VideoSpec, WorkItem, WorkerId,
+    AttemptId, CacheRequest, DType, Digest, Expert, Experts, Failure, FailureKind, Guidance, Incarnation, JobId,
+    LoraRef, MagCacheRequest, MagCurve, ModelFile, Role, Stage, StepRange, StepTiming, TensorRef, VideoId,
+    VideoRequest, VideoSpec, WorkItem, WorkerId,
 };
 
 use crate::images::Image;
@@ -31,6 +32,18 @@ fn exact() -> VideoRequest {
         shift: Some(0.1 + 0.2),
         guidance: Some(Guidance { high: 1.0 / 3.0, low: 5e-324 }),
         image: Some(digest(9)),
+        cache: Some(CacheRequest::Magcache(MagCacheRequest {
+            curve: Some(MagCurve::Ti2v5bImage),
+            threshold: Some(0.1 + 0.2),
+            ..MagCacheRequest::default()
+        })),
+        loras: vec![LoraRef {
+            name: "film \"grain\".safetensors".into(),
+            blake3: digest(10),
+            bytes: 1 << 40,
+            strength: -1.0 / 3.0,
+            expert: Some(Expert::Low),
+        }],
         ..request()
     }
 }

@@ -27,6 +27,7 @@ fn loras() -> Vec<LoraRef> {
         LoraRef {
             name: name.to_owned(),
             blake3: Digest(*blake3::hash(&bytes).as_bytes()),
+            bytes: bytes.len() as u64,
             strength,
             expert: Some(expert),
         }

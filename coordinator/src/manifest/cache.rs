@@ -1,0 +1,232 @@
+//! `cache`: the kinds of step caches and the keys of each, for the reader and the JSON Schema alike. What a cache comes
+//! to for a model is not decided here (`wanfarm_types::CacheRequest::resolve`).
+
+use wanfarm_types::{
+    CacheRequest, CfgCacheRequest, MagCacheRequest, MagCurve, Retention, SenCacheRequest, TeaCacheRequest, TeaModel,
+};
+
+use super::fault::{Fault, Place, quote, suggest, tame};
+use super::keys::Rule;
+use super::node::{Entry, Node, Value};
+use super::settings::{self, Chosen, text, unknown_key, unknown_word, wrong_type};
+
+/// A key of one kind.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) rule: Rule,
+}
+
+/// A kind of step cache.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+const CURVES: [(&str, MagCurve); 4] = [
+    ("t2v-a14b", MagCurve::T2vA14b),
+    ("i2v-a14b", MagCurve::I2vA14b),
+    ("ti2v-5b-t2v", MagCurve::Ti2v5bText),
+    ("ti2v-5b-i2v", MagCurve::Ti2v5bImage),
+];
+const ZONES: [(&str, Retention); 2] = [("each-phase", Retention::EachPhase), ("first-phase", Retention::FirstPhase)];
+const TEA_MODELS: [(&str, TeaModel); 5] = [
+    ("t2v-1.3b", TeaModel::T2v1_3b),
+    ("t2v-14b", TeaModel::T2v14b),
+    ("i2v-480p", TeaModel::I2v480p),
+    ("i2v-720p", TeaModel::I2v720p),
+    ("linear", TeaModel::Linear),
+];
+const CURVE_NAMES: [&str; 4] = [CURVES[0].0, CURVES[1].0, CURVES[2].0, CURVES[3].0];
+const ZONE_NAMES: [&str; 2] = [ZONES[0].0, ZONES[1].0];
+const TEA_NAMES: [&str; 5] = [TEA_MODELS[0].0, TEA_MODELS[1].0, TEA_MODELS[2].0, TEA_MODELS[3].0, TEA_MODELS[4].0];
+
+const SUM: Rule = Rule::Number { least: 0.0, above: false, most: 1000.0 };
+const PART: Rule = Rule::Number { least: 0.0, above: false, most: 1.0 };
+const COUNT: Rule = Rule::Whole(1..=1000);
+
+const fn key(name: &'static str, rule: Rule, about: &'static str) -> Key {
+    Key { name, about, rule }
+}
+
+/// Every kind, `none` first.
+pub(crate) const KINDS: [Kind; 5] = [
+    Kind { name: "none", about: "Every step computes everything; switches a default off.", keys: &[] },
+    Kind {
+        name: "magcache",
+        about: "Skips the blocks of a step where a curve, published or calibrated, says that they hardly change.",
+        keys: &[
+            key("threshold", SUM, "Predicted errors may add up to less than this; 0.04, for I2V-A14B 0.06."),
+            key("max_skip", COUNT, "Most steps skipped one after the other; 2."),
+            key("retention", PART, "Part of the steps that is always computed; 0.2."),
+            key(
+                "zones",
+                Rule::Word(&ZONE_NAMES),
+                "Of which steps that is a part: of each expert's, or all of the high-noise one's and of the low-noise one's.",
+            ),
+            key(
+                "joint",
+                Rule::Flag,
+                "true: both passes of a step are skipped together; otherwise each by its own curve.",
+            ),
+            key("curve", Rule::Word(&CURVE_NAMES), "A published curve, for a model that has none of its own."),
+        ],
+    },
+    Kind {
+        name: "teacache",
+        about: "Skips the blocks of a step while the timestep's embedding hardly changes.",
+        keys: &[
+            key("threshold", SUM, "Changes may add up to less than this; as published for the model."),
+            key("model", Rule::Word(&TEA_NAMES), "Whose published polynomial, for a model that has none of its own."),
+            key(
+                "projected",
+                Rule::Flag,
+                "true: looks at the projected embedding and computes the first five steps; otherwise the first and the last.",
+            ),
+        ],
+    },
+    Kind {
+        name: "cfg-cache",
+        about: "Skips the pass without the prompt and keeps its difference to the other; not in the high-noise expert.",
+        keys: &[
+            key("interval", COUNT, "Every so many steps both passes are computed; 5."),
+            key("start", PART, "Part of the schedule from which passes are skipped; a third."),
+            key("end", PART, "Part of the schedule up to which they are; 0.9."),
+            key("alpha", SUM, "How much of the difference's high frequencies is added to it; 0.2."),
+        ],
+    },
+    Kind {
+        name: "sencache",
+        about: "Keeps the velocity of an earlier step while latents and time hardly change.",
+        keys: &[
+            key("tolerance", SUM, "Changes of latents and time may add up to this; 0.1."),
+            key("max_skip", COUNT, "Most steps skipped one after the other; 3."),
+            key("start", PART, "Part of the schedule that is always computed; 0.3."),
+            key("end", PART, "Part of the schedule from which everything is computed; 0.9."),
+        ],
+    },
+];
+
+/// The values of a table, by key.
+struct Table(Vec<(&'static str, Chosen)>);
+
+/// Reads a kind alone, or a table with its settings.
+pub(crate) fn read(node: &Node, place: &Place) -> Result<CacheRequest, Fault> {
+    let entries = match &node.value {
+        Value::Text(_) => return Ok(request(kind(node, place)?, &Table(Vec::new()))),
+        Value::Table(entries) => entries,
+        _ => return Err(wrong_type(node, place, "a kind such as \"magcache\", or { kind, … }")),
+    };
+    let at = |entry: &Entry| Place::new(entry.node.span, format!("{}.{}", place.key, tame(&entry.key)));
+    let named = entries.iter().find(|entry| entry.key == "kind");
+    let Some(named) = named else {
+        return Err(Fault::at(place, format!("{} names no kind", place.key))
+            .why("each kind has settings of its own")
+            .help(format!("add kind = \"…\": {}", KINDS.map(|kind| kind.name).join(", "))));
+    };
+    let mut faults = Vec::new();
+    let kind = kind(&named.node, &at(named)).map_err(|fault| faults.push(fault)).ok();
+    let mut given = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.key != "kind") {
+        match find(kind, entry, place) {
+            Ok(key) => match settings::read(&key.rule, &entry.node, &at(entry)) {
+                Ok(value) => given.push((key.name, value)),
+                Err(fault) => faults.push(fault),
+            },
+            Err(fault) => faults.push(fault),
+        }
+    }
+    let request = kind.map(|kind| request(kind, &Table(given)));
+    match (request, Fault::all(faults)) {
+        (Some(request), None) => Ok(request),
+        (_, Some(fault)) => Err(fault),
+        (None, None) => Err(wrong_type(node, place, "a kind")),
+    }
+}
+
+fn kind(node: &Node, place: &Place) -> Result<&'static Kind, Fault> {
+    let word = text(node, place)?;
+    const ALL: &[Kind] = &KINDS;
+    ALL.iter().find(|kind| kind.name == word).ok_or_else(|| unknown_word(place, word, &KINDS.map(|kind| kind.name)))
+}
+
+/// The key of an entry; of an unknown kind, that of any.
+fn find(kind: Option<&'static Kind>, entry: &Entry, place: &Place) -> Result<&'static Key, Fault> {
+    const ALL: &[Kind] = &KINDS;
+    let of = |kind: &'static Kind| kind.keys.iter().find(|key| key.name == entry.key);
+    let found = match kind {
+        Some(kind) => of(kind),
+        None => ALL.iter().find_map(of),
+    };
+    let at = Place::new(entry.key_span, format!("{}.{}", place.key, tame(&entry.key)));
+    found.ok_or_else(|| {
+        let others: Vec<&str> = ALL.iter().filter(|kind| of(kind).is_some()).map(|kind| kind.name).collect();
+        let name = kind.map_or("a step cache", |kind| kind.name);
+        if others.is_empty() {
+            let known = kind.map(|kind| kind.keys).unwrap_or_default().iter().map(|key| key.name).chain(["kind"]);
+            return Fault::at(&at, unknown_key(&entry.key))
+                .why(format!("{name} has no such setting"))
+                .help(suggest(&entry.key, known));
+        }
+        Fault::at(&at, format!("{name} has no {}", quote(&entry.key)))
+            .why(format!("it is a setting of {}", others.join(" and ")))
+            .help("remove it, or choose the kind it belongs to")
+    })
+}
+
+impl Table {
+    fn get(&self, name: &str) -> Option<&Chosen> {
+        self.0.iter().find(|(key, _)| *key == name).map(|(_, given)| given)
+    }
+
+    fn number(&self, name: &str) -> Option<f64> {
+        if let Some(Chosen::Number(value)) = self.get(name) { Some(*value) } else { None }
+    }
+
+    fn whole(&self, name: &str) -> Option<u32> {
+        if let Some(Chosen::Whole(value)) = self.get(name) { u32::try_from(*value).ok() } else { None }
+    }
+
+    fn flag(&self, name: &str) -> Option<bool> {
+        if let Some(Chosen::Flag(value)) = self.get(name) { Some(*value) } else { None }
+    }
+
+    fn word<T: Clone>(&self, name: &str, of: &[(&str, T)]) -> Option<T> {
+        let Some(Chosen::Word(word)) = self.get(name) else { return None };
+        of.iter().find(|(known, _)| known == word).map(|(_, value)| value.clone())
+    }
+}
+
+fn request(kind: &Kind, table: &Table) -> CacheRequest {
+    match kind.name {
+        "magcache" => CacheRequest::Magcache(MagCacheRequest {
+            curve: table.word("curve", &CURVES),
+            threshold: table.number("threshold"),
+            max_skip: table.whole("max_skip"),
+            retention: table.number("retention"),
+            zones: table.word("zones", &ZONES),
+            joint: table.flag("joint"),
+        }),
+        "teacache" => CacheRequest::Teacache(TeaCacheRequest {
+            model: table.word("model", &TEA_MODELS),
+            threshold: table.number("threshold"),
+            projected: table.flag("projected"),
+        }),
+        "cfg-cache" => CacheRequest::CfgCache(CfgCacheRequest {
+            interval: table.whole("interval"),
+            start: table.number("start"),
+            end: table.number("end"),
+            alpha: table.number("alpha"),
+        }),
+        "sencache" => CacheRequest::Sencache(SenCacheRequest {
+            tolerance: table.number("tolerance"),
+            max_skip: table.whole("max_skip"),
+            start: table.number("start"),
+            end: table.number("end"),
+        }),
+        _ => CacheRequest::None,
+    }
+}

@@ -1,0 +1,217 @@
+//! `loras`: the LoRA files that videos name, at what strength and for which expert. Each file is looked at once; what
+//! is in it is the worker's to read.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wanfarm_types::{Digest, Expert, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
+
+use super::fault::{Fault, Place, quote, suggest, tame};
+use super::images::no_folder;
+use super::names::component_fault;
+use super::node::{Node, Value};
+use super::settings::{empty, number, text, unknown_key, unknown_word, wrong_type};
+
+/// Most of one video: each is added to every matrix.
+pub(crate) const MOST: usize = 16;
+/// The keys of an entry and what they mean.
+pub(crate) const KEYS: [(&str, &str); 3] = [
+    ("path", "A safetensors file, relative to the manifest."),
+    ("strength", "What its differences are multiplied by; 1 without it, 0 leaves it out."),
+    ("expert", "The expert it is for, of models with two; without it, both."),
+];
+/// The words of `expert`.
+pub(crate) const EXPERTS: [&str; 2] = [Expert::High.name(), Expert::Low.name()];
+
+/// An entry of `loras`.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) path: String,
+    pub(crate) strength: f64,
+    pub(crate) expert: Option<Expert>,
+    pub(crate) place: Place,
+}
+
+/// A LoRA file of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoraFile {
+    /// Its name without its folder.
+    pub name: String,
+    /// BLAKE3 of what it was when it was looked at.
+    pub blake3: Digest,
+    /// Its length.
+    pub bytes: u64,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// The LoRA files of a manifest, in the order in which they were first named.
+#[derive(Debug, Default)]
+pub(crate) struct Loras {
+    pub(crate) list: Vec<LoraFile>,
+    looked_at: HashMap<PathBuf, Result<usize, String>>,
+}
+
+impl LoraFile {
+    /// As a video names it.
+    pub(crate) fn at(&self, wanted: &Wanted) -> LoraRef {
+        let Wanted { strength, expert, .. } = *wanted;
+        LoraRef { name: self.name.clone(), blake3: self.blake3, bytes: self.bytes, strength, expert }
+    }
+}
+
+impl Loras {
+    /// The files of a video's entries, each once per expert.
+    pub(crate) fn find(&mut self, wanted: &[Wanted], base: Option<&Path>) -> Result<Vec<LoraRef>, Fault> {
+        let (mut found, mut faults) = (Vec::<LoraRef>::new(), Vec::new());
+        for wanted in wanted {
+            match self.look_at(wanted, base) {
+                Ok(lora) if found.iter().any(|other| other.repeats(&lora)) => faults.push(
+                    Fault::at(&wanted.place, format!("{} is there twice for one expert", quote(&wanted.path)))
+                        .why("its differences would be added twice")
+                        .help("name it once, with the strengths added"),
+                ),
+                Ok(lora) => found.push(lora),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        Fault::all(faults).map_or(Ok(found), Err)
+    }
+
+    fn look_at(&mut self, wanted: &Wanted, base: Option<&Path>) -> Result<LoraRef, Fault> {
+        let Some(base) = base else { return Err(no_folder(&wanted.place)) };
+        let path = base.join(&wanted.path);
+        if !self.looked_at.contains_key(&path) {
+            let seen = look(&path).map(|file| {
+                self.list.push(file);
+                self.list.len() - 1
+            });
+            self.looked_at.insert(path.clone(), seen);
+        }
+        let seen = self.looked_at.get(&path).cloned().unwrap_or_else(|| Err("it was not looked at".into()));
+        let file = seen.and_then(|index| self.list.get(index).ok_or_else(|| "it was not kept".to_owned()));
+        file.map(|file| file.at(wanted)).map_err(|why| {
+            Fault::at(&wanted.place, format!("cannot use the LoRA {}", quote(&path.display().to_string())))
+                .why(why)
+                .help("paths are relative to the manifest; LoRAs are safetensors files")
+        })
+    }
+}
+
+/// Reads a list of paths, or of tables with strength and expert.
+pub(crate) fn read(node: &Node, place: &Place) -> Result<Arc<[Wanted]>, Fault> {
+    let Value::List(items) = &node.value else { return Err(wrong_type(node, place, "a list of LoRA files")) };
+    if items.len() > MOST {
+        return Err(Fault::at(place, format!("{} names {} files", place.key, items.len()))
+            .why(format!("a video has at most {MOST}"))
+            .help("merge some of them into one file"));
+    }
+    let (mut wanted, mut faults) = (Vec::new(), Vec::new());
+    for (index, item) in items.iter().enumerate() {
+        match entry(item, Place::new(item.span, format!("{}[{index}]", place.key))) {
+            Ok(entry) => wanted.push(entry),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    Fault::all(faults).map_or_else(|| Ok(wanted.into()), Err)
+}
+
+fn entry(node: &Node, place: Place) -> Result<Wanted, Fault> {
+    let entries = match &node.value {
+        Value::Text(_) => return Ok(Wanted { path: path(node, &place)?, strength: 1.0, expert: None, place }),
+        Value::Table(entries) => entries,
+        _ => return Err(wrong_type(node, &place, "a path, or { path, strength, expert }")),
+    };
+    let (mut file, mut strength, mut expert, mut faults) = (None, 1.0, None, Vec::new());
+    for entry in entries {
+        let at = Place::new(entry.node.span, format!("{}.{}", place.key, tame(&entry.key)));
+        let read = match entry.key.as_str() {
+            "path" => path(&entry.node, &at).map(|path| file = Some(path)),
+            "strength" => number(&entry.node, &at, -MAX_STRENGTH, false, MAX_STRENGTH).map(|value| strength = value),
+            "expert" => text(&entry.node, &at).and_then(|word| {
+                let known = [Expert::High, Expert::Low].into_iter().find(|expert| expert.name() == word);
+                expert = Some(known.ok_or_else(|| unknown_word(&at, word, &EXPERTS))?);
+                Ok(())
+            }),
+            other => Err(Fault::at(&Place::new(entry.key_span, at.key.clone()), unknown_key(other))
+                .why("a LoRA has path, strength and expert")
+                .help(suggest(other, KEYS.map(|(name, _)| name)))),
+        };
+        faults.extend(read.err());
+    }
+    if !entries.iter().any(|entry| entry.key == "path") {
+        let fault = Fault::at(&place, format!("{} names no file", place.key)).why("a LoRA is a safetensors file");
+        faults.push(fault.help("add path = \"…\", relative to the manifest"));
+    }
+    match (file, Fault::all(faults)) {
+        (Some(path), None) => Ok(Wanted { path, strength, expert, place }),
+        (_, Some(fault)) => Err(fault),
+        (None, None) => Err(empty(&place)),
+    }
+}
+
+fn path(node: &Node, place: &Place) -> Result<String, Fault> {
+    let path = text(node, place)?;
+    if path.trim().is_empty() { Err(empty(place)) } else { Ok(path.to_owned()) }
+}
+
+/// How a list of entries reads inside a prompt or a path: `film-0.8+grain`, or `none`.
+pub(crate) fn word(node: &Node) -> Option<String> {
+    let Value::List(items) = &node.value else { return None };
+    let stem = |path: &str| Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let one = |item: &Node| match &item.value {
+        Value::Text(path) => stem(path),
+        Value::Table(entries) => {
+            let of = |name: &str| entries.iter().find(|entry| entry.key == name).map(|entry| &entry.node.value);
+            let Some(Value::Text(path)) = of("path") else { return None };
+            let mut word = stem(path)?;
+            match of("strength") {
+                Some(Value::Float(strength)) => word += &format!("-{strength}"),
+                Some(Value::Integer(strength)) => word += &format!("-{strength}"),
+                _ => {}
+            }
+            if let Some(Value::Text(expert)) = of("expert") {
+                word += &format!("-{expert}");
+            }
+            Some(word)
+        }
+        _ => None,
+    };
+    let words = items.iter().map(one).collect::<Option<Vec<_>>>()?;
+    Some(if words.is_empty() { "none".to_owned() } else { words.join("+") })
+}
+
+fn look(path: &Path) -> Result<LoraFile, String> {
+    let io = |error: std::io::Error| error.to_string();
+    let about = std::fs::metadata(path).map_err(io)?;
+    if !about.is_file() {
+        return Err("it is not a regular file".into());
+    }
+    let bytes = about.len();
+    if bytes > MAX_LORA_BYTES {
+        return Err(format!("it is larger than {} GiB", MAX_LORA_BYTES >> 30));
+    }
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or("its name is not UTF-8")?.to_owned();
+    if let Some(why) = component_fault(&name) {
+        return Err(format!("its name cannot be one everywhere: {why}"));
+    }
+    let mut file = File::open(path).map_err(io)?;
+    // The length of the header, then the header, which is JSON.
+    let mut start = [0; 9];
+    let whole = file.read_exact(&mut start).is_ok();
+    let header = start.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if !whole || header > bytes - 8 || start[8] != b'{' {
+        return Err("it is no safetensors file".into());
+    }
+    file.rewind().map_err(io)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(&mut file).map_err(io)?;
+    let blake3 = Digest(*hasher.finalize().as_bytes());
+    if hasher.count() != bytes {
+        return Err("it is being written; try again when it is whole".into());
+    }
+    Ok(LoraFile { name, blake3, bytes, path: path.to_owned() })
+}

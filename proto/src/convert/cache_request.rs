@@ -1,0 +1,98 @@
+//! A step cache as a video asks for it. Whether it can be followed is for whoever follows it to check.
+
+use wanfarm_types as domain;
+
+use super::WireError;
+use super::enums::FromWireNumber;
+use crate::v1;
+use v1::cache_request::Kind;
+
+/// Absent where none is wanted: a request has nothing below it that this would have to switch off.
+pub(crate) fn to_wire(cache: domain::CacheRequest) -> Option<v1::CacheRequest> {
+    let kind = match cache {
+        domain::CacheRequest::None => return None,
+        domain::CacheRequest::Magcache(cache) => Kind::Magcache(v1::MagCacheRequest {
+            curve: cache.curve.map(|curve| super::cache::curve(curve).0.into()),
+            threshold: cache.threshold,
+            max_skip: cache.max_skip,
+            retention: cache.retention,
+            zones: cache.zones.map(|zones| v1::Retention::from(zones).into()),
+            joint: cache.joint,
+        }),
+        domain::CacheRequest::Teacache(cache) => Kind::Teacache(v1::TeaCacheRequest {
+            model: cache.model.map(|model| v1::TeaModel::from(model).into()),
+            threshold: cache.threshold,
+            projected: cache.projected,
+        }),
+        domain::CacheRequest::CfgCache(domain::CfgCacheRequest { interval, start, end, alpha }) => {
+            Kind::CfgCache(v1::CfgCacheRequest { interval, start, end, alpha })
+        }
+        domain::CacheRequest::Sencache(domain::SenCacheRequest { tolerance, max_skip, start, end }) => {
+            Kind::Sencache(v1::SenCacheRequest { tolerance, max_skip, start, end })
+        }
+    };
+    Some(v1::CacheRequest { kind: Some(kind) })
+}
+
+pub(crate) fn from_wire(wire: Option<v1::CacheRequest>) -> Result<Option<domain::CacheRequest>, WireError> {
+    let Some(wire) = wire else { return Ok(None) };
+    Ok(Some(match wire.kind.ok_or(WireError::Missing("kind"))? {
+        Kind::Magcache(cache) => domain::CacheRequest::Magcache(domain::MagCacheRequest {
+            // A calibrated one is the model's, not a video's.
+            curve: cache.curve.map(super::cache::published).transpose()?,
+            threshold: cache.threshold,
+            max_skip: cache.max_skip,
+            retention: cache.retention,
+            zones: cache.zones.map(domain::Retention::from_wire_number).transpose()?,
+            joint: cache.joint,
+        }),
+        Kind::Teacache(cache) => domain::CacheRequest::Teacache(domain::TeaCacheRequest {
+            model: cache.model.map(domain::TeaModel::from_wire_number).transpose()?,
+            threshold: cache.threshold,
+            projected: cache.projected,
+        }),
+        Kind::CfgCache(v1::CfgCacheRequest { interval, start, end, alpha }) => {
+            domain::CacheRequest::CfgCache(domain::CfgCacheRequest { interval, start, end, alpha })
+        }
+        Kind::Sencache(v1::SenCacheRequest { tolerance, max_skip, start, end }) => {
+            domain::CacheRequest::Sencache(domain::SenCacheRequest { tolerance, max_skip, start, end })
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{CacheRequest, MagCacheRequest, MagCurve, Retention, TeaCacheRequest, TeaModel};
+
+    #[test]
+    fn every_request_crosses_the_wire_unchanged() {
+        let said = CacheRequest::Magcache(MagCacheRequest {
+            curve: Some(MagCurve::I2vA14b),
+            threshold: Some(0.06),
+            max_skip: Some(3),
+            retention: Some(0.0),
+            zones: Some(Retention::FirstPhase),
+            joint: Some(false),
+        });
+        let tea = TeaCacheRequest { model: Some(TeaModel::Linear), threshold: Some(0.1), projected: Some(true) };
+        for request in [
+            said,
+            CacheRequest::Magcache(MagCacheRequest::default()),
+            CacheRequest::Teacache(tea),
+            CacheRequest::Teacache(TeaCacheRequest::default()),
+            CacheRequest::CfgCache(domain::CfgCacheRequest { interval: Some(2), ..Default::default() }),
+            CacheRequest::Sencache(domain::SenCacheRequest { tolerance: Some(0.5), ..Default::default() }),
+        ] {
+            assert_eq!(from_wire(to_wire(request.clone())), Ok(Some(request)));
+        }
+        assert_eq!(from_wire(to_wire(CacheRequest::None)), Ok(None));
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        assert_eq!(from_wire(Some(v1::CacheRequest { kind: None })), Err(WireError::Missing("kind")));
+        let own = v1::MagCacheRequest { curve: Some(v1::MagCurve::Own.into()), ..Default::default() };
+        assert!(from_wire(Some(v1::CacheRequest { kind: Some(Kind::Magcache(own)) })).is_err());
+    }
+}
