@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# What a coordinator costs under a large farm: its processor time and memory with many pretended workers, each step
+# reported, made durable and recorded; and how long `status` takes meanwhile.
+#
+#     cargo build --release && cargo build --release -p wanfarm-tests --example horde
+#     tests/benchmarks/load.sh [BINARIES] [WORKERS] [VIDEOS] [MILLISECONDS_PER_STEP] [SECONDS]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+binaries=${1:-target/release}; workers=${2:-1000}; videos=${3:-10000}; pace=${4:-10000}; seconds=${5:-120}
+work=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
+export WANFARM_LOG=error
+# A connection and more for every worker.
+ulimit -n "$(ulimit -Hn)"
+
+"$binaries/coordinator" serve --listen 127.0.0.1:0 --data "$work/data" --output "$work/output" >"$work/address" &
+coordinator=$!
+until grep -q http "$work/address"; do sleep 0.01; done
+export WANFARM_COORDINATOR=$(grep -o 'http://.*' "$work/address")
+cat >"$work/load.toml" <<M
+[job]
+name = "load"
+model = "horde"
+output = "{index:05}"
+[[video]]
+prompt = "a pretended video"
+sweep = { seed = [$(seq -s, 1 "$videos")] }
+M
+"$binaries/coordinator" submit "$work/load.toml" >/dev/null
+"$binaries/examples/horde" "$WANFARM_COORDINATOR" "$workers" "$pace" &
+
+now() { perl -MTime::HiRes=time -e 'printf "%.3f", time'; }
+# Seconds of processor time so far, and megabytes resident now and at most.
+cost() { perl -lane 'print(($F[13] + $F[14]) / 100)' "/proc/$coordinator/stat"; }
+memory() { awk "/^$1/"' {printf "%.0f MB", $2 / 1024}' "/proc/$coordinator/status"; }
+steps() { "$binaries/coordinator" status load --json | perl -MJSON::PP -0ne '$n += $_->{steps_done} for @{decode_json($_)->{videos}}; print $n'; }
+sleep "$((seconds / 4))"
+first=$(steps); before=$(cost); begin=$(now); sleep "$seconds"; after=$(cost); end=$(now); last=$(steps)
+asked=$(now); "$binaries/coordinator" status load >/dev/null; answered=$(now)
+perl -e "printf qq(%.0f steps a second, %.1f %% of a core over %.0f s; status of the job answered in %.2f s\n), ($last - $first) / ($end - $begin), 100 * ($after - $before) / ($end - $begin), $end - $begin, $answered - $asked"
+echo "memory $(memory VmRSS), at most $(memory VmHWM)"
