@@ -3,6 +3,8 @@
 //! Each is inspected as a file of its true size that takes no room on disk and of which only the header is read.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod mlx;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
@@ -106,26 +108,13 @@ fn every_published_file_is_recognised_and_complete() {
 /// What mlx-video's converter makes of official tensors.
 fn mlx(shapes: &Shapes) -> Shapes {
     let convert = |(name, shape): (&String, &Vec<usize>)| {
-        let (mut name, mut shape) = (name.clone(), shape.clone());
+        let mut shape = shape.clone();
         if name == "patch_embedding.weight" {
             shape = vec![shape[0], shape[1..].iter().product()];
         } else if name.ends_with(".weight") && shape.len() >= 4 {
             shape[1..].rotate_left(1);
         }
-        for (from, to) in [
-            ("patch_embedding.", "patch_embedding_proj."),
-            ("text_embedding.0.", "text_embedding_0."),
-            ("text_embedding.2.", "text_embedding_1."),
-            ("time_embedding.0.", "time_embedding_0."),
-            ("time_embedding.2.", "time_embedding_1."),
-            ("time_projection.1.", "time_projection."),
-            (".ffn.0.", ".ffn.fc1."),
-            (".ffn.2.", ".ffn.fc2."),
-            (".ffn.gate.0.", ".ffn.gate_proj."),
-        ] {
-            name = name.replace(from, to);
-        }
-        (name, shape)
+        (mlx::rename(name), shape)
     };
     shapes.iter().map(convert).collect()
 }

@@ -2,6 +2,8 @@
 //! the demo's weights: renamed, turned round, never recomputed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod mlx;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,27 +48,13 @@ fn comfy(folder: &Path) {
 
 /// What mlx-video's converter writes.
 fn to_mlx(name: &str, tensor: Tensor) -> (String, Tensor) {
-    let mut name = name.to_owned();
     let tensor = match tensor.rank() {
         _ if name == "patch_embedding.weight" => tensor.flatten_from(1).unwrap(),
         5 if name.ends_with(".weight") => tensor.permute((0, 2, 3, 4, 1)).unwrap(),
         4 if name.ends_with(".weight") => tensor.permute((0, 2, 3, 1)).unwrap(),
         _ => tensor,
     };
-    for (from, to) in [
-        ("patch_embedding.", "patch_embedding_proj."),
-        ("text_embedding.0.", "text_embedding_0."),
-        ("text_embedding.2.", "text_embedding_1."),
-        ("time_embedding.0.", "time_embedding_0."),
-        ("time_embedding.2.", "time_embedding_1."),
-        ("time_projection.1.", "time_projection."),
-        (".ffn.0.", ".ffn.fc1."),
-        (".ffn.2.", ".ffn.fc2."),
-        (".ffn.gate.0.", ".ffn.gate_proj."),
-    ] {
-        name = name.replace(from, to);
-    }
-    (name, tensor.contiguous().unwrap())
+    (mlx::rename(name), tensor.contiguous().unwrap())
 }
 
 /// The names its converter gives to a Wan2.2 autoencoder, whose norms it makes rows.
