@@ -21,6 +21,8 @@ pub struct Config {
     pub prefetch_steps: u32,
     /// Time that moving a running video to a faster worker may cost: it must gain more than that.
     pub move_margin: Duration,
+    /// Times a video may move in one stage, whatever the measurements say.
+    pub max_moves: u32,
     /// A durable checkpoint is made after this many steps, or after `checkpoint_time`, whichever comes first.
     /// The last one of each stage is always made durable.
     pub checkpoint_steps: u32,
@@ -50,6 +52,7 @@ impl Default for Config {
             steps_per_assignment: u32::MAX,
             prefetch_steps: 2,
             move_margin: Duration::from_secs(5),
+            max_moves: 6,
             checkpoint_steps: 1,
             checkpoint_time: Duration::MAX,
             retry_pause: Duration::from_secs(2),

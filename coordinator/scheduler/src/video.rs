@@ -30,6 +30,8 @@ pub(crate) struct Video {
     /// The farthest it ever came: the value of [`Video::progress`] then.
     pub(crate) best: u32,
     pub(crate) strikes: Strikes,
+    /// Times it was stopped in its present stage to go on on a faster worker.
+    pub(crate) moves: u32,
     /// It is listed as wanting its texts.
     pub(crate) wants_texts: bool,
     /// What of it is counted as load of the pools.
@@ -83,6 +85,7 @@ impl Video {
             write_after: Instant(0),
             best: 0,
             strikes: Strikes::default(),
+            moves: 0,
             wants_texts: false,
             counted: None,
         }

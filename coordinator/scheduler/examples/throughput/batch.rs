@@ -23,8 +23,8 @@ pub(crate) struct Machine {
 
 impl Batch {
     /// Of forty workers eight encode and decode, twenty hold the high expert and twelve the low one: the high
-    /// expert, which runs 26 of 40 steps, is what the others wait for.
-    pub(crate) fn new(videos: u32, workers: u32, steps: u32) -> Self {
+    /// expert, which runs 26 of 40 steps, is what the others wait for. The seed changes the speeds.
+    pub(crate) fn new(videos: u32, workers: u32, steps: u32, seed: u32) -> Self {
         let machine = |number: u32| Machine {
             id: WorkerId(Uuid::from_u128(u128::from(number) + 1)),
             roles: match number % 40 {
@@ -32,7 +32,7 @@ impl Batch {
                 8..28 => vec![Role::DitHigh],
                 _ => vec![Role::DitLow],
             },
-            speed: 0.25 + 0.75 * fraction(u64::from(number)),
+            speed: 0.25 + 0.75 * fraction(u64::from(seed) << 32 | u64::from(number)),
         };
         let workers = (0..workers).map(machine).collect();
         Self { videos: videos / JOBS * JOBS, workers, steps, high: steps * 26 / 40 }

@@ -1,6 +1,6 @@
 //! A large farm of unequal workers renders a large batch in virtual time, with a scheduler that is real: how close the
 //! end comes to the lower bound, how long decisions take, and how much memory that needs.
-//! `cargo run --release -p wanfarm-scheduler --example throughput [VIDEOS] [WORKERS] [STEPS]`
+//! `cargo run --release -p wanfarm-scheduler --example throughput [VIDEOS] [WORKERS] [STEPS] [SEED]`
 
 mod batch;
 mod bound;
@@ -17,7 +17,8 @@ fn main() {
     let videos = args.next().and_then(Result::ok).unwrap_or(10_000);
     let workers = args.next().and_then(Result::ok).unwrap_or(1_000);
     let steps = args.next().and_then(Result::ok).unwrap_or(20);
-    let batch = Batch::new(videos, workers, steps);
+    let seed = args.next().and_then(Result::ok).unwrap_or(0);
+    let batch = Batch::new(videos, workers, steps, seed);
     let before = resident();
     let mut farm = Farm::new(&batch);
     farm.hire(&batch);

@@ -46,6 +46,8 @@ pub(crate) struct Running {
     pub(crate) nearly_done: bool,
     /// The item that will follow from this one, if this worker can run it too: it needs no fetching.
     pub(crate) follows: Option<Urgency>,
+    /// Its video has not moved too often in this stage.
+    pub(crate) may_move: bool,
     /// Workers its video failed on.
     pub(crate) avoids: BTreeSet<WorkerId>,
     /// Steps to go, the one being computed included; 1 for an item without steps.

@@ -86,7 +86,7 @@ impl Place {
         match self {
             Place::Now => {
                 let average = pool.speeds.average();
-                let fastest = pool.idle.fastest(average, suits)?;
+                let fastest = tail::apprentice(pool, ticket, suits).or_else(|| pool.idle.fastest(average, suits))?;
                 if tail::is_better_kept(board, pool, ticket, fastest) {
                     return None;
                 }

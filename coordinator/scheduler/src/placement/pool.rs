@@ -56,6 +56,12 @@ impl BySpeed {
         self.0.contains(&(slowness, worker))
     }
 
+    /// One never measured.
+    pub(crate) fn unmeasured(&self, suits: impl Fn(WorkerId) -> bool) -> Option<WorkerId> {
+        let unmeasured = self.0.range(..(Some(Slowness::LEAST), WorkerId(Default::default())));
+        unmeasured.map(|(_, worker)| *worker).find(|worker| suits(*worker))
+    }
+
     /// The fastest that suits. One never measured is taken for an `average` one.
     pub(crate) fn fastest(&self, average: Option<Slowness>, suits: impl Fn(WorkerId) -> bool) -> Option<Candidate> {
         let nobody = WorkerId(Default::default());

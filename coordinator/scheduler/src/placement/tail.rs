@@ -15,6 +15,21 @@ use crate::pace::Slowness;
 /// Per cent by which a worker must be faster for a video to be moved to it: more than measurements waver.
 const NOTABLY: u64 = 15;
 
+/// Times by which a worker that was never measured may be slower than the average.
+const SLOW: u64 = 4;
+
+/// An idle worker that was never measured, while there is so much left to do that it holds nobody up even if it turns
+/// out to be slow: in the end, when it counts, all speeds are known.
+pub(super) fn apprentice(pool: &Pool, ticket: &Ticket, suits: impl Fn(WorkerId) -> bool) -> Option<Candidate> {
+    if matches!(ticket.lane.stage, Stage::EncodeText | Stage::EncodeImage) {
+        return None;
+    }
+    let worker = pool.idle.unmeasured(suits)?;
+    let average = pool.speeds.average()?;
+    let work = ticket.piece.saturating_mul(SLOW);
+    (!outlasts(pool, average, ticket.steps.len().max(1), work)).then_some(Candidate { worker, slowness: Some(average) })
+}
+
 /// True when an item of `left` pieces, begun now, would still be running when the rest of the pool's work is done.
 fn outlasts(pool: &Pool, slowness: Slowness, left: u32, piece: u64) -> bool {
     pool.drain().is_some_and(|drain| slowness.time(piece.saturating_mul(u64::from(left))) > drain)
@@ -22,7 +37,8 @@ fn outlasts(pool: &Pool, slowness: Slowness, left: u32, piece: u64) -> bool {
 
 /// True when an item had better wait for a faster worker than be given to this idle one: so many of those that now run
 /// an item of the pool will be done so soon that each waiting item has its first step behind it sooner there.
-/// (A longer wait would not pay: what a slow worker has begun can be moved after a step.)
+/// (A longer wait would not pay: what a slow worker has begun can be moved after a step.) An item without steps cannot be
+/// moved and counts whole; a worker that could end several in that time counts as often.
 pub(crate) fn is_better_kept(board: &Board, pool: &Pool, ticket: &Ticket, idle: Candidate) -> bool {
     let Some(slowness) = idle.slowness else { return false };
     if matches!(ticket.lane.stage, Stage::EncodeText | Stage::EncodeImage)
@@ -34,11 +50,15 @@ pub(crate) fn is_better_kept(board: &Board, pool: &Pool, ticket: &Ticket, idle: 
     let here = slowness.time(ticket.piece);
     let waiting = board.waiting(ticket.lane.pool());
     let faster = pool.runners.range(..(slowness, WorkerId(Default::default())));
-    let sooner = faster.filter(|(theirs, worker)| {
-        let there = running(board, *worker).map(|running| time_left(running, *theirs) + theirs.time(ticket.piece));
-        !ticket.avoids.contains(worker) && there.is_some_and(|there| there < here)
+    let sooner = faster.map(|(theirs, worker)| {
+        let before = running(board, *worker).map(|running| here.saturating_sub(time_left(running, *theirs)));
+        match before.filter(|_| !ticket.avoids.contains(worker)) {
+            None => 0,
+            Some(before) if ticket.steps.is_empty() => before / theirs.time(ticket.piece).max(1),
+            Some(before) => u64::from(theirs.time(ticket.piece) < before),
+        }
     });
-    sooner.take(waiting).count() >= waiting
+    sooner.sum::<u64>() >= waiting as u64
 }
 
 /// True when a queued item had better stay behind the item of a faster worker than be called back for this idle one.
@@ -73,6 +93,7 @@ fn gains(board: &Board, pool: &Pool, running: &Running, slowness: Slowness, to: 
     let after = running.piece.saturating_mul(u64::from(running.left.saturating_sub(1)));
     let there = to.slowness.map_or(u64::MAX, |there| there.time(after));
     running.can_stop
+        && running.may_move
         && !running.avoids.contains(&to.worker)
         && outlasts(pool, slowness, running.left, running.piece)
         && slowness.time(after) > there.saturating_add(board.move_margin)

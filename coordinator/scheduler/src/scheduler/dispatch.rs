@@ -15,7 +15,10 @@ impl Scheduler {
             Decision::Prefetch { work, worker } => self.assign(work, worker, true),
             Decision::TakeBack { attempt, to } => self.call_back(attempt, to, Recall::TakeBack),
             Decision::MakeRoom { attempt } => self.recall(attempt, Recall::Stop),
-            Decision::Move { attempt, to } => self.call_back(attempt, to, Recall::Stop),
+            Decision::Move { attempt, to } => {
+                self.count_move(attempt);
+                self.call_back(attempt, to, Recall::Stop);
+            }
         }
     }
 
@@ -43,6 +46,13 @@ impl Scheduler {
         self.record(Change::AttemptIssued { attempt, item, text, worker: id, incarnation });
         let assignment = Assignment { worker: id, incarnation, attempt, item, text, inputs, holders, prefetch };
         self.act(Action::Assign(Box::new(assignment)));
+    }
+
+    fn count_move(&mut self, id: AttemptId) {
+        let video = self.ledger.get(id).map(|attempt| attempt.item.video);
+        if let Some(video) = video.and_then(|id| self.videos.get_mut(&id)) {
+            video.moves += 1;
+        }
     }
 
     fn call_back(&mut self, id: AttemptId, to: WorkerId, kind: Recall) {

@@ -108,6 +108,7 @@ impl Scheduler {
             text.artifact.iter().try_for_each(|artifact| check(key, artifact))?;
         }
         for (id, video) in &self.videos {
+            ensure(video.moves <= self.config.max_moves, || format!("video {id} moved {} times", video.moves))?;
             video.image.iter().chain(video.trail.0.values()).try_for_each(|artifact| check(id, artifact))?;
             let frames = video.frames.as_ref().map(|frames| frames.holder);
             ensure(frames.as_ref().is_none_or(has), || format!("the frames of {id} have a holder that is gone"))?;

@@ -197,6 +197,7 @@ impl Scheduler {
             can_stop: attempt.is_denoising(),
             nearly_done: attempt.started && self.is_nearly_done(attempt),
             follows: self.follow_up(worker, attempt),
+            may_move: self.may_move(attempt.work),
             avoids: self.avoided(attempt.work),
             left: attempt.left(),
             piece: attempt.piece,
@@ -232,6 +233,10 @@ impl Scheduler {
             .serves
             .contains_key(&PoolId { model: attempt.model, role: stage.role() })
             .then_some((attempt.priority, stage))
+    }
+
+    fn may_move(&self, work: Work) -> bool {
+        matches!(work, Work::Video(id) if self.videos.get(&id).is_some_and(|video| video.moves < self.config.max_moves))
     }
 
     fn avoided(&self, work: Work) -> BTreeSet<WorkerId> {

@@ -100,6 +100,11 @@ impl Scheduler {
         }
         if let ItemOutputs::Checkpoint(checkpoint) = &outputs {
             attempt.reached = checkpoint.steps_done;
+            if attempt.reached == attempt.item.steps.end
+                && let Some(video) = self.videos.get_mut(&attempt.item.video)
+            {
+                video.moves = 0;
+            }
         }
         let seconds = timing.seconds;
         let Some(attempt) = self.end_attempt(id, AttemptEnd::Done, Some(timing)) else { return };

@@ -200,3 +200,51 @@ fn ten_thousand_videos_are_restored_at_once() {
             .all(|video| video.stage == Some(Stage::EncodeText))
     );
 }
+
+#[test]
+fn a_worker_never_measured_is_tried_while_there_is_plenty() {
+    let mut desk = measured(&[(2, 40.0), (3, 10.0)]);
+    desk.input(Input::JobAdded(long(2, 40, 30)));
+    desk.finish(1);
+    assert_eq!(desk.item(3).item.video, video(2, 0));
+    desk.finish(1);
+    assert!(desk.try_item(2).is_some());
+    // All are busy; then two fall idle at once, and the next video goes to the one nobody knows.
+    desk.input(Input::Drain(crate::desk::worker(2)));
+    desk.boot(4, HIGH);
+    assert!(desk.try_item(4).is_none());
+    finish(&mut desk, 3, 10.0);
+    desk.finish(1);
+    assert_eq!(desk.item(4).item.video, video(2, 2));
+}
+
+#[test]
+fn the_last_decodes_wait_for_the_fast_worker() {
+    let mut desk = Desk::new();
+    desk.boot(1, &[Role::TextEncoder, Role::DitHigh, Role::DitLow]);
+    [(2, 100.0), (3, 10.0)].iter().for_each(|&(n, _)| desk.boot(n, &[Role::Vae]));
+    let decode = |desk: &mut Desk, n, seconds: f64| {
+        let item = desk.item(n);
+        desk.report(n, item.attempt, Report::Started);
+        desk.now += (seconds * 1e3) as u64;
+        let timing = StepTiming { seconds, ..StepTiming::default() };
+        let outputs = ItemOutputs::Frames(crate::desk::tensor(item.attempt.0));
+        desk.report(n, item.attempt, Report::ItemDone { outputs, timing });
+    };
+    desk.input(Input::JobAdded(job(1, 0, 2)));
+    while desk.try_item(1).is_some() {
+        desk.finish(1);
+    }
+    decode(&mut desk, 2, 100.0);
+    decode(&mut desk, 3, 10.0);
+    // Worker 3 would end all three before worker 2 ended one.
+    desk.input(Input::JobAdded(job(2, 0, 3)));
+    while desk.try_item(1).is_some() {
+        desk.finish(1);
+    }
+    assert!(desk.try_item(2).is_none());
+    for _ in 0..3 {
+        decode(&mut desk, 3, 10.0);
+    }
+    assert!(desk.try_item(2).is_none() && desk.try_item(3).is_none());
+}
