@@ -142,7 +142,7 @@ impl Dispatch for DispatchService {
                 hello.version,
                 hello.protocol
             );
-            let refused = message(coordinator_message::Body::Refused(v1::Refused { reason }));
+            let refused = message(coordinator_message::Body::Refused(v1::Refused { reason, take_new_identity: false }));
             return Ok(Response::new(Box::pin(futures::stream::iter([Ok(refused)]))));
         }
         let connection = self.connections.fetch_add(1, Ordering::Relaxed);

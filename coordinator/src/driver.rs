@@ -244,13 +244,19 @@ impl Driver {
     }
 
     fn on_attached(&mut self, attached: Attached) {
+        if let Some(twin) = self.sessions.twin(attached.worker, attached.incarnation) {
+            let reason = format!("{twin} lives and has the same worker id, from a copy of the data folder");
+            return refuse(&attached.outbox, v1::Refused { reason, take_new_identity: true });
+        }
         let mut news = Vec::new();
         for announcement in &attached.models {
             let model = &announcement.card.name;
             let in_use = self.books.jobs.render_with(model) || self.serves(model, attached.worker);
             match self.books.catalog.news(announcement, in_use) {
                 Ok(rows) => news.extend(rows),
-                Err(reason) => return refuse(&attached.outbox, reason),
+                Err(reason) => {
+                    return refuse(&attached.outbox, v1::Refused { reason, take_new_identity: false });
+                }
             }
         }
         let (worker, name, device) = (attached.worker, attached.name.clone(), attached.device.clone());
@@ -341,10 +347,10 @@ impl Driver {
     }
 }
 
-fn refuse(outbox: &dispatch::Outbox, reason: String) {
-    tracing::warn!(%reason, "worker refused");
+fn refuse(outbox: &dispatch::Outbox, refused: v1::Refused) {
+    tracing::warn!(reason = %refused.reason, "worker refused");
     // A full or closed outbox means that the worker is gone or will be when it is dropped.
-    let _ = outbox.try_send(Ok(dispatch::message(Body::Refused(v1::Refused { reason }))));
+    let _ = outbox.try_send(Ok(dispatch::message(Body::Refused(refused))));
 }
 
 async fn until(timeout: Option<Instant>) {

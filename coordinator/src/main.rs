@@ -2,6 +2,7 @@
 //!
 //! Everything it can do is listed in `cli`; this file only parses, runs and turns failures into exit codes.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,7 +15,8 @@ fn main() -> ExitCode {
         Err(failed) => {
             let message = failed.to_string();
             if !message.is_empty() {
-                eprintln!("error: {message}");
+                // Standard error may be a pipe that nobody reads any more.
+                let _ = writeln!(std::io::stderr(), "error: {message}");
             }
             match failed.exit() {
                 Exit::Ok => Exit::SomeFailed.into(),

@@ -26,8 +26,8 @@ use crate::store::{DataDirectory, DirectoryError, SqliteStore, StoreError};
 
 /// Events that may wait for the driver; senders beyond that wait themselves.
 const EVENTS: usize = 1024;
-/// How long open streams may take to end when the coordinator stops.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the driver, and then open streams, may take to end when the coordinator stops.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How to run a coordinator.
 #[derive(Debug, Clone)]

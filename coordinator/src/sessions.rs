@@ -13,6 +13,9 @@ use wanfarm_types::{Incarnation, Role, WorkerId};
 use crate::catalog::fingerprint;
 use crate::dispatch::{self, Attached, Outbox};
 
+/// Boots of a worker that are remembered, to know them again.
+const BOOTS: usize = 8;
+
 /// What workers are told when they attach.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
@@ -42,6 +45,8 @@ pub struct Session {
     coordinator_url: String,
     served: Vec<(String, Role)>,
     outbox: Option<Outbox>,
+    /// Boots that were attached before this one, the latest last.
+    before: Vec<Incarnation>,
 }
 
 /// All workers ever seen by this process.
@@ -71,6 +76,7 @@ impl Session {
             coordinator_url: attached.coordinator_url,
             served: serves.iter().map(|served| (served.model.clone(), served.role)).collect(),
             outbox: Some(attached.outbox),
+            before: Vec::new(),
         };
         let hello = WorkerHello {
             worker: attached.worker,
@@ -91,9 +97,24 @@ impl Sessions {
     }
 
     /// Takes in a connection; an older one of the same worker is closed by being replaced.
-    pub fn insert(&mut self, worker: WorkerId, session: Session) {
+    pub fn insert(&mut self, worker: WorkerId, mut session: Session) {
         tracing::info!(worker = %session.name, %worker, device = %session.device, "worker attached");
+        if let Some(old) = self.sessions.remove(&worker) {
+            session.before = old.before;
+            session.before.push(old.incarnation);
+            session.before.retain(|boot| *boot != session.incarnation);
+            let surplus = session.before.len().saturating_sub(BOOTS);
+            session.before.drain(..surplus);
+        }
         self.sessions.insert(worker, session);
+    }
+
+    /// The name of the other process, if two that live have one worker id: a boot that another one has replaced says
+    /// hello again while the other is attached. A boot that is dead says nothing again, so an ordinary restart is none.
+    pub fn twin(&self, worker: WorkerId, incarnation: Incarnation) -> Option<&str> {
+        let session = self.sessions.get(&worker)?;
+        let lives = session.outbox.as_ref().is_some_and(|outbox| !outbox.is_closed());
+        (lives && session.before.contains(&incarnation)).then_some(&session.name)
     }
 
     /// A worker from before a restart, which has not attached again.
@@ -108,6 +129,7 @@ impl Sessions {
             coordinator_url: String::new(),
             served: Vec::new(),
             outbox: None,
+            before: Vec::new(),
         };
         self.sessions.insert(worker, session);
     }
@@ -144,6 +166,11 @@ impl Sessions {
     /// True for a worker that has ever attached.
     pub fn knows(&self, worker: WorkerId) -> bool {
         self.sessions.contains_key(&worker)
+    }
+
+    /// Every worker that has ever attached.
+    pub fn known(&self) -> impl Iterator<Item = WorkerId> {
+        self.sessions.keys().copied()
     }
 
     /// The boot of the worker that attached last.
@@ -184,5 +211,86 @@ impl Sessions {
     /// Workers with an open connection.
     pub fn connected(&self) -> impl Iterator<Item = WorkerId> {
         self.sessions.iter().filter(|(_, session)| session.outbox.is_some()).map(|(&worker, _)| worker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+    use uuid::Uuid;
+
+    const WORKER: WorkerId = WorkerId(Uuid::from_u128(7));
+
+    fn boot(n: u128) -> Incarnation {
+        Incarnation(Uuid::from_u128(n))
+    }
+
+    type Wire = mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>>;
+
+    /// A hello, if it is not turned away; dropping the wire is the end of the connection.
+    fn hello(sessions: &mut Sessions, incarnation: Incarnation) -> Option<Wire> {
+        if sessions.twin(WORKER, incarnation).is_some() {
+            return None;
+        }
+        let (outbox, wire) = mpsc::channel(1);
+        let attached = Attached {
+            connection: 1,
+            worker: WORKER,
+            incarnation,
+            name: format!("boot {incarnation}"),
+            device: String::new(),
+            memory_bytes: 0,
+            tensor_url: String::new(),
+            coordinator_url: String::new(),
+            models: Vec::new(),
+            running: Vec::new(),
+            holding: Vec::new(),
+            outbox,
+        };
+        sessions.insert(WORKER, Session::open(attached).1);
+        Some(wire)
+    }
+
+    fn sessions() -> Sessions {
+        Sessions::new(Pace::of_lease(Duration::from_secs(30)))
+    }
+
+    #[test]
+    fn reconnects_and_restarts_are_no_twins() {
+        let mut sessions = sessions();
+        for n in [1, 1, 2, 2, 3, 4, 4] {
+            // The connection before may linger, or be closed.
+            let wire = hello(&mut sessions, boot(n)).unwrap();
+            if n % 2 == 0 {
+                drop(wire);
+            }
+        }
+        sessions.close(WORKER);
+        assert!(hello(&mut sessions, boot(5)).is_some());
+    }
+
+    #[test]
+    fn a_replaced_boot_that_speaks_again_is_a_twin_of_the_one_attached() {
+        let mut sessions = sessions();
+        let _first = hello(&mut sessions, boot(1)).unwrap();
+        let second = hello(&mut sessions, boot(2)).unwrap();
+        assert_eq!(sessions.twin(WORKER, boot(1)), Some(&*format!("boot {}", boot(2))));
+        assert!(hello(&mut sessions, boot(2)).is_some(), "the one attached may always come back");
+        // While the other is away nothing proves that it lives; when it comes back it is the twin.
+        drop(second);
+        sessions.close(WORKER);
+        let _first = hello(&mut sessions, boot(1)).unwrap();
+        assert!(sessions.twin(WORKER, boot(2)).is_some());
+        assert!(sessions.twin(WorkerId(Uuid::from_u128(8)), boot(2)).is_none(), "with an id of its own it is nobody's");
+    }
+
+    #[test]
+    fn only_so_many_boots_are_remembered() {
+        let mut sessions = sessions();
+        let wires: Vec<_> = (0..100).map(|n| hello(&mut sessions, boot(n)).unwrap()).collect();
+        assert_eq!(sessions.sessions[&WORKER].before.len(), BOOTS);
+        assert!(sessions.twin(WORKER, boot(98)).is_some() && sessions.twin(WORKER, boot(1)).is_none());
+        drop(wires);
     }
 }

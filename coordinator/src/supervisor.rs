@@ -20,8 +20,8 @@ use crate::exit::Exit;
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// Deaths in a row, each within [`HEALTHY_AFTER`], before the role is given up.
 const MOST_DEATHS: u32 = 5;
-/// How long a worker may take to say goodbye.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a worker may take to say goodbye: a little longer than it gives itself. The whole command ends within 5 s.
+const FAREWELL: Duration = Duration::from_millis(2500);
 
 /// How to start the workers of one machine.
 #[derive(Debug, Clone)]

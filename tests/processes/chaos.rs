@@ -23,10 +23,10 @@ prompt = "a {colour} circle moving {direction} on a black background"
 sweep = { colour = ["red", "blue"], direction = ["left", "up"] }
 "#;
 
-const STEMS: [&str; 4] = ["0000", "0001", "0002", "0003"];
+pub(crate) const STEMS: [&str; 4] = ["0000", "0001", "0002", "0003"];
 const STEPS: u64 = 20;
 /// Two of each expert, so that there is somebody to go on.
-const WORKERS: [(&str, &str); 6] = [
+pub(crate) const WORKERS: [(&str, &str); 6] = [
     ("text", "text-encoder"),
     ("high-1", "dit-high"),
     ("high-2", "dit-high"),
@@ -47,7 +47,7 @@ enum Fault {
     TensorsCut,
 }
 
-fn manifest(sandbox: &Sandbox) -> PathBuf {
+pub(crate) fn manifest(sandbox: &Sandbox) -> PathBuf {
     sandbox.manifest(&[NIGHT, VIDEOS].concat())
 }
 
@@ -92,7 +92,7 @@ fn night(fault: Fault, most: u32, seed: u64) -> (Sandbox, u32) {
 }
 
 /// Steps computed beyond one time each.
-fn recomputed(sandbox: &Sandbox) -> u64 {
+pub(crate) fn recomputed(sandbox: &Sandbox) -> u64 {
     let steps = |attempt: &Value| match (attempt["first_step"].as_u64(), attempt["last_step"].as_u64()) {
         (Some(first), Some(last)) => last + 1 - first,
         _ => 0,
@@ -101,11 +101,16 @@ fn recomputed(sandbox: &Sandbox) -> u64 {
     STEMS.map(of).iter().sum::<u64>() - STEPS * STEMS.len() as u64
 }
 
+/// The bytes of a run in which nothing goes wrong.
+pub(crate) fn undisturbed() -> Vec<(Value, Value)> {
+    let sandbox = Sandbox::new();
+    sandbox.run(&manifest(&sandbox), &demo()).wait().expect(0);
+    sandbox.bytes(&STEMS)
+}
+
 #[test]
 fn chaos_costs_no_video_and_no_byte() {
-    let undisturbed = Sandbox::new();
-    undisturbed.run(&manifest(&undisturbed), &demo()).wait().expect(0);
-    let expected = undisturbed.bytes(&STEMS);
+    let expected = undisturbed();
     let nights =
         [(Fault::WorkerKilled, 8), (Fault::WorkerAsleep, 3), (Fault::CoordinatorKilled, 8), (Fault::TensorsCut, 4)];
     println!("{:<20} {:>6} {:>16}   bytes", "fault", "count", "steps again");

@@ -5,13 +5,13 @@ use std::net::TcpListener;
 use std::path::Path;
 #[cfg(target_os = "linux")]
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use wanfarm_proto::v1::farm_client::FarmClient;
 use wanfarm_proto::v1::{self, JobState};
 
-use crate::program::{Sandbox, binary, demo, eventually, signal_process};
+use crate::program::{Ended, Running, Sandbox, binary, demo, eventually, signal_process};
 
 const ROLES: [&str; 4] = ["text-encoder", "dit-high", "dit-low", "vae"];
 
@@ -111,11 +111,61 @@ impl Farm {
         signal_process(worker.process.id(), "CONT");
     }
 
-    fn state_of(&self, name: &str) -> String {
-        let workers = self.ask(|mut client| async move {
+    /// Starts a worker that has ended again, as a service manager does.
+    pub(crate) fn restart_worker(&mut self, name: &str) {
+        let worker = self.workers.iter_mut().find(|worker| worker.name == name).expect("a worker");
+        worker.process = start_worker(&worker.arguments);
+    }
+
+    /// Sends a worker a signal.
+    pub(crate) fn signal_worker(&self, name: &str, signal: &str) {
+        let worker = self.workers.iter().find(|worker| worker.name == name).expect("a worker");
+        signal_process(worker.process.id(), signal);
+    }
+
+    /// How a worker ended that has ended by itself.
+    pub(crate) fn ended(&mut self, name: &str) -> Option<ExitStatus> {
+        let worker = self.workers.iter_mut().find(|worker| worker.name == name).expect("a worker");
+        worker.process.try_wait().expect("wait")
+    }
+
+    /// The worker's state in the coordinator's words; empty while nobody has heard of it.
+    pub(crate) fn state_of(&self, name: &str) -> String {
+        self.worker_lines()
+            .into_iter()
+            .find(|worker| worker.name == name)
+            .map(|worker| worker.state)
+            .unwrap_or_default()
+    }
+
+    /// Waits until a worker is in one of these states.
+    pub(crate) fn until_state(&self, name: &str, states: &[&str]) -> String {
+        eventually(&format!("{name} is {states:?}"), || {
+            let state = self.state_of(name);
+            states.contains(&state.as_str()).then_some(state)
+        })
+    }
+
+    pub(crate) fn worker_lines(&self) -> Vec<v1::WorkerStatus> {
+        self.ask(|mut client| async move {
             client.list_workers(v1::ListWorkersRequest {}).await.expect("the list").into_inner().workers
-        });
-        workers.into_iter().find(|worker| worker.name == name).map(|worker| worker.state).unwrap_or_default()
+        })
+    }
+
+    /// Runs a client's command to its end.
+    pub(crate) fn client(&self, arguments: &[&str]) -> Ended {
+        let mut command = Command::new(binary());
+        Running::start(command.args(arguments).env("WANFARM_COORDINATOR", &self.address)).wait()
+    }
+
+    /// Starts a client's command.
+    pub(crate) fn start_client(&self, arguments: &[&str]) -> Running {
+        let mut command = Command::new(binary());
+        Running::start(command.args(arguments).env("WANFARM_COORDINATOR", &self.address))
+    }
+
+    pub(crate) fn signal_coordinator(&self, signal: &str) {
+        signal_process(self.coordinator.id(), signal);
     }
 
     /// True once every worker is known to the coordinator.

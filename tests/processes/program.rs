@@ -116,6 +116,12 @@ impl Sandbox {
         })
     }
 
+    /// How many files the artifact directory has.
+    pub(crate) fn artifacts(&self) -> usize {
+        let shelves = std::fs::read_dir(self.path("data/artifacts")).into_iter().flatten().flatten();
+        shelves.map(|shelf| std::fs::read_dir(shelf.path()).into_iter().flatten().count()).sum()
+    }
+
     /// The sidecar of an output.
     pub(crate) fn sidecar(&self, stem: &str) -> Value {
         let path = self.output().join(format!("{stem}.json"));

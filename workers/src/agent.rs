@@ -11,6 +11,7 @@ use wanfarm_types::{AttemptId, Failure};
 
 use crate::assignments::{Assignments, Effect, Input, Report};
 use crate::device::Device;
+use crate::identity::Identity;
 use crate::link::{Event, Link};
 use crate::prefetch::Prefetch;
 use crate::runner::PreparedItem;
@@ -18,7 +19,7 @@ use crate::tensors::TensorStore;
 use crate::wire::{self, Profile};
 use crate::{WorkerError, admission};
 
-/// How long the coordinator may take to hear the goodbye, and then the device to notice that it is over.
+/// How long the coordinator may take to hear the goodbye, and meanwhile the device to notice that it is over.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 type Fetched = Result<Box<PreparedItem>, Failure>;
@@ -26,6 +27,7 @@ type Fetched = Result<Box<PreparedItem>, Failure>;
 /// Everything the loop drives.
 #[derive(Debug)]
 pub(crate) struct Agent {
+    identity: Identity,
     profile: Profile,
     link: Link,
     device: Device,
@@ -46,34 +48,54 @@ struct Fetching {
 }
 
 impl Agent {
-    pub(crate) fn new(profile: Profile, link: Link, device: Device, store: Arc<TensorStore>) -> Self {
+    pub(crate) fn new(
+        identity: Identity,
+        profile: Profile,
+        link: Link,
+        device: Device,
+        store: Arc<TensorStore>,
+    ) -> Self {
         let coordinator = link.coordinator();
         let prefetch = Prefetch::new(store.clone());
         let state = Assignments::new(Instant::now());
-        Self { profile, link, device, store, prefetch, state, fetching: None, coordinator, lost: None }
+        Self { identity, profile, link, device, store, prefetch, state, fetching: None, coordinator, lost: None }
     }
 
     /// Works until it is told to leave, is refused, or the device thread is gone.
     pub(crate) async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
         let ended = self.work(shutdown).await;
-        if ended.is_ok() {
-            let _ = tokio::time::timeout(FAREWELL, self.link.close("shutting down")).await;
-        }
-        self.device.end(FAREWELL).await;
-        ended
+        let Self { link, device, .. } = self;
+        let goodbye = async {
+            if let Ok(reason) = ended {
+                let _ = tokio::time::timeout(FAREWELL, link.close(reason)).await;
+            }
+            ended.map(drop)
+        };
+        // At once: the coordinator is to hear of it while the device is in the middle of a step.
+        tokio::join!(goodbye, device.end(FAREWELL)).0
     }
 
-    async fn work(&mut self, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
+    /// Returns why it leaves.
+    async fn work(&mut self, shutdown: impl Future<Output = ()>) -> Result<&'static str, WorkerError> {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             while let Some(effect) = self.state.poll_effect() {
                 self.carry_out(effect)?;
             }
             self.send_reports();
-            let hello = || wire::hello(&self.profile, &self.state.in_hand(), &self.state.holding());
+            let hello = || wire::hello(&self.profile, &self.identity, &self.state.in_hand(), &self.state.holding());
             let input = tokio::select! {
-                () = &mut shutdown => return Ok(()),
-                event = self.link.next(hello) => self.heard(event)?,
+                () = &mut shutdown => return Ok("shutting down"),
+                event = self.link.next(hello) => match event {
+                    Event::Leave => {
+                        info!(
+                            "drained: the coordinator needs nothing more of this worker, which leaves; \
+                             `coordinator workers enable` makes it welcome again"
+                        );
+                        return Ok("drained");
+                    }
+                    event => self.heard(event)?,
+                },
                 input = fetched(&mut self.fetching) => Some(input),
                 input = self.device.next() => match input {
                     Some(input) => Some(input),
@@ -102,7 +124,13 @@ impl Agent {
                 Ok(None)
             }
             Event::Refused(reason) => Err(WorkerError::Refused(reason)),
-            Event::Beat => Ok(None),
+            Event::Mistaken(reason) => {
+                let old = self.identity.worker;
+                self.identity.renew()?;
+                warn!(%old, new = %self.identity.worker, %reason, "this worker takes a new id");
+                Ok(None)
+            }
+            Event::Beat | Event::Leave => Ok(None),
             Event::Order(order) => Ok(wire::order(*order).map(|input| self.admit(input))),
         }
     }

@@ -1,10 +1,11 @@
 //! Who this worker is: an id that survives restarts, and an incarnation that does not. The data folder that holds the
 //! id is locked for as long as the process lives, so two processes never claim to be one worker; and beside the id
-//! stands the place it was drawn at, so that a data folder copied to another machine gets an id of its own.
+//! stands the place it was drawn at, so that a data folder copied to another machine gets an id of its own. Where even
+//! the place is the same, as in two containers of one image, the coordinator notices, and one of them draws anew.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 use wanfarm_types::{Incarnation, WorkerId};
@@ -16,6 +17,7 @@ use crate::WorkerError;
 pub(crate) struct Identity {
     pub(crate) worker: WorkerId,
     pub(crate) incarnation: Incarnation,
+    data: PathBuf,
     _lock: File,
 }
 
@@ -30,13 +32,20 @@ impl Identity {
             TryLockError::Error(source) => failed(source),
         })?;
         let worker = WorkerId(persistent_id(data).map_err(failed)?);
-        Ok(Self { worker, incarnation: Incarnation(draw()), _lock: lock })
+        Ok(Self { worker, incarnation: Incarnation(draw()), data: data.to_owned(), _lock: lock })
+    }
+
+    /// Draws another id, for now and for later boots: this one is held by another process that lives.
+    pub(crate) fn renew(&mut self) -> Result<(), WorkerError> {
+        let renewed = place(&self.data).and_then(|place| keep(&id_file(&self.data), draw(), &place));
+        self.worker = WorkerId(renewed.map_err(|source| WorkerError::Data { path: self.data.clone(), source })?);
+        Ok(())
     }
 }
 
 /// The id in the data folder, if it was drawn for this folder of this machine; a new one otherwise.
 fn persistent_id(data: &Path) -> io::Result<Uuid> {
-    let path = data.join("worker-id");
+    let path = id_file(data);
     let place = place(data)?;
     match fs::read_to_string(&path) {
         Ok(text) => {
@@ -60,6 +69,10 @@ fn persistent_id(data: &Path) -> io::Result<Uuid> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => keep(&path, draw(), &place),
         Err(error) => Err(error),
     }
+}
+
+fn id_file(data: &Path) -> PathBuf {
+    data.join("worker-id")
 }
 
 /// Writes the id by rename, so that a crash leaves no half-written one behind.
@@ -94,6 +107,22 @@ mod tests {
         let second = Identity::claim(data.path()).unwrap();
         assert_eq!(second.worker, worker);
         assert_ne!(second.incarnation, incarnation);
+    }
+
+    #[test]
+    fn a_new_id_stays_and_a_disk_that_refuses_it_is_named() {
+        let data = tempfile::tempdir().unwrap();
+        let mut identity = Identity::claim(data.path()).unwrap();
+        let old = identity.worker;
+        identity.renew().unwrap();
+        let new = identity.worker;
+        assert_ne!(new, old);
+        drop(identity);
+        let mut identity = Identity::claim(data.path()).unwrap();
+        assert_eq!(identity.worker, new);
+        fs::create_dir(data.path().join("worker-id.new")).unwrap();
+        assert!(matches!(identity.renew(), Err(WorkerError::Data { .. })));
+        assert_eq!(identity.worker, new);
     }
 
     /// The id that a data folder with this content gets.

@@ -39,6 +39,10 @@ pub(crate) enum Event {
     Lost(String),
     /// The coordinator does not want this worker.
     Refused(String),
+    /// The coordinator wants this worker under another id, for this reason; it will be dialled again.
+    Mistaken(String),
+    /// The coordinator needs nothing more of this worker, which is drained.
+    Leave,
     /// A heartbeat went out. If messages had to wait, there may be room again.
     Beat,
 }
@@ -66,7 +70,7 @@ struct Session {
 
 enum DialError {
     Lost(String),
-    Refused(String),
+    Refused(v1::Refused),
 }
 
 /// Checks the coordinator's address.
@@ -113,10 +117,7 @@ impl Link {
                         return Event::Attached;
                     }
                     Err(DialError::Lost(reason)) => return self.lost(reason),
-                    Err(DialError::Refused(reason)) => {
-                        self.lost(String::new());
-                        return Event::Refused(reason);
-                    }
+                    Err(DialError::Refused(refused)) => return self.refused(refused),
                 },
                 State::Attached(session) => {
                     let message = tokio::select! {
@@ -129,9 +130,9 @@ impl Link {
                     };
                     match message {
                         Ok(Some(v1::CoordinatorMessage { body: Some(Order::Refused(refused)) })) => {
-                            self.lost(String::new());
-                            return Event::Refused(refused.reason);
+                            return self.refused(refused);
                         }
+                        Ok(Some(v1::CoordinatorMessage { body: Some(Order::Leave(_)) })) => return Event::Leave,
                         Ok(Some(v1::CoordinatorMessage { body: Some(order) })) => return Event::Order(Box::new(order)),
                         // A message of a later version that means nothing here.
                         Ok(Some(v1::CoordinatorMessage { body: None })) => {}
@@ -165,6 +166,11 @@ impl Link {
                 while let Ok(Some(_)) = incoming.message().await {}
             }
         }
+    }
+
+    fn refused(&mut self, v1::Refused { reason, take_new_identity }: v1::Refused) -> Event {
+        self.lost(String::new());
+        if take_new_identity { Event::Mistaken(reason) } else { Event::Refused(reason) }
     }
 
     fn lost(&mut self, reason: String) -> Event {
@@ -221,7 +227,7 @@ async fn dial(endpoint: Endpoint, mut hello: v1::Hello, tensors: SocketAddr) -> 
             heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
             Ok(Box::new(Session { outgoing, incoming, heartbeat }))
         }
-        Some(Order::Refused(refused)) => Err(DialError::Refused(refused.reason)),
+        Some(Order::Refused(refused)) => Err(DialError::Refused(refused)),
         _ => Err(lost("no answer to the hello", "something else came instead".to_owned())),
     }
 }

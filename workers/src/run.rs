@@ -21,8 +21,8 @@ use crate::tensors::TensorStore;
 use crate::wire::Profile;
 use crate::{WorkerConfig, WorkerError, machine};
 
-/// Runs a worker until `shutdown` completes; it then says goodbye and returns within five seconds, whatever is being
-/// computed. A coordinator that cannot be reached is dialled again for ever.
+/// Runs a worker until `shutdown` completes or the coordinator has drained it; it then says goodbye and returns within
+/// five seconds, whatever is being computed. A coordinator that cannot be reached is dialled again for ever.
 ///
 /// # Errors
 /// Wrong settings, a data folder or device that cannot be used, model files that cannot be used, or a coordinator that
@@ -36,15 +36,15 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
     let identity = Identity::claim(&config.data)?;
     let listen = config.listen;
     let ready = tokio::select! {
-        ready = make_ready(config, &identity) => ready?,
+        ready = make_ready(config) => ready?,
         () = &mut shutdown => return Ok(()),
     };
     let (profile, device) = ready;
     info!(worker = %identity.worker, name = %profile.name, device = %profile.device, "ready");
-    serve(endpoint, listen, profile, device, shutdown).await
+    serve(endpoint, listen, identity, profile, device, shutdown).await
 }
 
-async fn make_ready(config: WorkerConfig, identity: &Identity) -> Result<(Profile, Device), WorkerError> {
+async fn make_ready(config: WorkerConfig) -> Result<(Profile, Device), WorkerError> {
     let (sender, found) = tokio::sync::oneshot::channel();
     let (folders, roles, data) = (config.models.clone(), config.roles.clone(), config.data.clone());
     // A thread of its own and not the runtime's: reading every byte of a large model cannot be cut short, and must not
@@ -59,8 +59,6 @@ async fn make_ready(config: WorkerConfig, identity: &Identity) -> Result<(Profil
     let broken = || WorkerError::DeviceThread("the search for models crashed".to_owned());
     let catalog = Arc::new(found.await.map_err(|_| broken())??);
     let profile = Profile {
-        worker: identity.worker.to_string(),
-        incarnation: identity.incarnation.to_string(),
         name: config.name,
         roles: catalog.roles(),
         models: catalog.served(),
@@ -80,6 +78,7 @@ async fn make_ready(config: WorkerConfig, identity: &Identity) -> Result<(Profil
 pub(crate) async fn serve(
     endpoint: Endpoint,
     listen: Option<SocketAddr>,
+    identity: Identity,
     profile: Profile,
     device: Device,
     shutdown: impl Future<Output = ()>,
@@ -100,7 +99,7 @@ pub(crate) async fn serve(
         );
     let _stop = served.drop_guard();
     tokio::spawn(server);
-    Agent::new(profile, Link::new(endpoint, address), device, store).run(shutdown).await
+    Agent::new(identity, profile, Link::new(endpoint, address), device, store).run(shutdown).await
 }
 
 /// Where to listen when nothing was said: a coordinator on this machine needs no tensors from the network.

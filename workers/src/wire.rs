@@ -5,12 +5,11 @@ use wanfarm_proto::{PROTOCOL, v1};
 use wanfarm_types::{AttemptId, Failure, ItemInputs, ModelCard, ModelFile, Role, TensorRef};
 
 use crate::assignments::{Assignment, Input, Outcome, Report};
+use crate::identity::Identity;
 
 /// What a hello says that stays the same for the life of the process.
 #[derive(Debug, Clone)]
 pub(crate) struct Profile {
-    pub(crate) worker: String,
-    pub(crate) incarnation: String,
     pub(crate) name: String,
     pub(crate) roles: Vec<Role>,
     pub(crate) models: Vec<Served>,
@@ -28,7 +27,7 @@ pub(crate) struct Served {
 }
 
 /// The first message; the link adds the address of the tensor service where none is given.
-pub(crate) fn hello(profile: &Profile, in_hand: &[AttemptId], holding: &[AttemptId]) -> v1::Hello {
+pub(crate) fn hello(profile: &Profile, identity: &Identity, in_hand: &[AttemptId], holding: &[AttemptId]) -> v1::Hello {
     let role = |role: Role| i32::from(v1::Role::from(role));
     let served = |served: &Served| v1::ServedModel {
         card: Some(served.card.clone().into()),
@@ -44,8 +43,8 @@ pub(crate) fn hello(profile: &Profile, in_hand: &[AttemptId], holding: &[Attempt
     v1::Hello {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        worker_id: profile.worker.clone(),
-        incarnation: profile.incarnation.clone(),
+        worker_id: identity.worker.to_string(),
+        incarnation: identity.incarnation.to_string(),
         name: profile.name.clone(),
         roles: profile.roles.iter().copied().map(role).collect(),
         models: profile.models.iter().map(served).collect(),
@@ -102,7 +101,7 @@ pub(crate) fn order(body: v1::coordinator_message::Body) -> Option<Input> {
         Body::StopAfterStep(v1::StopAfterStep { attempt }) => Input::StopAfterStep(AttemptId(attempt)),
         Body::Drop(v1::Drop { attempt }) => Input::Drop(AttemptId(attempt)),
         Body::Acknowledge(v1::Acknowledge { attempt }) => Input::Acknowledged(AttemptId(attempt)),
-        Body::Welcome(_) | Body::Refused(_) => return None,
+        Body::Welcome(_) | Body::Refused(_) | Body::Leave(_) => return None,
     })
 }
 

@@ -65,6 +65,13 @@ pub enum Action {
         /// Why.
         refusal: Refusal,
     },
+    /// To the worker: it is drained, and nothing that only it has is needed any more. End.
+    Leave {
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+    },
     /// Close the worker's connection: its lease ran out, so it has to say hello again if it lives.
     Disconnect {
         /// Who.

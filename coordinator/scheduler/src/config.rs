@@ -32,6 +32,8 @@ pub struct Config {
     pub retry_pause: Duration,
     /// Tries to write the outputs of a video before it is failed.
     pub max_output_tries: u32,
+    /// How long a drained worker without an item waits at most for its results to be copied before it may leave.
+    pub leave_patience: Duration,
 }
 
 impl Config {
@@ -57,6 +59,7 @@ impl Default for Config {
             checkpoint_time: Duration::MAX,
             retry_pause: Duration::from_secs(2),
             max_output_tries: 6,
+            leave_patience: Duration::from_secs(600),
         }
     }
 }

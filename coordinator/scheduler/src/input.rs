@@ -60,7 +60,8 @@ pub enum Input {
         /// True after a goodbye; false when it crashed, which counts against the video it was running.
         clean: bool,
     },
-    /// Give this worker nothing more; its running item stops after the current step.
+    /// Give this worker nothing more. Its present boot finishes the item it runs and is told to leave as soon as what
+    /// only it holds is durable; a later boot stays, without work.
     Drain(WorkerId),
     /// Undo `Drain` and `Action::SetAside`.
     WorkerEnabled(WorkerId),

@@ -5,6 +5,7 @@ mod copies;
 mod dispatch;
 mod invariants;
 mod jobs;
+mod leaving;
 mod refresh;
 mod reports;
 mod restore;
@@ -38,6 +39,8 @@ pub struct Scheduler {
     workers: BTreeMap<WorkerId, Worker>,
     ledger: Ledger,
     leases: BTreeSet<(Instant, WorkerId)>,
+    /// Workers that are to leave and have not been told yet.
+    leaving: BTreeSet<WorkerId>,
     /// When a failed copy or write is worth another try.
     timers: BTreeSet<(Instant, Work)>,
     /// Derived from the above by `refresh`; what the policy sees.
@@ -73,6 +76,7 @@ impl Scheduler {
             workers: BTreeMap::new(),
             ledger: Ledger::new(next_attempt),
             leases: BTreeSet::new(),
+            leaving: BTreeSet::new(),
             timers: BTreeSet::new(),
             board,
             dirty: BTreeSet::new(),
@@ -131,7 +135,7 @@ impl Scheduler {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let lease = self.leases.first().map(|(at, _)| *at);
         let timer = self.timers.first().map(|(at, _)| *at);
-        lease.into_iter().chain(timer).min()
+        lease.into_iter().chain(timer).chain(self.next_to_leave()).min()
     }
 
     /// Brings the board up to date, carries out decisions until there are none, and queues the actions.
@@ -148,6 +152,7 @@ impl Scheduler {
                 self.carry_out(decision);
             }
         }
+        self.see_off();
         if !self.changes.is_empty() {
             self.outbox.push_back(Action::Commit(std::mem::take(&mut self.changes)));
         }

@@ -44,6 +44,10 @@ pub(crate) struct Worker {
     /// Results in its memory, by the attempt that made them.
     pub(crate) held: BTreeMap<AttemptId, Work>,
     pub(crate) draining: bool,
+    /// This boot is to leave once it is drained; one that booted after the drain stays.
+    pub(crate) leaves: bool,
+    /// Drained, and when it leaves at the latest, whatever it holds.
+    pub(crate) leave_by: Option<Instant>,
     pub(crate) set_aside: Option<String>,
     /// Different videos it failed in a role since its last success in that role: a machine whose transformer is broken
     /// may encode texts very well.
@@ -68,6 +72,8 @@ impl Worker {
             awaiting: None,
             held: BTreeMap::new(),
             draining: false,
+            leaves: false,
+            leave_by: None,
             set_aside: None,
             streak: BTreeSet::new(),
             pace: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! `coordinator pause`, `resume`, `cancel` and `retry`.
 
+use super::say::outln;
 use super::which::{Which, name};
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
 use crate::client::Client;
@@ -38,7 +39,7 @@ pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, Failed> 
                 JobVerb::Retry => "failed and cancelled videos are tried again",
             };
             let ended = line.done + line.failed + line.cancelled;
-            println!("{} {}: {done} ({ended} of {} videos ended)", name(job, video), line.name, line.videos);
+            outln!("{} {}: {done} ({ended} of {} videos ended)", name(job, video), line.name, line.videos);
         }
         Ok(Exit::Ok)
     })

@@ -8,6 +8,7 @@ use wanfarm_model::doctor::Examination;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_workers::Dtype;
 
+use super::say::outln;
 use super::{ComputeArgs, Failed};
 use crate::doctor::{Report, judge, line};
 use crate::exit::Exit;
@@ -35,7 +36,7 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, Failed> {
     let mut checks = Vec::new();
     let mut found = |finding| {
         if !args.json {
-            println!("{}", line(&finding));
+            outln!("{}", line(&finding));
         }
         checks.push(finding);
     };
@@ -46,9 +47,9 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, Failed> {
     let report = Report::new(args.model, device.name(), checks);
     if args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
-        println!("{json}");
+        outln!("{json}");
     } else {
-        println!("{}", report.summary());
+        outln!("{}", report.summary());
     }
     Ok(report.exit())
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use wanfarm_types::JobId;
 
+use super::say::{errln, outln};
 use super::which::Which;
-use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
+use super::{CoordinatorArg, Failed, asked_to_stop, block_on, client_failed, print_json};
 use crate::client::{Client, ClientError, RemoteFile};
 use crate::exit::Exit;
 use crate::logging;
@@ -38,7 +39,7 @@ pub(super) struct DownloadArgs {
 
 pub(super) fn download(args: DownloadArgs) -> Result<Exit, Failed> {
     logging::quiet();
-    block_on(async {
+    block_on(interruptible(async {
         let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
         let (job, video) = (args.which.find(&mut client).await?, args.which.video);
         let mut files = client.files(job, video).await.map_err(client_failed)?;
@@ -51,7 +52,7 @@ pub(super) fn download(args: DownloadArgs) -> Result<Exit, Failed> {
             }
             fetch(&mut client, job, &file, &target).await?;
             if !args.json {
-                println!("{}", target.display());
+                outln!("{}", target.display());
             }
             bytes += file.bytes;
             fetched.push(file.path);
@@ -61,15 +62,25 @@ pub(super) fn download(args: DownloadArgs) -> Result<Exit, Failed> {
                 .map(|()| Exit::Ok);
         }
         let (new, old) = (fetched.len(), kept.len());
-        eprintln!("{new} files fetched, {old} were there already, in {}", args.dir.display());
+        errln!("{new} files fetched, {old} were there already, in {}", args.dir.display());
         let lines = client.jobs().await.map_err(client_failed)?;
         let unfinished =
             lines.iter().find(|line| line.job == job.0).filter(|line| !line.has_ended() && video.is_none());
         if let Some(line) = unfinished {
-            eprintln!("{} of {} videos are done; the same command fetches the rest later", line.done, line.videos);
+            errln!("{} of {} videos are done; the same command fetches the rest later", line.done, line.videos);
         }
         Ok(Exit::Ok)
-    })
+    }))
+}
+
+/// Ends a download that is to stop so that it leaves no half of a file.
+async fn interruptible(download: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
+    tokio::select! {
+        ended = download => ended,
+        () = asked_to_stop() => {
+            Err(Failed::new(Exit::Interrupted, "interrupted; the same command goes on where this one ended"))
+        }
+    }
 }
 
 fn interrupted(error: ClientError) -> Failed {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use wanfarm_types::{JobId, Stage, VideoId};
 
 use super::Failed;
+use super::say::{errln, outln};
 use crate::client::{Client, ClientError, JobView, Update, VideoView, Watch};
 use crate::exit::Exit;
 use crate::progress::{self, Progress, Summary, VideoOutcome, VideoProgress, VideoState};
@@ -47,10 +48,11 @@ pub(super) enum Interest {
     Json,
 }
 
-/// A coordinator, and where to dial it again; not at all where it lives in this very process.
+/// A coordinator, and where it is dialled; not again where it lives in this very process.
 pub(super) struct Connection<'u> {
     pub(super) client: Client,
-    pub(super) url: Option<&'u str>,
+    pub(super) url: &'u str,
+    pub(super) here: bool,
 }
 
 /// Follows a job until it has ended. `output` is where its files are, if this machine knows.
@@ -60,13 +62,16 @@ pub(super) async fn follow(
     interest: Interest,
     output: Option<&Path>,
 ) -> Result<Outcome, ClientError> {
-    let Connection { mut client, url } = connection;
-    let mut display = Display::new(interest);
+    let Connection { mut client, url, here } = connection;
+    let mut display = Display::new(interest, url);
     let mut updates = client.watch(job).await?;
     loop {
         let lost = match updates.next().await {
             Ok(Some(update)) => {
-                display.show(update);
+                // Whoever only watches has no business left when nobody reads; a render goes on.
+                if !display.show(update) && !here {
+                    break;
+                }
                 continue;
             }
             Ok(None) if display.job.has_ended() => break,
@@ -74,7 +79,9 @@ pub(super) async fn follow(
             Err(error) if error.is_broken() => error,
             Err(error) => return Err(error),
         };
-        let Some(url) = url else { return Err(lost) };
+        if here {
+            return Err(lost);
+        }
         display.say(&format!("the coordinator is away ({lost}); waiting for it"));
         (client, updates) = resume(url, job).await?;
         display.say("the coordinator is back");
@@ -113,6 +120,8 @@ async fn resume(url: &str, job: JobId) -> Result<(Client, Watch), ClientError> {
 /// What is shown while a job runs.
 struct Display {
     interest: Interest,
+    /// Where the coordinator is dialled, for commands that are suggested.
+    url: String,
     started: Instant,
     job: JobView,
     videos: BTreeMap<u32, VideoView>,
@@ -120,14 +129,16 @@ struct Display {
 }
 
 impl Display {
-    fn new(interest: Interest) -> Self {
+    fn new(interest: Interest, url: &str) -> Self {
         let (started, job) = (Instant::now(), JobView::default());
-        Self { interest, started, job, videos: BTreeMap::new(), progress: None }
+        Self { interest, url: url.to_owned(), started, job, videos: BTreeMap::new(), progress: None }
     }
 
-    fn show(&mut self, Update { job, videos }: Update) {
+    /// False when it was to be read and nobody does any more.
+    fn show(&mut self, Update { job, videos }: Update) -> bool {
+        let mut read = true;
         if self.interest == Interest::Json {
-            println!("{}", serde_json::json!({ "job": job, "videos": videos }));
+            read = outln!("{}", serde_json::json!({ "job": job, "videos": videos }));
         } else {
             let total = job.videos as usize;
             let progress = self.progress.get_or_insert_with(|| Progress::new(total, Instant::now()));
@@ -138,22 +149,24 @@ impl Display {
                 _ => {}
             }
             if job.state == "paused" && self.job.state != "paused" {
-                progress.say(&format!("paused; go on with: coordinator resume {}", job.job));
+                let (job, url) = (job.job, &self.url);
+                progress.say(&format!("paused; go on with: coordinator resume {job} --coordinator {url}"));
             }
         }
         self.videos.extend(videos.into_iter().map(|video| (video.index, video)));
         self.job = job;
+        read
     }
 
     fn say(&mut self, line: &str) {
         match &mut self.progress {
             Some(progress) => progress.say(line),
-            None => eprintln!("{line}"),
+            None => errln!("{line}"),
         }
     }
 
     fn end(self, output_dir: PathBuf) -> Outcome {
-        let Self { interest, started, job, videos, progress } = self;
+        let Self { interest, started, job, videos, progress, .. } = self;
         if let Some(progress) = progress {
             progress.finish();
         }
@@ -166,7 +179,7 @@ impl Display {
             unreported: job.unreported,
         };
         if interest == Interest::Progress {
-            println!("{summary}");
+            outln!("{summary}");
         }
         Outcome { failed: summary.videos.len() - summary.done(), unreported: summary.unreported }
     }

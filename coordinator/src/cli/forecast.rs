@@ -9,6 +9,7 @@ use wanfarm_model::inspect::{Questions, inspect};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_types::VideoRequest;
 
+use super::say::out;
 use super::submit::SubmitArgs;
 use super::table::table;
 use super::{Failed, block_on, client_failed, faulty, print_json};
@@ -57,7 +58,7 @@ pub(super) fn dry_run(args: &SubmitArgs, manifest: &Manifest) -> Result<Exit, Fa
     if args.json {
         print_json(&answer)?;
     } else {
-        print!("{}", words(&answer, manifest));
+        out!("{}", words(&answer, manifest));
     }
     Ok(if answer.forecast.faults.is_empty() { Exit::Ok } else { Exit::Usage })
 }

@@ -6,6 +6,7 @@ use wanfarm_model::inspect::{Questions, inspect as examine};
 use wanfarm_model::ops::device::DeviceKind;
 
 use super::Failed;
+use super::say::{out, outln};
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
@@ -29,9 +30,9 @@ pub(super) fn inspect(args: InspectArgs) -> Result<Exit, Failed> {
     let report = examine(&args.path, questions).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
     if args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
-        println!("{json}");
+        outln!("{json}");
     } else {
-        print!("{report}");
+        out!("{report}");
     }
     Ok(if report.is_usable() { Exit::Ok } else { Exit::BadModelFiles })
 }

@@ -8,6 +8,7 @@ mod forecast;
 mod inspect;
 mod report;
 mod run;
+mod say;
 mod serve;
 mod status;
 mod submit;
@@ -29,6 +30,7 @@ use crate::client::ClientError;
 use crate::exit::Exit;
 use crate::manifest::{Faults, Manifest};
 use crate::requests::JobVerb;
+use say::{errln, outln};
 
 /// Renders batches of Wan2.2 videos on as many machines as you have.
 #[derive(Debug, Parser)]
@@ -230,7 +232,7 @@ impl Cli {
             Command::Inspect(args) => inspect::inspect(args),
             Command::Doctor(args) => doctor::doctor(args),
             Command::Schema => {
-                println!("{:#}", crate::manifest::schema());
+                outln!("{:#}", crate::manifest::schema());
                 Ok(Exit::Ok)
             }
         }
@@ -244,9 +246,9 @@ fn read_manifest(path: &std::path::Path, json: bool) -> Result<Manifest, Failed>
 /// A manifest with faults: all of them, for a person or for a program.
 fn faulty(faults: &Faults, json: bool) -> Failed {
     if json {
-        println!("{:#}", faults.to_json());
+        outln!("{:#}", faults.to_json());
     } else {
-        eprint!("{}", faults.render(std::io::stderr().is_terminal()));
+        errln!("{}", faults.render(std::io::stderr().is_terminal()).trim_end());
     }
     Failed::new(Exit::Usage, "")
 }
@@ -262,7 +264,7 @@ fn client_failed(error: ClientError) -> Failed {
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failed> {
     let json = serde_json::to_string_pretty(value).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
-    println!("{json}");
+    outln!("{json}");
     Ok(())
 }
 

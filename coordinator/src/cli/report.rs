@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::follow::outcome;
+use super::say::out;
 use super::table::table;
 use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
@@ -39,7 +40,7 @@ pub(super) fn report(args: ReportArgs) -> Result<Exit, Failed> {
         if args.json {
             print_json(&report)?;
         } else {
-            print!("{}", words(report));
+            out!("{}", words(report));
         }
         Ok(if whole { Exit::Ok } else { Exit::SomeFailed })
     })

@@ -105,7 +105,7 @@ async fn follow_job(url: &str, images: &[ImageFile], submission: Submission, out
     let mut client = Client::connect(url).await.map_err(super::client_failed)?;
     client.put_images(images).await.map_err(super::client_failed)?;
     let job = client.submit(submission).await.map_err(super::client_failed)?;
-    let connection = Connection { client, url: None };
+    let connection = Connection { client, url, here: true };
     follow::follow(connection, job, Interest::Progress, Some(output)).await.map_err(super::client_failed)
 }
 

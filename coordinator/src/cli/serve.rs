@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wanfarm_scheduler::Config;
 
+use super::say::outln;
 use super::{Failed, ServeArgs, asked_to_stop, block_on, data_directory};
 use crate::driver::Keep;
 use crate::exit::Exit;
@@ -30,7 +31,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
     block_on(async {
         let mut coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
         // Scripts that chose port 0 read the address from here.
-        println!("listening on http://{}", coordinator.address);
+        outln!("listening on http://{}", coordinator.address);
         let ended = tokio::select! {
             () = asked_to_stop() => Ok(Exit::Ok),
             failed = coordinator.failed() => Err(Failed::new(Exit::SomeFailed, failed)),

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use super::follow::{Connection, Interest, follow};
+use super::say::{errln, out, outln};
 use super::table::table;
 use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
@@ -48,12 +49,12 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, Failed> {
                 if args.json {
                     print_json(&detail)?;
                 } else {
-                    print!("{}", one_job(&detail));
+                    out!("{}", one_job(&detail));
                 }
             }
             (Some(job), true) => {
                 let job = job.find(&mut client).await?;
-                let connection = Connection { client, url: Some(url) };
+                let connection = Connection { client, url, here: false };
                 let interest = if args.json { Interest::Json } else { Interest::Progress };
                 follow(connection, job, interest, None).await.map_err(client_failed)?;
             }
@@ -66,7 +67,7 @@ fn show_jobs(jobs: &[JobView], json: bool) -> Result<(), Failed> {
     if json {
         return print_json(&serde_json::json!({ "jobs": jobs }));
     }
-    print!("{}", all_jobs(jobs));
+    out!("{}", all_jobs(jobs));
     Ok(())
 }
 
@@ -76,20 +77,23 @@ async fn watch_jobs(mut client: Client, url: &str, json: bool) -> Result<(), Fai
         match client.jobs().await {
             Ok(jobs) if shown.as_ref() == Some(&jobs) => {}
             Ok(jobs) => {
-                if json {
-                    println!("{}", serde_json::json!({ "jobs": jobs }));
+                let read = if json {
+                    outln!("{}", serde_json::json!({ "jobs": jobs }))
                 } else if std::io::stdout().is_terminal() {
                     // Clears the screen and starts at its top.
-                    print!("\u{1b}[2J\u{1b}[H{}", all_jobs(&jobs));
+                    out!("\u{1b}[2J\u{1b}[H{}", all_jobs(&jobs))
                 } else {
-                    println!("{}", all_jobs(&jobs));
+                    outln!("{}", all_jobs(&jobs))
+                };
+                if !read {
+                    return Ok(());
                 }
                 shown = Some(jobs);
             }
             Err(error) if error.is_broken() => {
-                eprintln!("the coordinator is away: {error}");
+                errln!("the coordinator is away: {error}");
                 client = super::follow::again(url).await;
-                eprintln!("the coordinator is back");
+                errln!("the coordinator is back");
             }
             Err(error) => return Err(client_failed(error)),
         }

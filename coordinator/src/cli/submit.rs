@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::follow::{Connection, Interest, follow};
+use super::say::{errln, outln};
 use super::{CoordinatorArg, Failed, block_on, client_failed, faulty, forecast, print_json, read_manifest};
 use crate::client::Client;
 use crate::exit::Exit;
@@ -52,7 +53,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         client.put_images(&manifest.images).await.map_err(client_failed)?;
         let job = client.submit(submission).await.map_err(client_failed)?;
         if args.follow {
-            let connection = Connection { client, url: Some(url) };
+            let connection = Connection { client, url, here: false };
             let interest = if args.json { Interest::Json } else { Interest::Progress };
             return follow(connection, job, interest, None).await.map_err(client_failed)?.exit();
         }
@@ -61,9 +62,9 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
             Some(line) if args.json => print_json(&line)?,
             line => {
                 // The number alone, for scripts; the rest is for people.
-                println!("{job}");
+                outln!("{job}");
                 if let Some(waiting_for) = line.and_then(|line| line.waiting_for) {
-                    eprintln!("queued; it waits for {waiting_for}");
+                    errln!("queued; it waits for {waiting_for}");
                 }
             }
         }

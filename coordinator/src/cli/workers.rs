@@ -1,5 +1,6 @@
 //! `coordinator workers`.
 
+use super::say::{out, outln};
 use super::table::table;
 use super::which::pick_worker;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
@@ -10,11 +11,12 @@ use crate::logging;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   coordinator workers                     who is there, and what each one computes
-  coordinator workers drain studio-3      it finishes its step and gets nothing more; then switch it off
+  coordinator workers drain studio-3      it finishes the steps it has, its results are copied, its process ends
   coordinator workers enable studio-3     give it work again; also forgives one that was set aside
 
-States: idle, busy, draining (still finishing), drained (may be switched off), set aside (failed too often),
-lost (its connection broke, its work is kept for a while), gone.")]
+States: idle, busy, draining (still finishing), left (drained) (its process has ended), drained (started again since,
+gets nothing until it is enabled), set aside (failed too often), lost (its connection broke, its work is kept for a
+while), gone.")]
 pub(super) struct WorkersArgs {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -29,7 +31,8 @@ pub(super) struct WorkersArgs {
 enum Verb {
     /// List them; what `workers` alone does.
     List,
-    /// Give a worker nothing more; its running item stops after the current step and goes on elsewhere.
+    /// Give a worker nothing more. It finishes the steps it has, what only it holds is copied, then its process ends
+    /// (exit code 0). Started again it stays without work until it is enabled; draining it once more ends that one too.
     Drain {
         /// Its name, or the start of its id.
         worker: String,
@@ -51,7 +54,7 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
                 if args.json {
                     print_json(&serde_json::json!({ "workers": workers }))?;
                 } else {
-                    print!("{}", lines(&workers));
+                    out!("{}", lines(&workers));
                 }
                 return Ok(Exit::Ok);
             }
@@ -65,7 +68,7 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
         if args.json {
             print_json(worker)?;
         } else {
-            println!("{}: {}", worker.name, worker.state);
+            outln!("{}: {}", worker.name, worker.state);
         }
         Ok(Exit::Ok)
     })

@@ -29,8 +29,12 @@ impl Driver {
             Action::RefuseWorker { worker, incarnation, refusal } => {
                 let reason = refusal.to_string();
                 tracing::warn!(%worker, %reason, "worker refused");
-                self.tell(worker, incarnation, Body::Refused(v1::Refused { reason }));
+                self.tell(worker, incarnation, Body::Refused(v1::Refused { reason, take_new_identity: false }));
                 self.sessions.close(worker);
+            }
+            Action::Leave { worker, incarnation } => {
+                tracing::info!(worker = %self.sessions.name(worker), "worker drained; telling it to leave");
+                self.tell(worker, incarnation, Body::Leave(v1::Leave {}));
             }
             Action::Disconnect { worker, incarnation } => {
                 if self.sessions.incarnation(worker) == Some(incarnation) {

@@ -128,9 +128,12 @@ impl Driver {
         }
         let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
         let mut words = format!("a {} worker for model {model}", names.join(" and a "));
-        let barred = self.sessions.connected().filter_map(|worker| {
+        let connected: BTreeSet<WorkerId> = self.sessions.connected().collect();
+        let barred = self.sessions.known().filter_map(|worker| {
             let serves = roles_for(self.sessions.served(worker), model).iter().any(|role| roles.contains(role));
-            Some(format!("{} is {}", self.sessions.name(worker), self.scheduler.barred(worker).filter(|_| serves)?))
+            let why = self.scheduler.barred(worker).filter(|_| serves)?;
+            let left = if connected.contains(&worker) { "" } else { ", and has left" };
+            Some(format!("{} is {why}{left}", self.sessions.name(worker)))
         });
         let barred: Vec<String> = barred.collect();
         if !barred.is_empty() {
@@ -198,10 +201,11 @@ fn roles_for(served: &[(String, Role)], model: &str) -> BTreeSet<Role> {
 
 fn state(view: &WorkerView, connected: bool) -> &'static str {
     match (view.session, connected) {
+        (Session::Gone, _) if view.draining => "left (drained)",
         (Session::Gone, _) => "gone",
         (Session::Lost, _) | (_, false) => "lost",
         _ if view.set_aside.is_some() => "set aside",
-        _ if view.draining && view.running.is_some() => "draining",
+        _ if view.draining && (view.running.is_some() || view.leaves) => "draining",
         _ if view.draining => "drained",
         _ if view.running.is_some() => "busy",
         _ => "idle",

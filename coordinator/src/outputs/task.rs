@@ -161,12 +161,14 @@ impl Faults<'_> {
         Failure { kind, message: error.to_string() }.into()
     }
 
-    fn media(&self, error: MediaError) -> Unwritten {
+    /// Of a file that people know as `target`, whatever it is called while it is being written.
+    fn media(&self, error: MediaError, placing: &Placing, target: &Path) -> Unwritten {
         if matches!(error, MediaError::DiskFull { .. }) {
             return self.full();
         }
         let kind = if error.is_transient() { FailureKind::Transient } else { FailureKind::Deterministic };
-        Failure { kind, message: error.to_string() }.into()
+        let staged = placing.staged().display().to_string();
+        Failure { kind, message: error.to_string().replace(&staged, &target.display().to_string()) }.into()
     }
 }
 
@@ -176,15 +178,16 @@ fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Unwr
         return Err(Failure::deterministic(message).into());
     };
     let faults = Faults { root, frames: bytes.len() as u64 };
-    let media = |error| faults.media(error);
     let placement = |error| faults.placement(error);
-    let frames = Frames::new(bytes, count as usize, height as usize, width as usize).map_err(media)?;
+    let frames = Frames::new(bytes, count as usize, height as usize, width as usize)
+        .map_err(|error| Failure::deterministic(error.to_string()))?;
     let quality = wanfarm_media::assess(&frames);
     let stem = &task.spec.output;
     let mut outputs = Vec::new();
     for &format in &task.spec.formats {
         let path = manifest::path_of(stem, format);
-        let placing = Placing::begin(&root.join(&path)).map_err(placement)?;
+        let target = root.join(&path);
+        let placing = Placing::begin(&target).map_err(placement)?;
         let fps = task.spec.fps;
         match format {
             Format::Mp4 => wanfarm_media::write_mp4(&frames, fps, placing.staged()),
@@ -192,7 +195,7 @@ fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Unwr
             Format::Gif => wanfarm_media::write_gif(&frames, fps, placing.staged()),
             Format::Contact => wanfarm_media::write_contact(&frames, ContactSheet::default(), placing.staged()),
         }
-        .map_err(media)?;
+        .map_err(|error| faults.media(error, &placing, &target))?;
         let (bytes, blake3) = measure(placing.staged())
             .map_err(|error| Failure::transient(format!("cannot read {path} back: {error}")))?;
         placing.finish().map_err(placement)?;

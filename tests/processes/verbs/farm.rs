@@ -12,6 +12,13 @@ use crate::program::{Ended, Running, Sandbox, binary, demo, eventually};
 /// A process that is killed when it goes out of scope; what it logs goes to a file.
 pub(super) struct Process(Child);
 
+impl Process {
+    /// The exit code of a process that ends by itself.
+    pub(super) fn ends(&mut self) -> Option<i32> {
+        eventually("the process ends", || self.0.try_wait().expect("wait")).code()
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -53,6 +60,11 @@ impl Farm {
         command.args(["worker", "--coordinator", &self.url, "--role", roles, "--name", name, "--threads", "1"]);
         command.arg("--models").arg(demo()).arg("--data").arg(self.sandbox.path(name));
         Process(spawn(&mut command, self.sandbox.path(&format!("{name}.log"))))
+    }
+
+    /// What a worker has logged since it was last started.
+    pub(super) fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.sandbox.path(&format!("{name}.log"))).expect("log")
     }
 
     /// A client's command, ended.

@@ -25,13 +25,17 @@ async fn a_hello_says_everything_and_heartbeats_follow() {
     worker.leave(connection).await;
 }
 
+fn refused(reason: &str) -> v1::Refused {
+    v1::Refused { reason: reason.to_owned(), take_new_identity: false }
+}
+
 #[tokio::test]
 async fn a_refused_worker_ends_and_says_why() {
     let mut coordinator = Coordinator::start().await;
     let worker = Worker::start(&coordinator.url).await;
     let connection = coordinator.hello().await;
     let reason = "protocol 1 is not 2; run the same version everywhere".to_owned();
-    connection.send(Order::Refused(v1::Refused { reason: reason.clone() })).await;
+    connection.send(Order::Refused(refused(&reason))).await;
     let error = soon("the worker to end", worker.ended).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(matches!(error, WorkerError::Refused(why) if why == reason));
@@ -42,9 +46,50 @@ async fn a_welcomed_worker_can_still_be_refused() {
     let mut coordinator = Coordinator::start().await;
     let worker = Worker::start(&coordinator.url).await;
     let connection = coordinator.welcome().await;
-    connection.send(Order::Refused(v1::Refused { reason: "other weights".to_owned() })).await;
+    connection.send(Order::Refused(refused("other weights"))).await;
     let error = soon("the worker to end", worker.ended).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_mistaken_for_another_takes_a_new_id_and_keeps_what_it_has() {
+    let mut coordinator = Coordinator::start().await;
+    coordinator.shelf.put(&fixtures::contexts());
+    let mut worker = Worker::start(&coordinator.url).await;
+    let mut connection = coordinator.welcome().await;
+    connection.assign(5, &fixtures::contexts(), &[]).await;
+    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 5 }));
+    worker.hands.begun().await;
+    let old = connection.hello.clone();
+    drop(connection);
+
+    let connection = coordinator.hello().await;
+    let mistaken = v1::Refused { reason: "another lives".to_owned(), take_new_identity: true };
+    connection.send(Order::Refused(mistaken)).await;
+    let mut connection = coordinator.welcome().await;
+    let new = connection.hello.clone();
+    assert_ne!(new.worker_id, old.worker_id);
+    assert_eq!((new.incarnation, new.running), (old.incarnation, vec![5]), "the same boot, with the same item");
+    let kept = std::fs::read_to_string(worker.data.path().join("worker-id")).unwrap();
+    assert!(kept.starts_with(&new.worker_id), "{kept}");
+    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 5 }));
+    // Nobody knows the item under the new id.
+    connection.send(Order::Drop(v1::Drop { attempt: 5 })).await;
+    worker.hands.play(Play::Abandoned);
+    connection.assign(6, &fixtures::contexts(), &[]).await;
+    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 6 }));
+    worker.leave(connection).await;
+}
+
+#[tokio::test]
+async fn a_drained_worker_says_goodbye_and_ends_well() {
+    let mut coordinator = Coordinator::start().await;
+    let worker = Worker::start(&coordinator.url).await;
+    let mut connection = coordinator.welcome().await;
+    connection.send(Order::Leave(v1::Leave {})).await;
+    assert_eq!(connection.report().await, Body::Goodbye(v1::Goodbye { reason: "drained".to_owned() }));
+    drop((connection, worker.hands));
+    soon("the worker to leave", worker.ended).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use wanfarm_types::{Digest, Failure, Role};
 
 use super::fixtures;
 use crate::device::Device;
+use crate::identity::Identity;
 use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned};
 use crate::wire::Profile;
 use crate::{WorkerError, link, run};
@@ -247,6 +248,7 @@ pub(super) struct Worker {
     pub(super) hands: Hands,
     pub(super) shutdown: oneshot::Sender<()>,
     pub(super) ended: JoinHandle<Result<(), WorkerError>>,
+    pub(super) data: tempfile::TempDir,
 }
 
 impl Worker {
@@ -259,8 +261,6 @@ impl Worker {
         let (device, ready) = Device::start(make).unwrap();
         ready.await.unwrap().unwrap();
         let profile = Profile {
-            worker: "5f64eb9e-4c13-4d2c-8a37-000000000001".to_owned(),
-            incarnation: "5f64eb9e-4c13-4d2c-8a37-000000000002".to_owned(),
             name: "puppet".to_owned(),
             roles: vec![Role::Dit],
             models: vec![fixtures::served()],
@@ -270,10 +270,12 @@ impl Worker {
         };
         let (shutdown, told) = oneshot::channel::<()>();
         let endpoint = link::endpoint(coordinator).unwrap();
-        let ended = tokio::spawn(run::serve(endpoint, None, profile, device, async move {
+        let data = tempfile::tempdir().unwrap();
+        let identity = Identity::claim(data.path()).unwrap();
+        let ended = tokio::spawn(run::serve(endpoint, None, identity, profile, device, async move {
             let _ = told.await;
         }));
-        Self { hands: Hands { begun, play }, shutdown, ended }
+        Self { hands: Hands { begun, play }, shutdown, ended, data }
     }
 
     /// Tells it to leave, and sees it do so once the coordinator has heard its goodbye.

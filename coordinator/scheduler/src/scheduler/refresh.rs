@@ -167,13 +167,8 @@ impl Scheduler {
 
     pub(super) fn refresh_worker(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
-        let (running, next) = (worker.running, worker.next);
-        let (draining, aside) = (worker.draining, worker.set_aside.is_some());
-        if draining && let Some(running) = running {
-            self.recall(running, Recall::Stop);
-        }
-        if (draining || aside)
-            && let Some(next) = next
+        if (worker.draining || worker.set_aside.is_some())
+            && let Some(next) = worker.next
         {
             self.recall(next, Recall::Stop);
         }

@@ -76,8 +76,10 @@ pub struct WorkerView {
     pub running: Option<(AttemptId, VideoId, Stage, u32)>,
     /// What it computes after that.
     pub next: Option<(AttemptId, VideoId, Stage)>,
-    /// Gets nothing more; when `running` is empty it may be switched off.
+    /// Gets nothing more.
     pub draining: bool,
+    /// It is told to leave as soon as it has finished and nothing that only it holds is needed.
+    pub leaves: bool,
     /// Why it gets nothing more, if so.
     pub set_aside: Option<String>,
     /// Seconds per step, or per item of a stage without steps, the median of the last five:
@@ -186,7 +188,7 @@ impl Scheduler {
     pub fn barred(&self, id: WorkerId) -> Option<&'static str> {
         let worker = self.workers.get(&id)?;
         let set_aside = worker.set_aside.as_ref().map(|_| "set aside");
-        set_aside.or(worker.draining.then_some("draining"))
+        set_aside.or(worker.draining.then_some("drained"))
     }
 
     /// One worker.
@@ -205,6 +207,7 @@ impl Scheduler {
             running: running.map(|(id, attempt)| (id, attempt.item.video, attempt.item.stage, attempt.reached)),
             next: next.map(|(id, attempt)| (id, attempt.item.video, attempt.item.stage)),
             draining: worker.draining,
+            leaves: worker.leaves,
             set_aside: worker.set_aside.clone(),
             pace: worker
                 .pace

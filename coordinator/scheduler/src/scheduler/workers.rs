@@ -1,4 +1,4 @@
-//! Workers: hello, lease, death, drain, refusal.
+//! Workers: hello, lease, death, refusal.
 
 use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, Role, WorkerId};
 
@@ -24,7 +24,8 @@ pub(super) enum Death {
 impl Scheduler {
     pub(super) fn worker_joined(&mut self, hello: WorkerHello) {
         let (id, incarnation) = (hello.worker, hello.incarnation);
-        if self.workers.get(&id).is_some_and(|worker| worker.incarnation != incarnation) {
+        let rebooted = self.workers.get(&id).is_some_and(|worker| worker.incarnation != incarnation);
+        if rebooted {
             self.bury(id, Death::Crashed);
         }
         let serves = hello
@@ -47,6 +48,8 @@ impl Scheduler {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.session = Session::Connected;
         }
+        let at_work = !hello.running.is_empty() || !hello.holding.is_empty();
+        self.leave_after_hello(id, rebooted, at_work);
         self.renew(id);
         self.resend(id);
         self.dirty.insert(Dirty::Worker(id));
@@ -118,16 +121,11 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn drain(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.draining) else { return };
-        worker.draining = true;
-        self.record_worker(id);
-        self.dirty.insert(Dirty::Worker(id));
-    }
-
     pub(super) fn worker_enabled(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.streak.clear();
+        (worker.leaves, worker.leave_by) = (false, None);
+        self.leaving.remove(&id);
         if worker.draining || worker.set_aside.is_some() {
             worker.draining = false;
             worker.set_aside = None;
@@ -266,7 +264,7 @@ impl Scheduler {
         }
     }
 
-    fn record_worker(&mut self, id: WorkerId) {
+    pub(super) fn record_worker(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get(&id) {
             self.changes.push(Change::WorkerState {
                 worker: id,

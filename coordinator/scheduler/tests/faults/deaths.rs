@@ -1,7 +1,7 @@
 //! Workers that die, fall asleep, or lose their connection.
 
 use wanfarm_scheduler::{Action, Input, Report, Session, VideoState};
-use wanfarm_types::{Role, Stage, StepRange};
+use wanfarm_types::{JobId, Role, Stage, StepRange};
 
 use crate::desk::{ALL, Desk, LEASE, checkpoint_of, job, video, worker};
 
@@ -40,9 +40,11 @@ fn checkpoint_held_by_a_living_worker_counts_when_another_dies() {
     desk.step(2, 1);
     desk.step(2, 2);
     let attempt = desk.item(2).attempt;
-    desk.input(Input::Drain(worker(2)));
+    desk.input(Input::Pause(JobId(1)));
     assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt: a, .. } if *a == attempt)));
     desk.done(2, 2);
+    desk.input(Input::Drain(worker(2)));
+    desk.input(Input::Resume(JobId(1)));
     let item = desk.item(3);
     assert_eq!(item.item.steps.first, 2);
     let state = Desk::state(video(1, 0), 2).tensors[0].digest;
@@ -264,7 +266,7 @@ fn stop_swallowed_by_a_broken_connection_is_said_again() {
     let mut desk = one_video_on_worker_2();
     let attempt = desk.item(2).attempt;
     desk.lost(2);
-    desk.input(Input::Drain(worker(2)));
+    desk.input(Input::Pause(JobId(1)));
     let is_stop = |action: &Action| matches!(action, Action::StopAfterStep { attempt: a, .. } if *a == attempt);
     assert!(!desk.said(is_stop), "nobody listens");
     desk.hello(2, DIT, &[attempt]);

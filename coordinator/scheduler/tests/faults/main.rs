@@ -3,6 +3,7 @@
 mod checkpoints;
 mod deaths;
 mod desk;
+mod drain;
 mod failures;
 mod operators;
 mod placement;

@@ -1,29 +1,9 @@
-//! Drain, pause, cancel, retry.
+//! Pause, cancel, retry.
 
 use wanfarm_scheduler::{Action, Change, Input, Report, Target, VideoState};
 use wanfarm_types::{JobId, Role, Stage};
 
-use crate::desk::{ALL, Desk, job, video, worker};
-
-#[test]
-fn drained_worker_stops_at_the_next_step_and_another_goes_on_from_there() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
-    desk.until(1, Stage::DenoiseHigh);
-    desk.boot(2, ALL);
-    let attempt = desk.start(1);
-    desk.step(1, 1);
-    desk.input(Input::Drain(worker(1)));
-    assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt: a, .. } if *a == attempt)));
-    desk.step(1, 2);
-    desk.done(1, 2);
-    assert!(desk.worker(1).running.is_none());
-    assert_eq!(desk.item(2).item.steps.first, 2);
-    desk.play();
-    assert!(desk.is_done(1));
-    assert!(desk.given.get(&1).is_none_or(Vec::is_empty));
-}
+use crate::desk::{ALL, Desk, job, video};
 
 #[test]
 fn item_not_yet_started_is_revoked_and_stopped_if_it_started_meanwhile() {

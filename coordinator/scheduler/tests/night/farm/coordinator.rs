@@ -59,7 +59,8 @@ impl Farm {
             Action::Revoke { worker, .. }
             | Action::StopAfterStep { worker, .. }
             | Action::Ack { worker, .. }
-            | Action::Drop { worker, .. } => self.send(worker, action),
+            | Action::Drop { worker, .. }
+            | Action::Leave { worker, .. } => self.send(worker, action),
             Action::RefuseWorker { worker, incarnation, .. } | Action::Disconnect { worker, incarnation } => {
                 let ids: Vec<u64> = self
                     .connections

@@ -61,6 +61,10 @@ impl Farm {
     }
 
     pub(super) fn deliver(&mut self, number: usize, message: &Action) {
+        if let Action::Leave { worker, incarnation } = *message {
+            self.say(number, Input::WorkerGone { worker, incarnation, clean: true });
+            return self.crash(number);
+        }
         let (changed, reports) = self.workers[number].receive(message);
         self.tell(number, reports);
         if changed {

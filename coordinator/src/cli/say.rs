@@ -1,0 +1,40 @@
+//! Standard output for people and pipes. Whoever reads may have read enough (`coordinator workers | head`): that is no
+//! fault of this program, and nothing to panic about as `println!` does.
+
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
+
+/// Writes and flushes; false once nobody reads any more, and nothing can be said.
+pub(crate) fn say(text: Arguments<'_>) -> bool {
+    let mut out = std::io::stdout().lock();
+    match out.write_fmt(text).and_then(|()| out.flush()) {
+        Ok(()) => true,
+        Err(error) => {
+            if error.kind() != ErrorKind::BrokenPipe {
+                // A full disk behind a redirection, for instance; nobody hears of it if this fails too.
+                let _ = writeln!(std::io::stderr(), "error: cannot write to standard output: {error}");
+            }
+            false
+        }
+    }
+}
+
+/// As `print!`, without the panic; true while somebody reads.
+macro_rules! out {
+    ($($text:tt)*) => { $crate::cli::say::say(format_args!($($text)*)) };
+}
+
+/// As `println!`, without the panic; true while somebody reads.
+macro_rules! outln {
+    ($($text:tt)*) => { $crate::cli::say::say(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// As `eprintln!`, without the panic.
+macro_rules! errln {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
+pub(crate) use {errln, out, outln};
