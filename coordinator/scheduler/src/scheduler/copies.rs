@@ -15,6 +15,7 @@ impl Scheduler {
         };
         if artifact.copy == Copy::Superseded {
             artifact.copy = Copy::No;
+            self.act(Action::DeleteDurable(id));
         } else {
             artifact.copy = Copy::Durable;
             let tensors = artifact.tensors.clone();

@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{AttemptId, Stage, VideoId};
+use wanfarm_types::{AttemptId, Stage, VideoId, WorkerId};
 
 use super::Scheduler;
 use super::refresh::NO_STEPS;
 use crate::artifact::{Artifact, Holder};
-use crate::attempts::Work;
+use crate::attempts::{Recall, Work};
 use crate::placement::{Candidate, Membership, PoolId, Ticket, is_better_kept, is_held_back, next_decision};
-use crate::worker::Session;
+use crate::worker::{Session, Worker};
 use crate::{JobState, VideoState};
 
 /// A state that should not exist.
@@ -86,12 +86,22 @@ impl Scheduler {
                 let awaited = self.ledger.get(attempt).is_some_and(|attempt| attempt.awaited_by == Some(id));
                 ensure(awaited && worker.running.is_none(), || format!("worker {id} waits in vain for {attempt}"))?;
             }
+            self.check_move(id, worker)?;
             for (&attempt, &work) in &worker.held {
                 let known = self.refers(work, Holder { worker: id, attempt });
                 ensure(known, || format!("worker {id} holds results of attempt {attempt} that nobody knows"))?;
             }
         }
         ensure(leases == self.leases, || "the leases are not those of the workers".to_owned())
+    }
+
+    /// A running video is only ever stopped for an idle worker that is faster, as far as that is known.
+    fn check_move(&self, to: WorkerId, worker: &Worker) -> Check {
+        let Some((id, moving)) = worker.awaiting.and_then(|id| Some((id, self.ledger.get(id)?))) else { return Ok(()) };
+        let here = self.workers.get(&moving.worker).and_then(|worker| worker.slowness(moving.pool()));
+        let slower = here.zip(worker.slowness(moving.pool())).is_some_and(|(here, there)| here <= there);
+        let stops = moving.recall == Some(Recall::Stop) && moving.started;
+        ensure(!(stops && slower), || format!("attempt {id} moves to worker {to}, which is no faster"))
     }
 
     /// Every holder is a living worker that is known to hold it; closed videos hold no memory, done ones nothing.

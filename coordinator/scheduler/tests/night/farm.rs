@@ -40,7 +40,8 @@ enum Event {
     Heartbeat(usize, u64),
     /// The coordinator notices that a connection broke.
     Lost(u64),
-    Copied(u64, ArtifactId, Vec<TensorRef>, WorkerId),
+    /// The last is none for tensors that were pulled before anything else happened.
+    Copied(u64, ArtifactId, Vec<TensorRef>, Option<WorkerId>),
     Written(u64, VideoId, TensorRef, WorkerId),
     CoordinatorUp,
     Minute,

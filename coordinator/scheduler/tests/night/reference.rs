@@ -1,5 +1,6 @@
 //! What an undisturbed render would give: every tensor is a digest of what it was made from, so that any result made
-//! from wrong, stale or missing inputs differs from the reference.
+//! from wrong, stale or missing inputs differs from the reference. Devices of different kinds round differently: the same
+//! result of another kind is another tensor that means the same.
 
 use wanfarm_scheduler::{JobPlan, SizeClass, TextKey, VideoPlan};
 use wanfarm_types::{Checkpoint, DType, Digest, JobId, Stage, StepRange, TensorRef, VideoId};
@@ -21,6 +22,17 @@ pub(crate) fn tensor(parts: &[u64]) -> TensorRef {
 
 fn number(tensor: &TensorRef) -> u64 {
     u64::from_le_bytes(tensor.digest.0[..8].try_into().expect("eight bytes"))
+}
+
+/// The tensor as a device of this kind would make it.
+pub(crate) fn rounded(mut tensor: TensorRef, kind: u8) -> TensorRef {
+    tensor.digest.0[8] = kind;
+    tensor
+}
+
+/// True for tensors that differ in rounding only.
+pub(crate) fn is_about(a: &TensorRef, b: &TensorRef) -> bool {
+    number(a) == number(b)
 }
 
 pub(crate) fn text(key: TextKey) -> TensorRef {

@@ -37,6 +37,8 @@ pub(crate) struct Worker {
     pub(crate) boots: u64,
     pub(crate) serves: Vec<Served>,
     pub(crate) step_ms: u64,
+    /// Which kind of device it computes on.
+    kind: u8,
     /// Fails whatever it gets.
     pub(crate) broken: bool,
     pub(crate) up: bool,
@@ -60,6 +62,7 @@ impl Worker {
             boots: 0,
             serves,
             step_ms,
+            kind: (number % 2) as u8,
             broken,
             up: false,
             asleep_until: None,
@@ -81,7 +84,15 @@ impl Worker {
     pub(crate) fn boot(&mut self) {
         let fresh = Worker::new(0, self.serves.clone(), self.step_ms, self.broken);
         let said = self.said.take();
-        *self = Worker { id: self.id, said, boots: self.boots + 1, up: true, generation: self.generation + 1, ..fresh };
+        *self = Worker {
+            id: self.id,
+            kind: self.kind,
+            said,
+            boots: self.boots + 1,
+            up: true,
+            generation: self.generation + 1,
+            ..fresh
+        };
     }
 
     pub(crate) fn hello(&self) -> WorkerHello {
@@ -186,22 +197,24 @@ impl Worker {
         let mut reports = Vec::new();
         let work = item.assignment.item;
         let inputs = &item.assignment.inputs;
+        let rounded = |tensor| reference::rounded(tensor, self.kind);
         let mut made: Vec<TensorRef> = Vec::new();
         let outputs = match work.stage {
             Stage::EncodeText => {
-                made.push(reference::text(item.assignment.text.expect("a text to encode")));
+                made.push(rounded(reference::text(item.assignment.text.expect("a text to encode"))));
                 Some(ItemOutputs::Text(made[0].clone()))
             }
             Stage::EncodeImage => {
-                made = reference::image(work.video);
+                made = reference::image(work.video).into_iter().map(rounded).collect();
                 Some(ItemOutputs::Image(made.clone()))
             }
             Stage::Decode => {
-                made.push(reference::frames(item.state.as_ref().expect("a state to decode")));
+                made.push(rounded(reference::frames(item.state.as_ref().expect("a state to decode"))));
                 Some(ItemOutputs::Frames(made[0].clone()))
             }
             Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => {
-                let state = reference::step(work.video, item.state.as_ref(), &inputs.text, &inputs.image);
+                let mut state = reference::step(work.video, item.state.as_ref(), &inputs.text, &inputs.image);
+                state.tensors = state.tensors.into_iter().map(rounded).collect();
                 made = state.tensors.clone();
                 let first = work.steps.first;
                 assert_eq!(item.state.as_ref().map_or(0, |from| from.steps_done) + 1, state.steps_done);
