@@ -6,6 +6,7 @@ pub mod artifacts;
 pub mod catalog;
 pub mod cli;
 pub mod client;
+pub mod compare;
 pub mod copies;
 pub mod dispatch;
 pub mod doctor;

@@ -90,6 +90,7 @@ pub(crate) mod tests {
                 negative: "bad".into(),
             },
             mag_curve: None,
+            loras: Vec::new(),
         }
     }
 

@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use candle_core::DType;
 use wanfarm_model::Weights;
 use wanfarm_sampling::Schedule;
-use wanfarm_tests::files::{Experts, vae, weights_in};
+use wanfarm_tests::files::{Experts, vae, weights_in, with_loras};
 use wanfarm_tests::render::{Denoiser, Step, decode};
-use wanfarm_types::{Guidance, Role, SolverKind};
+use wanfarm_types::{Expert, Guidance, Role, SolverKind};
 
 use crate::case::{Case, Checks, Tolerance};
 use crate::e2e;
@@ -29,6 +29,9 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     let experts = experts(case)?;
     let steps = denoise(case, &experts, &schedule)?;
     check_latents(case, &mut checks, &steps)?;
+    let whole = denoise(case, &as_a_model(case)?, &schedule)?;
+    check_latents(case, &mut checks, &whole)?;
+    checks.equal("adapters that are part of the model", &bits(&whole), &bits(&steps));
 
     let folder = case.dir.join(case.value("/run/vae")?.as_str().context("the VAE is no path")?);
     let vae = vae(&Weights::open(&weights_in(&folder.join("official"))?)?)?;
@@ -52,6 +55,19 @@ fn experts(case: &Case<'_>) -> Result<Experts> {
         Role::DitHigh => Some((file("high"), high)),
         _ => Some((file("low"), low)),
     })
+}
+
+/// The same experts as one model folder, of which the LoRA files are part.
+fn as_a_model(case: &Case<'_>) -> Result<Experts> {
+    let base = case.dir.join(case.value("/run/base_weights")?.as_str().context("the weights are no path")?);
+    let strength = |index| case.number(&format!("/run/lora_strength_high_low/{index}"));
+    let [high, low] = ["high", "low"].map(|expert| case.dir.join(format!("lora_{expert}_noise_model.safetensors")));
+    let loras = [(high.as_path(), strength(0)?, Some(Expert::High)), (low.as_path(), strength(1)?, Some(Expert::Low))];
+    Experts::in_folder(with_loras(&base, &loras)?.path(), DType::F32)
+}
+
+fn bits(steps: &[Step]) -> Vec<u32> {
+    steps.iter().flat_map(|step| &step.latents).map(|value| value.to_bits()).collect()
 }
 
 fn denoise(case: &Case<'_>, experts: &Experts, schedule: &Schedule) -> Result<Vec<Step>> {

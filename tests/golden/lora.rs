@@ -12,8 +12,9 @@ use wanfarm_model::Weights;
 use wanfarm_model::dit::{Timesteps, WanModel, parameters};
 use wanfarm_model::files;
 use wanfarm_model::lora::{Adapters, Lora};
+use wanfarm_tests::files::with_loras;
 use wanfarm_tests::render::flat;
-use wanfarm_types::Role;
+use wanfarm_types::{Expert, Role};
 
 use crate::case::{Case, Checks, Tensors};
 
@@ -33,7 +34,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
         for name in io.names().filter(|name| name.starts_with("out.") && *name != "out.base") {
             let (file, strength) = name["out.".len()..].split_once(".s").context("no strength")?;
             let path = case.dir.join(format!("lora_{file}.safetensors"));
-            let lora = Arc::new(Lora::open(&path, &parameters(&config))?);
+            let lora = Arc::new(Lora::open(&path, &parameters(&config), Expert::Single)?);
             let adapters = |strength| Adapters::new(vec![(lora.clone(), strength)]);
             weights.adapt(adapters(strength.parse()?));
             let want = io.f32(name)?;
@@ -47,6 +48,30 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
                 let tensor = weights.tensor(&merged[prefix.len()..], Some(DType::F32), &Device::Cpu)?;
                 checks.close(format!("{layout}: {merged}"), &flat(&tensor)?, &io.f32(merged)?, tolerance);
             }
+        }
+        for name in io.names().filter(|name| name.starts_with("out.") && *name != "out.base") {
+            let (file, strength) = name["out.".len()..].split_once(".s").context("no strength")?;
+            let path = case.dir.join(format!("lora_{file}.safetensors"));
+            let entries = [(path.as_path(), strength.parse()?, None)];
+            let model = with_loras(&case.dir.join(&layout), &entries)?;
+            let folder = files::open(model.path())?;
+            let want = io.f32(name)?;
+            let mut weights = folder.weights(Role::Dit)?;
+            let mut part_of_it = load(&weights)?;
+            checks.close(
+                format!("{layout}: {name}, part of the model"),
+                &velocity(&part_of_it, &io)?,
+                &want,
+                tolerance,
+            );
+            // What videos name comes on top, and goes without it.
+            let lora = Arc::new(Lora::open(&path, &parameters(&config), Expert::Single)?);
+            weights.adapt(Adapters::new(vec![(lora, -strength.parse::<f64>()?)]));
+            part_of_it.adapt(&weights)?;
+            checks.close(format!("{layout}: {name}, taken back"), &velocity(&part_of_it, &io)?, &base, tolerance);
+            weights.adapt(Adapters::default());
+            part_of_it.adapt(&weights)?;
+            checks.close(format!("{layout}: {name}, once more"), &velocity(&part_of_it, &io)?, &want, tolerance);
         }
         // Nothing of them stays.
         weights.adapt(Adapters::default());
@@ -87,7 +112,7 @@ mod negative_controls {
         let folder = files::open(&case.dir.join("official")).unwrap();
         let mut weights = folder.weights(Role::Dit).unwrap();
         let config = folder.dit_config(Role::Dit, &weights).unwrap();
-        let lora = Lora::open(&changed, &parameters(&config)).unwrap();
+        let lora = Lora::open(&changed, &parameters(&config), Expert::Single).unwrap();
         weights.adapt(Adapters::new(vec![(Arc::new(lora), 1.0)]));
         let model = WanModel::load(config, &weights, DType::F32, &Device::Cpu).unwrap();
         let mut checks = Checks::default();

@@ -1,6 +1,7 @@
 //! The product as people run it: real processes, real files, real kills.
 
 mod bad_input;
+mod cached;
 mod chaos;
 mod farm;
 mod first_frame;

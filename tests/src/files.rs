@@ -13,7 +13,7 @@ use wanfarm_model::files::ModelFolder;
 use wanfarm_model::lora::{Adapters, Lora};
 use wanfarm_model::umt5::Umt5;
 use wanfarm_model::vae::{VaeConfig, WanVae};
-use wanfarm_types::Role;
+use wanfarm_types::{Expert, Role};
 
 /// The weights files that lie in a folder, in the order of their names.
 ///
@@ -79,8 +79,41 @@ fn dit(folder: &ModelFolder, role: Role, dtype: DType, lora: Option<(PathBuf, f6
     let mut weights = folder.weights(role)?;
     let config = folder.dit_config(role, &weights)?;
     if let Some((path, strength)) = lora {
-        let lora = Lora::open(&path, &parameters(&config))?;
+        let expert = role.expert().context("no transformer")?;
+        let lora = Lora::open(&path, &parameters(&config), expert)?;
         weights.adapt(Adapters::new(vec![(Arc::new(lora), strength)]));
     }
     Ok(WanModel::load(config, &weights, dtype, &Device::Cpu)?)
+}
+
+/// A folder with everything of a model's, and these LoRA files at their strengths as part of it.
+///
+/// # Errors
+/// Of the file system.
+pub fn with_loras(model: &Path, loras: &[(&Path, f64, Option<Expert>)]) -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    copy(model, folder.path())?;
+    std::fs::create_dir(folder.path().join("loras"))?;
+    let mut entries = Vec::new();
+    for (file, strength, expert) in loras {
+        let name = file.file_name().context("a file has a name")?.to_string_lossy().into_owned();
+        std::fs::copy(file, folder.path().join("loras").join(&name))?;
+        entries.push(serde_json::json!({ "path": format!("loras/{name}"), "strength": strength, "expert": expert }));
+    }
+    std::fs::write(folder.path().join("loras.json"), serde_json::json!({ "loras": entries }).to_string())?;
+    Ok(folder)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }

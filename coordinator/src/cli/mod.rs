@@ -1,5 +1,7 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
+mod calibrate;
+mod compare;
 mod control;
 mod doctor;
 mod download;
@@ -80,6 +82,10 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Check that this machine computes a model rightly: files, operations, networks, a small render.
     Doctor(doctor::DoctorArgs),
+    /// Measure a model's own MagCache curve, and write it beside the model.
+    Calibrate(calibrate::CalibrateArgs),
+    /// Say how like two renders are: structural similarity and signal-to-noise ratio.
+    Compare(compare::CompareArgs),
     /// Print the JSON Schema of the manifest, for editors.
     Schema,
 }
@@ -231,6 +237,8 @@ impl Cli {
             Command::Report(args) => report::report(args),
             Command::Inspect(args) => inspect::inspect(args),
             Command::Doctor(args) => doctor::doctor(args),
+            Command::Calibrate(args) => calibrate::calibrate(args),
+            Command::Compare(args) => compare::compare(args),
             Command::Schema => {
                 outln!("{:#}", crate::manifest::schema());
                 Ok(Exit::Ok)

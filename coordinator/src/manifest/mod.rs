@@ -28,6 +28,7 @@ mod tests;
 pub(crate) use fault::near;
 pub use fault::{Fault, Faults, Related};
 pub use images::ImageFile;
+pub(crate) use keys::solver;
 pub use loras::LoraFile;
 pub use names::{REPORT, component_fault, output_fault, path_of, sidecar_of, slug};
 pub use read::Manifest;

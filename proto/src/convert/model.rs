@@ -90,6 +90,7 @@ impl From<domain::ModelCard> for v1::ModelCard {
             needs_image: card.needs_image,
             defaults: Some(card.defaults.into()),
             mag_curve: card.mag_curve.map(Into::into),
+            loras: card.loras.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -111,7 +112,24 @@ impl TryFrom<v1::ModelCard> for domain::ModelCard {
             needs_image: wire.needs_image,
             defaults: required("defaults", wire.defaults)?,
             mag_curve: wire.mag_curve.map(TryInto::try_into).transpose()?,
+            loras: wire.loras.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl From<domain::FixedLora> for v1::FixedLora {
+    fn from(lora: domain::FixedLora) -> Self {
+        let expert = lora.expert.map(|expert| v1::Expert::from(expert).into());
+        Self { path: lora.path, strength: lora.strength, expert }
+    }
+}
+
+impl TryFrom<v1::FixedLora> for domain::FixedLora {
+    type Error = WireError;
+
+    fn try_from(wire: v1::FixedLora) -> Result<Self, WireError> {
+        let expert = wire.expert.map(domain::Expert::from_wire_number).transpose()?;
+        Ok(Self { path: wire.path, strength: wire.strength, expert })
     }
 }
 

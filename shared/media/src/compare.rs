@@ -1,4 +1,4 @@
-//! How far one clip is from another: peak signal-to-noise ratio. Perceptual measures are not here.
+//! How far one clip is from another: peak signal-to-noise ratio. Structural similarity is not here (`ssim`).
 
 use serde::{Deserialize, Serialize};
 
@@ -29,11 +29,11 @@ pub fn psnr(left: &Frames<'_>, right: &Frames<'_>) -> Result<Psnr, MediaError> {
     })
 }
 
-fn squared_error(left: &[u8], right: &[u8]) -> u64 {
+pub(crate) fn squared_error(left: &[u8], right: &[u8]) -> u64 {
     left.iter().zip(right).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum()
 }
 
-fn decibels(squared_error: u64, samples: usize) -> Option<f64> {
+pub(crate) fn decibels(squared_error: u64, samples: usize) -> Option<f64> {
     (squared_error > 0).then(|| 10.0 * (255.0 * 255.0 * samples as f64 / squared_error as f64).log10())
 }
 

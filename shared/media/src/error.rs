@@ -77,6 +77,14 @@ pub enum MediaError {
         /// What is wrong with it.
         why: String,
     },
+    /// A video that cannot be read back.
+    #[error("cannot read {path}: {why}")]
+    Clip {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Two clips that cannot be compared frame by frame.
     #[error("clips of {left:?} and {right:?} (frames, height, width) cannot be compared")]
     Unequal {
@@ -95,6 +103,11 @@ impl MediaError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
             _ => Self::Write { path, source },
         }
+    }
+
+    /// A clip that cannot be read.
+    pub(crate) fn clip(path: &Path, why: impl ToString) -> Self {
+        Self::Clip { path: path.to_owned(), why: why.to_string() }
     }
 
     /// True when the same call may succeed later without a change of input: the disk was full or the system failed.

@@ -1,9 +1,10 @@
-//! Frames to files and back: mp4, PNG folders, GIFs and contact sheets out, first frames in, and what the numbers
-//! say about a rendered clip.
+//! Frames to files and back: mp4, PNG folders, GIFs and contact sheets out, first frames and finished clips in, and
+//! what the numbers say about a rendered clip and about how like another it is.
 //!
 //! Deliberately not here: where outputs go, temporary names and atomic renames (the caller's), tensors, and the
 //! resizing an image model wants of its first frame (the model's own rule, to the bit).
 
+mod clip;
 mod colour;
 mod compare;
 mod contact;
@@ -13,17 +14,22 @@ mod frames;
 mod gif;
 mod grid;
 mod image_in;
+mod likeness;
 mod mp4;
+mod mp4_in;
 mod png;
 mod quality;
+mod ssim;
 mod statistics;
 
+pub use clip::Clip;
 pub use compare::{Psnr, psnr};
 pub use contact::{ContactSheet, write_contact};
 pub use error::MediaError;
 pub use frames::Frames;
 pub use gif::write_gif;
 pub use image_in::{RgbImage, load_image};
+pub use likeness::{FrameLikeness, Likeness};
 pub use mp4::write_mp4;
 pub use png::write_png_folder;
 pub use quality::{Checkerboard, Exposure, Flat, Frozen, Noise, Quality, Verdict, assess};

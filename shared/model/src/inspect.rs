@@ -158,6 +158,9 @@ fn inspect_role(
     if weights.as_ref().is_some_and(|weights| weights.is_channels_last()) {
         notes.push("convolutions are stored channels last, as MLX does, and turned round when loaded".to_owned());
     }
+    if weights.as_ref().is_some_and(|weights| weights.keeps_fixed_beside()) {
+        notes.push("its LoRA files stand beside the compact matrices, which nothing can be merged into".to_owned());
+    }
     Ok(RoleInspection {
         role,
         state,

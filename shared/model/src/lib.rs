@@ -4,6 +4,7 @@
 //! their tensors into the official names, quantisation is a variant of [`ops::Linear`], and the choice of an attention
 //! kernel is a branch inside [`ops::attention`].
 
+pub mod calibrate;
 pub mod conditioning;
 pub mod dit;
 pub mod doctor;

@@ -18,7 +18,7 @@ use crate::files::encoding::{self, Encoding};
 use crate::files::mapped::MappedFile;
 use crate::files::names::{self, Naming};
 use crate::files::{gguf, kernels, pth, safetensors as safetensors_file, scales};
-use crate::lora::Adapters;
+use crate::lora::{Adapters, Side};
 use crate::ops::compact::Compact;
 use crate::ops::device::DeviceKind;
 
@@ -64,6 +64,9 @@ pub struct Weights {
     /// What the numbers of some matrices are multiplied by: one factor, or one per row.
     scales: BTreeMap<String, Vec<f32>>,
     channels_last: bool,
+    /// Part of the model.
+    fixed: Adapters,
+    /// In place for now.
     adapters: Adapters,
 }
 
@@ -139,7 +142,12 @@ impl Weights {
                 }
             }
         }
-        Ok(Self { files, tensors, scales, channels_last, adapters: Adapters::default() })
+        Ok(Self { files, tensors, scales, channels_last, fixed: Adapters::default(), adapters: Adapters::default() })
+    }
+
+    /// Makes adapters part of the tensors, before any others.
+    pub(crate) fn fix(&mut self, adapters: Adapters) {
+        self.fixed = adapters;
     }
 
     /// From now on, tensors are read with what these adapters add to them; with none, as they are.
@@ -147,9 +155,17 @@ impl Weights {
         self.adapters = adapters;
     }
 
-    /// The adapters that tensors are read with.
-    pub(crate) fn adapters(&self) -> &Adapters {
-        &self.adapters
+    /// What stands beside a matrix that is kept compact, to multiply in `dtype`: all adapters.
+    pub(crate) fn beside_compact(&self, name: &str, dtype: DType, device: &Device) -> Result<Option<Side>, ModelError> {
+        self.fixed.and(&self.adapters).side(name, dtype, device)
+    }
+
+    /// What stands beside a matrix that was loaded before: what is not part of it.
+    pub(crate) fn beside_loaded(&self, name: &str, dtype: DType, device: &Device) -> Result<Option<Side>, ModelError> {
+        match self.compact(name)? {
+            Some(_) => self.beside_compact(name, dtype, device),
+            None => self.adapters.side(name, dtype, device),
+        }
     }
 
     /// Whether the files store convolutions channels last, as MLX does. Nothing else sees it: shapes are given and
@@ -201,7 +217,7 @@ impl Weights {
         if permuted {
             shape[1..].rotate_left(1);
         }
-        let (scale, adapted) = (self.scales.get(name), self.adapters.touch(name));
+        let (scale, adapted) = (self.scales.get(name), self.fixed.touch(name) || self.adapters.touch(name));
         let plain = scale.is_none() && !adapted && !entry.encoding.is_compact() && dtype != Some(DType::F32);
         let mut tensor = match entry.encoding {
             Encoding::Plain(stored) if plain => {
@@ -222,7 +238,7 @@ impl Weights {
             tensor = tensor.permute(order)?.contiguous()?;
         }
         if adapted {
-            tensor = self.adapters.merged(name, tensor)?;
+            tensor = self.adapters.merged(name, self.fixed.merged(name, tensor)?)?;
         }
         Ok(tensor.to_dtype(dtype.unwrap_or(tensor.dtype()))?.to_device(device)?)
     }
@@ -313,6 +329,11 @@ impl Weights {
             share.bytes += entry.bytes.len() as u64;
         }
         dtypes
+    }
+
+    /// Whether adapters that are part of the model stand beside some matrix, for it is kept compact.
+    pub(crate) fn keeps_fixed_beside(&self) -> bool {
+        self.names().any(|name| self.fixed.touch(name) && matches!(self.compact(name), Ok(Some(_))))
     }
 
     /// The bytes of a matrix that stays as small as it is stored until it is used, if it does on such a device.

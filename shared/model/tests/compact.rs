@@ -15,7 +15,7 @@ use wanfarm_model::lora::{Adapters, Lora};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::umt5::Umt5;
 use wanfarm_model::{ModelError, Weights};
-use wanfarm_types::Role;
+use wanfarm_types::{Expert, Role};
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/compact").join(name)
@@ -85,7 +85,10 @@ fn adapters_stand_beside_compact_matrices() {
     let lora = |file: &str| {
         let config = files::ConfigFile::read(&golden().join("official/config.json")).unwrap();
         let config = Config::from_weights(&open(data("dit-q8_0.gguf")), &config).unwrap();
-        Arc::new(Lora::open(&golden().join(format!("lora_{file}.safetensors")), &parameters(&config)).unwrap())
+        Arc::new(
+            Lora::open(&golden().join(format!("lora_{file}.safetensors")), &parameters(&config), Expert::Single)
+                .unwrap(),
+        )
     };
     // Two at a time: one with differences of every kind, one of another rank.
     let adapters = Adapters::new(vec![(lora("lightx2v"), 0.6), (lora("original_AB_partial"), -0.8)]);
@@ -100,6 +103,34 @@ fn adapters_stand_beside_compact_matrices() {
         let (_, want) = velocities(data(&format!("{decoded}.safetensors")));
         assert!(apart(&got, &want) < 5e-6, "{compact}: {}", apart(&got, &want));
         assert!(apart(&base, &want) > 0.1, "{compact}: the adapters change the network");
+    }
+}
+
+/// A model folder of one GGUF transformer, with these as part of it.
+#[test]
+fn adapters_of_the_model_stand_beside_compact_matrices_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |from: PathBuf, name: &str| std::fs::copy(from, folder.path().join(name)).unwrap();
+    put(data("dit-q8_0.gguf"), "dit.gguf");
+    put(golden().join("official/config.json"), "config.json");
+    let plain = velocity(&files::open(folder.path()).unwrap().weights(Role::Dit).unwrap());
+    put(golden().join("lora_lightx2v.safetensors"), "lora.safetensors");
+    std::fs::write(folder.path().join("loras.json"), r#"{"loras": [{"path": "lora.safetensors", "strength": 0.6}]}"#)
+        .unwrap();
+    let model = files::open(folder.path()).unwrap();
+    assert_eq!(model.card().loras[0].path, "lora.safetensors");
+    let config = files::ConfigFile::read(&golden().join("official/config.json")).unwrap();
+    let mut decoded = open(data("dit-q8_0.safetensors"));
+    let config = Config::from_weights(&decoded, &config).unwrap();
+    let path = golden().join("lora_lightx2v.safetensors");
+    let lora = Arc::new(Lora::open(&path, &parameters(&config), Expert::Single).unwrap());
+    decoded.adapt(Adapters::new(vec![(lora, 0.6)]));
+    let (got, want) = (velocity(&model.weights(Role::Dit).unwrap()), velocity(&decoded));
+    assert!(apart(&got, &want) < 5e-6 && apart(&plain, &want) > 0.1, "{}", apart(&got, &want));
+    let questions = Questions { device: DeviceKind::Cpu, digests: false };
+    let told = inspect(folder.path(), questions).unwrap().to_string();
+    for words in ["part of it: lora.safetensors at strength 0.6, expert each", "q8_0", "beside the compact matrices"] {
+        assert!(told.contains(words), "nothing about {words:?} in:\n{told}");
     }
 }
 

@@ -285,6 +285,7 @@ mod tests {
                 negative: String::new(),
             },
             mag_curve: None,
+            loras: Vec::new(),
         }
     }
 

@@ -26,7 +26,7 @@ pub use failure::{Failure, FailureKind};
 pub use geometry::{Geometry, GeometryError};
 pub use ids::{AttemptId, Incarnation, JobId, VideoId, WorkerId};
 pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};
-pub use lora::{LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
+pub use lora::{FixedLora, LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
 pub use model_card::{Defaults, Experts, ModelCard, ModelFile, VaeKind};
 pub use spec::{Format, Guidance, SolverKind, SpecError, VideoRequest, VideoSpec, method};
 pub use stage::{Expert, Role, Stage};

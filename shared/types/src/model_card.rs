@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Geometry, Guidance, MagCurve, OwnCurve, Role, SolverKind};
+use crate::{Digest, FixedLora, Geometry, Guidance, OwnCurve, Role, SolverKind};
 
 /// How many transformers denoise, and where the second takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -82,14 +82,12 @@ pub struct ModelCard {
     /// The MagCache curve that was measured with it, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mag_curve: Option<OwnCurve>,
+    /// LoRA files that are part of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<FixedLora>,
 }
 
 impl ModelCard {
-    /// The curve that was measured with this model, as a spec carries it.
-    pub fn own_curve(&self) -> Option<MagCurve> {
-        self.mag_curve.as_ref().map(|curve| MagCurve::Own(curve.ratios.clone()))
-    }
-
     /// Whether it is the same model, whatever was measured with it.
     pub fn is_model_of(&self, other: &ModelCard) -> bool {
         let plain = |card: &ModelCard| ModelCard { mag_curve: None, ..card.clone() };

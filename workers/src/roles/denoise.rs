@@ -62,9 +62,10 @@ impl Denoiser {
         Ok(text)
     }
 
-    /// Puts these adapters beside the model, in place of those it had. They are never merged into it here: videos of one
+    /// Puts these adapters beside the model, in place of those it had. They are never merged into it: videos of one
     /// worker may differ in them, and a merged model's bytes are not those of one with the same adapters beside it.
-    fn adapt(&mut self, wanted: Vec<LoraRef>, item: &PreparedItem) -> Result<(), Failure> {
+    /// Those that are part of the model stay in it.
+    fn adapt(&mut self, wanted: Vec<LoraRef>, expert: Expert, item: &PreparedItem) -> Result<(), Failure> {
         if self.adapted.as_ref() == Some(&wanted) {
             return Ok(());
         }
@@ -74,7 +75,7 @@ impl Denoiser {
         for lora in &wanted {
             // Another worker may hold the file; what is in it is the same everywhere.
             let path = self.catalog.lora(lora).map_err(|why| Failure::transient(format!("{place}: {why}")))?;
-            let file = Lora::open(&path, &parameters);
+            let file = Lora::open(&path, &parameters, expert);
             let file = file.map_err(|error| Failure::deterministic(format!("{place}: {error}")))?;
             loras.push((Arc::new(file), lora.strength));
         }
@@ -112,7 +113,7 @@ impl RoleRunner for Denoiser {
             [prompt, negative] => (prompt, Some(negative)),
             _ => return Err(impossible(format!("{} text contexts for guidance {scale}", contexts.len()))),
         };
-        self.adapt(spec.loras.iter().filter(|lora| lora.is_for(expert)).cloned().collect(), item)?;
+        self.adapt(spec.loras.iter().filter(|lora| lora.is_for(expert)).cloned().collect(), expert, item)?;
         let cond = self.text(prompt).map_err(failed)?;
         let uncond = negative.map(|negative| self.text(negative)).transpose().map_err(failed)?;
 

@@ -35,6 +35,7 @@ pub(crate) fn served() -> Served {
         needs_image: false,
         defaults,
         mag_curve: None,
+        loras: Vec::new(),
     };
     let file = ModelFile { path: "diffusion_pytorch_model.safetensors".to_owned(), blake3: Digest([9; 32]) };
     Served { card, roles: vec![(Role::Dit, vec![file])] }

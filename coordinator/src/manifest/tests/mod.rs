@@ -61,6 +61,7 @@ fn card() -> ModelCard {
             negative: "bad".into(),
         },
         mag_curve: None,
+        loras: Vec::new(),
     }
 }
 

@@ -33,6 +33,27 @@ pub fn parameters(cfg: &Config) -> Vec<Param> {
 #[derive(Debug)]
 pub struct Residual(Tensor);
 
+impl Residual {
+    /// The norm of each token's, in the order of the tokens.
+    ///
+    /// # Errors
+    /// A device out of memory.
+    pub(crate) fn norms(&self) -> Result<Vec<f32>, ModelError> {
+        let mut norms = Vec::new();
+        for (first, count) in Chunks::new(self.0.dim(0)?, TOKENS).iter() {
+            let chunk = self.0.narrow(0, first, count)?.sqr()?.sum(1)?.sqrt()?;
+            norms.extend(chunk.to_device(&Device::Cpu)?.to_vec1::<f32>()?);
+        }
+        Ok(norms)
+    }
+
+    /// All of it.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> &Tensor {
+        &self.0
+    }
+}
+
 /// What to do with the blocks of a forward pass.
 #[derive(Debug)]
 pub enum Blocks<'a> {

@@ -10,31 +10,31 @@ use crate::dit::WanModel;
 use crate::files::{self, ModelFolder};
 use crate::vae::WanVae;
 
-pub(super) fn folder() -> ModelFolder {
+pub(crate) fn folder() -> ModelFolder {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/demo/wan-tiny-t2v");
     files::open(&path).unwrap()
 }
 
-pub(super) fn vae() -> WanVae {
+pub(crate) fn vae() -> WanVae {
     let folder = folder();
     let weights = folder.weights(Role::Vae).unwrap();
     WanVae::load(folder.vae_config(&weights).unwrap(), &weights, &Device::Cpu).unwrap()
 }
 
-pub(super) fn expert(role: Role) -> WanModel {
+pub(crate) fn expert(role: Role) -> WanModel {
     let folder = folder();
     let weights = folder.weights(role).unwrap();
     WanModel::load(folder.dit_config(role, &weights).unwrap(), &weights, DType::F32, &Device::Cpu).unwrap()
 }
 
-pub(super) fn clip() -> Tensor {
+pub(crate) fn clip() -> Tensor {
     draw(Size::of(folder().card())).unwrap()
 }
 
-pub(super) fn latents() -> Tensor {
+pub(crate) fn latents() -> Tensor {
     vae().encode(&clip()).unwrap()
 }
 
-pub(super) fn texts() -> [Tensor; 2] {
+pub(crate) fn texts() -> [Tensor; 2] {
     super::examination::texts(&folder(), &Device::Cpu).unwrap()
 }

@@ -8,7 +8,7 @@
 
 mod clip;
 #[cfg(test)]
-mod demo;
+pub(crate) mod demo;
 mod dit;
 mod examination;
 mod experts;

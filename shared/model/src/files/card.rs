@@ -56,6 +56,7 @@ pub(super) fn card(folder: &Path, layout: &Parts, cfg: &Config) -> Result<ModelC
         needs_image: preset.needs_image,
         defaults,
         mag_curve: None,
+        loras: layout.loras.list().to_vec(),
     })
 }
 

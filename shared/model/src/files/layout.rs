@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use wanfarm_types::Role;
 
 use super::config::ConfigFile;
+use super::loras::FixedLoras;
 use super::parts::{Arrangement, Part, Parts};
 use super::{loose, shards};
 use crate::error::ModelError;
@@ -46,7 +47,8 @@ pub(crate) fn detect(folder: &Path) -> Result<Parts, ModelError> {
                    and none with GGUF files";
         return Err(ModelError::NotAModel { folder: folder.to_owned(), why: why.to_owned() });
     }
-    Ok(layout)
+    let loras = FixedLoras::read(folder, layout.parts.keys().copied())?;
+    Ok(Parts { loras, ..layout })
 }
 
 fn diffusers(folder: &Path) -> Result<Parts, ModelError> {
@@ -70,6 +72,7 @@ fn diffusers(folder: &Path) -> Result<Parts, ModelError> {
         tokenizer: folder.join("tokenizer/tokenizer.json"),
         model_index,
         scheduler: ConfigFile::read_if_there(&folder.join("scheduler/scheduler_config.json"))?,
+        loras: FixedLoras::default(),
     })
 }
 
@@ -100,6 +103,7 @@ fn official(folder: &Path) -> Result<Parts, ModelError> {
         tokenizer: folder.join("google/umt5-xxl/tokenizer.json"),
         model_index: ConfigFile::default(),
         scheduler: ConfigFile::default(),
+        loras: FixedLoras::default(),
     })
 }
 

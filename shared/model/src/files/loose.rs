@@ -10,6 +10,7 @@ use wanfarm_types::Role;
 
 use super::config::ConfigFile;
 use super::layout::only_one;
+use super::loras::FixedLoras;
 use super::parts::{Arrangement, Part, Parts};
 use crate::error::ModelError;
 use crate::weights::Weights;
@@ -145,7 +146,15 @@ fn parts_of(folder: &Path, arrangement: Arrangement, parts: BTreeMap<Role, Part>
     let places = TOKENIZERS.map(|place| folder.join(place).join("tokenizer.json"));
     let tokenizer = places.iter().find(|path| path.is_file()).unwrap_or(&places[0]).clone();
     let (model_index, scheduler) = (ConfigFile::default(), ConfigFile::default());
-    Parts { folder: folder.to_owned(), arrangement, parts, tokenizer, model_index, scheduler }
+    Parts {
+        folder: folder.to_owned(),
+        arrangement,
+        parts,
+        tokenizer,
+        model_index,
+        scheduler,
+        loras: FixedLoras::default(),
+    }
 }
 
 /// Which expert a transformer's file name says it is, as in `wan2.2_t2v_high_noise_14B_fp16.safetensors`. Nothing else

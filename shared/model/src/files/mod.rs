@@ -13,6 +13,7 @@ pub(crate) mod gguf;
 pub(crate) mod kernels;
 pub(crate) mod layout;
 mod loose;
+mod loras;
 pub(crate) mod mapped;
 pub(crate) mod names;
 pub(crate) mod parts;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use wanfarm_types::Role;
 
 use super::config::ConfigFile;
+use super::loras::FixedLoras;
 use crate::dit;
 use crate::error::ModelError;
 use crate::umt5;
@@ -66,6 +67,8 @@ pub(crate) struct Parts {
     pub(super) model_index: ConfigFile,
     /// diffusers: settings of the schedule.
     pub(super) scheduler: ConfigFile,
+    /// LoRA files that are part of the model.
+    pub(super) loras: FixedLoras,
 }
 
 impl Parts {
@@ -100,17 +103,23 @@ impl Parts {
         if role == Role::TextEncoder && self.arrangement != Arrangement::SingleFile {
             files.push(self.tokenizer.clone());
         }
+        files.extend(self.loras.files(role));
         files
     }
 
-    /// The tensors of a role.
+    /// The tensors of a role, with the LoRA files that are part of the model.
     pub(crate) fn weights(&self, role: Role) -> Result<Weights, ModelError> {
         let part = self.part(role)?;
         if part.weights.is_empty() {
             let why = format!("there is no {}, which the role {role} needs; download it", part.wanted);
             return Err(ModelError::Incomplete { folder: self.folder.clone(), why });
         }
-        Weights::open(&part.weights)
+        let mut weights = Weights::open(&part.weights)?;
+        if let Some(expert) = role.expert().filter(|_| !self.loras.list().is_empty()) {
+            let network = dit::parameters(&dit::Config::from_weights(&weights, &part.config)?);
+            weights.fix(self.loras.adapters(expert, &network)?);
+        }
+        Ok(weights)
     }
 
     /// The sizes of a transformer whose tensors are `weights`.

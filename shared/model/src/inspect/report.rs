@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use wanfarm_types::Expert;
+
 use super::{Inspection, RoleInspection, State};
 
 impl fmt::Display for Inspection {
@@ -23,6 +25,10 @@ impl fmt::Display for Inspection {
                 if let Some(curve) = &model.mag_curve {
                     let (steps, shift, solver) = (curve.steps, curve.shift, curve.solver.name());
                     writeln!(f, "  its own MagCache curve, calibrated with {steps} steps, shift {shift}, {solver}")?;
+                }
+                for lora in &model.loras {
+                    let of = lora.expert.map_or("each", Expert::name);
+                    writeln!(f, "  part of it: {} at strength {}, expert {of}", lora.path, lora.strength)?;
                 }
             }
         }

@@ -17,6 +17,11 @@ impl Adapters {
         Self(loras)
     }
 
+    /// These, and then the others.
+    pub(crate) fn and(&self, others: &Adapters) -> Self {
+        Self(self.0.iter().chain(&others.0).cloned().collect())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
+use wanfarm_types::Expert;
+
 use super::names::{Piece, meaning};
 use crate::error::{BadTensors, ModelError};
 use crate::files::decode::decode;
@@ -45,17 +47,23 @@ struct Pieces {
 }
 
 impl Lora {
-    /// Reads a safetensors file of adapters for a network with these parameters.
+    /// Reads a safetensors file of adapters for an expert with these parameters. Of a file for two transformers, as
+    /// diffusers names them, what is for the other is passed over.
     ///
     /// # Errors
     /// It cannot be read; or some of its tensors have no place in the network, another shape, or no counterpart: one
     /// error that names all of them.
-    pub fn open(path: &Path, network: &[Param]) -> Result<Self, ModelError> {
+    pub fn open(path: &Path, network: &[Param], expert: Expert) -> Result<Self, ModelError> {
         let file = MappedFile::open(path)?;
         let shapes: BTreeMap<&str, &[usize]> = network.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
         let mut bad = BadTensors { file: path.display().to_string(), ..BadTensors::default() };
         let mut pieces: BTreeMap<String, Pieces> = BTreeMap::new();
-        for (key, entry) in safetensors::entries(&file)? {
+        let entries: Vec<_> = safetensors::entries(&file)?.into_iter().collect();
+        let other = other_expert(entries.iter().map(|(key, _)| key.as_str()), expert);
+        for (key, entry) in entries {
+            if other.is_some_and(|other| key.starts_with(other)) {
+                continue;
+            }
             let Some((name, piece)) = meaning(&key).filter(|(name, _)| shapes.contains_key(name.as_str())) else {
                 bad.unexpected.push(key);
                 continue;
@@ -148,6 +156,20 @@ impl Pieces {
     }
 }
 
+/// What keys for the other expert begin with, if the file has some for each.
+///
+/// Source: diffusers@0.42 `loaders/lora_pipeline.py` (WanLoraLoaderMixin): `transformer` is the high-noise expert,
+/// `transformer_2` the low-noise one. A file for `transformer` alone is loaded into either.
+fn other_expert<'k>(keys: impl Iterator<Item = &'k str> + Clone, expert: Expert) -> Option<&'static str> {
+    const OF: [&str; 2] = ["transformer.", "transformer_2."];
+    let both = OF.iter().all(|of| keys.clone().any(|key| key.starts_with(of)));
+    match expert {
+        Expert::High => both.then_some(OF[1]),
+        Expert::Low => both.then_some(OF[0]),
+        Expert::Single => None,
+    }
+}
+
 /// Rows and columns of a tensor taken for a matrix; none of one that is not.
 fn matrix(shape: &[usize]) -> [usize; 2] {
     match shape {
@@ -167,7 +189,36 @@ mod tests {
         let tensors = tensors.iter().map(|(name, shape)| ((*name).to_owned(), tensor(shape))).collect();
         candle_core::safetensors::save(&tensors, &path).unwrap();
         let network = [Param::linear("blocks.0.ffn.0", 6, 4, true), vec![Param::new("head.modulation", [1, 2, 4])]];
-        Lora::open(&path, &network.concat()).map_err(|error| error.to_string())
+        Lora::open(&path, &network.concat(), Expert::Single).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn of_a_file_for_two_transformers_each_takes_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lora.safetensors");
+        let save = |prefixes: &[&str]| {
+            let mut tensors = std::collections::HashMap::new();
+            for (index, prefix) in prefixes.iter().enumerate() {
+                for (end, shape) in [("A", (2, 4)), ("B", (6, 2))] {
+                    let tensor = Tensor::full(index as f32 + 1.0, shape, &Device::Cpu).unwrap();
+                    tensors.insert(format!("{prefix}.blocks.0.ffn.net.0.proj.lora_{end}.weight"), tensor);
+                }
+            }
+            candle_core::safetensors::save(&tensors, &path).unwrap();
+        };
+        let network = Param::linear("blocks.0.ffn.0", 6, 4, true);
+        let first = |expert| -> Result<f32, String> {
+            let lora = Lora::open(&path, &network, expert).map_err(|error| error.to_string())?;
+            let [Delta::LowRank { down, .. }] = lora.deltas("blocks.0.ffn.0.weight") else { panic!("{lora:?}") };
+            Ok(down.flatten_all().unwrap().to_vec1::<f32>().unwrap()[0])
+        };
+        save(&["transformer", "transformer_2"]);
+        assert_eq!((first(Expert::High), first(Expert::Low)), (Ok(1.0), Ok(2.0)));
+        assert!(first(Expert::Single).unwrap_err().contains("under another name"), "which of them, nobody knows");
+        for alone in ["transformer", "transformer_2"] {
+            save(&[alone]);
+            assert_eq!((first(Expert::High), first(Expert::Low), first(Expert::Single)), (Ok(1.0), Ok(1.0), Ok(1.0)));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Adapters of a transformer (LoRA and what goes by that name): differences to its weights, in files of their own.
 //!
-//! They are merged into the weights when these are loaded ([`Weights::adapt`](crate::Weights::adapt) before
+//! Those that are part of a model (`files::loras`) are merged into its weights when these are loaded, as others can be
+//! ([`Weights::adapt`](crate::Weights::adapt) before
 //! [`WanModel::load`](crate::dit::WanModel::load)), or stand beside a network that stays in memory
 //! ([`WanModel::adapt`](crate::dit::WanModel::adapt)). Matrices that are kept compact are never merged: there the
 //! adapters stand beside them either way.

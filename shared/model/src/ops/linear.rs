@@ -39,7 +39,7 @@ impl Linear {
     ) -> Result<Self, ModelError> {
         let name = format!("{prefix}.weight");
         let (weight, side) = match weights.compact(&name)? {
-            Some(compact) => (compact.on(dtype, device)?, weights.adapters().side(&name, dtype, device)?),
+            Some(compact) => (compact.on(dtype, device)?, weights.beside_compact(&name, dtype, device)?),
             None => {
                 let matrix = weights.tensor(&name, Some(dtype), device)?.flatten_from(1)?;
                 (Matrix::Dense { matrix, scale: None }, None)
@@ -55,7 +55,7 @@ impl Linear {
     /// # Errors
     /// A tensor is missing, or does not fit on the device.
     pub(crate) fn adapt(&mut self, weights: &Weights, prefix: &str, device: &Device) -> Result<(), ModelError> {
-        self.side = weights.adapters().side(&format!("{prefix}.weight"), self.dtype(), device)?;
+        self.side = weights.beside_loaded(&format!("{prefix}.weight"), self.dtype(), device)?;
         if let Some(bias) = &mut self.bias {
             *bias = weights.tensor(&format!("{prefix}.bias"), Some(DType::F32), device)?;
         }

@@ -74,6 +74,62 @@ fn a_distilled_video_as_published_and_none_of_it_in_the_next() {
     assert!(bench.run(&high(weaker)) != bench.run(&high(loras())));
 }
 
+/// The same experts in a folder of which the LoRA files are part.
+fn distilled() -> tempfile::TempDir {
+    let models = tempfile::tempdir().unwrap();
+    let model = models.path().join("cat");
+    fs::create_dir(&model).unwrap();
+    for entry in fs::read_dir(golden("e2e_t2v_a14b/official_repo")).unwrap() {
+        let entry = entry.unwrap();
+        std::os::unix::fs::symlink(entry.path(), model.join(entry.file_name())).unwrap();
+    }
+    let mut entries = Vec::new();
+    for (name, expert, strength) in FILES {
+        fs::copy(golden("e2e_distill4").join(name), model.join(name)).unwrap();
+        entries.push(serde_json::json!({ "path": name, "strength": strength, "expert": expert }));
+    }
+    fs::write(model.join("loras.json"), serde_json::json!({ "loras": entries }).to_string()).unwrap();
+    models
+}
+
+#[test]
+fn a_model_of_which_they_are_part_renders_as_published_and_is_another_model() {
+    let models = distilled();
+    let (data, folders) = (tempfile::tempdir().unwrap(), [models.path().to_owned()]);
+    let catalog = Catalog::discover(&folders, &[Role::DitHigh, Role::DitLow], data.path()).unwrap();
+    let served = catalog.served().remove(0);
+    assert_eq!(served.card.loras.len(), 2);
+    for (role, own) in [(Role::DitHigh, FILES[0].0), (Role::DitLow, FILES[1].0)] {
+        let files = &served.roles.iter().find(|(served, _)| *served == role).unwrap().1;
+        let is_there = |name: &str| files.iter().any(|file| file.path == name);
+        assert!(is_there("loras.json") && is_there(own), "{files:?}");
+        assert_eq!(FILES.iter().filter(|(name, _, _)| is_there(name)).count(), 1, "the other expert's are not its own");
+    }
+
+    let mut bench = Bench::serving(models);
+    let mut observer = Observer::default();
+    bench.roles.run(&item_of(Stage::DenoiseHigh, 0..2, noise(), Vec::new()), &mut observer).unwrap();
+    let boundary = observer.states[1].clone();
+    bench.roles.run(&item_of(Stage::DenoiseLow, 2..4, boundary, Vec::new()), &mut observer).unwrap();
+    let beside = {
+        let (mut bench, mut observer) = (self::bench(), Observer::default());
+        bench.roles.run(&item_of(Stage::DenoiseHigh, 0..2, noise(), loras()), &mut observer).unwrap();
+        observer.states
+    };
+    for (index, state) in observer.states.iter().enumerate() {
+        let got = state.tensors[0].to_f32();
+        let want = truth("e2e_distill4")["latents.after_step"].get(index).unwrap();
+        assert!(distance(&got, &want) < 1e-5, "step {index}: {}", distance(&got, &want));
+        // Merged and beside are one function, and not the same rounding.
+        if let Some(beside) = beside.get(index) {
+            let beside = &beside.tensors[0];
+            let beside = Tensor::from_vec(beside.to_f32(), beside.shape(), &Device::Cpu).unwrap();
+            assert!(distance(&got, &beside) < 1e-5);
+        }
+    }
+    assert!(beside[0] != observer.states[0], "which is why it is not a worker's choice");
+}
+
 #[test]
 fn a_file_that_is_not_the_one_named_is_not_used() {
     let mut bench = bench();
