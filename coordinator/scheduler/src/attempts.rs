@@ -49,6 +49,8 @@ pub(crate) struct Attempt {
     pub(crate) piece: u64,
     /// When it is expected to end, if its worker's speed is known.
     pub(crate) ends: Option<Instant>,
+    /// By when it must show its next point; none while it is queued behind another.
+    pub(crate) deadline: Option<Instant>,
     /// Steps done, over the whole schedule.
     pub(crate) reached: u32,
     pub(crate) step_seconds: Vec<f64>,
@@ -79,6 +81,7 @@ impl Attempt {
             awaited_by: None,
             piece,
             ends: None,
+            deadline: None,
             reached: item.steps.first,
             step_seconds: Vec::new(),
             restored: false,

@@ -9,6 +9,9 @@ use crate::placement::Board;
 pub struct Config {
     /// A worker not heard of for this long loses its attempts. Heartbeats should come four times as often.
     pub lease: Duration,
+    /// A worker that is there but shows no progress of its item for this long, and for ten times as long as its steps
+    /// take, loses it; twelve times this long while its speed is unknown.
+    pub stall: Duration,
     /// Different workers a video may fail on before it is failed (or tries, when fewer workers exist).
     pub max_strikes: u32,
     /// Different videos a worker may fail in a row before it is set aside.
@@ -48,6 +51,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(30),
+            stall: Duration::from_secs(600),
             max_strikes: 3,
             max_streak: 3,
             queue_per_worker: 2,

@@ -9,6 +9,7 @@ mod leaving;
 mod refresh;
 mod reports;
 mod restore;
+mod stalls;
 mod view;
 mod workers;
 
@@ -39,6 +40,8 @@ pub struct Scheduler {
     workers: BTreeMap<WorkerId, Worker>,
     ledger: Ledger,
     leases: BTreeSet<(Instant, WorkerId)>,
+    /// By when items must have shown their next point.
+    stalls: BTreeSet<(Instant, AttemptId)>,
     /// Workers that are to leave and have not been told yet.
     leaving: BTreeSet<WorkerId>,
     /// When a failed copy or write is worth another try.
@@ -76,6 +79,7 @@ impl Scheduler {
             workers: BTreeMap::new(),
             ledger: Ledger::new(next_attempt),
             leases: BTreeSet::new(),
+            stalls: BTreeSet::new(),
             leaving: BTreeSet::new(),
             timers: BTreeSet::new(),
             board,
@@ -118,7 +122,9 @@ impl Scheduler {
     /// have already arrived: a heartbeat waiting in a queue is better than a lease broken.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        self.end_leases();
+        let was_away = self.was_away();
+        self.end_leases(was_away);
+        self.end_stalls(was_away);
         while let Some(&(at, work)) = self.timers.first().filter(|(at, _)| *at <= self.now) {
             self.timers.remove(&(at, work));
             self.touch(work);
@@ -134,8 +140,9 @@ impl Scheduler {
     /// When to call [`Self::handle_timeout`], if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let lease = self.leases.first().map(|(at, _)| *at);
+        let stall = self.stalls.first().map(|(at, _)| *at);
         let timer = self.timers.first().map(|(at, _)| *at);
-        lease.into_iter().chain(timer).chain(self.next_to_leave()).min()
+        lease.into_iter().chain(stall).chain(timer).chain(self.next_to_leave()).min()
     }
 
     /// Brings the board up to date, carries out decisions until there are none, and queues the actions.

@@ -127,6 +127,10 @@ struct ServeArgs {
     /// After how long without a sign of life a worker's work goes elsewhere.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     lease: u64,
+    /// A worker that is there but shows no step for so long, and for ten times as long as its steps take, is taken to hang,
+    /// and its work goes elsewhere.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    stall: u64,
     /// Keep the state of a video durably after this many steps: what may be lost with a worker [default: every step, or
     /// none but the last of a stage with --checkpoint-seconds].
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]

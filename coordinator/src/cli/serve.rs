@@ -17,6 +17,7 @@ fn policy(args: &ServeArgs) -> Config {
     let steps = if args.checkpoint_seconds.is_some() { u32::MAX } else { usual.checkpoint_steps };
     Config {
         lease: Duration::from_secs(args.lease),
+        stall: Duration::from_secs(args.stall),
         checkpoint_steps: args.checkpoint_steps.unwrap_or(steps),
         checkpoint_time: args.checkpoint_seconds.map_or(usual.checkpoint_time, Duration::from_secs),
         ..usual

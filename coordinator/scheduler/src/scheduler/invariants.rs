@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{AttemptId, Stage, VideoId, WorkerId};
+use wanfarm_types::{AttemptId, Stage, VideoId};
 
 use super::Scheduler;
 use super::refresh::NO_STEPS;
 use crate::artifact::{Artifact, Holder};
-use crate::attempts::{Recall, Work};
+use crate::attempts::Work;
 use crate::placement::{Candidate, Membership, PoolId, Ticket, is_better_kept, is_held_back, next_decision};
-use crate::worker::{Session, Worker};
+use crate::worker::Session;
 use crate::{JobState, VideoState};
 
 /// A state that should not exist.
@@ -36,6 +36,19 @@ impl Scheduler {
         self.check_board()?;
         self.check_nothing_is_lost()?;
         self.check_work_is_conserved()
+    }
+
+    /// To be asked when `StopAfterStep` leaves for the first time: later on speeds may have been measured anew.
+    ///
+    /// # Errors
+    /// The video was stopped for an idle worker that is known to be no faster.
+    pub fn check_move(&self, id: AttemptId) -> Check {
+        let Some(moving) = self.ledger.get(id) else { return Ok(()) };
+        let slowness = |id| self.workers.get(&id).and_then(|worker| worker.slowness(moving.pool()));
+        let speeds = slowness(moving.worker).zip(moving.awaited_by.and_then(slowness));
+        ensure(speeds.is_none_or(|(here, there)| there < here), || {
+            format!("attempt {id} moves from worker {} to {:?}, which is no faster", moving.worker, moving.awaited_by)
+        })
     }
 
     /// Every attempt has one place on a living worker and one on its item, and every place has its attempt.
@@ -80,28 +93,23 @@ impl Scheduler {
                 let live = self.ledger.get(attempt).is_some_and(|attempt| attempt.worker == id);
                 ensure(live, || format!("worker {id} has attempt {attempt}, which is not live on it"))?;
             }
+            let watched = |id| self.ledger.get(id).is_some_and(|attempt| attempt.deadline.is_some());
+            ensure(worker.running.is_none_or(watched), || format!("worker {id} may take for ever"))?;
             ensure((worker.session == Session::Gone) == worker.lease.is_none(), || format!("worker {id}: lease"))?;
             leases.extend(worker.lease.map(|lease| (lease, id)));
             if let Some(attempt) = worker.awaiting {
                 let awaited = self.ledger.get(attempt).is_some_and(|attempt| attempt.awaited_by == Some(id));
                 ensure(awaited && worker.running.is_none(), || format!("worker {id} waits in vain for {attempt}"))?;
             }
-            self.check_move(id, worker)?;
             for (&attempt, &work) in &worker.held {
                 let known = self.refers(work, Holder { worker: id, attempt });
                 ensure(known, || format!("worker {id} holds results of attempt {attempt} that nobody knows"))?;
             }
         }
+        let stalls: BTreeSet<_> =
+            self.ledger.iter().filter_map(|(id, attempt)| Some((attempt.deadline?, id))).collect();
+        ensure(stalls == self.stalls, || "the deadlines are not those of the attempts".to_owned())?;
         ensure(leases == self.leases, || "the leases are not those of the workers".to_owned())
-    }
-
-    /// A running video is only ever stopped for an idle worker that is faster, as far as that is known.
-    fn check_move(&self, to: WorkerId, worker: &Worker) -> Check {
-        let Some((id, moving)) = worker.awaiting.and_then(|id| Some((id, self.ledger.get(id)?))) else { return Ok(()) };
-        let here = self.workers.get(&moving.worker).and_then(|worker| worker.slowness(moving.pool()));
-        let slower = here.zip(worker.slowness(moving.pool())).is_some_and(|(here, there)| here <= there);
-        let stops = moving.recall == Some(Recall::Stop) && moving.started;
-        ensure(!(stops && slower), || format!("attempt {id} moves to worker {to}, which is no faster"))
     }
 
     /// Every holder is a living worker that is known to hold it; closed videos hold no memory, done ones nothing.

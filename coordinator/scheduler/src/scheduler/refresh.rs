@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use wanfarm_types::{Stage, StepRange, VideoId, WorkerId};
+use wanfarm_types::{AttemptId, Stage, StepRange, VideoId, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::artifact::Artifact;
@@ -167,10 +167,16 @@ impl Scheduler {
 
     pub(super) fn refresh_worker(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
+        let running = worker.running;
         if (worker.draining || worker.set_aside.is_some())
             && let Some(next) = worker.next
         {
             self.recall(next, Recall::Stop);
+        }
+        // Its turn has come, or comes now that the one before it has ended.
+        let unwatched = |id: &AttemptId| self.ledger.get(*id).is_some_and(|attempt| attempt.deadline.is_none());
+        if let Some(running) = running.filter(unwatched) {
+            self.watch(running);
         }
         let Some(worker) = self.workers.get(&id) else { return };
         let seat = self.seat(worker);

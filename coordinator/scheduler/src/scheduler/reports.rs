@@ -52,6 +52,7 @@ impl Scheduler {
     fn started(&mut self, id: AttemptId) {
         let Some(attempt) = self.ledger.get_mut(id).filter(|attempt| !attempt.started) else { return };
         attempt.started = true;
+        self.watch(id);
         self.foresee(id);
         let Some(attempt) = self.ledger.get_mut(id) else { return };
         let (worker, recall) = (attempt.worker, attempt.recall);
@@ -89,6 +90,7 @@ impl Scheduler {
         if self.measure(&attempt, seconds) {
             self.foresee(id);
         }
+        self.watch(id);
         self.take_checkpoint(id, &attempt, checkpoint);
         self.dirty.insert(Dirty::Worker(attempt.worker));
     }
@@ -127,7 +129,7 @@ impl Scheduler {
         self.answer(attempt.worker, id, true);
     }
 
-    fn failed(&mut self, id: AttemptId, failure: Failure) {
+    pub(super) fn failed(&mut self, id: AttemptId, failure: Failure) {
         let Some(attempt) = self.end_attempt(id, AttemptEnd::Failed(failure.clone()), None) else { return };
         match failure.kind {
             FailureKind::Deterministic => self.fail(attempt.work, &failure),
@@ -148,6 +150,9 @@ impl Scheduler {
         timing: Option<StepTiming>,
     ) -> Option<Attempt> {
         let attempt = self.ledger.end(id)?;
+        if let Some(deadline) = attempt.deadline {
+            self.stalls.remove(&(deadline, id));
+        }
         match attempt.work {
             Work::Text(key) => self.texts.get_mut(&key).map(|text| text.attempt = None),
             Work::Image(video) => self.videos.get_mut(&video).map(|video| video.image_attempt = None),

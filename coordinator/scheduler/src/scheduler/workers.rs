@@ -181,11 +181,14 @@ impl Scheduler {
         self.strike(&attempt, &failure);
     }
 
-    /// Ends the leases that are due, unless it is the scheduler itself that was away: after half a lease without
-    /// being called (a coordinator asleep, a debugger) no silence can be held against anyone.
-    pub(super) fn end_leases(&mut self) {
-        let Some(&(first, _)) = self.leases.first() else { return };
-        let was_away = self.now - first > self.config.lease / 2;
+    /// True when the scheduler has not been called for half a lease after something was due (a coordinator asleep, a
+    /// debugger): no silence can be held against anyone then.
+    pub(super) fn was_away(&self) -> bool {
+        self.poll_timeout().is_some_and(|first| self.now - first > self.config.lease / 2)
+    }
+
+    /// Ends the leases that are due.
+    pub(super) fn end_leases(&mut self, was_away: bool) {
         while let Some(&(_, id)) = self.leases.first().filter(|(at, _)| *at <= self.now) {
             if was_away {
                 self.renew(id);

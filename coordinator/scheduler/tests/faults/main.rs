@@ -9,3 +9,4 @@ mod operators;
 mod placement;
 mod restarts;
 mod speeds;
+mod stalls;

@@ -78,6 +78,8 @@ pub(crate) struct Farm {
     bad: BTreeMap<VideoId, FailureKind>,
     written: BTreeMap<VideoId, TensorRef>,
     last_assigned: AttemptId,
+    /// Attempts that were ever called back or stopped.
+    recalled: BTreeSet<AttemptId>,
     steps_run: u64,
 }
 
@@ -105,6 +107,7 @@ impl Farm {
             bad: BTreeMap::new(),
             written: BTreeMap::new(),
             last_assigned: AttemptId(0),
+            recalled: BTreeSet::new(),
             steps_run: 0,
         };
         farm.hire();
@@ -114,7 +117,7 @@ impl Farm {
 
     /// What an operator may have tuned.
     fn config(rng: &mut SmallRng) -> Config {
-        let usual = Config { lease: Duration::from_secs(60), ..Config::default() };
+        let usual = Config { lease: Duration::from_secs(60), stall: Duration::from_secs(40), ..Config::default() };
         Config {
             queue_per_worker: rng.random_range(1..4),
             steps_per_assignment: if rng.random_ratio(1, 5) { rng.random_range(1..4) } else { u32::MAX },
@@ -152,6 +155,9 @@ impl Farm {
         self.copy_weights();
         for number in 0..self.workers.len() {
             self.workers[number].broken = false;
+            if self.workers[number].hung.is_some() {
+                self.crash(number);
+            }
             if !self.workers[number].up {
                 self.after(0, Event::Boot(number));
             }

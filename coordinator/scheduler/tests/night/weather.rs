@@ -7,6 +7,8 @@ pub(crate) struct Weather {
     pub(crate) crash: u32,
     /// A machine falls asleep, per worker and minute.
     pub(crate) sleep: u32,
+    /// A device hangs for ever, while its process sends heartbeats, per worker and minute.
+    pub(crate) hang: u32,
     /// A connection breaks, per worker and minute.
     pub(crate) cut: u32,
     /// The coordinator dies, per batch of actions.
@@ -30,6 +32,7 @@ impl Weather {
     pub(crate) const NETWORK: Weather = Weather {
         crash: 0,
         sleep: 0,
+        hang: 0,
         cut: 300,
         coordinator: 8,
         failure: 0,
@@ -44,6 +47,7 @@ impl Weather {
     pub(crate) const STORM: Weather = Weather {
         crash: 30,
         sleep: 15,
+        hang: 10,
         cut: 60,
         coordinator: 3,
         failure: 8,
@@ -58,6 +62,7 @@ impl Weather {
     pub(crate) const CALM: Weather = Weather {
         crash: 0,
         sleep: 0,
+        hang: 0,
         cut: 0,
         coordinator: 0,
         failure: 0,

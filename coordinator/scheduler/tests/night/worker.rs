@@ -43,6 +43,8 @@ pub(crate) struct Worker {
     pub(crate) broken: bool,
     pub(crate) up: bool,
     pub(crate) asleep_until: Option<u64>,
+    /// It lives and gets nowhere: since when, and with what.
+    pub(crate) hung: Option<(u64, Option<AttemptId>)>,
     pub(crate) connection: Option<u64>,
     pub(crate) running: Option<Item>,
     pub(crate) next: Option<Item>,
@@ -66,6 +68,7 @@ impl Worker {
             broken,
             up: false,
             asleep_until: None,
+            hung: None,
             connection: None,
             running: None,
             next: None,

@@ -56,11 +56,19 @@ impl Farm {
                 self.last_assigned = attempt;
                 self.send(worker, action);
             }
-            Action::Revoke { worker, .. }
-            | Action::StopAfterStep { worker, .. }
-            | Action::Ack { worker, .. }
-            | Action::Drop { worker, .. }
-            | Action::Leave { worker, .. } => self.send(worker, action),
+            Action::Revoke { worker, attempt, .. } => {
+                self.recalled.insert(attempt);
+                self.send(worker, action);
+            }
+            Action::StopAfterStep { worker, attempt, .. } => {
+                let first = self.recalled.insert(attempt);
+                let check = self.scheduler.as_ref().filter(|_| first).map(|scheduler| scheduler.check_move(attempt));
+                check.unwrap_or(Ok(())).unwrap_or_else(|violation| panic!("at {}: {violation}", self.now));
+                self.send(worker, action);
+            }
+            Action::Ack { worker, .. } | Action::Drop { worker, .. } | Action::Leave { worker, .. } => {
+                self.send(worker, action)
+            }
             Action::RefuseWorker { worker, incarnation, .. } | Action::Disconnect { worker, incarnation } => {
                 let ids: Vec<u64> = self
                     .connections

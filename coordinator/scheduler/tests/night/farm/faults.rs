@@ -81,7 +81,8 @@ impl Farm {
     }
 
     pub(super) fn progress(&mut self, number: usize, generation: u64) {
-        if !self.workers[number].up || self.workers[number].generation != generation {
+        let worker = &self.workers[number];
+        if !worker.up || worker.generation != generation || worker.hung.is_some() {
             return;
         }
         let Some(fate) = self.fate(number) else { return self.crash(number) };
@@ -148,10 +149,13 @@ impl Farm {
             if !self.workers[number].up {
                 continue;
             }
+            self.assert_nothing_hangs_for_ever(number);
             if self.chance(self.weather.crash) {
                 self.crash(number);
             } else if self.chance(self.weather.sleep) {
                 self.workers[number].asleep_until = Some(self.now + self.rng.random_range(1_000..10 * MINUTE));
+            } else if self.chance(self.weather.hang) && self.workers[number].hung.is_none() {
+                self.workers[number].hung = Some((self.now, self.workers[number].running_attempt()));
             } else if self.chance(self.weather.cut)
                 && let Some(id) = self.workers[number].connection.take()
             {
@@ -164,6 +168,14 @@ impl Farm {
             self.operate();
         }
         self.after(MINUTE, Event::Minute);
+    }
+
+    /// What a device hangs in is given up, also when the coordinator started again in between.
+    fn assert_nothing_hangs_for_ever(&self, number: usize) {
+        let worker = &self.workers[number];
+        let Some((since, Some(attempt))) = worker.hung else { return };
+        let out = self.now > since + 20 * MINUTE && self.audit.holder(attempt) == Some(worker.id);
+        assert!(!out, "{attempt} hangs on {:?} since {since}", worker.id);
     }
 
     pub(super) fn operate(&mut self) {
