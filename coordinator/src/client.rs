@@ -1,6 +1,7 @@
 //! The farm API from the client's side: submit a job, follow it, steer it, fetch what came of it.
 
 mod forecast;
+mod loras;
 mod views;
 
 use std::collections::BTreeSet;
@@ -44,9 +45,9 @@ pub enum ClientError {
         /// What the transport said.
         reason: String,
     },
-    /// An image cannot be sent.
-    #[error("cannot send the image {}: {why}", path.display())]
-    Image {
+    /// A file that the manifest names cannot be sent.
+    #[error("cannot send {}: {why}", path.display())]
+    File {
         /// Where it lies.
         path: PathBuf,
         /// Why.
@@ -145,7 +146,7 @@ impl Client {
     }
 
     async fn put_image(&mut self, file: &ImageFile) -> Result<(), ClientError> {
-        let unusable = |why: String| ClientError::Image { path: file.path.clone(), why };
+        let unusable = |why: String| ClientError::File { path: file.path.clone(), why };
         let data = tokio::fs::read(&file.path).await.map_err(|error| unusable(error.to_string()))?;
         if *blake3::hash(&data).as_bytes() != file.image.digest.0 {
             return Err(unusable("it has changed since the manifest was checked; try again".to_owned()));
@@ -154,7 +155,7 @@ impl Client {
         Ok(())
     }
 
-    /// Queues a job. Its images must have been given before.
+    /// Queues a job. Its images and LoRA files must have been given before.
     ///
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.

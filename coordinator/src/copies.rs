@@ -18,7 +18,7 @@ use crate::room;
 const AT_ONCE: usize = 8;
 
 /// Room that copies leave on the disk, for the database beside them: a farm that can still record its state can pause.
-const RESERVE: u64 = 64 << 20;
+pub(crate) const RESERVE: u64 = 64 << 20;
 
 /// How a copy went.
 #[derive(Debug, Clone, PartialEq, Eq)]

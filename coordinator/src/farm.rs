@@ -1,6 +1,7 @@
 //! The farm API's service edge: wire requests in, the driver's answers out.
 
 mod files;
+mod loras;
 mod wire;
 
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use futures::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Response, Status};
+use tonic::{Response, Status, Streaming};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
 use wanfarm_types::{JobId, WorkerId};
@@ -21,7 +22,7 @@ use crate::artifacts::Artifacts;
 use crate::driver::Event;
 use crate::estimate::{Estimate, Workload};
 use crate::images::{self, Image};
-use crate::jobs::{JobPhase, Submission};
+use crate::jobs::{JobPhase, Submission, speedups};
 use crate::manifest;
 use crate::plan;
 use crate::requests::{Changes, JobVerb, Request};
@@ -29,7 +30,7 @@ use wire::refusal;
 
 /// How often a watcher looks for news: often enough for a progress bar, rarely enough for ten thousand of them.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// More images than any job may have.
+/// More images, or LoRA files, than any job may have.
 const MOST_IMAGES: usize = 100_000;
 /// Faults of single videos that an estimate names.
 const MOST_FAULTS: usize = 20;
@@ -71,17 +72,21 @@ impl FarmService {
         };
         // Ten thousand videos take a moment; the connection's thread has others to serve.
         let planned = tokio::task::spawn_blocking(move || {
-            let (mut work, mut faults) = (Workload::default(), Vec::new());
+            let (mut work, mut faults, mut specs) = (Workload::default(), Vec::new(), Vec::new());
             for (index, request) in (0..).zip(&submission.videos) {
                 let image = request.image.and_then(|image| farm.images.get(&image));
                 match plan::resolve(&images::sized(request, image, &card), &card) {
-                    Ok((plan, _)) => work.add(&plan, Default::default()),
+                    Ok((plan, spec)) => {
+                        work.add(&plan, Default::default());
+                        specs.push((spec.cache, spec.loras));
+                    }
                     Err(why) => faults.push(v1::VideoFault { index, why }),
                 }
             }
             let estimate = Estimate::new(&work, &farm.force);
             faults.truncate(MOST_FAULTS);
-            v1::EstimateReply { videos: count, faults, ..wire::estimate(estimate, farm.roles) }
+            let speedups = speedups(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
+            v1::EstimateReply { videos: count, faults, speedups, ..wire::estimate(estimate, farm.roles) }
         });
         let reply = planned.await.map_err(|error| Status::internal(error.to_string()))?;
         Ok(v1::EstimateReply { waiting_for: farm.waiting_for, ..reply })
@@ -131,6 +136,29 @@ impl Farm for FarmService {
         stored.map_err(|error| Status::resource_exhausted(error.to_string()))?;
         self.ask(|reply| Request::ImageStored { image, reply }).await?;
         Ok(Response::new(v1::PutImageReply { digest: image.digest.0.to_vec() }))
+    }
+
+    async fn missing_loras(
+        &self,
+        request: tonic::Request<v1::MissingLorasRequest>,
+    ) -> Result<Response<v1::MissingLorasReply>, Status> {
+        let wire = request.into_inner();
+        if wire.digests.len() > MOST_IMAGES {
+            return Err(Status::invalid_argument(format!("a job has at most {MOST_IMAGES} LoRA files")));
+        }
+        let loras = wire.digests.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?;
+        let missing = self.ask(|reply| Request::MissingLoras { loras, reply }).await?;
+        let digests = missing.into_iter().map(|digest| digest.0.to_vec()).collect();
+        Ok(Response::new(v1::MissingLorasReply { digests }))
+    }
+
+    async fn put_lora(
+        &self,
+        request: tonic::Request<Streaming<v1::LoraPiece>>,
+    ) -> Result<Response<v1::PutLoraReply>, Status> {
+        let lora = loras::receive(&self.artifacts, request.into_inner()).await?;
+        self.ask(|reply| Request::LoraStored { lora, reply }).await?;
+        Ok(Response::new(v1::PutLoraReply { digest: lora.0.to_vec() }))
     }
 
     async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {

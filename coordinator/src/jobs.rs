@@ -3,6 +3,7 @@
 //! Deliberately not here: decisions. The scheduler decides; this remembers what to show, to write into sidecars,
 //! and to tell watchers. Every change carries a version, so that a watcher asks only for what is new to it.
 
+mod speedups;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use crate::images::{self, Images};
 use crate::plan;
 use crate::store::JobRow;
 
+pub use speedups::speedups;
 pub use status::{JobPhase, JobSummary, VideoPhase, VideoStatus};
 
 /// A job to be queued.
@@ -157,6 +159,8 @@ impl Jobs {
             match video {
                 Ok(spec) => {
                     status.steps = spec.steps;
+                    status.cache = spec.cache.clone();
+                    status.loras.clone_from(&spec.loras);
                     job.planned.push(status.index);
                 }
                 Err(error) => {

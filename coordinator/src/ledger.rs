@@ -28,6 +28,9 @@ pub struct AttemptRecord {
     pub seconds: f64,
     /// Seconds of each denoising step.
     pub step_seconds: Vec<f64>,
+    /// How often each of these steps ran the transformer's blocks; empty where it is not known, as of lost attempts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evaluations: Vec<u32>,
     /// Seconds the item waited in line: from when it could have run to when its computation began; 0 when it never
     /// began, or when the coordinator was restarted in between.
     pub queue_seconds: f64,
@@ -35,6 +38,16 @@ pub struct AttemptRecord {
     pub input_wait_seconds: f64,
     /// `done`, or how it ended otherwise.
     pub result: String,
+}
+
+impl AttemptRecord {
+    /// Passes that were computed, and those that were not, where a step has so many without a step cache. What was
+    /// computed again after an interruption counts each time.
+    pub fn passes(&self, of_step: u32) -> (u64, u64) {
+        let computed = self.evaluations.iter().map(|&passes| u64::from(passes)).sum();
+        let skipped = self.evaluations.iter().map(|&passes| u64::from(of_step.saturating_sub(passes))).sum();
+        (computed, skipped)
+    }
 }
 
 #[derive(Debug)]
@@ -151,6 +164,7 @@ impl Open {
             started_at: self.started_at,
             seconds: timing.seconds,
             step_seconds: timing.step_seconds.clone(),
+            evaluations: timing.evaluations.clone(),
             queue_seconds: self.waited,
             input_wait_seconds: timing.input_wait_seconds,
             result: match end {
@@ -188,7 +202,12 @@ mod tests {
         let waited = ledger.begins(AttemptId(4), 3.5).unwrap();
         ledger.begun(AttemptId(4), 1e9, waited);
         assert_eq!(ledger.begins(AttemptId(4), 9.0), None);
-        let timing = StepTiming { seconds: 0.5, step_seconds: vec![0.25, 0.25], input_wait_seconds: 0.1 };
+        let timing = StepTiming {
+            seconds: 0.5,
+            step_seconds: vec![0.25, 0.25],
+            evaluations: vec![2, 1],
+            input_wait_seconds: 0.1,
+        };
         ledger.record(&Change::AttemptEnded { attempt: AttemptId(4), end: AttemptEnd::Done, steps, timing }, 4.0);
         let [record] = ledger.attempts(video, &[]).try_into().unwrap();
         assert_eq!((record.first_step, record.last_step), (Some(3), Some(4)));

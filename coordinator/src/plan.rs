@@ -1,8 +1,11 @@
 //! From a resolved video to what the scheduler needs to know of it. Pure.
 
+use std::ops::Range;
+
+use wanfarm_sampling::cache::{Branch, Phases, Plan, TeaZones, computes_both, mag_plan, may_reuse};
 use wanfarm_sampling::{Schedule, ScheduleError};
 use wanfarm_scheduler::{SizeClass, TextKey, VideoPlan};
-use wanfarm_types::{Digest, Experts, ModelCard, SpecError, Stage, StepRange, VideoRequest, VideoSpec};
+use wanfarm_types::{CacheSettings, Digest, Experts, ModelCard, SpecError, Stage, StepRange, VideoRequest, VideoSpec};
 
 /// The stages, texts and size of a video.
 ///
@@ -21,16 +24,58 @@ pub fn plan(spec: &VideoSpec, card: &ModelCard) -> Result<VideoPlan, ScheduleErr
     if spec.guidance.high != 1.0 || spec.guidance.low != 1.0 {
         texts.push(text_key(&spec.model, &spec.negative));
     }
+    let stages: Vec<(Stage, StepRange)> = stages
+        .into_iter()
+        .filter(|(_, first, end)| first < end)
+        .map(|(stage, first, end)| (stage, StepRange { first, end }))
+        .collect();
     Ok(VideoPlan {
+        work: work(spec, &stages),
         texts,
         has_image: spec.image.is_some(),
-        stages: stages
-            .into_iter()
-            .filter(|(_, first, end)| first < end)
-            .map(|(stage, first, end)| (stage, StepRange { first, end }))
-            .collect(),
+        stages,
         size: SizeClass(card.geometry.sequence_length(spec.width, spec.height, spec.frames) as u64),
     })
+}
+
+/// What the step cache leaves of each step, in per cent; empty without one.
+fn work(spec: &VideoSpec, stages: &[(Stage, StepRange)]) -> Vec<Option<u8>> {
+    let high = stages.iter().find(|(stage, _)| *stage == Stage::DenoiseHigh).map(|(_, steps)| steps.end);
+    let high = high.or_else(|| stages.iter().any(|(stage, _)| *stage == Stage::DenoiseLow).then_some(0));
+    let skips = match &spec.cache {
+        CacheSettings::None => return Vec::new(),
+        CacheSettings::Magcache(settings) => mag_plan(settings, Phases { steps: spec.steps, high }, false),
+        _ => Plan::dense(spec.steps),
+    };
+    let of_step = |stage: Stage, phase: &Range<u32>, step: u32| {
+        let guided = passes(spec, stage) == 2;
+        match &spec.cache {
+            CacheSettings::None => Some(100),
+            CacheSettings::Magcache(_) => {
+                let left = |branch| u8::from(!skips.skips(step, branch));
+                Some(if guided { 50 * (left(Branch::Cond) + left(Branch::Uncond)) } else { 100 * left(Branch::Cond) })
+            }
+            CacheSettings::CfgCache(settings) => {
+                let is_high = stage == Stage::DenoiseHigh;
+                let both = !guided || computes_both(settings, step, spec.steps, phase, is_high);
+                Some(if both { 100 } else { 50 })
+            }
+            // These follow from the model's weights, and from the latents.
+            CacheSettings::Teacache(settings) => (!TeaZones::new(settings, phase.clone()).is_free(step)).then_some(100),
+            CacheSettings::Sencache(settings) => (!may_reuse(settings, step, spec.steps, phase)).then_some(100),
+        }
+    };
+    let stages = stages.iter().map(|(stage, steps)| (*stage, steps.first..steps.end));
+    stages
+        .flat_map(|(stage, phase)| phase.clone().map(move |step| (stage, phase.clone(), step)))
+        .map(|(stage, phase, step)| of_step(stage, &phase, step))
+        .collect()
+}
+
+/// How often a step of this stage runs the transformer without a step cache.
+pub fn passes(spec: &VideoSpec, stage: Stage) -> u32 {
+    let scale = if stage == Stage::DenoiseHigh { spec.guidance.high } else { spec.guidance.low };
+    if scale == 1.0 { 1 } else { 2 }
 }
 
 /// A request with nothing left open and its plan, or why this model cannot render it. A size that the image decides
@@ -67,7 +112,10 @@ pub fn text_key(model: &str, text: &str) -> TextKey {
 pub(crate) mod tests {
     use super::*;
     use crate::images::{Image, sized};
-    use wanfarm_types::{Defaults, Format, Geometry, Guidance, SolverKind, VaeKind};
+    use wanfarm_types::{
+        CacheRequest, CfgCacheRequest, Defaults, Format, Geometry, Guidance, MagCacheRequest, SenCacheRequest,
+        SolverKind, VaeKind,
+    };
 
     pub(crate) fn card(experts: Experts) -> ModelCard {
         ModelCard {
@@ -155,6 +203,35 @@ pub(crate) mod tests {
         assert_eq!(size(&with, &i2v), Ok((720, 1280)));
         assert_eq!(size(&with, &ti2v), Ok((720, 1280)));
         assert_eq!(resolve(&request(), &ti2v).map(|(_, spec)| (spec.width, spec.height)), Ok((1280, 720)));
+    }
+
+    #[test]
+    fn a_plan_knows_what_its_step_cache_computes() {
+        let card = card(Experts::Dual { boundary: 0.875 });
+        let of = |cache| {
+            let request = VideoRequest { cache: Some(cache), ..request() };
+            resolve(&request, &card).unwrap().0
+        };
+        assert!(plan(&request().resolve(&card).unwrap(), &card).unwrap().work.is_empty());
+        let joint = MagCacheRequest { joint: Some(true), ..MagCacheRequest::default() };
+        let joint = of(CacheRequest::Magcache(joint));
+        // The published schedule: `.....ss.ss.ss.ss.ss.ss.ss...ss.s.s......`.
+        let drawn: String = joint.work.iter().map(|work| if *work == Some(0) { 's' } else { '.' }).collect();
+        assert_eq!(drawn, ".....ss.ss.ss.ss.ss.ss.ss...ss.s.s......");
+        let worth =
+            |plan: &VideoPlan| -> Vec<u64> { plan.stages.iter().map(|(_, steps)| plan.work_of(*steps)).collect() };
+        assert_eq!(worth(&joint), [1200, 1000]);
+        let cfg = of(CacheRequest::CfgCache(CfgCacheRequest::default()));
+        assert_eq!(worth(&cfg)[0], 2600, "the high-noise expert runs both passes always");
+        assert!(worth(&cfg)[1] < 1400 && cfg.work.contains(&Some(50)) && !cfg.work.contains(&Some(0)));
+        let sen = of(CacheRequest::Sencache(SenCacheRequest::default()));
+        assert_eq!(worth(&sen), [2600, 1400], "what is not known beforehand counts whole");
+        assert!(sen.is_whole(0) && !sen.is_whole(13) && sen.is_whole(26) && sen.is_whole(39));
+        // Without guidance there is one pass: skipped, nothing is left of the step.
+        let one = Some(Guidance { high: 1.0, low: 1.0 });
+        let mag = Some(CacheRequest::Magcache(MagCacheRequest::default()));
+        let unguided = resolve(&VideoRequest { cache: mag, guidance: one, ..request() }, &card).unwrap().0;
+        assert!(unguided.work.contains(&Some(0)) && !unguided.work.contains(&Some(50)));
     }
 
     #[test]

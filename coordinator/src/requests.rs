@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::Serialize;
 use tokio::sync::oneshot;
 use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, WorkerId};
 
@@ -25,6 +26,20 @@ pub enum Request {
         /// Which.
         image: Image,
         /// When it is on the books.
+        reply: oneshot::Sender<()>,
+    },
+    /// Which of these LoRA files are still to be given.
+    MissingLoras {
+        /// By digest.
+        loras: Vec<Digest>,
+        /// Those.
+        reply: oneshot::Sender<Vec<Digest>>,
+    },
+    /// A LoRA file that is in the durable store.
+    LoraStored {
+        /// Which.
+        lora: Digest,
+        /// When it is there to stay.
         reply: oneshot::Sender<()>,
     },
     /// Queue a job.
@@ -151,7 +166,7 @@ pub struct JobReport {
 }
 
 /// Work that was done.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Effort {
     /// Items tried.
     pub attempts: u64,
@@ -165,6 +180,10 @@ pub struct Effort {
     pub queue_seconds: f64,
     /// Seconds free devices waited for inputs.
     pub input_wait_seconds: f64,
+    /// Passes that ran the transformer's blocks.
+    pub evaluations: u64,
+    /// Passes that step caches stood in for.
+    pub skipped: u64,
 }
 
 /// A worker's line in a table.
@@ -237,6 +256,9 @@ pub enum RequestError {
     /// A video starts from an image that was not given.
     #[error("the coordinator does not have image {0}; give it with PutImage before the job that names it")]
     NoSuchImage(Digest),
+    /// A video needs a LoRA file that was not given.
+    #[error("the coordinator does not have the LoRA {0}; give it with PutLora before the job that names it")]
+    NoSuchLora(Digest),
     /// No such job.
     #[error("there is no job {0}")]
     NoSuchJob(JobId),

@@ -4,6 +4,7 @@ mod bad_input;
 mod cached;
 mod chaos;
 mod farm;
+mod faster;
 mod first_frame;
 mod inspect;
 mod judge;

@@ -13,6 +13,7 @@ use crate::assignments::{Assignments, Effect, Input, Report};
 use crate::device::Device;
 use crate::identity::Identity;
 use crate::link::{Event, Link};
+use crate::loras::Loras;
 use crate::prefetch::Prefetch;
 use crate::runner::PreparedItem;
 use crate::tensors::TensorStore;
@@ -54,9 +55,10 @@ impl Agent {
         link: Link,
         device: Device,
         store: Arc<TensorStore>,
+        loras: Arc<Loras>,
     ) -> Self {
         let coordinator = link.coordinator();
-        let prefetch = Prefetch::new(store.clone());
+        let prefetch = Prefetch::new(store.clone(), loras);
         let state = Assignments::new(Instant::now());
         Self { identity, profile, link, device, store, prefetch, state, fetching: None, coordinator, lost: None }
     }

@@ -116,7 +116,8 @@ fn work(
     for Job { attempt, item, signals } in jobs {
         let awake = Awake::while_computing();
         let begun = Instant::now();
-        let mut reporter = Reporter { attempt, signals, events: &events, last: begun, step_seconds: Vec::new() };
+        let (step_seconds, evaluations) = (Vec::new(), Vec::new());
+        let mut reporter = Reporter { attempt, signals, events: &events, last: begun, step_seconds, evaluations };
         let result = match runner.take() {
             Some(intact) => Ok(intact),
             None => guarded(&mut make)
@@ -133,8 +134,9 @@ fn work(
                 Err(Failure::transient(format!("{} of {} crashed: {panic}", item.item.stage, item.item.video)))
             }
         });
-        let step_seconds = std::mem::take(&mut reporter.step_seconds);
-        let timing = StepTiming { seconds: begun.elapsed().as_secs_f64(), step_seconds, input_wait_seconds: 0.0 };
+        let Reporter { step_seconds, evaluations, .. } = reporter;
+        let seconds = begun.elapsed().as_secs_f64();
+        let timing = StepTiming { seconds, step_seconds, evaluations, input_wait_seconds: 0.0 };
         drop((item, awake));
         if events.blocking_send(Input::Ended(attempt, result, timing)).is_err() {
             return;
@@ -159,14 +161,16 @@ struct Reporter<'a> {
     events: &'a mpsc::Sender<Input>,
     last: Instant,
     step_seconds: Vec<f64>,
+    evaluations: Vec<u32>,
 }
 
 impl Control for Reporter<'_> {
-    fn step_done(&mut self, state: &State) {
+    fn step_done(&mut self, state: &State, evaluations: u32) {
         let now = Instant::now();
         let seconds = now.duration_since(self.last).as_secs_f64();
         self.last = now;
         self.step_seconds.push(seconds);
+        self.evaluations.push(evaluations);
         if self.events.blocking_send(Input::StepDone(self.attempt, state.clone(), seconds)).is_err() {
             self.signals.abandon.store(true, Ordering::Relaxed);
         }

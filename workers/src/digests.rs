@@ -28,8 +28,17 @@ struct Entry {
 }
 
 impl KnownDigests {
+    /// Those of model files.
     pub(crate) fn load(data: &Path) -> Self {
-        let store = data.join("digests.json");
+        Self::read(data.join("digests.json"))
+    }
+
+    /// Those of LoRA files.
+    pub(crate) fn of_loras(data: &Path) -> Self {
+        Self::read(data.join("lora-digests.json"))
+    }
+
+    fn read(store: PathBuf) -> Self {
         let known = fs::read(&store).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         Self { store, known }
     }

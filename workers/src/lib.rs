@@ -21,6 +21,7 @@ mod environment;
 mod error;
 mod identity;
 mod link;
+mod loras;
 mod machine;
 mod models;
 mod prefetch;

@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tracing::{info, warn};
 use wanfarm_model::ModelError;
 use wanfarm_model::files::{self, ModelFolder};
-use wanfarm_types::{LoraRef, ModelFile, Role};
+use wanfarm_types::{ModelFile, Role};
 
 use crate::WorkerError;
 use crate::digests::KnownDigests;
+use crate::loras::Loras;
 use crate::wire::Served;
 
 /// A model and the roles served for it.
@@ -50,11 +52,8 @@ impl Model {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     models: Vec<Model>,
-    folders: Vec<PathBuf>,
+    loras: Arc<Loras>,
 }
-
-/// Where LoRA files lie in a folder of models.
-const LORAS: &str = "loras";
 
 impl Catalog {
     /// Looks into every subfolder of the folders. What is no model is passed over; a model whose files are damaged is
@@ -99,26 +98,12 @@ impl Catalog {
         if models.is_empty() {
             return Err(none(folders, roles, &passed_over));
         }
-        Ok(Self { models: models.into_values().collect(), folders: folders.to_owned() })
+        Ok(Self { models: models.into_values().collect(), loras: Arc::new(Loras::new(folders, data)) })
     }
 
-    /// The LoRA file that a video names, if one of its name and bytes is here.
-    pub(crate) fn lora(&self, lora: &LoraRef) -> Result<PathBuf, String> {
-        let LoraRef { name, blake3, .. } = lora;
-        if Path::new(name).file_name().is_none_or(|plain| plain != name.as_str()) {
-            return Err(format!("the LoRA {name:?} is not named by a file name"));
-        }
-        let paths = self.folders.iter().map(|folder| folder.join(LORAS).join(name));
-        let here: Vec<PathBuf> = paths.filter(|path| path.is_file()).collect();
-        for path in &here {
-            let digests = files::digest_files(path, std::slice::from_ref(path)).map_err(|error| error.to_string())?;
-            if digests.iter().any(|file| file.blake3 == *blake3) {
-                return Ok(path.clone());
-            }
-        }
-        let folders: Vec<String> = self.folders.iter().map(|f| f.join(LORAS).display().to_string()).collect();
-        let what = if here.is_empty() { "there is no" } else { "other bytes are in the" };
-        Err(format!("{what} LoRA file {name} in {}; put the one with BLAKE3 {blake3} there", folders.join(", ")))
+    /// The LoRA files at hand.
+    pub(crate) fn loras(&self) -> &Arc<Loras> {
+        &self.loras
     }
 
     /// What a hello says of them.

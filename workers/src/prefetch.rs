@@ -1,5 +1,5 @@
 //! Inputs of the next item, fetched while the device computes: from this worker's own memory, else straight from the
-//! producer, else from the coordinator's durable copy. Not when to fetch (`assignments`).
+//! producer, else from the coordinator's durable copy; and the LoRA files it needs. Not when to fetch (`assignments`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use tracing::debug;
 use wanfarm_proto::tensors::{PullError, Puller, TensorSource};
-use wanfarm_types::{Failure, TensorRef};
+use wanfarm_types::{Failure, LoraRef, TensorRef};
 
 use crate::assignments::{Assignment, inputs_lost};
+use crate::loras::{LoraMissing, Loras};
 use crate::runner::{HostTensor, PreparedItem, State};
 use crate::tensors::TensorStore;
 
@@ -20,12 +21,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Prefetch {
     own: Arc<TensorStore>,
+    loras: Arc<Loras>,
     puller: Puller,
 }
 
 impl Prefetch {
-    pub(crate) fn new(own: Arc<TensorStore>) -> Self {
-        Self { own, puller: Puller::default() }
+    pub(crate) fn new(own: Arc<TensorStore>, loras: Arc<Loras>) -> Self {
+        Self { own, loras, puller: Puller::default() }
     }
 
     /// All inputs of an assignment, or the failure to get one of them. `coordinator` is asked when no location that
@@ -38,6 +40,11 @@ impl Prefetch {
         let places = assignment.locations.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
         let tensors =
             try_join_all(names.zip(places).map(|(name, places)| self.tensor(name, places, &coordinator))).await?;
+        if let Some(expert) = assignment.item.stage.expert() {
+            for lora in assignment.spec.loras.iter().filter(|lora| lora.is_for(expert)) {
+                self.lora(lora, &coordinator).await?;
+            }
+        }
         let mut tensors = tensors.into_iter();
         let mut take = |count: usize| tensors.by_ref().take(count).collect::<Vec<_>>();
         let contexts = take(inputs.text.len());
@@ -48,6 +55,25 @@ impl Prefetch {
             .map(|checkpoint| State { steps_done: checkpoint.steps_done, tensors: take(checkpoint.tensors.len()) });
         let Assignment { item, spec, text, .. } = assignment.clone();
         Ok(PreparedItem { item, spec, text, contexts, image, state })
+    }
+
+    /// Sees to it that a LoRA file is on this machine.
+    async fn lora(&self, lora: &LoraRef, coordinator: &str) -> Result<(), Failure> {
+        let (loras, wanted) = (self.loras.clone(), lora.clone());
+        let found = tokio::task::spawn_blocking(move || loras.find(&wanted)).await;
+        let found = found.map_err(|error| Failure::transient(error.to_string()))?;
+        if found.map_err(Failure::deterministic)?.is_some() {
+            return Ok(());
+        }
+        loop {
+            match self.loras.fetch(lora, &self.puller, coordinator).await {
+                Ok(()) => return Ok(()),
+                Err(LoraMissing::Silent(error)) => debug!("{error}; asking again"),
+                // Another worker may have it.
+                Err(missing) => return Err(Failure::transient(missing.to_string())),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     async fn tensor(&self, name: &TensorRef, places: &[String], coordinator: &str) -> Result<HostTensor, Failure> {

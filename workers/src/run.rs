@@ -15,6 +15,7 @@ use crate::agent::Agent;
 use crate::device::Device;
 use crate::identity::Identity;
 use crate::link::{self, Link};
+use crate::loras::Loras;
 use crate::models::Catalog;
 use crate::roles::Roles;
 use crate::tensors::TensorStore;
@@ -39,12 +40,12 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
         ready = make_ready(config) => ready?,
         () = &mut shutdown => return Ok(()),
     };
-    let (profile, device) = ready;
+    let (profile, device, loras) = ready;
     info!(worker = %identity.worker, name = %profile.name, device = %profile.device, "ready");
-    serve(endpoint, listen, identity, profile, device, shutdown).await
+    serve(endpoint, listen, identity, profile, device, loras, shutdown).await
 }
 
-async fn make_ready(config: WorkerConfig) -> Result<(Profile, Device), WorkerError> {
+async fn make_ready(config: WorkerConfig) -> Result<(Profile, Device, Arc<Loras>), WorkerError> {
     let (sender, found) = tokio::sync::oneshot::channel();
     let (folders, roles, data) = (config.models.clone(), config.roles.clone(), config.data.clone());
     // A thread of its own and not the runtime's: reading every byte of a large model cannot be cut short, and must not
@@ -66,12 +67,13 @@ async fn make_ready(config: WorkerConfig) -> Result<(Profile, Device), WorkerErr
         memory_bytes: machine::memory_bytes(),
         tensor_url: config.advertise.map(|address| format!("http://{address}")),
     };
+    let loras = catalog.loras().clone();
     let (kind, dtype) = (config.device, config.dtype);
     let make = move || Ok(Box::new(Roles::load(catalog.clone(), kind, dtype)?) as Box<_>);
     let (device, ready) =
         Device::start(make).map_err(|source| WorkerError::System { what: "cannot start the device thread", source })?;
     ready.await.map_err(|_| WorkerError::DeviceThread("it ended while loading".to_owned()))??;
-    Ok((profile, device))
+    Ok((profile, device, loras))
 }
 
 /// Serves tensors and works, with a device that is ready.
@@ -81,6 +83,7 @@ pub(crate) async fn serve(
     identity: Identity,
     profile: Profile,
     device: Device,
+    loras: Arc<Loras>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), WorkerError> {
     let store = Arc::new(TensorStore::default());
@@ -99,7 +102,7 @@ pub(crate) async fn serve(
         );
     let _stop = served.drop_guard();
     tokio::spawn(server);
-    Agent::new(identity, profile, Link::new(endpoint, address), device, store).run(shutdown).await
+    Agent::new(identity, profile, Link::new(endpoint, address), device, store, loras).run(shutdown).await
 }
 
 /// Where to listen when nothing was said: a coordinator on this machine needs no tensors from the network.

@@ -12,8 +12,8 @@ pub(crate) trait RoleRunner {
 
 /// The running item's connection to the rest of the worker. Nothing here waits for a network.
 pub(crate) trait Control {
-    /// A denoising step has run; this is the state after it.
-    fn step_done(&mut self, state: &State);
+    /// A denoising step has run, and the transformer's blocks in it so many times; this is the state after it.
+    fn step_done(&mut self, state: &State, evaluations: u32);
     /// True when no further step should be begun.
     fn should_stop_after_step(&self) -> bool;
     /// True when nobody wants the result any more.

@@ -118,7 +118,7 @@ impl Attempt {
     /// What is known of its time without a final report.
     pub(crate) fn timing(&self) -> StepTiming {
         let step_seconds = self.step_seconds.clone();
-        StepTiming { seconds: step_seconds.iter().sum(), step_seconds, input_wait_seconds: 0.0 }
+        StepTiming { seconds: step_seconds.iter().sum(), step_seconds, ..StepTiming::default() }
     }
 }
 

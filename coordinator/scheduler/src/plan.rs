@@ -43,6 +43,10 @@ pub struct VideoPlan {
     pub stages: Vec<(Stage, StepRange)>,
     /// Its size, for measured speeds.
     pub size: SizeClass,
+    /// How much of itself each step computes, in per cent, where a step cache leaves something out; `None` where only
+    /// the computation tells. Empty: every step computes everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub work: Vec<Option<u8>>,
 }
 
 /// A plan that no farm could carry out. It is refused whole.
@@ -101,6 +105,19 @@ impl VideoPlan {
         self.stages.last().map_or(0, |(_, steps)| steps.end)
     }
 
+    /// What these steps compute, in per cent of one step; those of which only the computation tells count whole.
+    pub fn work_of(&self, steps: StepRange) -> u64 {
+        let all = 100 * u64::from(steps.end.saturating_sub(steps.first));
+        let cached = self.work.get(steps.first as usize..).unwrap_or_default();
+        let cached = cached.iter().take(steps.end.saturating_sub(steps.first) as usize);
+        all - cached.map(|work| 100 - u64::from(work.unwrap_or(100).min(100))).sum::<u64>()
+    }
+
+    /// Whether a step is known to compute everything, so that its time tells the speed of its worker.
+    pub fn is_whole(&self, step: u32) -> bool {
+        self.work.get(step as usize).is_none_or(|work| *work == Some(100))
+    }
+
     /// The stage that runs step `step`, with its whole range; `None` past the last step.
     pub fn stage_of(&self, step: u32) -> Option<(Stage, StepRange)> {
         self.stages.iter().copied().find(|(_, steps)| step < steps.end)
@@ -128,7 +145,7 @@ mod tests {
     fn plan(stages: &[(Stage, u32, u32)]) -> JobPlan {
         let stages = stages.iter().map(|&(stage, first, end)| (stage, StepRange { first, end })).collect();
         let texts = vec![TextKey(Digest([1; 32]))];
-        let video = VideoPlan { texts, has_image: false, stages, size: SizeClass(64) };
+        let video = VideoPlan { texts, has_image: false, stages, size: SizeClass(64), work: Vec::new() };
         JobPlan { id: JobId(1), priority: 0, model: "m".into(), early_look: false, videos: vec![video] }
     }
 
@@ -151,5 +168,16 @@ mod tests {
         assert_eq!(stage(25), Some(Stage::DenoiseHigh));
         assert_eq!(stage(26), Some(Stage::DenoiseLow));
         assert_eq!(stage(40), None);
+    }
+
+    #[test]
+    fn the_work_of_steps() {
+        let mut plan = plan(&[(Stage::Denoise, 0, 5)]).videos.remove(0);
+        let range = |first, end| StepRange { first, end };
+        assert_eq!((plan.work_of(range(0, 5)), plan.work_of(range(4, 2)), plan.is_whole(4)), (500, 0, true));
+        plan.work = vec![Some(100), Some(0), Some(50), None];
+        assert_eq!(plan.work_of(range(0, 5)), 350, "what is not known counts whole");
+        assert_eq!((plan.work_of(range(1, 3)), plan.work_of(range(4, 9))), (50, 500));
+        assert_eq!([0, 1, 2, 3, 4].map(|step| plan.is_whole(step)), [true, false, false, false, true]);
     }
 }

@@ -103,11 +103,13 @@ impl Video {
     /// The work that is left from `extent` on, by stage, without encoding; none from `None`.
     pub(crate) fn load(&self, extent: Option<Extent>) -> impl Iterator<Item = (Stage, u128)> + '_ {
         let denoising = self.plan.stages.iter().map(move |&(stage, steps)| {
-            let left = extent.map_or(0, |extent| steps.end.saturating_sub(extent.steps_done.max(steps.first)));
-            (stage, u128::from(left))
+            let left = |extent: Extent| StepRange { first: extent.steps_done.max(steps.first), ..steps };
+            (stage, extent.map_or(0, |extent| self.plan.work_of(left(extent))))
         });
-        let decoding = (Stage::Decode, u128::from(extent.is_some_and(|extent| !extent.decoded)));
-        let work = |(stage, left): (Stage, u128)| (stage, left * u128::from(effort(stage, self.plan.size)));
+        let decoding = (Stage::Decode, 100 * u64::from(extent.is_some_and(|extent| !extent.decoded)));
+        let work = |(stage, percent): (Stage, u64)| {
+            (stage, u128::from(percent) * u128::from(effort(stage, self.plan.size)) / 100)
+        };
         denoising.chain([decoding]).map(work)
     }
 

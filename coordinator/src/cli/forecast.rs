@@ -17,6 +17,7 @@ use crate::client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast
 use crate::estimate::Workload;
 use crate::exit::Exit;
 use crate::images;
+use crate::jobs::speedups;
 use crate::manifest::Manifest;
 use crate::plan;
 use crate::progress::span;
@@ -89,14 +90,16 @@ fn local(
 ) -> Result<Forecast, Failed> {
     let count = u32::try_from(videos.len()).unwrap_or(u32::MAX);
     let Some(card) = card else { return Ok(Forecast { videos: count, ..Forecast::default() }) };
-    let mut work = Workload::default();
+    let (mut work, mut specs) = (Workload::default(), Vec::new());
     for request in videos {
         let image = manifest.images.iter().find(|file| Some(file.image.digest) == request.image);
         let sized = images::sized(request, image.map(|file| &file.image), card);
-        let (plan, _) = plan::resolve(&sized, card).map_err(|why| Failed::new(Exit::Usage, why))?;
+        let (plan, spec) = plan::resolve(&sized, card).map_err(|why| Failed::new(Exit::Usage, why))?;
         work.add(&plan, Default::default());
+        specs.push((spec.cache, spec.loras));
     }
-    Ok(Forecast::local(count, card, &work))
+    let speedups = speedups(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
+    Ok(Forecast::local(count, card, &work, speedups))
 }
 
 /// What each role needs of memory, as far as the files here tell.
@@ -129,6 +132,9 @@ fn words(answer: &Answer, manifest: &Manifest) -> String {
         let line = manifest.line_of(fault.index as usize).map(|line| format!(" (line {line})")).unwrap_or_default();
         text += &format!("video {}{line} cannot be rendered: {}\n", fault.index, fault.why);
     }
+    for line in &forecast.speedups {
+        text += &format!("{line}\n");
+    }
     text += "\n";
     text += &table(["STAGE", "WORK", "WORKERS", "EACH", "ALONE"], forecast.stages.iter().map(stage));
     text += "\n";
@@ -146,7 +152,11 @@ fn stage(line: &StageForecast) -> [String; 5] {
     let basis = if line.basis == "scaled" { " (from another size)" } else { "" };
     [
         line.stage.to_owned(),
-        format!("{} {unit}", line.units),
+        if (line.work - line.units as f64).abs() < 0.05 {
+            format!("{} {unit}", line.units)
+        } else {
+            format!("{} {unit}, {:.1} computed", line.units, line.work)
+        },
         line.workers.to_string(),
         line.seconds_per_unit.map(|seconds| format!("{seconds:.2} s{basis}")).unwrap_or_else(|| "not measured".into()),
         line.seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(span).unwrap_or_default(),

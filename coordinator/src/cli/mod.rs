@@ -268,7 +268,7 @@ fn faulty(faults: &Faults, json: bool) -> Failed {
 fn client_failed(error: ClientError) -> Failed {
     let exit = match error {
         ClientError::NoConnection { .. } | ClientError::Broken(_) | ClientError::Stranger(_) => Exit::NoConnection,
-        ClientError::Refused(_) | ClientError::Image { .. } => Exit::Usage,
+        ClientError::Refused(_) | ClientError::File { .. } => Exit::Usage,
         ClientError::Failed(_) => Exit::SomeFailed,
     };
     Failed::new(exit, error)

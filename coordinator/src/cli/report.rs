@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::follow::outcome;
 use super::say::out;
+use super::status::speedups_of;
 use super::table::table;
 use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
@@ -52,6 +53,7 @@ fn words(report: ReportView) -> String {
     for verdict in videos.iter().filter_map(|video| video.verdict.clone()) {
         *verdicts.entry(verdict).or_default() += 1;
     }
+    let speedups = speedups_of(&videos);
     let summary = Summary {
         job: JobId(job.job),
         name: job.name,
@@ -63,6 +65,9 @@ fn words(report: ReportView) -> String {
     let mut text = format!("{summary}\n");
     if let Some(waiting_for) = job.waiting_for {
         text += &format!("waiting for {waiting_for}\n");
+    }
+    if !speedups.is_empty() {
+        text += &format!("\n{speedups}");
     }
     if !verdicts.is_empty() {
         let verdicts = verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}"));
@@ -89,8 +94,15 @@ fn efforts(head: &'static str, lines: &[EffortView]) -> String {
             if line.steps > 0 { format!("{:.2}", line.seconds / line.steps as f64) } else { String::new() },
             time(line.queue_seconds),
             time(line.input_wait_seconds),
+            if line.skipped > 0 { share(line.skipped, line.evaluations) } else { String::new() },
         ]
     };
-    let head = [head, "COMPUTED", "ITEMS", "NOT DONE", "STEPS", "S/STEP", "IN LINE", "WAITED FOR INPUTS"];
+    let head = [head, "COMPUTED", "ITEMS", "NOT DONE", "STEPS", "S/STEP", "IN LINE", "WAITED FOR INPUTS", "SKIPPED"];
     table(head, lines.iter().map(row))
+}
+
+/// How much of the transformer's passes step caches stood in for.
+fn share(skipped: u64, computed: u64) -> String {
+    let all = skipped.saturating_add(computed).max(1);
+    format!("{:.0} % of {all} passes", 100.0 * skipped as f64 / all as f64)
 }

@@ -14,7 +14,7 @@ use crate::driver::Keep;
 use crate::exit::Exit;
 use crate::jobs::Submission;
 use crate::logging;
-use crate::manifest::{ImageFile, Manifest};
+use crate::manifest::Manifest;
 use crate::server::{self, ServerConfig};
 use crate::supervisor::{self, SupervisorError, Workers};
 
@@ -30,7 +30,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     let key = resume_key(&manifest, &videos, &model, &args.output)?;
     let submission = manifest.submission(key, videos);
     let data = data_directory(args.data.clone(), "run")?;
-    block_on(render(args, data, folders, roles, manifest.images, submission))
+    block_on(render(args, data, folders, roles, manifest, submission))
 }
 
 async fn render(
@@ -38,7 +38,7 @@ async fn render(
     data: PathBuf,
     models: Vec<PathBuf>,
     roles: Vec<Role>,
-    images: Vec<ImageFile>,
+    manifest: Manifest,
     submission: Submission,
 ) -> Result<Exit, Failed> {
     let config = ServerConfig {
@@ -63,7 +63,7 @@ async fn render(
     };
     let mut workers = tokio::spawn(supervisor::supervise(workers, stopped));
     let result = tokio::select! {
-        outcome = follow_job(&url, &images, submission, &args.output) => outcome,
+        outcome = follow_job(&url, &manifest, submission, &args.output) => outcome,
         ended = &mut workers => Err(worker_failure(ended)),
         failed = coordinator.failed() => Err(Failed::new(Exit::SomeFailed, failed)),
         () = asked_to_stop() => Err(Failed::new(
@@ -101,9 +101,10 @@ fn resume_key(
     Ok(format!("run {}", blake3::hash(&json)))
 }
 
-async fn follow_job(url: &str, images: &[ImageFile], submission: Submission, output: &Path) -> Result<Outcome, Failed> {
+async fn follow_job(url: &str, manifest: &Manifest, submission: Submission, output: &Path) -> Result<Outcome, Failed> {
     let mut client = Client::connect(url).await.map_err(super::client_failed)?;
-    client.put_images(images).await.map_err(super::client_failed)?;
+    client.put_images(&manifest.images).await.map_err(super::client_failed)?;
+    client.put_loras(&manifest.loras).await.map_err(super::client_failed)?;
     let job = client.submit(submission).await.map_err(super::client_failed)?;
     let connection = Connection { client, url, here: true };
     follow::follow(connection, job, Interest::Progress, Some(output)).await.map_err(super::client_failed)

@@ -3,6 +3,8 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use wanfarm_types::CacheSettings;
+
 use super::follow::{Connection, Interest, follow};
 use super::say::{errln, out, outln};
 use super::table::table;
@@ -10,6 +12,7 @@ use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
 use crate::client::{Client, JobDetail, JobView, VideoView};
 use crate::exit::Exit;
+use crate::jobs::speedups;
 use crate::logging;
 use crate::progress::span;
 
@@ -123,6 +126,13 @@ fn all_jobs(jobs: &[JobView]) -> String {
     table(head, jobs.iter().map(row))
 }
 
+/// A line for each step cache and LoRA file of these videos.
+pub(super) fn speedups_of(videos: &[VideoView]) -> String {
+    let none = CacheSettings::None;
+    let lines = speedups(videos.iter().map(|video| (video.cache.as_ref().unwrap_or(&none), &video.loras[..])));
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
 fn one_job(detail: &JobDetail) -> String {
     let JobDetail { job, videos, seconds_left } = detail;
     let counts = [(job.done, "done"), (job.running, "running"), (job.failed, "failed"), (job.cancelled, "cancelled")];
@@ -139,6 +149,7 @@ fn one_job(detail: &JobDetail) -> String {
     if let Some(waiting_for) = &job.waiting_for {
         text += &format!("waiting for {waiting_for}\n");
     }
+    text += &speedups_of(videos);
     text.push('\n');
     let row = |video: &VideoView| {
         [

@@ -51,6 +51,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         let url = &args.coordinator.coordinator;
         let mut client = Client::connect(url).await.map_err(client_failed)?;
         client.put_images(&manifest.images).await.map_err(client_failed)?;
+        client.put_loras(&manifest.loras).await.map_err(client_failed)?;
         let job = client.submit(submission).await.map_err(client_failed)?;
         if args.follow {
             let connection = Connection { client, url, here: false };

@@ -29,6 +29,8 @@ pub struct Forecast {
     pub faults: Vec<FaultForecast>,
     /// What the job would wait for.
     pub waiting_for: Option<String>,
+    /// Step caches and LoRA files in words, with the number of videos that have them.
+    pub speedups: Vec<String>,
 }
 
 /// A role and those who serve it.
@@ -51,6 +53,8 @@ pub struct StageForecast {
     pub stage: &'static str,
     /// Steps, or items of stages without steps.
     pub units: u64,
+    /// How many of them step caches leave to be computed, as far as that is known beforehand.
+    pub work: f64,
     /// Who serves it.
     pub workers: u32,
     /// Mean over its workers.
@@ -89,13 +93,14 @@ pub struct FaultForecast {
 
 impl Forecast {
     /// What this machine alone can tell: the work, but neither workers nor speeds.
-    pub fn local(videos: u32, card: &ModelCard, work: &Workload) -> Self {
+    pub fn local(videos: u32, card: &ModelCard, work: &Workload, speedups: Vec<String>) -> Self {
         let estimate = Estimate::new(work, &Workforce::default());
         let role =
             |role: Role| RoleForecast { role: role.name(), workers: 0, least_memory_bytes: None, needs_bytes: None };
         let stages = estimate.stages.iter().map(|line| StageForecast {
             stage: line.stage.name(),
             units: line.units,
+            work: line.work,
             workers: 0,
             seconds_per_unit: None,
             basis: basis(None),
@@ -107,6 +112,7 @@ impl Forecast {
             roles: card.roles().into_iter().map(role).collect(),
             stages: stages.collect(),
             balance: estimate.balance.map(Into::into),
+            speedups,
             ..Self::default()
         }
     }
@@ -131,6 +137,7 @@ impl From<v1::EstimateReply> for Forecast {
         let stage = |line: v1::StageEstimate| StageForecast {
             stage: views::stage(line.stage).map_or("unknown", Stage::name),
             units: line.units,
+            work: line.work,
             workers: line.workers,
             seconds_per_unit: line.seconds_per_unit,
             basis: basis(match v1::Basis::try_from(line.basis) {
@@ -159,6 +166,7 @@ impl From<v1::EstimateReply> for Forecast {
             balance: wire.balance.map(balance),
             faults: wire.faults.into_iter().map(fault).collect(),
             waiting_for: (!wire.waiting_for.is_empty()).then_some(wire.waiting_for),
+            speedups: wire.speedups,
         }
     }
 }

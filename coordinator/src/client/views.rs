@@ -2,8 +2,9 @@
 //! grow: scripts rely on every field. What is not known is `null`.
 
 use serde::Serialize;
+use wanfarm_proto::convert::cache_field;
 use wanfarm_proto::v1;
-use wanfarm_types::{Role, Stage};
+use wanfarm_types::{CacheSettings, LoraRef, Role, Stage};
 
 /// A job's line.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -63,6 +64,10 @@ pub struct VideoView {
     pub prompt: String,
     /// That workers spent on it, when it is done.
     pub seconds: Option<f64>,
+    /// Its step cache with every setting.
+    pub cache: Option<CacheSettings>,
+    /// Its LoRA files, in the order in which they are added.
+    pub loras: Vec<LoraRef>,
 }
 
 /// A worker's line.
@@ -161,6 +166,10 @@ pub struct EffortView {
     pub queue_seconds: f64,
     /// That free devices waited for inputs.
     pub input_wait_seconds: f64,
+    /// Passes that ran the transformer's blocks.
+    pub evaluations: u64,
+    /// Passes that step caches stood in for.
+    pub skipped: u64,
 }
 
 impl JobView {
@@ -220,6 +229,9 @@ impl From<v1::VideoStatus> for VideoView {
             verdict: some(wire.verdict),
             prompt: wire.label,
             seconds: positive(wire.seconds),
+            // Of a newer coordinator, what this version does not know is not told.
+            cache: cache_field(wire.cache).ok().filter(|cache| !cache.is_none()),
+            loras: wire.loras.into_iter().filter_map(|lora| lora.try_into().ok()).collect(),
         }
     }
 }
@@ -279,6 +291,8 @@ impl From<v1::Effort> for EffortView {
             seconds: wire.seconds,
             queue_seconds: wire.queue_seconds,
             input_wait_seconds: wire.input_wait_seconds,
+            evaluations: wire.evaluations,
+            skipped: wire.skipped,
         }
     }
 }

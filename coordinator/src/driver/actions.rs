@@ -61,7 +61,11 @@ impl Driver {
             }
             Action::VideoFailed { video, failure } => tracing::warn!(%video, %failure, "video failed"),
             // Shown as finished when the report is there, so that whoever waits for the end finds it.
-            Action::JobFinished(job) => self.outputs.report(self.books.jobs.get(job)),
+            Action::JobFinished(job) => {
+                if let Ok(report) = self.job_report(job) {
+                    self.outputs.report(report);
+                }
+            }
         }
     }
 

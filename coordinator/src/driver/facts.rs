@@ -9,6 +9,7 @@ use super::Driver;
 use crate::estimate::{Progress, Workforce, Workload};
 use crate::jobs::{Job, JobPhase};
 use crate::ledger::AttemptRecord;
+use crate::plan;
 use crate::requests::{Effort, Farm, JobReport, Remaining, RequestError, RunningItem, WorkerStatus};
 
 impl Driver {
@@ -174,24 +175,38 @@ impl Driver {
         // No video has this number: only what was done for the texts is told of it, once each.
         let nobody = VideoId { job: id, index: u32::MAX };
         let texts: Vec<TextKey> = texts.into_iter().collect();
-        let videos = (0..).take(job.videos().len()).map(|index| VideoId { job: id, index });
-        let records = videos.flat_map(|video| self.books.ledger.attempts(video, &[]));
-        for record in self.books.ledger.attempts(nobody, &texts).into_iter().chain(records) {
-            report.stages.entry(record.stage).or_default().count(&record);
-            report.workers.entry(record.worker.clone()).or_default().count(&record);
+        for record in self.books.ledger.attempts(nobody, &texts) {
+            report.count(&record, 0);
+        }
+        for (index, spec) in (0..).zip(&job.specs) {
+            let video = VideoId { job: id, index };
+            for record in self.books.ledger.attempts(video, &[]) {
+                report.count(&record, spec.as_ref().map_or(0, |spec| plan::passes(spec, record.stage)));
+            }
         }
         Ok(report)
     }
 }
 
+impl JobReport {
+    /// `passes`: of each step, without a step cache.
+    fn count(&mut self, record: &AttemptRecord, passes: u32) {
+        self.stages.entry(record.stage).or_default().count(record, passes);
+        self.workers.entry(record.worker.clone()).or_default().count(record, passes);
+    }
+}
+
 impl Effort {
-    fn count(&mut self, record: &AttemptRecord) {
+    fn count(&mut self, record: &AttemptRecord, passes: u32) {
         self.attempts += 1;
         self.failed += u64::from(record.result != "done");
         self.steps += record.step_seconds.len() as u64;
         self.seconds += record.seconds;
         self.queue_seconds += record.queue_seconds;
         self.input_wait_seconds += record.input_wait_seconds;
+        let (computed, skipped) = record.passes(passes);
+        self.evaluations += computed;
+        self.skipped += skipped;
     }
 }
 

@@ -24,6 +24,16 @@ impl Driver {
                 }
                 self.answer_when_recorded(reply, ());
             }
+            Request::MissingLoras { loras, reply } => {
+                answer(reply, loras.into_iter().filter(|lora| !self.copies.holds(lora)).collect());
+            }
+            Request::LoraStored { lora, reply } => {
+                // Its row is the job that names it; until there is one, it stays as long as this process.
+                if !self.copies.holds(&lora) {
+                    self.copies.keep(lora);
+                }
+                answer(reply, ());
+            }
             Request::Submit { submission, reply } => match self.submit(submission) {
                 Ok(job) => self.answer_when_recorded(reply, Ok(job)),
                 refused => answer(reply, refused),
@@ -67,6 +77,10 @@ impl Driver {
         let mut images = submission.videos.iter().filter_map(|video| video.image);
         if let Some(missing) = images.find(|image| self.books.images.get(image).is_none()) {
             return Err(RequestError::NoSuchImage(missing));
+        }
+        let mut loras = submission.videos.iter().flat_map(|video| &video.loras).filter(|lora| lora.strength != 0.0);
+        if let Some(missing) = loras.find(|lora| !self.copies.holds(&lora.blake3)) {
+            return Err(RequestError::NoSuchLora(missing.blake3));
         }
         // A client that asks again gets the job it has.
         if let Some(known) = self.books.jobs.with_key(&submission.client_key) {

@@ -84,6 +84,7 @@ impl Driver {
             stopping: false,
         };
         loaded.rows.iter().for_each(|row| driver.recall(row));
+        driver.keep_loras(present);
         driver.books.ledger.restarted();
         driver.recall_shortage();
         driver.collect();
@@ -104,6 +105,18 @@ impl Driver {
             Row::Worker { worker, name, device } => self.sessions.recall(*worker, name, device),
             Row::Scheduler(Change::ArtifactDurable { artifact, tensors }) => self.copies.recall(*artifact, tensors),
             _ => {}
+        }
+    }
+
+    /// The LoRA files that jobs name stay as long as these.
+    fn keep_loras(&mut self, present: &BTreeMap<Digest, u64>) {
+        let requests = self.books.jobs.iter().flat_map(|job| &job.submission.videos);
+        let loras: BTreeSet<(Digest, u64)> =
+            requests.flat_map(|request| &request.loras).map(|lora| (lora.blake3, lora.bytes)).collect();
+        for (digest, bytes) in loras {
+            if present.get(&digest) == Some(&bytes) {
+                self.copies.keep(digest);
+            }
         }
     }
 

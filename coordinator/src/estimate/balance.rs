@@ -28,9 +28,9 @@ impl Balance {
     pub(super) fn of(stages: &[StageEstimate], force: &Workforce) -> Option<Self> {
         let of = |stage| stages.iter().find(|line| line.stage == stage);
         let (high, low) = (of(Stage::DenoiseHigh)?, of(Stage::DenoiseLow)?);
-        let work = |line: &StageEstimate| Some(line.seconds_per_unit? * line.units as f64);
+        let work = |line: &StageEstimate| Some(line.seconds_per_unit? * line.work);
         let measured = work(high).zip(work(low));
-        let (high, low) = measured.unwrap_or((high.units as f64, low.units as f64));
+        let (high, low) = measured.unwrap_or((high.work, low.work));
         let now = u32::try_from(force.count_any(&[Role::DitHigh, Role::DitLow])).unwrap_or(u32::MAX);
         Some(Self {
             measured: measured.is_some(),
@@ -65,6 +65,7 @@ mod tests {
         let line = |stage, units, pace| StageEstimate {
             stage,
             units,
+            work: units as f64,
             workers: 1,
             seconds_per_unit: pace,
             basis: None,

@@ -33,9 +33,11 @@ pub struct StageEstimate {
     pub stage: Stage,
     /// Steps, or items of stages without steps.
     pub units: u64,
+    /// How many of them step caches leave to be computed, as far as that is known beforehand.
+    pub work: f64,
     /// Who serves it.
     pub workers: usize,
-    /// Mean over its workers.
+    /// Of one that computes everything; mean over its workers.
     pub seconds_per_unit: Option<f64>,
     /// What that rests on.
     pub basis: Option<Basis>,
@@ -57,13 +59,14 @@ impl Estimate {
         let stages: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| work.units_of(*stage) > 0).collect();
         let loads: Vec<Option<(Load, Basis)>> = stages.iter().map(|&stage| load(stage, work, force)).collect();
         let lines = stages.iter().zip(&loads).map(|(&stage, load)| {
-            let units = work.units_of(stage);
-            let mean = |load: &Load| load.together * load.alone.len() as f64 / units as f64;
+            let (units, work) = (work.units_of(stage), work.work_of(stage));
+            let mean = |load: &Load| load.together * load.alone.len() as f64 / work;
             StageEstimate {
                 stage,
                 units,
+                work,
                 workers: force.serving(stage).count(),
-                seconds_per_unit: load.as_ref().map(|(load, _)| mean(load)),
+                seconds_per_unit: load.as_ref().map(|(load, _)| mean(load)).filter(|mean| mean.is_finite()),
                 basis: load.as_ref().map(|(_, basis)| *basis),
                 seconds: load.as_ref().map(|(load, _)| load.together),
             }
@@ -83,14 +86,14 @@ impl Estimate {
 }
 
 fn load(stage: Stage, work: &Workload, force: &Workforce) -> Option<(Load, Basis)> {
-    let units: Vec<_> = work.units().filter(|(of, ..)| *of == stage).collect();
+    let units: Vec<_> = work.work().filter(|(of, ..)| *of == stage).collect();
     let mut worst = Basis::Measured;
     let mut alone = Vec::new();
     for worker in force.serving(stage) {
         let mut seconds = 0.0;
         for &(_, size, count) in &units {
             let (pace, basis) = force.seconds(worker, stage, size)?;
-            seconds += pace * count as f64;
+            seconds += pace * count;
             worst = worst.max(basis);
         }
         alone.push((worker, seconds));
@@ -100,9 +103,9 @@ fn load(stage: Stage, work: &Workload, force: &Workforce) -> Option<(Load, Basis
 }
 
 fn makespan(loads: &[Load], work: &Workload, force: &Workforce) -> f64 {
-    let fastest = |(stage, size, units): (Stage, SizeClass, u64)| {
+    let fastest = |(stage, size, units): (Stage, SizeClass, f64)| {
         let paces = force.serving(stage).filter_map(|worker| force.seconds(worker, stage, size));
-        paces.map(|(seconds, _)| seconds).fold(f64::INFINITY, f64::min) * units as f64
+        paces.map(|(seconds, _)| seconds).fold(f64::INFINITY, f64::min) * units
     };
     let ways: Vec<Vec<(Stage, f64)>> =
         work.ways().map(|way| way.into_iter().map(|step| (step.0, fastest(step))).collect()).collect();
@@ -138,6 +141,7 @@ fn together(loads: &[&Load]) -> f64 {
 mod tests {
     use super::super::workload::tests::video;
     use super::*;
+    use wanfarm_scheduler::VideoPlan;
     use wanfarm_types::Role;
 
     const SIZE: SizeClass = SizeClass(1000);
@@ -216,5 +220,15 @@ mod tests {
         assert_eq!(Estimate::new(&work(2), &Workforce::default()).stages[1].workers, 0);
         let nothing = Estimate::new(&Workload::default(), &force);
         assert_eq!((nothing.seconds, nothing.stages.len()), (Some(0.0), 0));
+    }
+
+    #[test]
+    fn a_step_cache_shortens_the_estimate() {
+        let halved = |text| VideoPlan { work: [Some(100), Some(0)].repeat(20), ..video(text, 26, 40) };
+        let cached = Workload::of(&(0..10).map(halved).collect::<Vec<_>>());
+        let estimate = Estimate::new(&cached, &each_role_alone(10.0));
+        assert_eq!(estimate.seconds, Some(1.0 + 1300.0 + 70.0 + 5.0));
+        let high = &estimate.stages[1];
+        assert_eq!((high.units, high.work, high.seconds_per_unit), (260, 130.0, Some(10.0)));
     }
 }

@@ -21,25 +21,45 @@ pub struct Progress {
 /// Work that is still to be done, of any number of videos of one model.
 #[derive(Debug, Clone, Default)]
 pub struct Workload {
-    units: BTreeMap<(Stage, SizeClass), u64>,
+    units: BTreeMap<(Stage, SizeClass), Amount>,
     texts: BTreeSet<TextKey>,
     ways: BTreeMap<Kind, Way>,
 }
 
+/// Steps or items, and what step caches leave of them to be computed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Amount {
+    count: u64,
+    percent: u64,
+}
+
+impl Amount {
+    fn add(&mut self, count: u64, percent: u64) {
+        self.count += count;
+        self.percent += percent;
+    }
+
+    /// In steps or items that compute everything.
+    fn work(self) -> f64 {
+        self.percent as f64 / 100.0
+    }
+}
+
 /// Videos of one kind differ only in how far they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     size: SizeClass,
     steps: u32,
     switch: u32,
     has_image: bool,
+    work: Vec<Option<u8>>,
 }
 
 /// The video of a kind that has the farthest to go.
 #[derive(Debug, Clone)]
 struct Way {
     progress: Progress,
-    stages: Vec<(Stage, StepRange)>,
+    plan: VideoPlan,
 }
 
 /// Texts have no size.
@@ -63,22 +83,24 @@ impl Workload {
         let before_steps = progress.steps_done == 0;
         if before_steps && !progress.has_texts {
             let new = plan.texts.iter().filter(|text| self.texts.insert(**text)).count();
-            *self.units.entry((Stage::EncodeText, TEXT)).or_default() += new as u64;
+            self.units.entry((Stage::EncodeText, TEXT)).or_default().add(new as u64, 100 * new as u64);
         }
         if before_steps && plan.has_image && !progress.has_image {
-            *self.units.entry((Stage::EncodeImage, plan.size)).or_default() += 1;
+            self.units.entry((Stage::EncodeImage, plan.size)).or_default().add(1, 100);
         }
         for (stage, steps) in steps_left(&plan.stages, progress.steps_done) {
-            *self.units.entry((stage, plan.size)).or_default() += steps;
+            let count = u64::from(steps.end - steps.first);
+            self.units.entry((stage, plan.size)).or_default().add(count, plan.work_of(steps));
         }
-        *self.units.entry((Stage::Decode, plan.size)).or_default() += 1;
+        self.units.entry((Stage::Decode, plan.size)).or_default().add(1, 100);
         let kind = Kind {
             size: plan.size,
             steps: plan.total_steps(),
             switch: plan.stages.first().map_or(0, |(_, steps)| steps.end),
             has_image: plan.has_image,
+            work: plan.work.clone(),
         };
-        let way = self.ways.entry(kind).or_insert_with(|| Way { progress, stages: plan.stages.clone() });
+        let way = self.ways.entry(kind).or_insert_with(|| Way { progress, plan: plan.clone() });
         if way.progress.steps_done >= progress.steps_done {
             way.progress = progress;
         }
@@ -91,7 +113,18 @@ impl Workload {
 
     /// Units by stage and size: steps, or items of stages without steps.
     pub fn units(&self) -> impl Iterator<Item = (Stage, SizeClass, u64)> {
-        self.units.iter().filter(|(_, units)| **units > 0).map(|(&(stage, size), &units)| (stage, size, units))
+        self.amounts().map(|(stage, size, amount)| (stage, size, amount.count))
+    }
+
+    /// The same in units that compute everything: what step caches leave out is not counted, as far as it is known
+    /// beforehand.
+    pub fn work(&self) -> impl Iterator<Item = (Stage, SizeClass, f64)> {
+        self.amounts().map(|(stage, size, amount)| (stage, size, amount.work()))
+    }
+
+    fn amounts(&self) -> impl Iterator<Item = (Stage, SizeClass, Amount)> {
+        let some = self.units.iter().filter(|(_, amount)| amount.count > 0);
+        some.map(|(&(stage, size), &amount)| (stage, size, amount))
     }
 
     /// Units of one stage, of all sizes.
@@ -99,25 +132,30 @@ impl Workload {
         self.units().filter(|(of, ..)| *of == stage).map(|(.., units)| units).sum()
     }
 
+    /// Work of one stage, of all sizes.
+    pub fn work_of(&self, stage: Stage) -> f64 {
+        self.work().filter(|(of, ..)| *of == stage).map(|(.., work)| work).sum()
+    }
+
     /// What a single video still has to pass, one stage after the other; of each kind the video with the most.
-    pub fn ways(&self) -> impl Iterator<Item = Vec<(Stage, SizeClass, u64)>> {
-        self.ways.iter().map(|(kind, Way { progress, stages })| {
+    pub fn ways(&self) -> impl Iterator<Item = Vec<(Stage, SizeClass, f64)>> {
+        self.ways.iter().map(|(kind, Way { progress, plan })| {
             let mut way = Vec::new();
             if progress.steps_done == 0 {
-                way.extend((!progress.has_texts).then_some((Stage::EncodeText, TEXT, 1)));
-                way.extend((kind.has_image && !progress.has_image).then_some((Stage::EncodeImage, kind.size, 1)));
+                way.extend((!progress.has_texts).then_some((Stage::EncodeText, TEXT, 1.0)));
+                way.extend((kind.has_image && !progress.has_image).then_some((Stage::EncodeImage, kind.size, 1.0)));
             }
-            way.extend(steps_left(stages, progress.steps_done).map(|(stage, steps)| (stage, kind.size, steps)));
-            way.push((Stage::Decode, kind.size, 1));
+            let left = steps_left(&plan.stages, progress.steps_done);
+            way.extend(left.map(|(stage, steps)| (stage, kind.size, plan.work_of(steps) as f64 / 100.0)));
+            way.push((Stage::Decode, kind.size, 1.0));
             way
         })
     }
 }
 
-fn steps_left(stages: &[(Stage, StepRange)], done: u32) -> impl Iterator<Item = (Stage, u64)> {
-    let left =
-        stages.iter().map(move |&(stage, steps)| (stage, u64::from(steps.end.saturating_sub(steps.first.max(done)))));
-    left.filter(|(_, steps)| *steps > 0)
+fn steps_left(stages: &[(Stage, StepRange)], done: u32) -> impl Iterator<Item = (Stage, StepRange)> {
+    let left = stages.iter().map(move |&(stage, steps)| (stage, StepRange { first: steps.first.max(done), ..steps }));
+    left.filter(|(_, steps)| steps.first < steps.end)
 }
 
 #[cfg(test)]
@@ -132,6 +170,7 @@ pub(super) mod tests {
             has_image: false,
             stages: vec![(Stage::DenoiseHigh, range(0, high)), (Stage::DenoiseLow, range(high, steps))],
             size: SizeClass(1000),
+            work: Vec::new(),
         }
     }
 
@@ -159,11 +198,22 @@ pub(super) mod tests {
         assert_eq!((work.units_of(Stage::EncodeText), work.units_of(Stage::EncodeImage)), (0, 1));
         let ways: Vec<_> = work.ways().collect();
         let whole = [
-            (Stage::EncodeImage, size, 1),
-            (Stage::DenoiseHigh, size, 26),
-            (Stage::DenoiseLow, size, 14),
-            (Stage::Decode, size, 1),
+            (Stage::EncodeImage, size, 1.0),
+            (Stage::DenoiseHigh, size, 26.0),
+            (Stage::DenoiseLow, size, 14.0),
+            (Stage::Decode, size, 1.0),
         ];
         assert_eq!(ways, [whole.to_vec()], "the video with the farthest to go");
+    }
+
+    #[test]
+    fn what_a_step_cache_leaves_out_is_no_work() {
+        let halved = VideoPlan { work: [Some(100), Some(0)].repeat(20), ..video(1, 26, 40) };
+        let mut work = Workload::of([&video(1, 26, 40), &halved]);
+        assert_eq!((work.units_of(Stage::DenoiseHigh), work.work_of(Stage::DenoiseHigh)), (52, 39.0));
+        assert_eq!((work.units_of(Stage::Decode), work.work_of(Stage::Decode)), (2, 2.0));
+        assert_eq!(work.ways().count(), 2, "two kinds of video");
+        work.add(&halved, Progress { steps_done: 27, has_texts: true, ..Progress::default() });
+        assert_eq!(work.work_of(Stage::DenoiseLow), 14.0 + 7.0 + 6.0);
     }
 }

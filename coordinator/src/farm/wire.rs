@@ -1,6 +1,7 @@
 //! What the driver answers, as the wire has it.
 
 use tonic::Status;
+use wanfarm_proto::convert::wire_cache;
 use wanfarm_proto::v1;
 use wanfarm_types::Role;
 
@@ -13,6 +14,7 @@ pub(super) fn refusal(error: RequestError) -> Status {
     let message = error.to_string();
     match error {
         RequestError::NoSuchImage(_)
+        | RequestError::NoSuchLora(_)
         | RequestError::NoSuchJob(_)
         | RequestError::NoSuchVideo { .. }
         | RequestError::NoSuchWorker(_) => Status::not_found(message),
@@ -77,6 +79,8 @@ fn video(video: VideoStatus) -> v1::VideoStatus {
         verdict: video.verdict,
         label: video.label,
         seconds: video.seconds,
+        cache: wire_cache(video.cache),
+        loras: video.loras.into_iter().map(Into::into).collect(),
     }
 }
 
@@ -124,6 +128,8 @@ fn effort(name: String, done: Effort) -> v1::Effort {
         seconds: done.seconds,
         queue_seconds: done.queue_seconds,
         input_wait_seconds: done.input_wait_seconds,
+        evaluations: done.evaluations,
+        skipped: done.skipped,
     }
 }
 
@@ -159,6 +165,7 @@ fn stage(line: StageEstimate) -> v1::StageEstimate {
     v1::StageEstimate {
         stage: v1::Stage::from(line.stage).into(),
         units: line.units,
+        work: line.work,
         workers: u32::try_from(line.workers).unwrap_or(u32::MAX),
         seconds_per_unit: line.seconds_per_unit,
         basis: basis.into(),

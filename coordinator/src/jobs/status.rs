@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wanfarm_types::{JobId, Stage, VideoRequest};
+use wanfarm_types::{CacheSettings, JobId, LoraRef, Stage, VideoRequest};
 
 /// Where a video stands, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -66,6 +66,10 @@ pub struct VideoStatus {
     pub label: String,
     /// Seconds that workers have spent on it, known when it is done.
     pub seconds: f64,
+    /// Its step cache, known when its model is.
+    pub cache: CacheSettings,
+    /// Its LoRA files, likewise.
+    pub loras: Vec<LoraRef>,
     /// Counts changes of all jobs; this line's last one.
     #[serde(skip)]
     pub(super) version: u64,
@@ -122,6 +126,8 @@ impl VideoStatus {
             verdict: String::new(),
             label: request.prompt.clone(),
             seconds: 0.0,
+            cache: CacheSettings::None,
+            loras: Vec::new(),
             version,
         }
     }

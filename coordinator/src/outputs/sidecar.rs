@@ -1,9 +1,10 @@
 //! The sidecar: everything about one finished video, beside its files.
 
 use serde::Serialize;
-use wanfarm_types::{Digest, ModelFile, VideoSpec};
+use wanfarm_types::{Digest, ModelFile, Stage, VideoSpec};
 
 use crate::ledger::AttemptRecord;
+use crate::plan;
 
 /// `<output>.json`.
 #[derive(Debug, Serialize)]
@@ -16,12 +17,40 @@ pub struct Sidecar<'a> {
     pub versions: Versions,
     /// Who did what, and how long each stage waited.
     pub attempts: &'a [AttemptRecord],
+    /// What its denoising ran, and what its step cache saved.
+    pub passes: &'a [StagePasses],
     /// The quality gate's verdict and figures.
     pub quality: &'a wanfarm_media::Quality,
     /// The files.
     pub outputs: &'a [OutputRecord],
     /// Digest of the final latents, f32 little endian.
     pub latents_blake3: Digest,
+}
+
+/// Passes of the transformer in a stage.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct StagePasses {
+    /// Which.
+    pub stage: Stage,
+    /// Passes that ran the blocks, those again that were run again.
+    pub computed: u64,
+    /// Passes that the step cache stood in for.
+    pub skipped: u64,
+}
+
+impl StagePasses {
+    /// Of every stage that denoises, in order.
+    pub fn of(spec: &VideoSpec, attempts: &[AttemptRecord]) -> Vec<Self> {
+        let mut passes: Vec<Self> = Vec::new();
+        for attempt in attempts.iter().filter(|attempt| attempt.stage.expert().is_some()) {
+            let (computed, skipped) = attempt.passes(plan::passes(spec, attempt.stage));
+            match passes.iter_mut().find(|known| known.stage == attempt.stage) {
+                Some(known) => (known.computed, known.skipped) = (known.computed + computed, known.skipped + skipped),
+                None => passes.push(Self { stage: attempt.stage, computed, skipped }),
+            }
+        }
+        passes
+    }
 }
 
 /// A model by name and content.

@@ -13,12 +13,12 @@ use wanfarm_proto::tensors::Puller;
 use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, VideoId, VideoSpec};
 
 use super::place::{self, PlaceError, Placing};
-use super::sidecar::{ModelRecord, OutputRecord, Sidecar, Versions};
+use super::sidecar::{ModelRecord, OutputRecord, Sidecar, StagePasses, Versions};
 use crate::driver::{Event, Shortage};
-use crate::jobs::Job;
 use crate::ledger::AttemptRecord;
 use crate::manifest;
 use crate::outputs::Report;
+use crate::requests::JobReport;
 
 /// Before a report that could not be written is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -107,9 +107,8 @@ impl Outputs {
 
     /// Writes the report of a job that has ended, again for a moment where it fails; [`Event::Reported`] tells when it
     /// is there, or why it cannot be.
-    pub fn report(&self, job: Option<&Job>) {
-        let Some(job) = job else { return };
-        let (id, report) = (job.id, Report::of(job));
+    pub fn report(&self, job: JobReport) {
+        let (id, report) = (job.job.job, Report::from(job));
         let (path, events) = (self.root.join(manifest::REPORT), self.events.clone());
         tokio::task::spawn_blocking(move || {
             let written = serde_json::to_vec_pretty(&report)
@@ -206,6 +205,7 @@ fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Unwr
         model: ModelRecord { name: &task.spec.model, files: &task.model_files },
         versions: Versions::current(),
         attempts: &task.attempts,
+        passes: &StagePasses::of(&task.spec, &task.attempts),
         quality: &quality,
         outputs: &outputs,
         latents_blake3: task.latents,

@@ -8,7 +8,7 @@ use crate::v1;
 use v1::step_cache::Strategy;
 
 /// Absent where there is none.
-pub(crate) fn to_wire(cache: domain::CacheSettings) -> Option<v1::StepCache> {
+pub fn to_wire(cache: domain::CacheSettings) -> Option<v1::StepCache> {
     let strategy = match cache {
         domain::CacheSettings::None => return None,
         domain::CacheSettings::Magcache(cache) => {
@@ -38,7 +38,11 @@ pub(crate) fn to_wire(cache: domain::CacheSettings) -> Option<v1::StepCache> {
     Some(v1::StepCache { strategy: Some(strategy) })
 }
 
-pub(crate) fn from_wire(wire: Option<v1::StepCache>) -> Result<domain::CacheSettings, WireError> {
+/// No step cache where it is absent.
+///
+/// # Errors
+/// A kind or a value that this version does not know.
+pub fn from_wire(wire: Option<v1::StepCache>) -> Result<domain::CacheSettings, WireError> {
     let Some(wire) = wire else { return Ok(domain::CacheSettings::None) };
     Ok(match wire.strategy.ok_or(WireError::Missing("strategy"))? {
         Strategy::Magcache(cache) => {

@@ -124,6 +124,7 @@ impl From<domain::StepTiming> for v1::StepTiming {
         Self {
             seconds: timing.seconds,
             step_seconds: timing.step_seconds,
+            evaluations: timing.evaluations,
             input_wait_seconds: timing.input_wait_seconds,
         }
     }
@@ -131,7 +132,12 @@ impl From<domain::StepTiming> for v1::StepTiming {
 
 impl From<v1::StepTiming> for domain::StepTiming {
     fn from(wire: v1::StepTiming) -> Self {
-        Self { seconds: wire.seconds, step_seconds: wire.step_seconds, input_wait_seconds: wire.input_wait_seconds }
+        Self {
+            seconds: wire.seconds,
+            step_seconds: wire.step_seconds,
+            evaluations: wire.evaluations,
+            input_wait_seconds: wire.input_wait_seconds,
+        }
     }
 }
 

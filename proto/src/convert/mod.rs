@@ -8,6 +8,7 @@ mod item;
 mod model;
 mod spec;
 
+pub use cache::{from_wire as cache_field, to_wire as wire_cache};
 pub use ids::{attempt_ids, parse_uuid};
 
 /// A message from outside that does not mean anything.

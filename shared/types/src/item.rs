@@ -64,6 +64,9 @@ pub struct StepTiming {
     pub seconds: f64,
     /// Seconds of each denoising step.
     pub step_seconds: Vec<f64>,
+    /// How often each of these steps ran the transformer's blocks: once per pass, unless a step cache stood in for it.
+    #[serde(default)]
+    pub evaluations: Vec<u32>,
     /// Seconds the device waited for this item's inputs after it was free.
     pub input_wait_seconds: f64,
 }

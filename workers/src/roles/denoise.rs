@@ -73,8 +73,11 @@ impl Denoiser {
         let parameters = parameters(self.model.config());
         let mut loras = Vec::new();
         for lora in &wanted {
-            // Another worker may hold the file; what is in it is the same everywhere.
-            let path = self.catalog.lora(lora).map_err(|why| Failure::transient(format!("{place}: {why}")))?;
+            // It was there when the inputs were fetched; what is in it is the same everywhere.
+            let missing = |why: String| Failure::transient(format!("{place}: {why}"));
+            let path = self.catalog.loras().find(lora).map_err(missing)?;
+            let path =
+                path.ok_or_else(|| missing(format!("there is no LoRA file {} of BLAKE3 {}", lora.name, lora.blake3)))?;
             let file = Lora::open(&path, &parameters, expert);
             let file = file.map_err(|error| Failure::deterministic(format!("{place}: {error}")))?;
             loras.push((Arc::new(file), lora.strength));
@@ -136,6 +139,7 @@ impl RoleRunner for Denoiser {
         };
         let mut done = None;
         for step in work.steps.first..work.steps.end {
+            let mut evaluations = 0;
             let mut pass = |branch: Branch, latents: &[f32], timestep: f64, blocks: Blocks<'_>| {
                 if control.abandoned() {
                     return Ok(None);
@@ -144,6 +148,7 @@ impl RoleRunner for Denoiser {
                     Branch::Cond => &cond,
                     Branch::Uncond => uncond.as_ref().unwrap_or(&cond),
                 };
+                evaluations += u32::from(!matches!(blocks, Blocks::Reuse(_)));
                 let latents = Tensor::from_slice(latents, &shape[..], &Device::Cpu)?;
                 values(&conditioning.velocity(&self.model, &latents, timestep, text, blocks)?).map(Some)
             };
@@ -154,7 +159,7 @@ impl RoleRunner for Denoiser {
                 finite(tensor, || format!("the latents of {} after step {step} of {}", work.video, spec.steps))?;
             }
             let result = freeze(&state, step + 1, &shape, &cache.kept(step + 1));
-            control.step_done(&result);
+            control.step_done(&result, evaluations);
             done = Some(result);
             if control.should_stop_after_step() {
                 break;

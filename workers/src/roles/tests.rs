@@ -36,12 +36,14 @@ struct Bench {
 #[derive(Default)]
 struct Observer {
     states: Vec<State>,
+    evaluations: Vec<u32>,
     stop_after: Option<usize>,
     abandon_after: Option<usize>,
 }
 
 impl Control for Observer {
-    fn step_done(&mut self, state: &State) {
+    fn step_done(&mut self, state: &State, evaluations: u32) {
+        self.evaluations.push(evaluations);
         self.states.push(state.clone());
     }
 

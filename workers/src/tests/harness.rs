@@ -18,11 +18,12 @@ use wanfarm_proto::v1;
 use wanfarm_proto::v1::coordinator_message::Body as Order;
 use wanfarm_proto::v1::dispatch_server::{Dispatch, DispatchServer};
 use wanfarm_proto::v1::worker_message::Body;
-use wanfarm_types::{Digest, Failure, Role};
+use wanfarm_types::{Digest, Failure, Role, VideoSpec};
 
 use super::fixtures;
 use crate::device::Device;
 use crate::identity::Identity;
+use crate::loras::Loras;
 use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned};
 use crate::wire::Profile;
 use crate::{WorkerError, link, run};
@@ -147,12 +148,17 @@ impl Connection {
 
     /// Assigns the first two steps, from nothing, with contexts that lie where `locations` says.
     pub(super) async fn assign(&self, attempt: u64, contexts: &[HostTensor], locations: &[String]) {
+        self.assign_of(fixtures::spec(), attempt, contexts, locations).await;
+    }
+
+    /// The same of a video of its own.
+    pub(super) async fn assign_of(&self, spec: VideoSpec, attempt: u64, contexts: &[HostTensor], locations: &[String]) {
         let text = contexts.iter().map(|context| context.name.clone().into());
         let text = text.map(|context: v1::TensorRef| context.with_locations(locations.to_vec())).collect();
         let assign = v1::Assign {
             attempt,
             item: Some(fixtures::item().into()),
-            spec: Some(fixtures::spec().into()),
+            spec: Some(spec.into()),
             text: String::new(),
             inputs: Some(v1::ItemInputs { text, image: vec![], checkpoint: None }),
         };
@@ -227,7 +233,7 @@ impl RoleRunner for Puppet {
                 return Err(abandoned());
             };
             match play {
-                Play::Step(steps_done) => control.step_done(&fixtures::state(steps_done)),
+                Play::Step(steps_done) => control.step_done(&fixtures::state(steps_done), 2),
                 Play::Stopped(steps_done) => {
                     wait_for(&|| control.should_stop_after_step());
                     return Ok(Output::State(fixtures::state(steps_done)));
@@ -249,6 +255,8 @@ pub(super) struct Worker {
     pub(super) shutdown: oneshot::Sender<()>,
     pub(super) ended: JoinHandle<Result<(), WorkerError>>,
     pub(super) data: tempfile::TempDir,
+    /// With a folder of LoRA files in it.
+    pub(super) models: tempfile::TempDir,
 }
 
 impl Worker {
@@ -270,12 +278,14 @@ impl Worker {
         };
         let (shutdown, told) = oneshot::channel::<()>();
         let endpoint = link::endpoint(coordinator).unwrap();
-        let data = tempfile::tempdir().unwrap();
+        let (data, models) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir(models.path().join("loras")).unwrap();
+        let loras = Arc::new(Loras::new(&[models.path().to_owned()], data.path()));
         let identity = Identity::claim(data.path()).unwrap();
-        let ended = tokio::spawn(run::serve(endpoint, None, identity, profile, device, async move {
+        let ended = tokio::spawn(run::serve(endpoint, None, identity, profile, device, loras, async move {
             let _ = told.await;
         }));
-        Self { hands: Hands { begun, play }, shutdown, ended, data }
+        Self { hands: Hands { begun, play }, shutdown, ended, data, models }
     }
 
     /// Tells it to leave, and sees it do so once the coordinator has heard its goodbye.

@@ -9,6 +9,7 @@ use wanfarm_proto::v1::worker_message::Body;
 
 use super::fixtures;
 use super::harness::{Coordinator, Play, Shelf, Worker, soon};
+use crate::loras::Loras;
 use crate::prefetch::Prefetch;
 use crate::runner::{HostTensor, Output};
 
@@ -93,7 +94,7 @@ async fn wrong_bytes_are_thrown_away_and_the_next_place_is_asked() {
 async fn nothing_is_lost_while_the_coordinator_cannot_be_asked() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let coordinator = format!("http://{}", listener.local_addr().unwrap());
-    let prefetch = Prefetch::new(Arc::default());
+    let prefetch = Prefetch::new(Arc::default(), Arc::new(Loras::new(&[], std::path::Path::new("none"))));
     let fetching = tokio::spawn(async move { prefetch.fetch(&fixtures::assignment(1), coordinator).await });
     // One connection is cut before a word was said: nobody knows yet whether the inputs exist.
     drop(soon("the first question", listener.accept()).await.unwrap());

@@ -6,5 +6,6 @@ mod harness;
 
 mod attaching;
 mod inputs;
+mod loras;
 mod starting;
 mod working;

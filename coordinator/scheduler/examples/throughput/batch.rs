@@ -49,6 +49,7 @@ impl Batch {
                     (Stage::DenoiseLow, StepRange { first: self.high, end: self.steps }),
                 ],
                 size: SizeClass(75_600),
+                work: Vec::new(),
             };
             JobPlan {
                 id: JobId(u64::from(job) + 1),

@@ -265,7 +265,7 @@ impl Farm {
             _ => ItemOutputs::Checkpoint(Checkpoint { steps_done, tensors: vec![tensor] }),
         };
         let seconds = item.step_seconds.iter().sum();
-        let timing = StepTiming { seconds, step_seconds: item.step_seconds, input_wait_seconds: 0.0 };
+        let timing = StepTiming { seconds, step_seconds: item.step_seconds, ..StepTiming::default() };
         self.say(number, attempt, Report::ItemDone { outputs, timing }, 10);
         self.follow(number);
     }

@@ -87,7 +87,8 @@ impl Scheduler {
         attempt.reached = steps;
         attempt.step_seconds.push(seconds);
         let attempt = attempt.clone();
-        if self.measure(&attempt, seconds) {
+        let is_whole = self.videos.get(&attempt.item.video).is_some_and(|video| video.plan.is_whole(steps - 1));
+        if is_whole && self.measure(&attempt, seconds) {
             self.foresee(id);
         }
         self.watch(id);

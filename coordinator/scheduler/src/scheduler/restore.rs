@@ -157,9 +157,15 @@ impl Scheduler {
         let Some(model) = self.jobs.get(&item.video.job).map(|job| job.model) else { return };
         let Some(size) = self.size_of(item) else { return };
         let Some(worker) = self.workers.get_mut(&worker) else { return };
-        let whole = if item.steps.is_empty() { &[timing.seconds][..] } else { &timing.step_seconds };
-        for &seconds in whole {
-            worker.measure(model, item.stage, size, seconds);
+        if item.steps.is_empty() {
+            worker.measure(model, item.stage, size, timing.seconds);
+            return;
+        }
+        let is_whole = |step| self.videos.get(&item.video).is_some_and(|video| video.plan.is_whole(step));
+        for (step, &seconds) in (item.steps.first..).zip(&timing.step_seconds) {
+            if is_whole(step) {
+                worker.measure(model, item.stage, size, seconds);
+            }
         }
     }
 

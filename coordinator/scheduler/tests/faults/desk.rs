@@ -61,6 +61,7 @@ pub(crate) fn job(id: u64, priority: i32, videos: u32) -> JobPlan {
             (Stage::DenoiseLow, StepRange { first: 3, end: 6 }),
         ],
         size: SizeClass(100),
+        work: Vec::new(),
     };
     JobPlan {
         id: JobId(id),

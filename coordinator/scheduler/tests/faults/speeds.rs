@@ -43,7 +43,7 @@ fn finish(desk: &mut Desk, n: u64, seconds: f64) {
     let left = item.item.steps.first..item.item.steps.end;
     left.clone().for_each(|_| step(desk, n, seconds));
     let step_seconds = vec![seconds; left.len()];
-    let timing = StepTiming { seconds: step_seconds.iter().sum(), step_seconds, input_wait_seconds: 0.0 };
+    let timing = StepTiming { seconds: step_seconds.iter().sum(), step_seconds, ..StepTiming::default() };
     let outputs = ItemOutputs::Checkpoint(Desk::state(item.item.video, item.item.steps.end));
     desk.report(n, item.attempt, Report::ItemDone { outputs, timing });
 }

@@ -12,7 +12,7 @@ use wanfarm_types::{AttemptId, JobId};
 use super::{DataDirectory, Loaded, Row, Store, StoreError};
 
 /// How each format becomes the next; the last one is what this version reads and writes.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("evaluations.sql")];
 /// Somebody else, a backup for example, may hold the file for this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Statements kept compiled: one for each kind of row, and some to spare.

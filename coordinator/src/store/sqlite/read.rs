@@ -165,6 +165,8 @@ fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
     let timing = StepTiming {
         seconds: get(line, "seconds")?,
         step_seconds: json(line, "step_seconds")?,
+        // Not told in format 1.
+        evaluations: optional(line, "evaluations")?.unwrap_or_default(),
         input_wait_seconds: get(line, "input_wait_seconds")?,
     };
     rows.push(Row::Scheduler(Change::AttemptEnded { attempt, end, steps, timing }));

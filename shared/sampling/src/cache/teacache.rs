@@ -28,6 +28,11 @@ impl TeaZones {
         let free = phase.start.saturating_add(first)..phase.end.saturating_sub(last);
         Self { phase, free }
     }
+
+    /// Whether a step may be skipped.
+    pub fn is_free(&self, step: u32) -> bool {
+        self.free.contains(&step)
+    }
 }
 
 /// The steps of one phase that TeaCache skips, in a plan of `steps` steps. `change(step)` is mean |e − e'| / mean |e'|,
@@ -45,7 +50,7 @@ pub fn tea_plan<E>(
     let mut plan = Plan::dense(steps);
     let mut sum = 0.0;
     for step in zones.phase.clone() {
-        if !zones.free.contains(&step) {
+        if !zones.is_free(step) {
             sum = 0.0;
             continue;
         }

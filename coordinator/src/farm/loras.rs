@@ -1,0 +1,50 @@
+//! LoRA files on their way in: streamed into the artifact directory, never whole in memory. What is in them is the
+//! workers' to read.
+
+use tokio_stream::StreamExt;
+use tonic::{Status, Streaming};
+use wanfarm_proto::convert::digest_field;
+use wanfarm_proto::v1;
+use wanfarm_types::{DType, Digest, MAX_LORA_BYTES, TensorRef};
+
+use crate::artifacts::{ArtifactError, Artifacts};
+use crate::copies::RESERVE;
+use crate::room;
+
+/// A LoRA file as a tensor, which is how workers read it.
+fn tensor(blake3: Digest, bytes: u64) -> TensorRef {
+    TensorRef { digest: blake3, dtype: DType::U8, shape: vec![bytes] }
+}
+
+/// Takes in a file whose first piece says what it is; on return it survives a power cut.
+pub(super) async fn receive(artifacts: &Artifacts, mut pieces: Streaming<v1::LoraPiece>) -> Result<Digest, Status> {
+    let first = pieces.next().await.ok_or_else(|| Status::invalid_argument("no piece of a LoRA file came"))??;
+    let (digest, bytes) = (digest_field(&first.blake3)?, first.bytes);
+    if bytes > MAX_LORA_BYTES {
+        return Err(Status::invalid_argument(format!("a LoRA file has at most {} GiB", MAX_LORA_BYTES >> 30)));
+    }
+    if artifacts.holds(&tensor(digest, bytes)).await {
+        return Ok(digest);
+    }
+    if room::free(artifacts.root()).is_some_and(|free| free < bytes.saturating_add(RESERVE)) {
+        let why = format!("no room for a LoRA file of {bytes} bytes in {}", artifacts.root().display());
+        return Err(Status::resource_exhausted(why));
+    }
+    let full = |error: ArtifactError| Status::resource_exhausted(error.to_string());
+    let mut storing = artifacts.begin(&digest).await.map_err(full)?;
+    let (mut hasher, mut next) = (blake3::Hasher::new(), Some(first));
+    while let Some(piece) = next {
+        hasher.update(&piece.data);
+        if hasher.count() > bytes {
+            return Err(Status::invalid_argument(format!("more came than the {bytes} bytes announced")));
+        }
+        storing.write(piece.data.into()).await.map_err(full)?;
+        next = pieces.next().await.transpose()?;
+    }
+    let got = Digest(*hasher.finalize().as_bytes());
+    if got != digest || hasher.count() != bytes {
+        return Err(Status::invalid_argument(format!("other bytes came than were announced: their digest is {got}")));
+    }
+    storing.finish().await.map_err(full)?;
+    Ok(digest)
+}

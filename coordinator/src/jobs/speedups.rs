@@ -1,0 +1,89 @@
+//! What makes a video's denoising faster or another, in words: its step cache and its LoRA files. For people; programs
+//! get the settings themselves.
+
+use std::collections::BTreeMap;
+
+use wanfarm_types::{CacheSettings, Expert, LoraRef, MagCurve};
+
+/// A step cache with its settings; `None` without one.
+fn cache_words(cache: &CacheSettings) -> Option<String> {
+    let settings = match cache {
+        CacheSettings::None => return None,
+        CacheSettings::Magcache(cache) => {
+            let curve = match &cache.curve {
+                MagCurve::T2vA14b => "t2v-a14b",
+                MagCurve::I2vA14b => "i2v-a14b",
+                MagCurve::Ti2v5bText => "ti2v-5b-t2v",
+                MagCurve::Ti2v5bImage => "ti2v-5b-i2v",
+                MagCurve::Own(_) => "calibrated",
+            };
+            let joint = if cache.joint { ", joint" } else { "" };
+            let (threshold, max_skip, retention) = (cache.threshold, cache.max_skip, cache.retention);
+            format!("threshold {threshold}, max_skip {max_skip}, retention {retention}, curve {curve}{joint}")
+        }
+        CacheSettings::Teacache(cache) => {
+            format!("threshold {}{}", cache.threshold, if cache.projected { ", projected" } else { "" })
+        }
+        CacheSettings::CfgCache(cache) => {
+            format!("interval {}, {:.2} to {:.2}, alpha {}", cache.interval, cache.start, cache.end, cache.alpha)
+        }
+        CacheSettings::Sencache(cache) => format!(
+            "tolerance {}, max_skip {}, {:.2} to {:.2}",
+            cache.tolerance, cache.max_skip, cache.start, cache.end
+        ),
+    };
+    Some(format!("step cache {} ({settings})", cache.name()))
+}
+
+/// A LoRA file at its strength.
+fn lora_words(lora: &LoraRef) -> String {
+    let expert = match lora.expert {
+        Some(Expert::High) => ", high-noise expert",
+        Some(Expert::Low) => ", low-noise expert",
+        Some(Expert::Single) | None => "",
+    };
+    let digest = lora.blake3.to_string();
+    format!("LoRA {} x {}{expert} ({})", lora.name, lora.strength, digest.get(..8).unwrap_or_default())
+}
+
+/// What is on in these videos, each with the number of those that have it.
+pub fn speedups<'v>(videos: impl IntoIterator<Item = (&'v CacheSettings, &'v [LoraRef])>) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (cache, loras) in videos {
+        for words in cache_words(cache).into_iter().chain(loras.iter().map(lora_words)) {
+            *counts.entry(words).or_default() += 1;
+        }
+    }
+    let line = |(words, count): (String, usize)| format!("{words}: {count} video{}", if count == 1 { "" } else { "s" });
+    counts.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wanfarm_types::{CfgCache, Digest, MagCache};
+
+    #[test]
+    fn what_is_on_is_told_once_with_its_count() {
+        let mag = CacheSettings::Magcache(MagCache::published(MagCurve::T2vA14b));
+        let cfg = CacheSettings::CfgCache(CfgCache::default());
+        let lora = |strength, expert| LoraRef {
+            name: "film.safetensors".into(),
+            blake3: Digest([0xab; 32]),
+            bytes: 1,
+            strength,
+            expert,
+        };
+        let both = [lora(1.0, None), lora(0.5, Some(Expert::Low))];
+        let none: &[LoraRef] = &[];
+        assert_eq!(
+            speedups([(&mag, &both[..]), (&mag, none), (&cfg, none), (&CacheSettings::None, &both[..1])]),
+            [
+                "LoRA film.safetensors x 0.5, low-noise expert (abababab): 1 video",
+                "LoRA film.safetensors x 1 (abababab): 2 videos",
+                "step cache cfg-cache (interval 5, 0.33 to 0.90, alpha 0.2): 1 video",
+                "step cache magcache (threshold 0.04, max_skip 2, retention 0.2, curve t2v-a14b): 2 videos",
+            ]
+        );
+    }
+}
