@@ -96,6 +96,31 @@ fn speeds_are_known_again_after_a_restart() {
 }
 
 #[test]
+fn steps_that_a_step_cache_leaves_out_say_nothing_of_a_worker_s_speed() {
+    let mut desk = Desk::with(Config::default());
+    desk.boot(1, &[Role::TextEncoder]);
+    desk.boot(2, HIGH);
+    let mut plan = long(1, 1, 6);
+    // The third is left to the computation.
+    plan.videos[0].work = vec![Some(100), Some(0), None, Some(50), Some(0), Some(100), Some(100)];
+    desk.input(Input::JobAdded(plan));
+    desk.play_text(1);
+    for seconds in [40.0, 1.0, 2.0, 20.0, 1.0, 40.0] {
+        step(&mut desk, 2, seconds);
+    }
+    let pace = |desk: &Desk| desk.worker(2).pace.into_iter().map(|(.., seconds)| seconds).collect::<Vec<_>>();
+    assert_eq!(pace(&desk), [40.0]);
+    let item = desk.item(2);
+    let timing = StepTiming { step_seconds: vec![40.0, 1.0, 2.0, 20.0, 1.0, 40.0], ..StepTiming::default() };
+    let outputs = ItemOutputs::Checkpoint(Desk::state(item.item.video, 6));
+    desk.report(2, item.attempt, Report::ItemDone { outputs, timing });
+    desk.restart();
+    desk.given.clear();
+    desk.hello(2, HIGH, &[]);
+    assert_eq!(pace(&desk), [40.0], "nor after a restart");
+}
+
+#[test]
 fn the_last_video_moves_to_an_idle_faster_worker_and_loses_no_step() {
     let mut desk = measured(&[(2, 40.0)]);
     desk.input(Input::JobAdded(long(2, 1, 30)));

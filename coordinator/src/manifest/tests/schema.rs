@@ -125,6 +125,23 @@ fn every_manifest_that_people_are_shown_is_good() {
     }
 }
 
+/// What the README shows of settings alone is made a manifest.
+#[test]
+fn every_setting_that_people_are_shown_is_good() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let fenced = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let settings: Vec<&str> = fenced.filter(|text| !text.contains("[[video]]")).collect();
+    assert!(!settings.is_empty());
+    for text in settings {
+        let whole = format!("[job]\nmodel = 'm'\n{text}\n[[video]]\nprompt = 'p'");
+        assert_eq!(misfit(&schema(), &as_json(&whole)), None, "{text}");
+        // The files are not here; nothing else is wrong.
+        let faults = read(&whole).map_err(|faults| lines(&faults)).err().unwrap_or_default();
+        assert!(faults.iter().all(|line| line.contains("cannot be read here")), "{faults:?}");
+    }
+}
+
 #[test]
 fn every_key_is_in_the_schema_and_no_other() {
     let schema = schema();
