@@ -21,7 +21,9 @@ use crate::manifest::ImageFile;
 use crate::requests::JobVerb;
 
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
-pub use views::{EffortView, JobDetail, JobView, PaceView, ReportView, RunningView, VideoView, WorkerView};
+pub use views::{
+    EffortView, JobDetail, JobView, PaceView, ReportView, RunningView, VideoView, WeightsView, WorkerView,
+};
 
 /// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.
 const SILENCE: Duration = Duration::from_secs(10);

@@ -22,6 +22,7 @@ use wanfarm_types::{AttemptId, Incarnation, ModelFile, Role, Stage, WorkerId};
 
 use crate::catalog::Announcement;
 use crate::driver::Event;
+use crate::requests::StoredWeights;
 
 /// Messages that may wait for a worker that reads slowly; a worker further behind is disconnected and catches up
 /// by re-attaching.
@@ -47,6 +48,8 @@ pub struct Attached {
     pub device: String,
     /// Main memory of its machine, in bytes.
     pub memory_bytes: u64,
+    /// How its weights are stored.
+    pub weights: Vec<StoredWeights>,
     /// Where its tensors are read.
     pub tensor_url: String,
     /// Where this worker reads the coordinator's tensors: the address it dialled.
@@ -200,10 +203,20 @@ fn read_hello(
         memory_bytes: hello.memory_bytes,
         tensor_url: reachable(&hello.tensor_url, remote),
         coordinator_url: local.map(|address| format!("http://{address}")).unwrap_or_default(),
+        weights: hello.models.iter().flat_map(stored).collect(),
         models: hello.models.into_iter().map(read_model).collect::<Result<_, _>>()?,
         running: attempt_ids(hello.running),
         holding: attempt_ids(hello.holding),
         outbox,
+    })
+}
+
+/// How the weights of a model's roles are stored.
+fn stored(model: &v1::ServedModel) -> impl Iterator<Item = StoredWeights> {
+    let name = model.card.as_ref().map(|card| card.name.clone()).unwrap_or_default();
+    model.roles.iter().filter_map(move |served| {
+        let role = v1::Role::try_from(served.role).ok()?.try_into().ok()?;
+        Some(StoredWeights { model: name.clone(), role, encoding: served.encoding.clone(), bytes: served.bytes })
     })
 }
 

@@ -163,6 +163,8 @@ pub struct JobReport {
     pub stages: BTreeMap<Stage, Effort>,
     /// By worker's name.
     pub workers: BTreeMap<String, Effort>,
+    /// Those of them that are known now.
+    pub machines: Vec<WorkerStatus>,
 }
 
 /// Work that was done.
@@ -207,8 +209,28 @@ pub struct WorkerStatus {
     pub detail: String,
     /// What it computes.
     pub running: Option<RunningItem>,
+    /// How the weights of its roles are stored.
+    pub weights: Vec<StoredWeights>,
     /// Smoothed seconds per step or item: model, stage, tokens, seconds.
     pub paces: Vec<(String, Stage, u64, f64)>,
+}
+
+/// How the weights of a role are stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoredWeights {
+    /// Of which model.
+    pub model: String,
+    /// For which role.
+    #[serde(serialize_with = "by_name")]
+    pub role: Role,
+    /// As most of their numbers are.
+    pub encoding: String,
+    /// All of them.
+    pub bytes: u64,
+}
+
+fn by_name<S: serde::Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(role.name())
 }
 
 /// What a worker computes.

@@ -12,6 +12,7 @@ use wanfarm_types::{Incarnation, Role, WorkerId};
 
 use crate::catalog::fingerprint;
 use crate::dispatch::{self, Attached, Outbox};
+use crate::requests::StoredWeights;
 
 /// Boots of a worker that are remembered, to know them again.
 const BOOTS: usize = 8;
@@ -41,6 +42,7 @@ pub struct Session {
     name: String,
     device: String,
     memory_bytes: u64,
+    weights: Vec<StoredWeights>,
     tensor_url: String,
     coordinator_url: String,
     served: Vec<(String, Role)>,
@@ -72,6 +74,7 @@ impl Session {
             name: attached.name.clone(),
             device: attached.device,
             memory_bytes: attached.memory_bytes,
+            weights: attached.weights,
             tensor_url: attached.tensor_url,
             coordinator_url: attached.coordinator_url,
             served: serves.iter().map(|served| (served.model.clone(), served.role)).collect(),
@@ -125,6 +128,7 @@ impl Sessions {
             name: name.to_owned(),
             device: device.to_owned(),
             memory_bytes: 0,
+            weights: Vec::new(),
             tensor_url: String::new(),
             coordinator_url: String::new(),
             served: Vec::new(),
@@ -181,6 +185,11 @@ impl Sessions {
     /// Its name, for people.
     pub fn name(&self, worker: WorkerId) -> &str {
         self.sessions.get(&worker).map_or("", |session| &session.name)
+    }
+
+    /// How its weights are stored.
+    pub fn weights(&self, worker: WorkerId) -> &[StoredWeights] {
+        self.sessions.get(&worker).map_or(&[], |session| &session.weights)
     }
 
     /// Its device, for people.
@@ -241,6 +250,7 @@ mod tests {
             name: format!("boot {incarnation}"),
             device: String::new(),
             memory_bytes: 0,
+            weights: Vec::new(),
             tensor_url: String::new(),
             coordinator_url: String::new(),
             models: Vec::new(),

@@ -108,7 +108,18 @@ impl Catalog {
 
     /// What a hello says of them.
     pub(crate) fn served(&self) -> Vec<Served> {
-        let served = |model: &Model| Served { card: model.folder.card().clone(), roles: model.roles.clone() };
+        let stored = |model: &Model, role: Role| {
+            // Whether they can be read shows when they are loaded.
+            let dtypes = model.folder.weights(role).map(|weights| weights.dtypes()).unwrap_or_default();
+            let bytes = dtypes.values().map(|share| share.bytes).sum();
+            let most = dtypes.into_iter().max_by_key(|(_, share)| share.elements).map(|(name, _)| name);
+            (role, (most.unwrap_or_default(), bytes))
+        };
+        let served = |model: &Model| Served {
+            card: model.folder.card().clone(),
+            roles: model.roles.clone(),
+            stored: model.roles.iter().map(|(role, _)| stored(model, *role)).collect(),
+        };
         self.models.iter().map(served).collect()
     }
 
@@ -180,6 +191,8 @@ mod tests {
         let served = catalog.served();
         assert_eq!(served[0].card.name, "shapes");
         let [(Role::DitHigh, files)] = &served[0].roles[..] else { panic!("{:?}", served[0].roles) };
+        let (encoding, bytes) = &served[0].stored[&Role::DitHigh];
+        assert!(encoding == "f32" && *bytes > 0, "{encoding} {bytes}");
         assert!(files.iter().all(|file| file.path.starts_with("high_noise_model/")), "{files:?}");
         assert!(files.iter().any(|file| file.path.ends_with(".safetensors")));
         assert!(catalog.find("shapes").is_some() && catalog.first(Role::Vae).is_none());

@@ -1,5 +1,7 @@
 //! Messages of the control plane to and from the worker's own words. Not when they are sent (`link`).
 
+use std::collections::BTreeMap;
+
 use wanfarm_proto::convert::WireError;
 use wanfarm_proto::{PROTOCOL, v1};
 use wanfarm_types::{AttemptId, Failure, ItemInputs, ModelCard, ModelFile, Role, TensorRef};
@@ -24,6 +26,8 @@ pub(crate) struct Profile {
 pub(crate) struct Served {
     pub(crate) card: ModelCard,
     pub(crate) roles: Vec<(Role, Vec<ModelFile>)>,
+    /// How their numbers are stored: as most of them are, and the bytes of all.
+    pub(crate) stored: BTreeMap<Role, (String, u64)>,
 }
 
 /// The first message; the link adds the address of the tensor service where none is given.
@@ -34,9 +38,10 @@ pub(crate) fn hello(profile: &Profile, identity: &Identity, in_hand: &[AttemptId
         roles: served
             .roles
             .iter()
-            .map(|(name, files)| v1::ServedRole {
-                role: role(*name),
-                files: files.iter().cloned().map(Into::into).collect(),
+            .map(|(name, files)| {
+                let (encoding, bytes) = served.stored.get(name).cloned().unwrap_or_default();
+                let files = files.iter().cloned().map(Into::into).collect();
+                v1::ServedRole { role: role(*name), files, encoding, bytes }
             })
             .collect(),
     };

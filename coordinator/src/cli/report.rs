@@ -9,7 +9,7 @@ use super::status::speedups_of;
 use super::table::table;
 use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
-use crate::client::{Client, EffortView, ReportView};
+use crate::client::{Client, EffortView, ReportView, WorkerView};
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::{Summary, span};
@@ -48,7 +48,7 @@ pub(super) fn report(args: ReportArgs) -> Result<Exit, Failed> {
 }
 
 fn words(report: ReportView) -> String {
-    let ReportView { job, output_dir, wall_seconds, stages, workers, videos } = report;
+    let ReportView { job, output_dir, wall_seconds, stages, workers, videos, machines } = report;
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     for verdict in videos.iter().filter_map(|video| video.verdict.clone()) {
         *verdicts.entry(verdict).or_default() += 1;
@@ -79,6 +79,10 @@ fn words(report: ReportView) -> String {
             text += &efforts(head, lines);
         }
     }
+    if !machines.is_empty() {
+        text += "\n";
+        text += &table(["MACHINE", "DEVICE", "MEMORY", "WEIGHTS"], machines.iter().map(machine));
+    }
     text
 }
 
@@ -105,4 +109,15 @@ fn efforts(head: &'static str, lines: &[EffortView]) -> String {
 fn share(skipped: u64, computed: u64) -> String {
     let all = skipped.saturating_add(computed).max(1);
     format!("{:.0} % of {all} passes", 100.0 * skipped as f64 / all as f64)
+}
+
+fn machine(worker: &WorkerView) -> [String; 4] {
+    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+    let weights = worker.weights.iter().map(|of| format!("{} {} {}", of.role, of.encoding, gib(of.bytes)));
+    [
+        worker.name.clone(),
+        worker.device.clone(),
+        worker.memory_bytes.map(gib).unwrap_or_default(),
+        weights.collect::<Vec<_>>().join(", "),
+    ]
 }

@@ -93,6 +93,21 @@ pub struct WorkerView {
     pub running: Option<RunningView>,
     /// Its measured speeds.
     pub paces: Vec<PaceView>,
+    /// How its weights are stored.
+    pub weights: Vec<WeightsView>,
+}
+
+/// How the weights of a role are stored.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WeightsView {
+    /// Of which model.
+    pub model: String,
+    /// For which role.
+    pub role: &'static str,
+    /// As most of their numbers are: `bf16`, `q8_0`, `f8_e4m3`, …
+    pub encoding: String,
+    /// All of them.
+    pub bytes: u64,
 }
 
 /// What a worker computes.
@@ -147,6 +162,8 @@ pub struct ReportView {
     pub workers: Vec<EffortView>,
     /// Its videos' lines.
     pub videos: Vec<VideoView>,
+    /// The workers that took part and are known now.
+    pub machines: Vec<WorkerView>,
 }
 
 /// What was done in a stage or by a worker.
@@ -264,6 +281,7 @@ impl From<v1::WorkerStatus> for WorkerView {
             memory_bytes: (wire.memory_bytes > 0).then_some(wire.memory_bytes),
             running,
             paces: wire.paces.into_iter().map(pace).collect(),
+            weights: wire.weights.into_iter().map(weights).collect(),
         }
     }
 }
@@ -277,6 +295,7 @@ impl From<v1::GetReportReply> for ReportView {
             stages: wire.stages.into_iter().map(Into::into).collect(),
             workers: wire.workers.into_iter().map(Into::into).collect(),
             videos: wire.videos.into_iter().map(Into::into).collect(),
+            machines: wire.machines.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -295,6 +314,11 @@ impl From<v1::Effort> for EffortView {
             skipped: wire.skipped,
         }
     }
+}
+
+fn weights(wire: v1::Weights) -> WeightsView {
+    let v1::Weights { model, role: number, encoding, bytes } = wire;
+    WeightsView { model, role: role(number), encoding, bytes }
 }
 
 /// A stage; one of a newer coordinator is none.
@@ -341,7 +365,7 @@ mod tests {
         let detail = keys(JobDetail::default());
         assert_eq!(detail, "job videos seconds_left");
         let report = keys(ReportView::from(v1::GetReportReply::default()));
-        assert_eq!(report, "job output_dir wall_seconds stages workers videos");
+        assert_eq!(report, "job output_dir wall_seconds stages workers videos machines");
     }
 
     #[test]

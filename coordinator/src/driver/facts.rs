@@ -29,6 +29,7 @@ impl Driver {
             models: models.into_iter().cloned().collect(),
             device: self.sessions.device(worker).to_owned(),
             memory_bytes: self.sessions.memory_bytes(worker),
+            weights: self.sessions.weights(worker).to_vec(),
             state: state(&view, connected),
             running: view.running.and_then(|(_, video, stage, reached)| self.running_item(video, stage, reached)),
             paces: view.pace.into_iter().map(|(model, stage, size, pace)| (model, stage, size.0, pace)).collect(),
@@ -170,6 +171,7 @@ impl Driver {
             videos: job.videos().to_vec(),
             stages: BTreeMap::new(),
             workers: BTreeMap::new(),
+            machines: Vec::new(),
         };
         let texts: BTreeSet<TextKey> = job.texts.iter().flatten().copied().collect();
         // No video has this number: only what was done for the texts is told of it, once each.
@@ -184,6 +186,9 @@ impl Driver {
                 report.count(&record, spec.as_ref().map_or(0, |spec| plan::passes(spec, record.stage)));
             }
         }
+        let mut machines = self.worker_lines();
+        machines.retain(|machine| report.workers.contains_key(&machine.name));
+        report.machines = machines;
         Ok(report)
     }
 }

@@ -94,6 +94,7 @@ impl Desk {
             name: "mac".into(),
             device: "cpu".into(),
             memory_bytes: 0,
+            weights: Vec::new(),
             tensor_url: "http://127.0.0.1:9".into(),
             coordinator_url: "http://127.0.0.1:9".into(),
             models: vec![announcement()],

@@ -7,7 +7,7 @@ use wanfarm_types::Role;
 
 use crate::estimate::{Basis, Estimate, StageEstimate};
 use crate::jobs::{JobPhase, JobSummary, VideoPhase, VideoStatus};
-use crate::requests::{Changes, Effort, JobReport, RequestError, WorkerStatus};
+use crate::requests::{Changes, Effort, JobReport, RequestError, StoredWeights, WorkerStatus};
 
 /// Why a request came to nothing, with the code that says whether asking again can help.
 pub(super) fn refusal(error: RequestError) -> Status {
@@ -104,7 +104,13 @@ pub(super) fn worker(worker: WorkerStatus) -> v1::WorkerStatus {
         memory_bytes: worker.memory_bytes,
         running,
         paces: worker.paces.into_iter().map(pace).collect(),
+        weights: worker.weights.into_iter().map(weights).collect(),
     }
+}
+
+fn weights(stored: StoredWeights) -> v1::Weights {
+    let StoredWeights { model, role, encoding, bytes } = stored;
+    v1::Weights { model, role: v1::Role::from(role).into(), encoding, bytes }
 }
 
 pub(super) fn report(report: JobReport, output_dir: String) -> v1::GetReportReply {
@@ -115,6 +121,7 @@ pub(super) fn report(report: JobReport, output_dir: String) -> v1::GetReportRepl
         stages: stages.collect(),
         workers: report.workers.into_iter().map(|(name, done)| effort(name, done)).collect(),
         output_dir,
+        machines: report.machines.into_iter().map(worker).collect(),
         wall_seconds: report.wall_seconds,
     }
 }

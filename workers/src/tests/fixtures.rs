@@ -38,7 +38,7 @@ pub(crate) fn served() -> Served {
         loras: Vec::new(),
     };
     let file = ModelFile { path: "diffusion_pytorch_model.safetensors".to_owned(), blake3: Digest([9; 32]) };
-    Served { card, roles: vec![(Role::Dit, vec![file])] }
+    Served { card, roles: vec![(Role::Dit, vec![file])], stored: Default::default() }
 }
 
 pub(crate) fn spec() -> VideoSpec {
