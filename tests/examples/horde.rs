@@ -257,7 +257,10 @@ fn hello(number: u64, tensor_url: String) -> v1::Hello {
         incarnation: format!("00000000-0000-4000-9000-{number:012x}"),
         name: format!("horde-{number:04}"),
         roles: vec![role.into()],
-        models: vec![v1::ServedModel { card: Some(card), roles: vec![v1::ServedRole { role: role.into(), files }] }],
+        models: vec![v1::ServedModel {
+            card: Some(card),
+            roles: vec![v1::ServedRole { role: role.into(), files, ..Default::default() }],
+        }],
         device: "pretended".to_owned(),
         memory_bytes: 64 << 30,
         tensor_url,
