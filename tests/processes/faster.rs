@@ -2,6 +2,7 @@
 //! mid-denoise, the bytes are those of a video that was rendered alone and undisturbed.
 
 use std::path::Path;
+use std::process::Command;
 
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -11,7 +12,7 @@ use safetensors::tensor::TensorView;
 use serde_json::Value;
 
 use crate::farm::Farm;
-use crate::program::{Sandbox, demo, eventually};
+use crate::program::{Sandbox, binary, demo, eventually};
 
 const HEAD: &str = r#"
 [job]
@@ -166,6 +167,7 @@ fn told(sandbox: &Sandbox) {
     // What was planned is what was computed, pass by pass.
     let expected = planned(&of("magcache"));
     assert_eq!(passes(&of("magcache")).iter().map(|[computed, _]| *computed).collect::<Vec<_>>(), expected);
+    assert_eq!(foretold("magcache"), expected.iter().map(|&passes| passes as f64 / 2.0).collect::<Vec<_>>());
     let fast = of("lightning");
     assert_eq!((&fast["spec"]["solver"], passes(&fast)), (&Value::from("lightning"), vec![[2, 0], [2, 0]]));
     let report = std::fs::read_to_string(sandbox.output().join("report.json")).expect("a report");
@@ -173,6 +175,21 @@ fn told(sandbox: &Sandbox) {
     assert_eq!(report["results"][1]["cache"]["kind"], "magcache");
     assert_eq!(report["results"][6]["loras"][0]["name"], "film.safetensors");
     assert!(report["stages"]["denoise_high"]["skipped"].as_u64() > Some(0), "{:#}", report["stages"]);
+}
+
+/// The steps' worth of work of each expert that a dry run foretells, without a coordinator.
+fn foretold(name: &str) -> Vec<f64> {
+    let video = VIDEOS.iter().find(|(known, _)| *known == name).expect("a video");
+    let (_sandbox, manifest) = sandbox(std::slice::from_ref(video));
+    let mut submit = Command::new(binary());
+    submit.args(["submit", "--dry-run", "--json", "--coordinator", "http://127.0.0.1:1", "--models"]);
+    let output = submit.arg(demo()).arg(manifest).output().expect("a client");
+    let forecast: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let speedups = forecast["speedups"].as_array().expect("a list");
+    assert!(speedups.len() == 1 && speedups[0].as_str().is_some_and(|line| line.contains(name)), "{speedups:?}");
+    let stages = forecast["stages"].as_array().expect("stages").iter();
+    let denoising = stages.filter(|line| line["stage"].as_str().is_some_and(|stage| stage.starts_with("denoise")));
+    denoising.map(|line| line["work"].as_f64().expect("a number")).collect()
 }
 
 /// The passes of each expert that MagCache's plan leaves to be computed.
