@@ -122,19 +122,21 @@ impl Driver {
             tokio::select! {
                 event = self.events.recv() => match event {
                     None => return Ok(()),
-                    Some(event) => self.take_in(event),
+                    Some(event) => self.on_event(event),
                 },
-                () = until(timeout) => {}
+                // Whoever waits for a place in the queue gets to it: after a sleep of this process the time is due and
+                // the heartbeats are all there.
+                () = until(timeout) => tokio::task::yield_now().await,
             }
+            self.take_in_waiting();
             self.on_time();
             self.settle().await?;
         }
         Ok(())
     }
 
-    /// An event, and those that have arrived behind it.
-    fn take_in(&mut self, event: Event) {
-        self.on_event(event);
+    /// The events that have arrived: before anything is held to be late.
+    fn take_in_waiting(&mut self) {
         for _ in 1..TURN {
             let Ok(event) = self.events.try_recv() else { break };
             self.on_event(event);

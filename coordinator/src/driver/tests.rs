@@ -1,4 +1,6 @@
-//! The loop against stores that are slow, full or broken.
+//! The loop against stores that are slow, full or broken, and clocks that jump.
+
+mod clock;
 
 use std::sync::mpsc as gate;
 use std::time::Duration;
@@ -85,23 +87,8 @@ impl Desk {
         answer
     }
 
-    async fn attach(&self) -> mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>> {
-        let (outbox, messages) = mpsc::channel(64);
-        let attached = Attached {
-            connection: 1,
-            worker: WorkerId(uuid::Uuid::from_u128(1)),
-            incarnation: Incarnation(uuid::Uuid::from_u128(2)),
-            name: "mac".into(),
-            device: "cpu".into(),
-            memory_bytes: 0,
-            weights: Vec::new(),
-            tensor_url: "http://127.0.0.1:9".into(),
-            coordinator_url: "http://127.0.0.1:9".into(),
-            models: vec![announcement()],
-            running: Vec::new(),
-            holding: Vec::new(),
-            outbox,
-        };
+    async fn attach(&self) -> Messages {
+        let (attached, messages) = attached();
         self.events.send(Event::Attached(Box::new(attached))).await.unwrap();
         messages
     }
@@ -133,6 +120,28 @@ impl Desk {
     }
 }
 
+type Messages = mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>>;
+
+fn attached() -> (Attached, Messages) {
+    let (outbox, messages) = mpsc::channel(64);
+    let attached = Attached {
+        connection: 1,
+        worker: WorkerId(uuid::Uuid::from_u128(1)),
+        incarnation: Incarnation(uuid::Uuid::from_u128(2)),
+        name: "mac".into(),
+        device: "cpu".into(),
+        memory_bytes: 0,
+        weights: Vec::new(),
+        tensor_url: "http://127.0.0.1:9".into(),
+        coordinator_url: "http://127.0.0.1:9".into(),
+        models: vec![announcement()],
+        running: Vec::new(),
+        holding: Vec::new(),
+        outbox,
+    };
+    (attached, messages)
+}
+
 fn submission(key: &str) -> Submission {
     let (name, model) = ("n".into(), "m".into());
     let videos = vec![request()];
@@ -151,7 +160,7 @@ fn is_assignment(message: Result<v1::CoordinatorMessage, tonic::Status>) -> bool
 }
 
 /// The next assignment among the messages.
-async fn assigned(messages: &mut mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>>) {
+async fn assigned(messages: &mut Messages) {
     while !is_assignment(messages.recv().await.expect("the connection stays")) {}
 }
 
