@@ -51,6 +51,8 @@ struct Connection {
     worker: usize,
     incarnation: wanfarm_types::Incarnation,
     open: bool,
+    /// The coordinator has taken in its hello; before that it does not speak on it.
+    greeted: bool,
     /// Nothing arrives before what was sent earlier: to the worker, to the coordinator.
     arrived: [u64; 2],
 }
@@ -62,6 +64,8 @@ pub(crate) struct Farm {
     events: BTreeMap<(u64, u64), Event>,
     sequence: u64,
     scheduler: Option<Scheduler>,
+    /// Its process is stopped until then.
+    stopped_until: u64,
     /// Counts the coordinator's boots.
     epoch: u64,
     rows: Vec<Change>,
@@ -97,6 +101,7 @@ impl Farm {
             audit: Audit::default(),
             origin: 0,
             config,
+            stopped_until: 0,
             epoch: 0,
             rows: Vec::new(),
             commits: vec![0],
@@ -193,8 +198,11 @@ impl Farm {
     fn run_until(&mut self, end: u64) {
         while self.now < end {
             let event = self.events.first_key_value().map(|((at, _), _)| *at);
-            let timeout =
-                self.scheduler.as_ref().and_then(Scheduler::poll_timeout).map(|at| (at.0 - self.origin).max(self.now));
+            let timeout = self
+                .scheduler
+                .as_ref()
+                .and_then(Scheduler::poll_timeout)
+                .map(|at| (at.0 - self.origin).max(self.now).max(self.stopped_until));
             match (event, timeout) {
                 (Some(at), _) if at <= end && timeout.is_none_or(|timeout| at <= timeout) => {
                     self.now = self.now.max(at);
@@ -204,9 +212,13 @@ impl Farm {
                 (_, Some(timeout)) if timeout <= end => {
                     self.now = timeout + self.rng.random_range(0..100);
                     let now = self.clock();
+                    let alive = self.alive();
                     if let Some(scheduler) = self.scheduler.as_mut() {
                         scheduler.handle_timeout(now);
                     }
+                    // Where nobody crashes or sleeps, heartbeats come, also while the coordinator is stopped.
+                    let must_live = self.weather.stop > 0 && self.weather.sleep == 0;
+                    assert!(!must_live || self.alive() == alive, "at {}: a living worker is given up", self.now);
                     self.after_transition(&"timeout");
                 }
                 _ => self.now = end,
@@ -223,6 +235,13 @@ impl Farm {
         let wakes = asleep.and_then(|worker| self.workers[worker].asleep_until);
         if let Some(until) = wakes.filter(|until| *until > self.now) {
             return self.after(until - self.now, event);
+        }
+        let to_coordinator = matches!(
+            event,
+            Event::ToCoordinator(..) | Event::Lost(_) | Event::Copied(..) | Event::Written(..) | Event::Submit(_)
+        );
+        if to_coordinator && self.stopped_until > self.now {
+            return self.after(self.stopped_until - self.now, event);
         }
         match event {
             Event::Submit(job) => {
@@ -254,7 +273,8 @@ impl Farm {
                 }
             }
             Event::ToCoordinator(connection, input) => {
-                if self.connections.get(&connection).is_some_and(|connection| connection.open) {
+                if let Some(connection) = self.connections.get_mut(&connection).filter(|connection| connection.open) {
+                    connection.greeted |= matches!(input, Input::WorkerJoined(_));
                     self.input(input);
                 }
             }

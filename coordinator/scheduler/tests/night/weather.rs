@@ -13,6 +13,8 @@ pub(crate) struct Weather {
     pub(crate) cut: u32,
     /// The coordinator dies, per batch of actions.
     pub(crate) coordinator: u32,
+    /// The coordinator's process is stopped for a while, per minute: its clock jumps, and everything waits for it.
+    pub(crate) stop: u32,
     /// A step or item fails.
     pub(crate) failure: u32,
     /// A message is sent twice.
@@ -35,6 +37,7 @@ impl Weather {
         hang: 0,
         cut: 300,
         coordinator: 8,
+        stop: 30,
         failure: 0,
         doubled: 100,
         lie: 0,
@@ -50,6 +53,7 @@ impl Weather {
         hang: 10,
         cut: 60,
         coordinator: 3,
+        stop: 10,
         failure: 8,
         doubled: 50,
         lie: 20,
@@ -65,6 +69,7 @@ impl Weather {
         hang: 0,
         cut: 0,
         coordinator: 0,
+        stop: 0,
         failure: 0,
         doubled: 0,
         lie: 0,

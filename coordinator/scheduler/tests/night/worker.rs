@@ -154,13 +154,21 @@ impl Worker {
             Action::Drop { attempt, .. } => {
                 self.buffer.retain(|(of, _)| of != attempt);
                 self.memory.remove(attempt);
-                self.running.take_if(|item| item.assignment.attempt == *attempt);
-                self.next.take_if(|item| item.assignment.attempt == *attempt);
+                self.abandon(*attempt);
             }
             other => panic!("not a message to a worker: {other:?}"),
         }
         self.running = self.running.take().or_else(|| self.next.take());
         (self.running_attempt() != before, reports)
+    }
+
+    /// Gives up an item it has; true when it runs another one afterwards.
+    pub(crate) fn abandon(&mut self, attempt: AttemptId) -> bool {
+        let before = self.running_attempt();
+        self.running.take_if(|item| item.assignment.attempt == attempt);
+        self.next.take_if(|item| item.assignment.attempt == attempt);
+        self.running = self.running.take().or_else(|| self.next.take());
+        self.running_attempt() != before
     }
 
     /// How long the running item takes to its next point.

@@ -1,6 +1,8 @@
 //! The simulated coordinator around the scheduler: it commits rows, carries out actions, copies tensors, writes
 //! outputs, and may die between any two actions with nothing left but rows and store.
 
+use wanfarm_scheduler::Session;
+
 use super::*;
 
 impl Farm {
@@ -97,6 +99,14 @@ impl Farm {
             Action::RefuseJob { .. } => panic!("a good job was refused"),
             Action::SetAside { .. } | Action::VideoFailed { .. } | Action::JobFinished(_) => {}
         }
+    }
+
+    /// Workers that are not taken for dead.
+    pub(super) fn alive(&self) -> BTreeSet<WorkerId> {
+        let workers = self.scheduler.iter().flat_map(|scheduler| {
+            scheduler.worker_ids().filter_map(|id| scheduler.view_worker(id)).collect::<Vec<_>>()
+        });
+        workers.filter(|worker| worker.session != Session::Gone).map(|worker| worker.id).collect()
     }
 
     fn commit(&mut self, change: &Change) {

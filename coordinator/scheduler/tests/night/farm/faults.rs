@@ -164,8 +164,11 @@ impl Farm {
                 self.after(pause, Event::Dial(number));
             }
         }
-        if self.chance(self.weather.operator) {
+        if self.chance(self.weather.operator) && self.stopped_until <= self.now {
             self.operate();
+        }
+        if self.chance(self.weather.stop) {
+            self.stopped_until = self.now + self.rng.random_range(1_000..10 * MINUTE);
         }
         self.after(MINUTE, Event::Minute);
     }
@@ -174,7 +177,8 @@ impl Farm {
     fn assert_nothing_hangs_for_ever(&self, number: usize) {
         let worker = &self.workers[number];
         let Some((since, Some(attempt))) = worker.hung else { return };
-        let out = self.now > since + 20 * MINUTE && self.audit.holder(attempt) == Some(worker.id);
+        let out =
+            self.now > since.max(self.stopped_until) + 20 * MINUTE && self.audit.holder(attempt) == Some(worker.id);
         assert!(!out, "{attempt} hangs on {:?} since {since}", worker.id);
     }
 

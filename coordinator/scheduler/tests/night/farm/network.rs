@@ -7,7 +7,7 @@ impl Farm {
     /// Sends on the open connection of a worker, if any; what was sent first arrives first.
     pub(super) fn send(&mut self, worker: WorkerId, message: Action) {
         let workers = &self.workers;
-        let open = self.connections.iter_mut().find(|(_, c)| c.open && workers[c.worker].id == worker);
+        let open = self.connections.iter_mut().find(|(_, c)| c.open && c.greeted && workers[c.worker].id == worker);
         let Some((&id, connection)) = open else { return };
         connection.arrived[0] = connection.arrived[0].max(self.now + self.rng.random_range(1..300));
         let (number, at) = (connection.worker, connection.arrived[0]);
@@ -49,7 +49,7 @@ impl Farm {
         self.sequence += 1;
         let id = self.sequence;
         let incarnation = self.workers[number].incarnation();
-        let connection = Connection { worker: number, incarnation, open: true, arrived: [self.now; 2] };
+        let connection = Connection { worker: number, incarnation, open: true, greeted: false, arrived: [self.now; 2] };
         self.connections.retain(|_, connection| connection.open);
         self.connections.insert(id, connection);
         self.workers[number].connection = Some(id);
@@ -99,6 +99,10 @@ impl Farm {
                     (attempt, self.workers[number].lie(attempt, self.rng.random()))
                 }
             };
+            // Whoever says that its item has ended does not run it any more.
+            if report.is_final() && self.workers[number].abandon(attempt) {
+                self.next_point(number);
+            }
             self.say(number, Input::Report { worker: id, incarnation, attempt, report });
         }
         if self.chance(self.weather.lie)
