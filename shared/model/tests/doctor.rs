@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use wanfarm_model::doctor::{Examination, Finding, Outcome, Rendered, Section};
 use wanfarm_model::ops::device::DeviceKind;
 
@@ -99,6 +99,42 @@ fn every_bad_tensor_is_named_and_the_rest_is_still_examined() {
     let (findings, _) = examine(&model.path().join("tokenizer"));
     assert_eq!((findings[0].section, findings[0].outcome), (Section::Files, Outcome::Fail));
     assert!(findings.iter().any(|f| f.section == Section::Operations), "the device can be examined without a model");
+}
+
+/// The demo with its blocks' matrices in fp8, each with a scale, which `wrong` multiplies.
+fn fp8(wrong: impl Fn(&str, &str) -> f64) -> tempfile::TempDir {
+    let model = copy();
+    for part in ["transformer", "transformer_2"] {
+        change(model.path(), part, |tensors| {
+            let is_matrix = |name: &String| name.starts_with("blocks.") && tensors[name].rank() == 2;
+            let names: Vec<String> = tensors.keys().filter(|name| is_matrix(name)).cloned().collect();
+            for name in names {
+                let matrix = tensors[&name].to_dtype(DType::F32).unwrap();
+                let most = matrix.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                let scale = f64::from(most) / 448.;
+                tensors.insert(name.clone(), (matrix / scale).unwrap().to_dtype(DType::F8E4M3).unwrap());
+                let scale = Tensor::new((scale * wrong(part, &name)) as f32, &Device::Cpu).unwrap();
+                tensors.insert(name.replace(".weight", ".scale_weight"), scale);
+            }
+        });
+    }
+    model
+}
+
+#[test]
+fn a_compact_model_passes_and_says_what_it_is_and_wrong_scales_are_caught() {
+    let (findings, rendered) = examine(fp8(|_, _| 1.).path());
+    assert!(findings.iter().all(|finding| finding.outcome == Outcome::Pass), "{findings:?}");
+    assert!(rendered.is_some());
+    for name in ["dit-high: f8_e4m3 levels", "dit-low: f8_e4m3 evenness", "dit-low: f8_e4m3 product"] {
+        assert!(findings.iter().any(|finding| finding.name == name), "nothing about {name}: {findings:?}");
+    }
+    let one = |part: &str, name: &str| {
+        if part == "transformer_2" && name.starts_with("blocks.3.attn2.to_v.") { 20. } else { 1. }
+    };
+    assert!(failed(fp8(one).path()).contains(&"dit-low: f8_e4m3 evenness".to_owned()));
+    let all = failed(fp8(|_, _| 448.).path());
+    assert!(all.contains(&"dit-high: f8_e4m3 levels".to_owned()), "{all:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::clip::{self, PROMPT, Size};
 use super::dit::{self, Response, Scene};
 use super::finding::{Finding, Recorder, Section};
 use super::trial::{Rendered, Trial};
-use super::{experts, ops, vae};
+use super::{compact, experts, ops, vae};
 use crate::conditioning::{self, Rgb8};
 use crate::dit::WanModel;
 use crate::error::ModelError;
@@ -52,6 +52,7 @@ impl Examination<'_> {
         let (folder, sound) = check_files(self.model, recorder);
         ops::check_all(&device, recorder);
         let Some(folder) = folder else { return Ok(None) };
+        self.compact(&folder, &sound, &device, recorder);
         let subject = subject(&folder, &sound, &device, recorder);
         let Some(subject) = subject else {
             let why = "it needs all parts of the model";
@@ -60,6 +61,31 @@ impl Examination<'_> {
             return Ok(None);
         };
         Ok(self.transformers(&folder, &subject, &device, recorder))
+    }
+
+    /// What transformers in blocks or fp8 need besides.
+    fn compact(&self, folder: &ModelFolder, sound: &[Role], device: &Device, recorder: &mut Recorder<'_>) {
+        let dtype = if self.bf16 { DType::BF16 } else { DType::F32 };
+        for &role in sound.iter().filter(|role| role.expert().is_some()) {
+            let Ok(weights) = folder.weights(role) else { continue };
+            let Some((encoding, names)) = compact::matrices(&weights) else { continue };
+            let name = |what: &str| format!("{role}: {encoding} {what}");
+            let levels = recorder.yielding(Section::Files, name("levels"), || {
+                let levels = compact::levels(&weights, &names)?;
+                Ok((compact::check_levels(&levels), levels))
+            });
+            if let Some(levels) = levels {
+                recorder.check(Section::Files, name("evenness"), || Ok(compact::check_evenness(&levels)));
+            }
+            let Some(first) = names.iter().find(|name| name.starts_with("blocks.")) else { continue };
+            recorder.check(Section::Operations, name("product"), || {
+                let Some(matrix) = weights.compact(first)? else {
+                    return Err(ModelError::input("matrix", "it is not compact"));
+                };
+                let (loaded, exact) = (matrix.clone().on(dtype, device)?, dtype == DType::F32 && device.is_cpu());
+                compact::check_product(&matrix, exact, |x| loaded.product(&x.to_device(device)?))
+            });
+        }
     }
 
     /// Loads each transformer once: for its checks, and for its steps of the render.

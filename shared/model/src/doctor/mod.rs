@@ -7,6 +7,7 @@
 //! Not here: judging the frames of the render, and showing what was found.
 
 mod clip;
+mod compact;
 #[cfg(test)]
 pub(crate) mod demo;
 mod dit;

@@ -41,6 +41,11 @@ impl Compact {
         Self { file, bytes, encoding, shape, scale }
     }
 
+    /// How it is stored.
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
     /// Its bytes on a device of this kind; `None` if it is decoded when it is loaded there.
     pub(crate) fn kept_bytes(&self, device: DeviceKind) -> Option<u64> {
         let kept = device == DeviceKind::Cpu || matches!(self.encoding, Encoding::Blocks(_)) && self.scale.is_none();
