@@ -13,11 +13,14 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Endpoint;
 use wanfarm_coordinator::artifacts::Artifacts;
 use wanfarm_coordinator::copies::{Copied, Copies};
 use wanfarm_coordinator::driver::Event;
 use wanfarm_coordinator::store::{DataDirectory, Row, SqliteStore, Store};
 use wanfarm_proto::tensors::{Puller, TensorSource, service};
+use wanfarm_proto::v1::ReadRequest;
+use wanfarm_proto::v1::tensors_client::TensorsClient;
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
 use wanfarm_types::{DType, Digest, TensorRef};
 
@@ -49,6 +52,10 @@ async fn main() -> Result<(), Failure> {
 
     let seconds = hash(&held)?;
     println!("  BLAKE3, 2 threads         {:5.2} GB/s", bytes as f64 / 1e9 / seconds);
+    let seconds = copy_in_memory(&held);
+    println!("  memory copy               {:5.2} GB/s", bytes as f64 / 1e9 / seconds);
+    let seconds = stream(&held).await?;
+    println!("  gRPC stream alone         {:5.2} GB/s, loopback, no digest, no disk", bytes as f64 / 1e9 / seconds);
     let seconds = write(dir.path(), &held)?;
     println!("  write and fsync alone     {:5.2} GB/s", bytes as f64 / 1e9 / seconds);
     for at_once in [1, 4] {
@@ -102,12 +109,48 @@ fn write(dir: &Path, held: &Held) -> Result<f64, Failure> {
     Ok(seconds)
 }
 
-/// As the coordinator does it: pulled through the tensor service, checked, put into the artifact directory.
-async fn copy(dir: &Path, held: &Held, checkpoints: &[Vec<TensorRef>], at_once: usize) -> Result<f64, Failure> {
+fn copy_in_memory(held: &Held) -> f64 {
+    let mut target = vec![0; SHAPE.iter().product::<u64>() as usize * 4];
+    let started = Instant::now();
+    for bytes in held.0.values() {
+        target.copy_from_slice(bytes);
+        std::hint::black_box(&target);
+    }
+    started.elapsed().as_secs_f64()
+}
+
+/// The tensor service read by nothing but its own client, one tensor after another.
+async fn stream(held: &Held) -> Result<f64, Failure> {
+    let (url, server) = serve(held).await?;
+    // As the product dials it.
+    let endpoint = Endpoint::from_shared(url)?.tcp_nodelay(true).initial_stream_window_size(4 << 20);
+    let endpoint = endpoint.initial_connection_window_size(16 << 20).max_frame_size(256 << 10);
+    let mut client = TensorsClient::new(endpoint.connect().await?);
+    let started = Instant::now();
+    for (digest, bytes) in held.0.iter() {
+        let mut chunks = client.read(ReadRequest { digest: digest.0.to_vec(), offset: 0 }).await?.into_inner();
+        let mut arrived = 0;
+        while let Some(chunk) = chunks.message().await? {
+            arrived += chunk.data.len();
+        }
+        assert_eq!(arrived, bytes.len());
+    }
+    server.abort();
+    Ok(started.elapsed().as_secs_f64())
+}
+
+type Server = tokio::task::JoinHandle<Result<(), tonic::transport::Error>>;
+
+async fn serve(held: &Held) -> Result<(String, Server), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let server = tonic::transport::Server::builder().tcp_nodelay(true).add_service(service(held.clone()));
-    let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    Ok((url, tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)))))
+}
+
+/// As the coordinator does it: pulled through the tensor service, checked, put into the artifact directory.
+async fn copy(dir: &Path, held: &Held, checkpoints: &[Vec<TensorRef>], at_once: usize) -> Result<f64, Failure> {
+    let (url, server) = serve(held).await?;
     let (events, mut answers) = mpsc::channel(64);
     let mut copies = Copies::new(Artifacts::open(dir)?, Puller::default(), events);
     let started = Instant::now();

@@ -20,10 +20,10 @@ use wanfarm_types::{Digest, TensorRef};
 
 use crate::room;
 
-/// Bytes written at once.
-const PART: usize = 8 << 20;
+/// Bytes written at once: few enough to be still in the processor's cache.
+const PART: usize = 1 << 20;
 /// Parts that may wait for the disk before more is read from the network.
-const PARTS: usize = 2;
+const PARTS: usize = 8;
 
 /// A content-addressed directory: `root/ab/abcdef…`.
 #[derive(Debug, Clone)]

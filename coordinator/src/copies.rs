@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
 use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::ArtifactId;
@@ -14,7 +15,8 @@ use crate::artifacts::{ArtifactError, Artifacts};
 use crate::driver::{Event, Shortage};
 use crate::room;
 
-/// Copies made at the same time: enough to fill a network, few enough to bound memory.
+/// Tensors copied at the same time: enough to fill a network, few enough to bound memory. Those of one checkpoint are
+/// among them, so that while one is made durable the next is read and hashed.
 const AT_ONCE: usize = 8;
 
 /// Room that copies leave on the disk, for the database beside them: a farm that can still record its state can pause.
@@ -68,9 +70,9 @@ impl Copies {
         let (artifacts, puller) = (self.artifacts.clone(), self.puller.clone());
         let (events, slots) = (self.events.clone(), self.slots.clone());
         tokio::spawn(async move {
-            let copied = match slots.acquire().await {
-                Ok(_slot) if !leaving => copy(&artifacts, &puller, &tensors, &source).await,
-                Ok(_) | Err(_) => Copied::Missed,
+            let copied = match leaving {
+                false => copy(&artifacts, &puller, &slots, &tensors, &source).await,
+                true => Copied::Missed,
             };
             // A driver that is gone does not need the answer.
             let _ = events.send(Event::Copied { artifact, copied }).await;
@@ -147,27 +149,36 @@ impl Copies {
     }
 }
 
-async fn copy(artifacts: &Artifacts, puller: &Puller, tensors: &[TensorRef], source: &str) -> Copied {
+async fn copy(
+    artifacts: &Artifacts,
+    puller: &Puller,
+    slots: &Semaphore,
+    tensors: &[TensorRef],
+    source: &str,
+) -> Copied {
     let bytes: u64 = tensors.iter().filter_map(TensorRef::byte_len).fold(RESERVE, u64::saturating_add);
     let full = || Copied::Full(Shortage { path: artifacts.root().to_owned(), bytes });
     if room::free(artifacts.root()).is_some_and(|free| free < bytes) {
         return full();
     }
-    for tensor in tensors {
+    let copies = tensors.iter().map(|tensor| async {
+        let Ok(_slot) = slots.acquire().await else { return Err(Copied::Missed) };
         match copy_tensor(artifacts, puller, tensor, source).await {
-            Ok(true) => {}
-            Ok(false) => return Copied::Missed,
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Copied::Missed),
             Err(error) if error.is_full() => {
                 tracing::warn!(%error, "no durable copy");
-                return full();
+                Err(full())
             }
             Err(error) => {
                 tracing::warn!(%error, "no durable copy; trying again later");
-                return Copied::Missed;
+                Err(Copied::Missed)
             }
         }
-    }
-    Copied::Made
+    });
+    // All are waited for: one that is being put in its place cannot be called back, and is removed after it.
+    let ended: Result<(), Copied> = join_all(copies).await.into_iter().collect();
+    ended.err().unwrap_or(Copied::Made)
 }
 
 /// Brings a tensor from the network to the disk, never whole in memory; false when it cannot be had.

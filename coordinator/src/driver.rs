@@ -239,9 +239,9 @@ impl Driver {
             return self.feed(Input::Durable(artifact));
         }
         self.copies.forget(artifact);
-        self.feed(Input::CopyFailed(artifact));
-        if let Copied::Full(shortage) = copied {
-            self.on_shortage(shortage);
+        match copied {
+            Copied::Full(shortage) => self.hold_copy(artifact, shortage),
+            Copied::Made | Copied::Missed => self.feed(Input::CopyFailed(artifact)),
         }
     }
 

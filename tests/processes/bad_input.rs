@@ -4,7 +4,11 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::Command;
 
+#[cfg(target_os = "linux")]
+use crate::disk::SmallDisk;
 use crate::program::{Ended, Running, Sandbox, binary, demo};
+#[cfg(target_os = "linux")]
+use crate::program::{copy_folder, eventually, files_below};
 use crate::prompts::{copy_model, rewrite};
 
 const GOOD: &str = "[job]\nname = \"one\"\nmodel = \"wan-tiny-t2v\"\noutput = \"{index:04}\"\nformats = [\"png\"]\n\
@@ -149,52 +153,26 @@ fn a_write_that_fails_halfway_fails_the_video_with_its_name_and_leaves_nothing_h
     assert_eq!(sandbox.files(), ["report.json"]);
 }
 
-/// A file system of a few hundred kilobytes; unmounted when it goes out of scope.
-#[cfg(target_os = "linux")]
-struct SmallDisk(std::path::PathBuf);
-
-#[cfg(target_os = "linux")]
-impl SmallDisk {
-    /// `None` where this user may not mount one.
-    fn mount(at: &Path, kilobytes: u32) -> Option<Self> {
-        std::fs::create_dir_all(at).expect("mount point");
-        let size = format!("size={kilobytes}k");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output().ok()?;
-        mounted.status.success().then(|| Self(at.to_owned()))
-    }
-
-    fn grow(&self, kilobytes: u32) {
-        let options = format!("remount,size={kilobytes}k");
-        let grown = Command::new("mount").args(["-o", &options]).arg(&self.0).status().expect("mount runs");
-        assert!(grown.success(), "{grown}");
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 #[cfg(target_os = "linux")]
 fn a_run_whose_output_disk_is_full_says_so_and_goes_on_when_there_is_room() {
+    let text = GOOD.replace("\"png\"", "\"png\", \"mp4\"");
+    let undisturbed = Sandbox::new();
+    undisturbed.run(&undisturbed.manifest(&text), &demo()).wait().expect(0);
+
     let sandbox = Sandbox::new();
-    let Some(disk) = SmallDisk::mount(&sandbox.output(), 20) else {
-        println!("not run: mounting a small disk needs root");
-        return;
-    };
-    let manifest = sandbox.manifest(&GOOD.replace("\"png\"", "\"png\", \"mp4\""));
-    let mut logged = Command::new("sh");
+    let Some(disk) = SmallDisk::mount(&sandbox.output(), 20) else { return };
+    let mut logged = disk.command();
     let said = sandbox.path("said");
-    logged.args(["-c", &format!("exec \"$0\" run \"$@\" 2>{}", said.display())]).arg(binary());
-    let running = sandbox.run_by(logged, &manifest, &demo());
-    crate::program::eventually("it says what it waits for", || {
+    logged.args(["sh", "-c", &format!("exec \"$0\" run \"$@\" 2>{}", said.display())]).arg(binary());
+    let running = sandbox.run_by(logged, &sandbox.manifest(&text), &demo());
+    eventually("it says what it waits for", || {
         std::fs::read_to_string(&said).ok()?.contains("which is full").then_some(())
     });
-    assert_eq!(sandbox.files(), [""; 0], "nothing is half written");
+    assert_eq!(files_below(&disk.inside(&sandbox.output())), [""; 0], "nothing is half written");
     disk.grow(16 << 10);
     running.wait().expect(0);
+    copy_folder(&disk.inside(&sandbox.output()), &sandbox.output());
     assert!(sandbox.files().contains(&"0000.mp4".to_owned()), "{:?}", sandbox.files());
+    assert_eq!(sandbox.bytes(&["0000"]), undisturbed.bytes(&["0000"]), "latents and files");
 }

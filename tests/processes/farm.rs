@@ -3,14 +3,14 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-#[cfg(target_os = "linux")]
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use wanfarm_proto::v1::farm_client::FarmClient;
 use wanfarm_proto::v1::{self, JobState};
 
+#[cfg(target_os = "linux")]
+use crate::disk::SmallDisk;
 use crate::program::{Ended, Running, Sandbox, binary, demo, eventually, signal_process};
 
 const ROLES: [&str; 4] = ["text-encoder", "dit-high", "dit-low", "vae"];
@@ -31,34 +31,15 @@ struct Worker {
 }
 
 impl Farm {
-    /// A coordinator whose data and outputs lie on a disk of so many megabytes, mounted for it alone, and its workers.
-    /// `None` where this user may not mount anything.
+    /// A coordinator whose data and outputs lie on this disk, and its workers.
     #[cfg(target_os = "linux")]
-    pub(crate) fn on_a_disk_of(sandbox: &Sandbox, megabytes: u32) -> Option<Self> {
-        let mount = format!("mount -t tmpfs -o size={megabytes}m none \"$0\"");
-        let alone = |script: &str| {
-            let mut unshare = Command::new("unshare");
-            unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
-            unshare
-        };
-        std::fs::create_dir(sandbox.path("disk")).expect("a mount point");
-        let allowed = alone(&mount).arg(sandbox.path("disk")).stderr(Stdio::null()).status();
-        if !allowed.is_ok_and(|status| status.success()) {
-            return None;
-        }
-        let mut command = alone(&format!("{mount} && exec \"$@\""));
-        command.arg(sandbox.path("disk")).arg(binary());
-        let (serve, address) = serve(&sandbox.path("disk"));
+    pub(crate) fn on(disk: &SmallDisk, place: &Path, sandbox: &Sandbox) -> Self {
+        let mut command = disk.command();
+        command.arg(binary());
+        let (serve, address) = serve(place);
         let mut farm = Self { coordinator: start(command, &serve), serve, address, workers: Vec::new() };
         farm.start_workers(sandbox);
-        Some(farm)
-    }
-
-    /// A path as the coordinator sees it.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn inside(&self, path: &Path) -> PathBuf {
-        let root = PathBuf::from(format!("/proc/{}/root", self.coordinator.id()));
-        root.join(path.strip_prefix("/").expect("an absolute path"))
+        farm
     }
 
     pub(crate) fn without_workers(sandbox: &Sandbox) -> Self {
@@ -175,6 +156,13 @@ impl Farm {
 
     pub(crate) fn start_coordinator(&mut self) {
         self.coordinator = start(Command::new(binary()), &self.serve);
+    }
+
+    /// Starts the coordinator, which has ended, on another data directory.
+    pub(crate) fn start_coordinator_on(&mut self, data: &Path) {
+        let place = self.serve.iter().position(|argument| argument == "--data").expect("an option");
+        self.serve[place + 1] = data.display().to_string();
+        self.start_coordinator();
     }
 
     pub(crate) fn kill_coordinator(&mut self) {

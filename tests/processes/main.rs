@@ -3,6 +3,8 @@
 mod bad_input;
 mod cached;
 mod chaos;
+#[cfg(target_os = "linux")]
+mod disk;
 mod farm;
 mod faster;
 mod first_frame;

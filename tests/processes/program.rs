@@ -148,20 +148,38 @@ impl Sandbox {
 
     /// Every file below the output directory, relative to it.
     pub(crate) fn files(&self) -> Vec<String> {
-        fn walk(dir: &Path, root: &Path, found: &mut Vec<String>) {
-            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    walk(&path, root, found);
-                } else {
-                    found.push(path.strip_prefix(root).expect("below").display().to_string());
-                }
+        files_below(&self.output())
+    }
+}
+
+/// Every file below a directory, relative to it.
+pub(crate) fn files_below(root: &Path) -> Vec<String> {
+    fn walk(dir: &Path, root: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, root, found);
+            } else {
+                found.push(path.strip_prefix(root).expect("below").display().to_string());
             }
         }
-        let mut found = Vec::new();
-        walk(&self.output(), &self.output(), &mut found);
-        found.sort();
-        found
+    }
+    let mut found = Vec::new();
+    walk(root, root, &mut found);
+    found.sort();
+    found
+}
+
+/// Copies a folder with everything below it. Files that vanish meanwhile are left out.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy_folder(&source, &target);
+        } else if let Err(error) = std::fs::copy(&source, target) {
+            assert!(!source.exists(), "{}: {error}", source.display());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The coordinator itself dies, again and again, and is started again on what it had recorded: workers go on, nothing
 //! is lost, and no byte changes.
 
+mod backup;
 #[cfg(target_os = "linux")]
 mod full;
 

@@ -40,6 +40,8 @@ pub(crate) struct Agent {
     coordinator: String,
     /// Why there is no connection, as last logged.
     lost: Option<String>,
+    /// That nothing more is begun was logged.
+    full: bool,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,19 @@ impl Agent {
         let coordinator = link.coordinator();
         let prefetch = Prefetch::new(store.clone(), loras);
         let state = Assignments::new(Instant::now());
-        Self { identity, profile, link, device, store, prefetch, state, fetching: None, coordinator, lost: None }
+        Self {
+            identity,
+            profile,
+            link,
+            device,
+            store,
+            prefetch,
+            state,
+            fetching: None,
+            coordinator,
+            lost: None,
+            full: false,
+        }
     }
 
     /// Works until it is told to leave, is refused, or the device thread is gone.
@@ -85,6 +99,7 @@ impl Agent {
                 self.carry_out(effect)?;
             }
             self.send_reports();
+            self.note_fullness();
             let hello = || wire::hello(&self.profile, &self.identity, &self.state.in_hand(), &self.state.holding());
             let input = tokio::select! {
                 () = &mut shutdown => return Ok("shutting down"),
@@ -168,6 +183,15 @@ impl Agent {
             Effect::Free(attempt) => self.store.free(attempt),
         }
         Ok(())
+    }
+
+    fn note_fullness(&mut self) {
+        if std::mem::replace(&mut self.full, self.state.is_full()) != self.full {
+            match self.full {
+                true => warn!("results wait for an answer of the coordinator; nothing more is begun until it comes"),
+                false => info!("the coordinator has answered: going on"),
+            }
+        }
     }
 
     fn send_reports(&mut self) {

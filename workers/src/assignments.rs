@@ -15,6 +15,11 @@ use crate::runner::{HostTensor, Output, PreparedItem, State, refs};
 /// Items that may wait here. The coordinator sends one ahead; what is beyond this is given back at once.
 const MOST_WAITING: usize = 4;
 
+/// Finished items that may wait for the coordinator's answer, and the bytes of their results, before no further item is
+/// begun: a coordinator that is away for long, or whose disk is full, stops the work instead of filling the memory.
+const MOST_UNANSWERED: usize = 4;
+const MOST_UNANSWERED_BYTES: u64 = 2 << 30;
+
 /// An attempt as the coordinator sent it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Assignment {
@@ -86,6 +91,16 @@ pub(crate) enum Report {
 pub(crate) enum Outcome {
     Tensors(Vec<TensorRef>),
     Checkpoint(Checkpoint),
+}
+
+impl Outcome {
+    fn byte_len(&self) -> u64 {
+        let tensors = match self {
+            Outcome::Tensors(tensors) => tensors,
+            Outcome::Checkpoint(checkpoint) => &checkpoint.tensors,
+        };
+        tensors.iter().filter_map(TensorRef::byte_len).fold(0, u64::saturating_add)
+    }
 }
 
 impl Report {
@@ -199,6 +214,16 @@ impl Assignments {
     /// Answered attempts whose results are still in memory.
     pub(crate) fn holding(&self) -> Vec<AttemptId> {
         self.holding.iter().copied().collect()
+    }
+
+    /// True while so much waits for the coordinator that nothing more is begun.
+    pub(crate) fn is_full(&self) -> bool {
+        let done = self.reports.iter().filter_map(|unanswered| match &unanswered.report {
+            Report::ItemDone { result, .. } => Some(result.byte_len()),
+            _ => None,
+        });
+        let (count, bytes) = done.fold((0, 0u64), |(count, sum), bytes| (count + 1, sum.saturating_add(bytes)));
+        count >= MOST_UNANSWERED || bytes >= MOST_UNANSWERED_BYTES
     }
 
     fn knows(&self, attempt: AttemptId) -> bool {
@@ -320,7 +345,10 @@ impl Assignments {
 
     /// Items run in the order they came. The first that waits has its inputs fetched, whether the device is busy or not.
     fn advance(&mut self, now: Instant) {
-        if self.running.is_none() && self.waiting.front().is_some_and(|next| matches!(next.inputs, Inputs::Here(_))) {
+        if self.running.is_none()
+            && !self.is_full()
+            && self.waiting.front().is_some_and(|next| matches!(next.inputs, Inputs::Here(_)))
+        {
             let Some(Waiting { assignment, since, inputs: Inputs::Here(item) }) = self.waiting.pop_front() else {
                 return;
             };

@@ -148,6 +148,14 @@ impl Ledger {
         self.live.insert(id, attempt);
     }
 
+    /// Takes in that a worker has an attempt of this number: rows put back from an older copy do not know of it, and a
+    /// late report of it must not be taken for one of a newer attempt. A number no farm comes to is a worker's nonsense.
+    pub(crate) fn skip(&mut self, id: AttemptId) {
+        if id.0 < 1 << 62 {
+            self.next = self.next.max(AttemptId(id.0 + 1));
+        }
+    }
+
     pub(crate) fn next(&self) -> AttemptId {
         self.next
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wanfarm_scheduler::{Input, JobState};
+use wanfarm_scheduler::{ArtifactId, Input, JobState};
 use wanfarm_types::JobId;
 
 use super::{Driver, Shortage};
@@ -22,6 +22,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(super) struct Shortages {
     files: Option<Shortage>,
     files_again: Again,
+    /// Copies that found no room: answered, so that they are asked for again, when there is some.
+    copies: Vec<ArtifactId>,
     store: Option<String>,
     store_again: Again,
 }
@@ -48,7 +50,7 @@ impl Again {
 
 impl Shortages {
     pub(super) fn none() -> Self {
-        Self { files: None, files_again: Again::new(), store: None, store_again: Again::new() }
+        Self { files: None, files_again: Again::new(), copies: Vec::new(), store: None, store_again: Again::new() }
     }
 
     /// When the driver has to look again.
@@ -103,6 +105,12 @@ impl Driver {
         }
     }
 
+    /// A copy found no room.
+    pub(super) fn hold_copy(&mut self, artifact: ArtifactId, shortage: Shortage) {
+        self.shortages.copies.push(artifact);
+        self.on_shortage(shortage);
+    }
+
     /// Pauses a job that cannot go on for lack of room.
     pub(super) fn hold_if_full(&mut self, job: JobId) {
         let Some(shortage) = &self.shortages.files else { return };
@@ -131,6 +139,9 @@ impl Driver {
             return self.shortages.files_again.postpone();
         }
         self.shortages.files = None;
+        for artifact in std::mem::take(&mut self.shortages.copies) {
+            self.feed(Input::CopyFailed(artifact));
+        }
         let held = self.books.jobs.iter().filter(|job| job.held().is_some());
         for job in held.map(|job| job.id).collect::<Vec<_>>() {
             tracing::info!(%job, "going on after a full disk");

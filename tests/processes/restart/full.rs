@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{STEMS, manifest, undisturbed};
+use crate::disk::SmallDisk;
 use crate::farm::Farm;
-use crate::program::{Sandbox, eventually};
+use crate::program::{Sandbox, copy_folder, eventually};
 
 /// Writes until nothing more fits, then gives `spare` bytes back.
 fn fill(path: &Path, spare: u64) {
@@ -18,23 +19,12 @@ fn fill(path: &Path, spare: u64) {
     filler.set_len(length.saturating_sub(spare)).expect("shorter");
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
-}
-
 /// Fills the disk up to `spare` bytes once something lies there, waits until people are told so, makes room again.
 fn fills_up(spare: u64, says: &str) -> Option<Sandbox> {
     let sandbox = Sandbox::new();
-    let farm = Farm::on_a_disk_of(&sandbox, 160)?;
-    let disk = |name: &str| -> PathBuf { farm.inside(&sandbox.path("disk").join(name)) };
+    let small = SmallDisk::mount(&sandbox.path("disk"), 160 << 10)?;
+    let farm = Farm::on(&small, &sandbox.path("disk"), &sandbox);
+    let disk = |name: &str| -> PathBuf { small.inside(&sandbox.path("disk").join(name)) };
     farm.submit(&manifest(&sandbox));
     eventually("something is durable", || std::fs::read_dir(disk("data/artifacts")).ok()?.flatten().next());
     fill(&disk("filler"), spare);
@@ -43,7 +33,7 @@ fn fills_up(spare: u64, says: &str) -> Option<Sandbox> {
     assert!(!farm.ends_within(0));
     std::fs::remove_file(disk("filler")).expect("room");
     eventually("the job ends", || farm.ends_within(100).then_some(()));
-    copy(&disk("output"), &sandbox.output());
+    copy_folder(&disk("output"), &sandbox.output());
     farm.stop();
     Some(sandbox)
 }
@@ -54,7 +44,7 @@ fn a_full_disk_costs_time_and_nothing_else() {
     // Nothing fits any more, be it a row or an artifact that finds out first; rows fit, but no artifact.
     for (spare, says) in [(0, "full"), (16 << 20, "artifacts, which is full")] {
         let Some(sandbox) = fills_up(spare, says) else {
-            return eprintln!("not run: this user may not mount a small disk");
+            return;
         };
         assert_eq!(sandbox.bytes(&STEMS), expected, "with {spare} bytes to spare");
     }

@@ -1,11 +1,11 @@
 //! What cannot be done is said with a reason, a remedy and the documented exit code.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use wanfarm_proto::v1::farm_client::FarmClient;
 use wanfarm_proto::v1::{EstimateRequest, Format, SubmitRequest, VideoRequest};
 
-use crate::program::{Running, binary};
+use crate::program::{Running, binary, demo};
 use crate::verbs::farm::{Farm, manifest};
 
 #[test]
@@ -29,6 +29,36 @@ fn without_a_coordinator_every_verb_ends_with_code_3() {
         for word in ["127.0.0.1:1", "coordinator serve", "--coordinator"] {
             assert!(ended.stderr.contains(word), "{arguments:?} says nothing about {word:?}: {}", ended.stderr);
         }
+    }
+}
+
+#[test]
+fn a_reader_that_has_read_enough_is_no_fault() {
+    let farm = Farm::start();
+    let job = farm.submit(&manifest("night", 2));
+    let model = demo().join("wan-tiny-t2v").display().to_string();
+    for arguments in [
+        &["schema"][..],
+        &["inspect", &model],
+        &["inspect", &model, "--json"],
+        &["status"],
+        &["status", "--json"],
+        &["status", "--watch"],
+        &["status", &job],
+        &["status", &job, "--watch", "--json"],
+        &["workers"],
+        &["workers", "--json"],
+        &["report", &job],
+        &["report", &job, "--json"],
+        &["cancel", &job],
+    ] {
+        let mut deaf = Command::new(binary());
+        deaf.args(arguments).env("WANFARM_COORDINATOR", &farm.url);
+        let mut deaf = deaf.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("client");
+        drop(deaf.stdout.take());
+        let ended = deaf.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.code().is_some() && !said.contains("panicked"), "{arguments:?}: {}, {said}", ended.status);
     }
 }
 

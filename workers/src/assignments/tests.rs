@@ -227,3 +227,48 @@ fn a_failure_after_some_steps_keeps_their_results() {
     assert_eq!(desk.on(Input::Acknowledged(AttemptId(1))), [""; 0]);
     assert_eq!(desk.held(), (vec![], vec![1]));
 }
+
+#[test]
+fn a_coordinator_that_does_not_answer_stops_the_work_and_loses_nothing() {
+    let mut desk = Desk::new();
+    desk.assign(1);
+    desk.inputs(1);
+    for attempt in 1..=4 {
+        desk.assign(attempt + 1);
+        desk.inputs(attempt + 1);
+        desk.step(attempt, 1);
+        desk.step(attempt, 2);
+        let begins: Vec<String> =
+            desk.end(attempt, done(2)).into_iter().filter(|effect| effect.contains("compute")).collect();
+        assert_eq!(begins.len(), usize::from(attempt < 4), "after {attempt} without an answer: {begins:?}");
+    }
+    assert!(desk.state.is_full());
+    assert_eq!(desk.held().0, [1, 2, 3, 4, 5], "what waits is kept");
+    // On the next connection everything is said in the order in which it happened, of the steps only the newest.
+    desk.reports();
+    desk.on(Input::Attached);
+    let said = desk.reports();
+    assert_eq!(said.iter().map(|(attempt, _)| *attempt).collect::<Vec<_>>(), [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+    for of_attempt in said.chunks(3) {
+        let words: Vec<&Report> = of_attempt.iter().map(|(_, report)| report).collect();
+        let [Report::Started, Report::StepDone { checkpoint, .. }, Report::ItemDone { .. }] = words[..] else {
+            panic!("{words:?}");
+        };
+        assert_eq!(checkpoint.steps_done, 2);
+    }
+    assert_eq!(desk.on(Input::Acknowledged(AttemptId(2))), ["compute 5"], "one answer, and it goes on");
+}
+
+#[test]
+fn results_that_wait_are_bounded_in_bytes_too() {
+    let mut desk = Desk::new();
+    desk.assign(1);
+    desk.inputs(1);
+    desk.assign(2);
+    desk.inputs(2);
+    // Claims more than it holds, so that the test need not.
+    let large = wanfarm_types::TensorRef { shape: vec![3 << 28], ..fixtures::state(1).tensors[0].name.clone() };
+    let frames = crate::runner::HostTensor { name: large, bytes: bytes::Bytes::new() };
+    assert_eq!(desk.end(1, Ok(Output::Tensors(vec![frames]))), ["keep 1"]);
+    assert_eq!(desk.on(Input::Drop(AttemptId(1))), ["free 1", "compute 2"]);
+}

@@ -24,6 +24,7 @@ pub(super) enum Death {
 impl Scheduler {
     pub(super) fn worker_joined(&mut self, hello: WorkerHello) {
         let (id, incarnation) = (hello.worker, hello.incarnation);
+        hello.running.iter().chain(&hello.holding).for_each(|&attempt| self.ledger.skip(attempt));
         let rebooted = self.workers.get(&id).is_some_and(|worker| worker.incarnation != incarnation);
         if rebooted {
             self.bury(id, Death::Crashed);

@@ -1,7 +1,7 @@
 //! A coordinator that dies and comes back with its rows.
 
-use wanfarm_scheduler::{Action, Input, VideoState};
-use wanfarm_types::{JobId, Role, Stage};
+use wanfarm_scheduler::{Action, Input, ItemOutputs, Report, VideoState};
+use wanfarm_types::{JobId, Role, Stage, StepTiming};
 
 use crate::desk::{ALL, Desk, LEASE, job, video, worker};
 
@@ -98,4 +98,27 @@ fn attempt_numbers_grow_across_restarts() {
         assert!(attempt > last);
         last = attempt;
     }
+}
+
+#[test]
+fn rows_from_an_older_backup_give_no_number_twice_to_a_worker_that_has_it() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 2)));
+    let backup = desk.rows.clone();
+    let lost = desk.until(1, Stage::DenoiseHigh).attempt;
+    desk.start(1);
+    desk.step(1, 1);
+    // Everything since the backup is gone, and the worker has gone on computing.
+    desk.rows = backup;
+    desk.restart();
+    desk.given.clear();
+    desk.hello(1, ALL, &[lost]);
+    assert!(desk.said(|action| matches!(action, Action::Drop { attempt, .. } if *attempt == lost)));
+    assert!(desk.item(1).attempt > lost);
+    // Sent before it heard that nobody wants it.
+    let outputs = ItemOutputs::Checkpoint(Desk::state(video(1, 1), 3));
+    desk.report(1, lost, Report::ItemDone { outputs, timing: StepTiming::default() });
+    desk.play();
+    assert!(desk.is_done(1));
 }
