@@ -50,8 +50,10 @@ pub(crate) struct Job {
     pub(crate) videos: u32,
     /// How many of them are open.
     pub(crate) open: u32,
-    /// Weights its results were made with so far.
+    /// Weights its results are made with.
     pub(crate) pins: BTreeMap<Role, Digest>,
+    /// Roles in which there are results.
+    pub(crate) made: BTreeSet<Role>,
 }
 
 /// A text to encode, shared by its readers.

@@ -6,6 +6,7 @@ mod dispatch;
 mod invariants;
 mod jobs;
 mod leaving;
+mod pins;
 mod refresh;
 mod reports;
 mod restore;

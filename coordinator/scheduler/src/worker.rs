@@ -49,6 +49,8 @@ pub(crate) struct Worker {
     /// Drained, and when it leaves at the latest, whatever it holds.
     pub(crate) leave_by: Option<Instant>,
     pub(crate) set_aside: Option<String>,
+    /// Why it was turned away when it was last here, if so.
+    pub(crate) refused: Option<String>,
     /// Different videos it failed in a role since its last success in that role: a machine whose transformer is broken
     /// may encode texts very well.
     pub(crate) streak: BTreeSet<(Role, VideoId)>,
@@ -75,6 +77,7 @@ impl Worker {
             leaves: false,
             leave_by: None,
             set_aside: None,
+            refused: None,
             streak: BTreeSet::new(),
             pace: BTreeMap::new(),
             speeds: BTreeMap::new(),

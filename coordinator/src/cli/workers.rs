@@ -15,8 +15,8 @@ use crate::logging;
   coordinator workers enable studio-3     give it work again; also forgives one that was set aside
 
 States: idle, busy, draining (still finishing), left (drained) (its process has ended), drained (started again since,
-gets nothing until it is enabled), set aside (failed too often), lost (its connection broke, its work is kept for a
-while), gone.")]
+gets nothing until it is enabled), set aside (failed too often), refused (other weights than a job is rendered with),
+lost (its connection broke, its work is kept for a while), gone.")]
 pub(super) struct WorkersArgs {
     #[command(subcommand)]
     verb: Option<Verb>,

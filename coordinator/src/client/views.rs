@@ -77,7 +77,7 @@ pub struct WorkerView {
     pub id: String,
     /// For people.
     pub name: String,
-    /// `idle`, `busy`, `draining`, `drained`, `set aside`, `lost` or `gone`.
+    /// `idle`, `busy`, `draining`, `drained`, `set aside`, `refused`, `lost` or `gone`.
     pub state: String,
     /// Why, when there is more to say.
     pub detail: Option<String>,

@@ -33,7 +33,7 @@ impl Driver {
             state: state(&view, connected),
             running: view.running.and_then(|(_, video, stage, reached)| self.running_item(video, stage, reached)),
             paces: view.pace.into_iter().map(|(model, stage, size, pace)| (model, stage, size.0, pace)).collect(),
-            detail: view.set_aside.unwrap_or_default(),
+            detail: view.refused.or(view.set_aside).unwrap_or_default(),
             name: view.name,
         })
     }
@@ -222,6 +222,7 @@ fn roles_for(served: &[(String, Role)], model: &str) -> BTreeSet<Role> {
 fn state(view: &WorkerView, connected: bool) -> &'static str {
     match (view.session, connected) {
         (Session::Gone, _) if view.draining => "left (drained)",
+        (Session::Gone, _) if view.refused.is_some() => "refused",
         (Session::Gone, _) => "gone",
         (Session::Lost, _) | (_, false) => "lost",
         _ if view.set_aside.is_some() => "set aside",

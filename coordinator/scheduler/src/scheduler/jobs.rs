@@ -24,6 +24,7 @@ impl Scheduler {
         }
         self.record(Change::JobAdded(plan.clone()));
         self.insert_job(plan);
+        self.pin_job(id);
         self.finish_if_over(id);
     }
 
@@ -38,6 +39,7 @@ impl Scheduler {
             videos,
             open: videos,
             pins: Default::default(),
+            made: Default::default(),
         };
         self.jobs.insert(plan.id, job);
         for (index, video) in (0..).zip(plan.videos) {
@@ -124,6 +126,7 @@ impl Scheduler {
         }
         if let Some(job) = self.jobs.get_mut(&id) {
             job.pins.clear();
+            job.made.clear();
         }
         for video in self.video_ids(id) {
             if !self.videos.get(&video).is_some_and(|video| video.state == VideoState::Done) {

@@ -269,6 +269,9 @@ impl Scheduler {
     fn keep(&mut self, id: AttemptId, attempt: &Attempt) {
         if let Some(video) = self.videos.get_mut(&attempt.item.video) {
             video.note_progress();
+            // Whom its items avoid may have changed with that, also of one that runs beside this.
+            let out = [video.attempt, video.image_attempt].into_iter().flatten().filter_map(|id| self.ledger.get(id));
+            self.dirty.extend(out.map(|attempt| Dirty::Worker(attempt.worker)));
         }
         if self.refers(attempt.work, held(id, attempt)) {
             self.hold(id, attempt);

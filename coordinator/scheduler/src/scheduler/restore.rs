@@ -108,6 +108,7 @@ impl Scheduler {
         for ((job, role), weights) in pins {
             if let Some(job) = self.jobs.get_mut(&job) {
                 job.pins.insert(role, weights);
+                job.made.insert(role);
             }
         }
         Ok(())

@@ -82,6 +82,8 @@ pub struct WorkerView {
     pub leaves: bool,
     /// Why it gets nothing more, if so.
     pub set_aside: Option<String>,
+    /// Why it was turned away when it was last here, if so.
+    pub refused: Option<String>,
     /// Seconds per step, or per item of a stage without steps, the median of the last five:
     /// (model, stage, size, seconds).
     pub pace: Vec<(String, Stage, SizeClass, f64)>,
@@ -188,7 +190,8 @@ impl Scheduler {
     pub fn barred(&self, id: WorkerId) -> Option<&'static str> {
         let worker = self.workers.get(&id)?;
         let set_aside = worker.set_aside.as_ref().map(|_| "set aside");
-        set_aside.or(worker.draining.then_some("drained"))
+        let refused = worker.refused.as_ref().map(|_| "refused for its weights");
+        set_aside.or(refused).or(worker.draining.then_some("drained"))
     }
 
     /// One worker.
@@ -209,6 +212,7 @@ impl Scheduler {
             draining: worker.draining,
             leaves: worker.leaves,
             set_aside: worker.set_aside.clone(),
+            refused: worker.refused.clone(),
             pace: worker
                 .pace
                 .iter()

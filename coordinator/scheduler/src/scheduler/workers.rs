@@ -1,14 +1,13 @@
 //! Workers: hello, lease, death, refusal.
 
-use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, Role, WorkerId};
+use wanfarm_types::{AttemptId, Failure, Incarnation, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::artifact::Holder;
 use crate::attempts::{Attempt, Recall};
-use crate::job::ModelId;
 use crate::placement::PoolId;
 use crate::worker::{Session, Worker, label};
-use crate::{Action, AttemptEnd, Change, JobState, Refusal, WorkerHello};
+use crate::{Action, AttemptEnd, Change, WorkerHello};
 
 /// How a worker went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +40,7 @@ impl Scheduler {
             worker.name = hello.name;
             self.record_worker(id);
         }
+        self.forget_idle_pins(id);
         if let Some(refusal) = self.refusal(id) {
             self.refuse(id, refusal);
             return;
@@ -48,6 +48,12 @@ impl Scheduler {
         self.reconcile(id, &hello.running, &hello.holding);
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.session = Session::Connected;
+            worker.refused = None;
+        }
+        self.pin_for(id);
+        if self.workers.get(&id).is_some_and(|worker| worker.session == Session::Gone) {
+            // Others were there with other weights, and are more.
+            return;
         }
         let at_work = !hello.running.is_empty() || !hello.holding.is_empty();
         self.leave_after_hello(id, rebooted, at_work);
@@ -171,6 +177,8 @@ impl Scheduler {
             self.lose(Holder { worker: id, attempt });
         }
         self.refresh_worker(id);
+        // A pool without it may decide otherwise, also where it had nothing.
+        self.dirty.insert(Dirty::Worker(id));
         let Some(attempt) = ended.filter(|attempt| attempt.started && !attempt.restored) else { return };
         if death == Death::Clean {
             return;
@@ -222,49 +230,6 @@ impl Scheduler {
         let awaited = self.workers.get_mut(&id).and_then(|worker| worker.awaiting.take());
         if let Some(attempt) = awaited.and_then(|attempt| self.ledger.get_mut(attempt)) {
             attempt.awaited_by = None;
-        }
-    }
-
-    /// Notes which weights a job is rendered with, once there is a first result, and turns others away.
-    pub(super) fn pin(&mut self, id: JobId, role: Role, worker: WorkerId) {
-        let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.pins.contains_key(&role)) else { return };
-        let pool = PoolId { model: job.model, role };
-        let Some(&weights) = self.workers.get(&worker).and_then(|worker| worker.serves.get(&pool)) else { return };
-        job.pins.insert(role, weights);
-        self.record(Change::WeightsPinned { job: id, role, weights: Some(weights) });
-        let other: Vec<(WorkerId, Digest)> = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| worker.session != Session::Gone)
-            .filter_map(|(&other, worker)| {
-                Some((other, *worker.serves.get(&pool).filter(|theirs| **theirs != weights)?))
-            })
-            .collect();
-        for (other, got) in other {
-            let refusal = self.other_weights(id, pool.model, role, weights, got);
-            self.refuse(other, refusal);
-        }
-    }
-
-    /// Why a worker must not work along, if so.
-    fn refusal(&self, id: WorkerId) -> Option<Refusal> {
-        let worker = self.workers.get(&id)?;
-        let unfinished = self.jobs.iter().filter(|(_, job)| job.state != JobState::Finished);
-        let mut pins = unfinished.flat_map(|(&id, job)| job.pins.iter().map(move |(&role, pin)| (id, job, role, *pin)));
-        pins.find_map(|(id, job, role, expected)| {
-            let got = *worker.serves.get(&PoolId { model: job.model, role })?;
-            (got != expected).then(|| self.other_weights(id, job.model, role, expected, got))
-        })
-    }
-
-    fn other_weights(&self, job: JobId, model: ModelId, role: Role, expected: Digest, got: Digest) -> Refusal {
-        Refusal::OtherWeights { job, model: self.models.name(model).to_owned(), role, expected, got }
-    }
-
-    fn refuse(&mut self, id: WorkerId, refusal: Refusal) {
-        self.bury(id, Death::Clean);
-        if let Some(incarnation) = self.workers.get(&id).map(|worker| worker.incarnation) {
-            self.act(Action::RefuseWorker { worker: id, incarnation, refusal });
         }
     }
 

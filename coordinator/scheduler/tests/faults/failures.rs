@@ -1,9 +1,7 @@
 //! Items that fail, and results that are not to be trusted.
 
-use wanfarm_scheduler::{
-    Action, ArtifactId, AttemptEnd, Change, Input, ItemOutputs, JobState, Refusal, Report, Target, VideoState,
-};
-use wanfarm_types::{FailureKind, JobId, Role, Stage, StepTiming};
+use wanfarm_scheduler::{Action, ArtifactId, AttemptEnd, Change, Input, ItemOutputs, JobState, Report, VideoState};
+use wanfarm_types::{FailureKind, Role, Stage, StepTiming};
 
 use crate::desk::{ALL, Desk, checkpoint_of, failure, job, tensor, video, worker};
 
@@ -162,33 +160,6 @@ fn doubled_final_report_is_acknowledged_and_changes_nothing() {
     desk.report(1, attempt, report);
     assert_eq!(desk.rows.len(), rows);
     assert!(desk.said(|action| matches!(action, Action::Ack { attempt: a, .. } if *a == attempt)));
-}
-
-#[test]
-fn other_weights_are_refused_by_name_until_the_job_is_over() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.boot(9, &[]);
-    desk.hello_with(9, &[Role::DitLow], &[], 7);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
-    assert!(!desk.said(|action| matches!(action, Action::RefuseWorker { .. })), "no result yet");
-    desk.until(1, Stage::DenoiseHigh);
-    desk.finish(1);
-    // Worker 9 gets the low expert or not; as soon as worker 1 has made a result there, 9 has to go.
-    desk.gone(9, true);
-    desk.until(1, Stage::Decode);
-    desk.boot(9, &[]);
-    desk.hello_with(9, &[Role::DitLow], &[], 7);
-    let refusals = desk.taken(|action| match action {
-        Action::RefuseWorker { worker: w, refusal: Refusal::OtherWeights { role, got, .. }, .. } => {
-            Some((*w, *role, *got))
-        }
-        _ => None,
-    });
-    assert_eq!(refusals, [(worker(9), Role::DitLow, tensor(7).digest)]);
-    desk.input(Input::Cancel(Target::Job(JobId(1))));
-    desk.hello_with(9, &[Role::DitLow], &[], 7);
-    assert!(!desk.said(|action| matches!(action, Action::RefuseWorker { .. })));
 }
 
 #[test]

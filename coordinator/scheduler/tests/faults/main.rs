@@ -10,3 +10,4 @@ mod placement;
 mod restarts;
 mod speeds;
 mod stalls;
+mod weights;

@@ -101,12 +101,14 @@ impl Farm {
         }
     }
 
-    /// Workers that are not taken for dead.
+    /// Workers with a connection that are not taken for dead.
     pub(super) fn alive(&self) -> BTreeSet<WorkerId> {
         let workers = self.scheduler.iter().flat_map(|scheduler| {
             scheduler.worker_ids().filter_map(|id| scheduler.view_worker(id)).collect::<Vec<_>>()
         });
-        workers.filter(|worker| worker.session != Session::Gone).map(|worker| worker.id).collect()
+        let speaks =
+            |id: WorkerId| self.connections.values().any(|c| c.open && c.greeted && self.workers[c.worker].id == id);
+        workers.filter(|w| w.session != Session::Gone && speaks(w.id)).map(|worker| worker.id).collect()
     }
 
     fn commit(&mut self, change: &Change) {
