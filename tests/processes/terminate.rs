@@ -115,10 +115,8 @@ fn clients_end_and_a_download_leaves_no_half_of_a_file() {
     let mut farm = Farm::start(&sandbox);
     let manifest = sandbox.manifest(&[NIGHT, SLOW].concat());
     let follow = farm.start_client(&["submit", "--follow", &manifest.display().to_string()]);
-    let watch = eventually("the job is there", || {
-        let watch = farm.start_client(&["status", "night", "--watch"]);
-        farm.client(&["status", "night"]).status.success().then_some(watch)
-    });
+    eventually("the job is there", || farm.client(&["status", "night"]).status.success().then_some(()));
+    let watch = farm.start_client(&["status", "night", "--watch"]);
     for client in [watch, follow] {
         assert_eq!(terminate(client), None, "nothing of it has to be tidied up");
     }
