@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::program::binary;
+use crate::program::{binary, eventually};
 use crate::verbs::farm::{Farm, ROLES, manifest};
 
 #[test]
@@ -79,9 +79,10 @@ fn cancelled_videos_stay_away_until_they_are_retried() {
         let videos = farm.json(&["status", "night"])["videos"].clone();
         videos.as_array().unwrap().iter().map(|video| video["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(states(&farm), ["waiting", "cancelled", "waiting"]);
+    // While its texts are encoded a video is running.
+    eventually("texts are encoded", || (states(&farm) == ["waiting", "cancelled", "waiting"]).then_some(()));
     farm.client(&["retry", "night/1"]).expect(0);
-    assert_eq!(states(&farm)[1], "waiting");
+    eventually("all wait again", || (states(&farm) == ["waiting"; 3]).then_some(()));
     farm.client(&["cancel", "night"]).expect(0);
     // Ends with the job, which has just ended.
     farm.client(&["status", "night", "--watch"]).expect(0);
