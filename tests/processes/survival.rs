@@ -1,25 +1,12 @@
 //! Processes die in the middle of the work; nothing is lost and no byte changes.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
-use crate::program::{Sandbox, alive, demo, eventually, signal_process, workers_of};
+use crate::program::{NIGHT, Sandbox, alive, demo, eventually, signal_process, workers_of};
 
-const MANIFEST: &str = r#"
-[job]
-name = "survival"
-model = "wan-tiny-t2v"
-output = "{index:04}"
-formats = ["mp4", "png"]
-
-[defaults]
-width = 64
-height = 64
-frames = 17
-steps = 20
-shift = 5.0
-guidance = 5.0
-negative = ""
-
+const VIDEOS: &str = r#"
 [[video]]
 prompt = "a red circle moving left on a black background"
 seed = 1
@@ -31,15 +18,20 @@ seed = 2
 
 const STEMS: [&str; 2] = ["0000", "0001"];
 
+fn manifest(sandbox: &Sandbox) -> PathBuf {
+    let night = NIGHT.replace(r#"["png"]"#, r#"["mp4", "png"]"#);
+    sandbox.manifest(&[&night, VIDEOS].concat())
+}
+
 fn undisturbed() -> Vec<(Value, Value)> {
     let sandbox = Sandbox::new();
-    sandbox.run(&sandbox.manifest(MANIFEST), &demo()).wait().expect(0);
+    sandbox.run(&manifest(&sandbox), &demo()).wait().expect(0);
     sandbox.bytes(&STEMS)
 }
 
 fn killed(role: &str) -> (Sandbox, String) {
     let sandbox = Sandbox::new();
-    let running = sandbox.run(&sandbox.manifest(MANIFEST), &demo());
+    let running = sandbox.run(&manifest(&sandbox), &demo());
     sandbox.first_artifact();
     let worker = eventually("the worker runs", || workers_of(running.pid(), role).first().copied());
     signal_process(worker, "KILL");
@@ -58,7 +50,7 @@ fn killed_workers_are_replaced_and_the_bytes_are_those_of_an_undisturbed_run() {
 
 fn interrupt(signal: &str) {
     let sandbox = Sandbox::new();
-    let running = sandbox.run(&sandbox.manifest(MANIFEST), &demo());
+    let running = sandbox.run(&manifest(&sandbox), &demo());
     sandbox.first_artifact();
     let workers: Vec<u32> = ["text-encoder", "dit-high", "dit-low", "vae"]
         .iter()
@@ -97,7 +89,7 @@ fn workers_leave_when_the_run_is_killed() {
 #[test]
 fn a_run_that_is_started_again_after_a_kill_finishes() {
     let sandbox = Sandbox::new();
-    let manifest = sandbox.manifest(MANIFEST);
+    let manifest = manifest(&sandbox);
     let running = sandbox.run(&manifest, &demo());
     sandbox.first_artifact();
     running.signal("KILL");

@@ -5,9 +5,20 @@ use wanfarm_proto::v1::coordinator_message::Body as Order;
 use wanfarm_proto::v1::worker_message::Body;
 
 use super::fixtures;
-use super::harness::{Coordinator, Play, Worker, soon};
+use super::harness::{Connection, Coordinator, Play, Worker, soon};
 use crate::runner::Output;
 use crate::{ErrorKind, WorkerError};
+
+/// A worker in the middle of item 5.
+async fn computing(coordinator: &mut Coordinator) -> (Worker, Connection) {
+    coordinator.shelf.put(&fixtures::contexts());
+    let mut worker = Worker::start(&coordinator.url).await;
+    let mut connection = coordinator.welcome().await;
+    connection.assign(5, &fixtures::contexts(), &[]).await;
+    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 5 }));
+    worker.hands.begun().await;
+    (worker, connection)
+}
 
 #[tokio::test]
 async fn a_hello_says_everything_and_heartbeats_follow() {
@@ -54,12 +65,7 @@ async fn a_welcomed_worker_can_still_be_refused() {
 #[tokio::test]
 async fn a_worker_that_is_mistaken_for_another_takes_a_new_id_and_keeps_what_it_has() {
     let mut coordinator = Coordinator::start().await;
-    coordinator.shelf.put(&fixtures::contexts());
-    let mut worker = Worker::start(&coordinator.url).await;
-    let mut connection = coordinator.welcome().await;
-    connection.assign(5, &fixtures::contexts(), &[]).await;
-    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 5 }));
-    worker.hands.begun().await;
+    let (worker, connection) = computing(&mut coordinator).await;
     let old = connection.hello.clone();
     drop(connection);
 
@@ -95,12 +101,7 @@ async fn a_drained_worker_says_goodbye_and_ends_well() {
 #[tokio::test]
 async fn a_cut_connection_disturbs_no_computation_and_loses_no_report() {
     let mut coordinator = Coordinator::start().await;
-    coordinator.shelf.put(&fixtures::contexts());
-    let mut worker = Worker::start(&coordinator.url).await;
-    let mut connection = coordinator.welcome().await;
-    connection.assign(5, &fixtures::contexts(), &[]).await;
-    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 5 }));
-    worker.hands.begun().await;
+    let (worker, connection) = computing(&mut coordinator).await;
     drop(connection);
 
     let connection = coordinator.hello().await;
