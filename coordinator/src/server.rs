@@ -93,7 +93,7 @@ pub struct Coordinator {
 pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
     let directory = DataDirectory::open(&config.data)?;
     let store = Box::new(SqliteStore::open(&directory)?);
-    let artifacts = Artifacts::open(&config.data.join("artifacts"))?;
+    let artifacts = Artifacts::open(&directory.artifacts())?;
     let present = artifacts.list().await?;
     let listener = TcpListener::bind(config.listen)
         .await

@@ -1,8 +1,9 @@
 //! Rows before deeds: a batch is on disk before any action or answer that follows from it leaves.
 //!
 //! Everything that has arrived while a batch was being written makes the next one, so that the disk is waited for once
-//! per turn and not once per report. When there is no room for a batch, nothing leaves until there is: the farm's
-//! workers finish what they have and wait, and the batch grows by what they say.
+//! per turn and not once per report. When there is no room for a batch, or another program has the database locked,
+//! nothing leaves until that has passed: the farm's workers finish what they have and wait, and the batch grows by what
+//! they say.
 
 use tokio::sync::oneshot;
 
@@ -34,7 +35,7 @@ impl Driver {
         }
     }
 
-    /// Writes the rows; false when there is no room for them now.
+    /// Writes the rows; false when that cannot be done now.
     async fn write(&mut self) -> Result<bool, StoreError> {
         if !self.shortages.store_may_try() {
             return Ok(false);
@@ -52,11 +53,11 @@ impl Driver {
         self.store = Some(store);
         match written {
             Ok(()) => {
-                self.shortages.store_has_room();
+                self.shortages.store_takes_rows();
                 Ok(true)
             }
-            Err(error) if error.is_full() => {
-                self.shortages.store_is_full(&error);
+            Err(error) if error.may_pass() => {
+                self.shortages.store_waits(&error);
                 self.rows = rows;
                 Ok(false)
             }

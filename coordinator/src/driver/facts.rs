@@ -100,7 +100,7 @@ impl Driver {
     pub(super) fn waiting_for(&self, job: &Job) -> String {
         let (model, phase) = (&job.submission.model, job.phase());
         if let Some(why) = self.shortages.of_store().filter(|_| phase != JobPhase::Finished) {
-            return format!("room: {why}");
+            return why.to_owned();
         }
         match (phase, self.books.catalog.get(model)) {
             (JobPhase::Finished | JobPhase::Paused, _) => job.held().unwrap_or_default().to_owned(),

@@ -13,7 +13,7 @@ use super::{Driver, Event};
 use crate::copies::Copies;
 use crate::outputs::Outputs;
 use crate::sessions::Sessions;
-use crate::store::{JobRow, Loaded, Row, Store, StoreError};
+use crate::store::{JobRow, Loaded, Row, Store, StoreError, when_unlocked};
 
 /// What a driver works with besides rows.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Driver {
 /// Removes what cannot be gone on from: jobs that are not to be kept, images that no kept job starts from, and artifacts
 /// whose files are not there.
 pub(super) fn prune(store: &mut dyn Store, keep: &Keep, present: &BTreeMap<Digest, u64>) -> Result<Loaded, StoreError> {
-    let loaded = store.load()?;
+    let loaded = when_unlocked(|| store.load())?;
     let is_kept = |job: &JobRow| match keep {
         Keep::All => true,
         Keep::Only(key) => job.client_key == *key && !has_ended(&loaded.rows, job.id),
@@ -153,8 +153,8 @@ pub(super) fn prune(store: &mut dyn Store, keep: &Keep, present: &BTreeMap<Diges
     if gone.is_empty() {
         return Ok(loaded);
     }
-    store.commit(&gone)?;
-    store.load()
+    when_unlocked(|| store.commit(&gone))?;
+    when_unlocked(|| store.load())
 }
 
 /// Nothing is left to do for a job; or somebody has taken away what was done.

@@ -1,7 +1,8 @@
 //! Full disks: what could not be written waits, jobs are paused and say why, and all goes on when there is room.
 //!
 //! Two kinds. No room for artifacts or outputs: active jobs are paused, by rows of their own, so that a restart takes
-//! them up again and a pause that a person asked for stays. No room for rows: nothing at all leaves the coordinator.
+//! them up again and a pause that a person asked for stays. No room for rows, or a database that another program has
+//! locked: nothing at all leaves the coordinator.
 
 use std::time::Duration;
 
@@ -40,6 +41,11 @@ impl Again {
         Self { at: Instant::now(), pause: SHORTEST }
     }
 
+    /// As soon as makes sense.
+    fn soon(&mut self) {
+        *self = Self { at: Instant::now() + SHORTEST, pause: SHORTEST };
+    }
+
     /// Later, and later each time unless it went well for a while.
     fn postpone(&mut self) {
         let now = Instant::now();
@@ -65,17 +71,20 @@ impl Shortages {
         self.store.is_none() || self.store_again.at <= Instant::now()
     }
 
-    pub(super) fn store_is_full(&mut self, error: &StoreError) {
+    /// Nothing can be recorded for now.
+    pub(super) fn store_waits(&mut self, error: &StoreError) {
         if self.store.is_none() {
-            tracing::error!(%error, "everything waits until there is room");
+            tracing::error!(%error, "everything waits until this has passed");
         }
-        self.store = Some(error.to_string());
-        self.store_again.postpone();
+        let what = if error.is_full() { "room" } else { "the database" };
+        self.store = Some(format!("{what}: {error}"));
+        // Room comes slowly; a lock goes in a moment, and trying costs nothing.
+        if error.is_full() { self.store_again.postpone() } else { self.store_again.soon() }
     }
 
-    pub(super) fn store_has_room(&mut self) {
+    pub(super) fn store_takes_rows(&mut self) {
         if self.store.take().is_some() {
-            tracing::info!("the database has room again: going on");
+            tracing::info!("the database takes rows again: going on");
         }
     }
 

@@ -37,6 +37,7 @@ impl Store for Asking {
         match self.verdicts.recv().unwrap_or(Verdict::Write) {
             Verdict::Write => self.rows.commit(rows),
             Verdict::Full => Err(StoreError::Full { path }),
+            Verdict::Locked => Err(StoreError::Locked { path }),
             Verdict::Fail => Err(StoreError::Failed { verb: "write to", path, why: "it burns".into() }),
         }
     }
@@ -205,22 +206,24 @@ async fn what_arrives_while_a_batch_is_written_makes_one_batch() {
 }
 
 #[tokio::test]
-async fn a_full_disk_holds_everything_says_so_and_goes_on_by_itself() {
-    let mut desk = Desk::new();
-    let mut job = desk.submit("a").await;
-    desk.asked().await;
-    desk.verdict(Verdict::Full);
-    // Questions are answered; nothing new is taken in.
-    let refused = desk.submit("b").await.await.unwrap().unwrap_err();
-    assert!(matches!(&refused, RequestError::Full(why) if why.contains("rows")), "{refused}");
-    assert!(desk.changes(JobId(1)).await.waiting_for.contains("room"));
-    assert!(job.try_recv().is_err());
-    // The same rows again, after a pause.
-    assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
-    desk.verdict(Verdict::Write);
-    assert_eq!(job.await.unwrap(), Ok(JobId(1)));
-    assert!(!desk.changes(JobId(1)).await.waiting_for.contains("room"));
-    desk.stop().await.unwrap();
+async fn a_store_that_takes_no_rows_holds_everything_says_so_and_goes_on_by_itself() {
+    for (verdict, word) in [(Verdict::Full, "room"), (Verdict::Locked, "locked")] {
+        let mut desk = Desk::new();
+        let mut job = desk.submit("a").await;
+        desk.asked().await;
+        desk.verdict(verdict);
+        // Questions are answered; nothing new is taken in.
+        let refused = desk.submit("b").await.await.unwrap().unwrap_err();
+        assert!(matches!(&refused, RequestError::Full(why) if why.contains("rows")), "{refused}");
+        assert!(desk.changes(JobId(1)).await.waiting_for.contains(word));
+        assert!(job.try_recv().is_err());
+        // The same rows again, after a pause.
+        assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
+        desk.verdict(Verdict::Write);
+        assert_eq!(job.await.unwrap(), Ok(JobId(1)));
+        assert!(!desk.changes(JobId(1)).await.waiting_for.contains(word));
+        desk.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]

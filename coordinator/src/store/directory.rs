@@ -65,6 +65,11 @@ impl DataDirectory {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Where the durable copies of unfinished work lie.
+    pub fn artifacts(&self) -> PathBuf {
+        self.path.join("artifacts")
+    }
 }
 
 /// The name of the network file system that a path lies on; `None` for a local one, and where it cannot be told.

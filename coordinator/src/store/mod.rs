@@ -1,6 +1,8 @@
 //! What survives: rows, committed whole batches at a time before anything follows from them.
 
+mod belonging;
 mod directory;
+mod patience;
 mod row;
 mod sqlite;
 #[cfg(test)]
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 use wanfarm_types::{AttemptId, JobId};
 
 pub use directory::{DataDirectory, DirectoryError};
+pub use patience::when_unlocked;
 pub use row::{JobRow, Row};
 pub use sqlite::SqliteStore;
 
@@ -24,7 +27,8 @@ pub trait Store: Send {
     /// Writes a batch. Blocks until it is durable.
     ///
     /// # Errors
-    /// When nothing of the batch was written. After [`StoreError::Full`] the same batch may be tried again.
+    /// When nothing of the batch was written, or not to where it will be looked for. After an error that
+    /// [`StoreError::may_pass`] the same batch may be tried again.
     fn commit(&mut self, rows: &[Row]) -> Result<(), StoreError>;
 
     /// Reads everything, parents before children: an order in which the rows could have been committed.
@@ -53,6 +57,60 @@ pub enum StoreError {
     Full {
         /// The database.
         path: PathBuf,
+    },
+    /// Another program holds the database.
+    #[error(
+        "another program has the database {} locked: nothing can be recorded until it lets go; close what has it open \
+         (an sqlite3 shell, a backup)",
+        path.display()
+    )]
+    Locked {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The file that is written to is not where the next start will look for it.
+    #[error(
+        "{} was moved, deleted or replaced while the coordinator was writing to it, and nothing was acted on that came \
+         after; {}",
+        path.display(),
+        rescue(saved.as_deref())
+    )]
+    Moved {
+        /// The database, or its log.
+        path: PathBuf,
+        /// Where a copy of the rows lies, if one could be made.
+        saved: Option<PathBuf>,
+    },
+    /// There is unfinished work, and the database is not the one that knows what it is.
+    #[error(
+        "{} holds {files} files of unfinished work ({} MiB), but the database {} {why}; nothing was touched. \
+         Put the right database in its place (a backup is as good), or move {} away to begin with an empty farm",
+        artifacts.display(),
+        bytes.div_ceil(1 << 20),
+        database.display(),
+        artifacts.display()
+    )]
+    Orphans {
+        /// The database.
+        database: PathBuf,
+        /// The artifact directory.
+        artifacts: PathBuf,
+        /// How many there are.
+        files: u64,
+        /// Their size.
+        bytes: u64,
+        /// What the database is instead.
+        why: &'static str,
+    },
+    /// It cannot be told whose artifacts they are.
+    #[error("cannot {verb} the artifact directory {}: {why}", path.display())]
+    Artifacts {
+        /// What was tried.
+        verb: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
     },
     /// The file is no database, or a broken one.
     #[error(
@@ -100,8 +158,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// True when waiting for room and trying again makes sense.
+    /// True when there is no room.
     pub fn is_full(&self) -> bool {
         matches!(self, StoreError::Full { .. })
+    }
+
+    /// True when waiting and trying again makes sense.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, StoreError::Full { .. } | StoreError::Locked { .. })
+    }
+}
+
+fn rescue(saved: Option<&std::path::Path>) -> String {
+    match saved {
+        Some(saved) => format!("all that it held is in {}: put that in its place, and start again", saved.display()),
+        None => "put it back, and start again".to_owned(),
     }
 }

@@ -1,20 +1,25 @@
 //! The store on SQLite: one file, write-ahead log, every commit synchronised before it counts.
 
+mod place;
 mod read;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
+use uuid::Uuid;
 use wanfarm_types::{AttemptId, JobId};
 
-use super::{DataDirectory, Loaded, Row, Store, StoreError};
+use super::belonging::Belongings;
+use super::{DataDirectory, Loaded, Row, Store, StoreError, when_unlocked};
+use place::Place;
 
 /// How each format becomes the next; the last one is what this version reads and writes.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("evaluations.sql")];
-/// Somebody else, a backup for example, may hold the file for this long.
-const PATIENCE: Duration = Duration::from_secs(10);
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("evaluations.sql"), include_str!("format-3.sql")];
+/// Somebody else may hold the file for this long before it is called locked; as long, the driver hears of nothing.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Statements kept compiled: one for each kind of row, and some to spare.
 const STATEMENTS: usize = 64;
 /// An error of the disk on a volume with less room than this is taken for a full one.
@@ -24,6 +29,7 @@ const NO_ROOM: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
+    place: Place,
     pub(super) database: Connection,
 }
 
@@ -49,18 +55,32 @@ impl From<serde_json::Error> for Fault {
 }
 
 impl SqliteStore {
-    /// Opens the database of a data directory, makes it if there is none, and brings an older one up to date.
+    /// Opens the database of a data directory, makes it if there is none, and brings an older one up to date. Blocks for
+    /// as long as another program has it locked.
     ///
     /// # Errors
-    /// When it is damaged, newer than this version, or cannot be opened.
+    /// When it is damaged, newer than this version, not the one that the artifacts beside it belong to, or cannot be
+    /// opened. Then nothing was written.
     pub fn open(directory: &DataDirectory) -> Result<Self, StoreError> {
         let path = directory.path().join("coordinator.sqlite");
-        let fail = |fault| error("open", &path, fault);
-        let mut database = Connection::open(&path).map_err(|engine| fail(engine.into()))?;
-        prepare(&database).map_err(|engine| fail(engine.into()))?;
-        check(&path, &database)?;
-        migrate(&path, &mut database)?;
-        Ok(Self { path, database })
+        let belongings = Belongings::of(&path, directory.artifacts());
+        if std::fs::metadata(&path).map_or(0, |file| file.len()) == 0 {
+            // Opening makes the file; then nobody could tell any more that it was missing.
+            belongings.refuse("is missing or empty")?;
+        }
+        when_unlocked(|| {
+            let fail = |engine: rusqlite::Error| error("open", &path, engine.into());
+            let mut database = Connection::open(&path).map_err(fail)?;
+            prepare(&database).map_err(fail)?;
+            check(&path, &database)?;
+            if format(&path, &database)? == 0 {
+                belongings.refuse("has nothing in it")?;
+            }
+            migrate(&path, &mut database)?;
+            belongings.claim(id(&path, &mut database)?)?;
+            let place = Place::of(&path).map_err(|why| StoreError::Failed { verb: "find", path: path.clone(), why })?;
+            Ok(Self { path: path.clone(), place, database })
+        })
     }
 }
 
@@ -83,9 +103,15 @@ fn check(path: &Path, database: &Connection) -> Result<(), StoreError> {
     }
 }
 
+/// Its format; 0 of a file that no coordinator has written to.
+fn format(path: &Path, database: &Connection) -> Result<i64, StoreError> {
+    let found = database.pragma_query_value(None, "user_version", |row| row.get(0));
+    found.map_err(|engine| error("read", path, engine.into()))
+}
+
 fn migrate(path: &Path, database: &mut Connection) -> Result<(), StoreError> {
     let fail = |engine: rusqlite::Error| error("upgrade", path, engine.into());
-    let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(fail)?;
+    let found = format(path, database)?;
     let known = MIGRATIONS.len() as i64;
     let Some(missing) = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..)) else {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
@@ -101,9 +127,23 @@ fn migrate(path: &Path, database: &mut Connection) -> Result<(), StoreError> {
     transaction.commit().map_err(fail)
 }
 
+/// Which database it is; drawn when it is asked for the first time.
+fn id(path: &Path, database: &mut Connection) -> Result<Uuid, StoreError> {
+    let fail = |engine: rusqlite::Error| error("read", path, engine.into());
+    let known = database.query_row("SELECT id FROM identity", [], |row| row.get::<_, String>(0)).optional();
+    let Some(known) = known.map_err(fail)? else {
+        let id = Uuid::new_v4();
+        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+        transaction.execute("INSERT INTO identity (id) VALUES (?1)", [id.to_string()]).map_err(fail)?;
+        transaction.commit().map_err(fail)?;
+        return Ok(id);
+    };
+    known.parse().map_err(|_| StoreError::Damaged { path: path.to_owned(), why: format!("identity: {known:?} is no id") })
+}
+
 impl Store for SqliteStore {
     fn commit(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        let Self { path, database } = self;
+        let Self { path, database, place } = self;
         let written = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Fault::from).and_then(
             |transaction| {
                 // A transaction that is dropped is rolled back.
@@ -111,6 +151,10 @@ impl Store for SqliteStore {
                 Ok(transaction.commit()?)
             },
         );
+        // Looked at afterwards: what was moved away at any time before is found to be gone.
+        if let Err(path) = place.check() {
+            return Err(StoreError::Moved { path, saved: place.save(database) });
+        }
         written.map_err(|fault| error("write to", path, fault))
     }
 
@@ -143,6 +187,7 @@ fn error(verb: &'static str, path: &Path, fault: Fault) -> StoreError {
     let why = engine.to_string();
     match engine.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { path },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { path },
         // The log's index, and a sync that finds no room, report it as a failure of the disk.
         Some(ErrorCode::SystemIoFailure) if crate::room::free(&path).is_some_and(|free| free < NO_ROOM) => {
             StoreError::Full { path }

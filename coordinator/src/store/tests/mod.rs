@@ -12,5 +12,6 @@ pub(crate) use memory::MemoryStore;
 pub(crate) enum Verdict {
     Write,
     Full,
+    Locked,
     Fail,
 }

@@ -102,6 +102,98 @@ fn a_newer_format_is_refused() {
 }
 
 #[test]
+fn what_another_program_locks_is_written_when_it_lets_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path()).unwrap();
+    let other = Connection::open(file(&dir)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.commit(&[job(1, "a", 1)]).unwrap_err();
+    assert!(error.may_pass() && !error.is_full(), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    store.commit(&[job(1, "a", 1)]).unwrap();
+
+    // Locked altogether, it cannot even be opened.
+    drop(store);
+    other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE").unwrap();
+    let starting = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| open(dir.path()).map(|mut store| store.load().unwrap().rows.len()));
+        // Whether it is waiting already does not matter: it gets in either way, and no sooner.
+        std::thread::yield_now();
+        assert!(!starting.is_finished());
+        drop(other);
+        starting.join().unwrap()
+    });
+    assert_eq!(starting.unwrap(), 1);
+}
+
+/// What is done to the files of an open store.
+type Mishap = fn(&Path);
+
+#[test]
+fn a_file_that_is_moved_deleted_or_replaced_is_missed_at_the_next_commit_and_its_rows_are_saved() {
+    let moved: Mishap = |path| std::fs::rename(path, path.with_extension("moved")).unwrap();
+    let deleted: Mishap = |path| std::fs::remove_file(path).unwrap();
+    let replaced: Mishap = |path| {
+        std::fs::copy(path, path.with_extension("copy")).unwrap();
+        std::fs::rename(path.with_extension("copy"), path).unwrap();
+    };
+    for mishap in [moved, deleted, replaced] {
+        for name in ["coordinator.sqlite", "coordinator.sqlite-wal"] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = open(dir.path()).unwrap();
+            store.commit(&[job(1, "a", 1)]).unwrap();
+            mishap(&dir.path().join(name));
+            let error = store.commit(&[job(2, "b", 1)]).unwrap_err();
+            let StoreError::Moved { path, saved: Some(saved) } = &error else { panic!("{error}") };
+            assert!(path.ends_with(name) && error.to_string().contains(&saved.display().to_string()), "{error}");
+            drop(store);
+            // As the message says.
+            let home = tempfile::tempdir().unwrap();
+            std::fs::rename(saved, file(&home)).unwrap();
+            assert_eq!(open(home.path()).unwrap().load().unwrap().rows, [job(1, "a", 1), job(2, "b", 1)]);
+        }
+    }
+}
+
+#[test]
+fn work_without_its_database_stops_the_start_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = |dir: &Path| {
+        let shelf = dir.join("artifacts/00");
+        std::fs::create_dir_all(&shelf).unwrap();
+        std::fs::write(shelf.join(wanfarm_types::Digest([0; 32]).to_string()), "work").unwrap();
+    };
+    open(dir.path()).unwrap().commit(&[job(1, "a", 1)]).unwrap();
+    work(dir.path());
+    let database = std::fs::read(file(&dir)).unwrap();
+    let refused = |what: &str| {
+        let error = open(dir.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Orphans { files: 1, .. }), "{what}: {error}");
+        assert!(error.to_string().contains("artifacts"), "{error}");
+    };
+
+    std::fs::remove_file(file(&dir)).unwrap();
+    refused("missing");
+    assert!(!file(&dir).exists(), "it would not be missed the next time");
+    std::fs::write(file(&dir), "").unwrap();
+    refused("empty");
+    std::fs::remove_file(file(&dir)).unwrap();
+    Connection::open(file(&dir)).unwrap().execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    refused("without tables");
+    let other = tempfile::tempdir().unwrap();
+    open(other.path()).unwrap().commit(&[job(1, "other", 1)]).unwrap();
+    std::fs::copy(file(&other), file(&dir)).unwrap();
+    refused("another farm's");
+
+    std::fs::write(file(&dir), database).unwrap();
+    assert_eq!(open(dir.path()).unwrap().load().unwrap().rows, [job(1, "a", 1)]);
+    // Without the work there is nothing to lose.
+    std::fs::remove_dir_all(dir.path().join("artifacts")).unwrap();
+    std::fs::remove_file(file(&dir)).unwrap();
+    open(dir.path()).unwrap();
+}
+
+#[test]
 fn a_value_that_nobody_wrote_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).unwrap().commit(&[job(1, "a", 1)]).unwrap();

@@ -1,0 +1,66 @@
+//! Where the files of an open database lie. An open file can be moved, deleted or replaced, and be written to as before:
+//! at the next start nothing of that would be found.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+/// The files as they were when the database was opened.
+#[derive(Debug)]
+pub(super) struct Place {
+    files: [(PathBuf, Option<File>); 2],
+}
+
+/// What one file is told from another by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct File {
+    device: u64,
+    number: u64,
+}
+
+impl Place {
+    /// Of a database that is open, with its log.
+    pub(super) fn of(database: &Path) -> Result<Self, String> {
+        let mut log = database.as_os_str().to_owned();
+        log.push("-wal");
+        let file = |path: PathBuf| {
+            let file = file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok::<_, String>((path, file))
+        };
+        Ok(Self { files: [file(database.to_owned())?, file(log.into())?] })
+    }
+
+    /// # Errors
+    /// The file that is not there any more.
+    pub(super) fn check(&self) -> Result<(), PathBuf> {
+        for (path, opened) in &self.files {
+            if !file(path).is_ok_and(|found| found == *opened) {
+                return Err(path.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves the rows that an open database still has beside where it was, and says where.
+    pub(super) fn save(&self, database: &Connection) -> Option<PathBuf> {
+        let target = self.files[0].0.with_extension("saved.sqlite");
+        let saved = database.execute("VACUUM INTO ?1", [target.to_str()?]);
+        saved.map_err(|error| tracing::error!(%error, "the rows cannot be saved to {}", target.display())).ok()?;
+        Some(target)
+    }
+}
+
+#[cfg(unix)]
+fn file(path: &Path) -> io::Result<Option<File>> {
+    use std::os::unix::fs::MetadataExt;
+    let found = fs::metadata(path)?;
+    Ok(Some(File { device: found.dev(), number: found.ino() }))
+}
+
+/// Elsewhere files have no number that can be had; an open one cannot be moved there either.
+#[cfg(not(unix))]
+fn file(path: &Path) -> io::Result<Option<File>> {
+    fs::metadata(path).map(|_| None)
+}
