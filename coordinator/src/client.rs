@@ -22,7 +22,7 @@ use crate::requests::JobVerb;
 
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
 pub use views::{
-    EffortView, JobDetail, JobView, PaceView, ReportView, RunningView, VideoView, WeightsView, WorkerView,
+    EffortView, JobDetail, JobView, MachineView, PaceView, ReportView, RunningView, VideoView, WeightsView, WorkerView,
 };
 
 /// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.

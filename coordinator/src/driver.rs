@@ -27,11 +27,11 @@ use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, VideoId, Wor
 
 use crate::copies::{Copied, Copies};
 use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
-use crate::jobs::wall_clock;
 use crate::outputs::{Finished, Outputs, Unwritten};
 use crate::requests::Request;
 use crate::sessions::{Session, Sessions};
-use crate::store::{Row, Store, StoreError};
+use crate::store::{JobEnd, Row, Store, StoreError};
+use crate::times::{Moment, wall_clock};
 use books::Books;
 use commit::Answer;
 use shortage::Shortages;
@@ -99,6 +99,8 @@ pub struct Driver {
     outputs: Outputs,
     events: mpsc::Receiver<Event>,
     started: Instant,
+    /// What the farm's clock showed then, in seconds.
+    before: f64,
     /// `None` while a batch is being written, elsewhere.
     store: Option<Box<dyn Store>>,
     /// Rows to be written, and what waits until they are.
@@ -157,8 +159,13 @@ impl Driver {
         wanfarm_scheduler::Instant(elapsed)
     }
 
+    /// The farm's clock.
     fn seconds(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { at: wall_clock(), elapsed: self.seconds() }
     }
 
     fn feed(&mut self, input: Input) {
@@ -188,9 +195,21 @@ impl Driver {
         if let Change::JobState { job, state: JobState::Active } = change
             && self.books.jobs.get(job).is_some_and(|job| job.state() == Some(JobState::Finished))
         {
+            self.put(Row::Ended { job, end: None });
             self.put(Row::Reported { job, at: None });
         }
+        let ends = if let Change::JobState { job, state: JobState::Finished } = change { Some(job) } else { None };
         self.put(Row::Scheduler(change));
+        if let Some(job) = ends {
+            self.end(job);
+        }
+    }
+
+    /// Closes the account of a job: what its report tells changes no more.
+    fn end(&mut self, job: JobId) {
+        let totals = self.books.ledger.totals(job, self.worker_lines());
+        let end = JobEnd { at: self.moment(), totals };
+        self.put(Row::Ended { job, end: Some(Box::new(end)) });
     }
 
     fn on_event(&mut self, event: Event) {
@@ -334,7 +353,8 @@ impl Driver {
         match report {
             Report::Started => {
                 if let Some(waited) = ledger.begins(attempt, now) {
-                    self.put(Row::Begun { attempt, at: wall_clock(), waited });
+                    let at = Moment { at: wall_clock(), elapsed: now };
+                    self.put(Row::Begun { attempt, at, waited });
                 }
             }
             Report::StepDone { checkpoint, seconds } => {

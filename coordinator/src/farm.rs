@@ -4,7 +4,7 @@ mod files;
 mod loras;
 mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +19,14 @@ use wanfarm_proto::v1::{self, farm_server::Farm};
 use wanfarm_types::{JobId, WorkerId};
 
 use crate::artifacts::Artifacts;
+use crate::client::ReportView;
 use crate::driver::Event;
 use crate::estimate::{Estimate, Workload};
 use crate::images::{self, Image};
 use crate::jobs::{JobPhase, Submission, speedups};
 use crate::manifest;
 use crate::plan;
-use crate::requests::{Changes, JobVerb, Request};
+use crate::requests::{Changes, JobReport, JobVerb, Request};
 use wire::refusal;
 
 /// How often a watcher looks for news: often enough for a progress bar, rarely enough for ten thousand of them.
@@ -226,9 +227,8 @@ impl Farm for FarmService {
         request: tonic::Request<v1::GetReportRequest>,
     ) -> Result<Response<v1::GetReportReply>, Status> {
         let job = JobId(request.into_inner().job);
-        let report = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
-        let output = std::path::absolute(&*self.output).unwrap_or_else(|_| (*self.output).clone());
-        Ok(Response::new(wire::report(report, output.display().to_string())))
+        let told = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
+        Ok(Response::new(report(told, &self.output)))
     }
 
     async fn list_files(
@@ -316,6 +316,17 @@ fn submission(wire: v1::SubmitRequest) -> Result<Submission, Status> {
     };
     manifest::check_submission(&submission).map_err(Status::invalid_argument)?;
     Ok(submission)
+}
+
+/// A report as every client gets it, and as the file beside the outputs has it.
+fn report(report: JobReport, output: &Path) -> v1::GetReportReply {
+    let output = std::path::absolute(output).unwrap_or_else(|_| output.to_owned());
+    wire::report(report, output.display().to_string())
+}
+
+/// What `coordinator report JOB --json` prints of this report. `output`: where the files lie.
+pub fn report_view(told: JobReport, output: &Path) -> ReportView {
+    report(told, output).into()
 }
 
 fn finished(changes: &Changes) -> bool {

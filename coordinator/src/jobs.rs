@@ -10,14 +10,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use wanfarm_scheduler::{JobPlan, JobState, TextKey, VideoState};
 use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, VideoSpec};
 
 use crate::images::{self, Images};
 use crate::plan;
-use crate::store::JobRow;
+use crate::store::{JobEnd, JobRow};
+use crate::times::Moment;
 
 pub use speedups::speedups;
 pub use status::{JobPhase, JobSummary, VideoPhase, VideoStatus};
@@ -54,10 +54,11 @@ pub struct Job {
     pub weights: BTreeMap<Role, Digest>,
     state: Option<JobState>,
     held: Option<String>,
-    submitted: f64,
-    reported: Option<f64>,
-    /// When its report was given up, and why.
-    unreported: Option<(f64, String)>,
+    submitted: Moment,
+    ended: Option<JobEnd>,
+    reported: bool,
+    /// Why its report was given up.
+    unreported: Option<String>,
     /// Place in the scheduler's plan → place in the manifest: videos refused at resolution have no plan.
     planned: Vec<u32>,
     videos: Vec<VideoStatus>,
@@ -72,11 +73,6 @@ pub struct Jobs {
     version: u64,
 }
 
-/// Seconds since 1970: for people, never for decisions.
-pub fn wall_clock() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
 impl Jobs {
     /// No jobs yet; the first one gets the number `next`.
     pub fn new(next: JobId) -> Self {
@@ -89,9 +85,9 @@ impl Jobs {
     }
 
     /// A submission with its number.
-    pub fn number(&self, submission: Submission) -> JobRow {
+    pub fn number(&self, submission: Submission, submitted: Moment) -> JobRow {
         let Submission { client_key, name, model, priority, early_look, videos } = submission;
-        JobRow { id: self.next, client_key, name, model, priority, early_look, submitted: wall_clock(), videos }
+        JobRow { id: self.next, client_key, name, model, priority, early_look, submitted, videos }
     }
 
     /// Takes in a job.
@@ -113,7 +109,8 @@ impl Jobs {
             state: None,
             held: None,
             submitted,
-            reported: None,
+            ended: None,
+            reported: false,
             unreported: None,
             planned: Vec::new(),
         };
@@ -203,17 +200,24 @@ impl Jobs {
         }
     }
 
-    /// Takes in when the report of a job was in place.
+    /// Takes in when a job has ended, or that it is taken up again.
+    pub fn ended(&mut self, id: JobId, end: Option<JobEnd>) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.ended = end;
+        }
+    }
+
+    /// Takes in that the report of a job is in place, or no longer holds.
     pub fn reported(&mut self, id: JobId, at: Option<f64>) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            (job.reported, job.unreported) = (at, None);
+            (job.reported, job.unreported) = (at.is_some(), None);
         }
     }
 
     /// Takes in why the report of a job cannot be written: it has ended all the same.
     pub fn unreported(&mut self, id: JobId, why: String) {
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.unreported = Some((wall_clock(), why));
+            job.unreported = Some(why);
         }
     }
 
@@ -292,6 +296,12 @@ impl Jobs {
         Some(VideoId { job: video.job, index: u32::try_from(index).ok()? })
     }
 
+    /// The settings of a video (by its place in the plan).
+    pub fn spec(&self, video: VideoId) -> Option<&VideoSpec> {
+        let place = self.in_manifest(video)?;
+        self.jobs.get(&place.job)?.specs.get(place.index as usize)?.as_ref()
+    }
+
     /// A job by number.
     pub fn get(&self, id: JobId) -> Option<&Job> {
         self.jobs.get(&id)
@@ -349,7 +359,7 @@ impl Job {
         match self.state {
             None => JobPhase::WaitingForModel,
             Some(JobState::Paused) => JobPhase::Paused,
-            Some(JobState::Finished) if self.ended().is_some() => JobPhase::Finished,
+            Some(JobState::Finished) if self.is_told() => JobPhase::Finished,
             Some(JobState::Active | JobState::Finished) => JobPhase::Active,
         }
     }
@@ -381,20 +391,26 @@ impl Job {
             failed: count(&[VideoPhase::Failed]),
             cancelled: count(&[VideoPhase::Cancelled]),
             running: count(&[VideoPhase::Running, VideoPhase::Writing]),
-            submitted: self.submitted,
-            ended: self.ended(),
-            unreported: self.unreported.as_ref().map(|(_, why)| why.clone()),
+            submitted: self.submitted.at,
+            ended: self.ended.as_ref().map(|end| end.at.at),
+            unreported: self.unreported.clone(),
             held: self.held.clone(),
         }
     }
 
-    /// Seconds since it was submitted, outages included. Shown, so a clock that was set back shows as none.
-    pub fn wall_seconds(&self) -> f64 {
-        (self.ended().unwrap_or_else(wall_clock) - self.submitted).max(0.0)
+    /// When it was submitted.
+    pub fn submitted(&self) -> Moment {
+        self.submitted
     }
 
-    fn ended(&self) -> Option<f64> {
-        self.reported.or(self.unreported.as_ref().map(|(at, _)| *at))
+    /// Its end, once every video has ended.
+    pub fn ended(&self) -> Option<&JobEnd> {
+        self.ended.as_ref()
+    }
+
+    /// Its report is in place, or was given up.
+    pub fn is_told(&self) -> bool {
+        self.reported || self.unreported.is_some()
     }
 
     /// Its videos' lines.

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use wanfarm_scheduler::{AttemptEnd, Change, TextKey, VideoState};
-use wanfarm_types::{AttemptId, Stage, StepRange, StepTiming, VideoId, WorkerId};
+use wanfarm_types::{AttemptId, JobId, Stage, StepRange, StepTiming, VideoId, WorkerId};
+
+use crate::requests::WorkerStatus;
+use crate::times::{self, Moment};
+use crate::totals::{Tally, Totals};
 
 /// One finished attempt.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,8 +26,8 @@ pub struct AttemptRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_step: Option<u32>,
     /// When its computation began, in seconds since 1970; absent when it never did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "times::serialize_rfc3339")]
+    pub begun: Option<f64>,
     /// Seconds of computing.
     pub seconds: f64,
     /// Seconds of each denoising step.
@@ -58,16 +62,18 @@ struct Open {
     worker: WorkerId,
     /// When it was given out; unknown for those from before a restart.
     ready_at: Option<f64>,
-    started_at: Option<f64>,
+    begun: Option<f64>,
     waited: f64,
 }
 
-/// Attempts by the video or text they served.
+/// Attempts by the video, or by the job and the text, they served. A text that several jobs read was encoded for the
+/// one that asked first, and is told of there.
 #[derive(Debug, Default)]
 pub struct Ledger {
     open: BTreeMap<AttemptId, Open>,
     videos: BTreeMap<VideoId, Vec<AttemptRecord>>,
-    texts: BTreeMap<TextKey, Vec<AttemptRecord>>,
+    texts: BTreeMap<(JobId, TextKey), Vec<AttemptRecord>>,
+    tallies: BTreeMap<JobId, Tally>,
     /// When each video's (or text's) previous piece of work ended: the next one has waited since then.
     free_since: BTreeMap<VideoId, f64>,
     /// Names and devices.
@@ -96,30 +102,33 @@ impl Ledger {
         Some((now - ready_at).max(0.0))
     }
 
-    /// An attempt's computation began at this time of the day, its item having waited for so many seconds.
-    pub fn begun(&mut self, attempt: AttemptId, at: f64, waited: f64) {
+    /// An attempt's computation began, its item having waited for so many seconds.
+    pub fn begun(&mut self, attempt: AttemptId, begun: Moment, waited: f64) {
         if let Some(open) = self.open.get_mut(&attempt) {
-            (open.started_at, open.waited, open.ready_at) = (Some(at), waited, None);
+            (open.begun, open.waited, open.ready_at) = (Some(begun.at), waited, None);
+            self.tallies.entry(open.video.job).or_default().begun(begun.elapsed);
         }
     }
 
-    /// Takes note of the rows that concern attempts.
-    pub fn record(&mut self, change: &Change, now: f64) {
+    /// Takes note of the rows that concern attempts. `passes`: how often each step of a stage of a video runs the
+    /// transformer without a step cache.
+    pub fn record(&mut self, change: &Change, now: f64, passes: impl Fn(VideoId, Stage) -> u32) {
         match change {
             Change::AttemptIssued { attempt, item, text, worker, .. } => {
                 let ready_at = Some(self.free_since.get(&item.video).copied().unwrap_or(now));
                 let (stage, video, text, worker) = (item.stage, item.video, *text, *worker);
-                self.open
-                    .insert(*attempt, Open { stage, video, text, worker, ready_at, started_at: None, waited: 0.0 });
+                self.open.insert(*attempt, Open { stage, video, text, worker, ready_at, begun: None, waited: 0.0 });
             }
             Change::AttemptEnded { attempt, end, steps, timing } => {
                 let Some(open) = self.open.remove(attempt) else { return };
-                let (worker, device) = self.workers.get(&open.worker).cloned().unwrap_or_default();
+                let (name, device) = self.workers.get(&open.worker).cloned().unwrap_or_default();
                 self.free_since.insert(open.video, now);
-                let (text, video) = (open.text, open.video);
-                let record = open.close(end, *steps, timing, worker, device);
+                let (worker, text, video) = (open.worker, open.text, open.video);
+                let record = open.close(end, *steps, timing, name, device);
+                let passes = passes(video, record.stage);
+                self.tallies.entry(video.job).or_default().count(worker, &record, passes);
                 match text {
-                    Some(text) => self.texts.entry(text).or_default().push(record),
+                    Some(text) => self.texts.entry((video.job, text)).or_default().push(record),
                     None => self.videos.entry(video).or_default().push(record),
                 }
             }
@@ -127,6 +136,8 @@ impl Ledger {
             Change::JobForgotten(job) => {
                 self.open.retain(|_, open| open.video.job != *job);
                 self.videos.retain(|video, _| video.job != *job);
+                self.texts.retain(|(of, _), _| of != job);
+                self.tallies.remove(job);
                 self.free_since.retain(|video, _| video.job != *job);
             }
             _ => {}
@@ -139,10 +150,15 @@ impl Ledger {
         self.open.values_mut().for_each(|open| open.ready_at = None);
     }
 
-    /// Everything that was done for a video, its texts first.
+    /// Everything that was done for a video, its texts first as far as its own job had them encoded.
     pub fn attempts(&self, video: VideoId, texts: &[TextKey]) -> Vec<AttemptRecord> {
-        let texts = texts.iter().filter_map(|text| self.texts.get(text)).flatten();
+        let texts = texts.iter().filter_map(|text| self.texts.get(&(video.job, *text))).flatten();
         texts.chain(self.videos.get(&video).into_iter().flatten()).cloned().collect()
+    }
+
+    /// Where the time of a job went so far. `workers`: those that are known now.
+    pub fn totals(&self, job: JobId, workers: Vec<WorkerStatus>) -> Totals {
+        self.tallies.get(&job).map(|tally| tally.totals(workers)).unwrap_or_default()
     }
 }
 
@@ -161,7 +177,7 @@ impl Open {
             device,
             first_step: (!steps.is_empty()).then_some(steps.first),
             last_step: (!steps.is_empty()).then(|| steps.end - 1),
-            started_at: self.started_at,
+            begun: self.begun,
             seconds: timing.seconds,
             step_seconds: timing.step_seconds.clone(),
             evaluations: timing.evaluations.clone(),
@@ -181,39 +197,76 @@ impl Open {
 mod tests {
     use super::*;
     use uuid::Uuid;
-    use wanfarm_types::{Incarnation, JobId, WorkItem};
+    use wanfarm_types::{Digest, Incarnation, WorkItem};
 
-    #[test]
-    fn an_attempt_is_told_with_its_waiting_time() {
+    fn worker() -> WorkerId {
+        WorkerId(Uuid::nil())
+    }
+
+    fn ledger() -> Ledger {
         let mut ledger = Ledger::default();
-        let video = VideoId { job: JobId(1), index: 0 };
+        ledger.worker_is(worker(), "w", "cpu");
+        ledger
+    }
+
+    fn issued(attempt: u64, video: VideoId, stage: Stage, text: Option<TextKey>) -> Change {
         let steps = StepRange { first: 3, end: 5 };
-        let worker = WorkerId(Uuid::nil());
-        ledger.worker_is(worker, "w", "cpu");
-        ledger.video_added(video, 1.0);
-        let issued = Change::AttemptIssued {
-            attempt: AttemptId(4),
-            item: WorkItem { video, stage: Stage::DenoiseLow, steps },
-            text: None,
-            worker,
+        Change::AttemptIssued {
+            attempt: AttemptId(attempt),
+            item: WorkItem { video, stage, steps },
+            text,
+            worker: worker(),
             incarnation: Incarnation(Uuid::nil()),
-        };
-        ledger.record(&issued, 2.0);
-        let waited = ledger.begins(AttemptId(4), 3.5).unwrap();
-        ledger.begun(AttemptId(4), 1e9, waited);
-        assert_eq!(ledger.begins(AttemptId(4), 9.0), None);
+        }
+    }
+
+    fn ended(attempt: u64) -> Change {
         let timing = StepTiming {
             seconds: 0.5,
             step_seconds: vec![0.25, 0.25],
             evaluations: vec![2, 1],
             input_wait_seconds: 0.1,
         };
-        ledger.record(&Change::AttemptEnded { attempt: AttemptId(4), end: AttemptEnd::Done, steps, timing }, 4.0);
+        let steps = StepRange { first: 3, end: 5 };
+        Change::AttemptEnded { attempt: AttemptId(attempt), end: AttemptEnd::Done, steps, timing }
+    }
+
+    #[test]
+    fn an_attempt_is_told_with_its_waiting_time() {
+        let (mut ledger, video) = (ledger(), VideoId { job: JobId(1), index: 0 });
+        ledger.video_added(video, 1.0);
+        ledger.record(&issued(4, video, Stage::DenoiseLow, None), 2.0, |_, _| 2);
+        let waited = ledger.begins(AttemptId(4), 3.5).unwrap();
+        ledger.begun(AttemptId(4), Moment { at: 1e9, elapsed: 3.5 }, waited);
+        assert_eq!(ledger.begins(AttemptId(4), 9.0), None);
+        ledger.record(&ended(4), 4.0, |_, _| 2);
         let [record] = ledger.attempts(video, &[]).try_into().unwrap();
         assert_eq!((record.first_step, record.last_step), (Some(3), Some(4)));
         assert_eq!((record.queue_seconds, record.result.as_str()), (2.5, "done"));
         assert_eq!((record.worker.as_str(), record.device.as_str()), ("w", "cpu"));
-        ledger.record(&Change::JobForgotten(video.job), 5.0);
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!(json["begun"], "2001-09-09T01:46:40Z");
+        let totals = ledger.totals(video.job, Vec::new());
+        assert_eq!((totals.begun, totals.shares[0].effort.skipped), (Some(3.5), 1));
+        ledger.record(&Change::JobForgotten(video.job), 5.0, |_, _| 2);
         assert!(ledger.attempts(video, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_text_is_told_of_by_the_job_that_had_it_encoded_and_by_no_other() {
+        let (mut ledger, text) = (ledger(), TextKey(Digest([1; 32])));
+        let video = |job| VideoId { job: JobId(job), index: 0 };
+        for job in 1..3 {
+            ledger.record(&issued(job, video(job), Stage::EncodeText, Some(text)), 0.0, |_, _| 0);
+            ledger.record(&ended(job), 1.0, |_, _| 0);
+        }
+        for job in 1..3 {
+            assert_eq!(ledger.attempts(video(job), &[text]).len(), 1);
+            assert_eq!(ledger.totals(JobId(job), Vec::new()).shares[0].effort.attempts, 1);
+        }
+        assert!(ledger.attempts(video(3), &[text]).is_empty(), "it found the text encoded");
+        ledger.record(&Change::JobForgotten(JobId(1)), 2.0, |_, _| 0);
+        assert!(ledger.attempts(video(1), &[text]).is_empty());
+        assert_eq!(ledger.attempts(video(2), &[text]).len(), 1);
     }
 }

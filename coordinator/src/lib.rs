@@ -28,3 +28,5 @@ pub mod server;
 pub mod sessions;
 pub mod store;
 pub mod supervisor;
+pub mod times;
+pub mod totals;

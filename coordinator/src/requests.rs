@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, WorkerId};
 
 use crate::estimate::{Workforce, Workload};
 use crate::images::Image;
 use crate::jobs::{JobSummary, Submission, VideoStatus};
+use crate::totals::Totals;
 
 /// A question or an order, with the way back.
 #[derive(Debug)]
@@ -148,7 +149,7 @@ pub struct Remaining {
     pub work: Workload,
 }
 
-/// What came of a job so far.
+/// What came of a job so far; of one that has ended, for good.
 #[derive(Debug)]
 pub struct JobReport {
     /// Its line.
@@ -157,35 +158,12 @@ pub struct JobReport {
     pub waiting_for: String,
     /// From its submission to its last file, or to now.
     pub wall_seconds: f64,
+    /// From its first computation to its last file, or to now; 0 while there was none.
+    pub render_seconds: f64,
     /// Its videos' lines.
     pub videos: Vec<VideoStatus>,
-    /// By stage: where the time went.
-    pub stages: BTreeMap<Stage, Effort>,
-    /// By worker's name.
-    pub workers: BTreeMap<String, Effort>,
-    /// Those of them that are known now.
-    pub machines: Vec<WorkerStatus>,
-}
-
-/// Work that was done.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
-pub struct Effort {
-    /// Items tried.
-    pub attempts: u64,
-    /// Of these: failed, given back, or lost with their worker.
-    pub failed: u64,
-    /// Denoising steps.
-    pub steps: u64,
-    /// Seconds of computing.
-    pub seconds: f64,
-    /// Seconds the items waited in line.
-    pub queue_seconds: f64,
-    /// Seconds free devices waited for inputs.
-    pub input_wait_seconds: f64,
-    /// Passes that ran the transformer's blocks.
-    pub evaluations: u64,
-    /// Passes that step caches stood in for.
-    pub skipped: u64,
+    /// Where the time went.
+    pub totals: Totals,
 }
 
 /// A worker's line in a table.
@@ -216,21 +194,16 @@ pub struct WorkerStatus {
 }
 
 /// How the weights of a role are stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredWeights {
     /// Of which model.
     pub model: String,
     /// For which role.
-    #[serde(serialize_with = "by_name")]
     pub role: Role,
     /// As most of their numbers are.
     pub encoding: String,
     /// All of them.
     pub bytes: u64,
-}
-
-fn by_name<S: serde::Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(role.name())
 }
 
 /// What a worker computes.

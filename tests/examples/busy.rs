@@ -11,6 +11,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// An attempt that ran to its end.
 struct Item {
@@ -90,7 +92,10 @@ fn videos(directory: &Path) -> Result<Vec<Vec<Item>>> {
         let counts = |attempt: &&Value| attempt["result"] == "done" && attempt["stage"] != "encode_text";
         for attempt in sidecar["attempts"].as_array().into_iter().flatten().filter(counts) {
             let text = |key: &str| attempt[key].as_str().unwrap_or_default().to_owned();
-            let start = attempt["started_at"].as_f64().with_context(|| format!("{}: no started_at", path.display()))?;
+            let begun = attempt["begun"].as_str().with_context(|| format!("{}: no begun", path.display()))?;
+            let begun =
+                OffsetDateTime::parse(begun, &Rfc3339).with_context(|| format!("{}: {begun}", path.display()))?;
+            let start = begun.unix_timestamp_nanos() as f64 / 1e9;
             let seconds = attempt["seconds"].as_f64().unwrap_or_default();
             items.push(Item { worker: text("worker"), stage: text("stage"), start, seconds });
         }

@@ -95,7 +95,8 @@ fn a_coordinator_killed_at_any_moment_goes_on_and_no_byte_changes() {
         let report: Value =
             serde_json::from_slice(&std::fs::read(sandbox.output().join("report.json")).expect("report"))
                 .expect("the report is JSON");
-        assert_eq!((report["done"].as_u64(), report["failed"].as_u64()), (Some(3), Some(0)), "{report:#}");
+        let job = &report["job"];
+        assert_eq!((job["done"].as_u64(), job["failed"].as_u64()), (Some(3), Some(0)), "{report:#}");
     }
 }
 

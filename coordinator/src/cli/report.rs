@@ -9,7 +9,7 @@ use super::status::speedups_of;
 use super::table::table;
 use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
-use crate::client::{Client, EffortView, ReportView, WorkerView};
+use crate::client::{Client, EffortView, MachineView, ReportView};
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::{Summary, span};
@@ -48,7 +48,7 @@ pub(super) fn report(args: ReportArgs) -> Result<Exit, Failed> {
 }
 
 fn words(report: ReportView) -> String {
-    let ReportView { job, output_dir, wall_seconds, stages, workers, videos, machines } = report;
+    let ReportView { job, output_dir, wall_seconds, bottleneck, stages, roles, workers, videos, machines, .. } = report;
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     for verdict in videos.iter().filter_map(|video| video.verdict.clone()) {
         *verdicts.entry(verdict).or_default() += 1;
@@ -73,6 +73,10 @@ fn words(report: ReportView) -> String {
         let verdicts = verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}"));
         text += &format!("\nquality: {}\n", verdicts.collect::<Vec<_>>().join(", "));
     }
+    if !roles.is_empty() {
+        text += "\n";
+        text += &table(["ROLE", "WORKERS", "BUSY", ""], roles.iter().map(|line| role(line, bottleneck.as_deref())));
+    }
     for (head, lines) in [("STAGE", &stages), ("WORKER", &workers)] {
         if !lines.is_empty() {
             text += "\n";
@@ -86,12 +90,23 @@ fn words(report: ReportView) -> String {
     text
 }
 
+/// Of a role: how busy its workers were while the job was rendered.
+fn role(line: &EffortView, bottleneck: Option<&str>) -> [String; 4] {
+    let remark = if bottleneck == Some(&line.name) { "the bottleneck" } else { "" };
+    [line.name.clone(), line.workers.to_string(), percent(line.busy), remark.to_owned()]
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map(|share| format!("{:.0} %", 100.0 * share)).unwrap_or_default()
+}
+
 fn efforts(head: &'static str, lines: &[EffortView]) -> String {
     let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map(span).unwrap_or_default();
     let row = |line: &EffortView| {
         [
             line.name.clone(),
             time(line.seconds),
+            percent(line.busy),
             line.attempts.to_string(),
             line.failed.to_string(),
             line.steps.to_string(),
@@ -101,7 +116,18 @@ fn efforts(head: &'static str, lines: &[EffortView]) -> String {
             if line.skipped > 0 { share(line.skipped, line.evaluations) } else { String::new() },
         ]
     };
-    let head = [head, "COMPUTED", "ITEMS", "NOT DONE", "STEPS", "S/STEP", "IN LINE", "WAITED FOR INPUTS", "SKIPPED"];
+    let head = [
+        head,
+        "COMPUTED",
+        "BUSY",
+        "ITEMS",
+        "NOT DONE",
+        "STEPS",
+        "S/STEP",
+        "ITEMS WAITED, IN ALL",
+        "WAITED FOR INPUTS",
+        "SKIPPED",
+    ];
     table(head, lines.iter().map(row))
 }
 
@@ -111,7 +137,7 @@ fn share(skipped: u64, computed: u64) -> String {
     format!("{:.0} % of {all} passes", 100.0 * skipped as f64 / all as f64)
 }
 
-fn machine(worker: &WorkerView) -> [String; 4] {
+fn machine(worker: &MachineView) -> [String; 4] {
     let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
     let weights = worker.weights.iter().map(|of| format!("{} {} {}", of.role, of.encoding, gib(of.bytes)));
     [

@@ -6,6 +6,8 @@ use wanfarm_proto::convert::cache_field;
 use wanfarm_proto::v1;
 use wanfarm_types::{CacheSettings, LoraRef, Role, Stage};
 
+use crate::times::rfc3339;
+
 /// A job's line.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct JobView {
@@ -33,6 +35,10 @@ pub struct JobView {
     pub waiting_for: Option<String>,
     /// Why its report could not be written, when it has ended.
     pub unreported: Option<String>,
+    /// When, in UTC as RFC 3339 has it.
+    pub submitted: Option<String>,
+    /// When its last video ended, likewise.
+    pub ended: Option<String>,
 }
 
 /// A video's line.
@@ -147,7 +153,7 @@ pub struct JobDetail {
     pub seconds_left: Option<f64>,
 }
 
-/// What came of a job.
+/// What came of a job: printed by `report --json`, and written to `report.json` when the job has ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReportView {
     /// Its line.
@@ -156,21 +162,44 @@ pub struct ReportView {
     pub output_dir: String,
     /// From its submission to its last file, or to now.
     pub wall_seconds: f64,
+    /// From its first computation to its last file, or to now; `null` while there was none.
+    pub render_seconds: Option<f64>,
+    /// The role whose workers were busy for the largest part of that time.
+    pub bottleneck: Option<String>,
     /// Where the time went, by stage.
     pub stages: Vec<EffortView>,
+    /// Where the time went, by role.
+    pub roles: Vec<EffortView>,
     /// Where the time went, by worker.
     pub workers: Vec<EffortView>,
     /// Its videos' lines.
     pub videos: Vec<VideoView>,
-    /// The workers that took part and are known now.
-    pub machines: Vec<WorkerView>,
+    /// The workers that took part.
+    pub machines: Vec<MachineView>,
 }
 
-/// What was done in a stage or by a worker.
+/// What a worker computed on, and with.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MachineView {
+    /// The worker.
+    pub name: String,
+    /// Its device.
+    pub device: String,
+    /// Main memory of its machine.
+    pub memory_bytes: Option<u64>,
+    /// How its weights are stored.
+    pub weights: Vec<WeightsView>,
+}
+
+/// What was done in a stage, by the workers of a role, or by a worker.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EffortView {
-    /// The stage or the worker.
+    /// The stage, the role or the worker.
     pub name: String,
+    /// Workers that took part.
+    pub workers: u64,
+    /// The part of the job's rendering time for which these were computing, from 0 to 1, on average.
+    pub busy: Option<f64>,
     /// Items tried.
     pub attempts: u64,
     /// Of these: failed, given back, or lost with their worker.
@@ -179,7 +208,7 @@ pub struct EffortView {
     pub steps: u64,
     /// Of computing.
     pub seconds: f64,
-    /// That items waited in line.
+    /// That items waited in line, each for itself: more than the clock shows where many waited at once.
     pub queue_seconds: f64,
     /// That free devices waited for inputs.
     pub input_wait_seconds: f64,
@@ -218,6 +247,8 @@ impl From<v1::JobSummary> for JobView {
             running: wire.running,
             waiting_for: some(wire.waiting_for),
             unreported: some(wire.unreported),
+            submitted: rfc3339(wire.submitted),
+            ended: wire.ended.and_then(rfc3339),
         }
     }
 }
@@ -288,22 +319,44 @@ impl From<v1::WorkerStatus> for WorkerView {
 
 impl From<v1::GetReportReply> for ReportView {
     fn from(wire: v1::GetReportReply) -> Self {
+        let efforts = |efforts: Vec<v1::Effort>| -> Vec<EffortView> {
+            efforts.into_iter().map(|effort| EffortView::new(effort, wire.render_seconds)).collect()
+        };
+        let roles = efforts(wire.roles);
+        let busiest = roles.iter().filter(|role| role.busy.is_some_and(|busy| busy > 0.0));
+        let busiest = busiest.max_by(|a, b| a.busy.unwrap_or(0.0).total_cmp(&b.busy.unwrap_or(0.0)));
         Self {
             job: wire.job.unwrap_or_default().into(),
             output_dir: wire.output_dir,
             wall_seconds: wire.wall_seconds,
-            stages: wire.stages.into_iter().map(Into::into).collect(),
-            workers: wire.workers.into_iter().map(Into::into).collect(),
+            render_seconds: positive(wire.render_seconds),
+            bottleneck: busiest.map(|role| role.name.clone()),
+            stages: efforts(wire.stages),
+            workers: efforts(wire.workers),
+            roles,
             videos: wire.videos.into_iter().map(Into::into).collect(),
             machines: wire.machines.into_iter().map(Into::into).collect(),
         }
     }
 }
 
-impl From<v1::Effort> for EffortView {
-    fn from(wire: v1::Effort) -> Self {
+impl From<v1::Machine> for MachineView {
+    fn from(wire: v1::Machine) -> Self {
+        let v1::Machine { name, device, memory_bytes, weights: stored } = wire;
+        let memory_bytes = (memory_bytes > 0).then_some(memory_bytes);
+        Self { name, device, memory_bytes, weights: stored.into_iter().map(weights).collect() }
+    }
+}
+
+impl EffortView {
+    /// `render_seconds`: how long the job has been rendered.
+    fn new(wire: v1::Effort, render_seconds: f64) -> Self {
+        let time = render_seconds * wire.workers as f64;
         Self {
             name: wire.name,
+            workers: wire.workers,
+            // What was under way when the job ended, or before a restart, may count for more than all of the time.
+            busy: (time > 0.0).then(|| (wire.seconds / time).min(1.0)),
             attempts: wire.attempts,
             failed: wire.failed,
             steps: wire.steps,
@@ -358,14 +411,44 @@ mod tests {
             ("JOB", keys(JobView::default())),
             ("VIDEO", keys(VideoView::from(v1::VideoStatus::default()))),
             ("WORKER", keys(WorkerView::from(v1::WorkerStatus::default()))),
-            ("EFFORT", keys(EffortView::from(v1::Effort::default()))),
+            ("EFFORT", keys(EffortView::new(v1::Effort::default(), 0.0))),
+            ("MACHINE", keys(MachineView::from(v1::Machine::default()))),
         ] {
             assert!(guide.contains(&format!("{name}: `{keys}`")), "the guide does not say {name}: `{keys}`");
         }
         let detail = keys(JobDetail::default());
         assert_eq!(detail, "job videos seconds_left");
         let report = keys(ReportView::from(v1::GetReportReply::default()));
-        assert_eq!(report, "job output_dir wall_seconds stages workers videos machines");
+        let fields =
+            "job output_dir wall_seconds render_seconds bottleneck stages roles workers videos machines".to_owned();
+        assert_eq!(report, fields);
+        let quoted: Vec<_> = fields.split(' ').map(|field| format!("\"{field}\"")).collect();
+        let line = guide.lines().find(|line| line.starts_with("| `report JOB`")).unwrap();
+        assert!(quoted.iter().all(|field| line.contains(field)), "the guide does not say {fields}: {line}");
+    }
+
+    #[test]
+    fn the_bottleneck_is_the_role_whose_workers_were_busiest_not_the_one_most_items_waited_for() {
+        let role = |name: &str, workers, seconds, queue_seconds| v1::Effort {
+            name: name.to_owned(),
+            workers,
+            seconds,
+            queue_seconds,
+            ..v1::Effort::default()
+        };
+        let roles = vec![
+            role("text-encoder", 1, 2.0, 4200.0),
+            role("dit-high", 4, 300.0, 90.0),
+            role("dit-low", 1, 90.0, 80.0),
+            role("vae", 1, 120.0, 1.0),
+        ];
+        let wire = v1::GetReportReply { roles, render_seconds: 100.0, ..v1::GetReportReply::default() };
+        let report = ReportView::from(wire);
+        let busy: Vec<_> = report.roles.iter().map(|role| role.busy.unwrap()).collect();
+        assert_eq!(busy, [0.02, 0.75, 0.9, 1.0]);
+        assert_eq!(report.bottleneck.as_deref(), Some("vae"));
+        let nothing = ReportView::from(v1::GetReportReply::default());
+        assert_eq!((nothing.bottleneck, nothing.render_seconds), (None, None));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::catalog::Catalog;
 use crate::images::Images;
 use crate::jobs::{Jobs, VideoPhase};
 use crate::ledger::Ledger;
+use crate::plan;
 use crate::store::Row;
 
 /// The books.
@@ -56,10 +57,12 @@ impl Books {
             Row::Outputs { video, files, verdict, seconds } => {
                 self.jobs.set_outputs(*video, files, verdict, *seconds);
             }
+            Row::Ended { job, end } => self.jobs.ended(*job, end.as_deref().cloned()),
             Row::Reported { job, at } => self.jobs.reported(*job, *at),
             Row::Begun { attempt, at, waited } => self.ledger.begun(*attempt, *at, *waited),
             Row::Scheduler(change) => {
-                self.ledger.record(change, now);
+                let passes = |video, stage| self.jobs.spec(video).map_or(0, |spec| plan::passes(spec, stage));
+                self.ledger.record(change, now, passes);
                 self.record_change(change, now);
             }
         }

@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_scheduler::{Session, TextKey, WorkerView};
+use wanfarm_scheduler::{Session, WorkerView};
 use wanfarm_types::{Digest, JobId, Role, Stage, VideoId, WorkerId};
 
 use super::Driver;
 use crate::estimate::{Progress, Workforce, Workload};
-use crate::jobs::{Job, JobPhase};
-use crate::ledger::AttemptRecord;
-use crate::plan;
-use crate::requests::{Effort, Farm, JobReport, Remaining, RequestError, RunningItem, WorkerStatus};
+use crate::jobs::{Job, JobPhase, JobSummary};
+use crate::requests::{Farm, JobReport, Remaining, RequestError, RunningItem, WorkerStatus};
 
 impl Driver {
     /// Every worker's line.
@@ -99,7 +97,10 @@ impl Driver {
     /// What a job cannot go on without; empty when it can go on, or need not.
     pub(super) fn waiting_for(&self, job: &Job) -> String {
         let (model, phase) = (&job.submission.model, job.phase());
-        if let Some(why) = self.shortages.of_store().filter(|_| phase != JobPhase::Finished) {
+        if job.ended().is_some() {
+            return String::new();
+        }
+        if let Some(why) = self.shortages.of_store() {
             return why.to_owned();
         }
         match (phase, self.books.catalog.get(model)) {
@@ -164,54 +165,19 @@ impl Driver {
     /// What came of a job, and where the time went.
     pub(super) fn job_report(&self, id: JobId) -> Result<JobReport, RequestError> {
         let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
-        let mut report = JobReport {
-            job: job.summary(),
-            waiting_for: self.waiting_for(job),
-            wall_seconds: job.wall_seconds(),
-            videos: job.videos().to_vec(),
-            stages: BTreeMap::new(),
-            workers: BTreeMap::new(),
-            machines: Vec::new(),
+        let (phase, now, totals) = match job.ended() {
+            // To watchers it ends with this report; the report itself tells of a job that has ended.
+            Some(end) => (JobPhase::Finished, end.at.elapsed, end.totals.clone()),
+            None => (job.phase(), self.seconds(), self.books.ledger.totals(id, self.worker_lines())),
         };
-        let texts: BTreeSet<TextKey> = job.texts.iter().flatten().copied().collect();
-        // No video has this number: only what was done for the texts is told of it, once each.
-        let nobody = VideoId { job: id, index: u32::MAX };
-        let texts: Vec<TextKey> = texts.into_iter().collect();
-        for record in self.books.ledger.attempts(nobody, &texts) {
-            report.count(&record, 0);
-        }
-        for (index, spec) in (0..).zip(&job.specs) {
-            let video = VideoId { job: id, index };
-            for record in self.books.ledger.attempts(video, &[]) {
-                report.count(&record, spec.as_ref().map_or(0, |spec| plan::passes(spec, record.stage)));
-            }
-        }
-        let mut machines = self.worker_lines();
-        machines.retain(|machine| report.workers.contains_key(&machine.name));
-        report.machines = machines;
-        Ok(report)
-    }
-}
-
-impl JobReport {
-    /// `passes`: of each step, without a step cache.
-    fn count(&mut self, record: &AttemptRecord, passes: u32) {
-        self.stages.entry(record.stage).or_default().count(record, passes);
-        self.workers.entry(record.worker.clone()).or_default().count(record, passes);
-    }
-}
-
-impl Effort {
-    fn count(&mut self, record: &AttemptRecord, passes: u32) {
-        self.attempts += 1;
-        self.failed += u64::from(record.result != "done");
-        self.steps += record.step_seconds.len() as u64;
-        self.seconds += record.seconds;
-        self.queue_seconds += record.queue_seconds;
-        self.input_wait_seconds += record.input_wait_seconds;
-        let (computed, skipped) = record.passes(passes);
-        self.evaluations += computed;
-        self.skipped += skipped;
+        Ok(JobReport {
+            job: JobSummary { phase, ..job.summary() },
+            waiting_for: self.waiting_for(job),
+            wall_seconds: (now - job.submitted().elapsed).max(0.0),
+            render_seconds: totals.begun.map_or(0.0, |begun| (now - begun).max(0.0)),
+            videos: job.videos().to_vec(),
+            totals,
+        })
     }
 }
 

@@ -89,7 +89,7 @@ impl Driver {
         if let Some(why) = self.shortages.of_store() {
             return Err(RequestError::Full(why.to_owned()));
         }
-        let job = self.books.jobs.number(submission);
+        let job = self.books.jobs.number(submission, self.moment());
         let id = job.id;
         self.put(Row::Job(job));
         self.plan(id);

@@ -14,6 +14,7 @@ use crate::copies::Copies;
 use crate::outputs::Outputs;
 use crate::sessions::Sessions;
 use crate::store::{JobRow, Loaded, Row, Store, StoreError, when_unlocked};
+use crate::times::wall_clock;
 
 /// What a driver works with besides rows.
 #[derive(Debug)]
@@ -66,6 +67,9 @@ impl Driver {
             Row::Scheduler(change) => Some(change.clone()),
             _ => None,
         });
+        // The farm's clock goes on from the last moment that is told of.
+        let last = loaded.rows.iter().filter_map(Row::moment).max_by(|a, b| a.elapsed.total_cmp(&b.elapsed));
+        let before = last.map_or(0.0, |last| last.resume(wall_clock()));
         let origin = wanfarm_scheduler::Instant(0);
         let scheduler = Scheduler::restore(config, origin, loaded.next_attempt, changes)?;
         let mut driver = Self {
@@ -76,6 +80,7 @@ impl Driver {
             outputs,
             events,
             started: Instant::now(),
+            before,
             store: Some(store),
             rows: Vec::new(),
             actions: VecDeque::new(),
@@ -123,8 +128,12 @@ impl Driver {
     /// Jobs that ended just before the restart have no report yet.
     fn report_again(&mut self) {
         let ended = self.books.jobs.iter().filter(|job| job.state() == Some(JobState::Finished));
-        let unreported: Vec<JobId> = ended.filter(|job| job.summary().ended.is_none()).map(|job| job.id).collect();
-        for job in unreported {
+        let unreported: Vec<_> =
+            ended.filter(|job| !job.is_told()).map(|job| (job.id, job.ended().is_some())).collect();
+        for (job, has_end) in unreported {
+            if !has_end {
+                self.end(job);
+            }
             if !self.actions.contains(&Action::JobFinished(job)) {
                 self.actions.push_back(Action::JobFinished(job));
             }

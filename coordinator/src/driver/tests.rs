@@ -312,7 +312,7 @@ async fn what_nothing_stands_behind_is_cleared_at_the_start() {
     let image = |n| Image { digest: Digest([n; 32]), bytes: 1, width: 8, height: 8 };
     let mut job = submission("a");
     job.videos[0].image = Some(image(1).digest);
-    let job = crate::jobs::Jobs::new(JobId(1)).number(job);
+    let job = crate::jobs::Jobs::new(JobId(1)).number(job, Moment::default());
     let text = |n| ArtifactId::Text(wanfarm_scheduler::TextKey(Digest([n; 32])));
     let durable = |n| {
         let tensors = vec![TensorRef { digest: Digest([n; 32]), dtype: DType::F32, shape: vec![2] }];
@@ -330,7 +330,7 @@ async fn what_nothing_stands_behind_is_cleared_at_the_start() {
 #[tokio::test]
 async fn a_job_that_ended_just_before_a_restart_gets_its_report() {
     let mut rows = MemoryStore::default();
-    let job = crate::jobs::Jobs::new(JobId(1)).number(submission("a"));
+    let job = crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Moment::default());
     let finished = Change::JobState { job: JobId(1), state: JobState::Finished };
     rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -358,7 +358,7 @@ async fn a_run_keeps_only_its_own_unfinished_job() {
         let (events, mut driver) = restored(key);
         let fresh = driver.books.jobs.with_key(key).is_none();
         if fresh {
-            let row = driver.books.jobs.number(submission(key));
+            let row = driver.books.jobs.number(submission(key), Moment::default());
             driver.put(Row::Job(row));
         }
         (events, driver, fresh)

@@ -7,7 +7,8 @@ use wanfarm_types::Role;
 
 use crate::estimate::{Basis, Estimate, StageEstimate};
 use crate::jobs::{JobPhase, JobSummary, VideoPhase, VideoStatus};
-use crate::requests::{Changes, Effort, JobReport, RequestError, StoredWeights, WorkerStatus};
+use crate::requests::{Changes, JobReport, RequestError, StoredWeights, WorkerStatus};
+use crate::totals::{Effort, Machine};
 
 /// Why a request came to nothing, with the code that says whether asking again can help.
 pub(super) fn refusal(error: RequestError) -> Status {
@@ -53,6 +54,8 @@ pub(super) fn summary(job: JobSummary, waiting_for: String) -> v1::JobSummary {
         cancelled: job.cancelled,
         running: job.running,
         unreported: job.unreported.unwrap_or_default(),
+        submitted: job.submitted,
+        ended: job.ended,
     }
 }
 
@@ -114,21 +117,34 @@ fn weights(stored: StoredWeights) -> v1::Weights {
 }
 
 pub(super) fn report(report: JobReport, output_dir: String) -> v1::GetReportReply {
-    let stages = report.stages.into_iter().map(|(stage, done)| effort(stage.name().to_owned(), done));
+    let totals = report.totals;
+    let stages = totals.by(|share| share.stage).into_iter().map(|(stage, done)| effort(stage.name(), done));
+    let roles = totals.by(|share| share.stage.role()).into_iter().map(|(role, done)| effort(role.name(), done));
+    // By name, for people; two workers of one name stay two.
+    let workers = totals.by(|share| (share.name.clone(), share.worker));
+    let workers = workers.into_iter().map(|((name, _), done)| effort(&name, done));
     v1::GetReportReply {
         job: Some(summary(report.job, report.waiting_for)),
         videos: report.videos.into_iter().map(video).collect(),
         stages: stages.collect(),
-        workers: report.workers.into_iter().map(|(name, done)| effort(name, done)).collect(),
+        roles: roles.collect(),
+        workers: workers.collect(),
         output_dir,
-        machines: report.machines.into_iter().map(worker).collect(),
+        machines: totals.machines.into_iter().map(machine).collect(),
         wall_seconds: report.wall_seconds,
+        render_seconds: report.render_seconds,
     }
 }
 
-fn effort(name: String, done: Effort) -> v1::Effort {
+fn machine(machine: Machine) -> v1::Machine {
+    let Machine { name, device, memory_bytes, weights: stored } = machine;
+    v1::Machine { name, device, memory_bytes, weights: stored.into_iter().map(weights).collect() }
+}
+
+fn effort(name: &str, (workers, done): (u64, Effort)) -> v1::Effort {
     v1::Effort {
-        name,
+        name: name.to_owned(),
+        workers,
         attempts: done.attempts,
         failed: done.failed,
         steps: done.steps,

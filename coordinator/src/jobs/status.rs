@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
 use wanfarm_types::{CacheSettings, JobId, LoraRef, Stage, VideoRequest};
 
 /// Where a video stands, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VideoPhase {
     /// Nothing of it runs now.
     Waiting,
@@ -24,8 +22,7 @@ pub enum VideoPhase {
 }
 
 /// Where a job stands, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobPhase {
     /// Nobody serves its model yet.
     WaitingForModel,
@@ -38,7 +35,7 @@ pub enum JobPhase {
 }
 
 /// A video's line in a table.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct VideoStatus {
     /// Place in the job.
     pub index: u32,
@@ -71,12 +68,11 @@ pub struct VideoStatus {
     /// Its LoRA files, likewise.
     pub loras: Vec<LoraRef>,
     /// Counts changes of all jobs; this line's last one.
-    #[serde(skip)]
     pub(super) version: u64,
 }
 
 /// A job's line in a table.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct JobSummary {
     /// Its number.
     pub job: JobId,
@@ -100,10 +96,9 @@ pub struct JobSummary {
     pub running: u32,
     /// When it was submitted, in seconds since 1970.
     pub submitted: f64,
-    /// When its report was in place or given up, in seconds since 1970.
+    /// When its last video ended, in seconds since 1970.
     pub ended: Option<f64>,
-    /// Why there is no report of it though it has ended. Never part of a report.
-    #[serde(skip)]
+    /// Why there is no report of it though it has ended.
     pub unreported: Option<String>,
     /// Why the coordinator itself has paused it, if so; it goes on by itself.
     pub held: Option<String>,

@@ -1,11 +1,9 @@
 //! Finished videos on disk: media files, sidecars and the job's report, each appearing whole or not at all.
 
 mod place;
-mod report;
 mod sidecar;
 mod task;
 
 pub use place::{PlaceError, Placing};
-pub use report::Report;
 pub use sidecar::Sidecar;
 pub use task::{Finished, Outputs, Task, Unwritten};

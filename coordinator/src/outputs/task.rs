@@ -15,9 +15,9 @@ use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, 
 use super::place::{self, PlaceError, Placing};
 use super::sidecar::{ModelRecord, OutputRecord, Sidecar, StagePasses, Versions};
 use crate::driver::{Event, Shortage};
+use crate::farm::report_view;
 use crate::ledger::AttemptRecord;
 use crate::manifest;
-use crate::outputs::Report;
 use crate::requests::JobReport;
 
 /// Before a report that could not be written is tried again.
@@ -108,10 +108,10 @@ impl Outputs {
     /// Writes the report of a job that has ended, again for a moment where it fails; [`Event::Reported`] tells when it
     /// is there, or why it cannot be.
     pub fn report(&self, job: JobReport) {
-        let (id, report) = (job.job.job, Report::from(job));
-        let (path, events) = (self.root.join(manifest::REPORT), self.events.clone());
+        let (id, root, events) = (job.job.job, self.root.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
-            let written = serde_json::to_vec_pretty(&report)
+            let path = root.join(manifest::REPORT);
+            let written = serde_json::to_vec_pretty(&report_view(job, &root))
                 .map_err(|error| error.to_string())
                 .and_then(|json| write_patiently(&path, &json).map_err(|error| error.to_string()));
             if let Err(error) = &written {

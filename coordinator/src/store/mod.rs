@@ -14,7 +14,7 @@ use wanfarm_types::{AttemptId, JobId};
 
 pub use directory::{DataDirectory, DirectoryError};
 pub use patience::when_unlocked;
-pub use row::{JobRow, Row};
+pub use row::{JobEnd, JobRow, Row};
 pub use sqlite::SqliteStore;
 
 /// An engine that keeps rows. Each [`Row`] inserts or replaces what has its key; what a key is, the row says.

@@ -8,6 +8,8 @@ use wanfarm_scheduler::Change;
 use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, ModelFile, Role, VideoId, VideoRequest, VideoSpec, WorkerId};
 
 use crate::images::Image;
+use crate::times::Moment;
+use crate::totals::Totals;
 
 /// One row. Videos are named by their place in the manifest, except in [`Row::Scheduler`], which counts those planned.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +68,13 @@ pub enum Row {
         /// Seconds that workers have spent on it.
         seconds: f64,
     },
+    /// Every video of a job has ended, key `job`; `None` removes it.
+    Ended {
+        /// Which job.
+        job: JobId,
+        /// When, and where the time went until then.
+        end: Option<Box<JobEnd>>,
+    },
     /// The report of a job is in its place, key `job`; `None` removes it.
     Reported {
         /// Which job.
@@ -77,8 +86,8 @@ pub enum Row {
     Begun {
         /// Which attempt.
         attempt: AttemptId,
-        /// When, in seconds since 1970.
-        at: f64,
+        /// When.
+        at: Moment,
         /// Seconds its item had waited.
         waited: f64,
     },
@@ -101,8 +110,29 @@ pub struct JobRow {
     pub priority: u32,
     /// The first, the last and the middle video go first.
     pub early_look: bool,
-    /// When, in seconds since 1970.
-    pub submitted: f64,
+    /// When.
+    pub submitted: Moment,
     /// Its videos.
     pub videos: Vec<VideoRequest>,
+}
+
+/// The end of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobEnd {
+    /// When.
+    pub at: Moment,
+    /// Where the time went until then. What still comes in of it later changes no report.
+    pub totals: Totals,
+}
+
+impl Row {
+    /// When it was written, of rows that tell.
+    pub fn moment(&self) -> Option<Moment> {
+        match self {
+            Row::Job(job) => Some(job.submitted),
+            Row::Begun { at, .. } => Some(*at),
+            Row::Ended { end, .. } => end.as_ref().map(|end| end.at),
+            _ => None,
+        }
+    }
 }

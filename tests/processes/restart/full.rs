@@ -26,7 +26,10 @@ fn fills_up(spare: u64, says: &str) -> Option<Sandbox> {
     let farm = Farm::on(&small, &sandbox.path("disk"), &sandbox);
     let disk = |name: &str| -> PathBuf { small.inside(&sandbox.path("disk").join(name)) };
     farm.submit(&manifest(&sandbox));
-    eventually("something is durable", || std::fs::read_dir(disk("data/artifacts")).ok()?.flatten().next());
+    eventually("something is durable", || {
+        let mut shelves = std::fs::read_dir(disk("data/artifacts")).ok()?.flatten();
+        shelves.find(|entry| entry.path().is_dir())
+    });
     fill(&disk("filler"), spare);
     let told = eventually("people are told", || Some(farm.waiting_for()).filter(|why| why.contains(says)));
     println!("with {spare} bytes to spare: waiting for {told}");

@@ -17,6 +17,18 @@ impl Process {
     pub(super) fn ends(&mut self) -> Option<i32> {
         eventually("the process ends", || self.0.try_wait().expect("wait")).code()
     }
+
+    pub(super) fn is_running(&mut self) -> bool {
+        self.0.try_wait().expect("wait").is_none()
+    }
+
+    /// Waits until a coordinator says its address.
+    fn listens(&mut self) -> (BufReader<ChildStdout>, String) {
+        let mut stdout = BufReader::new(self.0.stdout.take().expect("stdout"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("the address");
+        (stdout, line.trim().rsplit(' ').next().expect("the address").to_owned())
+    }
 }
 
 impl Drop for Process {
@@ -38,7 +50,8 @@ pub(super) struct Farm {
 impl Farm {
     pub(super) fn start() -> Self {
         let sandbox = Sandbox::new();
-        let (coordinator, stdout, url) = serve(&sandbox, "127.0.0.1:0");
+        let mut coordinator = start(&sandbox, "127.0.0.1:0");
+        let (stdout, url) = coordinator.listens();
         Self { sandbox, url, coordinator, _stdout: stdout }
     }
 
@@ -49,9 +62,30 @@ impl Farm {
 
     /// On what it had recorded, at the same address.
     pub(super) fn start_coordinator(&mut self) {
-        let address = self.url.trim_start_matches("http://").to_owned();
-        let (coordinator, stdout, _) = serve(&self.sandbox, &address);
-        (self.coordinator, self._stdout) = (coordinator, stdout);
+        let starting = self.start_coordinator_later();
+        self.coordinator_listens(starting);
+    }
+
+    /// As [`Self::start_coordinator`], not waiting until it listens.
+    pub(super) fn start_coordinator_later(&self) -> Process {
+        start(&self.sandbox, self.url.trim_start_matches("http://"))
+    }
+
+    /// Waits until a coordinator that was started listens.
+    pub(super) fn coordinator_listens(&mut self, mut starting: Process) {
+        (self._stdout, _) = starting.listens();
+        self.coordinator = starting;
+    }
+
+    /// Starts a coordinator that ends by itself.
+    pub(super) fn coordinator_ends(&self) -> Ended {
+        let address = self.url.trim_start_matches("http://");
+        Running::start(&mut command(&self.sandbox, address)).wait()
+    }
+
+    /// The exit code of the coordinator, which ends by itself.
+    pub(super) fn ended(&mut self) -> Option<i32> {
+        self.coordinator.ends()
     }
 
     /// A worker for the demo model.
@@ -62,7 +96,7 @@ impl Farm {
         Process(spawn(&mut command, self.sandbox.path(&format!("{name}.log"))))
     }
 
-    /// What a worker has logged since it was last started.
+    /// What a worker, or `serve`, has logged since it was last started.
     pub(super) fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.sandbox.path(&format!("{name}.log"))).expect("log")
     }
@@ -112,17 +146,17 @@ impl Farm {
     }
 }
 
-/// Starts a coordinator, and waits until it listens.
-fn serve(sandbox: &Sandbox, address: &str) -> (Process, BufReader<ChildStdout>, String) {
+/// How a coordinator is started.
+fn command(sandbox: &Sandbox, address: &str) -> Command {
     let mut command = Command::new(binary());
     command.args(["serve", "--listen", address, "--data"]).arg(sandbox.path("data"));
     command.arg("--output").arg(sandbox.output());
-    let mut child = spawn(&mut command, sandbox.path("serve.log"));
-    let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
-    let mut line = String::new();
-    stdout.read_line(&mut line).expect("the address");
-    let url = line.trim().rsplit(' ').next().expect("the address").to_owned();
-    (Process(child), stdout, url)
+    command
+}
+
+/// Starts a coordinator.
+fn start(sandbox: &Sandbox, address: &str) -> Process {
+    Process(spawn(&mut command(sandbox, address), sandbox.path("serve.log")))
 }
 
 fn spawn(command: &mut Command, log: PathBuf) -> Child {

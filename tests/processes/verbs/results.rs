@@ -65,6 +65,52 @@ fn the_morning_report_tells_what_came_of_it_and_where_the_time_went() {
     assert!(worker["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 28));
 }
 
+/// The report of a job on the disk.
+fn report_file(farm: &Farm) -> serde_json::Value {
+    let bytes = std::fs::read(farm.sandbox.output().join("report.json")).expect("a report");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+#[test]
+fn the_file_is_what_the_command_prints_and_tells_of_a_job_that_has_ended() {
+    let (mut farm, _worker) = rendered(2);
+    let printed = farm.json(&["report", "night"]);
+    assert_eq!(report_file(&farm), printed);
+    let job = &printed["job"];
+    assert_eq!((&job["state"], &job["waiting_for"]), (&serde_json::json!("done"), &serde_json::Value::Null));
+    let (submitted, ended) = (job["submitted"].as_str().unwrap(), job["ended"].as_str().unwrap());
+    assert!(submitted < ended && ended.ends_with('Z') && ended.contains('T'), "{submitted} to {ended}");
+    let seconds = |field: &str| printed[field].as_f64().unwrap();
+    assert!(0.0 < seconds("render_seconds") && seconds("render_seconds") <= seconds("wall_seconds"), "{printed:#}");
+    assert!(printed["machines"][0]["memory_bytes"].is_number(), "{printed:#}");
+    assert!(printed["roles"].as_array().unwrap().iter().any(|role| role["name"] == printed["bottleneck"]));
+
+    // Neither a later job with the same texts nor a restart changes a word of it.
+    let later = farm.submit(&manifest("later", 1));
+    farm.client(&["status", &later, "--watch"]).expect(0);
+    farm.kill_coordinator();
+    farm.start_coordinator();
+    assert_eq!(farm.json(&["report", "night"]), printed);
+}
+
+#[test]
+fn each_job_tells_of_the_encodings_that_it_caused() {
+    let (farm, _worker) = rendered(1);
+    for round in ["second", "third"] {
+        let job = farm.submit(&manifest(round, 1));
+        farm.client(&["status", &job, "--watch"]).expect(0);
+    }
+    let encodings = |job: &str| {
+        let attempts = farm.sandbox.sidecar(&format!("{job}/0000"))["attempts"].as_array().unwrap().clone();
+        assert!(attempts.iter().all(|attempt| attempt["begun"].as_str().unwrap().ends_with('Z')), "{attempts:#?}");
+        attempts.iter().filter(|attempt| attempt["stage"] == "encode_text").count()
+    };
+    // Encoded texts are forgotten when nobody reads them any more: each of these jobs had both encoded anew.
+    for job in ["night", "second", "third"] {
+        assert_eq!(encodings(job), 2, "of {job}");
+    }
+}
+
 #[test]
 fn downloads_are_whole_checked_and_go_on_where_they_ended() {
     let (farm, _worker) = rendered(2);

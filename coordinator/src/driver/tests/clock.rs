@@ -25,3 +25,22 @@ async fn heartbeats_that_wait_come_before_leases_that_are_due() {
         driver.await.unwrap().unwrap();
     }
 }
+
+/// The report of a job that was submitted, by the time of day then, so many seconds before a restart.
+fn wall_seconds(before_restart: f64) -> f64 {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = MemoryStore::default();
+    let submitted = Moment { at: wall_clock() - before_restart, elapsed: 70.0 };
+    let job = crate::jobs::Jobs::new(JobId(1)).number(submission("a"), submitted);
+    rows.commit(&[Row::Job(job)]).unwrap();
+    let (_events, driver) = driver(Box::new(rows), dir.path(), &Keep::All);
+    driver.unwrap().job_report(JobId(1)).unwrap().wall_seconds
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_meanwhile_makes_no_duration_of_years_and_none_below_nothing() {
+    let near = |seconds: f64, wanted: f64| (wanted..wanted + 60.0).contains(&seconds);
+    assert!(near(wall_seconds(3600.0), 3600.0), "an hour away");
+    assert!(near(wall_seconds(-86_400.0), 0.0), "set back by a day");
+    assert!(near(wall_seconds(wall_clock()), 0.0), "submitted in 1970");
+}

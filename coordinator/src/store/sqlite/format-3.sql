@@ -4,3 +4,11 @@
 CREATE TABLE identity (
     id TEXT NOT NULL
 ) STRICT;
+INSERT INTO identity (id) VALUES (lower(hex(randomblob(16))));
+
+-- Durations are differences of the farm's own clock: see `times.rs`.
+ALTER TABLE job ADD COLUMN submitted_elapsed REAL NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN ended REAL;
+ALTER TABLE job ADD COLUMN ended_elapsed REAL;
+ALTER TABLE job ADD COLUMN totals TEXT;   -- where the time went, of a job that has ended
+ALTER TABLE attempt ADD COLUMN begun_elapsed REAL;

@@ -77,7 +77,7 @@ impl SqliteStore {
                 belongings.refuse("has nothing in it")?;
             }
             migrate(&path, &mut database)?;
-            belongings.claim(id(&path, &mut database)?)?;
+            belongings.claim(id(&path, &database)?)?;
             let place = Place::of(&path).map_err(|why| StoreError::Failed { verb: "find", path: path.clone(), why })?;
             Ok(Self { path: path.clone(), place, database })
         })
@@ -127,18 +127,15 @@ fn migrate(path: &Path, database: &mut Connection) -> Result<(), StoreError> {
     transaction.commit().map_err(fail)
 }
 
-/// Which database it is; drawn when it is asked for the first time.
-fn id(path: &Path, database: &mut Connection) -> Result<Uuid, StoreError> {
-    let fail = |engine: rusqlite::Error| error("read", path, engine.into());
-    let known = database.query_row("SELECT id FROM identity", [], |row| row.get::<_, String>(0)).optional();
-    let Some(known) = known.map_err(fail)? else {
-        let id = Uuid::new_v4();
-        let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
-        transaction.execute("INSERT INTO identity (id) VALUES (?1)", [id.to_string()]).map_err(fail)?;
-        transaction.commit().map_err(fail)?;
-        return Ok(id);
-    };
-    known.parse().map_err(|_| StoreError::Damaged { path: path.to_owned(), why: format!("identity: {known:?} is no id") })
+/// Which database it is: drawn when its tables were made.
+fn id(path: &Path, database: &Connection) -> Result<Uuid, StoreError> {
+    let found = database.query_row("SELECT id FROM identity", [], |row| row.get::<_, String>(0)).optional();
+    let found = found.map_err(|engine| error("read", path, engine.into()))?;
+    let id = found.as_ref().and_then(|id| id.parse().ok());
+    id.ok_or_else(|| {
+        let why = format!("table identity: column id: {found:?} is no id");
+        StoreError::Damaged { path: path.to_owned(), why }
+    })
 }
 
 impl Store for SqliteStore {

@@ -8,21 +8,20 @@ use rusqlite::{Connection, Row as Line};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, TextKey, VideoPlan, VideoState};
-use wanfarm_types::{
-    AttemptId, Digest, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WorkItem, WorkerId,
-};
+use wanfarm_types::{AttemptId, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WorkItem, WorkerId};
 
 use super::Fault;
 use crate::images::Image;
-use crate::store::{JobRow, Row};
+use crate::store::{JobEnd, JobRow, Row};
+use crate::times::Moment;
 
 pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
     let mut rows = Vec::new();
-    each(database, "SELECT card FROM model ORDER BY name", |line| {
+    each(database, "model", "name", |line| {
         rows.push(Row::Model(json(line, "card")?));
         Ok(())
     })?;
-    each(database, "SELECT * FROM weights ORDER BY model, role, weights", |line| {
+    each(database, "weights", "model, role, weights", |line| {
         rows.push(Row::Weights {
             model: get(line, "model")?,
             role: word(line, "role")?,
@@ -31,17 +30,17 @@ pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
         });
         Ok(())
     })?;
-    each(database, "SELECT * FROM image ORDER BY digest", |line| {
+    each(database, "image", "digest", |line| {
         let (digest, bytes) = (text(line, "digest")?, count(line, "bytes")?);
         rows.push(Row::Image(Image { digest, bytes, width: get(line, "width")?, height: get(line, "height")? }));
         Ok(())
     })?;
-    each(database, "SELECT * FROM worker ORDER BY id", |line| {
+    each(database, "worker", "id", |line| {
         let worker = WorkerId(text(line, "id")?);
         rows.push(Row::Worker { worker, name: get(line, "name")?, device: get(line, "device")? });
         Ok(())
     })?;
-    each(database, "SELECT * FROM worker_state ORDER BY worker", |line| {
+    each(database, "worker_state", "worker", |line| {
         rows.push(Row::Scheduler(Change::WorkerState {
             worker: WorkerId(text(line, "worker")?),
             name: get(line, "name")?,
@@ -50,14 +49,14 @@ pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
         }));
         Ok(())
     })?;
-    each(database, "SELECT * FROM job ORDER BY id", |line| job(database, line, &mut rows))?;
-    each(database, "SELECT * FROM pin ORDER BY job, role", |line| {
+    each(database, "job", "id", |line| job(database, line, &mut rows))?;
+    each(database, "pin", "job, role", |line| {
         let (job, weights) = (JobId(count(line, "job")?), Some(text(line, "weights")?));
         rows.push(Row::Scheduler(Change::WeightsPinned { job, role: word(line, "role")?, weights }));
         Ok(())
     })?;
     artifacts(database, &mut rows)?;
-    each(database, "SELECT * FROM attempt ORDER BY id", |line| attempt(line, &mut rows))?;
+    each(database, "attempt", "id", |line| attempt(line, &mut rows))?;
     Ok(rows)
 }
 
@@ -68,7 +67,7 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
     let (mut resolved, mut plans, mut states) = (Vec::new(), Vec::new(), Vec::new());
     let mut statement = database.prepare_cached("SELECT * FROM video WHERE job = ?1 ORDER BY place")?;
     let mut videos = statement.query([get::<i64>(line, "id")?])?;
-    while let Some(video) = videos.next()? {
+    let mut take = |video: &Line<'_>| {
         requests.push(json(video, "request")?);
         let spec: Option<VideoSpec> = optional(video, "spec")?;
         if let Some(settings) = spec.map(Ok).or(get::<Option<String>>(video, "refused")?.map(Err)) {
@@ -81,6 +80,10 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
             let (verdict, seconds) = (get(video, "verdict")?, get(video, "seconds")?);
             states.push(Row::Outputs { video: place, files, verdict, seconds });
         }
+        Ok(())
+    };
+    while let Some(video) = videos.next()? {
+        take(video).map_err(|fault| in_table("video", fault))?;
     }
     rows.push(Row::Job(JobRow {
         id,
@@ -89,7 +92,7 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
         model: get(line, "model")?,
         priority: get(line, "priority")?,
         early_look: get(line, "early_look")?,
-        submitted: get(line, "submitted")?,
+        submitted: Moment { at: get(line, "submitted")?, elapsed: get(line, "submitted_elapsed")? },
         videos: requests,
     }));
     if get(line, "resolved")? {
@@ -99,11 +102,16 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
         rows.push(Row::Scheduler(Change::JobAdded(JobPlan { videos: plans, ..plan })));
     }
     rows.extend(states);
-    if let Some(state) = get::<Option<String>>(line, "state")? {
-        rows.push(Row::Scheduler(Change::JobState { job: id, state: parse_word(state)? }));
+    if get::<Option<String>>(line, "state")?.is_some() {
+        rows.push(Row::Scheduler(Change::JobState { job: id, state: word(line, "state")? }));
     }
     if let Some(reason) = get(line, "held")? {
         rows.push(Row::Held { job: id, reason: Some(reason) });
+    }
+    if let Some(at) = get(line, "ended")? {
+        let at = Moment { at, elapsed: get(line, "ended_elapsed")? };
+        let end = JobEnd { at, totals: json(line, "totals")? };
+        rows.push(Row::Ended { job: id, end: Some(Box::new(end)) });
     }
     if let Some(at) = get(line, "reported")? {
         rows.push(Row::Reported { job: id, at: Some(at) });
@@ -118,7 +126,7 @@ fn state(job: JobId, line: &Line<'_>) -> Result<Option<Change>, Fault> {
         "done" => VideoState::Done,
         "failed" => VideoState::Failed(json(line, "failure")?),
         "cancelled" => VideoState::Cancelled,
-        other => return Err(Fault::Value(format!("{other} is no state of a video"))),
+        other => return Err(Fault::Value(format!("column state: {other:?} is no state of a video"))),
     };
     Ok(Some(Change::VideoState { video: VideoId { job, index: get(line, "number")? }, state }))
 }
@@ -128,13 +136,9 @@ fn artifacts(database: &Connection, rows: &mut Vec<Row>) -> Result<(), Fault> {
         rows.push(Row::Scheduler(Change::ArtifactDurable { artifact, tensors: json(line, "tensors")? }));
         Ok(())
     };
-    each(database, "SELECT * FROM text_artifact ORDER BY text", |line| {
-        push(ArtifactId::Text(TextKey(text(line, "text")?)), line)
-    })?;
-    each(database, "SELECT * FROM image_artifact ORDER BY job, video", |line| {
-        push(ArtifactId::Image(video(line)?), line)
-    })?;
-    each(database, "SELECT * FROM checkpoint ORDER BY job, video, steps_done", |line| {
+    each(database, "text_artifact", "text", |line| push(ArtifactId::Text(TextKey(text(line, "text")?)), line))?;
+    each(database, "image_artifact", "job, video", |line| push(ArtifactId::Image(video(line)?), line))?;
+    each(database, "checkpoint", "job, video, steps_done", |line| {
         push(ArtifactId::Checkpoint { video: video(line)?, steps_done: get(line, "steps_done")? }, line)
     })
 }
@@ -142,16 +146,17 @@ fn artifacts(database: &Connection, rows: &mut Vec<Row>) -> Result<(), Fault> {
 fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
     let attempt = AttemptId(count(line, "id")?);
     let steps = StepRange { first: get(line, "first_step")?, end: get(line, "end_step")? };
-    let key: Option<String> = get(line, "text")?;
+    let reads_text = get::<Option<String>>(line, "text")?.is_some();
     rows.push(Row::Scheduler(Change::AttemptIssued {
         attempt,
         item: WorkItem { video: video(line)?, stage: word(line, "stage")?, steps },
-        text: key.map(|key| Ok::<_, Fault>(TextKey(parse::<Digest>(&key)?))).transpose()?,
+        text: if reads_text { Some(TextKey(text(line, "text")?)) } else { None },
         worker: WorkerId(text::<Uuid>(line, "worker")?),
         incarnation: Incarnation(text::<Uuid>(line, "incarnation")?),
     }));
-    if let (Some(at), Some(waited)) = (get(line, "begun")?, get(line, "waited")?) {
-        rows.push(Row::Begun { attempt, at, waited });
+    if let Some(at) = get(line, "begun")? {
+        let at = Moment { at, elapsed: get(line, "begun_elapsed")? };
+        rows.push(Row::Begun { attempt, at, waited: get(line, "waited")? });
     }
     let Some(outcome) = get::<Option<String>>(line, "outcome")? else { return Ok(()) };
     let end = match outcome.as_str() {
@@ -159,7 +164,7 @@ fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
         "failed" => AttemptEnd::Failed(json(line, "failure")?),
         "revoked" => AttemptEnd::Revoked,
         "lost" => AttemptEnd::Lost,
-        other => return Err(Fault::Value(format!("{other} is no end of an attempt"))),
+        other => return Err(Fault::Value(format!("column outcome: {other:?} is no end of an attempt"))),
     };
     let steps = StepRange { first: get(line, "ran_first")?, end: get(line, "ran_end")? };
     let timing = StepTiming {
@@ -177,13 +182,33 @@ fn video(line: &Line<'_>) -> Result<VideoId, Fault> {
     Ok(VideoId { job: JobId(count(line, "job")?), index: get(line, "video")? })
 }
 
-fn each(database: &Connection, sql: &str, mut take: impl FnMut(&Line<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut statement = database.prepare(sql)?;
+/// Takes every line of a table in order. What is wrong with one is told with the table's name.
+fn each(
+    database: &Connection,
+    table: &str,
+    order: &str,
+    mut take: impl FnMut(&Line<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut statement = database.prepare(&format!("SELECT * FROM {table} ORDER BY {order}"))?;
     let mut lines = statement.query([])?;
     while let Some(line) = lines.next()? {
-        take(line)?;
+        take(line).map_err(|fault| in_table(table, fault))?;
     }
     Ok(())
+}
+
+/// Of which table a value is.
+fn in_table(table: &str, fault: Fault) -> Fault {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    match fault {
+        Fault::Value(why) if why.starts_with("table ") => Fault::Value(why),
+        Fault::Value(why) => Fault::Value(format!("table {table}: {why}")),
+        // A value of another type, or none where one has to be: the engine names the column.
+        Fault::Engine(
+            engine @ (InvalidColumnType(..) | IntegralValueOutOfRange(..) | FromSqlConversionFailure(..)),
+        ) => Fault::Value(format!("table {table}: {engine}")),
+        engine => engine,
+    }
 }
 
 fn get<T: FromSql>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
@@ -192,7 +217,7 @@ fn get<T: FromSql>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
 
 fn count(line: &Line<'_>, column: &str) -> Result<u64, Fault> {
     let value: i64 = get(line, column)?;
-    u64::try_from(value).map_err(|_| Fault::Value(format!("{column} {value} is below zero")))
+    u64::try_from(value).map_err(|_| Fault::Value(format!("column {column}: {value} is below zero")))
 }
 
 fn json<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
@@ -205,18 +230,12 @@ fn optional<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<Option
 }
 
 fn text<T: FromStr<Err: std::fmt::Display>>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
-    parse(&get::<String>(line, column)?)
-}
-
-fn parse<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Fault> {
-    text.parse().map_err(|error| Fault::Value(format!("{text:?}: {error}")))
+    let value: String = get(line, column)?;
+    value.parse().map_err(|error| Fault::Value(format!("column {column}: {value:?}: {error}")))
 }
 
 /// A unit variant by its name.
 fn word<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
-    parse_word(get(line, column)?)
-}
-
-fn parse_word<T: DeserializeOwned>(word: String) -> Result<T, Fault> {
-    Ok(serde_json::from_value(serde_json::Value::String(word))?)
+    let word = serde_json::Value::String(get(line, column)?);
+    serde_json::from_value(word).map_err(|error| Fault::Value(format!("column {column}: {error}")))
 }

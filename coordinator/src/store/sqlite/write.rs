@@ -47,13 +47,20 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
             let values = params![number(video.job.0)?, video.index, json(files)?, verdict, finite(*seconds)];
             changed(execute_counting(transaction, sql, values)?, video)
         }
+        Row::Ended { job, end } => {
+            let sql = "UPDATE job SET ended = ?2, ended_elapsed = ?3, totals = ?4 WHERE id = ?1";
+            let totals = end.as_ref().map(|end| json(&end.totals)).transpose()?;
+            let (at, elapsed) = (end.as_ref().map(|end| end.at.at), end.as_ref().map(|end| end.at.elapsed));
+            let values = params![number(job.0)?, at.map(finite), elapsed.map(finite), totals];
+            changed(execute_counting(transaction, sql, values)?, job)
+        }
         Row::Reported { job, at } => {
             let sql = "UPDATE job SET reported = ?2 WHERE id = ?1";
             changed(execute_counting(transaction, sql, params![number(job.0)?, at.map(finite)])?, job)
         }
         Row::Begun { attempt, at, waited } => {
-            let sql = "UPDATE attempt SET begun = ?2, waited = ?3 WHERE id = ?1";
-            let values = params![number(attempt.0)?, finite(*at), finite(*waited)];
+            let sql = "UPDATE attempt SET begun = ?2, begun_elapsed = ?3, waited = ?4 WHERE id = ?1";
+            let values = params![number(attempt.0)?, finite(at.at), finite(at.elapsed), finite(*waited)];
             changed(execute_counting(transaction, sql, values)?, attempt)
         }
         Row::Scheduler(change) => self::change(transaction, change),
@@ -65,9 +72,18 @@ fn submission(transaction: &Transaction<'_>, job: &JobRow) -> Result<(), Fault> 
     let key = (!job.client_key.is_empty()).then_some(&job.client_key);
     execute(
         transaction,
-        "INSERT INTO job (id, client_key, name, model, priority, early_look, submitted)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![id, key, job.name, job.model, job.priority, job.early_look, finite(job.submitted)],
+        "INSERT INTO job (id, client_key, name, model, priority, early_look, submitted, submitted_elapsed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            id,
+            key,
+            job.name,
+            job.model,
+            job.priority,
+            job.early_look,
+            finite(job.submitted.at),
+            finite(job.submitted.elapsed)
+        ],
     )?;
     let mut insert = transaction.prepare_cached("INSERT INTO video (job, place, request) VALUES (?1, ?2, ?3)")?;
     for (place, request) in (0u32..).zip(&job.videos) {

@@ -7,6 +7,7 @@ use wanfarm_types::{AttemptId, JobId, VideoId};
 use super::memory::MemoryStore;
 use super::sample::{batch, digest, durable, farm, issued, job, planned, resolved, rng};
 use crate::store::{Row, Store};
+use crate::times::Moment;
 
 /// The whole suite. `new` makes a place to keep rows in, and says how to open a store there, again and again.
 pub(super) fn conforms<S: Store, O: FnMut() -> S>(mut new: impl FnMut() -> O) {
@@ -42,7 +43,8 @@ fn a_batch_that_fails_in_the_middle_leaves_nothing(store: &mut impl Store) {
         state(2, VideoState::Done),
         issued(2, video(2)),
         durable(ArtifactId::Checkpoint { video: video(9), steps_done: 1 }, 1),
-        Row::Begun { attempt: AttemptId(5), at: 7.0, waited: 1.0 },
+        Row::Begun { attempt: AttemptId(5), at: Moment::default(), waited: 1.0 },
+        Row::Ended { job: JobId(2), end: None },
         Row::Held { job: JobId(2), reason: None },
         Row::Outputs { video: video(3), files: Vec::new(), verdict: String::new(), seconds: 0.0 },
         planned(2, 2),

@@ -34,6 +34,7 @@ enum OfJob {
     Outputs(u32),
     State,
     Held,
+    Ended,
     Reported,
 }
 
@@ -110,6 +111,7 @@ impl Tables {
             row,
             Row::ImageForgotten(_)
                 | Row::Held { reason: None, .. }
+                | Row::Ended { end: None, .. }
                 | Row::Reported { at: None, .. }
                 | Row::Scheduler(Change::WeightsPinned { weights: None, .. })
         );
@@ -178,6 +180,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
         Row::Job(job) => (Key::Job(job.id, OfJob::Submission), None),
         Row::Resolved { job, .. } => (Key::Job(*job, OfJob::Resolved), submission(*job)),
         Row::Held { job, .. } => (Key::Job(*job, OfJob::Held), submission(*job)),
+        Row::Ended { job, .. } => (Key::Job(*job, OfJob::Ended), submission(*job)),
         Row::Reported { job, .. } => (Key::Job(*job, OfJob::Reported), submission(*job)),
         Row::Outputs { video, .. } => (Key::Job(video.job, OfJob::Outputs(video.index)), Some(Parent::Place(*video))),
         Row::Begun { attempt, .. } => (Key::Attempt(*attempt, OfAttempt::Begun), issued(*attempt)),

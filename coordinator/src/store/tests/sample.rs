@@ -13,7 +13,9 @@ use wanfarm_types::{
 use crate::images::Image;
 use crate::plan;
 use crate::plan::tests::{card, request};
-use crate::store::{JobRow, Row};
+use crate::store::{JobEnd, JobRow, Row};
+use crate::times::Moment;
+use crate::totals::{Effort, Machine, Share, Totals};
 
 pub(super) fn digest(n: u8) -> Digest {
     Digest([n; 32])
@@ -56,7 +58,7 @@ pub(super) fn job(id: u64, key: &str, videos: usize) -> Row {
         model: "m".into(),
         priority: 50,
         early_look: true,
-        submitted: 1_791_000_000.123_456_7,
+        submitted: Moment { at: 1_791_000_000.123_456_7, elapsed: 0.1 + 0.2 },
         videos: vec![exact(); videos],
     };
     Row::Job(submission)
@@ -109,6 +111,43 @@ fn ended(attempt: u64, end: AttemptEnd) -> Row {
     Row::Scheduler(Change::AttemptEnded { attempt: AttemptId(attempt), end, steps, timing })
 }
 
+fn begun(attempt: u64, n: u8) -> Row {
+    let at = Moment { at: f64::from(n), elapsed: f64::from(n) / 7.0 };
+    Row::Begun { attempt: AttemptId(attempt), at, waited: f64::from(n) / 9.0 }
+}
+
+/// The end of a job, or that it has none.
+fn over(job: u64, n: Option<u8>) -> Row {
+    let end = n.map(|n| {
+        let effort = Effort { attempts: 3, seconds: f64::from(n) / 3.0, ..Effort::default() };
+        let share = Share { worker: worker(7), name: format!("mac {n}"), stage: Stage::Decode, effort };
+        let machine = Machine { name: "mac".into(), device: "cpu".into(), memory_bytes: u64::MAX, weights: Vec::new() };
+        let totals = Totals { begun: Some(1.0 / 3.0), shares: vec![share], machines: vec![machine] };
+        Box::new(JobEnd { at: Moment { at: f64::from(n), elapsed: f64::from(n) / 7.0 }, totals })
+    });
+    Row::Ended { job: JobId(job), end }
+}
+
+/// A job of which every table tells something.
+pub(super) fn everything() -> Vec<Row> {
+    let video = VideoId { job: JobId(1), index: 0 };
+    let (name, device) = ("mac".to_owned(), "cpu".to_owned());
+    let pin = Change::WeightsPinned { job: JobId(1), role: Role::Vae, weights: Some(digest(1)) };
+    let outputs = Row::Outputs { video, files: Vec::new(), verdict: "ok".into(), seconds: 1.0 };
+    vec![
+        Row::Worker { worker: worker(7), name, device },
+        job(1, "a", 2),
+        resolved(1, 2),
+        planned(1, 2),
+        Row::Scheduler(pin),
+        outputs,
+        issued(1, video),
+        begun(1, 3),
+        ended(1, AttemptEnd::Done),
+        over(1, Some(4)),
+    ]
+}
+
 /// A farm with jobs 1 to 4 of three videos each, of which two are planned.
 pub(super) fn farm() -> Vec<Row> {
     (1..5).flat_map(|n| [job(n, &format!("key {n}"), 3), resolved(n, 3), planned(n, 3)]).collect()
@@ -151,9 +190,10 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
             let files = vec![format!("out/{n}.mp4").into(), "out/é.json".into()];
             return vec![Row::Outputs { video, files, verdict: "ok".into(), seconds: f64::from(n) / 7.0 }];
         }
+        11 if n < 128 => return vec![over(number, (n % 2 == 0).then_some(n))],
         11 => return vec![Row::Reported { job: job_id, at: (n % 2 == 0).then(|| f64::from(n) / 3.0) }],
         12 => return vec![issued(attempt, video)],
-        13 => return vec![Row::Begun { attempt: AttemptId(attempt), at: f64::from(n), waited: f64::from(n) / 9.0 }],
+        13 => return vec![begun(attempt, n)],
         14 => {
             let end = [AttemptEnd::Done, AttemptEnd::Failed(failure), AttemptEnd::Revoked, AttemptEnd::Lost];
             return vec![ended(attempt, end[usize::from(n % 4)].clone())];

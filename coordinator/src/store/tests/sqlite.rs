@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::conformance::conforms;
 use super::memory::MemoryStore;
-use super::sample::{batch, farm, job, rng};
+use super::sample::{batch, everything, farm, job, rng};
 use crate::store::{DataDirectory, Loaded, Row, SqliteStore, Store, StoreError};
 
 #[test]
@@ -200,6 +200,29 @@ fn a_value_that_nobody_wrote_is_refused() {
     Connection::open(file(&dir)).unwrap().execute("UPDATE job SET state = 'resting'", []).unwrap();
     let error = open(dir.path()).unwrap().load().unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("table job: column state"), "{error}");
+}
+
+#[test]
+fn a_damaged_value_is_told_with_its_table_and_column() {
+    for (table, column, value) in [
+        ("job", "totals", "'{'"),
+        ("job", "ended_elapsed", "NULL"),
+        ("video", "request", "'{}'"),
+        ("video", "seconds", "NULL"),
+        ("attempt", "begun_elapsed", "NULL"),
+        ("attempt", "worker", "'nobody'"),
+        ("attempt", "outcome", "'resting'"),
+        ("worker", "id", "'nobody'"),
+        ("pin", "weights", "'nothing'"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path()).unwrap().commit(&everything()).unwrap();
+        Connection::open(file(&dir)).unwrap().execute(&format!("UPDATE {table} SET {column} = {value}"), []).unwrap();
+        let error = open(dir.path()).unwrap().load().unwrap_err().to_string();
+        let word = |word: &str| error.contains(word);
+        assert!(word(&format!("table {table}")) && word(column) && word("damaged"), "{table}.{column}: {error}");
+    }
 }
 
 #[test]
