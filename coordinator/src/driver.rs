@@ -13,13 +13,14 @@ mod restore;
 mod shortage;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod work;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobState, Report, Scheduler};
@@ -27,6 +28,7 @@ use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, VideoId, Wor
 
 use crate::copies::{Copied, Copies};
 use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
+use crate::jobs::JobSummary;
 use crate::outputs::{Finished, Outputs, Unwritten};
 use crate::requests::Request;
 use crate::sessions::{Session, Sessions};
@@ -35,6 +37,7 @@ use crate::times::{Moment, wall_clock};
 use books::Books;
 use commit::Answer;
 use shortage::Shortages;
+use waiting::Hints;
 
 pub use restore::{Keep, Parts, RestoreError};
 
@@ -108,6 +111,9 @@ pub struct Driver {
     actions: VecDeque<Action>,
     answers: Vec<Answer>,
     shortages: Shortages,
+    hints: Hints,
+    /// Tells watchers that there is something new.
+    news: watch::Sender<u64>,
     stopping: bool,
 }
 
@@ -133,6 +139,7 @@ impl Driver {
             self.take_in_waiting();
             self.on_time();
             self.settle().await?;
+            self.tell_watchers();
         }
         Ok(())
     }
@@ -143,6 +150,11 @@ impl Driver {
             let Ok(event) = self.events.try_recv() else { break };
             self.on_event(event);
         }
+    }
+
+    fn tell_watchers(&self) {
+        let version = self.version();
+        self.news.send_if_modified(|told| std::mem::replace(told, version) != version);
     }
 
     fn on_time(&mut self) {
@@ -198,6 +210,9 @@ impl Driver {
             self.put(Row::Ended { job, end: None });
             self.put(Row::Reported { job, at: None });
         }
+        if let Change::JobForgotten(job) = change {
+            self.hints.forget(job);
+        }
         let ends = if let Change::JobState { job, state: JobState::Finished } = change { Some(job) } else { None };
         self.put(Row::Scheduler(change));
         if let Some(job) = ends {
@@ -209,6 +224,11 @@ impl Driver {
     fn end(&mut self, job: JobId) {
         let totals = self.books.ledger.totals(job, self.worker_lines());
         let end = JobEnd { at: self.moment(), totals };
+        if let Some(job) = self.books.jobs.get(job) {
+            let JobSummary { job: id, name, done, failed, cancelled, .. } = job.summary();
+            let seconds = (end.at.elapsed - job.submitted().elapsed).max(0.0).round();
+            tracing::info!(job = %id, name, done, failed, cancelled, seconds, "job ended");
+        }
         self.put(Row::Ended { job, end: Some(Box::new(end)) });
     }
 
@@ -223,6 +243,7 @@ impl Driver {
             }
             Event::Detached { connection, worker, incarnation } => {
                 if self.sessions.is_current(worker, connection) {
+                    tracing::info!(worker = self.sessions.name(worker), "the connection of a worker has ended");
                     self.sessions.close(worker);
                     self.feed(Input::WorkerLost { worker, incarnation });
                 }
@@ -233,6 +254,7 @@ impl Driver {
             Event::Written { video, result: Ok(finished) } => {
                 if let Some(video) = self.books.jobs.in_manifest(video) {
                     let Finished { files, verdict, seconds } = *finished;
+                    tracing::info!(%video, verdict, seconds = seconds.round(), "video done");
                     self.put(Row::Outputs { video, files, verdict, seconds });
                 }
                 self.feed(Input::OutputsWritten(video));
@@ -242,7 +264,8 @@ impl Driver {
                 self.on_shortage(shortage);
             }
             Event::Written { video, result: Err(Unwritten::Failed(failure)) } => {
-                tracing::warn!(%video, %failure, "the files of a video could not be written");
+                let place = self.books.jobs.in_manifest(video).unwrap_or(video);
+                tracing::warn!(video = %place, %failure, "the files of a video could not be written");
                 self.feed(Input::OutputsFailed { video, failure });
             }
             Event::Reported(job, Ok(())) => self.put(Row::Reported { job, at: Some(wall_clock()) }),
@@ -301,6 +324,10 @@ impl Driver {
         let Books { jobs, catalog, images, .. } = &self.books;
         let model = jobs.get(job).and_then(|job| catalog.get(&job.submission.model));
         let Some((videos, plan)) = model.and_then(|model| jobs.resolve(job, &model.card, images)) else { return };
+        let mut refused = videos.iter().filter_map(|video| video.as_ref().err());
+        if let Some(why) = refused.next() {
+            tracing::warn!(%job, why, others = refused.count(), "the model cannot render a video of this job");
+        }
         self.put(Row::Resolved { job, videos });
         if plan.videos.is_empty() {
             // No video of it suits the model, and each says why.
@@ -320,6 +347,7 @@ impl Driver {
         match event {
             WorkerEvent::Heartbeat => self.feed(Input::Heartbeat { worker, incarnation }),
             WorkerEvent::Goodbye => {
+                tracing::info!(worker = self.sessions.name(worker), "worker left");
                 self.sessions.close(worker);
                 self.feed(Input::WorkerGone { worker, incarnation, clean: true });
             }

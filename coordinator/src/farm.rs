@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
@@ -29,8 +29,8 @@ use crate::plan;
 use crate::requests::{Changes, JobReport, JobVerb, Request};
 use wire::refusal;
 
-/// How often a watcher looks for news: often enough for a progress bar, rarely enough for ten thousand of them.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often a watcher is told of news at most: often enough for a progress bar. While there are none, nobody looks.
+const TELL_EVERY: Duration = Duration::from_millis(100);
 /// More images, or LoRA files, than any job may have.
 const MOST_IMAGES: usize = 100_000;
 /// Faults of single videos that an estimate names.
@@ -42,6 +42,7 @@ const AHEAD: usize = 2;
 #[derive(Debug, Clone)]
 pub struct FarmService {
     events: mpsc::Sender<Event>,
+    news: watch::Receiver<u64>,
     artifacts: Artifacts,
     /// Where finished files lie.
     output: Arc<PathBuf>,
@@ -50,13 +51,13 @@ pub struct FarmService {
 }
 
 impl FarmService {
-    /// A service that asks the driver, puts images into `artifacts` and reads finished files below `output`.
-    pub fn new(events: mpsc::Sender<Event>, artifacts: Artifacts, output: PathBuf) -> Self {
-        Self { events, artifacts, output: Arc::new(output), decoding: Arc::new(Semaphore::new(1)) }
+    /// A service that asks the driver, looks at `news` for when to ask again, puts images into `artifacts` and reads
+    /// finished files below `output`.
+    pub fn new(events: mpsc::Sender<Event>, news: watch::Receiver<u64>, artifacts: Artifacts, output: PathBuf) -> Self {
+        Self { events, news, artifacts, output: Arc::new(output), decoding: Arc::new(Semaphore::new(1)) }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
-        let stopping = || Status::unavailable("the coordinator is shutting down");
         let (reply, answer) = oneshot::channel();
         self.events.send(Event::Request(request(reply))).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())
@@ -92,6 +93,15 @@ impl FarmService {
         let reply = planned.await.map_err(|error| Status::internal(error.to_string()))?;
         Ok(v1::EstimateReply { waiting_for: farm.waiting_for, ..reply })
     }
+}
+
+/// Who asks, for the log.
+fn peer<T>(request: &tonic::Request<T>) -> String {
+    request.remote_addr().map_or_else(|| "somebody".to_owned(), |address| address.to_string())
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the coordinator is shutting down")
 }
 
 /// A stream of what a blocking reader sends; the reader stops when the client does.
@@ -163,8 +173,11 @@ impl Farm for FarmService {
     }
 
     async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
+        let by = peer(&request);
         let submission = submission(request.into_inner())?;
+        let (name, videos) = (submission.name.clone(), submission.videos.len());
         let job = self.ask(|reply| Request::Submit { submission, reply }).await?.map_err(refusal)?;
+        tracing::info!(%job, name, videos, by, "job submitted");
         Ok(Response::new(v1::SubmitReply { job: job.0 }))
     }
 
@@ -193,22 +206,25 @@ impl Farm for FarmService {
 
     async fn watch(&self, request: tonic::Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let job = JobId(request.into_inner().job);
+        let mut news = self.news.clone();
+        // Whatever comes after this moment is news.
+        news.mark_unchanged();
         let first = self.ask(|reply| Request::Changes { job, since: 0, reply }).await?.map_err(refusal)?;
-        // (version seen, last hint shown); `None` once the job has ended.
-        let start = (!finished(&first)).then(|| (first.version, first.waiting_for.clone()));
+        // (version seen, last hint shown, news); `None` once the job has ended.
+        let start = (!finished(&first)).then(|| (first.version, first.waiting_for.clone(), news));
         let service = self.clone();
         let later = futures::stream::try_unfold(start, move |state| {
             let service = service.clone();
             async move {
-                let Some((mut since, shown)) = state else { return Ok(None) };
+                let Some((since, shown, mut news)) = state else { return Ok(None) };
                 loop {
-                    tokio::time::sleep(LOOK_EVERY).await;
-                    let news = service.ask(|reply| Request::Changes { job, since, reply }).await?.map_err(refusal)?;
-                    since = news.version;
-                    let ended = finished(&news);
-                    if ended || !news.videos.is_empty() || news.waiting_for != shown {
-                        let next = (!ended).then(|| (since, news.waiting_for.clone()));
-                        return Ok(Some((wire::update(news), next)));
+                    tokio::time::sleep(TELL_EVERY).await;
+                    news.changed().await.map_err(|_| stopping())?;
+                    let update = service.ask(|reply| Request::Changes { job, since, reply }).await?.map_err(refusal)?;
+                    let ended = finished(&update);
+                    if ended || update.version != since || update.waiting_for != shown {
+                        let next = (!ended).then(|| (update.version, update.waiting_for.clone(), news));
+                        return Ok(Some((wire::update(update), next)));
                     }
                 }
             }
@@ -268,6 +284,7 @@ impl Farm for FarmService {
         &self,
         request: tonic::Request<v1::ControlJobRequest>,
     ) -> Result<Response<v1::ControlJobReply>, Status> {
+        let by = peer(&request);
         let wire = request.into_inner();
         let verb = match v1::JobVerb::try_from(wire.verb) {
             Ok(v1::JobVerb::Pause) => JobVerb::Pause,
@@ -281,6 +298,7 @@ impl Farm for FarmService {
         };
         let (job, video) = (JobId(wire.job), wire.video);
         self.ask(|reply| Request::ControlJob { job, video, verb, reply }).await?.map_err(refusal)?;
+        tracing::info!(%job, video, ?verb, by, "job steered");
         Ok(Response::new(v1::ControlJobReply {}))
     }
 
@@ -288,6 +306,7 @@ impl Farm for FarmService {
         &self,
         request: tonic::Request<v1::ControlWorkerRequest>,
     ) -> Result<Response<v1::ControlWorkerReply>, Status> {
+        let by = peer(&request);
         let wire = request.into_inner();
         let worker = WorkerId(parse_uuid("worker_id", &wire.worker_id)?);
         let enable = match v1::WorkerVerb::try_from(wire.verb) {
@@ -299,6 +318,7 @@ impl Farm for FarmService {
             }
         };
         self.ask(|reply| Request::ControlWorker { worker, enable, reply }).await?.map_err(refusal)?;
+        tracing::info!(%worker, enable, by, "worker steered");
         Ok(Response::new(v1::ControlWorkerReply {}))
     }
 }

@@ -1,7 +1,8 @@
 //! Jobs as people see them: requests, resolved specs, and where every video stands.
 //!
 //! Deliberately not here: decisions. The scheduler decides; this remembers what to show, to write into sidecars,
-//! and to tell watchers. Every change carries a version, so that a watcher asks only for what is new to it.
+//! and to tell watchers. Every change carries a version, so that a watcher asks only for what is new to it; counts and
+//! the order of changes are kept, not looked for, so that answers to watchers do not grow with the job.
 
 mod speedups;
 mod status;
@@ -10,6 +11,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use wanfarm_scheduler::{JobPlan, JobState, TextKey, VideoState};
 use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, VideoSpec};
@@ -61,7 +63,54 @@ pub struct Job {
     unreported: Option<String>,
     /// Place in the scheduler's plan → place in the manifest: videos refused at resolution have no plan.
     planned: Vec<u32>,
-    videos: Vec<VideoStatus>,
+    /// Shared with the answers that tell them: copied when they change meanwhile.
+    videos: Vec<Arc<VideoStatus>>,
+    counts: Counts,
+    /// The last change of any of it.
+    version: u64,
+    /// The last change of all videos at once, and which videos have changed after it, in this order.
+    whole: u64,
+    changed: BTreeMap<u64, u32>,
+}
+
+/// Videos by where they stand.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    done: u32,
+    failed: u32,
+    cancelled: u32,
+    running: u32,
+}
+
+impl Counts {
+    fn of(videos: &[Arc<VideoStatus>]) -> Self {
+        let mut counts = Self::default();
+        for video in videos {
+            if let Some(count) = counts.count(video.phase) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    fn moves(&mut self, from: VideoPhase, to: VideoPhase) {
+        if let Some(count) = self.count(from) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = self.count(to) {
+            *count += 1;
+        }
+    }
+
+    fn count(&mut self, phase: VideoPhase) -> Option<&mut u32> {
+        match phase {
+            VideoPhase::Waiting => None,
+            VideoPhase::Running | VideoPhase::Writing => Some(&mut self.running),
+            VideoPhase::Done => Some(&mut self.done),
+            VideoPhase::Failed => Some(&mut self.failed),
+            VideoPhase::Cancelled => Some(&mut self.cancelled),
+        }
+    }
 }
 
 /// All jobs.
@@ -98,10 +147,14 @@ impl Jobs {
         if !client_key.is_empty() {
             self.keys.insert(client_key.clone(), id);
         }
-        let lines = (0u32..).zip(&videos).map(|(index, request)| VideoStatus::new(index, request, self.version));
+        let line = |(index, request)| Arc::new(VideoStatus::new(index, request, self.version));
         let job = Job {
             id,
-            videos: lines.collect(),
+            videos: (0u32..).zip(&videos).map(line).collect(),
+            counts: Counts::default(),
+            version: self.version,
+            whole: self.version,
+            changed: BTreeMap::new(),
             submission: Submission { client_key, name, model, priority, early_look, videos },
             specs: Vec::new(),
             texts: Vec::new(),
@@ -152,7 +205,7 @@ impl Jobs {
         job.specs = videos.iter().map(|video| video.as_ref().ok().cloned()).collect();
         job.planned.clear();
         for (video, status) in videos.iter().zip(&mut job.videos) {
-            status.version = version;
+            let status = Arc::make_mut(status);
             match video {
                 Ok(spec) => {
                     status.steps = spec.steps;
@@ -166,11 +219,12 @@ impl Jobs {
                 }
             }
         }
+        job.changes_whole(version);
     }
 
     /// Takes in a plan.
     pub fn planned(&mut self, plan: &JobPlan) {
-        let Some(job) = self.jobs.get_mut(&plan.id) else { return };
+        let Some(job) = self.change(plan.id) else { return };
         for (video, &place) in plan.videos.iter().zip(&job.planned) {
             if let Some(texts) = job.texts.get_mut(place as usize) {
                 texts.clone_from(&video.texts);
@@ -182,41 +236,41 @@ impl Jobs {
     /// Takes in where a job stands. It is shown as finished when its report is there, so that whoever waits for the end
     /// finds it.
     pub fn set_state(&mut self, id: JobId, state: JobState) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(job) = self.change(id) else { return };
         job.state = Some(state);
         // The scheduler says of each video how it ended; of a job that was never planned it knows nothing.
         if state == JobState::Finished && job.specs.is_empty() {
-            self.version += 1;
             for video in &mut job.videos {
-                (video.phase, video.version) = (VideoPhase::Cancelled, self.version);
+                Arc::make_mut(video).phase = VideoPhase::Cancelled;
             }
+            job.changes_whole(job.version);
         }
     }
 
     /// Takes in why the coordinator has paused a job, or that it does no longer.
     pub fn hold(&mut self, id: JobId, reason: Option<String>) {
-        if let Some(job) = self.jobs.get_mut(&id) {
+        if let Some(job) = self.change(id) {
             job.held = reason;
         }
     }
 
     /// Takes in when a job has ended, or that it is taken up again.
     pub fn ended(&mut self, id: JobId, end: Option<JobEnd>) {
-        if let Some(job) = self.jobs.get_mut(&id) {
+        if let Some(job) = self.change(id) {
             job.ended = end;
         }
     }
 
     /// Takes in that the report of a job is in place, or no longer holds.
     pub fn reported(&mut self, id: JobId, at: Option<f64>) {
-        if let Some(job) = self.jobs.get_mut(&id) {
+        if let Some(job) = self.change(id) {
             (job.reported, job.unreported) = (at.is_some(), None);
         }
     }
 
     /// Takes in why the report of a job cannot be written: it has ended all the same.
     pub fn unreported(&mut self, id: JobId, why: String) {
-        if let Some(job) = self.jobs.get_mut(&id) {
+        if let Some(job) = self.change(id) {
             job.unreported = Some(why);
         }
     }
@@ -233,6 +287,7 @@ impl Jobs {
     /// Forgets a job.
     pub fn forget(&mut self, id: JobId) {
         if let Some(job) = self.jobs.remove(&id) {
+            self.version += 1;
             self.keys.remove(&job.submission.client_key);
         }
     }
@@ -329,9 +384,27 @@ impl Jobs {
         let Some(job) = self.jobs.get_mut(&video.job) else { return };
         if let Some(status) = job.videos.get_mut(video.index as usize) {
             self.version += 1;
+            let status = Arc::make_mut(status);
+            let before = status.phase;
             change(status);
-            status.version = self.version;
+            job.counts.moves(before, status.phase);
+            job.changed.remove(&status.version);
+            job.changed.insert(self.version, video.index);
+            (status.version, job.version) = (self.version, self.version);
         }
+    }
+
+    /// A job of which something is about to change.
+    fn change(&mut self, id: JobId) -> Option<&mut Job> {
+        let job = self.jobs.get_mut(&id)?;
+        self.version += 1;
+        job.version = self.version;
+        Some(job)
+    }
+
+    /// Grows with every change.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     fn update_planned(&mut self, video: VideoId, change: impl FnOnce(&mut VideoStatus)) {
@@ -346,10 +419,15 @@ impl Jobs {
     }
 
     /// A job's line, what changed in it after `since`, and the version to ask from next time.
-    pub fn changes(&self, id: JobId, since: u64) -> Option<(JobSummary, Vec<VideoStatus>, u64)> {
+    pub fn changes(&self, id: JobId, since: u64) -> Option<(JobSummary, Vec<Arc<VideoStatus>>, u64)> {
         let job = self.jobs.get(&id)?;
-        let changed = job.videos.iter().filter(|video| video.version > since).cloned().collect();
-        Some((job.summary(), changed, self.version))
+        let changed = if since < job.whole {
+            job.videos.clone()
+        } else {
+            let later = job.changed.range(since + 1..);
+            later.filter_map(|(_, &index)| job.videos.get(index as usize)).cloned().collect()
+        };
+        Some((job.summary(), changed, job.version))
     }
 }
 
@@ -376,10 +454,7 @@ impl Job {
 
     /// Its line in a table.
     pub fn summary(&self) -> JobSummary {
-        let count = |phases: &[VideoPhase]| {
-            let videos = self.videos.iter().filter(|video| phases.contains(&video.phase)).count();
-            u32::try_from(videos).unwrap_or(u32::MAX)
-        };
+        let Counts { done, failed, cancelled, running } = self.counts;
         JobSummary {
             job: self.id,
             name: self.submission.name.clone(),
@@ -387,10 +462,10 @@ impl Job {
             priority: self.submission.priority,
             phase: self.phase(),
             videos: u32::try_from(self.videos.len()).unwrap_or(u32::MAX),
-            done: count(&[VideoPhase::Done]),
-            failed: count(&[VideoPhase::Failed]),
-            cancelled: count(&[VideoPhase::Cancelled]),
-            running: count(&[VideoPhase::Running, VideoPhase::Writing]),
+            done,
+            failed,
+            cancelled,
+            running,
             submitted: self.submitted.at,
             ended: self.ended.as_ref().map(|end| end.at.at),
             unreported: self.unreported.clone(),
@@ -414,7 +489,19 @@ impl Job {
     }
 
     /// Its videos' lines.
-    pub fn videos(&self) -> &[VideoStatus] {
+    pub fn videos(&self) -> &[Arc<VideoStatus>] {
         &self.videos
+    }
+
+    /// Grows with every change of it.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Every video has changed.
+    fn changes_whole(&mut self, version: u64) {
+        self.changed.clear();
+        self.counts = Counts::of(&self.videos);
+        (self.version, self.whole) = (version, version);
     }
 }

@@ -14,6 +14,7 @@ pub mod driver;
 pub mod estimate;
 pub mod exit;
 pub mod farm;
+pub mod file_id;
 pub mod images;
 pub mod jobs;
 pub mod ledger;

@@ -1,19 +1,55 @@
-//! Where log lines go: to standard error, or to a file for processes that nobody looks at.
+//! Where log lines go: to standard error, or to a file for processes that nobody looks at. A line is one line, whatever
+//! names and messages from elsewhere are in it.
 
-use std::fs::OpenOptions;
-use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::debug_fn;
+
+use crate::file_id::FileId;
+use crate::progress::tame;
+
+/// Longest value in a line, in characters.
+const LONGEST: usize = 2000;
 
 fn filter(default: &str) -> EnvFilter {
     EnvFilter::try_from_env("WANFARM_LOG").unwrap_or_else(|_| EnvFilter::new(default))
 }
 
-/// Logs to standard error; `WANFARM_LOG` sets the level, as `info` or `wanfarm_coordinator=debug`.
-pub fn to_stderr() {
+/// How values are written: without control characters, so that nobody's name moves a cursor or makes a line of its own.
+fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
+    let write = |writer: &mut tracing_subscriber::fmt::format::Writer<'_>,
+                 field: &tracing::field::Field,
+                 value: &dyn std::fmt::Debug| {
+        let text = format!("{value:?}");
+        let text = tame(&text, LONGEST);
+        match field.name() {
+            "message" => write!(writer, "{text}"),
+            name => write!(writer, "{name}={text}"),
+        }
+    };
+    debug_fn(write).delimited(" ")
+}
+
+/// Logs to standard error, or to the file that `WANFARM_LOG_FILE` names; `WANFARM_LOG` sets the level, as `info` or
+/// `wanfarm_coordinator=debug`.
+pub fn of_service() {
+    if let Some(path) = std::env::var_os("WANFARM_LOG_FILE").filter(|path| !path.is_empty()).map(PathBuf::from) {
+        match to_file(&path) {
+            Ok(()) => return,
+            Err(error) => {
+                // Nobody reads it there: what is not written to the log is then all the more worth having.
+                let _ = writeln!(io::stderr(), "cannot log to {}: {error}; logging here", path.display());
+            }
+        }
+    }
     tracing_subscriber::fmt()
+        .fmt_fields(fields())
         .with_env_filter(filter("info"))
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
@@ -23,6 +59,7 @@ pub fn to_stderr() {
 /// Logs only warnings to standard error, for commands whose output is for people.
 pub fn quiet() {
     tracing_subscriber::fmt()
+        .fmt_fields(fields())
         .with_env_filter(filter("warn"))
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
@@ -35,7 +72,85 @@ pub fn quiet() {
 /// # Errors
 /// When the file cannot be opened.
 pub fn to_file(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
-    tracing_subscriber::fmt().with_env_filter(filter("info")).with_ansi(false).with_writer(Mutex::new(file)).init();
+    let file = LogFile::open(path)?;
+    tracing_subscriber::fmt()
+        .fmt_fields(fields())
+        .with_env_filter(filter("info"))
+        .with_ansi(false)
+        .with_writer(Mutex::new(file))
+        .init();
     Ok(())
+}
+
+/// A file that is opened anew when it was moved away: it is rotated without a word to this process.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: OpenOptions::new().create(true).append(true).open(path)? })
+    }
+
+    fn is_in_place(&self) -> bool {
+        FileId::at(&self.path).ok().is_some_and(|at| FileId::of_open(&self.file).is_ok_and(|open| open == at))
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Where that fails, the moved file is better than none.
+        if !self.is_in_place()
+            && let Ok(anew) = Self::open(&self.path)
+        {
+            *self = anew;
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged(path: &Path) -> String {
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_one_line_and_moves_no_cursor() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let writer = Mutex::new(LogFile::open(&path).unwrap());
+        let log = tracing_subscriber::fmt().fmt_fields(fields()).with_ansi(false).with_writer(writer).finish();
+        tracing::subscriber::with_default(log, || {
+            let name = "a\u{1b}[2J\nERROR b\u{7}";
+            tracing::info!(name, shown = %name, "job {name}");
+        });
+        let text = logged(&path);
+        assert_eq!(text.lines().count(), 1, "{text:?}");
+        assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
+        assert!(text.contains("shown=a [2J ERROR b") && text.contains("name=\""), "{text:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_moved_away_is_opened_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, old) = (dir.path().join("log"), dir.path().join("log.0"));
+        let mut file = LogFile::open(&path).unwrap();
+        file.write_all(b"one\n").unwrap();
+        std::fs::rename(&path, &old).unwrap();
+        file.write_all(b"two\n").unwrap();
+        assert_eq!((logged(&old), logged(&path)), ("one\n".to_owned(), "two\n".to_owned()));
+        // As newsyslog leaves it: an empty one in its place.
+        std::fs::rename(&path, &old).unwrap();
+        std::fs::write(&path, "").unwrap();
+        file.write_all(b"three\n").unwrap();
+        assert_eq!(logged(&path), "three\n");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -161,7 +162,7 @@ pub struct JobReport {
     /// From its first computation to its last file, or to now; 0 while there was none.
     pub render_seconds: f64,
     /// Its videos' lines.
-    pub videos: Vec<VideoStatus>,
+    pub videos: Vec<Arc<VideoStatus>>,
     /// Where the time went.
     pub totals: Totals,
 }
@@ -225,8 +226,8 @@ pub struct Changes {
     /// Its line.
     pub job: JobSummary,
     /// The lines of videos that changed.
-    pub videos: Vec<VideoStatus>,
-    /// The version to ask from next time.
+    pub videos: Vec<Arc<VideoStatus>>,
+    /// The version to ask from next time; the same as long as nothing of the job changes.
     pub version: u64,
     /// What the job cannot go on without; empty when it can.
     pub waiting_for: String,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
@@ -102,12 +102,14 @@ pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
     let (address, listener) = listener?;
 
     let (events, inbox) = mpsc::channel(EVENTS);
+    let (news, told) = watch::channel(0);
     let puller = Puller::default();
     let parts = Parts {
         copies: Copies::new(artifacts.clone(), puller.clone(), events.clone()),
         outputs: Outputs::new(config.output.clone(), puller, events.clone()),
         sessions: Sessions::new(Pace::of_lease(config.scheduler.lease)),
         events: inbox,
+        news,
     };
     let driver = Driver::restore(store, &config.keep, config.scheduler, &present, parts)?;
     let orphans: Vec<_> = present.into_keys().filter(|digest| !driver.holds(digest)).collect();
@@ -118,7 +120,7 @@ pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
     let dispatch = DispatchServer::new(DispatchService::new(events.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let farm = FarmServer::new(FarmService::new(events.clone(), artifacts.clone(), config.output))
+    let farm = FarmServer::new(FarmService::new(events.clone(), told, artifacts.clone(), config.output))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let server = Server::builder()

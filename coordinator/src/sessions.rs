@@ -54,6 +54,7 @@ pub struct Session {
 /// All workers ever seen by this process.
 #[derive(Debug)]
 pub struct Sessions {
+    version: u64,
     sessions: BTreeMap<WorkerId, Session>,
     pace: Pace,
 }
@@ -96,12 +97,12 @@ impl Session {
 impl Sessions {
     /// No workers yet.
     pub fn new(pace: Pace) -> Self {
-        Self { sessions: BTreeMap::new(), pace }
+        Self { sessions: BTreeMap::new(), pace, version: 0 }
     }
 
     /// Takes in a connection; an older one of the same worker is closed by being replaced.
     pub fn insert(&mut self, worker: WorkerId, mut session: Session) {
-        tracing::info!(worker = %session.name, %worker, device = %session.device, "worker attached");
+        tracing::info!(worker = session.name, id = %worker, device = session.device, "worker attached");
         if let Some(old) = self.sessions.remove(&worker) {
             session.before = old.before;
             session.before.push(old.incarnation);
@@ -110,6 +111,12 @@ impl Sessions {
             session.before.drain(..surplus);
         }
         self.sessions.insert(worker, session);
+        self.version += 1;
+    }
+
+    /// Grows with every change of who is connected.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// The name of the other process, if two that live have one worker id: a boot that another one has replaced says
@@ -157,6 +164,7 @@ impl Sessions {
     pub fn close(&mut self, worker: WorkerId) {
         if let Some(session) = self.sessions.get_mut(&worker) {
             session.outbox = None;
+            self.version += 1;
             // No connection has this number: whatever the old one still delivers is ignored.
             session.connection = 0;
         }

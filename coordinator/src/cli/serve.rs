@@ -25,7 +25,7 @@ fn policy(args: &ServeArgs) -> Config {
 }
 
 pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
-    logging::to_stderr();
+    logging::of_service();
     let scheduler = policy(&args);
     let data = data_directory(args.data, "coordinator")?;
     let config = ServerConfig { listen: args.listen, data, output: args.output, keep: Keep::All, scheduler };

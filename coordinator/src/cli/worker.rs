@@ -26,7 +26,7 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, Failed> {
             .and_then(|()| logging::to_file(&log))
             .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot log to {}: {error}", log.display())))?;
     } else {
-        logging::to_stderr();
+        logging::of_service();
     }
     let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
     let config = WorkerConfig {

@@ -33,17 +33,17 @@ impl Driver {
                 self.sessions.close(worker);
             }
             Action::Leave { worker, incarnation } => {
-                tracing::info!(worker = %self.sessions.name(worker), "worker drained; telling it to leave");
+                tracing::info!(worker = self.sessions.name(worker), "worker drained; telling it to leave");
                 self.tell(worker, incarnation, Body::Leave(v1::Leave {}));
             }
             Action::Disconnect { worker, incarnation } => {
                 if self.sessions.incarnation(worker) == Some(incarnation) {
-                    tracing::warn!(worker = %self.sessions.name(worker), "worker silent for too long");
+                    tracing::warn!(worker = self.sessions.name(worker), "worker silent for too long");
                     self.sessions.close(worker);
                 }
             }
             Action::SetAside { worker, reason } => {
-                tracing::warn!(worker = %self.sessions.name(worker), %reason, "worker set aside");
+                tracing::warn!(worker = self.sessions.name(worker), %reason, "worker set aside");
             }
             Action::MakeDurable { artifact, tensors, holder } => {
                 self.copies.start(artifact, tensors, self.sessions.tensor_url(holder));
@@ -59,7 +59,10 @@ impl Driver {
                 self.put(Row::Resolved { job, videos: vec![Err(error.to_string()); videos] });
                 self.finish_unplanned(job);
             }
-            Action::VideoFailed { video, failure } => tracing::warn!(%video, %failure, "video failed"),
+            Action::VideoFailed { video, failure } => {
+                let place = self.books.jobs.in_manifest(video).unwrap_or(video);
+                tracing::warn!(video = %place, %failure, "video failed");
+            }
             // Shown as finished when the report is there, so that whoever waits for the end finds it.
             Action::JobFinished(job) => {
                 if let Ok(report) = self.job_report(job) {
@@ -73,7 +76,7 @@ impl Driver {
         if self.sessions.incarnation(worker) == Some(incarnation)
             && !self.sessions.send(worker, dispatch::message(body))
         {
-            tracing::warn!(worker = %self.sessions.name(worker), "worker reads too slowly; closing its connection");
+            tracing::warn!(worker = self.sessions.name(worker), "worker reads too slowly; closing its connection");
             self.sessions.close(worker);
             self.feed(Input::WorkerLost { worker, incarnation });
         }

@@ -22,6 +22,8 @@ pub(super) struct Books {
     pub(super) ledger: Ledger,
     /// Attempts that are out with a worker.
     pub(super) attempts: BTreeMap<AttemptId, Running>,
+    /// Grows with every change of who may be given work.
+    pub(super) standings: u64,
 }
 
 /// What an attempt does that is out with a worker.
@@ -40,6 +42,7 @@ impl Books {
             catalog: Catalog::default(),
             ledger: Ledger::default(),
             attempts: BTreeMap::new(),
+            standings: 0,
         }
     }
 
@@ -97,7 +100,8 @@ impl Books {
                     self.jobs.set_work(ended.video, VideoPhase::Waiting, None, "");
                 }
             }
-            Change::ArtifactDurable { .. } | Change::ArtifactForgotten(_) | Change::WorkerState { .. } => {}
+            Change::WorkerState { .. } => self.standings += 1,
+            Change::ArtifactDurable { .. } | Change::ArtifactForgotten(_) => {}
         }
     }
 }

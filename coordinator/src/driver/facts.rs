@@ -7,7 +7,7 @@ use wanfarm_types::{Digest, JobId, Role, Stage, VideoId, WorkerId};
 
 use super::Driver;
 use crate::estimate::{Progress, Workforce, Workload};
-use crate::jobs::{Job, JobPhase, JobSummary};
+use crate::jobs::{JobPhase, JobSummary};
 use crate::requests::{Farm, JobReport, Remaining, RequestError, RunningItem, WorkerStatus};
 
 impl Driver {
@@ -94,34 +94,8 @@ impl Driver {
         }
     }
 
-    /// What a job cannot go on without; empty when it can go on, or need not.
-    pub(super) fn waiting_for(&self, job: &Job) -> String {
-        let (model, phase) = (&job.submission.model, job.phase());
-        if job.ended().is_some() {
-            return String::new();
-        }
-        if let Some(why) = self.shortages.of_store() {
-            return why.to_owned();
-        }
-        match (phase, self.books.catalog.get(model)) {
-            (JobPhase::Finished | JobPhase::Paused, _) => job.held().unwrap_or_default().to_owned(),
-            (_, None) => self.missing(model, &[]),
-            (_, Some(known)) => {
-                let roles = known.card.roles();
-                if self.unserved(model, &roles).is_empty() {
-                    return String::new();
-                }
-                // Somebody is missing. Whoever has nothing left to do in this job is not missed.
-                let mut work = Workload::default();
-                self.add_remaining(job.id, &mut work);
-                let needed: BTreeSet<Role> = work.units().map(|(stage, ..)| stage.role()).collect();
-                self.missing(model, &roles.into_iter().filter(|role| needed.contains(role)).collect::<Vec<_>>())
-            }
-        }
-    }
-
     /// Who is missing for a model of which these roles are needed.
-    fn missing(&self, model: &str, needed: &[Role]) -> String {
+    pub(super) fn missing(&self, model: &str, needed: &[Role]) -> String {
         if self.books.catalog.get(model).is_none() {
             return format!("a worker that serves model {model}");
         }
@@ -145,7 +119,7 @@ impl Driver {
         words
     }
 
-    fn unserved(&self, model: &str, needed: &[Role]) -> Vec<Role> {
+    pub(super) fn unserved(&self, model: &str, needed: &[Role]) -> Vec<Role> {
         let served: BTreeSet<Role> =
             self.available().flat_map(|worker| roles_for(self.sessions.served(worker), model)).collect();
         needed.iter().copied().filter(|role| !served.contains(role)).collect()
@@ -163,7 +137,8 @@ impl Driver {
     }
 
     /// What came of a job, and where the time went.
-    pub(super) fn job_report(&self, id: JobId) -> Result<JobReport, RequestError> {
+    pub(super) fn job_report(&mut self, id: JobId) -> Result<JobReport, RequestError> {
+        let waiting_for = self.waiting_for(id);
         let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
         let (phase, now, totals) = match job.ended() {
             // To watchers it ends with this report; the report itself tells of a job that has ended.
@@ -172,7 +147,7 @@ impl Driver {
         };
         Ok(JobReport {
             job: JobSummary { phase, ..job.summary() },
-            waiting_for: self.waiting_for(job),
+            waiting_for,
             wall_seconds: (now - job.submitted().elapsed).max(0.0),
             render_seconds: totals.begun.map_or(0.0, |begun| (now - begun).max(0.0)),
             videos: job.videos().to_vec(),

@@ -7,7 +7,7 @@ use wanfarm_scheduler::{Input, Target};
 use wanfarm_types::{JobId, VideoId};
 
 use super::Driver;
-use crate::jobs::{JobPhase, JobSummary, Submission, VideoPhase};
+use crate::jobs::{JobPhase, Submission, VideoPhase};
 use crate::requests::{Changes, JobVerb, Request, RequestError};
 use crate::store::Row;
 
@@ -39,10 +39,9 @@ impl Driver {
                 refused => answer(reply, refused),
             },
             Request::Changes { job, since, reply } => {
-                let changes = self.books.jobs.changes(job, since).map(|(summary, videos, version)| {
-                    let waiting_for = self.books.jobs.get(job).map(|job| self.waiting_for(job)).unwrap_or_default();
-                    Changes { job: summary, videos, version, waiting_for }
-                });
+                let waiting_for = self.waiting_for(job);
+                let changes = self.books.jobs.changes(job, since);
+                let changes = changes.map(|(job, videos, version)| Changes { job, videos, version, waiting_for });
                 answer(reply, changes.ok_or(RequestError::NoSuchJob(job)));
             }
             Request::Farm { model, images, reply } => answer(reply, self.farm(&model, &images)),
@@ -50,12 +49,12 @@ impl Driver {
             Request::Report { job, reply } => answer(reply, self.job_report(job)),
             Request::Files { job, video, reply } => answer(reply, self.files(job, video)),
             Request::Jobs { reply } => {
-                let line = |summary: JobSummary| {
-                    let waiting_for =
-                        self.books.jobs.get(summary.job).map(|job| self.waiting_for(job)).unwrap_or_default();
-                    (summary, waiting_for)
-                };
-                answer(reply, self.books.jobs.summaries().into_iter().map(line).collect());
+                let mut lines = Vec::new();
+                for line in self.books.jobs.summaries() {
+                    let waiting_for = self.waiting_for(line.job);
+                    lines.push((line, waiting_for));
+                }
+                answer(reply, lines);
             }
             Request::Workers { reply } => answer(reply, self.worker_lines()),
             Request::ControlJob { job, video, verb, reply } => {
@@ -109,7 +108,7 @@ impl Driver {
                 self.finish_unplanned(id);
                 return Ok(());
             }
-            (_, _, JobPhase::WaitingForModel) => return Err(RequestError::Waits(id, self.waiting_for(job))),
+            (_, _, JobPhase::WaitingForModel) => return Err(RequestError::Waits(id, self.waiting_for(id))),
             _ => {}
         }
         let target = match video {

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use wanfarm_scheduler::{Action, Change, Config, JobState, Scheduler};
 use wanfarm_types::{Digest, JobId};
 
 use super::books::Books;
 use super::shortage::Shortages;
+use super::waiting::Hints;
 use super::{Driver, Event};
 use crate::copies::Copies;
 use crate::outputs::Outputs;
@@ -27,6 +28,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// The receiving end of what all tasks send.
     pub events: mpsc::Receiver<Event>,
+    /// Where those look who wait for something new: a number that changes whenever there is.
+    pub news: watch::Sender<u64>,
 }
 
 /// Which jobs of an earlier run go on.
@@ -61,7 +64,7 @@ impl Driver {
         present: &BTreeMap<Digest, u64>,
         parts: Parts,
     ) -> Result<Self, RestoreError> {
-        let Parts { copies, outputs, sessions, events } = parts;
+        let Parts { copies, outputs, sessions, events, news } = parts;
         let loaded = prune(&mut *store, keep, present)?;
         let changes = loaded.rows.iter().filter_map(|row| match row {
             Row::Scheduler(change) => Some(change.clone()),
@@ -86,6 +89,8 @@ impl Driver {
             actions: VecDeque::new(),
             answers: Vec::new(),
             shortages: Shortages::none(),
+            hints: Hints::default(),
+            news,
             stopping: false,
         };
         loaded.rows.iter().for_each(|row| driver.recall(row));

@@ -27,6 +27,7 @@ pub(super) struct Shortages {
     copies: Vec<ArtifactId>,
     store: Option<String>,
     store_again: Again,
+    version: u64,
 }
 
 /// When to look again.
@@ -56,7 +57,14 @@ impl Again {
 
 impl Shortages {
     pub(super) fn none() -> Self {
-        Self { files: None, files_again: Again::new(), copies: Vec::new(), store: None, store_again: Again::new() }
+        Self {
+            files: None,
+            files_again: Again::new(),
+            copies: Vec::new(),
+            store: None,
+            store_again: Again::new(),
+            version: 0,
+        }
     }
 
     /// When the driver has to look again.
@@ -78,14 +86,21 @@ impl Shortages {
         }
         let what = if error.is_full() { "room" } else { "the database" };
         self.store = Some(format!("{what}: {error}"));
+        self.version += 1;
         // Room comes slowly; a lock goes in a moment, and trying costs nothing.
         if error.is_full() { self.store_again.postpone() } else { self.store_again.soon() }
     }
 
     pub(super) fn store_takes_rows(&mut self) {
         if self.store.take().is_some() {
+            self.version += 1;
             tracing::info!("the database takes rows again: going on");
         }
+    }
+
+    /// Grows whenever it becomes or ceases to be so that nothing can be recorded.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Why nothing can be recorded, if so.

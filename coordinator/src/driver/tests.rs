@@ -1,6 +1,7 @@
 //! The loop against stores that are slow, full or broken, and clocks that jump.
 
 mod clock;
+mod watching;
 
 use std::sync::mpsc as gate;
 use std::time::Duration;
@@ -69,6 +70,7 @@ fn driver(
         outputs: Outputs::new(dir.join("output"), Puller::default(), events.clone()),
         sessions: Sessions::new(Pace::of_lease(Duration::from_secs(30))),
         events: inbox,
+        news: watch::channel(0).0,
     };
     (events, Driver::restore(store, keep, Config::default(), &Default::default(), parts))
 }

@@ -11,4 +11,4 @@ mod workload;
 pub use balance::Balance;
 pub use makespan::{Estimate, StageEstimate};
 pub use workforce::{Basis, Workforce};
-pub use workload::{Progress, Workload};
+pub use workload::{Progress, Workload, stages_left};

@@ -65,6 +65,17 @@ struct Way {
 /// Texts have no size.
 const TEXT: SizeClass = SizeClass(0);
 
+/// The stages that a video still has to pass.
+pub fn stages_left(plan: &VideoPlan, progress: Progress) -> impl Iterator<Item = Stage> {
+    let before_steps = !progress.decoded && progress.steps_done == 0;
+    let text = (before_steps && !progress.has_texts).then_some(Stage::EncodeText);
+    let image = (before_steps && plan.has_image && !progress.has_image).then_some(Stage::EncodeImage);
+    let steps = if progress.decoded { &[][..] } else { &plan.stages[..] };
+    let steps = steps_left(steps, progress.steps_done).map(|(stage, _)| stage);
+    let decode = (!progress.decoded).then_some(Stage::Decode);
+    text.into_iter().chain(image).chain(steps).chain(decode)
+}
+
 impl Workload {
     /// The work of videos of which nothing is done.
     pub fn of<'p>(plans: impl IntoIterator<Item = &'p VideoPlan>) -> Self {

@@ -1,5 +1,7 @@
 //! What the driver answers, as the wire has it.
 
+use std::sync::Arc;
+
 use tonic::Status;
 use wanfarm_proto::convert::wire_cache;
 use wanfarm_proto::v1;
@@ -59,7 +61,9 @@ pub(super) fn summary(job: JobSummary, waiting_for: String) -> v1::JobSummary {
     }
 }
 
-fn video(video: VideoStatus) -> v1::VideoStatus {
+fn video(video: Arc<VideoStatus>) -> v1::VideoStatus {
+    // Copied here, outside the driver's loop.
+    let video = Arc::unwrap_or_clone(video);
     let state = match video.phase {
         VideoPhase::Waiting => v1::VideoState::Waiting,
         VideoPhase::Running => v1::VideoState::Running,

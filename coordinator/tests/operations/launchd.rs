@@ -73,8 +73,32 @@ fn daemons_run_command_lines_that_the_program_takes() {
         assert_eq!(arguments[1], if verb == "coordinator" { "serve" } else { verb });
         let environment = daemon.get("EnvironmentVariables").and_then(Value::as_dictionary).expect("an environment");
         for variable in environment.keys() {
-            assert!(["WANFARM_COORDINATOR", "WANFARM_LOG"].contains(&variable.as_str()), "{name}: {variable}");
+            let known = ["WANFARM_COORDINATOR", "WANFARM_LOG", "WANFARM_LOG_FILE"];
+            assert!(known.contains(&variable.as_str()), "{name}: {variable}");
         }
         assert_eq!(verb == "worker", environment.contains_key("WANFARM_COORDINATOR"), "{name}");
+    }
+}
+
+/// `[owner:group]`, then mode, count, size, when and flags, as newsyslog.conf(5) has them.
+#[test]
+fn the_logs_of_all_daemons_are_rotated_and_nobody_holds_them_open() {
+    let rules = std::fs::read_to_string(deploy().join("newsyslog/wanfarm.conf")).expect("rules");
+    let rule: Vec<&str> =
+        rules.lines().find(|line| !line.starts_with('#')).expect("a rule").split_whitespace().collect();
+    let [pattern, owner, mode, count, size, "*", flags] = rule[..] else { panic!("{rule:?}") };
+    let number = |text: &str| text.parse::<u32>().unwrap_or_else(|_| panic!("{text:?} in {rule:?}"));
+    assert!((number(mode), number(count), number(size)) > (0, 0, 0) && flags == "GN");
+    let (folder, extension) = pattern.split_once("*.").expect("a pattern");
+    for (name, daemon) in daemons() {
+        let text = |value: Option<&Value>| value.and_then(Value::as_string).expect("a text").to_owned();
+        let environment = daemon.get("EnvironmentVariables").and_then(Value::as_dictionary).expect("an environment");
+        let log = text(environment.get("WANFARM_LOG_FILE"));
+        assert!(log.starts_with(folder) && log.ends_with(extension), "{name}: {log} is not among {pattern}");
+        assert_eq!(owner, format!("{}:", text(daemon.get("UserName"))), "{name}");
+        for held in ["StandardOutPath", "StandardErrorPath"] {
+            let held = text(daemon.get(held));
+            assert!(!held.ends_with(extension), "{name}: launchd would write to {held} after it was moved away");
+        }
     }
 }

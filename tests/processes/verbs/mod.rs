@@ -4,5 +4,6 @@ mod database;
 mod errors;
 mod farm;
 mod forecast;
+mod log;
 mod results;
 mod steering;

@@ -1,23 +1,16 @@
 //! Where the files of an open database lie. An open file can be moved, deleted or replaced, and be written to as before:
 //! at the next start nothing of that would be found.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use crate::file_id::FileId;
+
 /// The files as they were when the database was opened.
 #[derive(Debug)]
 pub(super) struct Place {
-    files: [(PathBuf, Option<File>); 2],
-}
-
-/// What one file is told from another by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct File {
-    device: u64,
-    number: u64,
+    files: [(PathBuf, FileId); 2],
 }
 
 impl Place {
@@ -26,8 +19,8 @@ impl Place {
         let mut log = database.as_os_str().to_owned();
         log.push("-wal");
         let file = |path: PathBuf| {
-            let file = file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            Ok::<_, String>((path, file))
+            let id = FileId::at(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok::<_, String>((path, id))
         };
         Ok(Self { files: [file(database.to_owned())?, file(log.into())?] })
     }
@@ -36,7 +29,7 @@ impl Place {
     /// The file that is not there any more.
     pub(super) fn check(&self) -> Result<(), PathBuf> {
         for (path, opened) in &self.files {
-            if !file(path).is_ok_and(|found| found == *opened) {
+            if !FileId::at(path).is_ok_and(|found| found == *opened) {
                 return Err(path.clone());
             }
         }
@@ -50,17 +43,4 @@ impl Place {
         saved.map_err(|error| tracing::error!(%error, "the rows cannot be saved to {}", target.display())).ok()?;
         Some(target)
     }
-}
-
-#[cfg(unix)]
-fn file(path: &Path) -> io::Result<Option<File>> {
-    use std::os::unix::fs::MetadataExt;
-    let found = fs::metadata(path)?;
-    Ok(Some(File { device: found.dev(), number: found.ino() }))
-}
-
-/// Elsewhere files have no number that can be had; an open one cannot be moved there either.
-#[cfg(not(unix))]
-fn file(path: &Path) -> io::Result<Option<File>> {
-    fs::metadata(path).map(|_| None)
 }

@@ -1,0 +1,106 @@
+//! What a job waits for. It is asked for with every answer to every watcher, so it is worked out only when something has
+//! changed that it follows from, and then without looking at more videos than it takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wanfarm_types::{JobId, Role};
+
+use super::Driver;
+use crate::estimate::{Progress, stages_left};
+use crate::jobs::{Job, JobPhase};
+
+/// While a job goes on, what it needs is looked at again after this long, not after every step.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What was found last, by job.
+#[derive(Debug, Default)]
+pub(super) struct Hints(BTreeMap<JobId, Hint>);
+
+#[derive(Debug)]
+struct Hint {
+    words: String,
+    /// Which workers there were, and how far the job was.
+    farm: u64,
+    job: u64,
+    at: Instant,
+    /// Nobody is missing, however far the job is.
+    is_served: bool,
+}
+
+impl Hints {
+    /// A job is forgotten.
+    pub(super) fn forget(&mut self, job: JobId) {
+        self.0.remove(&job);
+    }
+}
+
+impl Hint {
+    fn holds(&self, farm: u64, job: u64) -> bool {
+        self.farm == farm && (self.is_served || self.job == job || self.at.elapsed() < FRESH)
+    }
+}
+
+impl Driver {
+    /// What a job cannot go on without; empty when it can go on, or need not.
+    pub(super) fn waiting_for(&mut self, id: JobId) -> String {
+        let Some(job) = self.books.jobs.get(id) else { return String::new() };
+        if job.ended().is_some() {
+            self.hints.forget(id);
+            return String::new();
+        }
+        if let Some(why) = self.shortages.of_store() {
+            return why.to_owned();
+        }
+        if matches!(job.phase(), JobPhase::Finished | JobPhase::Paused) {
+            return job.held().unwrap_or_default().to_owned();
+        }
+        let (farm, version) = (self.farm_version(), job.version());
+        if let Some(hint) = self.hints.0.get(&id).filter(|hint| hint.holds(farm, version)) {
+            return hint.words.clone();
+        }
+        let (words, is_served) = self.look_for_missing(job);
+        let hint = Hint { words: words.clone(), farm, job: version, at: Instant::now(), is_served };
+        self.hints.0.insert(id, hint);
+        words
+    }
+
+    /// What is missing, and whether the answer holds for as long as the workers stay.
+    fn look_for_missing(&self, job: &Job) -> (String, bool) {
+        let model = &job.submission.model;
+        let Some(known) = self.books.catalog.get(model) else { return (self.missing(model, &[]), false) };
+        let unserved = self.unserved(model, &known.card.roles());
+        if unserved.is_empty() {
+            return (String::new(), true);
+        }
+        // Somebody is missing. Whoever has nothing left to do in this job is not missed.
+        let needed = self.needed(job.id, &unserved);
+        (self.missing(model, &needed), false)
+    }
+
+    /// Those of some roles that a job still needs: looks at its videos until each was found to be needed.
+    fn needed(&self, job: JobId, roles: &[Role]) -> Vec<Role> {
+        let mut open: BTreeSet<Role> = roles.iter().copied().collect();
+        for left in self.scheduler.remaining(job) {
+            let wanfarm_scheduler::Remaining { plan, steps_done, has_texts, has_image, decoded } = left;
+            for stage in stages_left(plan, Progress { steps_done, has_texts, has_image, decoded }) {
+                open.remove(&stage.role());
+            }
+            if open.is_empty() {
+                break;
+            }
+        }
+        roles.iter().copied().filter(|role| !open.contains(role)).collect()
+    }
+
+    /// Grows with every change of who is there and may be given work.
+    fn farm_version(&self) -> u64 {
+        self.sessions.version() + self.books.standings
+    }
+
+    /// Grows with every change that a watcher may have to be told.
+    pub(super) fn version(&self) -> u64 {
+        self.books.jobs.version() + self.farm_version() + self.shortages.version()
+    }
+}

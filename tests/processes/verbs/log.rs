@@ -1,0 +1,44 @@
+//! What `serve` logs: who did what when, and nothing while nothing happens.
+
+use crate::program::eventually;
+use crate::verbs::farm::{Farm, ROLES, manifest};
+
+#[test]
+fn the_log_tells_who_did_what_and_is_silent_when_nothing_happens() {
+    let farm = Farm::start();
+    let worker = farm.worker("studio", ROLES);
+    let job = farm.submit(&manifest("night", 2));
+    farm.client(&["status", &job, "--watch"]).expect(0);
+    farm.submit(&manifest("later", 1));
+    farm.client(&["pause", "later"]).expect(0);
+    farm.client(&["cancel", "later"]).expect(0);
+    eventually("it has ended", || (farm.job("later")["state"] == "cancelled").then_some(()));
+    farm.client(&["workers", "drain", "studio"]).expect(0);
+    eventually("it has left", || farm.log("serve").contains("worker left").then_some(()));
+    drop(worker);
+
+    let log = farm.log("serve");
+    let line = |words: &[&str]| {
+        let lines: Vec<&str> = log.lines().filter(|line| words.iter().all(|word| line.contains(word))).collect();
+        assert_eq!(lines.len(), 1, "{words:?} in:\n{log}");
+        lines[0].to_owned()
+    };
+    for words in [
+        &["worker attached", "\"studio\""][..],
+        &["job submitted", "job=1", "\"night\"", "videos=2", "by=\"127.0.0.1:"],
+        &["video done", "video=1/0"],
+        &["video done", "video=1/1"],
+        &["job ended", "job=1", "done=2"],
+        &["job steered", "job=2", "Pause", "127.0.0.1"],
+        &["job steered", "job=2", "Cancel", "127.0.0.1"],
+        &["job ended", "job=2", "cancelled=1"],
+        &["worker steered", "enable=false", "127.0.0.1"],
+    ] {
+        let line = line(words);
+        assert!(line.contains(" INFO ") && line.starts_with("20"), "{line}");
+    }
+    // Questions are nothing that happens.
+    farm.client(&["status"]).expect(0);
+    farm.client(&["report", "night"]).expect(0);
+    assert_eq!(farm.log("serve"), log);
+}
