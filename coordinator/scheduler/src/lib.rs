@@ -29,6 +29,7 @@ pub use action::{Action, Assignment, Refusal};
 pub use change::{ArtifactId, AttemptEnd, Change, JobState, VideoState};
 pub use config::Config;
 pub use input::{Input, ItemOutputs, Report, Served, Target, WorkerHello};
+pub use pace::effort;
 pub use plan::{JobPlan, PlanError, SizeClass, TextKey, VideoPlan};
 pub use scheduler::{JobView, QueueView, Remaining, RestoreError, Scheduler, VideoView, View, Violation, WorkerView};
 pub use time::Instant;

@@ -9,7 +9,8 @@ use crate::SizeClass;
 const ATTENTION_EQUALS_REST: u64 = 32_768;
 
 /// The work of one step, or of an item of a stage without steps: what makes the times of different sizes comparable.
-pub(crate) fn effort(stage: Stage, size: SizeClass) -> u64 {
+/// A transformer's matrix products grow with the tokens, its attention with their square, all else with the pixels.
+pub fn effort(stage: Stage, size: SizeClass) -> u64 {
     let tokens = size.0.max(1);
     match stage {
         Stage::EncodeText => 1,

@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_scheduler::SizeClass;
+use wanfarm_scheduler::{SizeClass, effort};
 use wanfarm_types::{Role, Stage};
-
-/// Tokens at which attention costs a transformer as much as its matrix products: about this in the A14B models.
-const ATTENTION_WEIGHS: f64 = 30_000.0;
 
 /// What a speed rests on; the better first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,23 +74,16 @@ impl Worker {
         }
         let others = self.paces.iter().filter(|((of, _), _)| *of == stage);
         let (&(_, nearest), &seconds) = others.min_by_key(|((_, other), _)| other.0.abs_diff(size.0))?;
-        Some((seconds * cost(stage, size) / cost(stage, nearest), Basis::Scaled))
+        Some((seconds * effort(stage, size) as f64 / effort(stage, nearest) as f64, Basis::Scaled))
     }
-}
-
-/// What a unit costs at a size, in any unit: a transformer's matrix products grow with the tokens, its attention with
-/// their square, everything else with the pixels.
-fn cost(stage: Stage, size: SizeClass) -> f64 {
-    let tokens = size.0.max(1) as f64;
-    if stage.expert().is_some() { tokens * (1.0 + tokens / ATTENTION_WEIGHS) } else { tokens }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SMALL: SizeClass = SizeClass(30_000);
-    const LARGE: SizeClass = SizeClass(60_000);
+    const SMALL: SizeClass = SizeClass(32_768);
+    const LARGE: SizeClass = SizeClass(65_536);
 
     #[test]
     fn a_measurement_goes_before_a_guess() {
@@ -103,7 +93,7 @@ mod tests {
         force.add([Role::Dit, Role::Vae], []);
         let seconds = |worker, size| force.seconds(worker, Stage::Denoise, size).unwrap();
         assert_eq!(seconds(0, LARGE), (25.0, Basis::Measured));
-        // Twice the tokens: twice the products, four times the attention, which weigh the same at 30,000.
+        // Twice the tokens: twice the products, four times the attention, which weigh the same at 32,768.
         assert_eq!(seconds(1, LARGE), (60.0, Basis::Scaled));
         assert_eq!(seconds(2, SMALL), (15.0, Basis::Measured));
         assert_eq!(seconds(2, LARGE), (42.5, Basis::Scaled));
