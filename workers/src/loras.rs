@@ -151,5 +151,7 @@ async fn keep(mut pulling: Pulling, draft: &Path) -> Result<(), Unkept> {
     while let Some(piece) = pulling.next().await.map_err(Unkept::Missed)? {
         file.write_all(&piece).await.map_err(Unkept::Disk)?;
     }
-    file.sync_all().await.map_err(Unkept::Disk)
+    let (file, path) = (file.into_std().await, draft.to_owned());
+    let synced = tokio::task::spawn_blocking(move || wanfarm_durable::sync(&file, &path)).await;
+    synced.map_err(std::io::Error::other).and_then(|synced| synced).map_err(Unkept::Disk)
 }

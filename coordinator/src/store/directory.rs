@@ -40,18 +40,34 @@ pub enum DirectoryError {
         /// What it lies on.
         kind: String,
     },
+    /// What is written there may be gone after a power cut.
+    #[error(
+        "the volume of the data directory {} has no way to make files durable ({source}), so a power cut could take \
+         the whole queue; name a directory on a disk of this machine with --data",
+        path.display()
+    )]
+    Fleeting {
+        /// Which.
+        path: PathBuf,
+        /// What the volume said.
+        source: io::Error,
+    },
 }
 
 impl DataDirectory {
     /// Makes and takes the directory.
     ///
     /// # Errors
-    /// When it cannot be made, lies on a network share, or belongs to another coordinator.
+    /// When it cannot be made, lies on a network share or on a volume that keeps nothing, or belongs to another
+    /// coordinator.
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
         let fail = |source| DirectoryError::Unusable { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(fail)?;
         if let Some(kind) = network_file_system(path).map_err(fail)? {
             return Err(DirectoryError::Network { path: path.to_owned(), kind });
+        }
+        if let Some(source) = wanfarm_durable::refusal(path) {
+            return Err(DirectoryError::Fleeting { path: path.to_owned(), source });
         }
         let lock = File::create(path.join("coordinator.lock")).map_err(fail)?;
         match lock.try_lock() {

@@ -15,13 +15,5 @@ pub(crate) fn write_file(
     let mut writer = BufWriter::with_capacity(1 << 18, File::create(path).map_err(io)?);
     body(&mut writer)?;
     writer.flush().map_err(io)?;
-    writer.get_ref().sync_all().map_err(io)
-}
-
-/// Makes the names in a folder durable. Only Unix can, and only Unix needs it.
-pub(crate) fn sync_folder(path: &Path) -> Result<(), MediaError> {
-    if cfg!(unix) {
-        File::open(path).and_then(|folder| folder.sync_all()).map_err(|error| MediaError::io(path, error))?;
-    }
-    Ok(())
+    wanfarm_durable::sync(writer.get_ref(), path).map_err(io)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::file::{sync_folder, write_file};
+use crate::file::write_file;
 use crate::{Frames, MediaError};
 
 /// Writes `00000.png`, `00001.png` … into `folder`, which is created if it is not there.
@@ -16,7 +16,7 @@ pub fn write_png_folder(frames: &Frames<'_>, folder: &Path) -> Result<(), MediaE
     for (index, frame) in frames.iter().enumerate() {
         write_png(frame, frames.width(), frames.height(), &folder.join(format!("{index:05}.png")))?;
     }
-    sync_folder(folder)
+    wanfarm_durable::sync_folder(folder).map_err(|error| MediaError::io(folder, error))
 }
 
 /// Writes one RGB picture.

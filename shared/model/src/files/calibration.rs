@@ -3,7 +3,6 @@
 //! Not here: what it means (`wanfarm_types::calibration`) and measuring it (`calibrate`).
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use wanfarm_types::{Calibration, OwnCurve};
@@ -44,18 +43,9 @@ pub(super) fn read(folder: &Path) -> Result<Option<(Calibration, OwnCurve)>, Mod
 /// It contradicts itself, or cannot be written.
 pub fn write_calibration(calibration: &Calibration, path: &Path) -> Result<(), ModelError> {
     calibration.curve().map_err(|e| ModelError::config(path, e.to_string()))?;
-    let json = serde_json::to_vec_pretty(calibration).map_err(|e| ModelError::config(path, e.to_string()))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let draft = path.with_extension("json.new");
-    let written = fs::File::create(&draft)
-        .and_then(|mut file| file.write_all(&json).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&draft, path))
-        .and_then(|()| fs::File::open(folder)?.sync_all());
-    written.map_err(|error| {
-        // Nobody reads a draft; that it stays is no second fault.
-        let _ = fs::remove_file(&draft);
-        ModelError::io(path, error)
-    })
+    let mut json = serde_json::to_vec_pretty(calibration).map_err(|e| ModelError::config(path, e.to_string()))?;
+    json.push(b'\n');
+    wanfarm_durable::write(path, &path.with_extension("json.new"), &json).map_err(|e| ModelError::io(path, e))
 }
 
 #[cfg(test)]

@@ -1,0 +1,172 @@
+//! Making files and folders survive a power cut, on every volume that can.
+//!
+//! A full flush comes first: `F_FULLFSYNC` on macOS, which alone empties a disk's own cache. Network shares, exFAT and
+//! FUSE volumes may refuse that, or any synchronisation of folders; there the ordinary one counts, and where even that is
+//! refused, work goes on with one warning per volume. Errors of a disk stay errors.
+//!
+//! Deliberately not here: where files go, and what has to survive (callers that cannot go without ask
+//! [`refusal`] first).
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Makes what was written to a file last, as far as its volume can. `path` is for the warning.
+///
+/// # Errors
+/// When the disk fails; not when the volume has no such operation.
+pub fn sync(file: &File, path: &Path) -> io::Result<()> {
+    if !synchronised(|| file.sync_all(), || ordinary(file))? {
+        warn_once(file, path);
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder last, as far as its volume can. Only Unix can, and only Unix needs it.
+///
+/// # Errors
+/// When the folder cannot be opened or the disk fails; not when the volume has no such operation.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { sync(&File::open(path)?, path) } else { Ok(()) }
+}
+
+/// Writes a file that is there whole and durable, or not at all: under `draft`, a name beside its own, and then renamed.
+///
+/// # Errors
+/// When the operating system refuses; the draft is then gone, the old file still there.
+pub fn write(path: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()> {
+    use io::Write;
+    let written = File::create(draft)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            sync(&file, path)
+        })
+        .and_then(|()| fs::rename(draft, path));
+    if let Err(error) = written {
+        // Nobody reads a draft; that it stays is no second fault.
+        let _ = fs::remove_file(draft);
+        return Err(error);
+    }
+    sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// What a folder's volume says if it cannot keep files and names through a power cut, without any allowance. Whatever
+/// else stands in the way of the trial, such as a full disk, is no answer.
+pub fn refusal(folder: &Path) -> Option<io::Error> {
+    let trial = folder.join(format!(".trial-{}", std::process::id()));
+    let kept = File::create(&trial).and_then(|file| file.sync_all());
+    // It is empty and hidden, and the next trial takes its place.
+    let _ = fs::remove_file(&trial);
+    let named = || if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) };
+    kept.and_then(|()| named()).err().filter(is_refusal)
+}
+
+/// False when the volume has neither operation.
+fn synchronised(full: impl FnOnce() -> io::Result<()>, ordinary: impl FnOnce() -> io::Result<()>) -> io::Result<bool> {
+    match full() {
+        Err(error) if is_refusal(&error) => {}
+        done => return done.map(|()| true),
+    }
+    match ordinary() {
+        Err(error) if is_refusal(&error) => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
+#[cfg(unix)]
+fn ordinary(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fsync(file)?)
+}
+
+#[cfg(not(unix))]
+fn ordinary(file: &File) -> io::Result<()> {
+    file.sync_all()
+}
+
+/// True when an error says that the volume has no such operation, and not that a disk has failed.
+fn is_refusal(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let refusals = [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOSYS, Errno::NOTTY];
+        Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
+    }
+    #[cfg(not(unix))]
+    {
+        matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+    }
+}
+
+/// Volumes that have been warned of.
+static WARNED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+fn warn_once(file: &File, path: &Path) {
+    if WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(volume(file)) {
+        tracing::warn!(
+            path = %path.display(),
+            "this volume offers no way to make files durable: what was written to it just before a power cut may be lost"
+        );
+    }
+}
+
+/// What tells the volumes of a machine apart; one for all where that cannot be told.
+fn volume(file: &File) -> u64 {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        file.metadata().map_or(0, |found| found.dev())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_refused_full_flush_is_followed_by_an_ordinary_one_and_broken_disks_are_told() {
+        use rustix::io::Errno;
+        let fails = |errno: Errno| move || Err::<(), io::Error>(errno.into());
+        for refusal in [Errno::NOTSUP, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOSYS, Errno::NOTTY] {
+            assert!(synchronised(fails(refusal), || Ok(())).unwrap(), "{refusal}: the ordinary one will do");
+            assert!(!synchronised(fails(refusal), fails(refusal)).unwrap(), "{refusal}: and so will none");
+            assert!(synchronised(fails(refusal), fails(Errno::IO)).is_err());
+        }
+        for fault in [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::BADF, Errno::STALE, Errno::ROFS] {
+            let error = synchronised(fails(fault), || panic!("a disk that fails is not asked again")).unwrap_err();
+            assert_eq!(Errno::from_io_error(&error), Some(fault));
+        }
+        assert!(synchronised(|| Ok(()), || panic!("once is enough")).unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_volume_that_knows_no_synchronisation_is_warned_of_and_used_all_the_same() {
+        let proc = Path::new("/proc/self");
+        assert!(File::open(proc).unwrap().sync_all().is_err(), "it refuses, as some shares do");
+        sync_folder(proc).unwrap();
+        let known = WARNED.lock().unwrap().contains(&volume(&File::open(proc).unwrap()));
+        assert!(known);
+    }
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, draft) = (dir.path().join("a"), dir.path().join("a.new"));
+        write(&path, &draft, b"one").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        fs::create_dir(&draft).unwrap();
+        write(&path, &draft, b"two").unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        fs::remove_dir(&draft).unwrap();
+        assert!(refusal(dir.path()).is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a trial leaves nothing");
+    }
+}
