@@ -35,6 +35,11 @@ pub struct Config {
     pub retry_pause: Duration,
     /// Tries to write the outputs of a video before it is failed.
     pub max_output_tries: u32,
+    /// Decoded videos that a worker may hold or be about to hold before it is given no more to decode: writing has to
+    /// catch up first. Three keep it busy: one being written, one being decoded, one waiting.
+    pub unwritten_videos: u32,
+    /// The same by bytes; what is being decoded counts as much as the largest it holds.
+    pub unwritten_bytes: u64,
     /// How long a drained worker without an item waits at most for its results to be copied before it may leave.
     pub leave_patience: Duration,
 }
@@ -63,6 +68,8 @@ impl Default for Config {
             checkpoint_time: Duration::MAX,
             retry_pause: Duration::from_secs(2),
             max_output_tries: 6,
+            unwritten_videos: 4,
+            unwritten_bytes: 2 << 30,
             leave_patience: Duration::from_secs(600),
         }
     }

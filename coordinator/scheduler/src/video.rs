@@ -1,7 +1,7 @@
 //! A video's state, and what follows from it: the next thing to do. Deliberately a pure function of the state,
 //! asked anew after every change, so that no transition can forget to queue something.
 
-use wanfarm_types::{AttemptId, Checkpoint, Stage, StepRange, TensorRef};
+use wanfarm_types::{AttemptId, Checkpoint, Stage, StepRange, TensorRef, WorkerId};
 
 use crate::artifact::{Artifact, Holder, Trail};
 use crate::pace::effort;
@@ -36,6 +36,8 @@ pub(crate) struct Video {
     pub(crate) wants_texts: bool,
     /// What of it is counted as load of the pools.
     pub(crate) counted: Option<Extent>,
+    /// The worker at which its frames are counted as still to be written.
+    pub(crate) unwritten_at: Option<WorkerId>,
 }
 
 /// How far a video is, as far as its remaining work depends on it.
@@ -88,6 +90,7 @@ impl Video {
             moves: 0,
             wants_texts: false,
             counted: None,
+            unwritten_at: None,
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Worker {
     pub(crate) awaiting: Option<AttemptId>,
     /// Results in its memory, by the attempt that made them.
     pub(crate) held: BTreeMap<AttemptId, Work>,
+    /// Bytes of the frames among them that are still to be written, of jobs that go on.
+    pub(crate) unwritten: BTreeMap<VideoId, u64>,
     pub(crate) draining: bool,
     /// This boot is to leave once it is drained; one that booted after the drain stays.
     pub(crate) leaves: bool,
@@ -73,6 +75,7 @@ impl Worker {
             next: None,
             awaiting: None,
             held: BTreeMap::new(),
+            unwritten: BTreeMap::new(),
             draining: false,
             leaves: false,
             leave_by: None,

@@ -22,6 +22,8 @@ pub(crate) struct Seat {
     pub(crate) next: Option<Next>,
     /// Idle, and an item was called back for it.
     pub(crate) awaiting: bool,
+    /// So many of its decoded videos are still to be written that it decodes no more.
+    pub(crate) full: bool,
 }
 
 /// What a worker can do, and how fast it is at it.
@@ -67,6 +69,8 @@ pub(crate) struct Next {
     pub(crate) avoids: BTreeSet<WorkerId>,
     /// Already called back.
     pub(crate) recalled: bool,
+    /// It makes frames.
+    pub(crate) decodes: bool,
     /// Steps, or 1.
     pub(crate) left: u32,
     /// The work of each.
@@ -98,7 +102,7 @@ impl Seat {
     /// True when nothing differs but how far the running item is.
     fn is_indexed_like(&self, other: &Seat) -> bool {
         let place = |seat: &Seat| seat.running.as_ref().map(Running::place);
-        self.awaiting == other.awaiting
+        (self.awaiting, self.full) == (other.awaiting, other.full)
             && place(self) == place(other)
             && self.next == other.next
             && self.memberships == other.memberships

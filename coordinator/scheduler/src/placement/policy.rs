@@ -72,9 +72,13 @@ fn first_in_lane(board: &Board, id: LaneId, lane: &Lane, place: Place) -> Option
 impl Place {
     /// True when the pool has any such place for an item this urgent.
     fn is_open(self, pool: &Pool, urgency: Urgency) -> bool {
+        let takes = |worker: WorkerId| urgency.1 != Stage::Decode || !pool.full.contains(&worker);
         match self {
-            Place::Now => !pool.idle.is_empty(),
-            Place::Next => pool.nearly_done.first().is_some_and(|(follows, ..)| *follows < Some(urgency)),
+            Place::Now => pool.idle.workers().any(takes),
+            Place::Next => {
+                let mut free = pool.nearly_done.iter().take_while(|(follows, ..)| *follows < Some(urgency));
+                free.any(|(.., worker)| takes(*worker))
+            }
         }
     }
 
@@ -120,9 +124,11 @@ fn is_about(slowness: Option<Slowness>, fastest: Option<Slowness>) -> bool {
     slowness.zip(fastest).is_none_or(|(slowness, fastest)| slowness.is_about(fastest, 5))
 }
 
-/// A worker that an item failed on may have it back only when no other is left.
+/// A worker that an item failed on may have it back only when no other is left; and none makes more frames than wait to
+/// be written already.
 fn may_run(pool: &Pool, ticket: &Ticket, worker: WorkerId) -> bool {
-    !ticket.avoids.contains(&worker) || pool.members.is_subset(&ticket.avoids)
+    let is_kept_out = ticket.lane.stage == Stage::Decode && pool.full.contains(&worker);
+    !is_kept_out && (!ticket.avoids.contains(&worker) || pool.members.is_subset(&ticket.avoids))
 }
 
 /// New videos are not begun while enough items of at least their priority wait in the stages behind.
@@ -152,7 +158,9 @@ fn take_back(board: &Board) -> Option<Decision> {
         }
         for &(_, attempt, from) in pool.queued.iter().rev() {
             let Some(next) = board.seat_of(from).and_then(|seat| seat.next.as_ref()) else { continue };
-            let to = pool.idle_free.fastest(pool.speeds.average(), |to| !next.avoids.contains(&to));
+            let is_full = |to: WorkerId| next.decodes && pool.full.contains(&to);
+            let suits = |to: WorkerId| !next.avoids.contains(&to) && !is_full(to);
+            let to = pool.idle_free.fastest(pool.speeds.average(), suits);
             if let Some(to) = to.filter(|to| !tail::is_better_queued(board, pool, next, from, *to)) {
                 return Some(Decision::TakeBack { attempt, to: to.worker });
             }
@@ -177,7 +185,10 @@ fn make_room(board: &Board) -> Option<Decision> {
 fn more_important(board: &Board, id: PoolId, pool: &Pool, worker: WorkerId, priority: i32) -> usize {
     let lanes = board.lanes().filter(|(lane, _)| lane.pool() == id);
     let levels = lanes.flat_map(|(lane, waiting)| waiting.levels().map(move |(of, len)| (lane, of, len)));
-    let counts = |lane: LaneId, of: i32| of > priority && !is_held_back(board, lane, of);
+    let is_full = pool.full.contains(&worker);
+    let counts = |lane: LaneId, of: i32| {
+        of > priority && !is_held_back(board, lane, of) && !(is_full && lane.stage == Stage::Decode)
+    };
     let all: usize = levels.filter(|&(lane, of, _)| counts(lane, of)).map(|(_, _, len)| len).sum();
     let barred = board.avoiding().filter(|ticket| {
         ticket.lane.pool() == id && counts(ticket.lane, ticket.priority) && !may_run(pool, ticket, worker)

@@ -41,6 +41,8 @@ pub(crate) struct Pool {
     pub(crate) stoppable: BTreeSet<(i32, Reverse<AttemptId>, WorkerId)>,
     /// Members with an item called back or stopping.
     pub(crate) freeing: BTreeSet<WorkerId>,
+    /// Members that decode no more until some of their frames are written.
+    pub(crate) full: BTreeSet<WorkerId>,
 }
 
 impl BySpeed {
@@ -54,6 +56,11 @@ impl BySpeed {
 
     pub(crate) fn contains(&self, worker: WorkerId, slowness: Option<Slowness>) -> bool {
         self.0.contains(&(slowness, worker))
+    }
+
+    /// All of them.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerId> {
+        self.0.iter().map(|(_, worker)| *worker)
     }
 
     /// One never measured.
@@ -110,6 +117,9 @@ impl Pool {
             if !seat.awaiting {
                 put(&mut self.idle_free.0, (slowness, worker), present);
             }
+        }
+        if seat.full {
+            put(&mut self.full, worker, present);
         }
         let freeing = seat.running.as_ref().is_some_and(|running| running.recalled)
             || seat.next.as_ref().is_some_and(|next| next.recalled);

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{AttemptId, Stage, VideoId};
+use wanfarm_types::{AttemptId, Stage, VideoId, WorkerId};
 
 use super::Scheduler;
 use super::refresh::NO_STEPS;
 use crate::artifact::{Artifact, Holder};
 use crate::attempts::Work;
 use crate::placement::{Candidate, Membership, PoolId, Ticket, is_better_kept, is_held_back, next_decision};
+use crate::video::Video;
 use crate::worker::Session;
 use crate::{JobState, VideoState};
 
@@ -33,6 +34,7 @@ impl Scheduler {
         self.check_results()?;
         self.check_jobs()?;
         self.check_texts()?;
+        self.check_unwritten()?;
         self.check_board()?;
         self.check_nothing_is_lost()?;
         self.check_work_is_conserved()
@@ -48,6 +50,45 @@ impl Scheduler {
         let speeds = slowness(moving.worker).zip(moving.awaited_by.and_then(slowness));
         ensure(speeds.is_none_or(|(here, there)| there < here), || {
             format!("attempt {id} moves from worker {} to {:?}, which is no faster", moving.worker, moving.awaited_by)
+        })
+    }
+
+    /// To be asked when an item to decode has just been given out: later on a paused job may have been resumed.
+    ///
+    /// # Errors
+    /// Its worker has more frames that are to be written, or will have, than it may.
+    pub fn check_frames(&self, id: AttemptId) -> Check {
+        let Some(decoding) = self.ledger.get(id) else { return Ok(()) };
+        let coming = self
+            .ledger
+            .iter()
+            .filter(|(_, attempt)| attempt.worker == decoding.worker && attempt.item.stage == Stage::Decode);
+        let frames = self.frames_to_write().into_iter().filter(|(worker, ..)| *worker == decoding.worker).count();
+        let (all, most) = (frames + coming.count(), self.config.unwritten_videos.max(1) as usize);
+        ensure(all <= most, || format!("worker {} has {all} videos of frames, not {most}", decoding.worker))
+    }
+
+    /// Frames of active jobs, by the worker that holds them.
+    fn frames_to_write(&self) -> BTreeSet<(WorkerId, VideoId, u64)> {
+        let goes_on = |id: &VideoId, video: &Video| {
+            video.state.is_open() && self.jobs.get(&id.job).is_some_and(|job| job.state == JobState::Active)
+        };
+        let open = self.videos.iter().filter(|(id, video)| goes_on(id, video));
+        let frames = open.filter_map(|(id, video)| {
+            let frames = video.frames.as_ref()?;
+            Some((frames.holder.worker, *id, frames.tensor.byte_len().unwrap_or(u64::MAX)))
+        });
+        frames.collect()
+    }
+
+    /// What is counted as still to be written is what lies with the workers.
+    fn check_unwritten(&self) -> Check {
+        let counted = self
+            .workers
+            .iter()
+            .flat_map(|(&worker, known)| known.unwritten.iter().map(move |(&video, &bytes)| (worker, video, bytes)));
+        ensure(counted.collect::<BTreeSet<_>>() == self.frames_to_write(), || {
+            "the frames counted as unwritten are not those of the videos".to_owned()
         })
     }
 
@@ -242,7 +283,8 @@ impl Scheduler {
                 let Some(pool) = self.board.pool(id) else { continue };
                 let slowness = slowness.or(pool.speeds.average());
                 let tickets = self.board.tickets().values().filter(|ticket| ticket.lane.pool() == id);
-                for ticket in tickets.filter(|ticket| !ticket.avoids.contains(&worker)) {
+                let waits_for_writing = |ticket: &Ticket| ticket.lane.stage == Stage::Decode && seat.full;
+                for ticket in tickets.filter(|ticket| !ticket.avoids.contains(&worker) && !waits_for_writing(ticket)) {
                     let held_back = is_held_back(&self.board, ticket.lane, ticket.priority);
                     let kept = is_better_kept(&self.board, pool, ticket, Candidate { worker, slowness });
                     // Whatever the reason to keep it, a faster worker must be on the way to it.

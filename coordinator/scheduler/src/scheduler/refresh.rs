@@ -28,6 +28,7 @@ impl Scheduler {
         self.board.offer(Work::Image(id), image);
         self.want_texts(id, wish.texts);
         self.count_load(id, wish.going_on);
+        self.count_unwritten(id, wish.going_on);
         if !wish.going_on {
             under_way.into_iter().flatten().for_each(|attempt| self.recall(attempt, Recall::Stop));
         }
@@ -59,6 +60,38 @@ impl Scheduler {
                 self.board.remove_load(pool, before);
             }
         }
+    }
+
+    /// Keeps count, by worker, of frames that are still to be written. Those of a paused job do not count: nobody knows
+    /// when they will be, and other jobs must not wait for that.
+    fn count_unwritten(&mut self, id: VideoId, going_on: bool) {
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        let frames = video.frames.as_ref().filter(|_| going_on);
+        let now = frames.map(|frames| (frames.holder.worker, frames.tensor.byte_len().unwrap_or(u64::MAX)));
+        let before = std::mem::replace(&mut video.unwritten_at, now.map(|(worker, _)| worker));
+        if before == video.unwritten_at {
+            return;
+        }
+        if let Some(worker) = before {
+            self.workers.get_mut(&worker).map(|worker| worker.unwritten.remove(&id));
+            self.dirty.insert(Dirty::Worker(worker));
+        }
+        if let Some((worker, bytes)) = now {
+            self.workers.get_mut(&worker).map(|worker| worker.unwritten.insert(id, bytes));
+            self.dirty.insert(Dirty::Worker(worker));
+        }
+    }
+
+    /// True when a worker holds, or is about to hold, as many frames as may wait to be written.
+    fn is_full(&self, worker: &Worker) -> bool {
+        let decodes = |id: &AttemptId| self.ledger.get(*id).is_some_and(|attempt| attempt.item.stage == Stage::Decode);
+        let coming = worker.running.iter().chain(&worker.next).filter(|id| decodes(id)).count();
+        let (count, most) = (worker.unwritten.len() + coming, self.config.unwritten_videos.max(1) as usize);
+        // What comes is taken to be as large as the largest that is there.
+        let largest = worker.unwritten.values().max().copied().unwrap_or(0);
+        let coming = std::iter::repeat_n(&largest, coming);
+        let bytes = worker.unwritten.values().chain(coming).fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
+        count >= most || (count > 0 && bytes >= self.config.unwritten_bytes)
     }
 
     /// The ticket of a video's item.
@@ -210,11 +243,13 @@ impl Scheduler {
             pool: attempt.pool(),
             avoids: self.avoided(attempt.work),
             recalled: attempt.recall.is_some(),
+            decodes: attempt.item.stage == Stage::Decode,
             left: attempt.left(),
             piece: attempt.piece,
         });
         let memberships = worker.memberships.clone();
-        worker.is_available().then(|| Seat { memberships, running, next, awaiting: worker.awaiting.is_some() })
+        let (awaiting, full) = (worker.awaiting.is_some(), self.is_full(worker));
+        worker.is_available().then_some(Seat { memberships, running, next, awaiting, full })
     }
 
     fn is_nearly_done(&self, attempt: &Attempt) -> bool {

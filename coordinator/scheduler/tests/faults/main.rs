@@ -11,3 +11,4 @@ mod restarts;
 mod speeds;
 mod stalls;
 mod weights;
+mod writing;

@@ -130,6 +130,7 @@ impl Farm {
             move_margin: Duration::from_millis(rng.random_range(0..10_000)),
             checkpoint_steps: rng.random_range(1..4),
             checkpoint_time: Duration::from_secs(rng.random_range(1..60)),
+            unwritten_videos: rng.random_range(1..5),
             ..usual
         }
     }

@@ -56,6 +56,8 @@ impl Farm {
                 assert!(attempt > self.last_assigned, "{attempt} is not newer than {}", self.last_assigned);
                 assert!(self.audit.holder(attempt) == Some(worker), "{attempt} left before it was committed");
                 self.last_assigned = attempt;
+                let check = self.scheduler.as_ref().map(|scheduler| scheduler.check_frames(attempt));
+                check.unwrap_or(Ok(())).unwrap_or_else(|violation| panic!("at {}: {violation}", self.now));
                 self.send(worker, action);
             }
             Action::Revoke { worker, attempt, .. } => {
@@ -91,8 +93,9 @@ impl Farm {
             }
             Action::WriteOutputs { video, frames, holder, checkpoint } => {
                 assert!(reference::is_about(&frames, &reference::frames(&checkpoint)));
-                // Long enough for operators and deaths to come in between.
-                let delay = self.rng.random_range(100..60_000);
+                // Long enough for operators and deaths to come in between; a share may hang for longer.
+                let delay = if self.rng.random_ratio(1, 8) { 5 * MINUTE } else { 60_000 };
+                let delay = self.rng.random_range(100..delay);
                 self.after(delay, Event::Written(self.epoch, video, frames, holder));
             }
             Action::DeleteDurable(_) => self.collect_garbage(),
