@@ -4,7 +4,7 @@
 //! here: what a tensor means, and when it may be forgotten.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -210,14 +210,6 @@ impl PieceSource for Artifacts {
 fn location(digest: &Digest) -> Location {
     let name = digest.to_string();
     Location::from_iter([&name[..2], &name])
-}
-
-/// Makes a directory's entries survive a power cut.
-///
-/// # Errors
-/// When the directory cannot be opened or synchronised.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 #[cfg(test)]

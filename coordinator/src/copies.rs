@@ -12,7 +12,8 @@ use wanfarm_scheduler::ArtifactId;
 use wanfarm_types::{Digest, TensorRef};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::driver::{Event, Shortage};
+use crate::driver::Event;
+use crate::obstacle::Obstacle;
 use crate::room;
 
 /// Tensors copied at the same time: enough to fill a network, few enough to bound memory. Those of one checkpoint are
@@ -30,7 +31,7 @@ pub enum Copied {
     /// A tensor could not be read or written.
     Missed,
     /// There is no room.
-    Full(Shortage),
+    Full(Obstacle),
 }
 
 /// The copier and its ledger of references.
@@ -157,7 +158,7 @@ async fn copy(
     source: &str,
 ) -> Copied {
     let bytes: u64 = tensors.iter().filter_map(TensorRef::byte_len).fold(RESERVE, u64::saturating_add);
-    let full = || Copied::Full(Shortage { path: artifacts.root().to_owned(), bytes });
+    let full = || Copied::Full(Obstacle::Full { path: artifacts.root().to_owned(), bytes });
     if room::free(artifacts.root()).is_some_and(|free| free < bytes) {
         return full();
     }

@@ -8,9 +8,9 @@ mod actions;
 mod books;
 mod commit;
 mod facts;
+mod obstacles;
 mod requests;
 mod restore;
-mod shortage;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -29,6 +29,7 @@ use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, VideoId, Wor
 use crate::copies::{Copied, Copies};
 use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
 use crate::jobs::JobSummary;
+use crate::obstacle::Obstacle;
 use crate::outputs::{Finished, Outputs, Unwritten};
 use crate::requests::Request;
 use crate::sessions::{Session, Sessions};
@@ -36,7 +37,7 @@ use crate::store::{JobEnd, Row, Store, StoreError};
 use crate::times::{Moment, wall_clock};
 use books::Books;
 use commit::Answer;
-use shortage::Shortages;
+use obstacles::Obstacles;
 use waiting::Hints;
 
 pub use restore::{Keep, Parts, RestoreError};
@@ -87,6 +88,8 @@ pub enum Event {
         /// What was written, or why not.
         result: Result<Box<Finished>, Unwritten>,
     },
+    /// The output folder was tried out: where its volume is mounted, or what stands in the way.
+    TriedOut(Result<PathBuf, Obstacle>),
     /// The report of a job that has ended is in its place, or cannot be.
     Reported(JobId, Result<(), String>),
     /// Leave the loop.
@@ -110,7 +113,7 @@ pub struct Driver {
     rows: Vec<Row>,
     actions: VecDeque<Action>,
     answers: Vec<Answer>,
-    shortages: Shortages,
+    obstacles: Obstacles,
     hints: Hints,
     /// Tells watchers that there is something new.
     news: watch::Sender<u64>,
@@ -126,7 +129,7 @@ impl Driver {
         self.settle().await?;
         while !self.stopping {
             let timeout = self.scheduler.poll_timeout().map(|at| self.started + Duration::from_millis(at.0));
-            let timeout = timeout.into_iter().chain(self.shortages.next()).min();
+            let timeout = timeout.into_iter().chain(self.obstacles.next()).min();
             tokio::select! {
                 event = self.events.recv() => match event {
                     None => return Ok(()),
@@ -163,7 +166,7 @@ impl Driver {
             self.scheduler.handle_timeout(now);
             self.collect();
         }
-        self.look_for_room();
+        self.look_at_obstacles();
     }
 
     fn now(&self) -> wanfarm_scheduler::Instant {
@@ -251,7 +254,19 @@ impl Driver {
             Event::Request(request) => self.on_request(request),
             Event::Copied { artifact, copied } => self.on_copied(artifact, copied),
             Event::Deleted(digests) => self.copies.deleted(&digests),
-            Event::Written { video, result: Ok(finished) } => {
+            Event::Written { video, result } => self.on_written(video, result),
+            Event::TriedOut(tried) => self.on_tried_out(tried),
+            Event::Reported(job, Ok(())) => self.put(Row::Reported { job, at: Some(wall_clock()) }),
+            // On no page of the books: a coordinator that starts again tries again.
+            Event::Reported(job, Err(why)) => self.books.jobs.unreported(job, why),
+            Event::Stop => self.stopping = true,
+        }
+    }
+
+    fn on_written(&mut self, video: VideoId, result: Result<Box<Finished>, Unwritten>) {
+        self.obstacles.wrote(video);
+        match result {
+            Ok(finished) => {
                 if let Some(video) = self.books.jobs.in_manifest(video) {
                     let Finished { files, verdict, seconds } = *finished;
                     tracing::info!(%video, verdict, seconds = seconds.round(), "video done");
@@ -259,19 +274,15 @@ impl Driver {
                 }
                 self.feed(Input::OutputsWritten(video));
             }
-            Event::Written { video, result: Err(Unwritten::Full(shortage)) } => {
+            Err(Unwritten::Held(obstacle)) => {
                 self.feed(Input::OutputsHeld(video));
-                self.on_shortage(shortage);
+                self.on_obstacle(obstacle);
             }
-            Event::Written { video, result: Err(Unwritten::Failed(failure)) } => {
+            Err(Unwritten::Failed(failure)) => {
                 let place = self.books.jobs.in_manifest(video).unwrap_or(video);
                 tracing::warn!(video = %place, %failure, "the files of a video could not be written");
                 self.feed(Input::OutputsFailed { video, failure });
             }
-            Event::Reported(job, Ok(())) => self.put(Row::Reported { job, at: Some(wall_clock()) }),
-            // On no page of the books: a coordinator that starts again tries again.
-            Event::Reported(job, Err(why)) => self.books.jobs.unreported(job, why),
-            Event::Stop => self.stopping = true,
         }
     }
 
@@ -282,7 +293,7 @@ impl Driver {
         }
         self.copies.forget(artifact);
         match copied {
-            Copied::Full(shortage) => self.hold_copy(artifact, shortage),
+            Copied::Full(obstacle) => self.hold_copy(artifact, obstacle),
             Copied::Made | Copied::Missed => self.feed(Input::CopyFailed(artifact)),
         }
     }
@@ -334,7 +345,7 @@ impl Driver {
             return self.finish_unplanned(job);
         }
         self.feed(Input::JobAdded(plan));
-        self.hold_if_full(job);
+        self.hold_if_blocked(job);
     }
 
     /// The end of a job of which the scheduler knows nothing.
@@ -408,15 +419,6 @@ async fn until(timeout: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// A disk without room for what was to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shortage {
-    /// Where it was to be written.
-    pub path: PathBuf,
-    /// How much room there has to be before another try.
-    pub bytes: u64,
 }
 
 impl std::fmt::Debug for Driver {

@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod logging;
 pub mod manifest;
+pub mod obstacle;
 pub mod outputs;
 pub mod plan;
 pub mod progress;

@@ -20,6 +20,7 @@ use crate::copies::Copies;
 use crate::dispatch::DispatchService;
 use crate::driver::{Driver, Event, Keep, Parts, RestoreError};
 use crate::farm::FarmService;
+use crate::obstacle::Obstacle;
 use crate::outputs::Outputs;
 use crate::sessions::{Pace, Sessions};
 use crate::store::{DataDirectory, DirectoryError, SqliteStore, StoreError};
@@ -59,6 +60,9 @@ pub enum ServerError {
     /// The artifact directory cannot be used.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
+    /// The output folder cannot be used.
+    #[error("the coordinator needs {0}; mend that, or name another folder with --output")]
+    Output(Obstacle),
     /// The port cannot be had.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -89,8 +93,10 @@ pub struct Coordinator {
 /// Starts a coordinator.
 ///
 /// # Errors
-/// When its directories or its port cannot be had.
-pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
+/// When its directories or its port cannot be had, or nothing can be written to the output folder.
+pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError> {
+    // One and the same, wherever the next command is typed.
+    config.output = std::path::absolute(&config.output).unwrap_or(config.output);
     let directory = DataDirectory::open(&config.data)?;
     let store = Box::new(SqliteStore::open(&directory)?);
     let artifacts = Artifacts::open(&directory.artifacts())?;
@@ -111,7 +117,8 @@ pub async fn start(config: ServerConfig) -> Result<Coordinator, ServerError> {
         events: inbox,
         news,
     };
-    let driver = Driver::restore(store, &config.keep, config.scheduler, &present, parts)?;
+    let mut driver = Driver::restore(store, &config.keep, config.scheduler, &present, parts)?;
+    driver.begin_with_outputs(&config.keep).await.map_err(ServerError::Output)?;
     let orphans: Vec<_> = present.into_keys().filter(|digest| !driver.holds(digest)).collect();
     artifacts.remove(&orphans).await?;
     let driver = tokio::spawn(driver.run());

@@ -114,6 +114,8 @@ pub enum PullError {
         tried: Vec<String>,
         /// True when the last location was reached and does not have it, so that asking it again is pointless.
         answered: bool,
+        /// True when this process could not even open a connection, because it may have no more of them.
+        exhausted: bool,
     },
     /// The reference itself is not acceptable.
     #[error("tensor {digest} claims {bytes} bytes; at most {MAX_TENSOR_BYTES} are accepted")]
@@ -139,20 +141,21 @@ impl Puller {
     pub async fn pull(&self, tensor: &TensorRef, locations: &[String]) -> Result<Bytes, PullError> {
         let digest = tensor.digest;
         let length = length_of(tensor)?;
-        let (mut tried, mut answered) = (Vec::new(), true);
+        let (mut tried, mut answered, mut exhausted) = (Vec::new(), true, false);
         for location in locations {
             match self.pull_from(digest, length, location).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(miss) => {
                     tried.push(format!("{location}: {}", miss.why));
                     answered = miss.answered;
+                    exhausted |= miss.exhausted;
                 }
             }
         }
         if tried.is_empty() {
             tried.push("no location is known".to_owned());
         }
-        Err(PullError::Nowhere { digest, tried, answered })
+        Err(PullError::Nowhere { digest, tried, answered, exhausted })
     }
 
     /// Opens a tensor at one location, to be read piece by piece: for those that do not want it in memory whole.
@@ -268,21 +271,23 @@ impl Pulling {
 struct Miss {
     /// False when it may well have the tensor and only could not be heard.
     answered: bool,
+    exhausted: bool,
     why: String,
 }
 
 impl Miss {
     fn answered(why: impl Into<String>) -> Self {
-        Self { answered: true, why: why.into() }
+        Self { answered: true, exhausted: false, why: why.into() }
     }
 
     fn silent(why: impl Into<String>) -> Self {
-        Self { answered: false, why: why.into() }
+        Self { answered: false, exhausted: false, why: why.into() }
     }
 
     /// As the error of the only location that was tried.
     fn of(self, digest: Digest, location: &str) -> PullError {
-        PullError::Nowhere { digest, tried: vec![format!("{location}: {}", self.why)], answered: self.answered }
+        let tried = vec![format!("{location}: {}", self.why)];
+        PullError::Nowhere { digest, tried, answered: self.answered, exhausted: self.exhausted }
     }
 }
 
@@ -296,8 +301,17 @@ impl From<Status> for Miss {
             Some(source) => format!("{}: {}", status.message(), root_cause(source)),
             None => status.message().to_owned(),
         };
-        Self { answered: said.contains(&status.code()), why }
+        Self { answered: said.contains(&status.code()), exhausted: is_out_of_descriptors(&status), why }
     }
+}
+
+/// True when an error, or one that it stands for, says that this process, or all of them, may open no more files and
+/// connections.
+pub fn is_out_of_descriptors(error: &(dyn std::error::Error + 'static)) -> bool {
+    // `ENFILE` and `EMFILE`, the same on every Unix.
+    let says_so = |error: &std::io::Error| matches!(error.raw_os_error(), Some(23 | 24));
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|error| error.downcast_ref::<std::io::Error>().is_some_and(says_so))
 }
 
 /// The innermost reason: transport errors wrap what a person can use.
@@ -307,4 +321,18 @@ pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_without_descriptors_is_told_from_a_worker_without_the_tensor() {
+        let failed = |errno| Status::from_error(Box::new(std::io::Error::from_raw_os_error(errno)));
+        assert!([23, 24].into_iter().all(|errno| Miss::from(failed(errno)).exhausted));
+        // `ECONNREFUSED`, on Linux and on macOS.
+        assert!(![111, 61].into_iter().any(|errno| Miss::from(failed(errno)).exhausted));
+        assert!(!Miss::from(not_held(&Digest([0; 32]))).exhausted);
+    }
 }

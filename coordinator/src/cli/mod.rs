@@ -32,6 +32,7 @@ use crate::client::ClientError;
 use crate::exit::Exit;
 use crate::manifest::{Faults, Manifest};
 use crate::requests::JobVerb;
+use crate::server::ServerError;
 use say::{errln, outln};
 
 /// Renders batches of Wan2.2 videos on as many machines as you have.
@@ -271,6 +272,11 @@ fn client_failed(error: ClientError) -> Failed {
         ClientError::Refused(_) | ClientError::File { .. } => Exit::Usage,
         ClientError::Failed(_) => Exit::SomeFailed,
     };
+    Failed::new(exit, error)
+}
+
+fn not_started(error: ServerError) -> Failed {
+    let exit = if matches!(error, ServerError::Output(_)) { Exit::Usage } else { Exit::SomeFailed };
     Failed::new(exit, error)
 }
 

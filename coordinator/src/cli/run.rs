@@ -50,7 +50,7 @@ async fn render(
         // Somebody is waiting: what a few seconds do not cure is theirs to mend.
         scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
     };
-    let mut coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    let mut coordinator = server::start(config).await.map_err(super::not_started)?;
     let url = format!("http://{}", coordinator.address);
     let (stop, stopped) = watch::channel(false);
     let workers = Workers {

@@ -30,7 +30,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
     let data = data_directory(args.data, "coordinator")?;
     let config = ServerConfig { listen: args.listen, data, output: args.output, keep: Keep::All, scheduler };
     block_on(async {
-        let mut coordinator = server::start(config).await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+        let mut coordinator = server::start(config).await.map_err(super::not_started)?;
         // Scripts that chose port 0 read the address from here.
         outln!("listening on http://{}", coordinator.address);
         let ended = tokio::select! {

@@ -2,6 +2,7 @@
 //! are read after a restart; beside them there is only what the moment shows and no row tells.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use wanfarm_scheduler::{ArtifactId, Change};
 use wanfarm_types::{AttemptId, JobId, Stage, VideoId};
@@ -24,6 +25,8 @@ pub(super) struct Books {
     pub(super) attempts: BTreeMap<AttemptId, Running>,
     /// Grows with every change of who may be given work.
     pub(super) standings: u64,
+    /// Where the volume of an output folder was mounted when files were last written to it.
+    pub(super) mounts: BTreeMap<PathBuf, PathBuf>,
 }
 
 /// What an attempt does that is out with a worker.
@@ -43,6 +46,7 @@ impl Books {
             ledger: Ledger::default(),
             attempts: BTreeMap::new(),
             standings: 0,
+            mounts: BTreeMap::new(),
         }
     }
 
@@ -62,6 +66,7 @@ impl Books {
             }
             Row::Ended { job, end } => self.jobs.ended(*job, end.as_deref().cloned()),
             Row::Reported { job, at } => self.jobs.reported(*job, *at),
+            Row::Mount { folder, mount } => drop(self.mounts.insert(folder.clone(), mount.clone())),
             Row::Begun { attempt, at, waited } => self.ledger.begun(*attempt, *at, *waited),
             Row::Scheduler(change) => {
                 let passes = |video, stage| self.jobs.spec(video).map_or(0, |spec| plan::passes(spec, stage));

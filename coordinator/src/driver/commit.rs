@@ -37,7 +37,7 @@ impl Driver {
 
     /// Writes the rows; false when that cannot be done now.
     async fn write(&mut self) -> Result<bool, StoreError> {
-        if !self.shortages.store_may_try() {
+        if !self.obstacles.store_may_try() {
             return Ok(false);
         }
         let Some(mut store) = self.store.take() else { return Ok(false) };
@@ -53,11 +53,11 @@ impl Driver {
         self.store = Some(store);
         match written {
             Ok(()) => {
-                self.shortages.store_takes_rows();
+                self.obstacles.store_takes_rows();
                 Ok(true)
             }
             Err(error) if error.may_pass() => {
-                self.shortages.store_waits(&error);
+                self.obstacles.store_waits(&error);
                 self.rows = rows;
                 Ok(false)
             }

@@ -85,13 +85,15 @@ impl Driver {
         if let Some(known) = self.books.jobs.with_key(&submission.client_key) {
             return Ok(known);
         }
-        if let Some(why) = self.shortages.of_store() {
+        if let Some(why) = self.obstacles.of_store() {
             return Err(RequestError::Full(why.to_owned()));
         }
         let job = self.books.jobs.number(submission, self.moment());
         let id = job.id;
         self.put(Row::Job(job));
         self.plan(id);
+        // Before work is spent on it.
+        self.try_outputs();
         Ok(id)
     }
 
@@ -116,7 +118,7 @@ impl Driver {
             Some(video) => Target::Video(self.books.jobs.in_plan(video).ok_or(RequestError::NeverPlanned(video))?),
         };
         if verb == JobVerb::Resume {
-            self.shortages.look_now();
+            self.look_again();
         }
         // From now on it stands as people want it, room or not.
         if video.is_none() && verb != JobVerb::Retry {

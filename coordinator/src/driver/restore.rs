@@ -8,7 +8,7 @@ use wanfarm_scheduler::{Action, Change, Config, JobState, Scheduler};
 use wanfarm_types::{Digest, JobId};
 
 use super::books::Books;
-use super::shortage::Shortages;
+use super::obstacles::Obstacles;
 use super::waiting::Hints;
 use super::{Driver, Event};
 use crate::copies::Copies;
@@ -88,7 +88,7 @@ impl Driver {
             rows: Vec::new(),
             actions: VecDeque::new(),
             answers: Vec::new(),
-            shortages: Shortages::none(),
+            obstacles: Obstacles::none(),
             hints: Hints::default(),
             news,
             stopping: false,
@@ -96,7 +96,7 @@ impl Driver {
         loaded.rows.iter().for_each(|row| driver.recall(row));
         driver.keep_loras(present);
         driver.books.ledger.restarted();
-        driver.recall_shortage();
+        driver.recall_obstacle();
         driver.collect();
         driver.report_again();
         Ok(driver)

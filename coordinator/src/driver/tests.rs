@@ -17,6 +17,7 @@ use crate::artifacts::Artifacts;
 use crate::catalog::Announcement;
 use crate::images::Image;
 use crate::jobs::{JobPhase, Submission};
+use crate::outputs::Volume;
 use crate::plan::tests::{card, request};
 use crate::requests::{Changes, JobVerb, RequestError};
 use crate::sessions::Pace;
@@ -77,11 +78,22 @@ fn driver(
 
 impl Desk {
     fn new() -> Self {
+        Self::expecting(None)
+    }
+
+    /// Whose outputs have to lie on the volume mounted there.
+    fn expecting(volume: Option<PathBuf>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (rows, (asked, asks), (verdicts, given)) = (MemoryStore::default(), gate::channel(), gate::channel());
+        // Known, so that its row is in no batch that a test looks at.
+        let folder = dir.path().join("output");
+        let mount = Volume::new(folder.clone()).try_out().unwrap();
+        rows.clone().commit(&[Row::Mount { folder, mount }]).unwrap();
         let store = Asking { rows: rows.clone(), asks: asked, verdicts: given };
         let (events, driver) = driver(Box::new(store), dir.path(), &Keep::All);
-        Self { events, driver: tokio::spawn(driver.unwrap().run()), rows, asks, verdicts, dir }
+        let mut driver = driver.unwrap();
+        driver.outputs.expect_volume(volume);
+        Self { events, driver: tokio::spawn(driver.run()), rows, asks, verdicts, dir }
     }
 
     async fn submit(&self, key: &str) -> oneshot::Receiver<Result<JobId, RequestError>> {
@@ -251,9 +263,8 @@ async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
     let job = desk.submit("a").await.await.unwrap().unwrap();
     let _messages = desk.attach().await;
     let video = VideoId { job, index: 0 };
-    let shortage = Shortage { path: desk.dir.path().to_owned(), bytes: 1 };
-    let full = Err(Unwritten::Full(shortage));
-    desk.events.send(Event::Written { video, result: full }).await.unwrap();
+    let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
+    desk.events.send(Event::Written { video, result: Err(Unwritten::Held(full)) }).await.unwrap();
     let changes = desk.changes(job).await;
     assert_eq!(changes.job.phase, JobPhase::Paused);
     assert!(changes.waiting_for.contains("full"), "{}", changes.waiting_for);
@@ -272,8 +283,8 @@ async fn a_pause_that_people_asked_for_outlasts_a_full_disk() {
     let (job, other) = (desk.submit("a").await.await.unwrap().unwrap(), desk.submit("b").await.await.unwrap().unwrap());
     let _messages = desk.attach().await;
     let video = VideoId { job, index: 0 };
-    let shortage = Shortage { path: desk.dir.path().to_owned(), bytes: 1 };
-    desk.events.send(Event::Written { video, result: Err(Unwritten::Full(shortage)) }).await.unwrap();
+    let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
+    desk.events.send(Event::Written { video, result: Err(Unwritten::Held(full)) }).await.unwrap();
     let (reply, answer) = oneshot::channel();
     let pause = Request::ControlJob { job, video: None, verb: JobVerb::Pause, reply };
     desk.events.send(Event::Request(pause)).await.unwrap();
@@ -381,4 +392,59 @@ async fn a_run_keeps_only_its_own_unfinished_job() {
     let (_events, other, fresh) = run("b");
     assert!(fresh);
     assert_eq!(other.books.jobs.summaries().len(), 1, "other jobs are over");
+}
+
+#[tokio::test]
+async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
+    let desk = Desk::expecting(Some("/renders".into()));
+    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    let _messages = desk.attach().await;
+    let job = desk.submit("a").await.await.unwrap().unwrap();
+    // It is tried out at once, before anything is rendered.
+    let waiting_for = loop {
+        let Changes { job, waiting_for, .. } = desk.changes(job).await;
+        if job.phase == JobPhase::Paused {
+            break waiting_for;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(waiting_for.contains("/renders") && waiting_for.contains("coordinator resume 1"), "{waiting_for}");
+    // Jobs that come meanwhile are held as well.
+    let other = desk.submit("b").await.await.unwrap().unwrap();
+    assert!(desk.changes(other).await.waiting_for.contains("coordinator resume 2"));
+    let (reply, answer) = oneshot::channel();
+    let resume = Request::ControlJob { job, video: None, verb: JobVerb::Resume, reply };
+    desk.events.send(Event::Request(resume)).await.unwrap();
+    answer.await.unwrap().unwrap();
+    while desk.changes(other).await.job.phase == JobPhase::Paused {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.changes(job).await.job.phase, JobPhase::Active);
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_output_folder_is_told_before_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("output"), b"a file").unwrap();
+    let (_events, refused) = driver(Box::<MemoryStore>::default(), dir.path(), &Keep::All);
+    let refused = refused.unwrap().begin_with_outputs(&Keep::All).await.unwrap_err();
+    assert!(matches!(&refused, Obstacle::Refused { .. }), "{refused}");
+    std::fs::remove_file(dir.path().join("output")).unwrap();
+
+    // Remembered of an unfinished job: a coordinator that stays up waits for its volume, a run says so and ends.
+    let mut rows = MemoryStore::default();
+    let job = crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Moment::default());
+    let mount = Row::Mount { folder: dir.path().join("output"), mount: "/renders".into() };
+    rows.commit(&[Row::Job(job), mount]).unwrap();
+    for keep in [Keep::All, Keep::Only("a".into())] {
+        let (_events, restored) = driver(Box::new(rows.clone()), dir.path(), &keep);
+        let begun = restored.unwrap().begin_with_outputs(&keep).await;
+        assert_eq!(begun.is_ok(), keep == Keep::All, "{begun:?}");
+        assert!(!dir.path().join("output").exists());
+    }
+    // A run that begins anew takes the folder as it is.
+    let keep = Keep::Only("b".into());
+    let (_events, restored) = driver(Box::new(rows), dir.path(), &keep);
+    restored.unwrap().begin_with_outputs(&keep).await.unwrap();
 }

@@ -50,11 +50,14 @@ impl Driver {
             self.hints.forget(id);
             return String::new();
         }
-        if let Some(why) = self.shortages.of_store() {
+        if let Some(why) = self.obstacles.of_store() {
             return why.to_owned();
         }
         if matches!(job.phase(), JobPhase::Finished | JobPhase::Paused) {
             return job.held().unwrap_or_default().to_owned();
+        }
+        if let Some(silent) = self.silence() {
+            return silent.to_string();
         }
         let (farm, version) = (self.farm_version(), job.version());
         if let Some(hint) = self.hints.0.get(&id).filter(|hint| hint.holds(farm, version)) {
@@ -101,6 +104,6 @@ impl Driver {
 
     /// Grows with every change that a watcher may have to be told.
     pub(super) fn version(&self) -> u64 {
-        self.books.jobs.version() + self.farm_version() + self.shortages.version()
+        self.books.jobs.version() + self.farm_version() + self.obstacles.version()
     }
 }

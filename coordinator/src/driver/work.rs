@@ -79,6 +79,7 @@ impl Driver {
             source: self.sessions.tensor_url(holder),
             latents,
         };
+        self.obstacles.writes(video);
         self.outputs.write(task);
     }
 }

@@ -3,7 +3,9 @@
 mod place;
 mod sidecar;
 mod task;
+mod volume;
 
 pub use place::{PlaceError, Placing};
 pub use sidecar::Sidecar;
 pub use task::{Finished, Outputs, Task, Unwritten};
+pub use volume::Volume;

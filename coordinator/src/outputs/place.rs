@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::artifacts::sync_directory;
+use wanfarm_durable::{sync, sync_folder};
 
 /// A file or folder on its way to its place. Dropped before [`Placing::finish`], it leaves nothing.
 #[derive(Debug)]
@@ -24,11 +24,6 @@ pub struct PlaceError {
 }
 
 impl PlaceError {
-    /// There is no room on the disk.
-    pub fn is_full(&self) -> bool {
-        crate::room::is_full(&self.source)
-    }
-
     /// Writing might succeed later: the disk was full or a share was away.
     pub fn is_transient(&self) -> bool {
         !matches!(
@@ -64,13 +59,13 @@ impl Placing {
     pub fn finish(mut self) -> Result<PathBuf, PlaceError> {
         if self.staged.is_dir() {
             // A folder cannot be renamed over one with files in it.
-            sync_directory(&self.staged).map_err(fail("make durable", &self.staged))?;
+            sync_folder(&self.staged).map_err(fail("make durable", &self.staged))?;
             remove(&self.target).map_err(fail("replace", &self.target))?;
         }
         fs::rename(&self.staged, &self.target).map_err(fail("put in its place", &self.target))?;
         self.finished = true;
         let folder = self.target.parent().unwrap_or(Path::new("."));
-        sync_directory(folder).map_err(fail("make durable", folder))?;
+        sync_folder(folder).map_err(fail("make durable", folder))?;
         Ok(self.target.clone())
     }
 }
@@ -93,7 +88,7 @@ pub(super) fn write(target: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
     let placing = Placing::begin(target)?;
     let written = fs::File::create(placing.staged()).and_then(|mut file| {
         file.write_all(bytes)?;
-        file.sync_all()
+        sync(&file, target)
     });
     written.map_err(fail("write", target))?;
     placing.finish().map(drop)

@@ -8,17 +8,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use wanfarm_media::{ContactSheet, Frames, MediaError};
-use wanfarm_proto::tensors::Puller;
+use wanfarm_proto::tensors::{PullError, Puller};
 use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, VideoId, VideoSpec};
 
 use super::place::{self, PlaceError, Placing};
 use super::sidecar::{ModelRecord, OutputRecord, Sidecar, StagePasses, Versions};
-use crate::driver::{Event, Shortage};
+use super::volume::Volume;
+use crate::driver::Event;
 use crate::farm::report_view;
 use crate::ledger::AttemptRecord;
 use crate::manifest;
+use crate::obstacle::Obstacle;
 use crate::requests::JobReport;
+use crate::room;
 
 /// Before a report that could not be written is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -28,7 +32,7 @@ const AT_ONCE: usize = 2;
 /// Writes outputs and reports to the driver.
 #[derive(Debug)]
 pub struct Outputs {
-    root: PathBuf,
+    volume: Volume,
     puller: Puller,
     events: mpsc::Sender<Event>,
     slots: Arc<Semaphore>,
@@ -67,9 +71,9 @@ pub struct Finished {
 /// Why a video was not written.
 #[derive(Debug)]
 pub enum Unwritten {
-    /// There is no room: nobody's fault.
-    Full(Shortage),
-    /// Something else is wrong.
+    /// Nothing is wrong with the video: it is written when this is gone.
+    Held(Obstacle),
+    /// Something is wrong with it.
     Failed(Failure),
 }
 
@@ -82,22 +86,50 @@ impl From<Failure> for Unwritten {
 impl Outputs {
     /// A writer into `root`.
     pub fn new(root: PathBuf, puller: Puller, events: mpsc::Sender<Event>) -> Self {
-        Self { root, puller, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        let volume = Volume::new(root);
+        Self { volume, puller, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// Where files go.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.volume.folder()
+    }
+
+    /// From now on the folder's volume has to be mounted there, or may be any with `None`.
+    pub fn expect_volume(&mut self, mount: Option<PathBuf>) {
+        self.volume.expect(mount);
+    }
+
+    /// Tries the folder out, elsewhere, and after it was full or blocked whether that is over. Gives where its volume is
+    /// mounted, or what stands in the way. May take for ever.
+    pub fn try_out(&self, after: Option<Obstacle>) -> JoinHandle<Result<PathBuf, Obstacle>> {
+        let volume = self.volume.clone();
+        tokio::task::spawn_blocking(move || match after {
+            // A quota does not show as a lack of room: there only trying tells.
+            Some(Obstacle::Full { path, bytes }) if room::free(&path).is_some_and(|free| free < bytes) => {
+                Err(Obstacle::Full { path, bytes })
+            }
+            _ => volume.try_out(),
+        })
+    }
+
+    /// As [`Self::try_out`]; [`Event::TriedOut`] tells how it went.
+    pub fn tell_of_trial(&self, after: Option<Obstacle>) {
+        let (trial, events) = (self.try_out(after), self.events.clone());
+        tokio::spawn(async move {
+            let tried = trial.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+            let _ = events.send(Event::TriedOut(tried)).await;
+        });
     }
 
     /// Starts writing a video; [`Event::Written`] tells how it ended.
     pub fn write(&self, task: Task) {
-        let (root, puller) = (self.root.clone(), self.puller.clone());
+        let (volume, puller) = (self.volume.clone(), self.puller.clone());
         let (events, slots) = (self.events.clone(), self.slots.clone());
         tokio::spawn(async move {
             let video = task.video;
             let result = match slots.acquire().await {
-                Ok(_slot) => write_video(task, root, &puller).await.map(Box::new),
+                Ok(_slot) => write_video(task, volume, &puller).await.map(Box::new),
                 Err(closed) => Err(Failure::transient(closed.to_string()).into()),
             };
             // A driver that is gone does not need the answer.
@@ -108,11 +140,12 @@ impl Outputs {
     /// Writes the report of a job that has ended, again for a moment where it fails; [`Event::Reported`] tells when it
     /// is there, or why it cannot be.
     pub fn report(&self, job: JobReport) {
-        let (id, root, events) = (job.job.job, self.root.clone(), self.events.clone());
+        let (id, volume, events) = (job.job.job, self.volume.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
-            let path = root.join(manifest::REPORT);
-            let written = serde_json::to_vec_pretty(&report_view(job, &root))
+            let path = volume.folder().join(manifest::REPORT);
+            let written = serde_json::to_vec_pretty(&report_view(job, volume.folder()))
                 .map_err(|error| error.to_string())
+                .and_then(|json| volume.check().map(|_| json).map_err(|obstacle| format!("waits for {obstacle}")))
                 .and_then(|json| write_patiently(&path, &json).map_err(|error| error.to_string()));
             if let Err(error) = &written {
                 tracing::error!(job = %id, %error, "the report could not be written");
@@ -133,50 +166,53 @@ fn write_patiently(path: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
     place::write(path, bytes)
 }
 
-async fn write_video(task: Task, root: PathBuf, puller: &Puller) -> Result<Finished, Unwritten> {
+async fn write_video(task: Task, volume: Volume, puller: &Puller) -> Result<Finished, Unwritten> {
     let pulled = puller.pull(&task.frames, std::slice::from_ref(&task.source)).await;
-    let frames = pulled.map_err(|error| Failure { kind: FailureKind::InputsLost, message: error.to_string() })?;
-    tokio::task::spawn_blocking(move || write_files(&task, &root, &frames))
+    let frames = pulled.map_err(|error| match error {
+        PullError::Nowhere { exhausted: true, .. } => Unwritten::Held(Obstacle::NoDescriptors),
+        error => Failure { kind: FailureKind::InputsLost, message: error.to_string() }.into(),
+    })?;
+    tokio::task::spawn_blocking(move || write_files(&task, &volume, &frames))
         .await
         .map_err(|panic| Failure::deterministic(format!("writing the files failed: {panic}")))?
 }
 
-/// Says of an error whether only room is wanting, on the disk of `root` and for files of these frames.
+/// Says of an error whose fault it is: the video's, or that of the volume it is written to.
 struct Faults<'a> {
-    root: &'a Path,
+    volume: &'a Volume,
     frames: u64,
 }
 
 impl Faults<'_> {
-    fn full(&self) -> Unwritten {
-        Unwritten::Full(Shortage { path: self.root.to_owned(), bytes: self.frames.saturating_mul(2) })
-    }
-
     fn placement(&self, error: PlaceError) -> Unwritten {
-        if error.is_full() {
-            return self.full();
-        }
-        let kind = if error.is_transient() { FailureKind::Transient } else { FailureKind::Deterministic };
-        Failure { kind, message: error.to_string() }.into()
+        self.of(&error, error.is_transient(), error.to_string())
     }
 
     /// Of a file that people know as `target`, whatever it is called while it is being written.
     fn media(&self, error: MediaError, placing: &Placing, target: &Path) -> Unwritten {
-        if matches!(error, MediaError::DiskFull { .. }) {
-            return self.full();
-        }
-        let kind = if error.is_transient() { FailureKind::Transient } else { FailureKind::Deterministic };
         let staged = placing.staged().display().to_string();
-        Failure { kind, message: error.to_string().replace(&staged, &target.display().to_string()) }.into()
+        let message = error.to_string().replace(&staged, &target.display().to_string());
+        if error.is_transient() {
+            return self.of(&error, true, message);
+        }
+        Failure::deterministic(message).into()
+    }
+
+    fn of(&self, error: &(dyn std::error::Error + 'static), transient: bool, message: String) -> Unwritten {
+        if let Some(obstacle) = self.volume.obstacle(error, self.frames.saturating_mul(2)) {
+            return Unwritten::Held(obstacle);
+        }
+        let kind = if transient { FailureKind::Transient } else { FailureKind::Deterministic };
+        Failure { kind, message }.into()
     }
 }
 
-fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Unwritten> {
+fn write_files(task: &Task, volume: &Volume, bytes: &Bytes) -> Result<Finished, Unwritten> {
     let [count, height, width, 3] = task.frames.shape[..] else {
         let message = format!("frames have shape {:?}, not [F, H, W, 3]", task.frames.shape);
         return Err(Failure::deterministic(message).into());
     };
-    let faults = Faults { root, frames: bytes.len() as u64 };
+    let (root, faults) = (volume.folder(), Faults { volume, frames: bytes.len() as u64 });
     let placement = |error| faults.placement(error);
     let frames = Frames::new(bytes, count as usize, height as usize, width as usize)
         .map_err(|error| Failure::deterministic(error.to_string()))?;
@@ -186,6 +222,7 @@ fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Unwr
     for &format in &task.spec.formats {
         let path = manifest::path_of(stem, format);
         let target = root.join(&path);
+        volume.check().map_err(Unwritten::Held)?;
         let placing = Placing::begin(&target).map_err(placement)?;
         let fps = task.spec.fps;
         match format {
@@ -196,7 +233,7 @@ fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Unwr
         }
         .map_err(|error| faults.media(error, &placing, &target))?;
         let (bytes, blake3) = measure(placing.staged())
-            .map_err(|error| Failure::transient(format!("cannot read {path} back: {error}")))?;
+            .map_err(|error| faults.of(&error, true, format!("cannot read {path} back: {error}")))?;
         placing.finish().map_err(placement)?;
         outputs.push(OutputRecord { path, bytes, blake3 });
     }
@@ -212,6 +249,7 @@ fn write_files(task: &Task, root: &Path, bytes: &Bytes) -> Result<Finished, Unwr
     };
     let json = serde_json::to_vec_pretty(&sidecar).map_err(|error| Failure::deterministic(error.to_string()))?;
     let sidecar_path = root.join(manifest::sidecar_of(stem));
+    volume.check().map_err(Unwritten::Held)?;
     // Last: where the sidecar stands, the video is complete.
     place::write(&sidecar_path, &json).map_err(placement)?;
     let mut files: Vec<PathBuf> = outputs.iter().map(|output| root.join(&output.path)).collect();

@@ -3,15 +3,14 @@
 //!
 //! Deliberately not here: which artifacts a row still names. That is asked only when both belong together.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 use wanfarm_types::Digest;
 
 use super::StoreError;
-use crate::artifacts::sync_directory;
 
 /// The file among the artifacts that names their database.
 const MARK: &str = "database-id";
@@ -63,11 +62,7 @@ impl Belongings {
     fn mark(&self, path: &Path, id: Uuid) -> io::Result<()> {
         fs::create_dir_all(&self.artifacts)?;
         let staged = self.artifacts.join(format!(".{MARK}"));
-        let mut file = File::create(&staged)?;
-        writeln!(file, "{id}")?;
-        file.sync_all()?;
-        fs::rename(&staged, path)?;
-        sync_directory(&self.artifacts)
+        wanfarm_durable::write(path, &staged, format!("{id}\n").as_bytes())
     }
 
     /// How many artifacts there are, and their bytes. What does not belong there does not count.

@@ -1,5 +1,5 @@
 //! Waiting at the start for a database that another program has locked. A coordinator that runs waits as for a full
-//! disk: see the driver's `shortage`.
+//! disk: see the driver's `obstacles`.
 
 use std::time::{Duration, Instant};
 

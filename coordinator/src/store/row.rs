@@ -82,6 +82,13 @@ pub enum Row {
         /// When, in seconds since 1970.
         at: Option<f64>,
     },
+    /// Where the volume of an output folder was mounted when files were last written to it, key `folder`.
+    Mount {
+        /// The output folder.
+        folder: PathBuf,
+        /// The mount point.
+        mount: PathBuf,
+    },
     /// The computation of an attempt has begun, key `attempt`.
     Begun {
         /// Which attempt.

@@ -12,3 +12,9 @@ ALTER TABLE job ADD COLUMN ended REAL;
 ALTER TABLE job ADD COLUMN ended_elapsed REAL;
 ALTER TABLE job ADD COLUMN totals TEXT;   -- where the time went, of a job that has ended
 ALTER TABLE attempt ADD COLUMN begun_elapsed REAL;
+
+-- Where the volume of an output folder was mounted when files were last written to it.
+CREATE TABLE output_mount (
+    folder TEXT PRIMARY KEY,
+    mount TEXT NOT NULL
+) STRICT;

@@ -49,6 +49,11 @@ pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
         }));
         Ok(())
     })?;
+    each(database, "output_mount", "folder", |line| {
+        let [folder, mount] = ["folder", "mount"].map(|column| get::<String>(line, column));
+        rows.push(Row::Mount { folder: folder?.into(), mount: mount?.into() });
+        Ok(())
+    })?;
     each(database, "job", "id", |line| job(database, line, &mut rows))?;
     each(database, "pin", "job, role", |line| {
         let (job, weights) = (JobId(count(line, "job")?), Some(text(line, "weights")?));

@@ -63,6 +63,12 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
             let values = params![number(attempt.0)?, finite(at.at), finite(at.elapsed), finite(*waited)];
             changed(execute_counting(transaction, sql, values)?, attempt)
         }
+        Row::Mount { folder, mount } => execute(
+            transaction,
+            "INSERT INTO output_mount (folder, mount) VALUES (?1, ?2)
+             ON CONFLICT DO UPDATE SET mount = excluded.mount",
+            params![folder.to_string_lossy(), mount.to_string_lossy()],
+        ),
         Row::Scheduler(change) => self::change(transaction, change),
     }
 }

@@ -17,6 +17,7 @@ enum Key {
     Image(Digest),
     Worker(WorkerId),
     WorkerState(WorkerId),
+    Mount(PathBuf),
     Job(JobId, OfJob),
     Pin(JobId, Role),
     Text(TextKey),
@@ -183,6 +184,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
         Row::Ended { job, .. } => (Key::Job(*job, OfJob::Ended), submission(*job)),
         Row::Reported { job, .. } => (Key::Job(*job, OfJob::Reported), submission(*job)),
         Row::Outputs { video, .. } => (Key::Job(video.job, OfJob::Outputs(video.index)), Some(Parent::Place(*video))),
+        Row::Mount { folder, .. } => (Key::Mount(folder.clone()), None),
         Row::Begun { attempt, .. } => (Key::Attempt(*attempt, OfAttempt::Begun), issued(*attempt)),
         Row::Scheduler(change) => match change {
             Change::JobAdded(plan) => {

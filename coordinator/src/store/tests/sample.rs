@@ -168,7 +168,7 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
     let job_id = JobId(number);
     let video = VideoId { job: job_id, index: rng.random_range(0..2) };
     let failure = Failure { kind: FailureKind::NotFinite, message: format!("NaN after step {n}") };
-    let change = match rng.random_range(3..20) {
+    let change = match rng.random_range(3..21) {
         3 => return vec![job(number, &format!("key {number}"), 3), resolved(number, 3), planned(number, 3)],
         4 => return vec![job(number + 4, "", 2)],
         5 => return vec![Row::Model(card(Experts::Dual { boundary: f64::from(n) / 300.0 }))],
@@ -207,6 +207,10 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
             Change::JobState { job: job_id, state }
         }
         17 => Change::WeightsPinned { job: job_id, role: Role::Vae, weights: (n % 3 > 0).then(|| digest(n)) },
+        19 => {
+            let (folder, mount) = (format!("/renders/{}", n % 2).into(), format!("/mnt/{n}").into());
+            return vec![Row::Mount { folder, mount }];
+        }
         18 => {
             let artifact = match n % 3 {
                 0 => ArtifactId::Text(TextKey(digest(n % 2))),

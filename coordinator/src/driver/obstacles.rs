@@ -1,0 +1,339 @@
+//! Obstacles to writing files: what could not be written waits, jobs are paused and say why, and all goes on by itself.
+//!
+//! Three kinds. Artifacts or outputs cannot be written: active jobs are paused, by rows of their own, so that a restart
+//! takes them up again and a pause that a person asked for stays. Outputs are written and nothing comes of it: jobs go
+//! on, and say so. No room for rows, or a database that another program has locked: nothing at all leaves the coordinator.
+//! Everything that touches the disk of outputs
+//! is done elsewhere, because a share may not answer for hours.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wanfarm_scheduler::{ArtifactId, Input, JobState};
+use wanfarm_types::{JobId, VideoId};
+
+use super::{Driver, Keep};
+use crate::obstacle::Obstacle;
+use crate::store::{Row, StoreError};
+
+/// How soon to look again; doubles up to the longest.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+/// Writing a video may take this long before anybody asks whether the folder still answers, and again after as long:
+/// encoding a long one takes minutes, and that is no fault of the disk.
+const SLOW: Duration = Duration::from_secs(20);
+/// How long a trial of the folder may take before it is said not to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What cannot be written.
+#[derive(Debug)]
+pub(super) struct Obstacles {
+    files: Option<Obstacle>,
+    files_again: Again,
+    /// Since when the output folder is being tried out, and after which obstacle.
+    trial: Option<(Instant, Option<Obstacle>)>,
+    last_trial: Instant,
+    silence: Option<Silence>,
+    /// Videos that are being written, and since when.
+    writing: BTreeMap<VideoId, Instant>,
+    /// Copies that found no room: answered, so that they are asked for again, when there is some.
+    copies: Vec<ArtifactId>,
+    store: Option<String>,
+    store_again: Again,
+    version: u64,
+}
+
+/// The output folder has not answered in time, and has not yet.
+#[derive(Debug)]
+struct Silence {
+    since: Instant,
+    /// What people were told. Told anew whenever it has taken twice as long.
+    told: Duration,
+}
+
+/// When to look again.
+#[derive(Debug)]
+struct Again {
+    at: Instant,
+    pause: Duration,
+}
+
+impl Again {
+    fn new() -> Self {
+        Self { at: Instant::now(), pause: SHORTEST }
+    }
+
+    /// As soon as makes sense.
+    fn soon(&mut self) {
+        *self = Self { at: Instant::now() + SHORTEST, pause: SHORTEST };
+    }
+
+    /// Later, and later each time unless it went well for a while.
+    fn postpone(&mut self) {
+        let now = Instant::now();
+        self.pause = if now > self.at + 2 * self.pause { SHORTEST } else { (2 * self.pause).min(LONGEST) };
+        self.at = now + self.pause;
+    }
+}
+
+impl Obstacles {
+    pub(super) fn none() -> Self {
+        Self {
+            files: None,
+            files_again: Again::new(),
+            trial: None,
+            last_trial: Instant::now(),
+            silence: None,
+            writing: BTreeMap::new(),
+            copies: Vec::new(),
+            store: None,
+            store_again: Again::new(),
+            version: 0,
+        }
+    }
+
+    /// When the driver has to look again.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let files = match (&self.silence, &self.trial) {
+            (Some(Silence { since, told }), _) => Some(*since + 2 * *told),
+            (None, Some((since, _))) => Some(*since + PATIENCE),
+            (None, None) => self.next_trial(),
+        };
+        let store = self.store.as_ref().map(|_| self.store_again.at);
+        files.into_iter().chain(store).min()
+    }
+
+    /// When the folder is to be tried out, unless somebody asks before.
+    fn next_trial(&self) -> Option<Instant> {
+        let held = self.files.as_ref().map(|_| self.files_again.at);
+        held.or_else(|| Some(*self.writing.values().min()?.max(&self.last_trial) + SLOW))
+    }
+
+    /// A video is about to be written.
+    pub(super) fn writes(&mut self, video: VideoId) {
+        self.writing.insert(video, Instant::now());
+    }
+
+    /// It was, or was not.
+    pub(super) fn wrote(&mut self, video: VideoId) {
+        self.writing.remove(&video);
+    }
+
+    /// False while it is too early for another try.
+    pub(super) fn store_may_try(&self) -> bool {
+        self.store.is_none() || self.store_again.at <= Instant::now()
+    }
+
+    /// Nothing can be recorded for now.
+    pub(super) fn store_waits(&mut self, error: &StoreError) {
+        if self.store.is_none() {
+            tracing::error!(%error, "everything waits until this has passed");
+        }
+        let what = if error.is_full() { "room" } else { "the database" };
+        self.store = Some(format!("{what}: {error}"));
+        self.version += 1;
+        // Room comes slowly; a lock goes in a moment, and trying costs nothing.
+        if error.is_full() { self.store_again.postpone() } else { self.store_again.soon() }
+    }
+
+    pub(super) fn store_takes_rows(&mut self) {
+        if self.store.take().is_some() {
+            self.version += 1;
+            tracing::info!("the database takes rows again: going on");
+        }
+    }
+
+    /// Grows with every change of what a job is told of the store and of a folder that does not answer.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Why nothing can be recorded, if so.
+    pub(super) fn of_store(&self) -> Option<&str> {
+        self.store.as_deref()
+    }
+
+    /// Somebody says that the way is free now.
+    fn look_now(&mut self) {
+        self.files_again = Again::new();
+        self.store_again = Again::new();
+    }
+}
+
+impl Driver {
+    /// Tries the output folder out before anything is rendered for it. What may pass by itself holds the jobs of a
+    /// coordinator that stays up.
+    ///
+    /// # Errors
+    /// What a person has to mend first.
+    pub async fn begin_with_outputs(&mut self, keep: &Keep) -> Result<(), Obstacle> {
+        let stays = *keep == Keep::All;
+        // A run that begins anew takes the folder as it is.
+        if stays || self.books.jobs.iter().next().is_some() {
+            let known = self.books.mounts.get(&self.output_folder()).cloned();
+            self.outputs.expect_volume(known);
+        }
+        let Ok(tried) = tokio::time::timeout(PATIENCE, self.outputs.try_out(None)).await else {
+            let folder = self.outputs.root().to_owned();
+            let silent = Obstacle::Silent { folder, seconds: PATIENCE.as_secs() };
+            self.try_outputs();
+            return if stays { Ok(()) } else { Err(silent) };
+        };
+        match tried.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+            Ok(mount) => self.remember_mount(mount),
+            Err(refused @ Obstacle::Refused { .. }) => return Err(refused),
+            Err(gone @ Obstacle::NotMounted { .. }) if !stays => return Err(gone),
+            Err(obstacle) => self.on_obstacle(obstacle),
+        }
+        Ok(())
+    }
+
+    /// As it stands in rows.
+    fn output_folder(&self) -> PathBuf {
+        self.outputs.root().to_string_lossy().into_owned().into()
+    }
+
+    fn remember_mount(&mut self, mount: PathBuf) {
+        let folder = self.output_folder();
+        self.outputs.expect_volume(Some(mount.clone()));
+        if self.books.mounts.get(&folder) != Some(&mount) {
+            self.put(Row::Mount { folder, mount });
+        }
+    }
+
+    /// Has the output folder tried out, unless it is being tried.
+    pub(super) fn try_outputs(&mut self) {
+        if self.obstacles.trial.is_none() {
+            let (now, after) = (Instant::now(), self.obstacles.files.clone());
+            self.obstacles.last_trial = now;
+            self.outputs.tell_of_trial(after.clone());
+            self.obstacles.trial = Some((now, after));
+        }
+    }
+
+    /// The folder was tried out.
+    pub(super) fn on_tried_out(&mut self, tried: Result<PathBuf, Obstacle>) {
+        let after = self.obstacles.trial.take().and_then(|(_, after)| after);
+        if self.obstacles.silence.take().is_some() {
+            self.obstacles.version += 1;
+            tracing::info!(folder = %self.outputs.root().display(), "the output folder answers again");
+        }
+        match tried {
+            Ok(mount) => {
+                self.remember_mount(mount);
+                // What has come up meanwhile was not looked at.
+                if self.obstacles.files == after {
+                    self.go_on();
+                }
+            }
+            Err(obstacle) => {
+                if self.obstacles.files.is_some() {
+                    self.obstacles.files_again.postpone();
+                }
+                self.on_obstacle(obstacle);
+            }
+        }
+    }
+
+    /// Pauses every active job until what stands in the way is gone.
+    pub(super) fn on_obstacle(&mut self, obstacle: Obstacle) {
+        if self.obstacles.files.as_ref() != Some(&obstacle) {
+            tracing::error!("jobs are paused; they wait for {obstacle}");
+        }
+        if self.obstacles.files.is_none() {
+            self.obstacles.files_again.postpone();
+        }
+        self.obstacles.files = Some(obstacle);
+        for job in self.books.jobs.iter().map(|job| job.id).collect::<Vec<_>>() {
+            self.hold_if_blocked(job);
+        }
+    }
+
+    /// A copy found no room.
+    pub(super) fn hold_copy(&mut self, artifact: ArtifactId, obstacle: Obstacle) {
+        self.obstacles.copies.push(artifact);
+        self.on_obstacle(obstacle);
+    }
+
+    /// Pauses a job whose files cannot be written, and keeps it told why.
+    pub(super) fn hold_if_blocked(&mut self, job: JobId) {
+        let Some(obstacle) = &self.obstacles.files else { return };
+        let Some(known) = self.books.jobs.get(job) else { return };
+        let mut reason = obstacle.to_string();
+        if matches!(obstacle, Obstacle::NotMounted { .. }) {
+            reason += &format!("; mount it, or have the folder taken as it is now: coordinator resume {job}");
+        }
+        let active = known.state() == Some(JobState::Active);
+        if active || known.held().is_some_and(|held| held != reason) {
+            self.put(Row::Held { job, reason: Some(reason) });
+        }
+        if active {
+            self.feed(Input::Pause(job));
+        }
+    }
+
+    /// Jobs that were held when the coordinator stopped are looked at at once.
+    pub(super) fn recall_obstacle(&mut self) {
+        if self.books.jobs.iter().any(|job| job.held().is_some()) {
+            self.obstacles.files = Some(Obstacle::Full { path: self.outputs.root().to_owned(), bytes: 0 });
+        }
+    }
+
+    /// Looks at what is due: whether held jobs may go on, and whether the output folder still answers.
+    pub(super) fn look_at_obstacles(&mut self) {
+        let now = Instant::now();
+        let is_due = self.obstacles.next_trial().is_some_and(|at| at <= now);
+        let obstacles = &mut self.obstacles;
+        match (&mut obstacles.silence, &obstacles.trial) {
+            (Some(Silence { since, told }), _) if *since + 2 * *told <= now => {
+                *told *= 2;
+                obstacles.version += 1;
+            }
+            (None, Some((tried, _))) if *tried + PATIENCE <= now => {
+                let since = obstacles.writing.values().min().map_or(*tried, |oldest| (*oldest).min(*tried));
+                obstacles.silence = Some(Silence { since, told: PATIENCE });
+                obstacles.version += 1;
+                tracing::error!(folder = %self.outputs.root().display(), "the output folder does not answer");
+            }
+            (None, None) if is_due => self.try_outputs(),
+            _ => {}
+        }
+    }
+
+    /// Takes paused jobs up again.
+    fn go_on(&mut self) {
+        self.obstacles.files = None;
+        for artifact in std::mem::take(&mut self.obstacles.copies) {
+            self.feed(Input::CopyFailed(artifact));
+        }
+        let held = self.books.jobs.iter().filter(|job| job.held().is_some());
+        for job in held.map(|job| job.id).collect::<Vec<_>>() {
+            tracing::info!(%job, "files can be written again: going on");
+            self.release(job);
+            self.feed(Input::Resume(job));
+        }
+    }
+
+    /// Somebody says that the way is free now, and that the folder is right as it is.
+    pub(super) fn look_again(&mut self) {
+        self.obstacles.look_now();
+        if matches!(self.obstacles.files, Some(Obstacle::NotMounted { .. })) {
+            self.outputs.expect_volume(None);
+        }
+    }
+
+    /// A job is paused for no obstacle any more: from now on it stays as people have it.
+    pub(super) fn release(&mut self, job: JobId) {
+        if self.books.jobs.get(job).is_some_and(|job| job.held().is_some()) {
+            self.put(Row::Held { job, reason: None });
+        }
+    }
+
+    /// That the output folder does not answer, if so.
+    pub(super) fn silence(&self) -> Option<Obstacle> {
+        let seconds = self.obstacles.silence.as_ref()?.told.as_secs();
+        Some(Obstacle::Silent { folder: self.outputs.root().to_owned(), seconds })
+    }
+}
