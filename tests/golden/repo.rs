@@ -33,7 +33,7 @@ fn check(case: &Case<'_>, layout: &str, checks: &mut Checks) -> Result<()> {
     let tokenizer = Tokenizer::load(folder.tokenizer())?;
     let encoder = text_encoder(folder.weights(Role::TextEncoder)?)?;
     let mut context = |name: &str, text: &str| -> Result<Tensor> {
-        let ids = tokenizer.encode(text)?;
+        let ids = tokenizer.encode(text)?.ids;
         let numbers: Vec<i64> = ids.iter().copied().map(i64::from).collect();
         checks.equal(format!("{layout}: {name}.ids"), &numbers, &io.i64(&format!("{name}.ids"))?);
         let context = encoder.encode(&ids)?;

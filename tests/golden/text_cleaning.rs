@@ -21,7 +21,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     for (index, row) in rows.iter().enumerate() {
         let prompt = text(row, "in")?;
         checks.equal(format!("row {index}, cleaned"), &[clean_prompt(&prompt)], &[text(row, "out")?]);
-        let ids = tokenizer.encode(&prompt)?;
+        let ids = tokenizer.encode(&prompt)?.ids;
         let seq_len = row["seq_len"].as_u64().context("a row has no seq_len")?;
         checks.equal(format!("row {index}, length"), &[ids.len() as u64], &[seq_len]);
         match row["ids"].as_array() {
@@ -35,7 +35,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
 
     let io = case.io()?;
     for (name, prompt) in [("long", long.as_str()), ("empty", "")] {
-        let mut ids: Vec<i64> = tokenizer.encode(prompt)?.into_iter().map(i64::from).collect();
+        let mut ids: Vec<i64> = tokenizer.encode(prompt)?.ids.into_iter().map(i64::from).collect();
         let mut mask = vec![1; ids.len()];
         ids.resize(TEXT_LEN, 0);
         mask.resize(TEXT_LEN, 0);

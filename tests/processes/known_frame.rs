@@ -118,7 +118,7 @@ fn in_one_process(sandbox: &Sandbox, output: &str) -> (Tensor, Option<Tensor>) {
     let model = files::open(&folder).expect("model");
     let tokenizer = Tokenizer::load(model.tokenizer()).expect("tokenizer");
     let encoder = text_encoder(model.weights(Role::TextEncoder).expect("weights")).expect("encoder");
-    let context = |text: &str| encoder.encode(&tokenizer.encode(text).expect("ids")).expect("context");
+    let context = |text: &str| encoder.encode(&tokenizer.encode(text).expect("ids").ids).expect("context");
 
     let [width, height] = EITHER.size;
     let image = (output != "text").then(|| {

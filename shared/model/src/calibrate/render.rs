@@ -144,7 +144,8 @@ impl Calibrator<'_> {
     fn begin(&self, device: &Device, shape: [usize; 4]) -> Result<Vec<Video>, ModelError> {
         let tokenizer = Tokenizer::load(self.folder.tokenizer())?;
         let umt5 = Umt5::load(self.folder.weights(Role::TextEncoder)?, device)?;
-        let encode = |text: &str| Ok::<_, ModelError>(umt5.encode(&tokenizer.encode(text)?)?.to_device(&Device::Cpu)?);
+        let encode =
+            |text: &str| Ok::<_, ModelError>(umt5.encode(&tokenizer.encode(text)?.ids)?.to_device(&Device::Cpu)?);
         let negative = encode(&self.videos.negative)?;
         let begin = |(prompt, seed): (&String, u64)| {
             let sample = randn(seed, shape.iter().product());

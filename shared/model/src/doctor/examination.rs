@@ -181,7 +181,7 @@ fn subject(folder: &ModelFolder, sound: &[Role], device: &Device, recorder: &mut
 pub(super) fn texts(folder: &ModelFolder, device: &Device) -> Result<[Tensor; 2], ModelError> {
     let tokenizer = Tokenizer::load(folder.tokenizer())?;
     let umt5 = Umt5::load(folder.weights(Role::TextEncoder)?, device)?;
-    Ok([umt5.encode(&tokenizer.encode(PROMPT)?)?, umt5.encode(&tokenizer.encode("")?)?])
+    Ok([umt5.encode(&tokenizer.encode(PROMPT)?.ids)?, umt5.encode(&tokenizer.encode("")?.ids)?])
 }
 
 /// The clip's first frame as channels for the transformer.

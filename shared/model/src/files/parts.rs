@@ -11,6 +11,7 @@ use super::config::ConfigFile;
 use super::loras::FixedLoras;
 use crate::dit;
 use crate::error::ModelError;
+use crate::text::Tokenizer;
 use crate::umt5;
 use crate::vae::{self, LatentStatistics, VaeConfig};
 use crate::weights::Weights;
@@ -141,7 +142,7 @@ impl Parts {
         VaeConfig::from_weights(weights, statistics)
     }
 
-    /// Compares the tensors of a role with what its network needs, and looks for the tokenizer.
+    /// Compares the tensors of a role with what its network needs, and reads the tokenizer.
     pub(crate) fn check(&self, role: Role) -> Result<(), ModelError> {
         let weights = self.weights(role)?;
         let parameters = match role {
@@ -156,8 +157,11 @@ impl Parts {
     }
 
     fn check_tokenizer(&self) -> Result<(), ModelError> {
-        if self.arrangement == Arrangement::SingleFile || self.tokenizer.is_file() {
+        if self.arrangement == Arrangement::SingleFile {
             return Ok(());
+        }
+        if self.tokenizer.is_file() {
+            return Tokenizer::load(&self.tokenizer).map(drop);
         }
         let remark = match self.arrangement {
             Arrangement::Comfy => "; the one ComfyUI keeps inside the weights is of another form",

@@ -12,7 +12,7 @@ mod tokenizer;
 mod utf8;
 
 pub use clean::clean_prompt;
-pub use tokenizer::{MAX_PROMPT_BYTES, TEXT_LEN, Tokenizer};
+pub use tokenizer::{MAX_PROMPT_BYTES, TEXT_LEN, Tokenizer, Tokens, cut_off};
 
 /// Compiles a regular expression that is part of this program.
 fn pattern(text: &str) -> regex::Regex {

@@ -31,7 +31,7 @@ fn residuals(prompt: &str) -> (u32, Vec<[Vec<Vec<f64>>; 2]>) {
     let folder = demo::folder();
     let tokenizer = Tokenizer::load(folder.tokenizer()).unwrap();
     let umt5 = Umt5::load(folder.weights(Role::TextEncoder).unwrap(), &Device::Cpu).unwrap();
-    let rows = ["", prompt].map(|text| umt5.encode(&tokenizer.encode(text).unwrap()).unwrap());
+    let rows = ["", prompt].map(|text| umt5.encode(&tokenizer.encode(text).unwrap().ids).unwrap());
     let schedule = Schedule::new(SolverKind::Euler, STEPS, 8.0).unwrap();
     let Experts::Dual { boundary } = folder.card().experts else { panic!() };
     let high = schedule.high_steps(boundary);
