@@ -1,7 +1,7 @@
 //! First frames: the image files that videos start from, by digest.
 //!
-//! A file is decoded once, where it comes in, so that a broken one is found there and its size is known; its pixels
-//! are the worker's. Deliberately not here: where files lie, and the models' own resizing.
+//! Of a file only the header is read, which tells its size; its pixels are the worker's. Deliberately not here: where
+//! files lie, and the models' own resizing.
 
 use std::collections::BTreeMap;
 
@@ -31,29 +31,33 @@ pub enum NoImage {
     /// It is too long.
     #[error("it is larger than {} MiB", MAX_BYTES >> 20)]
     TooLarge,
-    /// It cannot be decoded.
+    /// Its header is none that a worker could decode the image of.
     #[error("{0}")]
     Broken(String),
 }
 
 impl Image {
-    /// Looks at a file's bytes. Decodes them, so it takes a while.
+    /// Looks at a file's bytes; not at its pixels, a few of which can stand for gigabytes.
     ///
     /// # Errors
-    /// When they are too many, or no whole image.
+    /// When they are too many, or begin like no image that is read.
     pub fn read(bytes: &[u8]) -> Result<Self, NoImage> {
         let length = bytes.len() as u64;
         if length > MAX_BYTES {
             return Err(NoImage::TooLarge);
         }
-        let pixels = wanfarm_media::load_image("it", bytes).map_err(|error| match error {
-            MediaError::Image { why, .. } => NoImage::Broken(why),
-            other => NoImage::Broken(other.to_string()),
-        })?;
-        // The decoder's own bound on a side is far below 32 bits.
-        let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-        let (width, height) = (side(pixels.width), side(pixels.height));
+        let [width, height] = wanfarm_media::image_size("it", bytes).map_err(broken)?;
         Ok(Self { digest: Digest(*blake3::hash(bytes).as_bytes()), bytes: length, width, height })
+    }
+
+    /// Looks at a file's bytes and decodes them all, which takes a while: whoever names a file is told of a broken one.
+    ///
+    /// # Errors
+    /// When they are too many, or no whole image.
+    pub fn read_whole(bytes: &[u8]) -> Result<Self, NoImage> {
+        let image = Self::read(bytes)?;
+        wanfarm_media::load_image("it", bytes).map_err(broken)?;
+        Ok(image)
     }
 
     /// The file as a tensor: what a worker that encodes it reads.
@@ -71,27 +75,40 @@ impl Image {
     }
 }
 
+fn broken(error: MediaError) -> NoImage {
+    match error {
+        MediaError::Image { why, .. } => NoImage::Broken(why),
+        other => NoImage::Broken(other.to_string()),
+    }
+}
+
 /// A request whose size follows from its image where it names none. One side alone stays, and the image's aspect tells
 /// the other, as near as the model's grid allows.
 pub fn sized(request: &VideoRequest, image: Option<&Image>, card: &ModelCard) -> VideoRequest {
     let mut request = request.clone();
-    let Some(image) = image else { return request };
+    if let Some(image) = image {
+        [request.width, request.height] = size([request.width, request.height], image, card);
+    }
+    request
+}
+
+/// Width and height of a render from an image, of which these are given.
+pub fn size(given: [Option<u32>; 2], image: &Image, card: &ModelCard) -> [Option<u32>; 2] {
     let grid = f64::from(card.geometry.alignment());
     let beside = |side: u32, of: u32, to: u32| {
         let exact = f64::from(side) * f64::from(to) / f64::from(of);
         // Saturates: a size beyond every model's is refused with the others.
         ((exact / grid).round().max(1.0) * grid) as u32
     };
-    match (request.width, request.height) {
-        (None, None) => {
+    match given {
+        [None, None] => {
             let (width, height) = image.size_for(card);
-            (request.width, request.height) = (Some(width), Some(height));
+            [Some(width), Some(height)]
         }
-        (Some(width), None) => request.height = Some(beside(width, image.width, image.height)),
-        (None, Some(height)) => request.width = Some(beside(height, image.height, image.width)),
-        (Some(_), Some(_)) => {}
+        [Some(width), None] => [Some(width), Some(beside(width, image.width, image.height))],
+        [None, Some(height)] => [Some(beside(height, image.height, image.width)), Some(height)],
+        both => both,
     }
-    request
 }
 
 /// The images a coordinator has been given. It keeps them as long as its jobs, any of which may be tried again,
@@ -139,7 +156,10 @@ mod tests {
         let tensor = image.tensor();
         assert_eq!((tensor.dtype, tensor.byte_len()), (DType::U8, Some(file.len() as u64)));
         assert_eq!(tensor.digest.0, *blake3::hash(&file).as_bytes());
-        assert!(Image::read(&file[..file.len() / 2]).unwrap_err().to_string().contains("broken"));
+        assert_eq!(Image::read_whole(&file).unwrap(), image);
+        let half = &file[..file.len() / 2];
+        assert!(Image::read_whole(half).unwrap_err().to_string().contains("broken"));
+        assert!(Image::read(b"text").unwrap_err().to_string().contains("not a PNG"));
         let long = vec![0; MAX_BYTES as usize + 1];
         assert_eq!(Image::read(&long).unwrap_err().to_string(), "it is larger than 32 MiB");
     }

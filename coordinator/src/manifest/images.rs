@@ -70,12 +70,20 @@ pub(crate) fn stem(path: &str) -> &str {
     Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or(path)
 }
 
-/// The files that match a pattern, sorted, each as the manifest could name it.
+/// The files that match a pattern, sorted, each as the manifest could name it. A file of exactly that name is meant
+/// whatever else the pattern matches.
 pub(crate) fn matching(pattern: &str, base: Option<&Path>, place: &Place) -> Result<Vec<String>, Fault> {
     let Some(base) = base else { return Err(no_folder(place)) };
+    if base.join(pattern).is_file() {
+        return Ok(vec![pattern.to_owned()]);
+    }
     let bad = |why: String| {
-        let fault = Fault::at(place, format!("cannot use the images {}", quote(pattern)));
-        fault.why(why).help("`*` stands for any part of a name, `?` for one letter, `[[]` for `[`; names in braces do not mix with them")
+        let help = if pattern.contains('\\') {
+            "a `\\` is part of a name here, nothing has to be escaped: write the name as it is"
+        } else {
+            "`*` stands for any part of a name, `?` for one letter, `[12]` for one of these; a file of exactly that name comes first; names in braces do not mix with them"
+        };
+        Fault::at(place, format!("cannot use the images {}", quote(pattern))).why(why).help(help)
     };
     if pattern.contains(['{', '}']) {
         return Err(bad("it is a pattern with a brace in it".to_owned()));
@@ -99,7 +107,11 @@ pub(crate) fn matching(pattern: &str, base: Option<&Path>, place: &Place) -> Res
         }
     }
     paths.sort();
-    if paths.is_empty() { Err(bad(format!("no file in {} matches it", base.display()))) } else { Ok(paths) }
+    if paths.is_empty() {
+        Err(bad(format!("no file in {} matches it, and none has exactly that name", base.display())))
+    } else {
+        Ok(paths)
+    }
 }
 
 /// The fault of a file named in a manifest that lies nowhere.
@@ -117,5 +129,5 @@ fn look(path: &Path) -> Result<Image, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(images::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    Image::read(&bytes).map_err(|why| why.to_string())
+    Image::read_whole(&bytes).map_err(|why| why.to_string())
 }

@@ -7,6 +7,7 @@
 
 use std::io::Cursor;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::MediaError;
@@ -15,8 +16,9 @@ use crate::MediaError;
 const MAX_SIDE: u32 = 16_384;
 /// Most pixels that are read; twice an 8192x8192 picture.
 const MAX_PIXELS: u64 = 1 << 27;
-/// Most memory a decoder may take, in bytes.
-const MAX_BYTES: u64 = 1 << 30;
+/// Most bytes of decoded pixels, and most memory a decoder may take: those pixels with alpha, or half of them with 16
+/// bits a sample.
+const MAX_BYTES: u64 = 1 << 29;
 
 /// An 8-bit RGB picture, row-major.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +39,38 @@ pub fn load_image(name: &str, bytes: &[u8]) -> Result<RgbImage, MediaError> {
     decode(bytes).map_err(|why| MediaError::Image { name: name.to_owned(), why })
 }
 
+/// Width and height of an image file, upright, from its header: no pixel is decoded, so a damaged picture may have a
+/// size. `name` is only used in errors.
+///
+/// # Errors
+/// [`MediaError::Image`] if [`load_image`] would refuse the file for its header.
+pub fn image_size(name: &str, bytes: &[u8]) -> Result<[u32; 2], MediaError> {
+    let size = open(bytes).map(|Opened { decoder, orientation, .. }| {
+        use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+        let (width, height) = decoder.dimensions();
+        match orientation {
+            Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH => [height, width],
+            _ => [width, height],
+        }
+    });
+    size.map_err(|why| MediaError::Image { name: name.to_owned(), why })
+}
+
 fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
+    let Opened { decoder, format, orientation } = open(bytes)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| broken(format, error))?;
+    image.apply_orientation(orientation);
+    Ok(RgbImage { width: image.width() as usize, height: image.height() as usize, data: rgb8(image) })
+}
+
+/// A file whose header has been read.
+struct Opened<D> {
+    decoder: D,
+    format: ImageFormat,
+    orientation: Orientation,
+}
+
+fn open(bytes: &[u8]) -> Result<Opened<impl ImageDecoder>, String> {
     let format = match image::guess_format(bytes) {
         Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) => format,
         Ok(other) => return Err(format!("{other:?} files are not read; convert it to PNG, JPEG or WebP")),
@@ -51,11 +84,7 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_BYTES);
-
-    let broken = |error: image::ImageError| match error {
-        image::ImageError::Limits(_) => too_large("it".into()),
-        other => format!("the {format:?} data is broken: {other}"),
-    };
+    let broken = |error| broken(format, error);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(broken)?;
@@ -64,13 +93,22 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
         return Err(too_large(format!("{width}x{height}")));
     }
     let orientation = decoder.orientation().map_err(broken)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    image.apply_orientation(orientation);
-    Ok(RgbImage { width: image.width() as usize, height: image.height() as usize, data: rgb8(image) })
+    Ok(Opened { decoder, format, orientation })
+}
+
+fn broken(format: ImageFormat, error: image::ImageError) -> String {
+    match error {
+        image::ImageError::Limits(_) => too_large("it".into()),
+        other => format!("the {format:?} data is broken: {other}"),
+    }
 }
 
 fn too_large(what: String) -> String {
-    format!("{what} is larger than {MAX_SIDE} pixels a side or {} megapixels; make it smaller", MAX_PIXELS / 1_000_000)
+    format!(
+        "{what} is larger than {MAX_SIDE} pixels a side, {} megapixels or {} MiB of pixels; make it smaller",
+        MAX_PIXELS / 1_000_000,
+        MAX_BYTES >> 20
+    )
 }
 
 /// Drops alpha, repeats grey, keeps the high byte of 16-bit samples.
@@ -185,18 +223,41 @@ mod tests {
 
     #[test]
     fn bombs_are_refused_before_they_unfold() {
-        for (width, height) in [(60_000u32, 60_000u32), (16_384, 16_384), (1, 20_000)] {
-            // The header of a PNG with nothing behind it.
-            let mut header = b"IHDR".to_vec();
-            header.extend(width.to_be_bytes());
-            header.extend(height.to_be_bytes());
-            header.extend([8, 2, 0, 0, 0]);
-            let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
-            bytes.extend(&header);
-            bytes.extend(crc32(&header).to_be_bytes());
-            bytes.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
+        for (width, height, bits, colour) in
+            [(60_000u32, 60_000u32, 8, 2), (16_384, 16_384, 8, 2), (1, 20_000, 8, 2), (16_384, 8192, 16, 6)]
+        {
+            let bytes = header_of_png(width, height, bits, colour);
             assert!(why(&bytes).contains("larger than"), "{}", why(&bytes));
+            assert!(image_size("x", &bytes).unwrap_err().to_string().contains("larger than"));
         }
+    }
+
+    #[test]
+    fn a_size_is_the_header_s_and_costs_no_pixels() {
+        // As large as is read, with nothing behind the header.
+        let header = header_of_png(16_384, 8192, 8, 6);
+        assert_eq!(image_size("x", &header).unwrap(), [16_384, 8192]);
+        assert!(why(&header).contains("broken"));
+        let data = vec![0; 16 * 8 * 3];
+        for turned in 1..=8 {
+            let file = jpeg(&data, 16, 8, Some(turned));
+            let whole = load_image("x", &file).unwrap();
+            let [width, height] = image_size("x", &file).unwrap();
+            assert_eq!((width as usize, height as usize), (whole.width, whole.height), "orientation {turned}");
+        }
+    }
+
+    /// A PNG with nothing behind its header.
+    fn header_of_png(width: u32, height: u32, bits: u8, colour: u8) -> Vec<u8> {
+        let mut header = b"IHDR".to_vec();
+        header.extend(width.to_be_bytes());
+        header.extend(height.to_be_bytes());
+        header.extend([bits, colour, 0, 0, 0]);
+        let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
+        bytes.extend(&header);
+        bytes.extend(crc32(&header).to_be_bytes());
+        bytes.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
+        bytes
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

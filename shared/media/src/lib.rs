@@ -28,7 +28,7 @@ pub use contact::{ContactSheet, write_contact};
 pub use error::MediaError;
 pub use frames::Frames;
 pub use gif::write_gif;
-pub use image_in::{RgbImage, load_image};
+pub use image_in::{RgbImage, image_size, load_image};
 pub use likeness::{FrameLikeness, Likeness};
 pub use mp4::write_mp4;
 pub use png::write_png_folder;

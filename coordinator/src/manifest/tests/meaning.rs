@@ -231,6 +231,50 @@ fn several_images_make_several_videos() {
 }
 
 #[test]
+fn a_file_of_exactly_that_name_is_no_pattern() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, width) in [("shot[1].png", 4), ("shot1.png", 6), ("shot2.png", 8), ("why?.png", 10)] {
+        image::RgbImage::new(width, 2).save(folder.path().join(name)).unwrap();
+    }
+    let read = |image: &str| {
+        let text = format!("[job]\nname='j'\nmodel='m'\noutput='{{image}}'\n[[video]]\nprompt='p'\n{image}");
+        Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path()))
+    };
+    let widths = |image: &str| -> Vec<u32> {
+        let manifest = read(image).unwrap_or_else(|faults| panic!("{faults}"));
+        manifest.images.iter().map(|file| file.image.width).collect()
+    };
+    assert_eq!(widths("image='shot[1].png'"), [4], "though shot1.png is there");
+    assert_eq!(widths("image=['shot[1].png','shot2.png']"), [4, 8]);
+    assert_eq!(widths("sweep={image=['shot[1].png','why?.png']}"), [4, 10]);
+    assert_eq!(widths("image='shot[12].png'"), [6, 8], "which no file is called");
+    assert_eq!(widths("image='shot[[]1].png'"), [4]);
+    std::fs::remove_file(folder.path().join("shot[1].png")).unwrap();
+    assert_eq!(widths("image='shot[1].png'"), [6]);
+    let faults = read("image='shot\\[1\\].png'").unwrap_err();
+    assert!(faults.iter().next().unwrap().help.contains("write the name as it is"), "{faults}");
+}
+
+#[test]
+fn a_size_that_follows_from_an_image_is_checked_as_one_that_is_set() {
+    let folder = tempfile::tempdir().unwrap();
+    image::RgbImage::new(1, 1000).save(folder.path().join("strip.png")).unwrap();
+    let check = |settings: &str| {
+        let text = format!("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\nimage='strip.png'\n{settings}");
+        let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap();
+        manifest.check(Some(&ModelCard { takes_image: true, ..card() }))
+    };
+    let faults = check("width=64").unwrap_err();
+    let fault = faults.iter().next().unwrap();
+    assert_eq!(
+        (&*fault.key, &*fault.what),
+        ("video[0].image", "the size that follows from video[0].image cannot be rendered")
+    );
+    assert!(fault.why.contains("64x64000"), "{faults}");
+    assert!(check("width=64\nheight=64").is_ok());
+}
+
+#[test]
 fn an_image_decides_the_size_where_the_manifest_is_silent() {
     let folder = tempfile::tempdir().unwrap();
     image::RgbImage::new(72, 128).save(folder.path().join("tall.png")).unwrap();
@@ -244,7 +288,7 @@ fn an_image_decides_the_size_where_the_manifest_is_silent() {
     let i2v = ModelCard { takes_image: true, needs_image: true, ..card() };
     assert_eq!(size("", &i2v), "464x832", "832x480 pixels in all, as 9:16, floored to 16");
     assert_eq!(size("width=480\nheight=480", &i2v), "480x480");
-    assert_eq!(size("width=480", &i2v), "480x480", "the other side is the preset's");
+    assert_eq!(size("width=480", &i2v), "480x848", "the other side is the image's, as it is rendered");
     let wide = Geometry { latent_channels: 48, stride_t: 4, stride_hw: 16, patch: 2 };
     let defaults = Defaults { width: 1280, height: 704, ..card().defaults };
     let ti2v = ModelCard { takes_image: true, vae: VaeKind::Wan22, geometry: wide, defaults, ..card() };
