@@ -27,6 +27,33 @@ struct Entry {
     blake3: Digest,
 }
 
+/// A file as it was before its bytes were read.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// Absolute.
+    path: PathBuf,
+    length: u64,
+    /// Nanoseconds since 1970.
+    modified: u64,
+}
+
+impl Seen {
+    /// As it is now.
+    pub(crate) fn of(path: &Path) -> Result<Self, ModelError> {
+        let io = |source| ModelError::io(path, source);
+        let metadata = fs::metadata(path).map_err(io)?;
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = modified.map_or(0, |since| since.as_nanos() as u64);
+        Ok(Self { path: std::path::absolute(path).map_err(io)?, length: metadata.len(), modified })
+    }
+}
+
+/// The digest of a file's bytes, all of which are read.
+pub(crate) fn hash(path: &Path) -> Result<Digest, ModelError> {
+    let file = digest_files(path.parent().unwrap_or(path), &[path.to_owned()])?.pop();
+    file.map(|file| file.blake3).ok_or_else(|| ModelError::corrupt(path, "it has no digest"))
+}
+
 impl KnownDigests {
     /// Those of model files.
     pub(crate) fn load(data: &Path) -> Self {
@@ -48,23 +75,33 @@ impl KnownDigests {
         files.iter().map(|file| self.digest(folder, file)).collect()
     }
 
-    fn digest(&mut self, folder: &Path, path: &PathBuf) -> Result<ModelFile, ModelError> {
-        let metadata = fs::metadata(path).map_err(|source| ModelError::io(path, source))?;
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let modified = modified.map_or(0, |since| since.as_nanos() as u64);
-        let absolute = std::path::absolute(path).map_err(|source| ModelError::io(path, source))?;
-        let known = self.known.get(&absolute);
-        if let Some(entry) = known.filter(|entry| (entry.length, entry.modified) == (metadata.len(), modified)) {
-            let relative = path.strip_prefix(folder).unwrap_or(path);
-            let parts: Vec<_> = relative.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-            return Ok(ModelFile { path: parts.join("/"), blake3: entry.blake3 });
-        }
-        let file = digest_files(folder, std::slice::from_ref(path))?.pop();
-        let file = file.ok_or_else(|| ModelError::corrupt(path, "it has no digest"))?;
-        // The length and time from before the bytes were read: a file that changed meanwhile is read again next time.
-        self.known.insert(absolute, Entry { length: metadata.len(), modified, blake3: file.blake3 });
+    fn digest(&mut self, folder: &Path, path: &Path) -> Result<ModelFile, ModelError> {
+        let seen = Seen::of(path)?;
+        let blake3 = match self.known(&seen) {
+            Some(blake3) => blake3,
+            None => {
+                let blake3 = hash(path)?;
+                self.learn(seen, blake3);
+                blake3
+            }
+        };
+        let relative = path.strip_prefix(folder).unwrap_or(path);
+        let parts: Vec<_> = relative.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+        Ok(ModelFile { path: parts.join("/"), blake3 })
+    }
+
+    /// The digest of a file that has not changed since it was hashed.
+    pub(crate) fn known(&self, seen: &Seen) -> Option<Digest> {
+        let entry = self.known.get(&seen.path)?;
+        ((entry.length, entry.modified) == (seen.length, seen.modified)).then_some(entry.blake3)
+    }
+
+    /// Remembers the digest of a file that was hashed after it was seen: if it changed meanwhile, it is hashed again
+    /// next time.
+    pub(crate) fn learn(&mut self, seen: Seen, blake3: Digest) {
+        let Seen { path, length, modified } = seen;
+        self.known.insert(path, Entry { length, modified, blake3 });
         self.save();
-        Ok(file)
     }
 
     fn save(&self) {

@@ -12,7 +12,7 @@ use wanfarm_model::ModelError;
 use wanfarm_proto::tensors::{PullError, Puller, Pulling};
 use wanfarm_types::{DType, Digest, LoraRef, MAX_LORA_BYTES, TensorRef};
 
-use crate::digests::KnownDigests;
+use crate::digests::{KnownDigests, Seen, hash};
 
 /// Where LoRA files lie in a folder of models, and in the data folder.
 const FOLDER: &str = "loras";
@@ -66,7 +66,7 @@ impl Loras {
             if !path.is_file() {
                 continue;
             }
-            match self.digest(folder, &path) {
+            match self.digest(&path) {
                 Ok(digest) if digest == lora.blake3 => return Ok(Some(path)),
                 Ok(_) => info!("{} is another file than the LoRA {name} of BLAKE3 {}", path.display(), lora.blake3),
                 Err(error) => warn!("{error}"),
@@ -75,10 +75,16 @@ impl Loras {
         Ok(None)
     }
 
-    fn digest(&self, folder: &Path, path: &Path) -> Result<Digest, ModelError> {
-        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = digests.of(folder, &[path.to_owned()])?;
-        files.first().map(|file| file.blake3).ok_or_else(|| ModelError::corrupt(path, "it has no digest"))
+    fn digest(&self, path: &Path) -> Result<Digest, ModelError> {
+        let known = || self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = Seen::of(path)?;
+        if let Some(digest) = known().known(&seen) {
+            return Ok(digest);
+        }
+        // Unlocked: the device looks for a file that is known while another is hashed for the next item.
+        let digest = hash(path)?;
+        known().learn(seen, digest);
+        Ok(digest)
     }
 
     fn kept_as(&self, lora: &LoraRef) -> PathBuf {
