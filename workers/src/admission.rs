@@ -33,7 +33,7 @@ pub(crate) fn scale(guidance: Guidance, expert: Expert) -> f64 {
 /// A deterministic failure: the assignment contradicts itself or the model, or this worker.
 pub(crate) fn check(served: &[Served], assignment: &Assignment) -> Result<(), Failure> {
     let stage = assignment.item.stage;
-    let refuse = |why: String| Err(Failure::deterministic(format!("{stage} of {}: {why}", assignment.item.video)));
+    let refuse = |why: String| Err(Failure::deterministic(format!("{stage}: {why}")));
     match faults(served, assignment) {
         None => Ok(()),
         Some(why) => refuse(why),

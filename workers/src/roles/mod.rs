@@ -16,10 +16,11 @@ use wanfarm_types::{Failure, FailureKind};
 
 use crate::runner::PreparedItem;
 
-/// What a fault of a network means for the item: would every worker meet it?
+/// What a fault of a network means for the item: would every worker meet it? The video is not named, so that of many
+/// videos with one fault the fault is told once.
 fn explain(item: &PreparedItem, error: ModelError) -> Failure {
     let PreparedItem { item, spec, .. } = item;
-    let what = format!("{} of {}", item.stage, item.video);
+    let what = item.stage;
     match &error {
         ModelError::Input { .. } | ModelError::Unsupported { .. } => Failure::deterministic(format!("{what}: {error}")),
         ModelError::Candle(cause) if is_out_of_memory(&cause.to_string()) => Failure::deterministic(format!(
@@ -72,7 +73,7 @@ mod faults {
         ] {
             let failure = explain(&prepared(), error);
             assert_eq!(failure.kind, kind, "{failure}");
-            assert!(failure.message.starts_with("denoise of 1/0: "), "{failure}");
+            assert!(failure.message.starts_with("denoise: "), "{failure}");
         }
         let message = explain(&prepared(), candle("out of memory")).message;
         assert!(message.contains("64x64 with 1 frames"), "{message}");
@@ -82,7 +83,7 @@ mod faults {
     fn what_is_not_finite_is_named() {
         assert!(finite(&[0.0, 1.0], || unreachable!()).is_ok());
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let failure = finite(&[0.0, bad, 2.0], || "the latents of 1/0 after step 3".to_owned()).unwrap_err();
+            let failure = finite(&[0.0, bad, 2.0], || "the latents after step 3".to_owned()).unwrap_err();
             assert_eq!(failure.kind, FailureKind::NotFinite);
             assert!(failure.message.contains("step 3") && failure.message.contains("1 not finite"), "{failure}");
         }

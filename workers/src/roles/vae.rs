@@ -33,13 +33,13 @@ impl Vae {
             return Err(failed(ModelError::input("image", why)));
         };
         let image = wanfarm_media::load_image("the image", &file.bytes)
-            .map_err(|error| Failure::deterministic(format!("{} of {}: {error}", work.stage, work.video)))?;
+            .map_err(|error| Failure::deterministic(format!("{}: {error}", work.stage)))?;
         let image = Rgb8::new(image.width, image.height, &image.data).map_err(failed)?;
         let size = [spec.width, spec.height].map(|side| side as usize);
         let encoded = encode(&self.model, image, size, spec.frames as usize, || control.abandoned()).map_err(failed)?;
         let encoded = encoded.ok_or_else(abandoned)?;
         let values = values(&encoded).map_err(failed)?;
-        finite(&values, || format!("the latents of the first frame of {}", work.video))?;
+        finite(&values, || "the latents of the first frame".to_owned())?;
         Ok(Output::Tensors(vec![HostTensor::from_f32(encoded.dims(), &values)]))
     }
 
@@ -55,7 +55,7 @@ impl Vae {
 
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(size).map_err(|error| {
-            Failure::deterministic(format!("out of memory for {size} bytes of frames of {}: {error}", item.item.video))
+            Failure::deterministic(format!("{}: out of memory for {size} bytes of frames: {error}", item.item.stage))
         })?;
         let mut decoder = self.model.decoder();
         for index in 0..latents.dim(1).map_err(|error| failed(error.into()))? {
@@ -70,8 +70,7 @@ impl Vae {
                 let sum =
                     frame.sum_all().and_then(|sum| sum.to_scalar::<f32>()).map_err(|error| failed(error.into()))?;
                 if !sum.is_finite() {
-                    let message =
-                        format!("a frame of {} is not finite, decoded from latent frame {index}", item.item.video);
+                    let message = format!("a frame decoded from latent frame {index} is not finite");
                     return Err(Failure { kind: FailureKind::NotFinite, message });
                 }
                 bytes.extend(rgb8(&frame).map_err(failed)?);
