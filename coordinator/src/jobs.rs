@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use wanfarm_model::text::cut_off;
 use wanfarm_scheduler::{JobPlan, JobState, TextKey, VideoState};
 use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, VideoSpec};
 
@@ -231,6 +232,27 @@ impl Jobs {
             }
         }
         job.state = Some(JobState::Active);
+    }
+
+    /// Takes in how many tokens a text has, for the videos of a job that read it.
+    pub fn text_read(&mut self, id: JobId, text: TextKey, tokens: u32) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let mut notes = Vec::new();
+        for (index, texts) in (0..).zip(&job.texts) {
+            let what = match texts.iter().position(|read| *read == text) {
+                Some(0) => "prompt",
+                Some(_) => "negative prompt",
+                None => continue,
+            };
+            notes.extend(cut_off(what, tokens as usize).map(|note| (VideoId { job: id, index }, note)));
+        }
+        for (video, note) in notes {
+            self.update(video, |status| {
+                if !status.notes.contains(&note) {
+                    status.notes.push(note);
+                }
+            });
+        }
     }
 
     /// Takes in where a job stands. It is shown as finished when its report is there, so that whoever waits for the end

@@ -35,6 +35,9 @@ pub struct AttemptRecord {
     /// How often each of these steps ran the transformer's blocks; empty where it is not known, as of lost attempts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evaluations: Vec<u32>,
+    /// Tokens of the text that was encoded, also of what is beyond those that are read; absent for other stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_tokens: Option<u32>,
     /// Seconds the item waited in line: from when it could have run to when its computation began; 0 when it never
     /// began, or when the coordinator was restarted in between.
     pub queue_seconds: f64,
@@ -181,6 +184,7 @@ impl Open {
             seconds: timing.seconds,
             step_seconds: timing.step_seconds.clone(),
             evaluations: timing.evaluations.clone(),
+            text_tokens: (timing.text_tokens > 0).then_some(timing.text_tokens),
             queue_seconds: self.waited,
             input_wait_seconds: timing.input_wait_seconds,
             result: match end {
@@ -226,6 +230,7 @@ mod tests {
             step_seconds: vec![0.25, 0.25],
             evaluations: vec![2, 1],
             input_wait_seconds: 0.1,
+            text_tokens: 0,
         };
         let steps = StepRange { first: 3, end: 5 };
         Change::AttemptEnded { attempt: AttemptId(attempt), end: AttemptEnd::Done, steps, timing }

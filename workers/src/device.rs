@@ -116,8 +116,7 @@ fn work(
     for Job { attempt, item, signals } in jobs {
         let awake = Awake::while_computing();
         let begun = Instant::now();
-        let (step_seconds, evaluations) = (Vec::new(), Vec::new());
-        let mut reporter = Reporter { attempt, signals, events: &events, last: begun, step_seconds, evaluations };
+        let mut reporter = Reporter { attempt, signals, events: &events, last: begun, timing: StepTiming::default() };
         let result = match runner.take() {
             Some(intact) => Ok(intact),
             None => guarded(&mut make)
@@ -130,13 +129,9 @@ fn work(
                 result
             }
             // Whatever the computation left half done goes with its runner.
-            Err(panic) => {
-                Err(Failure::transient(format!("{} of {} crashed: {panic}", item.item.stage, item.item.video)))
-            }
+            Err(panic) => Err(Failure::transient(format!("{} crashed: {panic}", item.item.stage))),
         });
-        let Reporter { step_seconds, evaluations, .. } = reporter;
-        let seconds = begun.elapsed().as_secs_f64();
-        let timing = StepTiming { seconds, step_seconds, evaluations, input_wait_seconds: 0.0 };
+        let timing = StepTiming { seconds: begun.elapsed().as_secs_f64(), ..reporter.timing };
         drop((item, awake));
         if events.blocking_send(Input::Ended(attempt, result, timing)).is_err() {
             return;
@@ -160,8 +155,7 @@ struct Reporter<'a> {
     signals: Arc<Signals>,
     events: &'a mpsc::Sender<Input>,
     last: Instant,
-    step_seconds: Vec<f64>,
-    evaluations: Vec<u32>,
+    timing: StepTiming,
 }
 
 impl Control for Reporter<'_> {
@@ -169,11 +163,15 @@ impl Control for Reporter<'_> {
         let now = Instant::now();
         let seconds = now.duration_since(self.last).as_secs_f64();
         self.last = now;
-        self.step_seconds.push(seconds);
-        self.evaluations.push(evaluations);
+        self.timing.step_seconds.push(seconds);
+        self.timing.evaluations.push(evaluations);
         if self.events.blocking_send(Input::StepDone(self.attempt, state.clone(), seconds)).is_err() {
             self.signals.abandon.store(true, Ordering::Relaxed);
         }
+    }
+
+    fn text_read(&mut self, tokens: u32) {
+        self.timing.text_tokens = tokens;
     }
 
     fn should_stop_after_step(&self) -> bool {

@@ -14,6 +14,8 @@ pub(crate) trait RoleRunner {
 pub(crate) trait Control {
     /// A denoising step has run, and the transformer's blocks in it so many times; this is the state after it.
     fn step_done(&mut self, state: &State, evaluations: u32);
+    /// A text has been read, and has so many tokens.
+    fn text_read(&mut self, tokens: u32);
     /// True when no further step should be begun.
     fn should_stop_after_step(&self) -> bool;
     /// True when nobody wants the result any more.

@@ -219,5 +219,6 @@ pub(super) fn outcome(job: u64, video: VideoView) -> VideoOutcome {
             _ => Outcome::Failed(video.error.unwrap_or_default()),
         },
         output: video.output,
+        notes: video.notes,
     }
 }

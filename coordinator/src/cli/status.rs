@@ -14,7 +14,7 @@ use crate::client::{Client, JobDetail, JobView, VideoView};
 use crate::exit::Exit;
 use crate::jobs::speedups;
 use crate::logging;
-use crate::progress::span;
+use crate::progress::{list, span, together};
 
 /// How often the table of all jobs is drawn anew.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -164,5 +164,8 @@ fn one_job(detail: &JobDetail) -> String {
         ]
     };
     text += &table(["VIDEO", "STATE", "STAGE", "STEP", "S/STEP", "WORKER", "OUTPUT", ""], videos.iter().map(row));
+    let notes = videos.iter().flat_map(|video| video.notes.iter().map(|note| (note.as_str(), video.index)));
+    // Writing to a text cannot fail.
+    let _ = list(&mut text, "notes", &together(notes));
     text
 }

@@ -74,6 +74,8 @@ pub struct VideoView {
     pub cache: Option<CacheSettings>,
     /// Its LoRA files, in the order in which they are added.
     pub loras: Vec<LoraRef>,
+    /// What people should know of it though nothing failed.
+    pub notes: Vec<String>,
 }
 
 /// A worker's line.
@@ -280,6 +282,7 @@ impl From<v1::VideoStatus> for VideoView {
             // Of a newer coordinator, what this version does not know is not told.
             cache: cache_field(wire.cache).ok().filter(|cache| !cache.is_none()),
             loras: wire.loras.into_iter().filter_map(|lora| lora.try_into().ok()).collect(),
+            notes: wire.notes,
         }
     }
 }

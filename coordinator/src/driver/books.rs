@@ -1,10 +1,11 @@
 //! What the rows mean to people and to the sidecars. Rows change the books, whether they have just been decided or
 //! are read after a restart; beside them there is only what the moment shows and no row tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use wanfarm_scheduler::{ArtifactId, Change};
+use wanfarm_model::text::TEXT_LEN;
+use wanfarm_scheduler::{ArtifactId, Change, TextKey};
 use wanfarm_types::{AttemptId, JobId, Stage, VideoId};
 
 use crate::catalog::Catalog;
@@ -23,6 +24,8 @@ pub(super) struct Books {
     pub(super) ledger: Ledger,
     /// Attempts that are out with a worker.
     pub(super) attempts: BTreeMap<AttemptId, Running>,
+    /// Tokens of the texts that are longer than is read.
+    long_texts: BTreeMap<TextKey, u32>,
     /// Grows with every change of who may be given work.
     pub(super) standings: u64,
     /// Where the volume of an output folder was mounted when files were last written to it.
@@ -34,6 +37,8 @@ pub(super) struct Books {
 pub(super) struct Running {
     pub(super) video: VideoId,
     pub(super) stage: Stage,
+    /// The text it encodes.
+    text: Option<TextKey>,
 }
 
 impl Books {
@@ -45,6 +50,7 @@ impl Books {
             catalog: Catalog::default(),
             ledger: Ledger::default(),
             attempts: BTreeMap::new(),
+            long_texts: BTreeMap::new(),
             standings: 0,
             mounts: BTreeMap::new(),
         }
@@ -83,26 +89,38 @@ impl Books {
                 for index in (0u32..).take(plan.videos.len()) {
                     self.ledger.video_added(VideoId { job: plan.id, index }, now);
                 }
+                // Some texts were encoded for other jobs.
+                for (text, tokens) in &self.long_texts {
+                    self.jobs.text_read(plan.id, *text, *tokens);
+                }
             }
             Change::JobState { job, state } => self.jobs.set_state(*job, *state),
             Change::WeightsPinned { job, role, weights } => self.jobs.pin(*job, *role, *weights),
             Change::JobForgotten(job) => {
                 self.jobs.forget(*job);
                 self.attempts.retain(|_, running| running.video.job != *job);
+                if !self.long_texts.is_empty() {
+                    let read: BTreeSet<TextKey> = self.jobs.iter().flat_map(|job| job.texts.iter().flatten()).copied().collect();
+                    self.long_texts.retain(|text, _| read.contains(text));
+                }
             }
             Change::VideoState { video, state } => self.jobs.set_video_state(*video, state),
             Change::ArtifactDurable { artifact: ArtifactId::Checkpoint { video, steps_done }, .. } => {
                 self.jobs.set_durable(*video, *steps_done);
             }
-            Change::AttemptIssued { attempt, item, worker, .. } => {
-                let running = Running { video: item.video, stage: item.stage };
+            Change::AttemptIssued { attempt, item, worker, text, .. } => {
+                let running = Running { video: item.video, stage: item.stage, text: *text };
                 self.attempts.insert(*attempt, running);
                 let name = self.ledger.worker(*worker).map_or("", |(name, _)| name);
                 self.jobs.set_work(item.video, VideoPhase::Running, Some(item.stage), name);
             }
-            Change::AttemptEnded { attempt, .. } => {
-                if let Some(ended) = self.attempts.remove(attempt) {
-                    self.jobs.set_work(ended.video, VideoPhase::Waiting, None, "");
+            Change::AttemptEnded { attempt, timing, .. } => {
+                let Some(ended) = self.attempts.remove(attempt) else { return };
+                self.jobs.set_work(ended.video, VideoPhase::Waiting, None, "");
+                if let Some(text) = ended.text.filter(|_| timing.text_tokens as usize > TEXT_LEN) {
+                    self.long_texts.insert(text, timing.text_tokens);
+                    let jobs: Vec<JobId> = self.jobs.iter().map(|job| job.id).collect();
+                    jobs.into_iter().for_each(|job| self.jobs.text_read(job, text, timing.text_tokens));
                 }
             }
             Change::WorkerState { .. } => self.standings += 1,

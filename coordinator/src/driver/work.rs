@@ -64,9 +64,10 @@ impl Driver {
         let (place, job) = (jobs.in_manifest(video), jobs.get(video.job));
         let found = place.zip(job).and_then(|(place, job)| {
             let spec = job.specs.get(place.index as usize)?.clone()?;
-            Some((job, spec, job.texts.get(place.index as usize)?))
+            let notes = job.videos().get(place.index as usize)?.notes.clone();
+            Some((job, spec, job.texts.get(place.index as usize)?, notes))
         });
-        let Some(((job, spec, texts), latents)) = found.zip(latents) else {
+        let Some(((job, spec, texts, notes), latents)) = found.zip(latents) else {
             let failure = Failure::deterministic("the video is not on the books");
             return self.feed(Input::OutputsFailed { video, failure });
         };
@@ -75,6 +76,7 @@ impl Driver {
             spec,
             model_files: catalog.get(&job.submission.model).map(|model| model.files(&job.weights)).unwrap_or_default(),
             attempts: ledger.attempts(video, texts),
+            notes,
             frames,
             source: self.sessions.tensor_url(holder),
             latents,

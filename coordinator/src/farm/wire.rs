@@ -88,6 +88,7 @@ fn video(video: Arc<VideoStatus>) -> v1::VideoStatus {
         seconds: video.seconds,
         cache: wire_cache(video.cache),
         loras: video.loras.into_iter().map(Into::into).collect(),
+        notes: video.notes,
     }
 }
 

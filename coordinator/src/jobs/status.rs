@@ -67,6 +67,8 @@ pub struct VideoStatus {
     pub cache: CacheSettings,
     /// Its LoRA files, likewise.
     pub loras: Vec<LoraRef>,
+    /// What people should know of it though nothing failed: what of its texts is not read.
+    pub notes: Vec<String>,
     /// Counts changes of all jobs; this line's last one.
     pub(super) version: u64,
 }
@@ -123,6 +125,7 @@ impl VideoStatus {
             seconds: 0.0,
             cache: CacheSettings::None,
             loras: Vec::new(),
+            notes: Vec::new(),
             version,
         }
     }

@@ -94,3 +94,23 @@ fn a_watcher_is_told_only_what_is_new() {
     assert_eq!(changed.iter().map(|video| video.index).collect::<Vec<_>>(), [1]);
     assert!(jobs.changes(id, next).unwrap().1.is_empty());
 }
+
+#[test]
+fn a_text_that_is_too_long_is_noted_once_at_every_video_that_reads_it() {
+    let mut jobs = jobs();
+    let other = VideoRequest { prompt: "another".into(), ..request() };
+    let id = submitted(&mut jobs, "k", vec![request(), other, request()]);
+    let (videos, plan) = jobs.resolve(id, &card(Experts::Single), &Images::default()).unwrap();
+    jobs.resolved(id, &videos);
+    jobs.planned(&plan);
+    let texts = jobs.get(id).unwrap().texts[0].clone();
+    for _ in 0..2 {
+        jobs.text_read(id, texts[0], 600);
+        jobs.text_read(id, texts[1], 512);
+    }
+    let notes: Vec<Vec<String>> = jobs.get(id).unwrap().videos().iter().map(|video| video.notes.clone()).collect();
+    assert!(notes[0][0].starts_with("the prompt has 600 tokens"), "{notes:?}");
+    assert_eq!((notes[0].len(), notes[1].len(), &notes[2]), (1, 0, &notes[0]), "512 are read whole");
+    jobs.text_read(id, texts[1], 513);
+    assert!(jobs.get(id).unwrap().videos()[1].notes[0].starts_with("the negative prompt has 513 tokens"));
+}

@@ -17,6 +17,8 @@ pub struct Sidecar<'a> {
     pub versions: Versions,
     /// Who did what, and how long each stage waited.
     pub attempts: &'a [AttemptRecord],
+    /// What people should know of it though nothing failed.
+    pub notes: &'a [String],
     /// What its denoising ran, and what its step cache saved.
     pub passes: &'a [StagePasses],
     /// The quality gate's verdict and figures.

@@ -49,6 +49,8 @@ pub struct Task {
     pub model_files: Vec<ModelFile>,
     /// Who did what.
     pub attempts: Vec<AttemptRecord>,
+    /// What people should know of it.
+    pub notes: Vec<String>,
     /// Its frames, u8 `[F, H, W, 3]`.
     pub frames: TensorRef,
     /// Where the frames lie.
@@ -242,6 +244,7 @@ fn write_files(task: &Task, volume: &Volume, bytes: &Bytes) -> Result<Finished, 
         model: ModelRecord { name: &task.spec.model, files: &task.model_files },
         versions: Versions::current(),
         attempts: &task.attempts,
+        notes: &task.notes,
         passes: &StagePasses::of(&task.spec, &task.attempts),
         quality: &quality,
         outputs: &outputs,

@@ -15,3 +15,4 @@ pub(crate) use event::tame;
 pub use event::{VideoProgress, VideoState};
 pub use show::Progress;
 pub use summary::{Outcome, Summary, VideoOutcome};
+pub(crate) use summary::{list, together};

@@ -14,7 +14,7 @@ use super::event::tame;
 const LIST_ALL: usize = 24;
 /// And never more than this.
 const LIST_MOST: usize = 60;
-/// Most errors told apart.
+/// Most errors, or notes, told apart.
 const MOST_ERRORS: usize = 10;
 
 /// A job that has ended.
@@ -43,6 +43,8 @@ pub struct VideoOutcome {
     pub output: String,
     /// What came of it.
     pub outcome: Outcome,
+    /// What people should know of it though nothing failed.
+    pub notes: Vec<String>,
 }
 
 /// What came of a video.
@@ -99,18 +101,45 @@ impl Summary {
         counts
     }
 
-    /// The same errors together, the most frequent first, each with the first videos that had it.
+    /// The errors of its videos.
     fn errors(&self) -> Vec<(&str, Vec<u32>)> {
-        let mut errors: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-        for video in &self.videos {
-            if let Outcome::Failed(error) = &video.outcome {
-                errors.entry(error).or_default().push(video.id.index);
-            }
-        }
-        let mut errors: Vec<_> = errors.into_iter().collect();
-        errors.sort_by_key(|(_, videos)| std::cmp::Reverse(videos.len()));
-        errors
+        together(self.videos.iter().filter_map(|video| match &video.outcome {
+            Outcome::Failed(error) => Some((error.as_str(), video.id.index)),
+            _ => None,
+        }))
     }
+
+    /// The notes of its videos.
+    fn notes(&self) -> Vec<(&str, Vec<u32>)> {
+        together(self.videos.iter().flat_map(|video| video.notes.iter().map(|note| (note.as_str(), video.id.index))))
+    }
+}
+
+/// What is said of several videos, once, the most frequent first, with the first videos that it is said of.
+pub(crate) fn together<'w>(said: impl Iterator<Item = (&'w str, u32)>) -> Vec<(&'w str, Vec<u32>)> {
+    let mut videos: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for (words, video) in said {
+        videos.entry(words).or_default().push(video);
+    }
+    let mut said: Vec<_> = videos.into_iter().collect();
+    said.sort_by_key(|(_, videos)| std::cmp::Reverse(videos.len()));
+    said
+}
+
+/// A list of what is said of videos, under a heading.
+pub(crate) fn list(f: &mut impl fmt::Write, heading: &str, said: &[(&str, Vec<u32>)]) -> fmt::Result {
+    if !said.is_empty() {
+        writeln!(f, "\n{heading}")?;
+    }
+    for (words, videos) in said.iter().take(MOST_ERRORS) {
+        let first: Vec<String> = videos.iter().take(5).map(u32::to_string).collect();
+        let more = if videos.len() > first.len() { ", …" } else { "" };
+        writeln!(f, "  {}x  {}  (video {}{more})", videos.len(), tame(words, 300), first.join(", "))?;
+    }
+    if said.len() > MOST_ERRORS {
+        writeln!(f, "  … and {} other {heading}", said.len() - MOST_ERRORS)?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Summary {
@@ -142,18 +171,8 @@ impl fmt::Display for Summary {
         if !all && waiting > listed.len() {
             writeln!(f, "  … and {} more that need a look", waiting - listed.len())?;
         }
-        let errors = self.errors();
-        if !errors.is_empty() {
-            writeln!(f, "\nerrors")?;
-        }
-        for (error, videos) in errors.iter().take(MOST_ERRORS) {
-            let first: Vec<String> = videos.iter().take(5).map(u32::to_string).collect();
-            let more = if videos.len() > first.len() { ", …" } else { "" };
-            writeln!(f, "  {}x  {}  (video {}{more})", videos.len(), tame(error, 300), first.join(", "))?;
-        }
-        if errors.len() > MOST_ERRORS {
-            writeln!(f, "  … and {} other errors", errors.len() - MOST_ERRORS)?;
-        }
+        list(f, "notes", &self.notes())?;
+        list(f, "errors", &self.errors())?;
         if self.failed() > 0 {
             writeln!(f, "  once mended: coordinator retry {}", self.job)?;
         }
@@ -174,6 +193,7 @@ mod tests {
             id: VideoId { job: JobId(17), index: index as u32 },
             output: format!("shapes/{index:04}"),
             outcome,
+            notes: Vec::new(),
         };
         Summary {
             job: JobId(17),
@@ -229,6 +249,16 @@ files in out, report in out/report.json"
         assert!(told.contains("… and 3 other errors"), "{told}");
         assert!(told.lines().count() < 90);
         assert!(!told.contains("  ok"));
+    }
+
+    #[test]
+    fn a_note_of_many_videos_is_told_once() {
+        let mut summary = summary([done(1.0, "ok"), done(1.0, "ok"), done(1.0, "ok")]);
+        summary.videos[0].notes = vec!["the prompt is long".into()];
+        summary.videos[2].notes = vec!["the prompt is long".into(), "so is the other".into()];
+        let told = summary.to_string();
+        let notes = "\nnotes\n  2x  the prompt is long  (video 0, 2)\n  1x  so is the other  (video 2)\n";
+        assert!(told.contains(notes), "{told}");
     }
 
     #[test]

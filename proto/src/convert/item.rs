@@ -125,6 +125,7 @@ impl From<domain::StepTiming> for v1::StepTiming {
             seconds: timing.seconds,
             step_seconds: timing.step_seconds,
             evaluations: timing.evaluations,
+            text_tokens: timing.text_tokens,
             input_wait_seconds: timing.input_wait_seconds,
         }
     }
@@ -136,6 +137,7 @@ impl From<v1::StepTiming> for domain::StepTiming {
             seconds: wire.seconds,
             step_seconds: wire.step_seconds,
             evaluations: wire.evaluations,
+            text_tokens: wire.text_tokens,
             input_wait_seconds: wire.input_wait_seconds,
         }
     }

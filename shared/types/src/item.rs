@@ -57,7 +57,7 @@ pub struct ItemInputs {
     pub checkpoint: Option<Checkpoint>,
 }
 
-/// How long a piece of work took on its worker.
+/// How long a piece of work took on its worker, and how much there was of it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct StepTiming {
     /// Seconds from the start of the computation to its end, inputs at hand.
@@ -69,4 +69,7 @@ pub struct StepTiming {
     pub evaluations: Vec<u32>,
     /// Seconds the device waited for this item's inputs after it was free.
     pub input_wait_seconds: f64,
+    /// Tokens of the text that was encoded, also of what is beyond those that are read; 0 of other stages.
+    #[serde(default)]
+    pub text_tokens: u32,
 }

@@ -37,6 +37,7 @@ struct Bench {
 struct Observer {
     states: Vec<State>,
     evaluations: Vec<u32>,
+    text_tokens: u32,
     stop_after: Option<usize>,
     abandon_after: Option<usize>,
 }
@@ -45,6 +46,10 @@ impl Control for Observer {
     fn step_done(&mut self, state: &State, evaluations: u32) {
         self.evaluations.push(evaluations);
         self.states.push(state.clone());
+    }
+
+    fn text_read(&mut self, tokens: u32) {
+        self.text_tokens = tokens;
     }
 
     fn should_stop_after_step(&self) -> bool {

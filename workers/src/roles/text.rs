@@ -1,6 +1,5 @@
 //! `text-encoder`: a prompt as it was typed → one row of features per token, without padding.
 
-use wanfarm_model::ModelError;
 use wanfarm_model::text::Tokenizer;
 use wanfarm_model::umt5::Umt5;
 use wanfarm_types::Failure;
@@ -15,17 +14,13 @@ pub(crate) struct TextEncoder {
     pub(crate) umt5: Umt5,
 }
 
-impl TextEncoder {
-    fn encode(&self, text: &str) -> Result<HostTensor, ModelError> {
-        let ids = self.tokenizer.encode(text)?;
-        let rows = self.umt5.encode(&ids)?;
-        Ok(HostTensor::from_f32(rows.dims(), &values(&rows)?))
-    }
-}
-
 impl RoleRunner for TextEncoder {
-    fn run(&mut self, item: &PreparedItem, _control: &mut dyn Control) -> Result<Output, Failure> {
-        let context = self.encode(&item.text).map_err(|error| explain(item, error))?;
+    fn run(&mut self, item: &PreparedItem, control: &mut dyn Control) -> Result<Output, Failure> {
+        let failed = |error| explain(item, error);
+        let tokens = self.tokenizer.encode(&item.text).map_err(failed)?;
+        control.text_read(u32::try_from(tokens.length).unwrap_or(u32::MAX));
+        let rows = self.umt5.encode(&tokens.ids).map_err(failed)?;
+        let context = HostTensor::from_f32(rows.dims(), &values(&rows).map_err(failed)?);
         super::finite(&context.to_f32(), || format!("the text context of {:?}", item.text))?;
         Ok(Output::Tensors(vec![context]))
     }

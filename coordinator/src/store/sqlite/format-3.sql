@@ -18,3 +18,6 @@ CREATE TABLE output_mount (
     folder TEXT PRIMARY KEY,
     mount TEXT NOT NULL
 ) STRICT;
+
+-- Tokens of the text that an attempt encoded.
+ALTER TABLE attempt ADD COLUMN text_tokens INTEGER;

@@ -177,6 +177,7 @@ fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
         step_seconds: json(line, "step_seconds")?,
         // Not told in format 1.
         evaluations: optional(line, "evaluations")?.unwrap_or_default(),
+        text_tokens: get::<Option<u32>>(line, "text_tokens")?.unwrap_or_default(),
         input_wait_seconds: get(line, "input_wait_seconds")?,
     };
     rows.push(Row::Scheduler(Change::AttemptEnded { attempt, end, steps, timing }));

@@ -106,7 +106,13 @@ pub(super) fn issued(attempt: u64, video: VideoId) -> Row {
 
 fn ended(attempt: u64, end: AttemptEnd) -> Row {
     let step_seconds = vec![0.1, 1.0 / 3.0];
-    let timing = StepTiming { seconds: 0.1 + 0.2, step_seconds, evaluations: vec![2, 0], input_wait_seconds: 1e-9 };
+    let timing = StepTiming {
+        seconds: 0.1 + 0.2,
+        step_seconds,
+        evaluations: vec![2, 0],
+        input_wait_seconds: 1e-9,
+        text_tokens: 655,
+    };
     let steps = StepRange { first: 3, end: 5 };
     Row::Scheduler(Change::AttemptEnded { attempt: AttemptId(attempt), end, steps, timing })
 }
