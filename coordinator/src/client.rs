@@ -14,7 +14,7 @@ use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::convert::digest_field;
 use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
-use wanfarm_types::{Digest, JobId};
+use wanfarm_types::{Digest, JobId, ModelCard};
 
 use crate::jobs::Submission;
 use crate::manifest::ImageFile;
@@ -155,6 +155,16 @@ impl Client {
         }
         self.farm.put_image(v1::PutImageRequest { data }).await?;
         Ok(())
+    }
+
+    /// What the coordinator knows of a model; nothing before a worker has announced it.
+    ///
+    /// # Errors
+    /// When the coordinator cannot be reached.
+    pub async fn model(&mut self, name: &str) -> Result<Option<ModelCard>, ClientError> {
+        let reply = self.farm.get_model(v1::GetModelRequest { name: name.to_owned() }).await?.into_inner();
+        let card = reply.card.map(ModelCard::try_from).transpose();
+        card.map_err(|error| ClientError::Stranger(error.to_string()))
     }
 
     /// Queues a job. Its images and LoRA files must have been given before.

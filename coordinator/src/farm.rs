@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
@@ -46,15 +46,13 @@ pub struct FarmService {
     artifacts: Artifacts,
     /// Where finished files lie.
     output: Arc<PathBuf>,
-    /// Who decodes an image: one at a time, because a picture is far larger than its file.
-    decoding: Arc<Semaphore>,
 }
 
 impl FarmService {
     /// A service that asks the driver, looks at `news` for when to ask again, puts images into `artifacts` and reads
     /// finished files below `output`.
     pub fn new(events: mpsc::Sender<Event>, news: watch::Receiver<u64>, artifacts: Artifacts, output: PathBuf) -> Self {
-        Self { events, news, artifacts, output: Arc::new(output), decoding: Arc::new(Semaphore::new(1)) }
+        Self { events, news, artifacts, output: Arc::new(output) }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
@@ -138,11 +136,7 @@ impl Farm for FarmService {
         request: tonic::Request<v1::PutImageRequest>,
     ) -> Result<Response<v1::PutImageReply>, Status> {
         let data = Bytes::from(request.into_inner().data);
-        let _turn = self.decoding.acquire().await.map_err(|closed| Status::internal(closed.to_string()))?;
-        let file = data.clone();
-        let image = tokio::task::spawn_blocking(move || Image::read(&file)).await;
-        let image = image.map_err(|error| Status::internal(error.to_string()))?;
-        let image = image.map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
+        let image = Image::read(&data).map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
         let stored = self.artifacts.put(&image.digest, data).await;
         stored.map_err(|error| Status::resource_exhausted(error.to_string()))?;
         self.ask(|reply| Request::ImageStored { image, reply }).await?;
@@ -179,6 +173,15 @@ impl Farm for FarmService {
         let job = self.ask(|reply| Request::Submit { submission, reply }).await?.map_err(refusal)?;
         tracing::info!(%job, name, videos, by, "job submitted");
         Ok(Response::new(v1::SubmitReply { job: job.0 }))
+    }
+
+    async fn get_model(
+        &self,
+        request: tonic::Request<v1::GetModelRequest>,
+    ) -> Result<Response<v1::GetModelReply>, Status> {
+        let model = request.into_inner().name;
+        let farm = self.ask(|reply| Request::Farm { model, images: Vec::new(), reply }).await?;
+        Ok(Response::new(v1::GetModelReply { card: farm.card.map(Into::into) }))
     }
 
     async fn estimate(

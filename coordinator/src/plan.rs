@@ -114,7 +114,7 @@ pub(crate) mod tests {
     use crate::images::{Image, sized};
     use wanfarm_types::{
         CacheRequest, CfgCacheRequest, Defaults, Format, Geometry, Guidance, MagCacheRequest, SenCacheRequest,
-        SolverKind, VaeKind,
+        SolverKind, Transformer, VaeKind,
     };
 
     pub(crate) fn card(experts: Experts) -> ModelCard {
@@ -122,6 +122,19 @@ pub(crate) mod tests {
             name: "m".into(),
             preset: "t2v-a14b".into(),
             experts,
+            transformer: Transformer {
+                in_dim: 16,
+                out_dim: 16,
+                dim: 5120,
+                num_heads: 40,
+                num_layers: 40,
+                ffn_dim: 13_824,
+                freq_dim: 256,
+                text_dim: 4096,
+                text_len: 512,
+                eps: 1e-6,
+                cross_attn_norm: true,
+            },
             vae: VaeKind::Wan21,
             geometry: Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
             takes_image: false,

@@ -234,6 +234,7 @@ fn hello(number: u64, tensor_url: String) -> v1::Hello {
         name: "horde".to_owned(),
         preset: "t2v-A14B".to_owned(),
         boundary: Some(0.875),
+        transformer: Some(v1::Transformer { dim: 5120, num_layers: 40, ..Default::default() }),
         vae: v1::VaeKind::Wan21.into(),
         geometry: Some(v1::Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 }),
         defaults: Some(v1::Defaults {

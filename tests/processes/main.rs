@@ -10,6 +10,7 @@ mod faster;
 mod first_frame;
 mod inspect;
 mod judge;
+mod known_before;
 mod known_frame;
 mod leaving;
 mod program;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wanfarm_model::files::{self, ModelFolder};
 use wanfarm_model::inspect::{Questions, inspect};
 use wanfarm_model::ops::device::DeviceKind;
-use wanfarm_types::VideoRequest;
+use wanfarm_types::{ModelCard, VideoRequest};
 
 use super::say::out;
 use super::submit::SubmitArgs;
@@ -33,6 +33,8 @@ struct Answer {
     asked: bool,
     /// Why none was.
     why_not: Option<String>,
+    /// What is worth knowing though nothing is wrong.
+    notes: Vec<String>,
     #[serde(flatten)]
     forecast: Forecast,
 }
@@ -42,20 +44,20 @@ pub(super) fn dry_run(args: &SubmitArgs, manifest: &Manifest) -> Result<Exit, Fa
     let folder = folders.iter().map(|folder| folder.join(&manifest.model)).find(|folder| folder.is_dir());
     let model = folder.map(|folder| files::open(&folder)).transpose();
     let model = model.map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
-    let card = model.as_ref().map(ModelFolder::card);
-    let videos = manifest.check(card).map_err(|faults| faulty(&faults, args.json))?;
-    let asked = block_on(ask(args, manifest, videos.clone()))?;
+    let here = model.as_ref().map(ModelFolder::card);
+    let (videos, mut notes, asked) = block_on(ask(args, manifest, here))?;
     let (mut forecast, why_not) = match asked {
-        Ok(forecast) if forecast.model_known || card.is_none() => (forecast, None),
+        Ok(forecast) if forecast.model_known || here.is_none() => (forecast, None),
         // Nobody serves the model, but its files are here.
-        Ok(asked) => (Forecast { waiting_for: asked.waiting_for, ..local(manifest, card, &videos)? }, None),
-        Err(error) => (local(manifest, card, &videos)?, Some(error.to_string())),
+        Ok(asked) => (Forecast { waiting_for: asked.waiting_for, ..local(manifest, here, &videos)? }, None),
+        Err(error) => (local(manifest, here, &videos)?, Some(error.to_string())),
     };
     if let Some(model) = &model {
         add_needs(&mut forecast.roles, model)?;
+        notes.extend(super::notes(manifest, model)?);
     }
     let (name, model, asked) = (manifest.name.clone(), manifest.model.clone(), why_not.is_none());
-    let answer = Answer { name, model, asked, why_not, forecast };
+    let answer = Answer { name, model, asked, why_not, notes, forecast };
     if args.json {
         print_json(&answer)?;
     } else {
@@ -70,24 +72,26 @@ pub(super) fn beside(manifest: &Path) -> Option<PathBuf> {
     Some(if parent.as_os_str().is_empty() { ".".into() } else { parent.to_owned() })
 }
 
-/// The coordinator's answer; the inner error is that there is none to ask.
+/// The videos, checked against the model that is here or that the coordinator knows, and the coordinator's answer; the
+/// inner error is that there is none to ask.
 async fn ask(
     args: &SubmitArgs,
     manifest: &Manifest,
-    videos: Vec<VideoRequest>,
-) -> Result<Result<Forecast, ClientError>, Failed> {
+    here: Option<&ModelCard>,
+) -> Result<(Vec<VideoRequest>, Vec<String>, Result<Forecast, ClientError>), Failed> {
+    let check = |card: Option<&ModelCard>| manifest.check(card).map_err(|faults| faulty(&faults, args.json));
     let mut client = match Client::connect(&args.coordinator.coordinator).await {
         Ok(client) => client,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => return Ok((check(here)?, Vec::new(), Err(error))),
     };
-    client.estimate(manifest.submission(String::new(), videos)).await.map(Ok).map_err(client_failed)
+    let known = client.model(&manifest.model).await.map_err(client_failed)?;
+    let videos = check(here.or(known.as_ref()))?;
+    let notes = known.filter(|_| here.is_none()).map(|card| manifest.lora_notes(&card)).unwrap_or_default();
+    let forecast = client.estimate(manifest.submission(String::new(), videos.clone())).await.map_err(client_failed)?;
+    Ok((videos, notes, Ok(forecast)))
 }
 
-fn local(
-    manifest: &Manifest,
-    card: Option<&wanfarm_types::ModelCard>,
-    videos: &[VideoRequest],
-) -> Result<Forecast, Failed> {
+fn local(manifest: &Manifest, card: Option<&ModelCard>, videos: &[VideoRequest]) -> Result<Forecast, Failed> {
     let count = u32::try_from(videos.len()).unwrap_or(u32::MAX);
     let Some(card) = card else { return Ok(Forecast { videos: count, ..Forecast::default() }) };
     let (mut work, mut specs) = (Workload::default(), Vec::new());
@@ -116,10 +120,13 @@ fn add_needs(roles: &mut [RoleForecast], model: &ModelFolder) -> Result<(), Fail
 }
 
 fn words(answer: &Answer, manifest: &Manifest) -> String {
-    let Answer { name, model, why_not, forecast, .. } = answer;
+    let Answer { name, model, why_not, notes, forecast, .. } = answer;
     let mut text = format!("{name}: {} videos with {model}; nothing is queued\n", forecast.videos);
     if let Some(why) = why_not {
         text += &format!("{why}\nso nobody could say who serves the model, or how long it takes\n");
+    }
+    for note in notes {
+        text += &format!("note: {note}\n");
     }
     if let Some(waiting_for) = &forecast.waiting_for {
         text += &format!("it would wait for {waiting_for}\n");

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use wanfarm_model::inspect::{Questions, inspect as examine};
+use wanfarm_model::inspect::{Questions, inspect as examine, inspect_lora, is_lora};
 use wanfarm_model::ops::device::DeviceKind;
 
-use super::Failed;
-use super::say::{out, outln};
+use super::say::out;
+use super::{Failed, print_json};
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct InspectArgs {
-    /// A model folder, or one file of weights.
+    /// A model folder, one file of weights, or a LoRA file.
     path: PathBuf,
     /// Count memory for this device: cpu, metal, cuda [default: the best this build supports].
     #[arg(long, value_name = "DEVICE")]
@@ -26,11 +26,19 @@ pub(super) struct InspectArgs {
 
 /// Ends well when something can be served from here and nothing that is here is damaged.
 pub(super) fn inspect(args: InspectArgs) -> Result<Exit, Failed> {
+    if is_lora(&args.path) {
+        let report = inspect_lora(&args.path).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+        if args.json {
+            print_json(&report)?;
+        } else {
+            out!("{report}");
+        }
+        return Ok(Exit::Ok);
+    }
     let questions = Questions { device: args.device.unwrap_or_else(DeviceKind::preferred), digests: args.digests };
     let report = examine(&args.path, questions).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
     if args.json {
-        let json = serde_json::to_string_pretty(&report).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
-        outln!("{json}");
+        print_json(&report)?;
     } else {
         out!("{report}");
     }

@@ -24,7 +24,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use wanfarm_model::files::ModelFolder;
 use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_model::text::Tokenizer;
 use wanfarm_types::Role;
 use wanfarm_workers::Dtype;
 
@@ -264,6 +266,24 @@ fn faulty(faults: &Faults, json: bool) -> Failed {
         errln!("{}", faults.render(std::io::stderr().is_terminal()).trim_end());
     }
     Failed::new(Exit::Usage, "")
+}
+
+/// Tells a person what is worth knowing; programs read standard output.
+fn note(notes: &[String]) {
+    for note in notes {
+        errln!("note: {note}");
+    }
+}
+
+/// What there is to say of a manifest whose model is here.
+fn notes(manifest: &Manifest, model: &ModelFolder) -> Result<Vec<String>, Failed> {
+    let mut notes = manifest.lora_notes(model.card());
+    // Reading the words of a tokenizer takes a second.
+    if manifest.has_long_texts() {
+        let tokenizer = Tokenizer::load(model.tokenizer()).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+        notes.extend(manifest.text_notes(&tokenizer));
+    }
+    Ok(notes)
 }
 
 fn client_failed(error: ClientError) -> Failed {

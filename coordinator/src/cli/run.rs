@@ -27,6 +27,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     // Looked at here, before any process starts; the workers look again at what they load.
     inspect::check(&model, &roles).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
     let videos = manifest.check(Some(model.card())).map_err(|faults| super::faulty(&faults, args.json))?;
+    super::note(&super::notes(&manifest, &model)?);
     let key = resume_key(&manifest, &videos, &model, &args.output)?;
     let submission = manifest.submission(key, videos);
     let data = data_directory(args.data.clone(), "run")?;

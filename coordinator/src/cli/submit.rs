@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::follow::{Connection, Interest, follow};
 use super::say::{errln, outln};
-use super::{CoordinatorArg, Failed, block_on, client_failed, faulty, forecast, print_json, read_manifest};
+use super::{CoordinatorArg, Failed, block_on, client_failed, faulty, forecast, note, print_json, read_manifest};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::logging;
@@ -44,12 +44,14 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
     if args.dry_run {
         return forecast::dry_run(&args, &manifest);
     }
-    // What depends on the model is checked by the coordinator, which may know models that this machine does not.
-    let videos = manifest.check(None).map_err(|faults| faulty(&faults, args.json))?;
-    let submission = manifest.submission(args.key.unwrap_or_default(), videos);
     block_on(async {
         let url = &args.coordinator.coordinator;
         let mut client = Client::connect(url).await.map_err(client_failed)?;
+        // While nobody has announced the model, what depends on it shows when somebody does.
+        let card = client.model(&manifest.model).await.map_err(client_failed)?;
+        let videos = manifest.check(card.as_ref()).map_err(|faults| faulty(&faults, args.json))?;
+        note(&card.map(|card| manifest.lora_notes(&card)).unwrap_or_default());
+        let submission = manifest.submission(args.key.unwrap_or_default(), videos);
         client.put_images(&manifest.images).await.map_err(client_failed)?;
         client.put_loras(&manifest.loras).await.map_err(client_failed)?;
         let job = client.submit(submission).await.map_err(client_failed)?;

@@ -6,8 +6,9 @@ use super::draft::{Draft, unexpandable};
 use super::fault::{Fault, Findings, Place, quote};
 use super::images::ImageFile;
 use super::keys::{MAX_TEXT, Setting};
+use super::loras::{Fits, LoraFile, unusable};
 use super::names::{self, Claims};
-use crate::images::Image;
+use crate::images::{self, Image};
 
 /// What holds for every model: no Wan model has a finer grid.
 const FINEST: Geometry = Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 };
@@ -17,6 +18,7 @@ pub(crate) struct Context<'a> {
     pub(crate) job: &'a str,
     pub(crate) model: &'a str,
     pub(crate) images: &'a [ImageFile],
+    pub(crate) loras: &'a [LoraFile],
     pub(crate) card: Option<&'a ModelCard>,
     /// Whether names that only the model's preset completes may wait for it.
     pub(crate) preset_may_follow: bool,
@@ -26,12 +28,15 @@ impl Context<'_> {
     /// The requests of all drafts without a fault.
     pub(crate) fn requests(&self, drafts: &[Draft], found: &mut Findings) -> Vec<VideoRequest> {
         let mut claims = Claims::new();
+        let mut fits = self.card.map(|card| Fits::new(self.loras, card));
         let mut requests = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.iter().enumerate() {
             self.check_size(draft, found);
             self.check_image(draft, found);
             self.check_cache(draft, found);
-            self.check_loras(draft, found);
+            if let Some(fits) = &mut fits {
+                check_loras(draft, fits, found);
+            }
             let output = self.output(index, draft);
             // A draft with faults may lack what its name is made of; only what is certain is said of it.
             let Some(output) = (if draft.whole { found.keep(output).flatten() } else { output.ok().flatten() }) else {
@@ -87,10 +92,7 @@ impl Context<'_> {
         let given = [Setting::Width, Setting::Height].map(|setting| draft.settings.whole32(setting));
         match (self.card, self.image(draft), given) {
             (None, ..) => given,
-            (Some(card), Some(image), [None, None]) => {
-                let (width, height) = image.size_for(card);
-                [Some(width), Some(height)]
-            }
+            (Some(card), Some(image), given) => images::size(given, image, card),
             (Some(card), _, [width, height]) => {
                 [width.or(Some(card.defaults.width)), height.or(Some(card.defaults.height))]
             }
@@ -107,9 +109,24 @@ impl Context<'_> {
                 GeometryError::Misaligned { axis: "width", below, above, .. } => (Setting::Width, below, above),
                 GeometryError::Misaligned { below, above, .. } => (Setting::Height, below, above),
                 GeometryError::Frames { below, above, .. } => (Setting::Frames, below, above),
+                GeometryError::TooLarge { width, .. } if width > 8192 => (Setting::Width, geometry.alignment(), 8192),
+                GeometryError::TooLarge { height, .. } if height > 8192 => {
+                    (Setting::Height, geometry.alignment(), 8192)
+                }
                 GeometryError::TooLarge { .. } => (Setting::Frames, 1, 4097),
             };
-            let place = draft.settings.place(setting).unwrap_or(&draft.place);
+            let place = draft.settings.place(setting);
+            if let (None, Some(at), Setting::Width | Setting::Height) =
+                (place, draft.settings.place(Setting::Image), setting)
+            {
+                found.add(
+                    Fault::at(at, format!("the size that follows from {} cannot be rendered", at.key))
+                        .why(error.to_string())
+                        .help("crop the image, or set both width and height"),
+                );
+                continue;
+            }
+            let place = place.unwrap_or(&draft.place);
             let fault = Fault::at(place, format!("{} cannot be rendered", place.key));
             found.add(fault.why(error.to_string()).help(format!("write {} = {below} or {above}", setting.name())));
         }
@@ -149,17 +166,6 @@ impl Context<'_> {
         found.add(fault.help("change it, or switch it off with cache = \"none\""));
     }
 
-    fn check_loras(&self, draft: &Draft, found: &mut Findings) {
-        let Some(card) = self.card else { return };
-        for (lora, wanted) in draft.loras.iter().zip(draft.settings.loras()) {
-            if let Err(wrong) = lora.check(card) {
-                let place = &wanted.place;
-                let fault = Fault::at(place, format!("{} names an expert that is not there", place.key));
-                found.add(fault.why(wrong.to_string()).help("leave expert out"));
-            }
-        }
-    }
-
     /// The output name; `None` while it waits for the model's preset.
     fn output(&self, index: usize, draft: &Draft) -> Result<Option<String>, Fault> {
         let Some((template, place)) = draft.settings.template(Setting::Output) else { return Ok(None) };
@@ -189,6 +195,18 @@ impl Context<'_> {
             }
         };
         template.expand(value, MAX_TEXT).map(Some).map_err(|why| unexpandable(why, place))
+    }
+}
+
+fn check_loras(draft: &Draft, fits: &mut Fits<'_>, found: &mut Findings) {
+    for (lora, wanted) in draft.loras.iter().zip(draft.settings.loras()) {
+        let place = &wanted.place;
+        if let Err(wrong) = lora.check(fits.card) {
+            let fault = Fault::at(place, format!("{} names an expert that is not there", place.key));
+            found.add(fault.why(wrong.to_string()).help("leave expert out"));
+        } else if let Err(why) = fits.of(lora) {
+            found.add(unusable(wanted).why(why).help("name a LoRA that was made for this model's kind and size"));
+        }
     }
 }
 

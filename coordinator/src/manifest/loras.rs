@@ -1,13 +1,13 @@
-//! `loras`: the LoRA files that videos name, at what strength and for which expert. Each file is looked at once; what
-//! is in it is the worker's to read.
+//! `loras`: the LoRA files that videos name, at what strength and for which expert. Each file is looked at once, and once
+//! more for each expert of a model that is known; its numbers are the worker's to read.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wanfarm_types::{Digest, Expert, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
+use wanfarm_model::lora::LoraContents;
+use wanfarm_types::{Digest, Expert, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, ModelCard};
 
 use super::fault::{Fault, Place, quote, suggest, tame};
 use super::images::no_folder;
@@ -94,11 +94,46 @@ impl Loras {
         let seen = self.looked_at.get(&path).cloned().unwrap_or_else(|| Err("it was not looked at".into()));
         let file = seen.and_then(|index| self.list.get(index).ok_or_else(|| "it was not kept".to_owned()));
         file.map(|file| file.at(wanted)).map_err(|why| {
-            Fault::at(&wanted.place, format!("cannot use the LoRA {}", quote(&path.display().to_string())))
-                .why(why)
-                .help("paths are relative to the manifest; LoRAs are safetensors files")
+            unusable(wanted).why(why).help(format!(
+                "paths are relative to the manifest, so it is {}; LoRAs are safetensors files",
+                quote(&path.display().to_string())
+            ))
         })
     }
+}
+
+/// How the files of a manifest suit a model: each is looked at once for each expert.
+pub(crate) struct Fits<'a> {
+    pub(crate) card: &'a ModelCard,
+    files: &'a [LoraFile],
+    known: HashMap<(Digest, Expert), Result<Option<String>, String>>,
+}
+
+impl<'a> Fits<'a> {
+    pub(crate) fn new(files: &'a [LoraFile], card: &'a ModelCard) -> Self {
+        Self { card, files, known: HashMap::new() }
+    }
+
+    /// What of a file is left out, if it can be used for the experts that it is for.
+    pub(crate) fn of(&mut self, lora: &LoraRef) -> Result<Option<String>, String> {
+        let mut remark = None;
+        for expert in self.card.denoisers().iter().filter(|expert| lora.strength != 0.0 && lora.is_for(**expert)) {
+            let (card, files) = (self.card, self.files);
+            let fits = self.known.entry((lora.blake3, *expert)).or_insert_with(|| {
+                let file = files.iter().find(|file| file.blake3 == lora.blake3).ok_or("it was not looked at")?;
+                LoraContents::open(&file.path)
+                    .and_then(|contents| contents.check(&card.transformer, *expert))
+                    .map_err(|error| error.why())
+            });
+            remark = remark.or(fits.clone()?);
+        }
+        Ok(remark)
+    }
+}
+
+/// The fault of a file that cannot be used.
+pub(crate) fn unusable(wanted: &Wanted) -> Fault {
+    Fault::at(&wanted.place, format!("cannot use the LoRA {}", quote(&wanted.path)))
 }
 
 /// Reads a list of paths, or of tables with strength and expert.
@@ -198,15 +233,8 @@ fn look(path: &Path) -> Result<LoraFile, String> {
     if let Some(why) = component_fault(&name) {
         return Err(format!("its name cannot be one everywhere: {why}"));
     }
+    LoraContents::open(path).map_err(|error| error.why())?;
     let mut file = File::open(path).map_err(io)?;
-    // The length of the header, then the header, which is JSON.
-    let mut start = [0; 9];
-    let whole = file.read_exact(&mut start).is_ok();
-    let header = start.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
-    if !whole || header > bytes - 8 || start[8] != b'{' {
-        return Err("it is no safetensors file".into());
-    }
-    file.rewind().map_err(io)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(&mut file).map_err(io)?;
     let blake3 = Digest(*hasher.finalize().as_bytes());

@@ -35,7 +35,7 @@ pub struct Manifest {
     pub images: Vec<ImageFile>,
     /// The LoRA files that its videos name, each once.
     pub loras: Vec<LoraFile>,
-    drafts: Vec<Draft>,
+    pub(super) drafts: Vec<Draft>,
     source: Arc<Source>,
 }
 
@@ -83,8 +83,8 @@ impl Manifest {
     /// Every fault at once.
     pub fn check(&self, card: Option<&ModelCard>) -> Result<Vec<VideoRequest>, Faults> {
         let mut found = Findings::new(self.source.clone());
-        let Self { name: job, model, images, .. } = self;
-        let context = Context { job, model, images, card, preset_may_follow: false };
+        let Self { name: job, model, images, loras, .. } = self;
+        let context = Context { job, model, images, loras, card, preset_may_follow: false };
         let requests = context.requests(&self.drafts, &mut found);
         found.conclude(Some(requests))
     }
@@ -156,9 +156,10 @@ impl Manifest {
         }
         let Drafting { images, loras, drafts, .. } = drafting;
         let Some(Job { name, model, priority, early_look, .. }) = job else { return found.conclude(None) };
-        let context = Context { job: &name, model: &model, images: &images.list, card: None, preset_may_follow: true };
-        context.requests(&drafts, &mut found);
         let (images, loras) = (images.list, loras.list);
+        let context =
+            Context { job: &name, model: &model, images: &images, loras: &loras, card: None, preset_may_follow: true };
+        context.requests(&drafts, &mut found);
         found.conclude(Some(Self { name, model, priority, early_look, images, loras, drafts, source }))
     }
 }

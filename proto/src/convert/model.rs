@@ -6,6 +6,9 @@ use super::enums::FromWireNumber;
 use super::{WireError, ids, required};
 use crate::v1;
 
+/// More than any transformer has.
+const MOST_LAYERS: u32 = 1000;
+
 impl From<domain::Geometry> for v1::Geometry {
     fn from(geometry: domain::Geometry) -> Self {
         Self {
@@ -75,6 +78,48 @@ impl TryFrom<v1::Defaults> for domain::Defaults {
     }
 }
 
+impl From<domain::Transformer> for v1::Transformer {
+    fn from(sizes: domain::Transformer) -> Self {
+        Self {
+            in_dim: sizes.in_dim,
+            out_dim: sizes.out_dim,
+            dim: sizes.dim,
+            num_heads: sizes.num_heads,
+            num_layers: sizes.num_layers,
+            ffn_dim: sizes.ffn_dim,
+            freq_dim: sizes.freq_dim,
+            text_dim: sizes.text_dim,
+            text_len: sizes.text_len,
+            eps: sizes.eps,
+            cross_attn_norm: sizes.cross_attn_norm,
+        }
+    }
+}
+
+impl TryFrom<v1::Transformer> for domain::Transformer {
+    type Error = WireError;
+
+    fn try_from(wire: v1::Transformer) -> Result<Self, WireError> {
+        // Whoever lists its tensors lists as many as it has layers.
+        if wire.num_layers > MOST_LAYERS {
+            return Err(WireError::unknown("num_layers", wire.num_layers));
+        }
+        Ok(Self {
+            in_dim: wire.in_dim,
+            out_dim: wire.out_dim,
+            dim: wire.dim,
+            num_heads: wire.num_heads,
+            num_layers: wire.num_layers,
+            ffn_dim: wire.ffn_dim,
+            freq_dim: wire.freq_dim,
+            text_dim: wire.text_dim,
+            text_len: wire.text_len,
+            eps: wire.eps,
+            cross_attn_norm: wire.cross_attn_norm,
+        })
+    }
+}
+
 impl From<domain::ModelCard> for v1::ModelCard {
     fn from(card: domain::ModelCard) -> Self {
         Self {
@@ -84,6 +129,7 @@ impl From<domain::ModelCard> for v1::ModelCard {
                 domain::Experts::Single => None,
                 domain::Experts::Dual { boundary } => Some(boundary),
             },
+            transformer: Some(card.transformer.into()),
             vae: v1::VaeKind::from(card.vae).into(),
             geometry: Some(card.geometry.into()),
             takes_image: card.takes_image,
@@ -106,6 +152,7 @@ impl TryFrom<v1::ModelCard> for domain::ModelCard {
                 None => domain::Experts::Single,
                 Some(boundary) => domain::Experts::Dual { boundary },
             },
+            transformer: required("transformer", wire.transformer)?,
             vae: domain::VaeKind::from_wire_number(wire.vae)?,
             geometry: required("geometry", wire.geometry)?,
             takes_image: wire.takes_image,
@@ -176,6 +223,14 @@ impl TryFrom<v1::ModelFile> for domain::ModelFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_cross_the_wire_and_absurd_ones_do_not() {
+        let sizes = v1::Transformer { dim: 5120, num_layers: 40, eps: 1e-6, ..Default::default() };
+        let back = domain::Transformer::try_from(sizes).map(v1::Transformer::from);
+        assert_eq!(back, Ok(sizes));
+        assert!(domain::Transformer::try_from(v1::Transformer { num_layers: u32::MAX, ..sizes }).is_err());
+    }
 
     #[test]
     fn a_curve_crosses_the_wire_and_a_wrong_one_does_not() {

@@ -53,6 +53,14 @@ pub enum ModelError {
     /// Tensors are not those the network needs.
     #[error(transparent)]
     BadTensors(#[from] Box<BadTensors>),
+    /// A file of adapters cannot be used, or not with this model.
+    #[error("{file}: {why}")]
+    Lora {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// The operating system refused.
     #[error("{path}: {source}")]
     Io {
@@ -104,6 +112,28 @@ impl ModelError {
     /// A configuration file with an impossible value.
     pub fn config(file: impl AsRef<Path>, why: impl Into<String>) -> Self {
         Self::Config { file: file.as_ref().to_owned(), why: why.into() }
+    }
+
+    /// A LoRA file that cannot be used.
+    pub fn lora(file: impl AsRef<Path>, why: impl Into<String>) -> Self {
+        Self::Lora { file: file.as_ref().to_owned(), why: why.into() }
+    }
+
+    /// What is wrong, without the file's path: for messages that name the file in their own words.
+    pub fn why(&self) -> String {
+        let words = self.to_string();
+        let file = match self {
+            Self::NotAModel { folder: file, .. }
+            | Self::Incomplete { folder: file, .. }
+            | Self::Truncated { file, .. }
+            | Self::Corrupt { file, .. }
+            | Self::Config { file, .. }
+            | Self::Lora { file, .. }
+            | Self::Io { path: file, .. } => file.display().to_string(),
+            Self::BadTensors(bad) => bad.file.clone(),
+            Self::Input { .. } | Self::Device { .. } | Self::Unsupported { .. } | Self::Candle(_) => return words,
+        };
+        words.strip_prefix(&format!("{file}: ")).unwrap_or(&words).to_owned()
     }
 
     /// An input of a network that it cannot take.

@@ -1,7 +1,8 @@
-//! What a model folder, or one file of a model, is: from the headers of its files; no weights are read.
+//! What a model folder, one file of a model, or a LoRA file is: from the headers of its files; no weights are read.
 //!
 //! Not here: recognising folders (`files`) and loading networks.
 
+mod lora;
 mod memory;
 mod report;
 
@@ -17,6 +18,7 @@ use crate::files::{ModelFolder, digest_files, folder, layout};
 use crate::ops::device::DeviceKind;
 use crate::weights::Share;
 
+pub use lora::{LoraInspection, inspect_lora, is_lora};
 pub use memory::{Memory, default_dtype};
 
 /// A model in figures.
@@ -161,6 +163,7 @@ fn inspect_role(
     if weights.as_ref().is_some_and(|weights| weights.keeps_fixed_beside()) {
         notes.push("its LoRA files stand beside the compact matrices, which nothing can be merged into".to_owned());
     }
+    notes.extend(weights.iter().flat_map(|weights| weights.fixed_remarks()));
     Ok(RoleInspection {
         role,
         state,

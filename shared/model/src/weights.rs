@@ -331,6 +331,11 @@ impl Weights {
         dtypes
     }
 
+    /// What of the LoRA files that are part of the model is not applied.
+    pub(crate) fn fixed_remarks(&self) -> Vec<String> {
+        self.fixed.remarks()
+    }
+
     /// Whether adapters that are part of the model stand beside some matrix, for it is kept compact.
     pub(crate) fn keeps_fixed_beside(&self) -> bool {
         self.names().any(|name| self.fixed.touch(name) && matches!(self.compact(name), Ok(Some(_))))

@@ -27,7 +27,7 @@ pub use geometry::{Geometry, GeometryError};
 pub use ids::{AttemptId, Incarnation, JobId, VideoId, WorkerId};
 pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};
 pub use lora::{FixedLora, LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
-pub use model_card::{Defaults, Experts, ModelCard, ModelFile, VaeKind};
+pub use model_card::{Defaults, Experts, ModelCard, ModelFile, Transformer, VaeKind};
 pub use spec::{Format, Guidance, SolverKind, SpecError, VideoRequest, VideoSpec, method};
 pub use stage::{Expert, Role, Stage};
 pub use tensor::{DType, TensorRef};

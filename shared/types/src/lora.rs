@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Expert, Experts, ModelCard};
+use crate::{Digest, Expert, ModelCard};
 
 /// A LoRA file at a strength.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,10 +68,7 @@ impl LoraRef {
     /// It has not.
     pub fn check(&self, card: &ModelCard) -> Result<(), LoraError> {
         let Some(expert) = self.expert else { return Ok(()) };
-        let is_there = match card.experts {
-            Experts::Single => expert == Expert::Single,
-            Experts::Dual { .. } => expert != Expert::Single,
-        };
+        let is_there = card.denoisers().contains(&expert);
         let missing =
             || LoraError::NoSuchExpert { name: self.name.clone(), expert: expert.name(), model: card.name.clone() };
         is_there.then_some(()).ok_or_else(missing)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, FixedLora, Geometry, Guidance, OwnCurve, Role, SolverKind};
+use crate::{Digest, Expert, FixedLora, Geometry, Guidance, OwnCurve, Role, SolverKind};
 
 /// How many transformers denoise, and where the second takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,33 @@ pub struct ModelFile {
     pub blake3: Digest,
 }
 
+/// The sizes of a transformer: the shapes of all its tensors follow from them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Transformer {
+    /// Channels of the input: latents, then what conditions them.
+    pub in_dim: u32,
+    /// Channels of the velocity.
+    pub out_dim: u32,
+    /// Channels of a token.
+    pub dim: u32,
+    /// Attention heads.
+    pub num_heads: u32,
+    /// Blocks.
+    pub num_layers: u32,
+    /// Channels inside the feed-forward layers.
+    pub ffn_dim: u32,
+    /// Channels of the timestep's sinusoid.
+    pub freq_dim: u32,
+    /// Channels of a text row.
+    pub text_dim: u32,
+    /// Text rows attended, padding included.
+    pub text_len: u32,
+    /// Added to variances.
+    pub eps: f64,
+    /// Whether cross-attention has a norm of its own.
+    pub cross_attn_norm: bool,
+}
+
 /// A model as workers announce it and the coordinator plans with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
@@ -69,6 +96,8 @@ pub struct ModelCard {
     pub preset: String,
     /// One transformer or two.
     pub experts: Experts,
+    /// The transformer; of two, either.
+    pub transformer: Transformer,
     /// Autoencoder.
     pub vae: VaeKind,
     /// Size rules.
@@ -92,6 +121,14 @@ impl ModelCard {
     pub fn is_model_of(&self, other: &ModelCard) -> bool {
         let plain = |card: &ModelCard| ModelCard { mag_curve: None, ..card.clone() };
         plain(self) == plain(other)
+    }
+
+    /// The transformers that denoise.
+    pub fn denoisers(&self) -> &'static [Expert] {
+        match self.experts {
+            Experts::Single => &[Expert::Single],
+            Experts::Dual { .. } => &[Expert::High, Expert::Low],
+        }
     }
 
     /// The roles that a text-to-video render of this model needs served.

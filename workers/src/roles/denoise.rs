@@ -2,11 +2,12 @@
 //! Nothing is carried from item to item but embedded texts, and a step cache lives as long as its item, so any worker
 //! can go on from any other's state.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use tracing::warn;
 use wanfarm_model::conditioning::Conditioning;
 use wanfarm_model::dit::{Blocks, TextContext, WanModel, parameters};
 use wanfarm_model::lora::{Adapters, Lora};
@@ -35,6 +36,8 @@ pub(crate) struct Denoiser {
     catalog: Arc<Catalog>,
     /// The adapters beside the model; unknown after a failed change.
     adapted: Option<Vec<LoraRef>>,
+    /// Files that are known to be applied in part.
+    remarked: BTreeSet<(Digest, Expert)>,
     /// The least recently used first.
     texts: VecDeque<(Digest, Arc<TextContext>)>,
 }
@@ -42,7 +45,15 @@ pub(crate) struct Denoiser {
 impl Denoiser {
     /// `model` is of these `weights`, without adapters.
     pub(crate) fn new(model: WanModel, weights: Weights, card: ModelCard, catalog: Arc<Catalog>) -> Self {
-        Self { model, weights, card, catalog, adapted: Some(Vec::new()), texts: VecDeque::new() }
+        Self {
+            model,
+            weights,
+            card,
+            catalog,
+            adapted: Some(Vec::new()),
+            remarked: BTreeSet::new(),
+            texts: VecDeque::new(),
+        }
     }
 
     /// The text as this expert sees it; embedded once per text and not per step.
@@ -69,17 +80,26 @@ impl Denoiser {
         if self.adapted.as_ref() == Some(&wanted) {
             return Ok(());
         }
-        let place = format!("{} of {}", item.item.stage, item.item.video);
         let parameters = parameters(self.model.config());
         let mut loras = Vec::new();
         for lora in &wanted {
             // It was there when the inputs were fetched; what is in it is the same everywhere.
-            let missing = |why: String| Failure::transient(format!("{place}: {why}"));
+            let missing = |why: String| Failure::transient(format!("{}: {why}", item.item.stage));
             let path = self.catalog.loras().find(lora).map_err(missing)?;
             let path =
                 path.ok_or_else(|| missing(format!("there is no LoRA file {} of BLAKE3 {}", lora.name, lora.blake3)))?;
-            let file = Lora::open(&path, &parameters, expert);
-            let file = file.map_err(|error| Failure::deterministic(format!("{place}: {error}")))?;
+            let file = Lora::open(&path, &parameters, expert).map_err(|error| {
+                // Of its place on this machine, people know nothing.
+                let why = format!("{}: cannot use the LoRA {}: {}", item.item.stage, lora.name, error.why());
+                if matches!(error, ModelError::Io { .. }) {
+                    Failure::transient(why)
+                } else {
+                    Failure::deterministic(why)
+                }
+            })?;
+            if let Some(remark) = file.remark().filter(|_| self.remarked.insert((lora.blake3, expert))) {
+                warn!(lora = %lora.name, "{remark}");
+            }
             loras.push((Arc::new(file), lora.strength));
         }
         self.adapted = None;
@@ -105,7 +125,7 @@ impl RoleRunner for Denoiser {
     fn run(&mut self, item: &PreparedItem, control: &mut dyn Control) -> Result<Output, Failure> {
         let PreparedItem { item: work, spec, contexts, .. } = item;
         let failed = |error| explain(item, error);
-        let impossible = |why: String| Failure::deterministic(format!("{} of {}: {why}", work.stage, work.video));
+        let impossible = |why: String| Failure::deterministic(format!("{}: {why}", work.stage));
         let schedule =
             Schedule::new(spec.solver, spec.steps, spec.shift).map_err(|error| impossible(error.to_string()))?;
         let solver = Solver::new(spec.solver, &schedule);
@@ -156,7 +176,7 @@ impl RoleRunner for Denoiser {
             state = solver.advance(step, &state, &guided).map_err(|error| impossible(error.to_string()))?;
             conditioning.hold(&mut state.sample).map_err(failed)?;
             for tensor in std::iter::once(&state.sample).chain(&state.history) {
-                finite(tensor, || format!("the latents of {} after step {step} of {}", work.video, spec.steps))?;
+                finite(tensor, || format!("the latents after step {step} of {}", spec.steps))?;
             }
             let result = freeze(&state, step + 1, &shape, &cache.kept(step + 1));
             control.step_done(&result, evaluations);

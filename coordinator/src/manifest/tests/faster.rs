@@ -15,10 +15,25 @@ fn cache(value: &str) -> Option<CacheRequest> {
     requests(&format!("[[video]]\nprompt='p'\ncache={value}")).remove(0).cache
 }
 
-/// A safetensors file without a tensor, told from others by a word in its header.
+/// A LoRA file of one pair of matrices, told from others by a word in its header.
 fn lora(path: &Path, word: &str) -> Digest {
-    let header = format!("{{\"__metadata__\":{{\"word\":\"{word}\"}}}}");
-    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    lora_of(path, word, 5120, &["blocks.3.self_attn.q"])
+}
+
+/// One with a pair of matrices for each of these modules of a model of so many channels.
+fn lora_of(path: &Path, word: &str, channels: usize, modules: &[&str]) -> Digest {
+    let (mut header, mut at) = (format!("{{\"__metadata__\":{{\"word\":\"{word}\"}}"), 0);
+    for module in modules {
+        for (matrix, shape) in [("lora_A", [1, channels]), ("lora_B", [channels, 1])] {
+            let end = at + channels;
+            let key = format!("diffusion_model.{module}.{matrix}.weight");
+            header +=
+                &format!(",\"{key}\":{{\"dtype\":\"F8_E4M3\",\"shape\":{shape:?},\"data_offsets\":[{at},{end}]}}");
+            at = end;
+        }
+    }
+    header.push('}');
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0x38; at][..]].concat();
     std::fs::write(path, &bytes).unwrap();
     Digest(*blake3::hash(&bytes).as_bytes())
 }
@@ -183,6 +198,44 @@ fn lora_files_are_digested_once() {
     let off = read_in(folder.path(), "loras=[{path='grain.safetensors',strength=0}]").unwrap();
     let off = &off.check(Some(&card())).unwrap()[0];
     assert_eq!((off.loras.len(), off.resolve(&card()).unwrap().loras.len()), (1, 0));
+}
+
+#[test]
+fn a_lora_of_another_model_is_refused_where_the_model_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("styles")).unwrap();
+    let at = |name: &str| folder.path().join(name);
+    lora(&at("good.safetensors"), "good");
+    lora_of(&at("styles/narrow.safetensors"), "n", 1536, &["blocks.3.self_attn.q"]);
+    lora_of(&at("deep.safetensors"), "d", 5120, &["blocks.40.self_attn.q"]);
+    let loras = "loras=['good.safetensors','styles/narrow.safetensors',{path='deep.safetensors',expert='low'}]\n\
+                 sweep={seed=[1,2,3]}\noutput='{seed}'";
+    let manifest = read_in(folder.path(), &loras.replace("output='{index}'", "")).unwrap();
+    assert_eq!(manifest.check(None).unwrap().len(), 3, "without a model nobody knows");
+    let faults = manifest.check(Some(&card())).unwrap_err();
+    let [narrow, deep] = faults.iter().collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(&*narrow.what, "cannot use the LoRA `styles/narrow.safetensors`");
+    assert!(narrow.why.contains("blocks.3.self_attn.q.weight is [1536, 1536] in it, [5120, 5120] in the model"));
+    assert_eq!((&*deep.key, &*deep.what), ("video[0].loras[2]", "cannot use the LoRA `deep.safetensors`"));
+    assert!(deep.why.contains("no place in the model: blocks.40.self_attn.q.weight"), "{}", deep.why);
+    // Strength 0 leaves it out, so it may be whatever it is.
+    let off = read_in(folder.path(), "loras=[{path='deep.safetensors',strength=0}]").unwrap();
+    assert!(off.check(Some(&card())).is_ok());
+}
+
+#[test]
+fn a_lora_that_is_applied_in_part_is_noted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let modules = ["blocks.3.self_attn.q", "blocks.3.cross_attn.k_img"];
+    lora_of(&folder.path().join("i2v.safetensors"), "i", 5120, &modules);
+    let manifest =
+        read_in(folder.path(), "loras=['i2v.safetensors']\n[[video]]\nprompt='q'\nloras=['i2v.safetensors']");
+    let manifest = manifest.unwrap();
+    assert_eq!(manifest.check(Some(&card())).unwrap().len(), 2);
+    let [note] = manifest.lora_notes(&card()).try_into().unwrap();
+    assert!(note.starts_with("the LoRA i2v.safetensors: 1 of its 2 changes are left out"), "{note}");
+    lora(&folder.path().join("i2v.safetensors"), "whole");
+    assert!(read_in(folder.path(), "loras=['i2v.safetensors']").unwrap().lora_notes(&card()).is_empty());
 }
 
 #[test]

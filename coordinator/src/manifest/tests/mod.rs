@@ -6,7 +6,7 @@ mod hostile;
 mod meaning;
 mod schema;
 
-use wanfarm_types::{Defaults, Experts, Geometry, Guidance, ModelCard, SolverKind, VaeKind, VideoRequest};
+use wanfarm_types::{Defaults, Experts, Geometry, Guidance, ModelCard, SolverKind, Transformer, VaeKind, VideoRequest};
 
 use super::{Faults, Manifest, Syntax};
 
@@ -45,6 +45,19 @@ fn card() -> ModelCard {
         name: "m".into(),
         preset: "t2v-a14b".into(),
         experts: Experts::Dual { boundary: 0.875 },
+        transformer: Transformer {
+            in_dim: 16,
+            out_dim: 16,
+            dim: 5120,
+            num_heads: 40,
+            num_layers: 40,
+            ffn_dim: 13_824,
+            freq_dim: 256,
+            text_dim: 4096,
+            text_len: 512,
+            eps: 1e-6,
+            cross_attn_norm: true,
+        },
         vae: VaeKind::Wan21,
         geometry: Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
         takes_image: false,

@@ -1,6 +1,6 @@
 //! The sizes of a DiT: read from its tensors' shapes, and from `config.json` where shapes do not tell.
 
-use wanfarm_types::VaeKind;
+use wanfarm_types::{Transformer, VaeKind};
 
 use crate::error::ModelError;
 use crate::files::config::ConfigFile;
@@ -111,6 +111,25 @@ impl Config {
         config.checked(file)
     }
 
+    /// As a model card has them.
+    pub fn sizes(&self) -> Transformer {
+        // Counts are bounded where they are read, and shapes are of tensors that lie in memory.
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Transformer {
+            in_dim: count(self.in_dim),
+            out_dim: count(self.out_dim),
+            dim: count(self.dim),
+            num_heads: count(self.num_heads),
+            num_layers: count(self.num_layers),
+            ffn_dim: count(self.ffn_dim),
+            freq_dim: count(self.freq_dim),
+            text_dim: count(self.text_dim),
+            text_len: count(self.text_len),
+            eps: self.eps,
+            cross_attn_norm: self.cross_attn_norm,
+        }
+    }
+
     /// Channels of a head.
     pub fn head_dim(&self) -> usize {
         self.dim / self.num_heads
@@ -128,6 +147,24 @@ impl Config {
             return Err(file.wrong(format!("freq_dim = {} is odd", self.freq_dim)));
         }
         Ok(self)
+    }
+}
+
+impl From<&Transformer> for Config {
+    fn from(sizes: &Transformer) -> Self {
+        Self {
+            in_dim: sizes.in_dim as usize,
+            out_dim: sizes.out_dim as usize,
+            dim: sizes.dim as usize,
+            num_heads: sizes.num_heads as usize,
+            num_layers: sizes.num_layers as usize,
+            ffn_dim: sizes.ffn_dim as usize,
+            freq_dim: sizes.freq_dim as usize,
+            text_dim: sizes.text_dim as usize,
+            text_len: sizes.text_len as usize,
+            eps: sizes.eps,
+            cross_attn_norm: sizes.cross_attn_norm,
+        }
     }
 }
 
@@ -214,6 +251,7 @@ mod tests {
         ] {
             let params: BTreeMap<_, _> = parameters(&config).into_iter().map(|p| (p.name, p.shape)).collect();
             assert_eq!(params.len(), parameters(&config).len(), "no name twice");
+            assert_eq!(Config::from(&config.sizes()), config);
             for header in headers {
                 assert_eq!(tensors(header), params);
             }

@@ -50,6 +50,7 @@ pub(super) fn card(folder: &Path, layout: &Parts, cfg: &Config) -> Result<ModelC
         name: name(folder),
         preset: preset.name.to_owned(),
         experts: if dual { Experts::Dual { boundary } } else { Experts::Single },
+        transformer: cfg.sizes(),
         vae,
         geometry,
         takes_image: preset.takes_image,

@@ -18,7 +18,7 @@ pub(crate) mod mapped;
 pub(crate) mod names;
 pub(crate) mod parts;
 mod pickle;
-mod presets;
+pub(crate) mod presets;
 pub(crate) mod pth;
 pub(crate) mod safetensors;
 pub(crate) mod scales;

@@ -94,6 +94,12 @@ const T2V_1_3B: Preset = Preset {
 
 const PUBLISHED: [Preset; 4] = [T2V_A14B, I2V_A14B, TI2V_5B, T2V_1_3B];
 
+/// The published models of this width that have at least so many blocks.
+pub(crate) fn of_width(dim: usize, blocks: usize) -> Vec<&'static str> {
+    let fits = |preset: &&Preset| preset.dim == dim && preset.num_layers >= blocks;
+    PUBLISHED.iter().filter(fits).map(|preset| preset.name).collect()
+}
+
 impl Preset {
     /// Recognises a transformer by its shapes. One of unknown size is `custom`, with the settings of the published
     /// model that takes the same input; `None` for an input that no Wan model of this program takes.

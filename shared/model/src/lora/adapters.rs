@@ -27,6 +27,12 @@ impl Adapters {
         self.0.is_empty()
     }
 
+    /// What of their files is not applied.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let remark = |(lora, _): &(Arc<Lora>, f64)| Some(format!("{}: {}", lora.name(), lora.remark()?));
+        self.0.iter().filter_map(remark).collect()
+    }
+
     /// What is added to a tensor, with its factor.
     fn deltas(&self, name: &str) -> impl Iterator<Item = (&Delta, f64)> {
         self.0.iter().flat_map(move |(lora, strength)| lora.deltas(name).iter().map(|delta| (delta, *strength)))

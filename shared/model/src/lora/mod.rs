@@ -7,9 +7,15 @@
 //! adapters stand beside them either way.
 
 mod adapters;
+mod contents;
 mod file;
+mod fit;
 mod names;
+mod outline;
+#[cfg(test)]
+mod tests;
 
 pub use adapters::Adapters;
 pub(crate) use adapters::Side;
+pub use contents::LoraContents;
 pub use file::Lora;

@@ -48,7 +48,14 @@ const ENDINGS: [(&str, Piece, &str); 13] = [
     (".diff_m", Piece::Diff, ".modulation"),
 ];
 /// Parts of names that have underscores of their own, as they look after kohya's underscores have become dots.
-const COMPOUNDS: [&str; 18] = [
+const COMPOUNDS: [&str; 25] = [
+    "norm_k_img",
+    "k_img",
+    "v_img",
+    "img_emb",
+    "add_k_proj",
+    "add_v_proj",
+    "image_embedder",
     "self_attn",
     "cross_attn",
     "norm_q",
@@ -75,7 +82,8 @@ pub(super) fn meaning(key: &str) -> Option<(String, Piece)> {
     let (module, piece, tensor) =
         ENDINGS.iter().find_map(|(end, piece, tensor)| Some((key.strip_suffix(end)?, *piece, *tensor)))?;
     let module = match KOHYA.iter().find_map(|prefix| module.strip_prefix(prefix)) {
-        Some(underscored) => dotted(underscored),
+        // VideoX-Fun's root has an empty name, and one underscore more.
+        Some(underscored) => dotted(underscored.trim_start_matches('_')),
         None => {
             let bare = PREFIXES.iter().fold(module, |module, prefix| module.strip_prefix(prefix).unwrap_or(module));
             bare.to_owned()
@@ -85,6 +93,49 @@ pub(super) fn meaning(key: &str) -> Option<(String, Piece)> {
     // The names of diffusers and the official ones have nothing in common but what is the same in both, and the
     // second norm of diffusers, which is the third of the official network, where the second has no weights.
     Some((Naming::DiffusersDit.official(&name).unwrap_or(name), piece))
+}
+
+/// Whether a tensor belongs to a part that only transformers for images have: those of Wan2.1's I2V models.
+pub(super) fn is_of_images(name: &str) -> bool {
+    const MODULES: [&str; 8] =
+        ["k_img", "v_img", "norm_k_img", "img_emb", "add_k_proj", "add_v_proj", "norm_added_k", "image_embedder"];
+    name.split('.').any(|part| MODULES.contains(&part))
+}
+
+/// Why a file is no LoRA, by the keys that are of no known form. `alone`: it has no others.
+pub(super) fn foreign(alone: bool, keys: &[String]) -> Option<String> {
+    const READ: &str = "adapters are read as pairs of matrices (A and B, or down and up) and as plain differences";
+    const KINDS: [(&str, &str); 8] = [
+        ("dora_scale", "DoRA"),
+        ("lora_magnitude_vector", "DoRA"),
+        ("hada_", "LoHa"),
+        ("lokr_", "LoKr"),
+        ("oft_", "OFT"),
+        ("lora_mid", "LoRA of three matrices"),
+        ("_loras.", "Stand-In"),
+        ("ia3_", "IA3"),
+    ];
+    if keys.is_empty() {
+        return alone.then(|| "it holds no tensors".to_owned());
+    }
+    if let Some((mark, kind)) = KINDS.iter().find(|(mark, _)| keys.iter().any(|key| key.contains(mark))) {
+        let keys: Vec<&String> = keys.iter().filter(|key| key.contains(mark)).collect();
+        return Some(format!("it is of the kind {kind} ({}), which is not read: {READ}", few(&keys)));
+    }
+    if alone && keys.iter().any(|key| key.ends_with(".weight")) {
+        return Some(format!("it holds the weights of a model ({}), no adapters", few(keys)));
+    }
+    Some(format!("{} tensors of no known form: {}; {READ}", keys.len(), few(keys)))
+}
+
+/// Some of many names, and how many more there are.
+pub(super) fn few(names: &[impl AsRef<str>]) -> String {
+    const FEW: usize = 3;
+    let first: Vec<&str> = names.iter().take(FEW).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(FEW) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 /// A module's name with its dots.
@@ -112,6 +163,7 @@ mod tests {
             "base_model.model.blocks.7.attn1.to_q.lora_A.default.weight",
             "base_model.model.diffusion_model.blocks.7.self_attn.q.lora_A.weight",
             "lora_unet_blocks_7_self_attn_q.lora_down.weight",
+            "lora_unet__blocks_7_self_attn_q.lora_down.weight",
             "lora_unet_blocks_7_attn1_to_q.lora_down.weight",
         ] {
             assert_eq!(meaning(key).unwrap(), q, "{key}");

@@ -1,0 +1,74 @@
+//! What a manifest's author should know though nothing is wrong: of LoRA files that are applied in part, and of texts
+//! that are longer than the model reads. Each is said once, however many videos it is about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wanfarm_model::text::{TEXT_LEN, Tokenizer, cut_off};
+use wanfarm_types::ModelCard;
+
+use super::loras::Fits;
+use super::read::Manifest;
+
+/// A text of fewer bytes has no more tokens than are read: a token is a byte at least, and few are put around them.
+const LONG: usize = TEXT_LEN - 16;
+/// More are counted, not listed.
+const MOST: usize = 20;
+
+impl Manifest {
+    /// What is left out of its LoRA files with this model.
+    pub fn lora_notes(&self, card: &ModelCard) -> Vec<String> {
+        let mut fits = Fits::new(&self.loras, card);
+        let mut notes = BTreeSet::new();
+        for draft in &self.drafts {
+            for (lora, wanted) in draft.loras.iter().zip(draft.settings.loras()) {
+                if let Ok(Some(remark)) = fits.of(lora) {
+                    notes.insert(format!("the LoRA {}: {remark}", wanted.path));
+                }
+            }
+        }
+        listed(notes.into_iter().collect())
+    }
+
+    /// Whether some text may be longer than is read, so that counting is worth it.
+    pub fn has_long_texts(&self) -> bool {
+        self.texts().any(|(_, _, text)| text.len() >= LONG)
+    }
+
+    /// What is cut off its texts.
+    pub fn text_notes(&self, tokenizer: &Tokenizer) -> Vec<String> {
+        // Videos that differ in their seed alone have one text.
+        let mut of_videos: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
+        for (video, what, text) in self.texts().filter(|(_, _, text)| text.len() >= LONG) {
+            let (_, count) = of_videos.entry((what, text)).or_insert((video, 0));
+            *count += 1;
+        }
+        let mut notes = Vec::new();
+        for ((what, text), (video, count)) in of_videos {
+            // A text that cannot be read at all is told when it is to be encoded.
+            let Some(cut) = tokenizer.encode(text).ok().and_then(|tokens| cut_off(what, tokens.length)) else {
+                continue;
+            };
+            let more = if count > 1 { format!(" and of {} others", count - 1) } else { String::new() };
+            notes.push((video, format!("{cut} (of video {video}{more})")));
+        }
+        notes.sort();
+        listed(notes.into_iter().map(|(_, note)| note).collect())
+    }
+
+    /// The texts of its videos, with what each is.
+    fn texts(&self) -> impl Iterator<Item = (usize, &'static str, &str)> {
+        self.drafts.iter().enumerate().flat_map(|(video, draft)| {
+            let negative = draft.negative.as_deref().map(|text| (video, "negative prompt", text));
+            std::iter::once((video, "prompt", draft.prompt.as_str())).chain(negative)
+        })
+    }
+}
+
+fn listed(mut notes: Vec<String>) -> Vec<String> {
+    let more = notes.len().saturating_sub(MOST);
+    notes.truncate(MOST);
+    if more > 0 {
+        notes.push(format!("and {more} more such notes"));
+    }
+    notes
+}
