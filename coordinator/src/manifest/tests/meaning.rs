@@ -237,7 +237,7 @@ fn a_file_of_exactly_that_name_is_no_pattern() {
         image::RgbImage::new(width, 2).save(folder.path().join(name)).unwrap();
     }
     let read = |image: &str| {
-        let text = format!("[job]\nname='j'\nmodel='m'\noutput='{{image}}'\n[[video]]\nprompt='p'\n{image}");
+        let text = format!("[job]\nname='j'\nmodel='m'\noutput='{{index}}'\n[[video]]\nprompt='p'\n{image}");
         Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path()))
     };
     let widths = |image: &str| -> Vec<u32> {
