@@ -146,8 +146,8 @@ fn of_a_long_prompt_it_is_told_how_much_is_left_out() {
     let starts = |value: &Value| value[0].as_str().is_some_and(|said| said.starts_with(note));
     assert!(starts(&json("0.json")["notes"]) && starts(&json("1.json")["notes"]));
     assert_eq!(json("2.json")["notes"], serde_json::json!([]));
-    let results = &json("report.json")["results"];
-    assert!(starts(&results[0]["notes"]), "{results}");
+    let videos = &json("report.json")["videos"];
+    assert!(starts(&videos[0]["notes"]), "{videos}");
     let encoded = json("0.json")["attempts"][0]["text_tokens"].clone();
     assert_eq!(encoded, 606);
 }

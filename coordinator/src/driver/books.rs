@@ -100,7 +100,8 @@ impl Books {
                 self.jobs.forget(*job);
                 self.attempts.retain(|_, running| running.video.job != *job);
                 if !self.long_texts.is_empty() {
-                    let read: BTreeSet<TextKey> = self.jobs.iter().flat_map(|job| job.texts.iter().flatten()).copied().collect();
+                    let read: BTreeSet<TextKey> =
+                        self.jobs.iter().flat_map(|job| job.texts.iter().flatten()).copied().collect();
                     self.long_texts.retain(|text, _| read.contains(text));
                 }
             }
