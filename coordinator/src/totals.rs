@@ -167,6 +167,7 @@ mod tests {
             seconds,
             step_seconds: Vec::new(),
             evaluations: Vec::new(),
+            text_tokens: None,
             queue_seconds: 1.0,
             input_wait_seconds: f64::NAN,
             result: "done".into(),
