@@ -250,7 +250,7 @@ mod tests {
         assert_eq!((record.queue_seconds, record.result.as_str()), (2.5, "done"));
         assert_eq!((record.worker.as_str(), record.device.as_str()), ("w", "cpu"));
         let json = serde_json::to_value(&record).unwrap();
-        assert_eq!(json["begun"], "2001-09-09T01:46:40Z");
+        assert_eq!(json["begun"], "2001-09-09T01:46:40.000Z");
         let totals = ledger.totals(video.job, Vec::new());
         assert_eq!((totals.begun, totals.shares[0].effort.skipped), (Some(3.5), 1));
         ledger.record(&Change::JobForgotten(video.job), 5.0, |_, _| 2);

@@ -64,11 +64,11 @@ fn a_database_that_is_moved_away_stops_the_coordinator_and_what_it_held_goes_on(
     std::fs::rename(database(&farm), farm.sandbox.path("moved.sqlite")).unwrap();
     assert_eq!(farm.ended(), Some(1));
     let told = farm.log("serve");
-    assert!(told.contains("was moved, deleted or replaced") && told.contains("coordinator.saved.sqlite"), "{told}");
+    assert!(told.contains("was moved, deleted or replaced") && told.contains("coordinator.saved-1.sqlite"), "{told}");
     for file in ["coordinator.sqlite-wal", "coordinator.sqlite-shm"] {
         let _ = std::fs::remove_file(farm.sandbox.path("data").join(file));
     }
-    std::fs::rename(farm.sandbox.path("data/coordinator.saved.sqlite"), database(&farm)).unwrap();
+    std::fs::rename(farm.sandbox.path("data/coordinator.saved-1.sqlite"), database(&farm)).unwrap();
     farm.start_coordinator();
     farm.client(&["status", "night", "--watch"]).expect(0);
     assert_eq!(farm.job("night")["done"], 40);

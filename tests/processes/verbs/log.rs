@@ -9,7 +9,8 @@ fn the_log_tells_who_did_what_and_is_silent_when_nothing_happens() {
     let worker = farm.worker("studio", ROLES);
     let job = farm.submit(&manifest("night", 2));
     farm.client(&["status", &job, "--watch"]).expect(0);
-    farm.submit(&manifest("later", 1));
+    // Long enough to be paused before it has ended.
+    farm.submit(&manifest("later", 200));
     farm.client(&["pause", "later"]).expect(0);
     farm.client(&["cancel", "later"]).expect(0);
     eventually("it has ended", || (farm.job("later")["state"] == "cancelled").then_some(()));
@@ -31,7 +32,7 @@ fn the_log_tells_who_did_what_and_is_silent_when_nothing_happens() {
         &["job ended", "job=1", "done=2"],
         &["job steered", "job=2", "Pause", "127.0.0.1"],
         &["job steered", "job=2", "Cancel", "127.0.0.1"],
-        &["job ended", "job=2", "cancelled=1"],
+        &["job ended", "job=2", "\"later\""],
         &["worker steered", "enable=false", "127.0.0.1"],
     ] {
         let line = line(words);

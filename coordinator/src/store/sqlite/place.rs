@@ -7,6 +7,9 @@ use rusqlite::Connection;
 
 use crate::file_id::FileId;
 
+/// Copies that are kept at most.
+const MOST_SAVED: u32 = 99;
+
 /// The files as they were when the database was opened.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -38,7 +41,9 @@ impl Place {
 
     /// Saves the rows that an open database still has beside where it was, and says where.
     pub(super) fn save(&self, database: &Connection) -> Option<PathBuf> {
-        let target = self.files[0].0.with_extension("saved.sqlite");
+        let name = |number| self.files[0].0.with_extension(format!("saved-{number}.sqlite"));
+        // One of an earlier mishap stays.
+        let target = (1..=MOST_SAVED).map(name).find(|path| !path.exists())?;
         let saved = database.execute("VACUUM INTO ?1", [target.to_str()?]);
         saved.map_err(|error| tracing::error!(%error, "the rows cannot be saved to {}", target.display())).ok()?;
         Some(target)

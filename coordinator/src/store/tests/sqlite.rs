@@ -143,6 +143,7 @@ fn a_file_that_is_moved_deleted_or_replaced_is_missed_at_the_next_commit_and_its
             let mut store = open(dir.path()).unwrap();
             store.commit(&[job(1, "a", 1)]).unwrap();
             mishap(&dir.path().join(name));
+            std::fs::write(dir.path().join("coordinator.saved-1.sqlite"), "of an earlier mishap").unwrap();
             let error = store.commit(&[job(2, "b", 1)]).unwrap_err();
             let StoreError::Moved { path, saved: Some(saved) } = &error else { panic!("{error}") };
             assert!(path.ends_with(name) && error.to_string().contains(&saved.display().to_string()), "{error}");
