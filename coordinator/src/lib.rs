@@ -2,6 +2,9 @@
 //!
 //! Read `server` for how it is put together and `driver` for what happens. Decisions are in `wanfarm-scheduler`.
 
+// They panic when nobody reads any more; `cli::say` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod artifacts;
 pub mod catalog;
 pub mod cli;

@@ -2,10 +2,12 @@
 //! names and messages from elsewhere are in it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
@@ -16,6 +18,11 @@ use crate::progress::tame;
 
 /// Longest value in a line, in characters.
 const LONGEST: usize = 2000;
+
+/// Whether a stream shows colours and its reader wants them: a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise.
+pub fn colour(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
+}
 
 fn filter(default: &str) -> EnvFilter {
     EnvFilter::try_from_env("WANFARM_LOG").unwrap_or_else(|_| EnvFilter::new(default))
@@ -51,7 +58,7 @@ pub fn of_service() {
     tracing_subscriber::fmt()
         .fmt_fields(fields())
         .with_env_filter(filter("info"))
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(colour(&io::stderr()))
         .with_writer(io::stderr)
         .init();
 }
@@ -61,7 +68,7 @@ pub fn quiet() {
     tracing_subscriber::fmt()
         .fmt_fields(fields())
         .with_env_filter(filter("warn"))
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(colour(&io::stderr()))
         .with_writer(io::stderr)
         .without_time()
         .init();

@@ -51,11 +51,13 @@ pub enum SupervisorError {
         /// Why.
         source: std::io::Error,
     },
-    /// The worker said that its model files are unusable; it printed which and why.
-    #[error("the {roles} worker refuses its model files; its messages stand above")]
-    BadModelFiles {
+    /// The worker cannot work here, and said why: its model files are unusable, or the device is not there.
+    #[error("the {roles} worker cannot work: its message stands above")]
+    Unable {
         /// Its roles.
         roles: String,
+        /// How it ended.
+        exit: Exit,
     },
     /// It dies again and again.
     #[error("the {roles} worker died {MOST_DEATHS} times in a row, last with {status}; its log is {}", log.display())]
@@ -116,8 +118,11 @@ async fn keep_running(
                 return Ok(());
             }
         };
-        if status.code() == Some(i32::from(Exit::BadModelFiles.code())) {
-            return Err(SupervisorError::BadModelFiles { roles: label });
+        // Starting it again would change nothing.
+        let unable =
+            [Exit::Usage, Exit::BadModelFiles].into_iter().find(|exit| status.code() == Some(exit.code().into()));
+        if let Some(exit) = unable {
+            return Err(SupervisorError::Unable { roles: label, exit });
         }
         deaths = if started.elapsed() > HEALTHY_AFTER { 1 } else { deaths + 1 };
         if deaths >= MOST_DEATHS {

@@ -200,7 +200,8 @@ impl Farm {
     pub(crate) fn ends_within(&self, milliseconds: u64) -> bool {
         let until = Instant::now() + Duration::from_millis(milliseconds);
         loop {
-            if self.jobs().iter().all(|job| job.state == i32::from(JobState::Done)) {
+            let ended = [JobState::Done, JobState::Failed].map(i32::from);
+            if self.jobs().iter().all(|job| ended.contains(&job.state)) {
                 return true;
             }
             if Instant::now() >= until {

@@ -75,7 +75,7 @@ pub enum WorkerError {
 /// What follows from a [`WorkerError`], for exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The command line is wrong.
+    /// The command line is wrong, or asks for a device that is not there: trying again changes nothing.
     Usage,
     /// Model files are missing, damaged or of another shape.
     ModelFiles,
@@ -89,12 +89,11 @@ impl WorkerError {
     /// Which kind of fault it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            WorkerError::Settings(_) => ErrorKind::Usage,
+            WorkerError::Settings(_) | WorkerError::Device(_) => ErrorKind::Usage,
             WorkerError::NoModel { .. } | WorkerError::Model { .. } => ErrorKind::ModelFiles,
             WorkerError::Refused(_) => ErrorKind::Refused,
             WorkerError::Data { .. }
             | WorkerError::InUse { .. }
-            | WorkerError::Device(_)
             | WorkerError::Listen { .. }
             | WorkerError::System { .. }
             | WorkerError::DeviceThread(_) => ErrorKind::System,

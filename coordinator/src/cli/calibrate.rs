@@ -14,6 +14,7 @@ use wanfarm_sampling::cache::{Branch, Phases, Plan, mag_plan};
 use wanfarm_types::{Calibration, Expert, MagCache, MagCurve, ModelCard, SolverKind};
 use wanfarm_workers::Dtype;
 
+use super::say::{err, errln, out};
 use super::table::table;
 use super::{ComputeArgs, Failed, print_json};
 use crate::exit::Exit;
@@ -29,8 +30,9 @@ writes the curve beside the model. Workers that start afterwards announce it; ma
 cache = { kind = \"magcache\" }.
 
 Examples:
-  coordinator calibrate models/my-wan --prompt \"a dog runs\" --prompt \"rain on a window\"
-  coordinator calibrate models/my-wan --width 480 --height 272 --frames 33    smaller, and nearly the same curve
+  coordinator calibrate models/my-wan --prompt \"a dog runs\" --prompt \"rain\"
+  coordinator calibrate models/my-wan --width 480 --height 272 --frames 33
+                                            smaller, and nearly the same curve
 
 Exits with 0 when the curve is written, 2 for settings that make no video of this model, 4 for bad model files."
 )]
@@ -102,12 +104,12 @@ pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, Failed> {
     let shown = std::io::stderr().is_terminal();
     let mut progress = |Progress { video, step }: Progress| {
         if shown {
-            eprint!("\rvideo {} of {}, step {} of {} ", video + 1, count.0, step + 1, count.1);
+            err!("\rvideo {} of {}, step {} of {} ", video + 1, count.0, step + 1, count.1);
         }
     };
     let measured = calibrator.run(&mut progress).map_err(failed)?;
     if shown {
-        eprintln!();
+        errln!();
     }
     let path = args.out.clone().unwrap_or_else(|| calibration_file(&args.model));
     write_calibration(&measured.calibration, &path).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
@@ -117,8 +119,7 @@ pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, Failed> {
             Report { path: &path, calibration: &measured.calibration, steps: measured.steps(), computed: plan.work() };
         print_json(&report)?;
     } else {
-        print!("{}", text(&measured, &plan));
-        println!("written to {}", path.display());
+        out!("{}written to {}\n", text(&measured, &plan), path.display());
     }
     Ok(Exit::Ok)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wanfarm_media::{Clip, Likeness};
 
+use super::say::out;
 use super::table::table;
 use super::{Failed, print_json};
 use crate::compare::{Pair, pairs};
@@ -19,7 +20,7 @@ SSIM is that of Wang et al. (2004): Gaussian window 11x11, sigma 1.5, on the lum
 video's is the mean over its frames. PSNR is in dB over all 8-bit RGB samples.
 
 Examples:
-  coordinator compare dense/ cached/         what a step cache cost, video by video
+  coordinator compare dense/ cached/     what a step cache cost, video by video
   coordinator compare a/00.mp4 b/00.mp4 --json | jq '.videos[0].frames[].ssim'
   coordinator compare dense/ cached/ --min-ssim 0.95
 
@@ -68,7 +69,7 @@ pub(super) fn compare(args: CompareArgs) -> Result<Exit, Failed> {
     if args.json {
         print_json(&report)?;
     } else {
-        print!("{}", text(&report));
+        out!("{}", text(&report));
     }
     let low = |video: &Video| args.min_ssim.is_some_and(|least| video.likeness.ssim < least);
     Ok(if report.videos.iter().any(low) { Exit::SomeFailed } else { Exit::Ok })

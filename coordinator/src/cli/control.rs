@@ -6,6 +6,7 @@ use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::logging;
+use crate::progress::counted;
 use crate::requests::JobVerb;
 
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,7 @@ pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, Failed> 
                 JobVerb::Retry => "failed and cancelled videos are tried again",
             };
             let ended = line.done + line.failed + line.cancelled;
-            outln!("{} {}: {done} ({ended} of {} videos ended)", name(job, video), line.name, line.videos);
+            outln!("{} {}: {done} ({ended} of {} ended)", name(job, video), line.name, counted(line.videos, "video"));
         }
         Ok(Exit::Ok)
     })

@@ -13,14 +13,15 @@ use crate::client::{Client, ClientError, RemoteFile};
 use crate::exit::Exit;
 use crate::logging;
 use crate::outputs::Placing;
+use crate::progress::counted;
 
 /// Most bytes of one part of a path; no common file system takes more.
 const LONGEST_PART: usize = 255;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  coordinator download night ~/renders       every finished file of the job, as <DIR>/<output>.mp4 and so on
-  coordinator download 17/3 .                the files of one video
+  coordinator download night ~/renders    every finished file, below DIR
+  coordinator download 17/3 .            the files of one video
 
 Every file is checked by its digest and appears whole or not at all. A file that is already there is not fetched
 again, so after an interruption, or when more videos are done, the same command goes on.")]
@@ -67,7 +68,7 @@ pub(super) fn download(args: DownloadArgs) -> Result<Exit, Failed> {
         let unfinished =
             lines.iter().find(|line| line.job == job.0).filter(|line| !line.has_ended() && video.is_none());
         if let Some(line) = unfinished {
-            errln!("{} of {} videos are done; the same command fetches the rest later", line.done, line.videos);
+            errln!("{} of {} done; the same command fetches the rest later", line.done, counted(line.videos, "video"));
         }
         Ok(Exit::Ok)
     }))

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use wanfarm_types::{JobId, Stage, VideoId};
 
-use super::Failed;
 use super::say::{errln, outln};
+use super::{Failed, asked_to_stop, client_failed};
 use crate::client::{Client, ClientError, JobView, Update, VideoView, Watch};
 use crate::exit::Exit;
 use crate::progress::{self, Progress, Summary, VideoOutcome, VideoProgress, VideoState};
@@ -93,6 +93,22 @@ pub(super) async fn follow(
     Ok(display.end(output))
 }
 
+/// Follows a job of a coordinator that runs elsewhere, which goes on when this command is asked to stop.
+pub(super) async fn follow_from_afar(
+    connection: Connection<'_>,
+    job: JobId,
+    interest: Interest,
+) -> Result<Outcome, Failed> {
+    let url = connection.url.to_owned();
+    tokio::select! {
+        outcome = follow(connection, job, interest, None) => outcome.map_err(client_failed),
+        () = asked_to_stop() => Err(Failed::new(
+            Exit::Interrupted,
+            format!("no longer following; job {job} goes on, see: coordinator status {job} --watch --coordinator {url}"),
+        )),
+    }
+}
+
 /// Dials until somebody answers.
 pub(super) async fn again(url: &str) -> Client {
     let [mut pause, longest] = PAUSES;
@@ -167,9 +183,7 @@ impl Display {
 
     fn end(self, output_dir: PathBuf) -> Outcome {
         let Self { interest, started, job, videos, progress, .. } = self;
-        if let Some(progress) = progress {
-            progress.finish();
-        }
+        drop(progress);
         let summary = Summary {
             job: JobId(job.job),
             name: job.name,

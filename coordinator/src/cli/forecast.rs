@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use indicatif::HumanBytes;
 use serde::Serialize;
 use wanfarm_model::files::{self, ModelFolder};
 use wanfarm_model::inspect::{Questions, inspect};
@@ -20,7 +21,7 @@ use crate::images;
 use crate::jobs::speedups;
 use crate::manifest::Manifest;
 use crate::plan;
-use crate::progress::span;
+use crate::progress::{counted, span};
 
 /// What is printed.
 #[derive(Debug, Serialize)]
@@ -121,7 +122,7 @@ fn add_needs(roles: &mut [RoleForecast], model: &ModelFolder) -> Result<(), Fail
 
 fn words(answer: &Answer, manifest: &Manifest) -> String {
     let Answer { name, model, why_not, notes, forecast, .. } = answer;
-    let mut text = format!("{name}: {} videos with {model}; nothing is queued\n", forecast.videos);
+    let mut text = format!("{name}: {} with {model}; nothing is queued\n", counted(forecast.videos, "video"));
     if let Some(why) = why_not {
         text += &format!("{why}\nso nobody could say who serves the model, or how long it takes\n");
     }
@@ -171,13 +172,13 @@ fn stage(line: &StageForecast) -> [String; 5] {
 }
 
 fn role(line: &RoleForecast) -> [String; 5] {
-    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+    let size = |bytes| HumanBytes(bytes).to_string();
     let fits = line.needs_bytes.zip(line.least_memory_bytes).map(|(needs, has)| needs <= has);
     [
         line.role.to_owned(),
         line.workers.to_string(),
-        line.needs_bytes.map(gib).unwrap_or_else(|| "unknown".into()),
-        line.least_memory_bytes.map(gib).unwrap_or_default(),
+        line.needs_bytes.map(size).unwrap_or_else(|| "unknown".into()),
+        line.least_memory_bytes.map(size).unwrap_or_default(),
         match fits {
             Some(true) => "fits",
             Some(false) => "does not fit",

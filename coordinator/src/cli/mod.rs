@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
+mod address;
 mod calibrate;
 mod compare;
 mod control;
@@ -19,7 +20,6 @@ mod which;
 mod worker;
 mod workers;
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -32,6 +32,7 @@ use wanfarm_workers::Dtype;
 
 use crate::client::ClientError;
 use crate::exit::Exit;
+use crate::logging;
 use crate::manifest::{Faults, Manifest};
 use crate::requests::JobVerb;
 use crate::server::ServerError;
@@ -43,12 +44,16 @@ use say::{errln, outln};
     name = "coordinator",
     version,
     about = "Renders batches of Wan2.2 videos on as many machines as you have.",
-    after_help = "On one machine:   coordinator run shots.toml\n\
-                  On a farm:        coordinator serve            (one machine)\n\
-                  \x20                 coordinator worker --coordinator http://HOST:7700 --role dit-high --models DIR\n\
-                  \x20                 coordinator submit night.toml --follow\n\
-                  \x20                 coordinator status; coordinator workers; coordinator report night\n\n\
-                  Exit codes: 0 ok, 1 some videos failed, 2 wrong usage or manifest, 3 no connection, 4 bad model files."
+    after_help = "On one machine:\n\
+                  \x20 coordinator run shots.toml\n\
+                  On a farm:\n\
+                  \x20 coordinator serve                       on one machine\n\
+                  \x20 coordinator worker --coordinator HOST --role dit-high --models DIR\n\
+                  \x20                                         on each of the others\n\
+                  \x20 coordinator submit night.toml --follow\n\
+                  \x20 coordinator status; coordinator workers; coordinator report night\n\n\
+                  Exit codes: 0 ok, 1 some videos failed, 2 wrong usage or manifest, 3 no connection,\n\
+                  4 bad model files, 130 interrupted."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -81,13 +86,13 @@ enum Command {
     Download(download::DownloadArgs),
     /// The morning report of a job: what came of it, and where the time went.
     Report(report::ReportArgs),
-    /// Say what a folder or file of model weights is.
+    /// Describe a folder or file of model weights: what it is, what it needs, what is missing.
     Inspect(inspect::InspectArgs),
-    /// Check that this machine computes a model rightly: files, operations, networks, a small render.
+    /// Check that this machine computes a model correctly: files, operations, networks, a small render.
     Doctor(doctor::DoctorArgs),
     /// Measure a model's own MagCache curve, and write it beside the model.
     Calibrate(calibrate::CalibrateArgs),
-    /// Say how like two renders are: structural similarity and signal-to-noise ratio.
+    /// Compare two renders: structural similarity (SSIM) and signal-to-noise ratio (PSNR).
     Compare(compare::CompareArgs),
     /// Print the JSON Schema of the manifest, for editors.
     Schema,
@@ -118,8 +123,8 @@ struct RunArgs {
 
 #[derive(Debug, Args)]
 struct ServeArgs {
-    /// Address to listen on; clients, workers and tensors all use it.
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:7700")]
+    /// Address to listen on; clients, workers and tensors all use it. 127.0.0.1:7700 is for this machine alone.
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7700", value_parser = address::listen)]
     listen: SocketAddr,
     /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
     #[arg(long, value_name = "DIR")]
@@ -130,8 +135,8 @@ struct ServeArgs {
     /// After how long without a sign of life a worker's work goes elsewhere.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     lease: u64,
-    /// A worker that is there but shows no step for so long, and for ten times as long as its steps take, is taken to hang,
-    /// and its work goes elsewhere.
+    /// Take a worker to hang when it is connected but finishes no step for this long, and for ten times as long as its
+    /// steps take; its work goes elsewhere.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     stall: u64,
     /// Keep the state of a video durably after this many steps: what may be lost with a worker [default: every step, or
@@ -160,7 +165,7 @@ struct WorkerArgs {
     #[arg(long, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
     /// Address of this worker's tensor service [default: a free port].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address::listen)]
     listen: Option<SocketAddr>,
     /// Address under which others reach that service, if it is another: behind NAT, in a container
     /// [default: the one it listens on].
@@ -188,9 +193,10 @@ struct ComputeArgs {
 
 #[derive(Debug, Args)]
 struct CoordinatorArg {
-    /// The coordinator's address.
+    /// The coordinator's address: HOST, HOST:PORT or http://HOST:PORT.
     #[arg(
         long,
+        value_parser = address::coordinator,
         value_name = "URL",
         env = "WANFARM_COORDINATOR",
         default_value = "http://127.0.0.1:7700",
@@ -263,7 +269,7 @@ fn faulty(faults: &Faults, json: bool) -> Failed {
     if json {
         outln!("{:#}", faults.to_json());
     } else {
-        errln!("{}", faults.render(std::io::stderr().is_terminal()).trim_end());
+        errln!("{}", faults.render(logging::colour(&std::io::stderr())).trim_end());
     }
     Failed::new(Exit::Usage, "")
 }
@@ -331,14 +337,48 @@ async fn asked_to_stop() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+        let told = async |kind| match signal(kind) {
+            Ok(mut signals) => _ = signals.recv().await,
+            // Nothing listens for it, so it ends the process at once, as the system does by default.
+            Err(_) => std::future::pending().await,
+        };
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+            () = told(SignalKind::interrupt()) => {}
+            () = told(SignalKind::terminate()) => {}
         }
     }
     #[cfg(not(unix))]
     {
         let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// A terminal opens with 80 columns; a longer line would be broken in the middle of an example.
+    #[test]
+    fn examples_and_tables_of_the_help_fit_eighty_columns() {
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            commands.extend(command.get_subcommands().cloned());
+            for text in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
+                for line in text.to_string().lines().filter(|line| line.starts_with("  ")) {
+                    assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_verb_is_explained() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands() {
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use indicatif::HumanBytes;
+
 use super::follow::outcome;
 use super::say::out;
 use super::status::speedups_of;
@@ -17,8 +19,8 @@ use wanfarm_types::JobId;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  coordinator report night                   done, failed and why, what to look at, time by stage and by worker
-  coordinator report 17 --json | jq '.videos[] | select(.verdict != \"ok\") | .output'
+  coordinator report night       done, failed and why, what took long
+  coordinator report 17 --json | jq '.videos[] | select(.verdict !=\"ok\")'
 
 Exits with 0 when every video is done, and with 1 when some failed, were cancelled or are still to come.")]
 pub(super) struct ReportArgs {
@@ -138,12 +140,11 @@ fn share(skipped: u64, computed: u64) -> String {
 }
 
 fn machine(worker: &MachineView) -> [String; 4] {
-    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
-    let weights = worker.weights.iter().map(|of| format!("{} {} {}", of.role, of.encoding, gib(of.bytes)));
+    let weights = worker.weights.iter().map(|of| format!("{} {} {}", of.role, of.encoding, HumanBytes(of.bytes)));
     [
         worker.name.clone(),
         worker.device.clone(),
-        worker.memory_bytes.map(gib).unwrap_or_default(),
+        worker.memory_bytes.map(|bytes| HumanBytes(bytes).to_string()).unwrap_or_default(),
         weights.collect::<Vec<_>>().join(", "),
     ]
 }

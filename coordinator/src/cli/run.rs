@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 use wanfarm_model::files::{self, ModelFolder};
 use wanfarm_model::inspect;
+use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_types::{Role, VideoRequest};
 
 use super::follow::{self, Connection, Interest, Outcome};
@@ -20,6 +21,8 @@ use crate::supervisor::{self, SupervisorError, Workers};
 
 pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     logging::quiet();
+    let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
+    device.supported().map_err(|error| Failed::new(Exit::Usage, error))?;
     let manifest = read_manifest(&args.manifest, args.json)?;
     let folders = model_folders(&args);
     let model = find_model(&folders, &manifest.model)?;
@@ -113,7 +116,7 @@ async fn follow_job(url: &str, manifest: &Manifest, submission: Submission, outp
 
 fn worker_failure(ended: Result<Result<(), SupervisorError>, tokio::task::JoinError>) -> Failed {
     match ended {
-        Ok(Err(error @ SupervisorError::BadModelFiles { .. })) => Failed::new(Exit::BadModelFiles, error),
+        Ok(Err(error @ SupervisorError::Unable { exit, .. })) => Failed::new(exit, error),
         Ok(Err(error)) => Failed::new(Exit::SomeFailed, error),
         Ok(Ok(())) => Failed::new(Exit::SomeFailed, "the workers have stopped"),
         Err(panic) => Failed::new(Exit::SomeFailed, panic),

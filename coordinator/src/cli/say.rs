@@ -29,6 +29,14 @@ macro_rules! outln {
     ($($text:tt)*) => { $crate::cli::say::say(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+/// As `eprint!`, without the panic.
+macro_rules! err {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stderr(), $($text)*);
+    }};
+}
+
 /// As `eprintln!`, without the panic.
 macro_rules! errln {
     ($($text:tt)*) => {{
@@ -37,4 +45,4 @@ macro_rules! errln {
     }};
 }
 
-pub(crate) use {errln, out, outln};
+pub(crate) use {err, errln, out, outln};

@@ -33,6 +33,16 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
         let mut coordinator = server::start(config).await.map_err(super::not_started)?;
         // Scripts that chose port 0 read the address from here.
         outln!("listening on http://{}", coordinator.address);
+        if !coordinator.address.ip().is_loopback() {
+            let host = gethostname::gethostname();
+            let at = format!("{}:{}", host.display(), coordinator.address.port());
+            tracing::info!("workers and clients on this network reach it with --coordinator {at}");
+            tracing::warn!(
+                "whoever reaches this port can use the farm, without a password or encryption: keep it to a network you \
+                 trust, or to this machine with --listen 127.0.0.1:{}",
+                coordinator.address.port()
+            );
+        }
         let ended = tokio::select! {
             () = asked_to_stop() => Ok(Exit::Ok),
             failed = coordinator.failed() => Err(Failed::new(Exit::SomeFailed, failed)),

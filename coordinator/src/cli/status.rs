@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wanfarm_types::CacheSettings;
 
-use super::follow::{Connection, Interest, follow};
+use super::follow::{Connection, Interest, follow_from_afar};
 use super::say::{errln, out, outln};
 use super::table::table;
 use super::which::WhichJob;
@@ -14,7 +14,7 @@ use crate::client::{Client, JobDetail, JobView, VideoView};
 use crate::exit::Exit;
 use crate::jobs::speedups;
 use crate::logging;
-use crate::progress::{list, span, together};
+use crate::progress::{counted, list, span, together};
 
 /// How often the table of all jobs is drawn anew.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   coordinator status                 all jobs, and what they wait for
-  coordinator status night           one job: every video, its stage and step, the time left
+  coordinator status night           one job: its videos, the time left
   coordinator status 3 --watch       follow job 3 until it has ended
   coordinator status 3 --json | jq '.videos[] | select(.state == \"failed\")'")]
 pub(super) struct StatusArgs {
@@ -59,7 +59,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, Failed> {
                 let job = job.find(&mut client).await?;
                 let connection = Connection { client, url, here: false };
                 let interest = if args.json { Interest::Json } else { Interest::Progress };
-                follow(connection, job, interest, None).await.map_err(client_failed)?;
+                follow_from_afar(connection, job, interest).await?;
             }
         }
         Ok(Exit::Ok)
@@ -138,7 +138,7 @@ fn one_job(detail: &JobDetail) -> String {
     let counts = [(job.done, "done"), (job.running, "running"), (job.failed, "failed"), (job.cancelled, "cancelled")];
     let counts: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-    let mut text = format!("job {} {}: {}, {} videos", job.job, job.name, job.state, job.videos);
+    let mut text = format!("job {} {}: {}, {}", job.job, job.name, job.state, counted(job.videos, "video"));
     if !counts.is_empty() {
         text += &format!(", {}", counts.join(", "));
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::follow::{Connection, Interest, follow};
+use super::follow::{Connection, Interest, follow_from_afar};
 use super::say::{errln, outln};
 use super::{CoordinatorArg, Failed, block_on, client_failed, faulty, forecast, note, print_json, read_manifest};
 use crate::client::Client;
@@ -11,10 +11,10 @@ use crate::logging;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  coordinator submit night.toml --dry-run    what it asks for, who would do it, how long that takes; queues nothing
+  coordinator submit night.toml --dry-run    who would do it, how long it takes
   coordinator submit night.toml              queue it and print its number
-  coordinator submit night.toml --follow     queue it, stay until it has ended, exit with its code
-  coordinator submit night.toml --key 2026-11-21    submitting again with the same key is the same job")]
+  coordinator submit night.toml --follow     stay until it ends, exit as it does
+  coordinator submit night.toml --key 11-21  the same key is the same job")]
 pub(super) struct SubmitArgs {
     /// Manifest: TOML, YAML or JSON; - for TOML from standard input.
     pub(super) manifest: PathBuf,
@@ -58,7 +58,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         if args.follow {
             let connection = Connection { client, url, here: false };
             let interest = if args.json { Interest::Json } else { Interest::Progress };
-            return follow(connection, job, interest, None).await.map_err(client_failed)?.exit();
+            return follow_from_afar(connection, job, interest).await?.exit();
         }
         let line = client.jobs().await.map_err(client_failed)?.into_iter().find(|line| line.job == job.0);
         match line {

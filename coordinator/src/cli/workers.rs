@@ -10,9 +10,9 @@ use crate::logging;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  coordinator workers                     who is there, and what each one computes
-  coordinator workers drain studio-3      it finishes the steps it has, its results are copied, its process ends
-  coordinator workers enable studio-3     give it work again; also forgives one that was set aside
+  coordinator workers                     who is there, what each one computes
+  coordinator workers drain studio-3      it finishes its steps, then it ends
+  coordinator workers enable studio-3     work again, also if it was set aside
 
 States: idle, busy, draining (still finishing), left (drained) (its process has ended), drained (started again since,
 gets nothing until it is enabled), set aside (failed too often), refused (other weights than a job is rendered with),

@@ -223,7 +223,7 @@ pub struct EffortView {
 impl JobView {
     /// Nothing more will happen to it by itself.
     pub fn has_ended(&self) -> bool {
-        matches!(self.state, "done" | "cancelled")
+        matches!(self.state, "done" | "failed" | "cancelled")
     }
 }
 
@@ -239,6 +239,7 @@ impl From<v1::JobSummary> for JobView {
                 Ok(v1::JobState::Paused) => "paused",
                 Ok(v1::JobState::Done) => "done",
                 Ok(v1::JobState::Cancelled) => "cancelled",
+                Ok(v1::JobState::Failed) => "failed",
                 // Of a newer coordinator.
                 Ok(v1::JobState::Unspecified) | Err(_) => "unknown",
             },

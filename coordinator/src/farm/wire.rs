@@ -40,8 +40,9 @@ pub(super) fn summary(job: JobSummary, waiting_for: String) -> v1::JobSummary {
     let state = match job.phase {
         JobPhase::WaitingForModel | JobPhase::Active => v1::JobState::Active,
         JobPhase::Paused => v1::JobState::Paused,
-        JobPhase::Finished if job.cancelled > 0 => v1::JobState::Cancelled,
-        JobPhase::Finished => v1::JobState::Done,
+        JobPhase::Finished if job.done > 0 => v1::JobState::Done,
+        JobPhase::Finished if job.failed > 0 => v1::JobState::Failed,
+        JobPhase::Finished => v1::JobState::Cancelled,
     };
     v1::JobSummary {
         job: job.job.0,

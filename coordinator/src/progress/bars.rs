@@ -6,28 +6,33 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wanfarm_types::VideoId;
 
 use super::eta::{span, steps_left};
-use super::event::{VideoProgress, VideoState, tame};
+use super::event::{VideoProgress, VideoState, columns, counted, tame};
 use super::tally::Tally;
 
 /// More videos than this at once are counted, not drawn.
 const MOST_BARS: usize = 12;
-const LABEL_WIDTH: usize = 36;
+/// Terminals narrower than this get short labels and bars, so that speed and time left stay in sight.
+const NARROW: usize = 110;
 
-/// The bars on a terminal.
-#[derive(Debug)]
+/// The bars on a terminal. Dropped, they leave nothing on the screen.
 pub(crate) struct Bars {
     all: MultiProgress,
+    label: usize,
+    style: ProgressStyle,
     videos: BTreeMap<VideoId, ProgressBar>,
     job: ProgressBar,
 }
 
 impl Bars {
-    pub(crate) fn new(target: ProgressDrawTarget) -> Self {
+    /// On a terminal of so many columns.
+    pub(crate) fn new(target: ProgressDrawTarget, terminal: usize) -> Self {
         let all = MultiProgress::with_draw_target(target);
-        let job = all.add(ProgressBar::new(0));
-        job.set_style(style("{prefix} [{bar:24}] {wide_msg}"));
-        job.set_prefix(format!("{:<LABEL_WIDTH$}", "all"));
-        Self { all, videos: BTreeMap::new(), job }
+        let (label, bar) = if terminal < NARROW { (20, 10) } else { (36, 24) };
+        let style = ProgressStyle::with_template(&format!("{{prefix}} [{{bar:{bar}}}] {{wide_msg}}"));
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+        let job = all.add(ProgressBar::new(0).with_style(style.clone()));
+        job.set_prefix(padded("all", label));
+        Self { all, label, style, videos: BTreeMap::new(), job }
     }
 
     pub(crate) fn show(&mut self, tally: &Tally) {
@@ -42,14 +47,15 @@ impl Bars {
             stays
         });
         for (id, video) in active {
-            let bar = self.videos.entry(id).or_insert_with(|| {
-                let bar = self.all.insert_before(&self.job, ProgressBar::new(0));
-                bar.set_style(style("{prefix} [{bar:24}] {wide_msg}"));
-                bar
-            });
+            if !self.videos.contains_key(&id) {
+                let below = self.videos.range(id..).next().map_or(&self.job, |(_, next)| next);
+                let bar = self.all.insert_before(below, ProgressBar::new(0).with_style(self.style.clone()));
+                self.videos.insert(id, bar);
+            }
+            let Some(bar) = self.videos.get(&id) else { continue };
             bar.set_length(video.steps.max(1).into());
             bar.set_position(video.step.into());
-            bar.set_prefix(label(video));
+            bar.set_prefix(label(video, self.label));
             bar.set_message(words(video));
         }
         self.job.set_length(tally.total.max(1) as u64);
@@ -62,25 +68,24 @@ impl Bars {
         // A terminal that is gone is no reason to stop rendering.
         let _gone = self.all.println(line);
     }
+}
 
-    pub(crate) fn finish(&mut self) {
+impl Drop for Bars {
+    fn drop(&mut self) {
         for bar in self.videos.values() {
             bar.finish_and_clear();
         }
-        self.videos.clear();
         self.job.finish_and_clear();
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars("=> ")
+fn label(video: &VideoProgress, width: usize) -> String {
+    padded(&format!("{} {}", video.id, video.label), width)
 }
 
-fn label(video: &VideoProgress) -> String {
-    let id = video.id.to_string();
-    let room = LABEL_WIDTH.saturating_sub(id.len() + 1);
-    format!("{id} {:<room$}", tame(&video.label, room))
+fn padded(text: &str, width: usize) -> String {
+    let text = tame(text, width);
+    format!("{text}{}", " ".repeat(width - columns(&text)))
 }
 
 /// Stage, step k/n, s/step, time left.
@@ -103,7 +108,7 @@ fn words(video: &VideoProgress) -> String {
 }
 
 fn overall(tally: &Tally) -> String {
-    let mut words = format!("{}/{} videos", tally.ended(), tally.total);
+    let mut words = format!("{}/{}", tally.ended(), counted(tally.total as u64, "video"));
     for (count, name) in [(tally.failed, "failed"), (tally.cancelled, "cancelled")] {
         if count > 0 {
             words += &format!("  {count} {name}");
@@ -129,14 +134,14 @@ mod tests {
     use super::super::tally::tests::event;
     use super::*;
 
-    fn bars(term: &InMemoryTerm) -> Bars {
-        Bars::new(ProgressDrawTarget::term_like(Box::new(term.clone())))
+    fn bars(term: &InMemoryTerm, columns: usize) -> Bars {
+        Bars::new(ProgressDrawTarget::term_like(Box::new(term.clone())), columns)
     }
 
     #[test]
     fn only_active_videos_have_a_bar() {
         let term = InMemoryTerm::new(20, 120);
-        let mut bars = bars(&term);
+        let mut bars = bars(&term, 120);
         let mut tally = Tally::new(3);
         tally.note(Duration::ZERO);
         tally.apply(&event(0, None, 20, VideoState::Done));
@@ -159,17 +164,45 @@ mod tests {
         let drawn = term.contents();
         assert!(drawn.starts_with("7/1 failed: x\nall "), "{drawn}");
         assert!(drawn.contains("2/3 videos  1 failed"), "{drawn}");
-        bars.finish();
-        assert_eq!(term.contents(), "7/1 failed: x");
+        drop(bars);
+        assert_eq!(term.contents(), "7/1 failed: x", "an interrupted display leaves no bar");
+    }
+
+    #[test]
+    fn bars_stand_in_order_of_their_videos() {
+        let term = InMemoryTerm::new(20, 120);
+        let mut bars = bars(&term, 120);
+        let mut tally = Tally::new(12);
+        for index in [10, 8, 11, 2] {
+            tally.apply(&event(index, Some(Stage::DenoiseLow), 1, VideoState::Running));
+            bars.show(&tally);
+        }
+        let drawn = term.contents();
+        let order: Vec<&str> = drawn.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(order, ["7/2", "7/8", "7/10", "7/11", "all"], "{drawn}");
+    }
+
+    #[test]
+    fn eighty_columns_show_speed_and_time_left() {
+        let term = InMemoryTerm::new(20, 80);
+        let mut bars = bars(&term, 80);
+        let mut tally = Tally::new(12);
+        let mut video = event(1, Some(Stage::DenoiseHigh), 13, VideoState::Running);
+        (video.label, video.seconds_per_step) = ("a red circle moving right on black".into(), Some(21.5));
+        tally.apply(&video);
+        bars.show(&tally);
+        let drawn = term.contents();
+        assert!(drawn.lines().next().is_some_and(|line| line.ends_with("13/20  21.50 s/step  2m 31s left")), "{drawn}");
     }
 
     #[test]
     fn labels_have_one_width_and_no_escapes() {
         let mut video = event(3, Some(Stage::Decode), 20, VideoState::Running);
-        for text in ["short", "\u{1b}[2Ja\nb", &"wide ".repeat(50), ""] {
+        for text in ["short", "\u{1b}[2Ja\nb", &"wide ".repeat(50), "红色的圆向右移动黑色背景上的方块", ""]
+        {
             video.label = text.into();
-            let label = label(&video);
-            assert_eq!(label.chars().count(), LABEL_WIDTH, "{label:?}");
+            let label = label(&video, 36);
+            assert_eq!(columns(&label), 36, "{label:?}");
             assert!(!label.chars().any(char::is_control), "{label:?}");
         }
         assert_eq!(words(&video), "decode  20/20  1.50 s/step");
@@ -178,7 +211,7 @@ mod tests {
     #[test]
     fn a_crowd_is_counted() {
         let term = InMemoryTerm::new(40, 120);
-        let mut bars = bars(&term);
+        let mut bars = bars(&term, 120);
         let mut tally = Tally::new(100);
         for index in 0..20 {
             tally.apply(&event(index, Some(Stage::DenoiseLow), 1, VideoState::Running));

@@ -11,8 +11,8 @@ mod summary;
 mod tally;
 
 pub use eta::{Pace, span};
-pub(crate) use event::tame;
 pub use event::{VideoProgress, VideoState};
+pub(crate) use event::{columns, counted, tame};
 pub use show::Progress;
 pub use summary::{Outcome, Summary, VideoOutcome};
 pub(crate) use summary::{list, together};

@@ -10,7 +10,8 @@ use super::event::{VideoProgress, VideoState, tame};
 use super::lines::Lines;
 use super::tally::{Change, Tally};
 
-/// Shows how a job goes, on standard error: what is on standard output stays a result.
+/// Shows how a job goes, on standard error: what is on standard output stays a result. Dropped, it takes its bars away,
+/// so that what follows stands alone; lines stay.
 pub struct Progress {
     tally: Tally,
     start: Instant,
@@ -26,7 +27,8 @@ impl Progress {
     /// For a job of `total` videos, as the standard error stream allows.
     pub fn new(total: usize, now: Instant) -> Self {
         if std::io::stderr().is_terminal() {
-            Self::with(total, now, Face::Bars(Bars::new(ProgressDrawTarget::stderr())))
+            let terminal = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0.into());
+            Self::with(total, now, Face::Bars(Bars::new(ProgressDrawTarget::stderr(), terminal)))
         } else {
             Self::lines(total, now, Box::new(std::io::stderr()))
         }
@@ -66,13 +68,6 @@ impl Progress {
         }
     }
 
-    /// Takes the bars away, so that the summary stands alone. Lines stay.
-    pub fn finish(mut self) {
-        if let Face::Bars(bars) = &mut self.face {
-            bars.finish();
-        }
-    }
-
     fn with(total: usize, now: Instant, face: Face) -> Self {
         Self { tally: Tally::new(total), start: now, face }
     }
@@ -100,7 +95,6 @@ mod tests {
         progress.update(start + Duration::from_secs(60), [&event(2, None, 20, VideoState::Done)]);
         progress.update(start + Duration::from_secs(90), [&event(3, Some(Stage::DenoiseLow), 0, VideoState::Running)]);
         progress.say("waiting for\na vae worker");
-        progress.finish();
         let told = page.lines();
         assert_eq!(told.len(), 5);
         assert!(!told[1].contains("job_left"), "{}", told[1]);

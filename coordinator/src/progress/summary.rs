@@ -8,7 +8,7 @@ use std::time::Duration;
 use wanfarm_types::{JobId, VideoId};
 
 use super::eta::span;
-use super::event::tame;
+use super::event::{counted, tame};
 
 /// Jobs of at most so many videos list every one; larger ones list those that need a look.
 const LIST_ALL: usize = 24;
@@ -90,7 +90,7 @@ impl Summary {
         let cancelled = count(|outcome| matches!(outcome, Outcome::Cancelled));
         let open = count(|outcome| matches!(outcome, Outcome::Unfinished(_)));
         let doubtful = count(|outcome| matches!(outcome, Outcome::Done { passed: false, .. }));
-        let mut counts = format!("{done} of {all} videos done");
+        let mut counts = format!("{done} of {} done", counted(all as u64, "video"));
         for (count, name) in
             [(failed, "failed"), (cancelled, "cancelled"), (open, "to come"), (doubtful, "to be looked at")]
         {

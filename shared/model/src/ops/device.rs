@@ -48,22 +48,37 @@ impl DeviceKind {
         }
     }
 
+    /// Whether this build supports devices of this kind; opens nothing.
+    ///
+    /// # Errors
+    /// It does not, and which build does.
+    pub fn supported(self) -> Result<(), ModelError> {
+        let supported = match self {
+            DeviceKind::Cpu => true,
+            DeviceKind::Metal => cfg!(feature = "metal"),
+            DeviceKind::Cuda => cfg!(feature = "cuda"),
+        };
+        if supported {
+            return Ok(());
+        }
+        Err(self.fail(format!(
+            "this build does not support it; use a build with `--features {}`, or `--device cpu`",
+            self.name()
+        )))
+    }
+
     /// Opens the first device of this kind. One process opens it once: kernels, pools and queues belong to the value.
     ///
     /// # Errors
     /// The build does not support it, or the machine has none.
     pub fn open(self) -> Result<Device, ModelError> {
-        let fail = |why: String| ModelError::Device { device: self.name(), why };
-        let absent = |feature: &str| {
-            fail(format!("this build does not support it; use a build with `--features {feature}`, or `--device cpu`"))
-        };
+        self.supported()?;
+        let fail = |why: String| self.fail(why);
         // The Metal back end panics where there is no GPU or the system is too old for it.
         let open: fn() -> candle_core::Result<Device> = match self {
             DeviceKind::Cpu => return Ok(Device::Cpu),
-            DeviceKind::Metal if cfg!(feature = "metal") => || Device::new_metal(0),
-            DeviceKind::Cuda if cfg!(feature = "cuda") => || Device::new_cuda(0),
-            DeviceKind::Metal => return Err(absent("metal")),
-            DeviceKind::Cuda => return Err(absent("cuda")),
+            DeviceKind::Metal => || Device::new_metal(0),
+            DeviceKind::Cuda => || Device::new_cuda(0),
         };
         match std::panic::catch_unwind(open) {
             Ok(Ok(device)) => Ok(device),
@@ -73,6 +88,10 @@ impl DeviceKind {
             }
             Err(_) => Err(fail("its driver failed while it was opened; try `--device cpu`".to_owned())),
         }
+    }
+
+    fn fail(self, why: String) -> ModelError {
+        ModelError::Device { device: self.name(), why }
     }
 }
 

@@ -1,0 +1,124 @@
+//! Addresses as people type them: where to listen, and where a coordinator is.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use tonic::codegen::http::Uri;
+
+/// The coordinator's port where none is given.
+const PORT: u16 = 7700;
+/// Every address of this machine.
+const EVERYWHERE: &str = "0.0.0.0";
+
+/// Reads an address to listen on: `HOST:PORT`, `:PORT`, `PORT` or `HOST`.
+///
+/// # Errors
+/// What is wrong with it, with examples of what is right.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    let examples = "write HOST:PORT, for example 127.0.0.1:7700 for this machine alone or 0.0.0.0:7700 for the network";
+    let (host, port) = match text.rsplit_once(':') {
+        _ if text.is_empty() => return Err(examples.to_owned()),
+        None if text.bytes().all(|byte| byte.is_ascii_digit()) => (EVERYWHERE, text),
+        None => (text, ""),
+        Some(("", port)) => (EVERYWHERE, port),
+        // An IPv6 address without a port has colons of its own.
+        Some((host, _)) if host.contains(':') && !host.ends_with(']') => (text, ""),
+        Some((host, port)) => (host, port),
+    };
+    let port = match port {
+        "" => PORT,
+        port => port.parse().map_err(|_| format!("{port:?} is no port; {examples}"))?,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("no address is called {host:?} ({error}); {examples}"))?;
+    let found: Vec<SocketAddr> = found.collect();
+    // A name may have addresses of both families; clients try 127.0.0.1 first.
+    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| format!("{host:?} has no address; {examples}"))
+}
+
+/// Reads a coordinator's address: `http://HOST:PORT`, where scheme and port may be left out.
+///
+/// # Errors
+/// What is wrong with it, with an example of what is right.
+pub(super) fn coordinator(text: &str) -> Result<String, String> {
+    let example = "write http://HOST:PORT, for example http://studio-1:7700";
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    match scheme {
+        "http" => {}
+        "https" => {
+            return Err(format!("this version encrypts nothing, so https would be a false promise; {example}"));
+        }
+        other => return Err(format!("{other}:// is not spoken here; {example}")),
+    }
+    let uri: Uri = format!("http://{rest}").parse().map_err(|error| format!("{error}; {example}"))?;
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| format!("it names no host; {example}"))?;
+    if uri.path() != "/" || uri.query().is_some() || rest.contains('@') {
+        return Err(format!("only a host and a port are wanted; {example}"));
+    }
+    let port = match uri.authority().map(|authority| &authority.as_str()[host.len()..]) {
+        None | Some("") => PORT,
+        Some(port) => port.trim_start_matches(':').parse().map_err(|_| format!("{port:?} is no port; {example}"))?,
+    };
+    Ok(format!("http://{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_to_listen_on_are_read_as_people_type_them() {
+        for (text, want) in [
+            ("127.0.0.1:7701", "127.0.0.1:7701"),
+            ("localhost:7700", "127.0.0.1:7700"),
+            ("localhost", "127.0.0.1:7700"),
+            (":7702", "0.0.0.0:7702"),
+            ("7703", "0.0.0.0:7703"),
+            ("0.0.0.0", "0.0.0.0:7700"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("[::1]:7704", "[::1]:7704"),
+            ("::1", "[::1]:7700"),
+            ("[::]", "[::]:7700"),
+        ] {
+            assert_eq!(listen(text).map(|address| address.to_string()), Ok(want.to_owned()), "{text}");
+        }
+        for bad in ["", "127.0.0.1:port", "7700000", "127.0.0.1:-1", "http://127.0.0.1:7700"] {
+            let why = listen(bad).unwrap_err();
+            assert!(why.contains("for example 127.0.0.1:7700"), "{bad}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_coordinator_is_found_without_scheme_and_port() {
+        for (text, want) in [
+            ("studio-1", "http://studio-1:7700"),
+            ("studio-1:7800", "http://studio-1:7800"),
+            ("http://studio-1", "http://studio-1:7700"),
+            ("http://studio-1:80/", "http://studio-1:80"),
+            ("127.0.0.1:7700", "http://127.0.0.1:7700"),
+            ("[::1]:7700", "http://[::1]:7700"),
+        ] {
+            assert_eq!(coordinator(text), Ok(want.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_spoken_is_refused() {
+        for (bad, says) in [
+            ("https://studio-1:7700", "encrypts nothing"),
+            ("ftp://studio-1", "ftp://"),
+            ("unix:///tmp/socket", "unix://"),
+            ("http://", "write http://HOST:PORT"),
+            ("", "write http://HOST:PORT"),
+            ("http://studio-1:7700/farm", "only a host and a port"),
+            ("http://me@studio-1", "only a host and a port"),
+            ("studio 1", "write http://HOST:PORT"),
+            ("studio-1:99999", "write http://HOST:PORT"),
+        ] {
+            let why = coordinator(bad).unwrap_err();
+            assert!(why.contains(says), "{bad}: {why}");
+        }
+    }
+}
