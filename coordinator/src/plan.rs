@@ -113,8 +113,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::images::{Image, sized};
     use wanfarm_types::{
-        CacheRequest, CfgCacheRequest, Defaults, Format, Geometry, Guidance, MagCacheRequest, SenCacheRequest,
-        SolverKind, Transformer, VaeKind,
+        CacheRequest, CfgCacheRequest, Defaults, Format, FrameRate, Geometry, Guidance, MagCacheRequest,
+        SenCacheRequest, SolverKind, Transformer, VaeKind,
     };
 
     pub(crate) fn card(experts: Experts) -> ModelCard {
@@ -143,7 +143,7 @@ pub(crate) mod tests {
                 width: 1280,
                 height: 720,
                 frames: 81,
-                fps: 16,
+                fps: FrameRate::whole(16),
                 steps: 40,
                 shift: 12.0,
                 solver: SolverKind::UniPc,

@@ -241,7 +241,7 @@ fn hello(number: u64, tensor_url: String) -> v1::Hello {
             width: 64,
             height: 64,
             frames: 17,
-            fps: 8,
+            fps: Some(v1::FrameRate { numerator: 8, denominator: 1 }),
             steps: 40,
             shift: 12.0,
             solver: v1::SolverKind::Unipc.into(),

@@ -70,7 +70,7 @@ impl Context<'_> {
             width: settings.whole32(Setting::Width),
             height: settings.whole32(Setting::Height),
             frames: settings.whole32(Setting::Frames),
-            fps: settings.whole32(Setting::Fps),
+            fps: settings.rate(Setting::Fps),
             steps: settings.whole32(Setting::Steps),
             shift: settings.number(Setting::Shift),
             solver: settings.solver(),

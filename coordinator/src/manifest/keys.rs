@@ -33,6 +33,8 @@ pub(crate) enum Rule {
     Template { may_be_empty: bool },
     /// A whole number.
     Whole(RangeInclusive<u64>),
+    /// Frames per second.
+    Rate,
     /// A finite number; the smallest value itself is left out if `above`.
     Number { least: f64, above: bool, most: f64 },
     /// One of these words.
@@ -139,7 +141,9 @@ impl Setting {
             Setting::Width => "Pixels; a multiple of 16 (of 32 for the 5B model).",
             Setting::Height => "Pixels; a multiple of 16 (of 32 for the 5B model).",
             Setting::Frames => "How many frames: 4n+1.",
-            Setting::Fps => "Frames per second of the files.",
+            Setting::Fps => {
+                "Frames per second of the files, 1 to 240: 24, 23.976 (which means 24000/1001) or \"24000/1001\"."
+            }
             Setting::Steps => "Denoising steps.",
             Setting::Shift => "Shift of the flow schedule.",
             Setting::Solver => "The method that follows the schedule.",
@@ -160,7 +164,7 @@ impl Setting {
             Setting::Seed => Rule::Whole(0..=u64::MAX),
             Setting::Width | Setting::Height => Rule::Whole(1..=8192),
             Setting::Frames => Rule::Whole(1..=4097),
-            Setting::Fps => Rule::Whole(1..=240),
+            Setting::Fps => Rule::Rate,
             Setting::Steps => Rule::Whole(1..=1000),
             Setting::Shift => Rule::Number { least: 0.0, above: true, most: 100.0 },
             Setting::Solver => Rule::Word(&SOLVER_NAMES),

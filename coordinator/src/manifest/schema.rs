@@ -74,6 +74,10 @@ fn of_rule(rule: Rule) -> Value {
             json!({ "type": "string", "minLength": u8::from(!may_be_empty), "maxLength": keys::MAX_TEXT })
         }
         Rule::Whole(range) => json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() }),
+        Rule::Rate => json!({ "anyOf": [
+            { "type": "number", "minimum": 1, "maximum": 240 },
+            { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+| *[/] *[0-9]+)?$" },
+        ] }),
         Rule::Number { least, above, most } => {
             let lower = if above { "exclusiveMinimum" } else { "minimum" };
             json!({ "type": "number", lower: least, "maximum": most })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wanfarm_types::{CacheRequest, Format, Guidance, SolverKind};
+use wanfarm_types::{BadFrameRate, CacheRequest, Format, FrameRate, Guidance, SolverKind};
 
 use super::cache;
 use super::fault::{Fault, Place, Placed, quote, suggest, tame};
@@ -17,6 +17,7 @@ pub(crate) enum Chosen {
     Template(Arc<Template>),
     Whole(u64),
     Number(f64),
+    Rate(FrameRate),
     Word(&'static str),
     Guidance(Guidance),
     Flag(bool),
@@ -74,6 +75,13 @@ impl Settings {
     pub(crate) fn number(&self, setting: Setting) -> Option<f64> {
         match self.value(setting)? {
             Chosen::Number(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn rate(&self, setting: Setting) -> Option<FrameRate> {
+        match self.value(setting)? {
+            Chosen::Rate(value) => Some(*value),
             _ => None,
         }
     }
@@ -153,6 +161,7 @@ pub(crate) fn read(rule: &Rule, node: &Node, place: &Place) -> Result<Chosen, Fa
         Rule::Template { may_be_empty } => template(node, place, *may_be_empty).map(Arc::new).map(Chosen::Template),
         Rule::Whole(range) => whole(node, place, range).map(Chosen::Whole),
         Rule::Number { least, above, most } => number(node, place, *least, *above, *most).map(Chosen::Number),
+        Rule::Rate => rate(node, place).map(Chosen::Rate),
         Rule::Word(words) => {
             let word = text(node, place)?;
             let known = words.iter().find(|known| **known == word);
@@ -197,6 +206,23 @@ pub(crate) fn number(node: &Node, place: &Place, least: f64, above: bool, most: 
     let inside = value.is_finite() && value <= most && if above { value > least } else { value >= least };
     let range = if above { format!("above {least}, at most {most}") } else { format!("{least} to {most}") };
     inside.then_some(value).ok_or_else(|| out_of_range(place, &value.to_string(), &range))
+}
+
+fn rate(node: &Node, place: &Place) -> Result<FrameRate, Fault> {
+    let rate = match &node.value {
+        Value::Integer(value) => value.to_string().parse(),
+        Value::Float(value) => FrameRate::from_decimal(*value),
+        Value::Text(text) => text.parse(),
+        _ => return Err(wrong_type(node, place, "a number, or a fraction such as \"24000/1001\"")),
+    };
+    rate.map_err(|error| {
+        let what = match error {
+            BadFrameRate::Unreadable(_) => "is no frame rate",
+            BadFrameRate::OutOfRange(_) | BadFrameRate::TooFine(_) => "is out of range",
+        };
+        let fault = Fault::at(place, format!("{} {what}", place.key)).why(tame(&error.to_string()));
+        fault.help("write a number from 1 to 240, or a fraction such as \"24000/1001\"")
+    })
 }
 
 fn guidance(node: &Node, place: &Place, most: f64) -> Result<Guidance, Fault> {

@@ -51,7 +51,6 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
             (Setting::Width, video.width),
             (Setting::Height, video.height),
             (Setting::Frames, video.frames),
-            (Setting::Fps, video.fps),
             (Setting::Steps, video.steps),
         ];
         for (setting, value) in numbers {

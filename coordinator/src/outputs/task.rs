@@ -226,11 +226,11 @@ fn write_files(task: &Task, volume: &Volume, bytes: &Bytes) -> Result<Finished, 
         let target = root.join(&path);
         volume.check().map_err(Unwritten::Held)?;
         let placing = Placing::begin(&target).map_err(placement)?;
-        let fps = task.spec.fps;
+        let rate = task.spec.fps;
         match format {
-            Format::Mp4 => wanfarm_media::write_mp4(&frames, fps, placing.staged()),
+            Format::Mp4 => wanfarm_media::write_mp4(&frames, rate, placing.staged()),
             Format::Png => wanfarm_media::write_png_folder(&frames, placing.staged()),
-            Format::Gif => wanfarm_media::write_gif(&frames, fps, placing.staged()),
+            Format::Gif => wanfarm_media::write_gif(&frames, rate, placing.staged()),
             Format::Contact => wanfarm_media::write_contact(&frames, ContactSheet::default(), placing.staged()),
         }
         .map_err(|error| faults.media(error, &placing, &target))?;

@@ -28,6 +28,20 @@ impl TryFrom<v1::Guidance> for domain::Guidance {
     }
 }
 
+impl From<domain::FrameRate> for v1::FrameRate {
+    fn from(rate: domain::FrameRate) -> Self {
+        Self { numerator: rate.numerator(), denominator: rate.denominator() }
+    }
+}
+
+impl TryFrom<v1::FrameRate> for domain::FrameRate {
+    type Error = WireError;
+
+    fn try_from(wire: v1::FrameRate) -> Result<Self, WireError> {
+        Self::new(wire.numerator, wire.denominator.max(1)).map_err(|error| WireError::unknown("fps", error))
+    }
+}
+
 impl From<domain::VideoRequest> for v1::VideoRequest {
     fn from(request: domain::VideoRequest) -> Self {
         Self {
@@ -37,7 +51,7 @@ impl From<domain::VideoRequest> for v1::VideoRequest {
             width: request.width,
             height: request.height,
             frames: request.frames,
-            fps: request.fps,
+            fps: request.fps.map(Into::into),
             steps: request.steps,
             shift: request.shift,
             solver: request.solver.map(|solver| v1::SolverKind::from(solver).into()),
@@ -62,7 +76,7 @@ impl TryFrom<v1::VideoRequest> for domain::VideoRequest {
             width: wire.width,
             height: wire.height,
             frames: wire.frames,
-            fps: wire.fps,
+            fps: wire.fps.map(TryInto::try_into).transpose()?,
             steps: wire.steps,
             shift: wire.shift,
             solver: wire.solver.map(domain::SolverKind::from_wire_number).transpose()?,
@@ -108,7 +122,7 @@ impl From<domain::VideoSpec> for v1::VideoSpec {
             width: spec.width,
             height: spec.height,
             frames: spec.frames,
-            fps: spec.fps,
+            fps: Some(spec.fps.into()),
             steps: spec.steps,
             shift: spec.shift,
             solver: v1::SolverKind::from(spec.solver).into(),
@@ -134,7 +148,7 @@ impl TryFrom<v1::VideoSpec> for domain::VideoSpec {
             width: wire.width,
             height: wire.height,
             frames: wire.frames,
-            fps: wire.fps,
+            fps: required("fps", wire.fps)?,
             steps: wire.steps,
             shift: wire.shift,
             solver: domain::SolverKind::from_wire_number(wire.solver)?,

@@ -35,14 +35,6 @@ pub enum MediaError {
         /// The rule it breaks and what fits.
         why: &'static str,
     },
-    /// The frame rate is outside 1 to 240.
-    #[error("{path}: fps = {fps} is outside 1 to 240")]
-    Fps {
-        /// The file asked for.
-        path: PathBuf,
-        /// As asked.
-        fps: u32,
-    },
     /// No room for the file.
     #[error("{path}: the disk or quota is full; free some space and retry ({source})")]
     DiskFull {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ::gif::{Encoder, EncodingError, Frame, Repeat};
 use color_quant::NeuQuant;
+use wanfarm_types::FrameRate;
 
 use crate::file::write_file;
 use crate::{Frames, MediaError};
@@ -15,15 +16,12 @@ const TRAINING_PIXELS: usize = 1 << 18;
 /// Hundredths of a second below which viewers fall back to a tenth.
 const SHORTEST_DELAY: u64 = 2;
 
-/// Writes the clip as a GIF that lasts as long as the clip does at `fps` frames per second. GIF counts in hundredths
-/// of a second: the rounding is carried along, and above 50 fps frames are left out.
+/// Writes the clip as a GIF that lasts as long as the clip does at this rate. GIF counts in hundredths of a second: the
+/// rounding is carried along, and above 50 frames per second some are left out.
 ///
 /// # Errors
-/// [`MediaError::Fps`] outside 1 to 240, [`MediaError::Size`] above 65535 pixels a side, or what the disk reports.
-pub fn write_gif(frames: &Frames<'_>, fps: u32, path: &Path) -> Result<(), MediaError> {
-    if !(1..=240).contains(&fps) {
-        return Err(MediaError::Fps { path: path.to_owned(), fps });
-    }
+/// [`MediaError::Size`] above 65535 pixels a side, or what the disk reports.
+pub fn write_gif(frames: &Frames<'_>, rate: FrameRate, path: &Path) -> Result<(), MediaError> {
     let (width, height) = (frames.width(), frames.height());
     let side = |side: usize| {
         let why = "a side is at most 65535 pixels";
@@ -35,7 +33,7 @@ pub fn write_gif(frames: &Frames<'_>, fps: u32, path: &Path) -> Result<(), Media
     write_file(path, |writer| {
         let mut encoder = Encoder::new(writer, w, h, &palette.colours).map_err(fault)?;
         encoder.set_repeat(Repeat::Infinite).map_err(fault)?;
-        for (index, delay) in delays(frames.count(), fps) {
+        for (index, delay) in delays(frames.count(), rate) {
             let pixels: Vec<u8> = frames.frame(index).chunks_exact(3).map(|pixel| palette.nearest(pixel)).collect();
             let frame = Frame { delay, width: w, height: h, buffer: pixels.into(), ..Frame::default() };
             encoder.write_frame(&frame).map_err(fault)?;
@@ -45,9 +43,9 @@ pub fn write_gif(frames: &Frames<'_>, fps: u32, path: &Path) -> Result<(), Media
 }
 
 /// Frames to show and for how long, in hundredths of a second.
-fn delays(count: usize, fps: u32) -> Vec<(usize, u16)> {
-    let fps = u64::from(fps);
-    let start = |index: usize| (index as u64 * 100 + fps / 2) / fps;
+fn delays(count: usize, rate: FrameRate) -> Vec<(usize, u16)> {
+    let (frames, seconds) = (u64::from(rate.numerator()), u64::from(rate.denominator()));
+    let start = |index: usize| (index as u64 * 100 * seconds + frames / 2) / frames;
     let mut shown: Vec<usize> = vec![0];
     let mut last = 0;
     for index in 1..count {
@@ -130,17 +128,19 @@ mod tests {
 
     #[test]
     fn delays_add_up_to_the_duration() {
-        for fps in 1..=240u32 {
+        let television = ["23.976", "29.97", "59.94", "12.5"].map(|rate| rate.parse().unwrap());
+        for rate in (1..=240).map(FrameRate::whole).chain(television) {
+            let fps = rate.per_second();
             for count in [1usize, 2, 17, 81] {
-                let delays = delays(count, fps);
+                let delays = delays(count, rate);
                 let total: u64 = delays.iter().map(|&(_, delay)| u64::from(delay)).sum();
-                let exact = 100.0 * count as f64 / f64::from(fps);
+                let exact = 100.0 * count as f64 / fps;
                 assert!((total as f64 - exact).abs() <= 2.0, "{count} frames at {fps}: {total} for {exact}");
                 assert!(delays.iter().all(|&(_, delay)| u64::from(delay) >= SHORTEST_DELAY));
-                assert!(fps > 50 || delays.len() == count, "no frame is dropped at {fps}");
+                assert!(fps > 50.0 || delays.len() == count, "no frame is dropped at {fps}");
             }
         }
-        assert_eq!(delays(4, 16).iter().map(|d| d.1).collect::<Vec<_>>(), [6, 7, 6, 6]);
+        assert_eq!(delays(4, FrameRate::whole(16)).iter().map(|d| d.1).collect::<Vec<_>>(), [6, 7, 6, 6]);
     }
 
     fn decode(path: &Path) -> (Vec<Vec<u8>>, Vec<u16>, Repeat) {
@@ -161,7 +161,7 @@ mod tests {
         let clip = Frames::new(&data, 3, 16, 16).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip.gif");
-        write_gif(&clip, 10, &path).unwrap();
+        write_gif(&clip, FrameRate::whole(10), &path).unwrap();
         let (frames, delays, repeat) = decode(&path);
         assert_eq!(frames, clip.iter().map(<[u8]>::to_vec).collect::<Vec<_>>());
         assert_eq!(delays, [10, 10, 10]);
@@ -176,7 +176,7 @@ mod tests {
         let clip = Frames::new(&data, 2, 64, 64).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip.gif");
-        write_gif(&clip, 8, &path).unwrap();
+        write_gif(&clip, FrameRate::whole(8), &path).unwrap();
         let decoded: Vec<u8> = decode(&path).0.concat();
         let psnr = crate::psnr(&clip, &Frames::new(&decoded, 2, 64, 64).unwrap()).unwrap().clip.unwrap();
         assert!(psnr > 28.0, "{psnr}");

@@ -12,10 +12,9 @@ use mp4_atom::{
     StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tkhd, Trak, Url, Visual, Vmhd,
 };
 use openh264::OpenH264API;
-use openh264::encoder::{
-    BitRate, Complexity, Encoder, EncoderConfig, FrameRate, QpRange, RateControlMode, UsageType, VuiConfig,
-};
+use openh264::encoder::{BitRate, Complexity, Encoder, EncoderConfig, QpRange, RateControlMode, UsageType, VuiConfig};
 use openh264::formats::YUVSlices;
+use wanfarm_types::FrameRate;
 
 use crate::colour::Planes;
 use crate::file::write_file;
@@ -24,36 +23,34 @@ use crate::{Frames, MediaError};
 /// Quantiser of every macroblock (key frames may take two more). Finals, not previews: luma stays above 48 dB on
 /// renders and photographs, so that 4:2:0 itself is the larger loss.
 const QP: u8 = 14;
-/// Ticks per frame, so that frame times are exact at any integer rate.
+/// Fewest ticks per frame; old players stumble over clocks that hardly tick.
 const TICKS: u32 = 1000;
 /// Bytes of the mdat header with a 64-bit length; a long 4K clip passes 4 GiB.
 const MDAT_HEADER: u64 = 16;
 
-/// Writes the clip as an mp4 file of `fps` frames per second. Equal frames give equal bytes.
+/// Writes the clip as an mp4 file of this frame rate. Equal frames give equal bytes.
 ///
 /// # Errors
-/// [`MediaError::Fps`] outside 1 to 240; [`MediaError::Size`] for odd sizes, sides under 16 pixels or pictures above
+/// [`MediaError::Size`] for odd sizes, sides under 16 pixels or pictures above
 /// 3840x2160 (either way up), which the encoder does not take; otherwise what the encoder or the disk reports.
-pub fn write_mp4(frames: &Frames<'_>, fps: u32, path: &Path) -> Result<(), MediaError> {
-    if !(1..=240).contains(&fps) {
-        return Err(MediaError::Fps { path: path.to_owned(), fps });
-    }
+pub fn write_mp4(frames: &Frames<'_>, rate: FrameRate, path: &Path) -> Result<(), MediaError> {
     let (width, height) = checked_size(frames, path)?;
     let io = |error| MediaError::io(path, error);
     let fault = |frame: usize, why: String| MediaError::Encode { path: path.to_owned(), frame, why };
 
     write_file(path, |writer| {
-        let mut encoder = VideoEncoder::new(frames, fps).map_err(|why| fault(0, why))?;
+        let mut encoder = VideoEncoder::new(frames, rate).map_err(|why| fault(0, why))?;
         let mut sample = Vec::new();
         encoder.encode(frames.frame(0), true, &mut sample).map_err(|why| fault(0, why))?;
 
+        // About one key frame a second keeps scrubbing quick and costs little.
+        let second = rate.per_second().round().max(1.0) as usize;
         let mut track = Track {
             width,
             height,
-            fps,
+            ticks: Ticks::of(rate),
             parameter_sets: encoder.parameter_sets.clone().ok_or_else(|| fault(0, "no parameter sets".into()))?,
-            // About one key frame a second keeps scrubbing quick and costs little.
-            key_frames: (0..frames.count()).step_by(fps as usize).map(|index| index as u32 + 1).collect(),
+            key_frames: (0..frames.count()).step_by(second).map(|index| index as u32 + 1).collect(),
             sizes: vec![0; frames.count()],
         };
         // The index has its final length as soon as the counts are known; its numbers follow at the end.
@@ -64,7 +61,7 @@ pub fn write_mp4(frames: &Frames<'_>, fps: u32, path: &Path) -> Result<(), Media
         let mut total = 0u64;
         for (index, frame) in frames.iter().enumerate() {
             if index > 0 {
-                let key = index % fps as usize == 0;
+                let key = index % second == 0;
                 encoder.encode(frame, key, &mut sample).map_err(|why| fault(index, why))?;
             }
             writer.write_all(&sample).map_err(io)?;
@@ -101,19 +98,19 @@ struct VideoEncoder {
 }
 
 impl VideoEncoder {
-    fn new(frames: &Frames<'_>, fps: u32) -> Result<Self, String> {
+    fn new(frames: &Frames<'_>, rate: FrameRate) -> Result<Self, String> {
         let (width, height) = (frames.width(), frames.height());
         // With one permitted QP there is no rate to control; the rate (a bit per pixel) only chooses the level written
         // into the stream. The mode without any control would fix QP at 26, and those that may skip frames warn on
         // standard error when they may not.
-        let rate = (width * height) as u64 * u64::from(fps);
+        let bits = (width * height) as u64 * u64::from(rate.numerator()) / u64::from(rate.denominator());
         let config = EncoderConfig::new()
             .usage_type(UsageType::CameraVideoRealTime)
             .complexity(Complexity::High)
             .rate_control_mode(RateControlMode::Bufferbased)
             .qp(QpRange::new(QP, QP))
-            .bitrate(BitRate::from_bps(rate.clamp(100_000, 240_000_000) as u32))
-            .max_frame_rate(FrameRate::from_hz(fps as f32))
+            .bitrate(BitRate::from_bps(bits.clamp(100_000, 240_000_000) as u32))
+            .max_frame_rate(openh264::encoder::FrameRate::from_hz(rate.per_second() as f32))
             .skip_frames(false)
             .scene_change_detect(false)
             .background_detection(false)
@@ -172,11 +169,25 @@ fn without_start_code(nal: &[u8]) -> Option<&[u8]> {
     nal.strip_prefix(&[0, 0, 0, 1]).or_else(|| nal.strip_prefix(&[0, 0, 1]))
 }
 
+/// The clock of a file: every frame lasts a whole number of ticks, so that no time is rounded.
+#[derive(Clone, Copy)]
+struct Ticks {
+    per_second: u32,
+    per_frame: u32,
+}
+
+impl Ticks {
+    fn of(rate: FrameRate) -> Self {
+        let scale = TICKS.div_ceil(rate.denominator());
+        Self { per_second: rate.numerator() * scale, per_frame: rate.denominator() * scale }
+    }
+}
+
 /// What the index says about the one track.
 struct Track {
     width: u16,
     height: u16,
-    fps: u32,
+    ticks: Ticks,
     /// Sequence, then picture parameter set.
     parameter_sets: [Vec<u8>; 2],
     /// Counted from 1.
@@ -207,8 +218,8 @@ impl Track {
 
     fn moov(&self, first_byte: u32) -> mp4_atom::Result<Moov> {
         let frames = self.sizes.len() as u32;
-        let duration = u64::from(frames) * u64::from(TICKS);
-        let timescale = self.fps * TICKS;
+        let duration = u64::from(frames) * u64::from(self.ticks.per_frame);
+        let timescale = self.ticks.per_second;
         let [sps, pps] = &self.parameter_sets;
         let avc1 = Avc1 {
             visual: Visual { data_reference_index: 1, width: self.width, height: self.height, ..Visual::default() },
@@ -219,7 +230,7 @@ impl Track {
         };
         let stbl = Stbl {
             stsd: Stsd { codecs: vec![Codec::Avc1(avc1)] },
-            stts: Stts { entries: vec![SttsEntry { sample_count: frames, sample_delta: TICKS }] },
+            stts: Stts { entries: vec![SttsEntry { sample_count: frames, sample_delta: self.ticks.per_frame }] },
             stss: Some(Stss { entries: self.key_frames.clone() }),
             stsc: Stsc {
                 entries: vec![StscEntry { first_chunk: 1, samples_per_chunk: frames, sample_description_index: 1 }],
@@ -270,19 +281,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_sizes_and_rates() {
+    fn refused_sizes() {
         let path = Path::new("never-created.mp4");
-        let refused = |width: usize, height: usize, fps| {
+        let refused = |width: usize, height: usize| {
             let data = vec![0; width * height * 3];
-            write_mp4(&Frames::new(&data, 1, height, width).unwrap(), fps, path).unwrap_err()
+            write_mp4(&Frames::new(&data, 1, height, width).unwrap(), FrameRate::whole(16), path).unwrap_err()
         };
         for (width, height, hint) in [(18, 17, "even"), (17, 18, "even"), (16, 14, "16"), (4096, 2304, "3840x2160")] {
-            let error = refused(width, height, 16);
+            let error = refused(width, height);
             assert!(matches!(error, MediaError::Size { .. }) && error.to_string().contains(hint), "{error}");
             assert!(!error.is_transient());
         }
-        assert!(matches!(refused(16, 16, 0), MediaError::Fps { .. }));
-        assert!(matches!(refused(16, 16, 241), MediaError::Fps { .. }));
         assert!(!path.exists());
     }
 
@@ -290,7 +299,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_told_apart() {
         let clip = Frames::new(&[9; 16 * 16 * 3], 1, 16, 16).unwrap();
-        let error = write_mp4(&clip, 8, Path::new("/dev/full")).unwrap_err();
+        let error = write_mp4(&clip, FrameRate::whole(8), Path::new("/dev/full")).unwrap_err();
         assert!(matches!(error, MediaError::DiskFull { .. }), "{error:?}");
     }
 }

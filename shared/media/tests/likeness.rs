@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use wanfarm_media::{Clip, Frames, Likeness, psnr, write_mp4, write_png_folder};
+use wanfarm_types::FrameRate;
 
 const SHAPE: [usize; 3] = [9, 48, 64];
 
@@ -22,7 +23,7 @@ fn clip([frames, height, width]: [usize; 3]) -> Vec<u8> {
 fn write(data: &[u8], [frames, height, width]: [usize; 3], folder: &Path) {
     let frames = Frames::new(data, frames, height, width).unwrap();
     write_png_folder(&frames, &folder.join("png")).unwrap();
-    write_mp4(&frames, 8, &folder.join("clip.mp4")).unwrap();
+    write_mp4(&frames, FrameRate::whole(8), &folder.join("clip.mp4")).unwrap();
 }
 
 fn between(left: &Path, right: &Path) -> Result<Likeness, String> {

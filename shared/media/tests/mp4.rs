@@ -8,6 +8,7 @@ use mp4_atom::{Atom, Codec, Colr, Moov, StszSamples};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 use wanfarm_media::{Frames, load_image, psnr, write_mp4};
+use wanfarm_types::FrameRate;
 
 /// Kr and Kb of a matrix.
 const BT709: (f64, f64) = (0.2126, 0.0722);
@@ -19,10 +20,14 @@ struct Mp4 {
 }
 
 impl Mp4 {
-    fn write(data: &[u8], [frames, height, width]: [usize; 3], fps: u32) -> Self {
+    fn write(data: &[u8], shape: [usize; 3], fps: u32) -> Self {
+        Self::at(data, shape, FrameRate::whole(fps))
+    }
+
+    fn at(data: &[u8], [frames, height, width]: [usize; 3], rate: FrameRate) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip.mp4");
-        write_mp4(&Frames::new(data, frames, height, width).unwrap(), fps, &path).unwrap();
+        write_mp4(&Frames::new(data, frames, height, width).unwrap(), rate, &path).unwrap();
         let bytes = std::fs::read(path).unwrap();
         let (_, start, end) = top_boxes(&bytes).into_iter().find(|(kind, ..)| kind == "moov").unwrap();
         let moov = Moov::decode_body(&mut &bytes[start..end]).unwrap();
@@ -237,22 +242,41 @@ fn noise_keeps_its_frames() {
 
 #[test]
 fn the_index_comes_first_and_is_exact() {
-    for (frames, fps) in [(1usize, 24u32), (17, 16), (81, 16), (30, 240), (5, 1), (61, 29)] {
+    for (frames, rate, keys_apart) in [
+        (1usize, "24", 24),
+        (17, "16", 16),
+        (81, "16", 16),
+        (30, "240", 240),
+        (5, "1", 1),
+        (61, "29", 29),
+        (49, "23.976", 24),
+        (81, "30000/1001", 30),
+        (61, "59.94", 60),
+        (27, "12.5", 13),
+        (9, "1001/1000", 1),
+    ] {
+        let rate: FrameRate = rate.parse().unwrap();
         let shape = [frames, 32, 48];
-        let mp4 = Mp4::write(&waves(shape), shape, fps);
+        let mp4 = Mp4::at(&waves(shape), shape, rate);
         let order: Vec<String> = top_boxes(&mp4.bytes).into_iter().map(|(kind, ..)| kind).collect();
         assert_eq!(order, ["ftyp", "moov", "mdat"]);
 
         let trak = &mp4.moov.trak[0];
         let stbl = &trak.mdia.minf.stbl;
-        let seconds = |duration: u64, timescale: u32| duration as f64 / f64::from(timescale);
-        let exact = frames as f64 / f64::from(fps);
-        assert_eq!(seconds(mp4.moov.mvhd.duration, mp4.moov.mvhd.timescale), exact);
-        assert_eq!(seconds(trak.tkhd.duration, mp4.moov.mvhd.timescale), exact);
-        assert_eq!(seconds(trak.mdia.mdhd.duration, trak.mdia.mdhd.timescale), exact);
+        let (movie, media) = (&mp4.moov.mvhd, &trak.mdia.mdhd);
+        // Ticks that last as long as so many frames, in whole numbers.
+        let lasts = |ticks: u64, timescale: u32, frames: usize| {
+            let [ticks, timescale, frames] = [ticks, timescale.into(), frames as u64].map(u128::from);
+            let [numerator, denominator] = [rate.numerator(), rate.denominator()].map(u128::from);
+            ticks * numerator == frames * denominator * timescale
+        };
+        assert!(lasts(movie.duration, movie.timescale, frames), "{rate}: {movie:?}");
+        assert!(lasts(trak.tkhd.duration, movie.timescale, frames), "{rate}: {:?}", trak.tkhd);
+        assert!(lasts(media.duration, media.timescale, frames), "{rate}: {media:?}");
+        assert!(media.timescale >= 1000, "{rate}: {media:?}");
         assert_eq!(stbl.stts.entries.len(), 1);
         assert_eq!(stbl.stts.entries[0].sample_count as usize, frames);
-        assert_eq!(seconds(stbl.stts.entries[0].sample_delta.into(), trak.mdia.mdhd.timescale), 1.0 / f64::from(fps));
+        assert!(lasts(stbl.stts.entries[0].sample_delta.into(), media.timescale, 1), "{rate}: {:?}", stbl.stts);
         assert_eq!((trak.tkhd.width.integer(), trak.tkhd.height.integer()), (48, 32));
 
         let samples = mp4.samples();
@@ -264,8 +288,19 @@ fn the_index_comes_first_and_is_exact() {
         for (number, sample) in (1u32..).zip(&samples) {
             assert_eq!(sample[4] & 0x1F == 5, keys.contains(&number), "sample {number}");
         }
-        assert_eq!(keys.len(), frames.div_ceil(fps as usize));
+        assert_eq!(keys.len(), frames.div_ceil(keys_apart));
         assert_eq!(mp4.decode(BT709).len(), frames * 32 * 48 * 3);
+    }
+}
+
+/// The rates of film are what other programs expect of them, and whole rates keep a thousand ticks a frame.
+#[test]
+fn frames_of_film_last_1001_ticks() {
+    for (rate, per_second, per_frame) in [("23.976", 24_000, 1001), ("59.94", 60_000, 1001), ("24", 24_000, 1000)] {
+        let mp4 = Mp4::at(&waves([2, 16, 16]), [2, 16, 16], rate.parse().unwrap());
+        let media = &mp4.moov.trak[0].mdia;
+        let ticks = (media.mdhd.timescale, media.minf.stbl.stts.entries[0].sample_delta);
+        assert_eq!(ticks, (per_second, per_frame), "{rate}");
     }
 }
 

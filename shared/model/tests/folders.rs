@@ -12,7 +12,7 @@ use wanfarm_model::files::{self, NEGATIVE_PROMPT};
 use wanfarm_model::inspect::{self, Questions, State, inspect};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::{ModelError, Weights};
-use wanfarm_types::{Experts, Role, VaeKind};
+use wanfarm_types::{Experts, FrameRate, Role, VaeKind};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
@@ -150,7 +150,7 @@ fn the_card_of_an_unpublished_model_reads_its_folder() {
         "guidance_scale": 5.0, "guidance_scale_2": 2.0, "negative_prompt": ""}"#,
     );
     let defaults = files::open(&folder).unwrap().card().defaults.clone();
-    assert_eq!((defaults.width, defaults.height, defaults.frames, defaults.fps), (64, 48, 17, 8));
+    assert_eq!((defaults.width, defaults.height, defaults.frames, defaults.fps), (64, 48, 17, FrameRate::whole(8)));
     assert_eq!((defaults.steps, defaults.shift, defaults.negative.as_str()), (20, 3.5, ""));
     assert_eq!((defaults.guidance.high, defaults.guidance.low), (5., 2.));
 
@@ -160,9 +160,16 @@ fn the_card_of_an_unpublished_model_reads_its_folder() {
         error.contains("demo_settings.json") && error.contains("width = 65") && error.contains("frames = 16"),
         "{error}"
     );
-    write(&settings, br#"{"fps": -1}"#);
-    let error = files::open(&folder).unwrap_err().to_string();
-    assert!(error.contains("fps = -1 is not a positive whole number"), "{error}");
+    for (fps, said) in
+        [("-1", "fps: \"-1\" is no frame rate"), ("241", "fps: 241 frames per second is not in 1 to 240")]
+    {
+        write(&settings, format!(r#"{{"fps": {fps}}}"#).as_bytes());
+        let error = files::open(&folder).unwrap_err().to_string();
+        assert!(error.contains("demo_settings.json") && error.contains(said), "{error}");
+    }
+    write(&settings, br#"{"fps": 23.976}"#);
+    let fps = files::open(&folder).unwrap().card().defaults.fps;
+    assert_eq!((fps.numerator(), fps.denominator()), (24_000, 1001));
 }
 
 #[test]

@@ -262,7 +262,7 @@ fn in_order(start: f64, end: f64) -> Result<(f64, f64), CacheError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Defaults, Experts, Geometry, OwnCurve, Transformer, VaeKind};
+    use crate::{Defaults, Experts, FrameRate, Geometry, OwnCurve, Transformer, VaeKind};
 
     fn card(preset: &str) -> ModelCard {
         ModelCard {
@@ -290,7 +290,7 @@ mod tests {
                 width: 832,
                 height: 480,
                 frames: 81,
-                fps: 16,
+                fps: FrameRate::whole(16),
                 steps: 40,
                 shift: 12.0,
                 solver: SolverKind::UniPc,

@@ -7,6 +7,7 @@ pub mod cache_request;
 pub mod calibration;
 pub mod digest;
 pub mod failure;
+pub mod frame_rate;
 pub mod geometry;
 pub mod ids;
 pub mod item;
@@ -23,6 +24,7 @@ pub use cache_request::{
 pub use calibration::{BadCalibration, CalibratedStage, Calibration, OwnCurve};
 pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
+pub use frame_rate::{BadFrameRate, FrameRate};
 pub use geometry::{Geometry, GeometryError};
 pub use ids::{AttemptId, Incarnation, JobId, VideoId, WorkerId};
 pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Expert, FixedLora, Geometry, Guidance, OwnCurve, Role, SolverKind};
+use crate::{Digest, Expert, FixedLora, FrameRate, Geometry, Guidance, OwnCurve, Role, SolverKind};
 
 /// How many transformers denoise, and where the second takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct Defaults {
     /// Count.
     pub frames: u32,
     /// Frames per second.
-    pub fps: u32,
+    pub fps: FrameRate,
     /// Denoising steps.
     pub steps: u32,
     /// Shift of the flow schedule.

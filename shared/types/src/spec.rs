@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CacheContext, CacheError, CacheRequest, CacheSettings, Digest, GeometryError, LoraError, LoraRef, ModelCard,
+    CacheContext, CacheError, CacheRequest, CacheSettings, Digest, FrameRate, GeometryError, LoraError, LoraRef,
+    ModelCard,
 };
 
 /// The ODE or multistep method.
@@ -94,7 +95,7 @@ pub struct VideoRequest {
     /// Count, 4n+1.
     pub frames: Option<u32>,
     /// Frames per second of the files.
-    pub fps: Option<u32>,
+    pub fps: Option<FrameRate>,
     /// Denoising steps.
     pub steps: Option<u32>,
     /// Shift of the flow schedule.
@@ -135,7 +136,7 @@ pub struct VideoSpec {
     /// Count, 4n+1.
     pub frames: u32,
     /// Frames per second of the files.
-    pub fps: u32,
+    pub fps: FrameRate,
     /// Denoising steps.
     pub steps: u32,
     /// Shift of the flow schedule.

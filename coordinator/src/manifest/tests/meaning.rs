@@ -34,7 +34,7 @@ fn the_documented_example() {
         width: Some(64),
         height: Some(64),
         frames: Some(17),
-        fps: Some(8),
+        fps: Some(FrameRate::whole(8)),
         steps: Some(20),
         shift: Some(5.0),
         solver: Some(SolverKind::UniPc),
@@ -98,6 +98,33 @@ video:
     assert_eq!(toml, json);
     assert_eq!(toml[0].seed, u64::MAX);
     assert_eq!((toml[2].seed, toml[2].width, &toml[2].formats[..]), (2, Some(80), &[Format::Gif, Format::Contact][..]));
+}
+
+#[test]
+fn frame_rates_of_film_are_exact() {
+    let rates = |syntax, text: &str| -> Vec<String> {
+        let manifest = Manifest::parse("m", syntax, text, None).unwrap_or_else(|faults| panic!("{faults}"));
+        manifest.check(None).unwrap().iter().map(|video| video.fps.unwrap().to_string()).collect()
+    };
+    let want = ["24", "24", "24000/1001", "30000/1001", "24000/1001", "25/2"];
+    let list = "[24, 24.0, 23.976, 29.97, '24000/1001', 12.5]";
+    let toml =
+        format!("[job]\nmodel='m'\n[[video]]\nprompt='p'\noutput='{{index}}'\nzip={{fps={list},seed=[1,2,3,4,5,6]}}");
+    assert_eq!(rates(Syntax::Toml, &toml), want);
+    let yaml = format!(
+        "job: {{model: m}}\nvideo:\n- prompt: p\n  output: '{{index}}'\n  zip: {{fps: {list}, seed: [1, 2, 3, 4, 5, 6]}}"
+    );
+    assert_eq!(rates(Syntax::Yaml, &yaml), want);
+    assert_eq!(rates(Syntax::Yaml, &yaml.replace("'24000/1001'", "24000/1001")), want);
+    let json = format!(
+        r#"{{"job": {{"model": "m"}}, "video": [{{"prompt": "p", "output": "{{index}}", "zip": {{"fps": {}, "seed": [1, 2, 3, 4, 5, 6]}}}}]}}"#,
+        list.replace('\'', "\"")
+    );
+    assert_eq!(rates(Syntax::Json, &json), want);
+    let spec = requests("[[video]]\nprompt='p'\nfps=23.976")[0].resolve(&card()).unwrap();
+    let sidecar = |spec| serde_json::to_value(spec).unwrap()["fps"].clone();
+    assert_eq!(sidecar(&spec), "24000/1001");
+    assert_eq!(sidecar(&requests("[[video]]\nprompt='p'")[0].resolve(&card()).unwrap()), 16);
 }
 
 #[test]

@@ -6,7 +6,9 @@ mod hostile;
 mod meaning;
 mod schema;
 
-use wanfarm_types::{Defaults, Experts, Geometry, Guidance, ModelCard, SolverKind, Transformer, VaeKind, VideoRequest};
+use wanfarm_types::{
+    Defaults, Experts, FrameRate, Geometry, Guidance, ModelCard, SolverKind, Transformer, VaeKind, VideoRequest,
+};
 
 use super::{Faults, Manifest, Syntax};
 
@@ -66,7 +68,7 @@ fn card() -> ModelCard {
             width: 832,
             height: 480,
             frames: 81,
-            fps: 16,
+            fps: FrameRate::whole(16),
             steps: 40,
             shift: 12.0,
             solver: SolverKind::UniPc,

@@ -1,5 +1,6 @@
 //! The JSON Schema says what the reader does. The few words of JSON Schema it uses are interpreted here.
 
+use regex::Regex;
 use serde_json::{Value, json};
 
 use super::super::keys::{JOB, SERIES, Setting};
@@ -28,6 +29,7 @@ fn misfit(schema: &Value, value: &Value) -> Option<String> {
             "maximum" => value.as_f64().zip(rule.as_f64()).is_some_and(|(value, most)| value > most),
             "minLength" => (value.as_str().map_or(0, str::len) as u64) < rule.as_u64()?,
             "maxLength" => value.as_str().map_or(0, str::len) as u64 > rule.as_u64()?,
+            "pattern" => !Regex::new(rule.as_str()?).unwrap().is_match(value.as_str()?),
             "maxItems" => value.as_array().map_or(0, Vec::len) as u64 > rule.as_u64()?,
             "minItems" => (value.as_array().map_or(0, Vec::len) as u64) < rule.as_u64()?,
             "uniqueItems" => {
@@ -168,6 +170,14 @@ fn schema_and_reader_refuse_the_same_values() {
         ("steps", "'2'", false),
         ("fps", "240", true),
         ("fps", "241", false),
+        ("fps", "0.5", false),
+        ("fps", "24.0", true),
+        ("fps", "23.976", true),
+        ("fps", "'24000/1001'", true),
+        ("fps", "'23.976'", true),
+        ("fps", "'24000:1001'", false),
+        ("fps", "'fast'", false),
+        ("fps", "true", false),
         ("seed", "18446744073709551615", true),
         ("shift", "100", true),
         ("shift", "0.001", true),

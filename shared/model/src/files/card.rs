@@ -78,7 +78,7 @@ fn override_with(defaults: &mut Defaults, file: &ConfigFile, geometry: &Geometry
     defaults.width = count("width", defaults.width)?;
     defaults.height = count("height", defaults.height)?;
     defaults.frames = count("num_frames", defaults.frames)?;
-    defaults.fps = count("fps", defaults.fps)?;
+    defaults.fps = file.frame_rate("fps")?.unwrap_or(defaults.fps);
     defaults.steps = count("num_inference_steps", defaults.steps)?;
     defaults.shift = shift(file, defaults.shift)?;
     if let Some(high) = file.number(&["guidance_scale"])? {

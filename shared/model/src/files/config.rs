@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use wanfarm_types::FrameRate;
 
 use crate::error::ModelError;
 
@@ -72,6 +73,17 @@ impl ConfigFile {
     /// It is not a number.
     pub fn number(&self, keys: &[&str]) -> Result<Option<f64>, ModelError> {
         self.first(keys, "a finite number", |value| value.as_f64().filter(|n| n.is_finite()))
+    }
+
+    /// A key as a frame rate.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn frame_rate(&self, key: &str) -> Result<Option<FrameRate>, ModelError> {
+        let read = |value: &Value| {
+            serde_json::from_value(value.clone()).map_err(|error| self.wrong(format!("{key}: {error}")))
+        };
+        self.value(key).map(read).transpose()
     }
 
     /// A key as yes or no.

@@ -2,7 +2,7 @@
 //!
 //! Source: Wan2.2@42bf4cf `wan/configs/`.
 
-use wanfarm_types::{Defaults, Guidance, SolverKind};
+use wanfarm_types::{Defaults, FrameRate, Guidance, SolverKind};
 
 use crate::dit::Config;
 
@@ -27,7 +27,7 @@ pub(super) struct Preset {
     pub(super) needs_image: bool,
     size: (u32, u32),
     frames: u32,
-    fps: u32,
+    fps: FrameRate,
     steps: u32,
     shift: f64,
     /// High, low.
@@ -46,7 +46,7 @@ const T2V_A14B: Preset = Preset {
     needs_image: false,
     size: (1280, 720),
     frames: 81,
-    fps: 16,
+    fps: FrameRate::whole(16),
     steps: 40,
     shift: 12.,
     guidance: (4., 3.),
@@ -73,7 +73,7 @@ const TI2V_5B: Preset = Preset {
     takes_image: true,
     size: (1280, 704),
     frames: 121,
-    fps: 24,
+    fps: FrameRate::whole(24),
     steps: 50,
     shift: 5.,
     guidance: (5., 5.),
