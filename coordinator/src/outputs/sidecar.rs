@@ -25,6 +25,9 @@ pub struct Sidecar<'a> {
     pub quality: &'a wanfarm_media::Quality,
     /// The files.
     pub outputs: &'a [OutputRecord],
+    /// Files that were asked for and cannot be made of these frames, each with the reason.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub unwritten: &'a [String],
     /// Digest of the final latents, f32 little endian.
     pub latents_blake3: Digest,
 }
@@ -82,6 +85,9 @@ pub struct OutputRecord {
     pub bytes: u64,
     /// Digest of its content; of a folder, over its files in order of name.
     pub blake3: Digest,
+    /// What is unlike other videos' files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Versions {

@@ -219,25 +219,19 @@ fn write_files(task: &Task, volume: &Volume, bytes: &Bytes) -> Result<Finished, 
     let frames = Frames::new(bytes, count as usize, height as usize, width as usize)
         .map_err(|error| Failure::deterministic(error.to_string()))?;
     let quality = wanfarm_media::assess(&frames);
-    let stem = &task.spec.output;
-    let mut outputs = Vec::new();
+    let (mut outputs, mut unwritten) = (Vec::new(), Vec::new());
     for &format in &task.spec.formats {
-        let path = manifest::path_of(stem, format);
-        let target = root.join(&path);
-        volume.check().map_err(Unwritten::Held)?;
-        let placing = Placing::begin(&target).map_err(placement)?;
-        let rate = task.spec.fps;
-        match format {
-            Format::Mp4 => wanfarm_media::write_mp4(&frames, rate, placing.staged()),
-            Format::Png => wanfarm_media::write_png_folder(&frames, placing.staged()),
-            Format::Gif => wanfarm_media::write_gif(&frames, rate, placing.staged()),
-            Format::Contact => wanfarm_media::write_contact(&frames, ContactSheet::default(), placing.staged()),
+        match write_format(task, &frames, format, &faults) {
+            Ok(output) => outputs.push(output),
+            // No other try can help it; the other files are whole all the same.
+            Err(Unwritten::Failed(failure)) if failure.kind == FailureKind::Deterministic => {
+                unwritten.push(failure.message);
+            }
+            Err(other) => return Err(other),
         }
-        .map_err(|error| faults.media(error, &placing, &target))?;
-        let (bytes, blake3) = measure(placing.staged())
-            .map_err(|error| faults.of(&error, true, format!("cannot read {path} back: {error}")))?;
-        placing.finish().map_err(placement)?;
-        outputs.push(OutputRecord { path, bytes, blake3 });
+    }
+    if outputs.is_empty() {
+        return Err(Failure::deterministic(unwritten.join("; ")).into());
     }
     let sidecar = Sidecar {
         spec: &task.spec,
@@ -248,17 +242,55 @@ fn write_files(task: &Task, volume: &Volume, bytes: &Bytes) -> Result<Finished, 
         passes: &StagePasses::of(&task.spec, &task.attempts),
         quality: &quality,
         outputs: &outputs,
+        unwritten: &unwritten,
         latents_blake3: task.latents,
     };
     let json = serde_json::to_vec_pretty(&sidecar).map_err(|error| Failure::deterministic(error.to_string()))?;
-    let sidecar_path = root.join(manifest::sidecar_of(stem));
+    let sidecar_path = root.join(manifest::sidecar_of(&task.spec.output));
     volume.check().map_err(Unwritten::Held)?;
     // Last: where the sidecar stands, the video is complete.
     place::write(&sidecar_path, &json).map_err(placement)?;
+    if !unwritten.is_empty() {
+        let there: Vec<&str> = outputs.iter().map(|output| output.path.as_str()).collect();
+        let message = format!("{}; its other files are there: {}", unwritten.join("; "), there.join(", "));
+        return Err(Failure::deterministic(message).into());
+    }
     let mut files: Vec<PathBuf> = outputs.iter().map(|output| root.join(&output.path)).collect();
     files.push(sidecar_path);
     let seconds = task.attempts.iter().map(|attempt| attempt.seconds).sum();
     Ok(Finished { files, verdict: quality.verdict.to_string(), seconds })
+}
+
+/// Writes one of a video's files, or its folder of frames, and puts it into its place.
+fn write_format(
+    task: &Task,
+    frames: &Frames<'_>,
+    format: Format,
+    faults: &Faults<'_>,
+) -> Result<OutputRecord, Unwritten> {
+    let (path, rate) = (manifest::path_of(&task.spec.output, format), task.spec.fps);
+    let target = faults.volume.folder().join(&path);
+    faults.volume.check().map_err(Unwritten::Held)?;
+    let placing = Placing::begin(&target).map_err(|error| faults.placement(error))?;
+    let plain = |()| None;
+    let note = match format {
+        Format::Mp4 => wanfarm_media::write_mp4(frames, rate, placing.staged()).map(coarser),
+        Format::Png => wanfarm_media::write_png_folder(frames, placing.staged()).map(plain),
+        Format::Gif => wanfarm_media::write_gif(frames, rate, placing.staged()).map(plain),
+        Format::Contact => wanfarm_media::write_contact(frames, ContactSheet::default(), placing.staged()).map(plain),
+    };
+    let note = note.map_err(|error| faults.media(error, &placing, &target))?;
+    let (bytes, blake3) = measure(placing.staged())
+        .map_err(|error| faults.of(&error, true, format!("cannot read {path} back: {error}")))?;
+    placing.finish().map_err(|error| faults.placement(error))?;
+    Ok(OutputRecord { path, bytes, blake3, note })
+}
+
+/// What a sidecar says of a video that fits its encoder only with less quality than others have.
+fn coarser(quantiser: u8) -> Option<String> {
+    let usual = wanfarm_media::QUANTISER;
+    (quantiser > usual)
+        .then(|| format!("noise beyond what the encoder takes: quantiser {quantiser} instead of {usual}"))
 }
 
 /// Size and digest of a file, or of all files of a folder in order of name.
@@ -274,4 +306,61 @@ fn measure(path: &Path) -> std::io::Result<(u64, Digest)> {
         hasher.update_mmap(&file)?;
     }
     Ok((bytes, Digest(*hasher.finalize().as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::{card, request};
+    use wanfarm_types::{Experts, JobId, VideoRequest};
+
+    /// Writes a clip of two frames of this size, whose bytes are those of `byte`.
+    fn write(root: &Path, [width, height]: [u32; 2], byte: impl Fn(usize) -> u8) -> Result<Finished, Unwritten> {
+        let open = VideoRequest { formats: vec![Format::Mp4, Format::Gif], ..request() };
+        let spec = VideoSpec { width, height, ..open.resolve(&card(Experts::Single)).unwrap() };
+        let shape = [2, height.into(), width.into(), 3];
+        let bytes: Vec<u8> = (0..shape.iter().product::<u64>() as usize).map(byte).collect();
+        let frames = TensorRef { digest: Digest([0; 32]), dtype: wanfarm_types::DType::U8, shape: shape.to_vec() };
+        let task = Task {
+            video: VideoId { job: JobId(1), index: 0 },
+            spec,
+            model_files: Vec::new(),
+            attempts: Vec::new(),
+            frames,
+            source: String::new(),
+            notes: Vec::new(),
+            latents: Digest([0; 32]),
+        };
+        write_files(&task, &Volume::new(root.to_owned()), &bytes.into())
+    }
+
+    fn sidecar(root: &Path) -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(root.join("cat.json")).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_the_others_and_the_sidecar() {
+        let root = tempfile::tempdir().unwrap();
+        let written = write(root.path(), [18, 15], |_| 9);
+        let Err(Unwritten::Failed(failure)) = written else { panic!("{written:?}") };
+        assert_eq!(failure.kind, FailureKind::Deterministic);
+        assert!(failure.message.contains("cat.mp4") && failure.message.contains("cat.gif"), "{}", failure.message);
+        assert!(root.path().join("cat.gif").is_file() && !root.path().join("cat.mp4").exists());
+        let sidecar = sidecar(root.path());
+        assert_eq!(sidecar["outputs"].as_array().unwrap().len(), 1);
+        assert_eq!(sidecar["outputs"][0]["path"], "cat.gif");
+        assert!(sidecar["unwritten"][0].as_str().unwrap().contains("even width and height"), "{sidecar}");
+    }
+
+    #[test]
+    fn noise_is_written_and_its_sidecar_tells_that_it_is_coarser() {
+        let root = tempfile::tempdir().unwrap();
+        let noise = |index: usize| blake3::hash(&index.to_le_bytes()).as_bytes()[0];
+        write(root.path(), [64, 64], noise).unwrap();
+        let noisy = sidecar(root.path());
+        assert!(noisy["outputs"][0]["note"].as_str().unwrap().contains("instead of 14"), "{noisy}");
+        write(root.path(), [64, 64], |_| 9).unwrap();
+        let plain = sidecar(root.path());
+        assert!(plain["outputs"][0].get("note").is_none() && plain.get("unwritten").is_none(), "{plain}");
+    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Rgb, RgbImage as Sheet};
+use wanfarm_types::Format;
 
 use crate::png::write_png;
 use crate::{Frames, MediaError};
@@ -30,18 +31,10 @@ impl Default for ContactSheet {
 /// Writes a contact sheet, read row by row.
 ///
 /// # Errors
-/// What the disk reports.
+/// [`MediaError::Size`], or what the disk reports.
 pub fn write_contact(frames: &Frames<'_>, sheet: ContactSheet, path: &Path) -> Result<(), MediaError> {
     let indices = spread(frames.count(), sheet.tiles);
-    let too_large = || MediaError::Size {
-        path: path.to_owned(),
-        format: "a contact sheet",
-        width: frames.width(),
-        height: frames.height(),
-        why: "a side is at most 65535 pixels",
-    };
-    let side = |side: usize| u16::try_from(side).map(u32::from).map_err(|_| too_large());
-    let (width, height) = (side(frames.width())?, side(frames.height())?);
+    let (width, height) = frames.size_in(Format::Contact, path)?;
 
     let columns = (indices.len() as f64).sqrt().ceil() as u32;
     let rows = (indices.len() as u32).div_ceil(columns);
@@ -52,8 +45,7 @@ pub fn write_contact(frames: &Frames<'_>, sheet: ContactSheet, path: &Path) -> R
     let mut canvas =
         Sheet::from_pixel(GAP + columns * (tile_width + GAP), GAP + rows * (tile_height + GAP), BACKGROUND);
     for (place, &index) in (0u32..).zip(&indices) {
-        let frame: ImageBuffer<Rgb<u8>, &[u8]> =
-            ImageBuffer::from_raw(width, height, frames.frame(index)).ok_or_else(too_large)?;
+        let Some(frame) = ImageBuffer::<Rgb<u8>, &[u8]>::from_raw(width, height, frames.frame(index)) else { continue };
         let (x, y) = (GAP + place % columns * (tile_width + GAP), GAP + place / columns * (tile_height + GAP));
         if tile_width == width {
             imageops::replace(&mut canvas, &frame, x.into(), y.into());
@@ -62,8 +54,7 @@ pub fn write_contact(frames: &Frames<'_>, sheet: ContactSheet, path: &Path) -> R
             imageops::replace(&mut canvas, &tile, x.into(), y.into());
         }
     }
-    let (width, height) = (canvas.width() as usize, canvas.height() as usize);
-    write_png(canvas.as_raw(), width, height, path)
+    write_png(canvas.as_raw(), canvas.width(), canvas.height(), path)
 }
 
 /// `wanted` indices below `count`, evenly spaced, first and last included.

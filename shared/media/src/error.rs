@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use wanfarm_types::FormatError;
+
 /// A file that could not be written or read, or frames that cannot become one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,18 +24,12 @@ pub enum MediaError {
         got: usize,
     },
     /// The format has no room for this size.
-    #[error("{path}: {format} cannot hold {width}x{height}: {why}")]
+    #[error("{path}: {source}")]
     Size {
         /// The file asked for.
         path: PathBuf,
-        /// The format's name.
-        format: &'static str,
-        /// Pixels.
-        width: usize,
-        /// Pixels.
-        height: usize,
-        /// The rule it breaks and what fits.
-        why: &'static str,
+        /// The rule it breaks.
+        source: FormatError,
     },
     /// No room for the file.
     #[error("{path}: the disk or quota is full; free some space and retry ({source})")]

@@ -6,14 +6,15 @@ use std::path::Path;
 
 use crate::MediaError;
 
-/// Creates or replaces `path`, lets `body` fill it, and syncs it to the disk.
-pub(crate) fn write_file(
+/// Creates or replaces `path`, lets `body` fill it, and syncs it to the disk. Returns what `body` does.
+pub(crate) fn write_file<T>(
     path: &Path,
-    body: impl FnOnce(&mut BufWriter<File>) -> Result<(), MediaError>,
-) -> Result<(), MediaError> {
+    body: impl FnOnce(&mut BufWriter<File>) -> Result<T, MediaError>,
+) -> Result<T, MediaError> {
     let io = |error| MediaError::io(path, error);
     let mut writer = BufWriter::with_capacity(1 << 18, File::create(path).map_err(io)?);
-    body(&mut writer)?;
+    let told = body(&mut writer)?;
     writer.flush().map_err(io)?;
-    wanfarm_durable::sync(writer.get_ref(), path).map_err(io)
+    wanfarm_durable::sync(writer.get_ref(), path).map_err(io)?;
+    Ok(told)
 }

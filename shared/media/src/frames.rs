@@ -1,5 +1,9 @@
 //! A clip as a borrowed view: RGB bytes, row-major. It owns nothing, so the bytes may be a memory map.
 
+use std::path::Path;
+
+use wanfarm_types::Format;
+
 use crate::MediaError;
 
 /// Frames of 8-bit RGB in `[frames, height, width, 3]` order, checked to be that and not empty.
@@ -47,6 +51,19 @@ impl<'a> Frames<'a> {
     /// Frames, height, width.
     pub fn shape(&self) -> [usize; 3] {
         [self.frames, self.height, self.width]
+    }
+
+    /// Width and height in pixels, as far as `format` can hold them.
+    ///
+    /// # Errors
+    /// [`MediaError::Size`], naming `path`.
+    pub(crate) fn size_in(&self, format: Format, path: &Path) -> Result<(u32, u32), MediaError> {
+        // Sides beyond 32 bits are beyond every format.
+        let [width, height] = [self.width, self.height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+        match format.check_size(width, height) {
+            Ok(()) => Ok((width, height)),
+            Err(source) => Err(MediaError::Size { path: path.to_owned(), source }),
+        }
     }
 
     /// The bytes of one frame.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ::gif::{Encoder, EncodingError, Frame, Repeat};
 use color_quant::NeuQuant;
-use wanfarm_types::FrameRate;
+use wanfarm_types::{Format, FrameRate};
 
 use crate::file::write_file;
 use crate::{Frames, MediaError};
@@ -20,14 +20,10 @@ const SHORTEST_DELAY: u64 = 2;
 /// rounding is carried along, and above 50 frames per second some are left out.
 ///
 /// # Errors
-/// [`MediaError::Size`] above 65535 pixels a side, or what the disk reports.
+/// [`MediaError::Size`], or what the disk reports.
 pub fn write_gif(frames: &Frames<'_>, rate: FrameRate, path: &Path) -> Result<(), MediaError> {
-    let (width, height) = (frames.width(), frames.height());
-    let side = |side: usize| {
-        let why = "a side is at most 65535 pixels";
-        u16::try_from(side).map_err(|_| MediaError::Size { path: path.to_owned(), format: "GIF", width, height, why })
-    };
-    let (w, h) = (side(width)?, side(height)?);
+    let (width, height) = frames.size_in(Format::Gif, path)?;
+    let (w, h) = (width as u16, height as u16);
     let mut palette = Palette::of(frames);
     let fault = |error| MediaError::io(path, into_io(error));
     write_file(path, |writer| {

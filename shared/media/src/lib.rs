@@ -30,6 +30,6 @@ pub use frames::Frames;
 pub use gif::write_gif;
 pub use image_in::{RgbImage, image_size, load_image};
 pub use likeness::{FrameLikeness, Likeness};
-pub use mp4::write_mp4;
+pub use mp4::{QUANTISER, write_mp4};
 pub use png::write_png_folder;
 pub use quality::{Checkerboard, Exposure, Flat, Frozen, Noise, Quality, Verdict, assess};

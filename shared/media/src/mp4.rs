@@ -14,7 +14,7 @@ use mp4_atom::{
 use openh264::OpenH264API;
 use openh264::encoder::{BitRate, Complexity, Encoder, EncoderConfig, QpRange, RateControlMode, UsageType, VuiConfig};
 use openh264::formats::YUVSlices;
-use wanfarm_types::FrameRate;
+use wanfarm_types::{Format, FrameRate};
 
 use crate::colour::Planes;
 use crate::file::write_file;
@@ -22,29 +22,63 @@ use crate::{Frames, MediaError};
 
 /// Quantiser of every macroblock (key frames may take two more). Finals, not previews: luma stays above 48 dB on
 /// renders and photographs, so that 4:2:0 itself is the larger loss.
-const QP: u8 = 14;
+pub const QUANTISER: u8 = 14;
+/// The last one to be tried; every picture is small then.
+const COARSEST: u8 = 50;
+/// Between two tries: coded noise loses a third of a bit per sample.
+const STEP: u8 = 2;
 /// Fewest ticks per frame; old players stumble over clocks that hardly tick.
 const TICKS: u32 = 1000;
 /// Bytes of the mdat header with a 64-bit length; a long 4K clip passes 4 GiB.
 const MDAT_HEADER: u64 = 16;
 
-/// Writes the clip as an mp4 file of this frame rate. Equal frames give equal bytes.
+/// Writes the clip as an mp4 file of this frame rate. Equal frames give equal bytes. Returns the quantiser that all its
+/// pictures were written with: [`QUANTISER`], or the next coarser one at which even pictures of noise fit the encoder.
 ///
 /// # Errors
-/// [`MediaError::Size`] for odd sizes, sides under 16 pixels or pictures above
-/// 3840x2160 (either way up), which the encoder does not take; otherwise what the encoder or the disk reports.
-pub fn write_mp4(frames: &Frames<'_>, rate: FrameRate, path: &Path) -> Result<(), MediaError> {
-    let (width, height) = checked_size(frames, path)?;
-    let io = |error| MediaError::io(path, error);
-    let fault = |frame: usize, why: String| MediaError::Encode { path: path.to_owned(), frame, why };
+/// [`MediaError::Size`], or what the encoder or the disk reports.
+pub fn write_mp4(frames: &Frames<'_>, rate: FrameRate, path: &Path) -> Result<u8, MediaError> {
+    let (width, height) = frames.size_in(Format::Mp4, path)?;
+    let writer = Mp4Writer { frames, size: (width as u16, height as u16), rate, path };
+    let mut qp = QUANTISER;
+    // One encoder per try: one that could not hold a picture is of no further use.
+    while !write_file(path, |file| writer.write(qp, file))? {
+        qp += STEP;
+    }
+    Ok(qp)
+}
 
-    write_file(path, |writer| {
-        let mut encoder = VideoEncoder::new(frames, rate).map_err(|why| fault(0, why))?;
-        let mut sample = Vec::new();
-        encoder.encode(frames.frame(0), true, &mut sample).map_err(|why| fault(0, why))?;
+/// A clip on its way into a file.
+struct Mp4Writer<'a> {
+    frames: &'a Frames<'a>,
+    size: (u16, u16),
+    rate: FrameRate,
+    path: &'a Path,
+}
 
+impl Mp4Writer<'_> {
+    /// Writes the whole file with this quantiser; false where a picture does not fit the encoder and a coarser one is
+    /// left to try.
+    fn write(&self, qp: u8, file: &mut (impl Write + Seek)) -> Result<bool, MediaError> {
+        let Self { frames, size: (width, height), rate, path } = *self;
+        let io = |error| MediaError::io(path, error);
+        let fault = |frame: usize, why: String| MediaError::Encode { path: path.to_owned(), frame, why };
         // About one key frame a second keeps scrubbing quick and costs little.
         let second = rate.per_second().round().max(1.0) as usize;
+        let mut encoder = VideoEncoder::new(frames, rate, qp).map_err(|why| fault(0, why))?;
+        let mut sample = Vec::new();
+        let encode = |encoder: &mut VideoEncoder, index: usize, sample: &mut Vec<u8>| {
+            let encoded = encoder.encode(frames.frame(index), index.is_multiple_of(second), sample);
+            match encoded {
+                Ok(()) => Ok(true),
+                Err(Refusal::TooLarge) if qp < COARSEST => Ok(false),
+                Err(refusal) => Err(fault(index, refusal.to_string())),
+            }
+        };
+        if !encode(&mut encoder, 0, &mut sample)? {
+            return Ok(false);
+        }
+
         let mut track = Track {
             width,
             height,
@@ -55,39 +89,43 @@ pub fn write_mp4(frames: &Frames<'_>, rate: FrameRate, path: &Path) -> Result<()
         };
         // The index has its final length as soon as the counts are known; its numbers follow at the end.
         let head = track.head().map_err(|why| fault(0, why))?;
-        writer.write_all(&head).map_err(io)?;
-        writer.write_all(&mdat_header(0)).map_err(io)?;
+        file.write_all(&head).map_err(io)?;
+        file.write_all(&mdat_header(0)).map_err(io)?;
 
         let mut total = 0u64;
-        for (index, frame) in frames.iter().enumerate() {
-            if index > 0 {
-                let key = index % second == 0;
-                encoder.encode(frame, key, &mut sample).map_err(|why| fault(index, why))?;
+        for index in 0..frames.count() {
+            if index > 0 && !encode(&mut encoder, index, &mut sample)? {
+                return Ok(false);
             }
-            writer.write_all(&sample).map_err(io)?;
+            file.write_all(&sample).map_err(io)?;
             track.sizes[index] = u32::try_from(sample.len()).map_err(|error| fault(index, error.to_string()))?;
             total += sample.len() as u64;
         }
 
-        writer.seek(SeekFrom::Start(0)).map_err(io)?;
-        writer.write_all(&track.head().map_err(|why| fault(0, why))?).map_err(io)?;
-        writer.write_all(&mdat_header(total)).map_err(io)
-    })
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+        file.write_all(&track.head().map_err(|why| fault(0, why))?).map_err(io)?;
+        file.write_all(&mdat_header(total)).map_err(io)?;
+        Ok(true)
+    }
 }
 
-fn checked_size(frames: &Frames<'_>, path: &Path) -> Result<(u16, u16), MediaError> {
-    let (width, height) = (frames.width(), frames.height());
-    let (long, short) = (width.max(height), width.min(height));
-    let why = if !width.is_multiple_of(2) || !height.is_multiple_of(2) {
-        "4:2:0 needs an even width and height"
-    } else if short < 16 {
-        "both sides must be at least 16 pixels"
-    } else if long > 3840 || short > 2160 {
-        "the encoder takes at most 3840x2160 or 2160x3840; ask for png instead"
-    } else {
-        return Ok((width as u16, height as u16));
-    };
-    Err(MediaError::Size { path: path.to_owned(), format: "H.264 in mp4", width, height, why })
+/// Why the encoder gave no picture.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    /// Its buffer is as large as the raw picture, and it wants half as much again as a coded one takes in it: coded at
+    /// more than a byte per pixel, as only noise is, a picture does not fit.
+    #[error("the coded picture is too large for its buffer")]
+    TooLarge,
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<openh264::Error> for Refusal {
+    fn from(error: openh264::Error) -> Self {
+        // `cmMallocMemeError`: what a full buffer is called, on all its ways out of the encoder.
+        if error.native_code() == 3 { Self::TooLarge } else { Self::Other(error.to_string()) }
+    }
 }
 
 /// The H.264 encoder, its planes, and the parameter sets it announced.
@@ -98,7 +136,7 @@ struct VideoEncoder {
 }
 
 impl VideoEncoder {
-    fn new(frames: &Frames<'_>, rate: FrameRate) -> Result<Self, String> {
+    fn new(frames: &Frames<'_>, rate: FrameRate, qp: u8) -> Result<Self, String> {
         let (width, height) = (frames.width(), frames.height());
         // With one permitted QP there is no rate to control; the rate (a bit per pixel) only chooses the level written
         // into the stream. The mode without any control would fix QP at 26, and those that may skip frames warn on
@@ -108,7 +146,7 @@ impl VideoEncoder {
             .usage_type(UsageType::CameraVideoRealTime)
             .complexity(Complexity::High)
             .rate_control_mode(RateControlMode::Bufferbased)
-            .qp(QpRange::new(QP, QP))
+            .qp(QpRange::new(qp, qp))
             .bitrate(BitRate::from_bps(bits.clamp(100_000, 240_000_000) as u32))
             .max_frame_rate(openh264::encoder::FrameRate::from_hz(rate.per_second() as f32))
             .skip_frames(false)
@@ -123,7 +161,8 @@ impl VideoEncoder {
     }
 
     /// Encodes one frame into `sample`: NAL units behind their lengths, parameter sets taken out.
-    fn encode(&mut self, rgb: &[u8], key: bool, sample: &mut Vec<u8>) -> Result<(), String> {
+    fn encode(&mut self, rgb: &[u8], key: bool, sample: &mut Vec<u8>) -> Result<(), Refusal> {
+        let other = |why: &str| Refusal::Other(why.to_owned());
         self.planes.fill(rgb);
         let Planes { width, height, y, cb, cr } = &self.planes;
         let picture = YUVSlices::new((y, cb, cr), (*width, *height), (*width, width / 2, width / 2));
@@ -131,20 +170,20 @@ impl VideoEncoder {
         if key && self.parameter_sets.is_some() {
             self.encoder.force_intra_frame();
         }
-        let stream = self.encoder.encode(&picture).map_err(|error| error.to_string())?;
+        let stream = self.encoder.encode(&picture)?;
 
         sample.clear();
         let mut announced: [Vec<u8>; 2] = Default::default();
         let mut pictures = 0;
         for layer in (0..stream.num_layers()).filter_map(|index| stream.layer(index)) {
             for nal in (0..layer.nal_count()).filter_map(|index| layer.nal_unit(index)) {
-                let nal = without_start_code(nal).ok_or("a NAL unit without start code")?;
+                let nal = without_start_code(nal).ok_or_else(|| other("a NAL unit without start code"))?;
                 match nal.first().map(|byte| byte & 0x1F) {
                     Some(7) => announced[0] = nal.to_vec(),
                     Some(8) => announced[1] = nal.to_vec(),
                     kind => {
                         if kind != Some(if key { 5 } else { 1 }) {
-                            return Err(format!("NAL unit of type {kind:?} in a frame with key = {key}"));
+                            return Err(other(&format!("NAL unit of type {kind:?} in a frame with key = {key}")));
                         }
                         pictures += 1;
                         sample.extend_from_slice(&(nal.len() as u32).to_be_bytes());
@@ -154,12 +193,12 @@ impl VideoEncoder {
             }
         }
         if pictures == 0 {
-            return Err("it skipped the frame".into());
+            return Err(other("it skipped the frame"));
         }
         if announced.iter().all(|set| !set.is_empty())
             && self.parameter_sets.get_or_insert_with(|| announced.clone()) != &announced
         {
-            return Err("its parameter sets changed".into());
+            return Err(other("its parameter sets changed"));
         }
         Ok(())
     }
@@ -281,15 +320,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refused_sizes() {
+    fn sizes_that_h264_cannot_hold_make_no_file() {
         let path = Path::new("never-created.mp4");
-        let refused = |width: usize, height: usize| {
+        for (width, height) in [(18, 17), (16, 14), (4096, 16)] {
             let data = vec![0; width * height * 3];
-            write_mp4(&Frames::new(&data, 1, height, width).unwrap(), FrameRate::whole(16), path).unwrap_err()
-        };
-        for (width, height, hint) in [(18, 17, "even"), (17, 18, "even"), (16, 14, "16"), (4096, 2304, "3840x2160")] {
-            let error = refused(width, height);
-            assert!(matches!(error, MediaError::Size { .. }) && error.to_string().contains(hint), "{error}");
+            let error =
+                write_mp4(&Frames::new(&data, 1, height, width).unwrap(), FrameRate::whole(16), path).unwrap_err();
+            assert!(matches!(error, MediaError::Size { .. }) && error.to_string().contains("H.264"), "{error}");
             assert!(!error.is_transient());
         }
         assert!(!path.exists());

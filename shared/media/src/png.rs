@@ -4,29 +4,28 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use wanfarm_types::Format;
+
 use crate::file::write_file;
 use crate::{Frames, MediaError};
 
 /// Writes `00000.png`, `00001.png` … into `folder`, which is created if it is not there.
 ///
 /// # Errors
-/// [`MediaError::DiskFull`] or [`MediaError::Write`], naming the file.
+/// [`MediaError::Size`], [`MediaError::DiskFull`] or [`MediaError::Write`], naming the file.
 pub fn write_png_folder(frames: &Frames<'_>, folder: &Path) -> Result<(), MediaError> {
     fs::create_dir_all(folder).map_err(|error| MediaError::io(folder, error))?;
+    let (width, height) = frames.size_in(Format::Png, folder)?;
     for (index, frame) in frames.iter().enumerate() {
-        write_png(frame, frames.width(), frames.height(), &folder.join(format!("{index:05}.png")))?;
+        write_png(frame, width, height, &folder.join(format!("{index:05}.png")))?;
     }
     wanfarm_durable::sync_folder(folder).map_err(|error| MediaError::io(folder, error))
 }
 
 /// Writes one RGB picture.
-pub(crate) fn write_png(rgb: &[u8], width: usize, height: usize, path: &Path) -> Result<(), MediaError> {
-    let too_large =
-        || MediaError::Size { path: path.to_owned(), format: "PNG", width, height, why: "a side is at most 2^31 - 1" };
-    let side = |side: usize| i32::try_from(side).map(i32::unsigned_abs).map_err(|_| too_large());
-    let (w, h) = (side(width)?, side(height)?);
+pub(crate) fn write_png(rgb: &[u8], width: u32, height: u32, path: &Path) -> Result<(), MediaError> {
     write_file(path, |writer| {
-        let mut encoder = ::png::Encoder::new(writer, w, h);
+        let mut encoder = ::png::Encoder::new(writer, width, height);
         encoder.set_color(::png::ColorType::Rgb);
         encoder.set_depth(::png::BitDepth::Eight);
         encoder.set_compression(::png::Compression::Fast);

@@ -7,7 +7,7 @@ use std::path::Path;
 use mp4_atom::{Atom, Codec, Colr, Moov, StszSamples};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
-use wanfarm_media::{Frames, load_image, psnr, write_mp4};
+use wanfarm_media::{Frames, QUANTISER, load_image, psnr, write_mp4};
 use wanfarm_types::FrameRate;
 
 /// Kr and Kb of a matrix.
@@ -223,21 +223,63 @@ fn pictures_stay_close() {
     assert!(psnr > 38.0, "a red edge on black is what 4:2:0 does worst: {psnr} dB");
 }
 
+/// Uniform noise, the same every time: grey, or in every channel on its own.
+fn noise([frames, height, width]: [usize; 3], colours: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let mut next = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..frames * height * width)
+        .flat_map(|_| if colours == 1 { [next(); 3] } else { [(); 3].map(|()| next()) })
+        .collect()
+}
+
 /// Nothing skipped and nothing starved, however much there is to encode.
 #[test]
 fn noise_keeps_its_frames() {
-    let mut state = 1u32;
     let shape = [12, 96, 96];
-    let data: Vec<u8> = (0..12 * 96 * 96)
-        .flat_map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            [(state >> 24) as u8; 3]
-        })
-        .collect();
+    let data = noise(shape, 1);
     let mp4 = Mp4::write(&data, shape, 240);
     let psnr = quality(&data, &mp4.decode(BT709), shape);
     println!("noise: {psnr:.1} dB, {} bytes", mp4.bytes.len());
     assert!(psnr > 40.0, "{psnr}");
+}
+
+/// Noise is what wrong weights give, and then somebody wants to look at it.
+#[test]
+fn a_clip_that_does_not_fit_the_encoder_is_written_more_coarsely() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    let write = |data: &[u8], [frames, height, width]: [usize; 3]| {
+        write_mp4(&Frames::new(data, frames, height, width).unwrap(), FrameRate::whole(16), &path).unwrap()
+    };
+    for shape in [[3, 64, 64], [2, 240, 416], [2, 480, 832]] {
+        let data = noise(shape, 3);
+        let quantiser = write(&data, shape);
+        let again = std::fs::read(&path).unwrap();
+        let mp4 = Mp4::write(&data, shape, 16);
+        assert_eq!(mp4.bytes, again, "equal frames give equal bytes");
+        let decoded = mp4.decode(BT709);
+        assert_eq!(decoded.len(), data.len());
+        // Half the colour is lost to 4:2:0; the light is what the quantiser leaves.
+        let light = |rgb: &[u8]| -> Vec<u8> {
+            let grey =
+                |p: &[u8]| (0.2126 * f64::from(p[0]) + 0.7152 * f64::from(p[1]) + 0.0722 * f64::from(p[2])) as u8;
+            rgb.chunks_exact(3).flat_map(|pixel| [grey(pixel); 3]).collect()
+        };
+        let psnr = quality(&light(&data), &light(&decoded), shape);
+        println!("{shape:?}: quantiser {quantiser}, {psnr:.1} dB, {} bytes", mp4.bytes.len());
+        assert!(quantiser > QUANTISER, "this test gives more than fits");
+    }
+    // A clip that turns into noise is as coarse from its start; any other keeps its quantiser.
+    let shape = [20, 64, 64];
+    let mut data = waves(shape);
+    assert_eq!(write(&data, shape), QUANTISER);
+    let half = data.len() / 2;
+    data[half..].copy_from_slice(&noise([10, 64, 64], 3));
+    assert!(write(&data, shape) > QUANTISER);
+    assert_eq!(Mp4::write(&data, shape, 16).samples().len(), 20);
 }
 
 #[test]

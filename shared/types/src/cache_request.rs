@@ -164,6 +164,41 @@ impl CacheRequest {
         }
     }
 
+    /// Whether what was said can be followed at all.
+    ///
+    /// # Errors
+    /// The first setting that is out of its bounds.
+    pub fn check(&self) -> Result<(), BadCache> {
+        // What was not said stands at 0, which is within all bounds.
+        let said = |value: Option<f64>| value.unwrap_or(0.0);
+        match self {
+            CacheRequest::None => CacheSettings::None,
+            CacheRequest::Magcache(request) => CacheSettings::Magcache(MagCache {
+                threshold: said(request.threshold),
+                retention: said(request.retention),
+                ..MagCache::published(request.curve.clone().unwrap_or(MagCurve::T2vA14b))
+            }),
+            CacheRequest::Teacache(request) => CacheSettings::Teacache(TeaCache {
+                model: TeaModel::Linear,
+                threshold: said(request.threshold),
+                projected: false,
+            }),
+            CacheRequest::CfgCache(request) => CacheSettings::CfgCache(CfgCache {
+                interval: 1,
+                start: said(request.start),
+                end: said(request.end),
+                alpha: said(request.alpha),
+            }),
+            CacheRequest::Sencache(request) => CacheSettings::Sencache(SenCache {
+                tolerance: said(request.tolerance),
+                max_skip: 1,
+                start: said(request.start),
+                end: said(request.end),
+            }),
+        }
+        .check()
+    }
+
     /// Fills in what was not said, and checks that it makes sense for this video.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CacheContext, CacheError, CacheRequest, CacheSettings, Digest, FrameRate, GeometryError, LoraError, LoraRef,
-    ModelCard,
+    CacheContext, CacheError, CacheRequest, CacheSettings, Digest, Format, FormatError, FrameRate, GeometryError,
+    LoraError, LoraRef, ModelCard,
 };
 
 /// The ODE or multistep method.
@@ -51,32 +51,6 @@ pub struct Guidance {
     pub high: f64,
     /// Scale in the rest of it.
     pub low: f64,
-}
-
-/// A file format of the finished video.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// H.264 in MP4.
-    Mp4,
-    /// A folder of 8-bit RGB frames.
-    Png,
-    /// An animated GIF.
-    Gif,
-    /// One PNG with frames side by side.
-    Contact,
-}
-
-impl Format {
-    /// Its name in manifests.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Format::Mp4 => "mp4",
-            Format::Png => "png",
-            Format::Gif => "gif",
-            Format::Contact => "contact",
-        }
-    }
 }
 
 /// A video as its manifest asks for it. `None` means: the model's preset decides.
@@ -165,6 +139,9 @@ pub enum SpecError {
     /// By its size.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
+    /// By a file that cannot hold its size.
+    #[error("{0}; ask for another size, or for other formats such as png")]
+    Format(#[from] FormatError),
     /// By its step cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -218,6 +195,8 @@ impl VideoRequest {
         };
         let mut faults: Vec<SpecError> =
             card.geometry.check(spec.width, spec.height, spec.frames).into_iter().map(Into::into).collect();
+        let unfit = |format: &Format| format.check_size(spec.width, spec.height).err();
+        faults.extend(self.formats.iter().filter_map(unfit).map(SpecError::from));
         faults.extend(cache.err().map(SpecError::from));
         faults.extend(self.loras.iter().filter_map(|lora| lora.check(card).err()).map(SpecError::from));
         if faults.is_empty() { Ok(spec) } else { Err(faults) }
