@@ -2,8 +2,8 @@
 
 use wanfarm_types as domain;
 
-use super::WireError;
 use super::enums::FromWireNumber;
+use super::{WireError, finite};
 use crate::v1;
 use v1::step_cache::Strategy;
 
@@ -54,24 +54,30 @@ pub fn from_wire(wire: Option<v1::StepCache>) -> Result<domain::CacheSettings, W
                     Ok(v1::MagCurve::Own) => return Err(odd()),
                     _ => published(cache.curve)?,
                 },
-                threshold: cache.threshold,
+                threshold: finite("threshold", cache.threshold)?,
                 max_skip: cache.max_skip,
-                retention: cache.retention,
+                retention: finite("retention", cache.retention)?,
                 zones: domain::Retention::from_wire_number(cache.zones)?,
                 joint: cache.joint,
             })
         }
         Strategy::Teacache(cache) => domain::CacheSettings::Teacache(domain::TeaCache {
             model: domain::TeaModel::from_wire_number(cache.model)?,
-            threshold: cache.threshold,
+            threshold: finite("threshold", cache.threshold)?,
             projected: cache.projected,
         }),
-        Strategy::CfgCache(v1::CfgCache { interval, start, end, alpha }) => {
-            domain::CacheSettings::CfgCache(domain::CfgCache { interval, start, end, alpha })
-        }
-        Strategy::Sencache(v1::SenCache { tolerance, max_skip, start, end }) => {
-            domain::CacheSettings::Sencache(domain::SenCache { tolerance, max_skip, start, end })
-        }
+        Strategy::CfgCache(cache) => domain::CacheSettings::CfgCache(domain::CfgCache {
+            interval: cache.interval,
+            start: finite("start", cache.start)?,
+            end: finite("end", cache.end)?,
+            alpha: finite("alpha", cache.alpha)?,
+        }),
+        Strategy::Sencache(cache) => domain::CacheSettings::Sencache(domain::SenCache {
+            tolerance: finite("tolerance", cache.tolerance)?,
+            max_skip: cache.max_skip,
+            start: finite("start", cache.start)?,
+            end: finite("end", cache.end)?,
+        }),
     })
 }
 

@@ -2,8 +2,8 @@
 
 use wanfarm_types as domain;
 
-use super::WireError;
 use super::enums::FromWireNumber;
+use super::{WireError, finite_or_absent};
 use crate::v1;
 use v1::cache_request::Kind;
 
@@ -40,23 +40,29 @@ pub(crate) fn from_wire(wire: Option<v1::CacheRequest>) -> Result<Option<domain:
         Kind::Magcache(cache) => domain::CacheRequest::Magcache(domain::MagCacheRequest {
             // A calibrated one is the model's, not a video's.
             curve: cache.curve.map(super::cache::published).transpose()?,
-            threshold: cache.threshold,
+            threshold: finite_or_absent("threshold", cache.threshold)?,
             max_skip: cache.max_skip,
-            retention: cache.retention,
+            retention: finite_or_absent("retention", cache.retention)?,
             zones: cache.zones.map(domain::Retention::from_wire_number).transpose()?,
             joint: cache.joint,
         }),
         Kind::Teacache(cache) => domain::CacheRequest::Teacache(domain::TeaCacheRequest {
             model: cache.model.map(domain::TeaModel::from_wire_number).transpose()?,
-            threshold: cache.threshold,
+            threshold: finite_or_absent("threshold", cache.threshold)?,
             projected: cache.projected,
         }),
-        Kind::CfgCache(v1::CfgCacheRequest { interval, start, end, alpha }) => {
-            domain::CacheRequest::CfgCache(domain::CfgCacheRequest { interval, start, end, alpha })
-        }
-        Kind::Sencache(v1::SenCacheRequest { tolerance, max_skip, start, end }) => {
-            domain::CacheRequest::Sencache(domain::SenCacheRequest { tolerance, max_skip, start, end })
-        }
+        Kind::CfgCache(cache) => domain::CacheRequest::CfgCache(domain::CfgCacheRequest {
+            interval: cache.interval,
+            start: finite_or_absent("start", cache.start)?,
+            end: finite_or_absent("end", cache.end)?,
+            alpha: finite_or_absent("alpha", cache.alpha)?,
+        }),
+        Kind::Sencache(cache) => domain::CacheRequest::Sencache(domain::SenCacheRequest {
+            tolerance: finite_or_absent("tolerance", cache.tolerance)?,
+            max_skip: cache.max_skip,
+            start: finite_or_absent("start", cache.start)?,
+            end: finite_or_absent("end", cache.end)?,
+        }),
     }))
 }
 

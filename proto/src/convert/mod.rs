@@ -52,6 +52,16 @@ where
     D::try_from(wire.ok_or(WireError::Missing(field))?)
 }
 
+/// A number that is one.
+pub(crate) fn finite(field: &'static str, value: f64) -> Result<f64, WireError> {
+    if value.is_finite() { Ok(value) } else { Err(WireError::unknown(field, value)) }
+}
+
+/// A number that is one, or absent.
+pub(crate) fn finite_or_absent(field: &'static str, value: Option<f64>) -> Result<Option<f64>, WireError> {
+    value.map(|value| finite(field, value)).transpose()
+}
+
 /// Converts every element, or names the first that does not mean anything.
 pub(crate) fn each<W, D>(wire: Vec<W>) -> Result<Vec<D>, WireError>
 where

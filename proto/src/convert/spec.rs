@@ -3,7 +3,7 @@
 use wanfarm_types as domain;
 
 use super::enums::{FromWireNumber, numbers};
-use super::{WireError, cache, cache_request, each, ids, required};
+use super::{WireError, cache, cache_request, each, finite, finite_or_absent, ids, required};
 use crate::v1;
 
 fn formats(formats: Vec<domain::Format>) -> Vec<i32> {
@@ -24,7 +24,7 @@ impl TryFrom<v1::Guidance> for domain::Guidance {
     type Error = WireError;
 
     fn try_from(wire: v1::Guidance) -> Result<Self, WireError> {
-        Ok(Self { high: wire.high, low: wire.low })
+        Ok(Self { high: finite("guidance", wire.high)?, low: finite("guidance", wire.low)? })
     }
 }
 
@@ -78,7 +78,7 @@ impl TryFrom<v1::VideoRequest> for domain::VideoRequest {
             frames: wire.frames,
             fps: wire.fps.map(TryInto::try_into).transpose()?,
             steps: wire.steps,
-            shift: wire.shift,
+            shift: finite_or_absent("shift", wire.shift)?,
             solver: wire.solver.map(domain::SolverKind::from_wire_number).transpose()?,
             guidance: wire.guidance.map(TryInto::try_into).transpose()?,
             image: image(wire.image)?,
@@ -106,7 +106,7 @@ impl TryFrom<v1::LoraRef> for domain::LoraRef {
             name: wire.name,
             blake3: ids::digest("LoRA digest", &wire.blake3)?,
             bytes: wire.bytes,
-            strength: wire.strength,
+            strength: finite("strength", wire.strength)?,
             expert: wire.expert.map(domain::Expert::from_wire_number).transpose()?,
         })
     }
@@ -150,7 +150,7 @@ impl TryFrom<v1::VideoSpec> for domain::VideoSpec {
             frames: wire.frames,
             fps: required("fps", wire.fps)?,
             steps: wire.steps,
-            shift: wire.shift,
+            shift: finite("shift", wire.shift)?,
             solver: domain::SolverKind::from_wire_number(wire.solver)?,
             guidance: required("guidance", wire.guidance)?,
             image: image(wire.image)?,
@@ -159,5 +159,73 @@ impl TryFrom<v1::VideoSpec> for domain::VideoSpec {
             loras: each(wire.loras)?,
             output: wire.output,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{FrameRate, Guidance, LoraRef, VideoRequest};
+
+    fn request() -> VideoRequest {
+        let lora = LoraRef { name: "l".into(), blake3: domain::Digest([1; 32]), bytes: 1, strength: 0.5, expert: None };
+        let cache = domain::MagCacheRequest { threshold: Some(0.1), ..Default::default() };
+        VideoRequest {
+            prompt: "p".into(),
+            negative: None,
+            seed: 1,
+            width: None,
+            height: None,
+            frames: None,
+            fps: Some("23.976".parse().unwrap()),
+            steps: None,
+            shift: Some(5.0),
+            solver: None,
+            guidance: Some(Guidance { high: 4.0, low: 3.0 }),
+            image: None,
+            cache: Some(domain::CacheRequest::Magcache(cache)),
+            loras: vec![lora],
+            formats: Vec::new(),
+            output: "o".into(),
+        }
+    }
+
+    #[test]
+    fn a_request_crosses_the_wire_unchanged() {
+        assert_eq!(VideoRequest::try_from(v1::VideoRequest::from(request())), Ok(request()));
+    }
+
+    #[test]
+    fn numbers_that_are_none_do_not_cross_the_wire() {
+        let spoil: [fn(&mut v1::VideoRequest, f64); 5] = [
+            |wire, value| wire.shift = Some(value),
+            |wire, value| wire.guidance = Some(v1::Guidance { high: value, low: 1.0 }),
+            |wire, value| wire.guidance = Some(v1::Guidance { high: 1.0, low: value }),
+            |wire, value| wire.loras[0].strength = value,
+            |wire, value| {
+                let sen = v1::SenCacheRequest { tolerance: Some(value), ..Default::default() };
+                wire.cache = Some(v1::CacheRequest { kind: Some(v1::cache_request::Kind::Sencache(sen)) });
+            },
+        ];
+        for spoil in spoil {
+            for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut wire = v1::VideoRequest::from(request());
+                spoil(&mut wire, value);
+                assert!(VideoRequest::try_from(wire.clone()).is_err(), "{wire:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn frame_rates_are_checked() {
+        let rate = |numerator, denominator| FrameRate::try_from(v1::FrameRate { numerator, denominator });
+        assert_eq!(rate(24, 0), Ok(FrameRate::whole(24)), "a denominator that is absent");
+        assert_eq!(
+            rate(48_000, 2002).map(v1::FrameRate::from),
+            Ok(v1::FrameRate { numerator: 24_000, denominator: 1001 })
+        );
+        for (numerator, denominator) in [(0, 1), (241, 1), (1, 2), (u32::MAX, u32::MAX - 1)] {
+            assert!(rate(numerator, denominator).is_err(), "{numerator}/{denominator}");
+        }
     }
 }
