@@ -286,7 +286,7 @@ fn wire(submission: Submission) -> v1::SubmitRequest {
         client_key: submission.client_key,
         name: submission.name,
         model: submission.model,
-        priority: submission.priority,
+        priority: Some(submission.priority),
         videos: submission.videos.into_iter().map(Into::into).collect(),
         early_look: submission.early_look,
     }

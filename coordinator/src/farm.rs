@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
-use wanfarm_types::{JobId, WorkerId};
+use wanfarm_types::{JobId, VideoRequest, WorkerId};
 
 use crate::artifacts::Artifacts;
 use crate::client::ReportView;
@@ -59,6 +59,32 @@ impl FarmService {
         let (reply, answer) = oneshot::channel();
         self.events.send(Event::Request(request(reply))).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())
+    }
+
+    /// The submission again, and which of its videos the model cannot render, if that is known already.
+    async fn judge(&self, submission: Submission) -> Result<(Submission, Option<String>), Status> {
+        let (model, images) = (submission.model.clone(), submission.videos.iter().filter_map(|video| video.image));
+        let images = images.collect();
+        let farm = self.ask(|reply| Request::Farm { model, images, reply }).await?;
+        let Some(card) = farm.card else { return Ok((submission, None)) };
+        let judged = tokio::task::spawn_blocking(move || {
+            let sized = |request: &VideoRequest| {
+                images::sized(request, request.image.and_then(|image| farm.images.get(&image)), &card)
+            };
+            let mut twins = manifest::Twins::default();
+            let unfit = (0..).zip(&submission.videos).filter_map(|(index, request)| {
+                let request = sized(request);
+                let why = match (plan::resolve(&request, &card), twins.find(index, &request, Some(&card))) {
+                    (Err(why), _) => why,
+                    (_, Some(first)) => format!("it is video {first} again; give it another seed, or leave it out"),
+                    _ => return None,
+                };
+                Some(format!("video {index}: {why}"))
+            });
+            let unfit: Vec<String> = unfit.take(MOST_FAULTS).collect();
+            (submission, (!unfit.is_empty()).then(|| unfit.join("; ")))
+        });
+        judged.await.map_err(|error| Status::internal(error.to_string()))
     }
 
     async fn estimate_submission(&self, submission: Submission) -> Result<v1::EstimateReply, Status> {
@@ -170,7 +196,8 @@ impl Farm for FarmService {
         let by = peer(&request);
         let submission = submission(request.into_inner())?;
         let (name, videos) = (submission.name.clone(), submission.videos.len());
-        let job = self.ask(|reply| Request::Submit { submission, reply }).await?.map_err(refusal)?;
+        let (submission, unfit) = self.judge(submission).await?;
+        let job = self.ask(|reply| Request::Submit { submission, unfit, reply }).await?.map_err(refusal)?;
         tracing::info!(%job, name, videos, by, "job submitted");
         Ok(Response::new(v1::SubmitReply { job: job.0 }))
     }
@@ -329,14 +356,15 @@ impl Farm for FarmService {
 /// A submission from anywhere, checked as strictly as if a manifest had been read here.
 fn submission(wire: v1::SubmitRequest) -> Result<Submission, Status> {
     manifest::check_count(wire.videos.len()).map_err(Status::invalid_argument)?;
-    let submission = Submission {
+    let mut submission = Submission {
         client_key: wire.client_key,
         name: wire.name,
         model: wire.model,
-        priority: wire.priority,
+        priority: wire.priority.unwrap_or(manifest::DEFAULT_PRIORITY),
         early_look: wire.early_look,
         videos: wire.videos.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
     };
+    manifest::complete(&mut submission);
     manifest::check_submission(&submission).map_err(Status::invalid_argument)?;
     Ok(submission)
 }

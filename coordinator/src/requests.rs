@@ -48,6 +48,8 @@ pub enum Request {
     Submit {
         /// What.
         submission: Submission,
+        /// Which of its videos the model cannot render, as far as the model was known when it came.
+        unfit: Option<String>,
         /// Its number.
         reply: oneshot::Sender<Result<JobId, RequestError>>,
     },
@@ -266,6 +268,9 @@ pub enum RequestError {
         /// How many the job has.
         videos: usize,
     },
+    /// Videos of a submission that its model cannot render.
+    #[error("{0}")]
+    Unfit(String),
     /// A video that its model cannot render, whatever is tried.
     #[error("video {0} was refused for its settings, so no try can help; change the manifest and submit it anew")]
     NeverPlanned(VideoId),

@@ -38,6 +38,12 @@ fn every_fault_of_a_manifest_is_named_at_once() {
 }
 
 #[test]
+fn a_size_that_a_file_cannot_hold_is_refused_before_anything_is_rendered() {
+    let wide = GOOD.replace("seed = 1", "seed = 1\nwidth = 4096\nheight = 16").replace("png", "mp4");
+    refused(&wide, 2, &["4096x16", "mp4", "3840x2160", "png"]);
+}
+
+#[test]
 fn a_missing_manifest_is_a_usage_error() {
     let sandbox = Sandbox::new();
     let ended = sandbox.run(&sandbox.path("nowhere.toml"), &demo()).wait().expect(2);

@@ -34,13 +34,15 @@ fn videos_start_from_the_images_of_the_manifest() {
     std::fs::create_dir(sandbox.path("shots")).expect("folder");
     picture(&sandbox.path("shots/left.png"), true);
     picture(&sandbox.path("shots/right.png"), false);
-    std::fs::copy(sandbox.path("shots/left.png"), sandbox.path("shots/twin.png")).expect("copy");
-    let manifest = sandbox.manifest(
-        "[job]\nname = \"frames\"\nmodel = \"tiny-i2v\"\noutput = \"{image}\"\nformats = [\"png\"]\n\
+    std::fs::copy(sandbox.path("shots/left.png"), sandbox.path("twin.png")).expect("copy");
+    let film = "[job]\nname = \"frames\"\nmodel = \"tiny-i2v\"\noutput = \"{image}\"\nformats = [\"png\"]\n\
          [defaults]\nwidth = 48\nheight = 32\nframes = 5\nsteps = 3\nguidance = 3.5\nnegative = \"\"\n\
-         [[video]]\nprompt = \"a small film\"\nimage = \"shots/*.png\"\n",
-    );
-    sandbox.run(&manifest, &sandbox.path("models")).wait().expect(0);
+         [[video]]\nprompt = \"a small film\"\nimage = \"shots/*.png\"\n";
+    // Within one job the same image would make the same video twice, which is refused.
+    for images in ["shots/*.png", "twin.png"] {
+        let manifest = sandbox.manifest(&film.replace("shots/*.png", images));
+        sandbox.run(&manifest, &sandbox.path("models")).wait().expect(0);
+    }
 
     let [left, right, twin] = ["left", "right", "twin"].map(|name| sandbox.clip(name));
     assert_eq!(left.shape, [5, 32, 48]);

@@ -33,7 +33,7 @@ use wanfarm_workers::Dtype;
 use crate::client::ClientError;
 use crate::exit::Exit;
 use crate::logging;
-use crate::manifest::{Faults, Manifest};
+use crate::manifest::{self, Faults, Manifest};
 use crate::requests::JobVerb;
 use crate::server::ServerError;
 use say::{errln, outln};
@@ -103,13 +103,13 @@ struct RunArgs {
     /// Manifest: TOML, YAML or JSON.
     manifest: PathBuf,
     /// Folder with one subfolder per model; may be repeated. The manifest's folder is searched as well.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder())]
     models: Vec<PathBuf>,
     /// Where finished files go.
-    #[arg(long, value_name = "DIR", default_value = "output")]
+    #[arg(long, value_name = "DIR", default_value = "output", value_parser = folder())]
     output: PathBuf,
     /// Working data: the database, artifacts, logs. A run that was stopped goes on from it [default: the platform's data directory].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder())]
     data: Option<PathBuf>,
     /// Compute threads of each worker [default: cores divided by workers].
     #[arg(long, value_name = "N")]
@@ -127,10 +127,10 @@ struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7700", value_parser = address::listen)]
     listen: SocketAddr,
     /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder())]
     data: Option<PathBuf>,
     /// Where finished files go.
-    #[arg(long, value_name = "DIR", default_value = "output")]
+    #[arg(long, value_name = "DIR", default_value = "output", value_parser = folder())]
     output: PathBuf,
     /// After how long without a sign of life a worker's work goes elsewhere.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -156,10 +156,10 @@ struct WorkerArgs {
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', required = true)]
     roles: Vec<Role>,
     /// Folder with one subfolder per model; may be repeated.
-    #[arg(long, value_name = "DIR", required = true)]
+    #[arg(long, value_name = "DIR", required = true, value_parser = folder())]
     models: Vec<PathBuf>,
     /// Working data of this worker alone: its identity, logs [default: the platform's data directory].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder())]
     data: Option<PathBuf>,
     /// Compute threads [default: all cores].
     #[arg(long, value_name = "N")]
@@ -322,6 +322,16 @@ fn block_on<T>(command: impl Future<Output = Result<T, Failed>>) -> Result<T, Fa
     let result = runtime.block_on(command);
     runtime.shutdown_background();
     result
+}
+
+/// A folder as it is, which a shell should have made of `~` and `$HOME`.
+fn folder() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    clap::builder::TypedValueParser::try_map(clap::builder::PathBufValueParser::new(), |path| {
+        match path.to_str().and_then(manifest::shell_fault) {
+            None => Ok(path),
+            Some(why) => Err(format!("{why}; write the whole path, or a space instead of `=` before it")),
+        }
+    })
 }
 
 /// The directory of a command when `--data` is absent.

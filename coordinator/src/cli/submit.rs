@@ -16,7 +16,7 @@ use crate::logging;
   coordinator submit night.toml --follow     stay until it ends, exit as it does
   coordinator submit night.toml --key 11-21  the same key is the same job")]
 pub(super) struct SubmitArgs {
-    /// Manifest: TOML, YAML or JSON; - for TOML from standard input.
+    /// Manifest: TOML, YAML or JSON, by its ending; - for standard input.
     pub(super) manifest: PathBuf,
     #[command(flatten)]
     pub(super) coordinator: CoordinatorArg,

@@ -34,7 +34,7 @@ impl Driver {
                 }
                 answer(reply, ());
             }
-            Request::Submit { submission, reply } => match self.submit(submission) {
+            Request::Submit { submission, unfit, reply } => match self.submit(submission, unfit) {
                 Ok(job) => self.answer_when_recorded(reply, Ok(job)),
                 refused => answer(reply, refused),
             },
@@ -72,7 +72,7 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, submission: Submission) -> Result<JobId, RequestError> {
+    fn submit(&mut self, submission: Submission, unfit: Option<String>) -> Result<JobId, RequestError> {
         let mut images = submission.videos.iter().filter_map(|video| video.image);
         if let Some(missing) = images.find(|image| self.books.images.get(image).is_none()) {
             return Err(RequestError::NoSuchImage(missing));
@@ -84,6 +84,9 @@ impl Driver {
         // A client that asks again gets the job it has.
         if let Some(known) = self.books.jobs.with_key(&submission.client_key) {
             return Ok(known);
+        }
+        if let Some(why) = unfit {
+            return Err(RequestError::Unfit(why));
         }
         if let Some(why) = self.obstacles.of_store() {
             return Err(RequestError::Full(why.to_owned()));

@@ -98,7 +98,10 @@ impl Desk {
 
     async fn submit(&self, key: &str) -> oneshot::Receiver<Result<JobId, RequestError>> {
         let (reply, answer) = oneshot::channel();
-        self.events.send(Event::Request(Request::Submit { submission: submission(key), reply })).await.unwrap();
+        self.events
+            .send(Event::Request(Request::Submit { submission: submission(key), unfit: None, reply }))
+            .await
+            .unwrap();
         answer
     }
 

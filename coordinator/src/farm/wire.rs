@@ -22,7 +22,7 @@ pub(super) fn refusal(error: RequestError) -> Status {
         | RequestError::NoSuchVideo { .. }
         | RequestError::NoSuchWorker(_) => Status::not_found(message),
         RequestError::Full(_) => Status::resource_exhausted(message),
-        RequestError::OneVideo(_) => Status::invalid_argument(message),
+        RequestError::OneVideo(_) | RequestError::Unfit(_) => Status::invalid_argument(message),
         RequestError::NeverPlanned(_) | RequestError::Waits(..) | RequestError::Ended(_) => {
             Status::failed_precondition(message)
         }

@@ -1,17 +1,18 @@
 //! From drafts to requests: sizes, first frames and output names, for one model or before any is known.
 
-use wanfarm_types::{CacheContext, CacheRequest, Geometry, GeometryError, ModelCard, VideoRequest, method};
+use wanfarm_types::{CacheContext, CacheRequest, Format, Geometry, GeometryError, ModelCard, VideoRequest, method};
 
 use super::draft::{Draft, unexpandable};
 use super::fault::{Fault, Findings, Place, quote};
 use super::images::ImageFile;
-use super::keys::{MAX_TEXT, Setting};
+use super::keys::{self, MAX_TEXT, Setting};
 use super::loras::{Fits, LoraFile, unusable};
 use super::names::{self, Claims};
+use super::twins::Twins;
 use crate::images::{self, Image};
 
 /// What holds for every model: no Wan model has a finer grid.
-const FINEST: Geometry = Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 };
+pub(crate) const FINEST: Geometry = Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 };
 
 /// What the requests depend on besides the drafts.
 pub(crate) struct Context<'a> {
@@ -27,7 +28,7 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// The requests of all drafts without a fault.
     pub(crate) fn requests(&self, drafts: &[Draft], found: &mut Findings) -> Vec<VideoRequest> {
-        let mut claims = Claims::new();
+        let (mut claims, mut twins) = (Claims::new(), Twins::default());
         let mut fits = self.card.map(|card| Fits::new(self.loras, card));
         let mut requests = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.iter().enumerate() {
@@ -52,6 +53,15 @@ impl Context<'_> {
                 continue;
             }
             let request = self.request(draft, output);
+            // Files that were not found leave nothing to compare.
+            let found_all = draft.image.is_some() == draft.settings.place(Setting::Image).is_some()
+                && draft.loras.len() == draft.settings.loras().len();
+            let sized = self.card.map(|card| images::sized(&request, self.image(draft), card));
+            let first = || twins.find(index as u32, sized.as_ref().unwrap_or(&request), self.card);
+            if let Some(first) = found_all.then(first).flatten() {
+                found.add(twin(draft, &drafts[first as usize]));
+                continue;
+            }
             if let Err((path, holder)) = claims.claim(index as u32, &request.output, &request.formats) {
                 let holder = holder.and_then(|video| drafts.get(video as usize));
                 found.add(clash(draft, at, &path, holder));
@@ -78,7 +88,7 @@ impl Context<'_> {
             image: self.image(draft).map(|image| image.digest),
             cache: settings.cache().filter(|cache| **cache != CacheRequest::None).cloned(),
             loras: draft.loras.clone(),
-            formats: settings.formats().unwrap_or(&[wanfarm_types::Format::Mp4]).to_vec(),
+            formats: formats(draft).to_vec(),
             output,
         }
     }
@@ -104,8 +114,9 @@ impl Context<'_> {
         let given = |setting| draft.settings.whole32(setting);
         let [width, height] = self.size(draft).map(|side| side.unwrap_or(geometry.alignment()));
         let frames = given(Setting::Frames).unwrap_or(self.card.map_or(1, |card| card.defaults.frames));
-        for error in geometry.check(width, height, frames) {
-            let (setting, below, above) = match error {
+        let faults = geometry.check(width, height, frames);
+        for error in &faults {
+            let (setting, below, above) = match *error {
                 GeometryError::Misaligned { axis: "width", below, above, .. } => (Setting::Width, below, above),
                 GeometryError::Misaligned { below, above, .. } => (Setting::Height, below, above),
                 GeometryError::Frames { below, above, .. } => (Setting::Frames, below, above),
@@ -130,6 +141,21 @@ impl Context<'_> {
             let fault = Fault::at(place, format!("{} cannot be rendered", place.key));
             found.add(fault.why(error.to_string()).help(format!("write {} = {below} or {above}", setting.name())));
         }
+        if !faults.is_empty() {
+            return;
+        }
+        let place = self.size_place(draft);
+        for error in formats(draft).iter().filter_map(|format| format.check_size(width, height).err()) {
+            let what = format!("{} cannot be written as {}", draft.place.key, error.format.name());
+            let fault = Fault::at(place, what).why(error.to_string());
+            found.add(fault.help("choose another size, or other files: formats = [\"png\"]"));
+        }
+    }
+
+    /// Where that stands which decides a video's size.
+    fn size_place<'d>(&self, draft: &'d Draft) -> &'d Place {
+        let settings = [Setting::Width, Setting::Height, Setting::Image];
+        settings.into_iter().find_map(|setting| draft.settings.place(setting)).unwrap_or(&draft.place)
     }
 
     fn check_image(&self, draft: &Draft, found: &mut Findings) {
@@ -207,6 +233,22 @@ fn check_loras(draft: &Draft, fits: &mut Fits<'_>, found: &mut Findings) {
         } else if let Err(why) = fits.of(lora) {
             found.add(unusable(wanted).why(why).help("name a LoRA that was made for this model's kind and size"));
         }
+    }
+}
+
+/// The files that a video is written as.
+fn formats(draft: &Draft) -> &[Format] {
+    draft.settings.formats().unwrap_or(&keys::DEFAULT_FORMATS)
+}
+
+fn twin(draft: &Draft, first: &Draft) -> Fault {
+    let fault = Fault::at(&draft.place, format!("{} makes a video that is there already", draft.place.key))
+        .help("give it another seed, or remove it");
+    let why = "prompt, seed, image and all settings are equal, so it would show the same pictures";
+    if first.place.span == draft.place.span {
+        fault.why(format!("two of its videos differ in nothing: {why}"))
+    } else {
+        fault.why(why).see(first.place.span, format!("{} makes it", first.place.key))
     }
 }
 

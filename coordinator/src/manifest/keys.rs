@@ -54,9 +54,11 @@ pub(crate) enum Rule {
 /// Priorities of a job.
 pub(crate) const PRIORITY: RangeInclusive<u64> = 0..=100;
 /// The priority of a job that names none.
-pub(crate) const DEFAULT_PRIORITY: u32 = 50;
+pub const DEFAULT_PRIORITY: u32 = 50;
 /// The output template of a manifest that names none.
 pub(crate) const DEFAULT_OUTPUT: &str = "{job}/{index:04}-{slug}-{seed}";
+/// The files of a video that names none.
+pub(crate) const DEFAULT_FORMATS: [Format; 1] = [Format::Mp4];
 /// What `output` can name besides the keys of `sweep` and `zip`.
 pub(crate) const OUTPUT_NAMES: [&str; 6] = ["job", "index", "slug", "seed", "width", "height"];
 /// Longest text of a prompt or path in bytes; the text encoder reads 512 tokens.

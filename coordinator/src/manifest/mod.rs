@@ -25,14 +25,15 @@ mod submission;
 mod template;
 #[cfg(test)]
 mod tests;
+mod twins;
 
-pub(crate) use fault::near;
 pub use fault::{Fault, Faults, Related};
 pub use images::ImageFile;
-pub(crate) use keys::solver;
+pub use keys::DEFAULT_PRIORITY;
 pub use loras::LoraFile;
 pub use names::{REPORT, component_fault, output_fault, path_of, sidecar_of, slug};
 pub use read::Manifest;
 pub use schema::schema;
 pub use source::{Position, Syntax};
-pub use submission::{check_count, check_submission};
+pub use submission::{check_count, check_submission, complete};
+pub(crate) use {fault::near, keys::solver, names::shell_fault, twins::Twins};

@@ -49,7 +49,7 @@ struct Job {
 }
 
 impl Manifest {
-    /// Reads a file by its extension, or standard input as TOML for `-`.
+    /// Reads a file by its extension, or for `-` standard input in any syntax.
     ///
     /// # Errors
     /// Every fault at once.
@@ -59,11 +59,8 @@ impl Manifest {
             Err(why) => {
                 let nothing = Source::new(&path.display().to_string(), Syntax::Toml, "", None);
                 let mut found = Findings::new(Arc::new(nothing));
-                found.add(
-                    Fault::of_file(format!("cannot read the manifest {}", path.display()))
-                        .why(why.to_string())
-                        .help("name a .toml, .yaml or .json file of at most 16 MiB, or - for TOML from standard input"),
-                );
+                let fault = Fault::of_file(format!("cannot read the manifest {}", path.display()));
+                found.add(fault.why(why.to_string()).help(why.help()));
                 found.conclude(None)
             }
         }

@@ -8,6 +8,7 @@ use super::cache;
 use super::fault::{Fault, Place, Placed, quote, suggest, tame};
 use super::keys::{self, MAX_TEXT, Rule, Setting};
 use super::loras::{self, Wanted};
+use super::names;
 use super::node::{Node, Value};
 use super::template::Template;
 
@@ -35,6 +36,12 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads one setting.
     pub(crate) fn set(&mut self, setting: Setting, node: &Node, place: Place) -> Result<(), Fault> {
+        if let (Setting::Output, Value::Text(path)) = (setting, &node.value)
+            && let Some(why) = names::shell_fault(path)
+        {
+            let fault = Fault::at(&place, format!("{} would be a folder called that", place.key)).why(why);
+            return Err(fault.help("write a path below the output directory; that one is chosen with --output"));
+        }
         let value = read(&setting.rule(), node, &place)?;
         self.given[setting as usize] = Some(Placed { value, place });
         Ok(())

@@ -10,7 +10,7 @@ pub(crate) const MAX_BYTES: u64 = 16 << 20;
 /// How a manifest is written. The shape is the same in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Syntax {
-    /// `.toml`, and standard input.
+    /// `.toml`.
     Toml,
     /// `.yaml`, `.yml`.
     Yaml,
@@ -63,6 +63,10 @@ pub(crate) enum Unreadable {
     NotAFile,
     #[error("the extension says neither TOML nor YAML nor JSON")]
     UnknownSyntax,
+    #[error("it has comments or other liberties that are no JSON")]
+    LooseJson,
+    #[error("a list of prompts is no manifest: nothing in it says which model renders them")]
+    NoManifest,
 }
 
 impl Syntax {
@@ -77,12 +81,51 @@ impl Syntax {
         }
     }
 
+    /// The syntax of a text without a name. JSON begins with a brace; of the others, the first line that says anything
+    /// tells: TOML writes `[job]` or `key = value`, YAML `job:`.
+    pub(crate) fn guess(text: &str) -> Self {
+        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_start);
+        let first = lines.into_iter().find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
+        if first.starts_with('{') {
+            return Self::Json;
+        }
+        let toml = first.starts_with('[') || first.find('=').is_some_and(|at| !first[..at].contains(':'));
+        let yaml = first.starts_with("---") || first.starts_with('%') || first.contains(':');
+        if yaml && !toml { Self::Yaml } else { Self::Toml }
+    }
+
     /// Its name for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Toml => "TOML",
             Self::Yaml => "YAML",
             Self::Json => "JSON",
+        }
+    }
+}
+
+impl Unreadable {
+    fn other_syntax(path: &Path) -> Self {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        match extension.as_deref() {
+            Some("jsonc" | "json5") => Self::LooseJson,
+            Some("txt" | "csv" | "tsv") => Self::NoManifest,
+            _ => Self::UnknownSyntax,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn help(&self) -> &'static str {
+        match self {
+            Self::LooseJson => "take comments and trailing commas out, and call it .json; TOML and YAML have comments",
+            Self::NoManifest => {
+                "write a .toml file of this shape, with as many seeds as prompts, or without zip for one prompt:\n\
+                 [job]\n\
+                 model = \"the name of a model folder\"\n\
+                 [[video]]\n\
+                 zip = { prompt = [\"the first prompt\", \"the second\"], seed = [1, 2] }"
+            }
+            _ => "name a .toml, .yaml or .json file of at most 16 MiB, or - for standard input",
         }
     }
 }
@@ -108,13 +151,13 @@ impl Source {
         Self { name: name.to_owned(), syntax, text, base: base.map(Path::to_owned), line_starts }
     }
 
-    /// Reads a file, or standard input as TOML for `-`.
+    /// Reads a file, or for `-` standard input in any syntax.
     pub(crate) fn read(path: &Path) -> Result<Self, Unreadable> {
         if path == Path::new("-") {
             let text = read_bounded(std::io::stdin().lock())?;
-            return Ok(Self::new("<stdin>", Syntax::Toml, &text, Some(Path::new("."))));
+            return Ok(Self::new("<stdin>", Syntax::guess(&text), &text, Some(Path::new("."))));
         }
-        let syntax = Syntax::of(path).ok_or(Unreadable::UnknownSyntax)?;
+        let syntax = Syntax::of(path).ok_or_else(|| Unreadable::other_syntax(path))?;
         if !std::fs::metadata(path)?.is_file() {
             return Err(Unreadable::NotAFile);
         }

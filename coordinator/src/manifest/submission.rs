@@ -4,11 +4,13 @@
 
 use std::ops::RangeInclusive;
 
-use wanfarm_types::{LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
+use wanfarm_types::{CacheRequest, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, VideoRequest};
 
+use super::check::FINEST;
 use super::keys::{self, MAX_TEXT, Rule, Setting};
 use super::loras::MOST;
-use super::names::{Claims, component_fault, output_fault};
+use super::names::{self, Claims, component_fault, output_fault};
+use super::twins::Twins;
 use crate::jobs::Submission;
 
 /// Most bytes of a client's key.
@@ -21,6 +23,20 @@ const MAX_KEY: usize = 200;
 pub fn check_count(videos: usize) -> Result<(), String> {
     let most = keys::MAX_VIDEOS;
     if (1..=most).contains(&videos) { Ok(()) } else { Err(format!("a job has 1 to {most} videos, not {videos}")) }
+}
+
+/// Fills in what a manifest may leave out and what does not depend on the model.
+pub fn complete(submission: &mut Submission) {
+    let Submission { name, videos, .. } = submission;
+    for (index, video) in videos.iter_mut().enumerate() {
+        if video.formats.is_empty() {
+            video.formats = keys::DEFAULT_FORMATS.to_vec();
+        }
+        if video.output.is_empty() {
+            let (slug, seed) = (names::slug(&video.prompt), video.seed);
+            video.output = format!("{name}/{index:04}-{slug}-{seed}");
+        }
+    }
 }
 
 /// Refuses what no manifest could have asked for.
@@ -40,7 +56,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
     if key.len() > MAX_KEY || key.chars().any(char::is_control) {
         return Err(format!("a client key has at most {MAX_KEY} bytes and no control characters"));
     }
-    let mut claims = Claims::new();
+    let (mut claims, mut twins) = (Claims::new(), Twins::default());
     for (index, video) in (0u32..).zip(&submission.videos) {
         let at = |why: String| format!("video {index}: {why}");
         let texts = [Some(&video.prompt), video.negative.as_ref()].into_iter().flatten();
@@ -70,18 +86,31 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
                 return Err(at(format!("{} = {value} is not in {least} to {most}", setting.name())));
             }
         }
+        check_size(video).map_err(at)?;
+        video.cache.as_ref().map_or(Ok(()), CacheRequest::check).map_err(|bad| at(bad.to_string()))?;
         check_loras(&video.loras).map_err(at)?;
-        if video.formats.is_empty() {
-            return Err(at("it names no format, so nothing would be written".to_owned()));
-        }
         if let Some(why) = output_fault(&video.output) {
             return Err(at(format!("{:?} is no safe output name: {why}", video.output)));
+        }
+        if let Some(first) = twins.find(index, video, None) {
+            return Err(at(format!("it is video {first} again; give it another seed, or leave it out")));
         }
         if let Err((path, _)) = claims.claim(index, &video.output, &video.formats) {
             return Err(at(format!("{path:?} is written by another video of the job, or by its report")));
         }
     }
     Ok(())
+}
+
+/// Refuses sizes that no model renders, or that a file cannot hold. Sides that are not given are the model's or the
+/// image's to decide, and checked when those are known.
+fn check_size(video: &VideoRequest) -> Result<(), String> {
+    let side = |given: Option<u32>| given.unwrap_or(FINEST.alignment());
+    let (width, height) = (side(video.width), side(video.height));
+    if let Some(fault) = FINEST.check(width, height, video.frames.unwrap_or(1)).first() {
+        return Err(fault.to_string());
+    }
+    video.formats.iter().try_for_each(|format| format.check_size(width, height)).map_err(|fault| fault.to_string())
 }
 
 /// Refuses LoRA files that no manifest could have named.
@@ -116,7 +145,7 @@ fn within(name: &str, value: u64, range: &RangeInclusive<u64>) -> Result<(), Str
 mod tests {
     use super::*;
     use crate::plan::tests::request;
-    use wanfarm_types::{Digest, Expert, Guidance, VideoRequest};
+    use wanfarm_types::{Digest, Expert, Format, Guidance, SenCacheRequest};
 
     fn submission(videos: Vec<VideoRequest>) -> Submission {
         let (name, model) = ("night".into(), "m".into());
@@ -137,6 +166,9 @@ mod tests {
         let with = |loras| VideoRequest { loras, ..request() };
         let good = lora("a.safetensors", 9, 1.0, Some(Expert::High));
         assert_eq!(check_submission(&submission(vec![with(vec![good.clone()])])), Ok(()));
+        let sencache =
+            |start| Some(CacheRequest::Sencache(SenCacheRequest { start: Some(start), ..Default::default() }));
+        assert_eq!(check_submission(&submission(vec![VideoRequest { cache: sencache(0.5), ..request() }])), Ok(()));
         let bad = [
             (with(vec![lora("../a", 9, 1.0, None)]), "file's name"),
             (with(vec![lora("a", 9, f64::NAN, None)]), "strength"),
@@ -155,14 +187,38 @@ mod tests {
             (VideoRequest { shift: Some(0.0), ..request() }, "shift"),
             (VideoRequest { shift: Some(f64::NAN), ..request() }, "shift"),
             (VideoRequest { guidance, ..request() }, "guidance"),
-            (VideoRequest { formats: vec![], ..request() }, "format"),
+            (VideoRequest { cache: sencache(1.5), ..request() }, "start = 1.5 of the step cache sencache"),
+            (VideoRequest { width: Some(65), ..request() }, "width = 65"),
+            (VideoRequest { frames: Some(18), ..request() }, "frames = 18"),
+            (VideoRequest { width: Some(4096), height: Some(16), ..request() }, "mp4 cannot hold 4096x16"),
+            (VideoRequest { height: Some(4096), ..request() }, "mp4 cannot hold 16x4096"),
         ];
         for (video, word) in bad {
             let why = check_submission(&submission(vec![video.clone()])).expect_err(&format!("{video:?}"));
             assert!(why.contains("video 0") && why.contains(word), "{why}");
         }
-        let why = check_submission(&submission(vec![request(), request()])).unwrap_err();
-        assert!(why.contains("video 1"), "{why}");
+        let second = |video| check_submission(&submission(vec![request(), video]));
+        let other = VideoRequest { output: "other".into(), ..request() };
+        let why = second(other.clone()).unwrap_err();
+        assert!(why.contains("video 1") && why.contains("video 0 again"), "{why}");
+        assert_eq!(second(VideoRequest { seed: 8, ..other }), Ok(()));
+        let why = second(VideoRequest { seed: 8, ..request() }).unwrap_err();
+        assert!(why.contains("video 1") && why.contains("cat.mp4"), "{why}");
+    }
+
+    #[test]
+    fn what_a_manifest_may_leave_out_is_filled_in() {
+        let open = VideoRequest { formats: vec![], output: String::new(), ..request() };
+        let own = VideoRequest { formats: vec![Format::Gif], seed: 8, ..request() };
+        let mut submission = submission(vec![open, own.clone()]);
+        complete(&mut submission);
+        assert_eq!(check_submission(&submission), Ok(()));
+        assert_eq!(submission.videos[0].formats, [Format::Mp4]);
+        assert_eq!(submission.videos[0].output, "night/0000-a-cat-7");
+        assert_eq!(submission.videos[1], own, "what is said stays");
+        let text = "[job]\nname='night'\nmodel='m'\n[[video]]\nprompt='a cat'\nseed=7";
+        let manifest = super::super::Manifest::parse("m.toml", super::super::Syntax::Toml, text, None).unwrap();
+        assert_eq!(manifest.check(None).unwrap()[0], submission.videos[0], "as a manifest has it");
     }
 
     #[test]

@@ -36,6 +36,10 @@ fn a_wrong_command_line_is_noticed() {
         "coordinator serve --lissten 1",
         "coordinator submit a.toml --dry-run --follow",
         "coordinator status --models m",
+        "coordinator serve --output=~/renders",
+        "coordinator run a.toml --output $HOME/renders",
+        "coordinator run a.toml --data ~",
+        "coordinator worker --role vae --models=${HOME}/models",
     ] {
         assert!(parse(wrong).is_err(), "{wrong}");
     }

@@ -2,8 +2,9 @@
 
 use std::process::{Command, Stdio};
 
+use wanfarm_proto::v1::cache_request::Kind;
 use wanfarm_proto::v1::farm_client::FarmClient;
-use wanfarm_proto::v1::{EstimateRequest, Format, SubmitRequest, VideoRequest};
+use wanfarm_proto::v1::{CacheRequest, EstimateRequest, Format, SubmitRequest, TeaCacheRequest, VideoRequest};
 
 use crate::program::{Running, binary, demo};
 use crate::verbs::farm::{Farm, manifest};
@@ -103,7 +104,7 @@ async fn a_submission_without_a_manifest_is_held_to_the_same_rules() {
         client_key: "k".to_owned(),
         name: "n".to_owned(),
         model: "m".to_owned(),
-        priority: 50,
+        priority: None,
         videos: vec![video.clone()],
         early_look: true,
     };
@@ -126,4 +127,28 @@ async fn a_submission_without_a_manifest_is_held_to_the_same_rules() {
     }
     let nothing = client.estimate(EstimateRequest { of: None }).await.expect_err("nothing to estimate");
     assert_eq!(nothing.code(), tonic::Code::InvalidArgument);
+}
+
+/// What only the model tells is refused as soon as it is known; before that, the job waits for it.
+#[tokio::test]
+async fn a_submission_that_a_known_model_cannot_render_is_refused() {
+    let farm = Farm::start();
+    let mut client = FarmClient::connect(farm.url.clone()).await.expect("connection");
+    let unpublished = CacheRequest { kind: Some(Kind::Teacache(TeaCacheRequest::default())) };
+    let video = VideoRequest { prompt: "a cat".to_owned(), cache: Some(unpublished), ..VideoRequest::default() };
+    let submission = |client_key: &str, video: &VideoRequest| SubmitRequest {
+        client_key: client_key.to_owned(),
+        name: "n".to_owned(),
+        model: "wan-tiny-t2v".to_owned(),
+        videos: vec![video.clone()],
+        ..SubmitRequest::default()
+    };
+    let early = client.submit(submission("early", &video)).await.expect("nobody knows better").into_inner().job;
+    let _worker = farm.worker("texts", "text-encoder");
+    farm.until_worker("texts", "idle");
+    let status = client.submit(submission("", &video)).await.expect_err("the model is known");
+    assert_eq!(status.code(), tonic::Code::InvalidArgument, "{}", status.message());
+    assert!(status.message().contains("video 0: no TeaCache polynomial"), "{}", status.message());
+    assert_eq!(client.submit(submission("early", &video)).await.expect("asked again").into_inner().job, early);
+    client.submit(submission("", &VideoRequest { cache: None, ..video })).await.expect("what it can render");
 }

@@ -18,7 +18,7 @@ async fn heartbeats_that_wait_come_before_leases_that_are_due() {
         events.send(Event::Worker { connection: 1, worker, incarnation, event }).await.unwrap();
         let driver = tokio::spawn(driver.run());
         let (reply, answer) = oneshot::channel();
-        events.send(Event::Request(Request::Submit { submission: submission("a"), reply })).await.unwrap();
+        events.send(Event::Request(Request::Submit { submission: submission("a"), unfit: None, reply })).await.unwrap();
         answer.await.unwrap().unwrap();
         assigned(&mut messages).await;
         events.send(Event::Stop).await.unwrap();

@@ -1,4 +1,5 @@
-//! YAML 1.2 (core schema) → tree. Aliases are resolved within the budget; tags beyond the core schema are refused.
+//! YAML 1.2 (core schema) → tree, with the merge keys (`<<`) that most readers add to it. Aliases are resolved within
+//! the budget; tags beyond the core schema are refused.
 
 use std::collections::HashMap;
 
@@ -65,7 +66,7 @@ impl<'t> Tree<'t> {
                 Some(Open { span: start, anchor, items }) => {
                     let value = match items {
                         Items::List(nodes) => Value::List(nodes),
-                        Items::Table(entries, _) => node::table(entries)?,
+                        Items::Table(entries, _) => self.merged(node::table(entries)?)?,
                     };
                     self.close(Node::new(Span { start: start.start, end: span.end }, value), anchor)
                 }
@@ -98,6 +99,33 @@ impl<'t> Tree<'t> {
         }
         self.open.push(Open { span, anchor, items });
         Ok(())
+    }
+
+    /// A table with what its merge key brings in: whatever the table does not say itself; of several, the first has it.
+    fn merged(&self, table: Value) -> Result<Value, SyntaxFault> {
+        // In quotes it is a key like any other.
+        let is_merge =
+            |entry: &Entry| entry.key == "<<" && self.bytes.text[entry.key_span.start as usize..].starts_with("<<");
+        let Value::Table(mut entries) = table else { return Ok(table) };
+        let Some(at) = entries.iter().position(is_merge) else { return Ok(Value::Table(entries)) };
+        let merge = entries.remove(at);
+        let tables = match merge.node.value {
+            Value::List(tables) => tables,
+            _ => vec![merge.node],
+        };
+        let mut brought: Vec<Entry> = Vec::new();
+        for Node { span, value } in tables {
+            let Value::Table(others) = value else {
+                return Err(SyntaxFault::new(span, "`<<` takes a table, or a list of tables, mostly by an alias"));
+            };
+            for other in others {
+                if !entries.iter().chain(&brought).any(|known| known.key == other.key) {
+                    brought.push(other);
+                }
+            }
+        }
+        entries.splice(at..at, brought);
+        Ok(Value::Table(entries))
     }
 
     /// Puts a finished node where it belongs. Anchors count from 1.

@@ -74,7 +74,7 @@ fn a_video_replaces_the_default_and_none_switches_it_off() {
     let videos = requests(
         "[defaults]\nprompt='p'\ncache={kind='magcache',threshold=0.1}\n\
          [[video]]\n[[video]]\ncache='none'\n[[video]]\ncache='magcache'\n\
-         [[video]]\noutput='{cache}-{index}'\nsweep={cache=['none','sencache',{kind='magcache',threshold=0.2}]}",
+         [[video]]\nseed=1\noutput='{cache}-{index}'\nsweep={cache=['none','sencache',{kind='magcache',threshold=0.2}]}",
     );
     let threshold = |video: &VideoRequest| match &video.cache {
         Some(CacheRequest::Magcache(cache)) => cache.threshold,

@@ -59,6 +59,21 @@ fn one_fault_each() {
             "[defaults]\nheight=8\n[[video]]\nprompt='p'\n[[video]]\nprompt='q'",
             "5:8 defaults.height: defaults.height cannot be rendered",
         ),
+        ("[[video]]\nprompt='p'\nwidth=4096", "6:7 video[0].width: video[0] cannot be written as mp4"),
+        (
+            "[[video]]\nprompt='p'\nwidth=2176\nheight=2176\nformats=['png','mp4','gif']",
+            "6:7 video[0].width: video[0] cannot be written as mp4",
+        ),
+        // twins
+        ("[[video]]\nprompt='p'\n[[video]]\nprompt='p'", "6:1 video[1]: video[1] makes a video that is there already"),
+        (
+            "[[video]]\nprompt='p'\noutput='a'\n[[video]]\nprompt='p'\noutput='b'\nformats=['gif']",
+            "7:1 video[1]: video[1] makes a video that is there already",
+        ),
+        (
+            "[[video]]\nprompt='p'\nsweep={fps=[24,24.0,25]}",
+            "4:1 video[0]: video[0] makes a video that is there already",
+        ),
         // words
         ("[[video]]\nprompt='p'\nsolver='unipcc'", "6:8 video[0].solver: video[0].solver knows no `unipcc`"),
         ("[[video]]\nprompt='p'\nformats=['mp3']", "6:10 video[0].formats: video[0].formats knows no `mp3`"),
@@ -91,6 +106,13 @@ fn one_fault_each() {
         ("[[video]]\nprompt='p'\nsweep={'a b'=[1]}", "6:8 video[0].sweep.a b: `a b` cannot be a name"),
         // outputs
         ("output='/x'\n[[video]]\nprompt='p'", "4:8 job.output: `/x` is no safe output name"),
+        ("output='~/{index}'\n[[video]]\nprompt='p'", "4:8 job.output: job.output would be a folder called that"),
+        ("output='$HOME/{index}'\n[[video]]\nprompt='p'", "4:8 job.output: job.output would be a folder called that"),
+        (
+            "[[video]]\nprompt='p'\noutput='${HOME}/x'",
+            "6:8 video[0].output: video[0].output would be a folder called that",
+        ),
+        ("[[video]]\nprompt='{a}'\noutput='{a}'\nsweep={a=['~']}", "6:8 video[0].output: `~` is no safe output name"),
         ("output='../{index}'\n[[video]]\nprompt='p'", "4:8 job.output: `../0` is no safe output name"),
         ("[[video]]\nprompt='{a}'\noutput='{a}'\nsweep={a=['..']}", "6:8 video[0].output: `..` is no safe output name"),
         ("output='report'\n[[video]]\nprompt='p'", "5:1 video[0]: `report.json` is the job's own report"),
@@ -225,7 +247,10 @@ fn files_that_cannot_be_read() {
     std::fs::write(&latin, b"a = '\xe9'").unwrap();
     for (path, why) in [
         (folder.path().join("none.toml"), "cannot read it"),
-        (folder.path().join("m.txt"), "neither TOML nor YAML nor JSON"),
+        (folder.path().join("m.cfg"), "neither TOML nor YAML nor JSON"),
+        (folder.path().join("m.txt"), "a list of prompts is no manifest"),
+        (folder.path().join("m.CSV"), "a list of prompts is no manifest"),
+        (folder.path().join("m.jsonc"), "comments"),
         (huge, "larger than 16 MiB"),
         (latin, "byte 5 is not UTF-8"),
     ] {

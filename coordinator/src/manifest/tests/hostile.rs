@@ -20,7 +20,7 @@ fn sweeps_are_counted_before_they_are_expanded() {
 fn the_bound_holds_for_the_manifest_as_a_whole() {
     let seeds = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
     let half = format!("[[video]]\nprompt='p'\nsweep={{seed=[{}]}}\n", seeds(50_000));
-    let text = format!("[job]\nname='j'\nmodel='m'\n{half}{half}");
+    let text = format!("[job]\nname='j'\nmodel='m'\n{half}{}", half.replace("'p'", "'q'"));
     assert_eq!(read(&text).unwrap().videos(), 100_000);
     assert_eq!(
         told(read(&format!("{text}[[video]]\nprompt='one too many'"))),

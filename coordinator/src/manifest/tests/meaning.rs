@@ -101,6 +101,58 @@ video:
 }
 
 #[test]
+fn merge_keys_bring_in_what_is_not_said() {
+    let yaml = r#"
+job: {model: m, output: "{index}"}
+video:
+  - &first
+    prompt: a ball
+    steps: 8
+    seed: 1
+    sweep: &wide {width: [64]}
+  - <<: *first
+    seed: 2
+  - {seed: 3, <<: [{steps: 4}, *first], sweep: {<<: *wide, height: [80, 96]}}
+"#;
+    let toml = r#"
+        job = { model = "m", output = "{index}" }
+        video = [
+            { prompt = "a ball", steps = 8, seed = 1, sweep = { width = [64] } },
+            { prompt = "a ball", steps = 8, seed = 2, sweep = { width = [64] } },
+            { prompt = "a ball", steps = 4, seed = 3, sweep = { width = [64], height = [80, 96] } },
+        ]
+    "#;
+    let videos = |syntax, text| {
+        let manifest = Manifest::parse("m", syntax, text, None).unwrap_or_else(|faults| panic!("{faults}"));
+        manifest.check(None).unwrap()
+    };
+    assert_eq!(videos(Syntax::Yaml, yaml), videos(Syntax::Toml, toml));
+    for (text, want) in [
+        ("job: {model: m}\nvideo:\n- prompt: p\n  <<: [1]", "4:8 : this is not YAML"),
+        ("job: {model: m}\nvideo:\n- prompt: p\n  <<: a\n  <<: b", "5:3 : this is not YAML"),
+        ("job: {model: m}\nvideo:\n- prompt: p\n  '<<': {seed: 1}", "4:3 video[0].<<: unknown key `<<`"),
+    ] {
+        assert_eq!(told(Manifest::parse("m.yaml", Syntax::Yaml, text, None)), [want], "{text}");
+    }
+}
+
+#[test]
+fn a_text_without_a_name_tells_its_syntax() {
+    for (text, syntax) in [
+        ("[job]\nmodel = 'm'", Syntax::Toml),
+        ("\u{feff}# night: first\n\njob.model = 'a: b'", Syntax::Toml),
+        ("job = {model = 'm'}", Syntax::Toml),
+        ("job:\n  model: m", Syntax::Yaml),
+        ("# a = b\n---\njob: {name: 'x = y', model: m}", Syntax::Yaml),
+        ("%YAML 1.2\n---\n", Syntax::Yaml),
+        ("\n {\"job\": {}}", Syntax::Json),
+        ("", Syntax::Toml),
+    ] {
+        assert_eq!(Syntax::guess(text), syntax, "{text}");
+    }
+}
+
+#[test]
 fn frame_rates_of_film_are_exact() {
     let rates = |syntax, text: &str| -> Vec<String> {
         let manifest = Manifest::parse("m", syntax, text, None).unwrap_or_else(|faults| panic!("{faults}"));

@@ -196,7 +196,7 @@ fn schema_and_reader_refuse_the_same_values() {
         ("formats", "[]", false),
         ("negative", "''", true),
         ("output", "''", false),
-        ("width", "8192", true),
+        ("width", "8192\nformats = ['png']", true),
         ("width", "8193", false),
         ("frames", "4097", true),
         ("frames", "4101", false),
