@@ -13,6 +13,7 @@ mod judge;
 mod known_before;
 mod known_frame;
 mod leaving;
+mod model_files;
 mod program;
 mod prompts;
 mod protocol;

@@ -17,6 +17,8 @@ pub struct WorkerConfig {
     pub roles: Vec<Role>,
     /// Folders with one subfolder per model. Of two models with one name the first is served.
     pub models: Vec<PathBuf>,
+    /// Names of the models to serve; empty: all that lie there.
+    pub only: Vec<String>,
     /// This worker's own folder: its id, its lock, known file digests.
     pub data: PathBuf,
     /// Where to compute.

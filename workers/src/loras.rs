@@ -15,7 +15,7 @@ use wanfarm_types::{DType, Digest, LoraRef, MAX_LORA_BYTES, TensorRef};
 use crate::digests::{KnownDigests, Seen, hash};
 
 /// Where LoRA files lie in a folder of models, and in the data folder.
-const FOLDER: &str = "loras";
+pub(crate) const FOLDER: &str = "loras";
 /// What the files that came from the coordinator may take together; the least recently used make room.
 const MOST_BYTES: u64 = 32 << 30;
 

@@ -13,8 +13,13 @@ use wanfarm_types::{ModelFile, Role};
 
 use crate::WorkerError;
 use crate::digests::KnownDigests;
-use crate::loras::Loras;
+use crate::loras::{self, Loras};
 use crate::wire::Served;
+
+/// Characters of what is said of one thing that is passed over.
+const MOST_SAID: usize = 240;
+/// Things that are passed over and named when nothing else is there.
+const MOST_NAMED: usize = 5;
 
 /// A model and the roles served for it.
 #[derive(Debug)]
@@ -24,6 +29,17 @@ pub(crate) struct Model {
 }
 
 impl Model {
+    /// The model in a folder, with those of the roles whose files are here, and whole.
+    fn look(folder: &Path, roles: &[Role], digests: &mut KnownDigests) -> Result<Self, ModelError> {
+        let mut model = Self { folder: files::open(folder)?, roles: Vec::new() };
+        for role in model.folder.roles().into_iter().filter(|role| roles.contains(role)) {
+            model.folder.check(role)?;
+            model.roles.push((role, digests.of(model.folder.path(), &model.folder.files(role))?));
+        }
+        model.doubt_calibration();
+        Ok(model)
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.folder.card().name
     }
@@ -56,45 +72,41 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// Looks into every subfolder of the folders. What is no model is passed over; a model whose files are damaged is
-    /// an error, for a farm that silently renders without it would be worse.
-    pub(crate) fn discover(folders: &[PathBuf], roles: &[Role], data: &Path) -> Result<Self, WorkerError> {
+    /// Looks into every subfolder of the folders, or for the models of these names alone. What is asked for by name
+    /// must be usable; of all others, what is no model or a damaged one is passed over, with a warning: people keep
+    /// other things in such folders, and downloads under way, which the models beside them must not wait for.
+    pub(crate) fn discover(
+        folders: &[PathBuf],
+        only: &[String],
+        roles: &[Role],
+        data: &Path,
+    ) -> Result<Self, WorkerError> {
         let mut digests = KnownDigests::load(data);
         let mut models: BTreeMap<String, Model> = BTreeMap::new();
         let mut passed_over = Vec::new();
-        for folder in folders.iter().map(|folder| subfolders(folder)).collect::<Result<Vec<_>, _>>()?.concat() {
-            let model = match files::open(&folder) {
+        for folder in places(folders, only)? {
+            let model = match Model::look(&folder, roles, &mut digests) {
                 Ok(model) => model,
-                Err(error @ ModelError::NotAModel { .. }) => {
-                    passed_over.push(error.to_string());
+                Err(source) if !only.is_empty() => return Err(unusable(&folder, source)),
+                Err(error) => {
+                    passed_over.push(brief(&folder, &error));
+                    warn!("passed over: {}", brief(&folder, &error));
                     continue;
                 }
-                Err(source) => {
-                    let model = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                    return Err(WorkerError::Model { model, source: Box::new(source) });
-                }
             };
-            let name = model.card().name.clone();
-            if let Some(first) = models.get(&name) {
-                warn!(model = %name, serving = %first.folder.path().display(), "{} is passed over", folder.display());
-                continue;
-            }
-            let here: Vec<Role> = model.roles().into_iter().filter(|role| roles.contains(role)).collect();
-            if here.is_empty() {
-                let there = model.roles().iter().map(|role| role.name()).collect::<Vec<_>>().join(", ");
+            if let Some(first) = models.get(model.name()) {
+                let serving = first.folder.path().display();
+                warn!(model = %model.name(), %serving, "{} is passed over", folder.display());
+            } else if model.roles.is_empty() {
+                let there = model.folder.roles().iter().map(|role| role.name()).collect::<Vec<_>>().join(", ");
                 passed_over.push(format!("{}: holds files for {there} only", folder.display()));
-                continue;
+                info!("passed over: {}: holds files for {there} only", folder.display());
+            } else {
+                let roles: Vec<&str> = model.roles.iter().map(|(role, _)| role.name()).collect();
+                info!(model = %model.name(), ?roles, "found");
+                models.insert(model.name().to_owned(), model);
             }
-            let mut model = Model { folder: model, roles: Vec::new() };
-            for role in here {
-                let files = digests.of(model.folder.path(), &model.folder.files(role));
-                model.roles.push((role, files.map_err(|source| model.unusable(source))?));
-            }
-            model.doubt_calibration();
-            info!(model = %name, roles = ?model.roles.iter().map(|(role, _)| role.name()).collect::<Vec<_>>(), "found");
-            models.insert(name, model);
         }
-        passed_over.iter().for_each(|why| info!("passed over: {why}"));
         if models.is_empty() {
             return Err(none(folders, roles, &passed_over));
         }
@@ -138,30 +150,58 @@ impl Catalog {
     }
 }
 
-/// In alphabetical order, whatever the file system's.
-fn subfolders(folder: &Path) -> Result<Vec<PathBuf>, WorkerError> {
-    let unreadable = |source| {
-        let model = folder.display().to_string();
-        WorkerError::Model { model, source: Box::new(ModelError::io(folder, source)) }
-    };
-    let entries = fs::read_dir(folder).map_err(unreadable)?;
-    let mut found = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    found.retain(|path| path.is_dir() && !hidden(path));
-    found.sort();
-    Ok(found)
+/// Where to look: the folders of these names, or every subfolder, in alphabetical order whatever the file system's.
+fn places(folders: &[PathBuf], only: &[String]) -> Result<Vec<PathBuf>, WorkerError> {
+    if let Some(folder) = folders.iter().find(|folder| files::is_model(folder)) {
+        return Err(unusable(folder, ModelError::ItselfAModel { folder: folder.clone() }));
+    }
+    let mut places = Vec::new();
+    for name in only {
+        let found = files::find(folders, name);
+        let found = found.map_err(|source| WorkerError::Model { model: name.clone(), source: Box::new(source) })?;
+        places.extend(found);
+    }
+    for folder in folders.iter().filter(|_| only.is_empty()) {
+        let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+        let entries = entries.map_err(|source| unusable(folder, ModelError::io(folder, source)))?;
+        let mut found: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        found.retain(|path| path.is_dir() && !name(path).starts_with('.') && name(path) != loras::FOLDER);
+        found.sort();
+        places.extend(found);
+    }
+    Ok(places)
+}
+
+fn unusable(folder: &Path, source: ModelError) -> WorkerError {
+    let model = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+    WorkerError::Model { model, source: Box::new(source) }
+}
+
+/// In one line: what is wrong with something that is passed over.
+fn brief(folder: &Path, error: &ModelError) -> String {
+    match error {
+        ModelError::NotAModel { .. } => format!("{}: no Wan model", folder.display()),
+        error => {
+            let text = error.to_string();
+            let short: String = text.chars().take(MOST_SAID).collect();
+            if short.len() < text.len() { format!("{short}…") } else { text }
+        }
+    }
 }
 
 fn none(folders: &[PathBuf], roles: &[Role], passed_over: &[String]) -> WorkerError {
     let list = |items: Vec<String>| items.join(", ");
-    let why = match passed_over {
-        [] => "there is no subfolder; each model is one".to_owned(),
-        reasons => reasons.join("; "),
-    };
+    let mut why: Vec<String> = passed_over.iter().take(MOST_NAMED).cloned().collect();
+    match passed_over.len().saturating_sub(MOST_NAMED) {
+        _ if passed_over.is_empty() => why.push("there is no subfolder; each model is one".to_owned()),
+        0 => {}
+        more => why.push(format!("{more} more")),
+    }
     WorkerError::NoModel {
         folder: PathBuf::from(list(folders.iter().map(|folder| folder.display().to_string()).collect())),
         roles: list(roles.iter().map(|role| role.name().to_owned()).collect()),
-        why,
+        why: why.join("; "),
     }
 }
 
@@ -186,7 +226,7 @@ mod tests {
         fs::create_dir(shelf.path().join("notes")).unwrap();
         fs::create_dir(shelf.path().join(".cache")).unwrap();
         let folders = [shelf.path().to_owned()];
-        let catalog = Catalog::discover(&folders, &[Role::DitHigh, Role::Dit], data.path()).unwrap();
+        let catalog = Catalog::discover(&folders, &[], &[Role::DitHigh, Role::Dit], data.path()).unwrap();
         assert_eq!(catalog.roles(), [Role::DitHigh]);
         let served = catalog.served();
         assert_eq!(served[0].card.name, "shapes");
@@ -202,10 +242,10 @@ mod tests {
     fn a_folder_without_a_model_says_what_is_there_instead() {
         let (shelf, data) = (shelf(&[("shapes", "e2e_t2v_1_3b/official_repo")]), tempfile::tempdir().unwrap());
         let folders = [shelf.path().to_owned()];
-        let error = Catalog::discover(&folders, &[Role::DitHigh], data.path()).unwrap_err();
+        let error = Catalog::discover(&folders, &[], &[Role::DitHigh], data.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelFiles);
         assert!(error.to_string().contains("roles dit-high") && error.to_string().contains("for dit only"), "{error}");
-        let error = Catalog::discover(&[shelf.path().join("nowhere")], &[Role::Dit], data.path()).unwrap_err();
+        let error = Catalog::discover(&[shelf.path().join("nowhere")], &[], &[Role::Dit], data.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelFiles);
     }
 
@@ -218,9 +258,59 @@ mod tests {
         let name = "diffusion_pytorch_model.safetensors";
         let bytes = fs::read(from.join(name)).unwrap();
         fs::write(model.join(name), &bytes[..bytes.len() - 10]).unwrap();
-        let error = Catalog::discover(&[shelf.path().to_owned()], &[Role::Dit], data.path()).unwrap_err();
+        let error = Catalog::discover(&[shelf.path().to_owned()], &[], &[Role::Dit], data.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelFiles);
         assert!(error.to_string().contains("truncated"), "{error}");
+    }
+
+    #[test]
+    fn other_things_beside_a_model_are_passed_over_and_named_when_nothing_else_is_there() {
+        let (shelf, data) = (shelf(&[("shapes", "e2e_t2v_1_3b/official_repo")]), tempfile::tempdir().unwrap());
+        let put = |path: &str, bytes: &[u8]| {
+            let path = shelf.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        let file = golden("e2e_t2v_1_3b/official_repo/diffusion_pytorch_model.safetensors");
+        let bytes = fs::read(&file).unwrap();
+        put("download/diffusion_pytorch_model.safetensors", &bytes[..bytes.len() - 10]);
+        put("pointer/model.safetensors", b"version https://git-lfs.github.com/spec/v1\n");
+        put("flux/transformer/diffusion_pytorch_model.safetensors", b"");
+        put("loras/style.safetensors", b"");
+        put("notes/read.me", b"");
+        let discover = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+            Catalog::discover(&[shelf.path().to_owned()], &only, &[Role::Dit], data.path())
+        };
+        let served =
+            |catalog: Catalog| catalog.served().iter().map(|served| served.card.name.clone()).collect::<Vec<_>>();
+        assert_eq!(served(discover(&[]).unwrap()), ["shapes"]);
+        assert_eq!(served(discover(&["shapes"]).unwrap()), ["shapes"]);
+        let refused = |only: &[&str]| {
+            let error = discover(only).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ModelFiles);
+            error.to_string()
+        };
+        assert!(refused(&["download"]).contains("10 of"));
+        assert!(refused(&["Shapes"]).contains("write model = \"shapes\""));
+        fs::remove_file(shelf.path().join("shapes")).unwrap();
+        let error = refused(&[]);
+        for word in ["truncated: 10 of", "pointer of Git LFS", "it is empty", "notes: no Wan model"] {
+            assert!(error.contains(word), "{error}\ndoes not say: {word}");
+        }
+        assert!(!error.contains("loras") && error.len() < 1200, "{error}");
+    }
+
+    #[test]
+    fn a_model_in_place_of_the_folder_it_lies_in_is_told_at_once() {
+        let data = tempfile::tempdir().unwrap();
+        for model in ["repo_t2v_from_prompt/official_repo", "e2e_t2v_1_3b/official_repo"] {
+            let folder = golden(model);
+            let error = Catalog::discover(&[folder.clone()], &[], &Role::ALL, data.path()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ModelFiles);
+            let said = format!("{}: this is a model itself; give the folder it lies in", folder.display());
+            assert!(error.to_string().ends_with(&said), "{error}");
+        }
     }
 
     #[test]
@@ -232,7 +322,7 @@ mod tests {
         for file in ["config.json", "diffusion_pytorch_model.safetensors"] {
             fs::copy(from.join(file), model.join(file)).unwrap();
         }
-        let discover = || Catalog::discover(&[shelf.path().to_owned()], &[Role::Dit], data.path());
+        let discover = || Catalog::discover(&[shelf.path().to_owned()], &[], &[Role::Dit], data.path());
         let announced = || discover().unwrap().served().remove(0);
         let calibrate = |files| {
             let calibration = Calibration {
@@ -272,7 +362,7 @@ mod tests {
         let second = shelf(&[("shapes", "repo_t2v_from_prompt/official_repo")]);
         let data = tempfile::tempdir().unwrap();
         let folders = [first.path().to_owned(), second.path().to_owned()];
-        let catalog = Catalog::discover(&folders, &Role::ALL, data.path()).unwrap();
+        let catalog = Catalog::discover(&folders, &[], &Role::ALL, data.path()).unwrap();
         assert_eq!(catalog.served().len(), 1);
         assert!(catalog.find("shapes").unwrap().folder.path().starts_with(first.path()));
     }

@@ -48,10 +48,11 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
 async fn make_ready(config: WorkerConfig) -> Result<(Profile, Device, Arc<Loras>), WorkerError> {
     let (sender, found) = tokio::sync::oneshot::channel();
     let (folders, roles, data) = (config.models.clone(), config.roles.clone(), config.data.clone());
+    let only = config.only.clone();
     // A thread of its own and not the runtime's: reading every byte of a large model cannot be cut short, and must not
     // keep a process alive that is told to end.
     let search = move || {
-        let _ = sender.send(Catalog::discover(&folders, &roles, &data));
+        let _ = sender.send(Catalog::discover(&folders, &only, &roles, &data));
     };
     std::thread::Builder::new()
         .name("models".to_owned())

@@ -42,9 +42,9 @@ struct Answer {
 
 pub(super) fn dry_run(args: &SubmitArgs, manifest: &Manifest) -> Result<Exit, Failed> {
     let folders: Vec<PathBuf> = args.models.iter().cloned().chain(beside(&args.manifest)).collect();
-    let folder = folders.iter().map(|folder| folder.join(&manifest.model)).find(|folder| folder.is_dir());
-    let model = folder.map(|folder| files::open(&folder)).transpose();
-    let model = model.map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+    let bad = |error| Failed::new(Exit::BadModelFiles, error);
+    let folder = files::find(&folders, &manifest.model).map_err(bad)?;
+    let model = folder.map(|folder| files::open(&folder)).transpose().map_err(bad)?;
     let here = model.as_ref().map(ModelFolder::card);
     let (videos, mut notes, asked) = block_on(ask(args, manifest, here))?;
     let (mut forecast, why_not) = match asked {

@@ -158,6 +158,9 @@ struct WorkerArgs {
     /// Folder with one subfolder per model; may be repeated.
     #[arg(long, value_name = "DIR", required = true, value_parser = folder())]
     models: Vec<PathBuf>,
+    /// Serve this model alone; may be repeated [default: all that are there].
+    #[arg(long, value_name = "MODEL")]
+    only: Vec<String>,
     /// Working data of this worker alone: its identity, logs [default: the platform's data directory].
     #[arg(long, value_name = "DIR", value_parser = folder())]
     data: Option<PathBuf>,

@@ -63,7 +63,8 @@ async fn render(
         data: data.join("workers"),
         threads: args.threads.map_or_else(|| default_threads(roles.len()), std::num::NonZeroUsize::get),
         processes: roles.into_iter().map(|role| vec![role]).collect(),
-        arguments: compute_arguments(&args),
+        // Whatever else lies in these folders is not looked at.
+        arguments: [vec!["--only".to_owned(), manifest.model.clone()], compute_arguments(&args)].concat(),
     };
     let mut workers = tokio::spawn(supervisor::supervise(workers, stopped));
     let result = tokio::select! {
@@ -128,15 +129,15 @@ fn model_folders(args: &RunArgs) -> Vec<PathBuf> {
 }
 
 fn find_model(folders: &[PathBuf], name: &str) -> Result<ModelFolder, Failed> {
-    let found = folders.iter().map(|folder| folder.join(name)).find(|folder| folder.is_dir());
-    let Some(folder) = found else {
+    let bad = |error| Failed::new(Exit::BadModelFiles, error);
+    let Some(folder) = files::find(folders, name).map_err(bad)? else {
         let looked = folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");
         return Err(Failed::new(
             Exit::BadModelFiles,
             format!("no model folder named {name} in {looked}; say where models are with --models DIR"),
         ));
     };
-    files::open(&folder).map_err(|error| Failed::new(Exit::BadModelFiles, error))
+    files::open(&folder).map_err(bad)
 }
 
 /// Cores shared out among the workers, at least one each.

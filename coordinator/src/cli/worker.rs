@@ -34,6 +34,7 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, Failed> {
         name: args.name.unwrap_or_else(|| default_name(&args.roles)),
         roles: args.roles,
         models: args.models,
+        only: args.only,
         data,
         listen: args.listen,
         advertise: args.advertise,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use wanfarm_model::files::model_name;
 use wanfarm_types::{ModelCard, VideoRequest};
 
 use super::check::Context;
@@ -210,7 +211,7 @@ fn read_job(entry: &Entry, source: &Source, found: &mut Findings) -> Job {
         let place = Place::new(node.span, format!("job.{}", tame(key)));
         match (key.as_str(), Setting::of(key)) {
             ("name", _) => job.name = found.keep(word(node, &place)).unwrap_or("job".into()),
-            ("model", _) => job.model = found.keep(word(node, &place)).unwrap_or("model".into()),
+            ("model", _) => job.model = model_name(&found.keep(word(node, &place)).unwrap_or("model".into())),
             ("priority", _) => {
                 let priority = found.keep(whole(node, &place, &keys::PRIORITY)).and_then(|value| value.try_into().ok());
                 job.priority = priority.unwrap_or(keys::DEFAULT_PRIORITY);

@@ -16,12 +16,26 @@ pub enum ModelError {
         /// What was looked for and not found.
         why: String,
     },
+    /// A folder that models should lie in is one of them.
+    #[error("{folder}: this is a model itself; give the folder it lies in")]
+    ItselfAModel {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// There is a model, and some of its files are not there.
     #[error("{folder}: the model is incomplete: {why}")]
     Incomplete {
         /// The folder.
         folder: PathBuf,
         /// What is missing.
+        why: String,
+    },
+    /// Each network is whole, and together they make no model.
+    #[error("{folder}: its parts do not belong together: {why}")]
+    Mixed {
+        /// The folder.
+        folder: PathBuf,
+        /// Which files, and what differs.
         why: String,
     },
     /// A file ends before its contents do.
@@ -40,6 +54,14 @@ pub enum ModelError {
         /// The file.
         file: PathBuf,
         /// What is wrong.
+        why: String,
+    },
+    /// A file is another thing than its name says: what is left of a download that went wrong.
+    #[error("{file}: {why}")]
+    Mistaken {
+        /// The file.
+        file: PathBuf,
+        /// What it is, and what to do.
         why: String,
     },
     /// A configuration file holds a value no network can have.
@@ -128,6 +150,9 @@ impl ModelError {
             | Self::Truncated { file, .. }
             | Self::Corrupt { file, .. }
             | Self::Config { file, .. }
+            | Self::Mistaken { file, .. }
+            | Self::Mixed { folder: file, .. }
+            | Self::ItselfAModel { folder: file }
             | Self::Lora { file, .. }
             | Self::Io { path: file, .. } => file.display().to_string(),
             Self::BadTensors(bad) => bad.file.clone(),
@@ -141,6 +166,9 @@ impl ModelError {
         Self::Input { what, why: why.into() }
     }
 }
+
+/// More names of one kind than this are counted, not listed.
+const SHOWN: usize = 10;
 
 /// Every difference between the tensors a network needs and those its files hold. Nothing is loaded when there is one:
 /// a network with a missing weight would run, and render noise.
@@ -178,10 +206,37 @@ impl fmt::Display for BadTensors {
             ("of an unusable element type", &self.wrong_dtype),
         ];
         for (kind, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
-            write!(f, "; {} {kind}: {}", names.len(), names.join(", "))?;
+            write!(f, "; {} {kind}: {}", names.len(), listed(names))?;
+        }
+        if !self.wrong_dtype.is_empty() {
+            write!(f, "; use a file in f32, f16, bf16, fp8 or GGUF")?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for BadTensors {}
+
+/// As many names as a person reads, and how many more there are.
+pub(crate) fn listed(names: &[String]) -> String {
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_names_of_a_kind_are_enough() {
+        let names = |count: usize| (0..count).map(|i| format!("t{i}")).collect::<Vec<_>>();
+        let bad =
+            BadTensors { file: "a.gguf".to_owned(), missing: names(10), unexpected: names(12), ..Default::default() };
+        let said = bad.to_string();
+        assert!(said.contains("10 missing: t0, t1, t2, t3, t4, t5, t6, t7, t8, t9; 12 unexpected"), "{said}");
+        assert!(said.ends_with("t8, t9 and 2 more"), "{said}");
+    }
+}

@@ -30,11 +30,13 @@ pub struct Inspection {
     pub layout: &'static str,
     /// What it was recognised as; absent where no transformer's sizes tell.
     pub model: Option<ModelCard>,
+    /// Why its networks make no model together, each for itself being whole; absent when they do.
+    pub fault: Option<String>,
     /// The device that memory is counted for.
     pub device: &'static str,
     /// Each role the model has.
     pub roles: Vec<RoleInspection>,
-    /// What the model can be used for, and what is missing for it.
+    /// What the model can be used for, and what is missing for it; nothing, if its networks make none together.
     pub tasks: Vec<Task>,
 }
 
@@ -107,9 +109,12 @@ pub fn check(folder: &ModelFolder, roles: &[Role]) -> Result<(), ModelError> {
 /// It holds nothing of a model, or a file could not be hashed. Faults of single roles are part of the answer.
 pub fn inspect(path: &Path, questions: Questions) -> Result<Inspection, ModelError> {
     let parts = layout::detect(path)?;
-    // Without a transformer nobody knows the model; its other networks are what they are all the same.
-    let model = folder::recognise(&parts).ok().map(|card| folder::calibrated(card, &parts)).transpose()?;
-    let model = model.map(|(card, _)| card);
+    let (model, fault) = match folder::recognise(&parts) {
+        Ok(card) => (Some(folder::calibrated(card, &parts)?.0), None),
+        // Without a transformer nobody knows the model; its other networks are what they are all the same.
+        Err(ModelError::NotAModel { .. }) => (None, None),
+        Err(fault) => (None, Some(fault.to_string())),
+    };
     let roles = model.as_ref().map_or_else(|| parts.roles(), ModelCard::roles);
     let roles = roles.into_iter().map(|role| inspect_role(&parts, role, model.as_ref(), questions));
     let roles = roles.collect::<Result<Vec<_>, _>>()?;
@@ -119,6 +124,7 @@ pub fn inspect(path: &Path, questions: Questions) -> Result<Inspection, ModelErr
         device: questions.device.name(),
         tasks: model.as_ref().map_or_else(Vec::new, |card| tasks(card, &roles)),
         model,
+        fault: fault.filter(|fault| roles.iter().all(|role| role.fault.as_ref() != Some(fault))),
         roles,
     })
 }
@@ -127,7 +133,7 @@ impl Inspection {
     /// Whether something can be served from here, and nothing that is here is damaged.
     pub fn is_usable(&self) -> bool {
         let any = |state| self.roles.iter().any(|role| role.state == state);
-        any(State::Usable) && !any(State::Damaged)
+        any(State::Usable) && !any(State::Damaged) && self.fault.is_none()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Not here: the file formats (`files::safetensors`, `files::pth`, `files::gguf`), which file holds what (`files`) and
 //! matrices that stay as small as they are stored (`ops::compact`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::error::{BadTensors, ModelError};
 use crate::files::decode::decode;
 use crate::files::encoding::{self, Encoding};
 use crate::files::mapped::MappedFile;
-use crate::files::names::{self, Naming};
-use crate::files::{gguf, kernels, pth, safetensors as safetensors_file, scales};
+use crate::files::names::Naming;
+use crate::files::{gguf, kernels, prefix, pth, safetensors as safetensors_file, scales};
 use crate::lora::{Adapters, Side};
 use crate::ops::compact::Compact;
 use crate::ops::device::DeviceKind;
@@ -47,6 +47,9 @@ impl Param {
     }
 }
 
+/// More dimensions than any tensor has.
+pub(crate) const MAX_RANK: usize = 8;
+
 /// Where a tensor lies in its file: row-major, dense, little endian.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -54,6 +57,20 @@ pub(crate) struct Entry {
     pub(crate) shape: Vec<usize>,
     /// Bytes in the file; readers have checked that they exist and are as many as encoding and shape say.
     pub(crate) bytes: Range<usize>,
+}
+
+impl Entry {
+    /// A tensor of a shape that can be computed with.
+    ///
+    /// # Errors
+    /// Why it cannot: too many dimensions, or strides that cannot be counted, which a tensor without numbers may have.
+    pub(crate) fn new(encoding: Encoding, shape: Vec<usize>, bytes: Range<usize>) -> Result<Self, String> {
+        if shape.len() > MAX_RANK {
+            return Err(format!("it has {} dimensions", shape.len()));
+        }
+        let volume = shape.iter().try_fold(1usize, |volume, &dim| volume.checked_mul(dim.max(1)));
+        volume.map(|_| Self { encoding, shape, bytes }).ok_or_else(|| "it is too large".to_owned())
+    }
 }
 
 /// The tensors of one network, over one or more files. Names and shapes are the official ones, however they are stored.
@@ -84,8 +101,8 @@ pub struct Share {
 /// A tensor, where it is, and what it is called there.
 #[derive(Debug)]
 pub(crate) struct Stored {
-    file: usize,
-    name: String,
+    pub(crate) file: usize,
+    pub(crate) name: String,
     pub(crate) entry: Entry,
 }
 
@@ -101,11 +118,7 @@ impl Weights {
         let mut found = Vec::new();
         for path in paths {
             let file = MappedFile::open(path)?;
-            let entries = match path.extension().and_then(|ext| ext.to_str()) {
-                _ if file.starts_with(gguf::MAGIC) => gguf::entries(&file)?,
-                Some("pth" | "pt" | "bin") => pth::entries(&file)?,
-                _ => safetensors_file::entries(&file)?,
-            };
+            let entries = entries(&file)?;
             found.extend(entries.into_iter().map(|(name, entry)| Stored { file: files.len(), name, entry }));
             files.push(Arc::new(file));
         }
@@ -113,20 +126,19 @@ impl Weights {
             let what = format!("{}: {what}", place(&files));
             return Err(ModelError::Unsupported { what, why: why.to_owned() });
         }
-        let naming = Naming::of(&found.iter().map(|tensor| names::bare(&tensor.name)).collect::<BTreeSet<_>>());
+        let prefix = prefix::common(found.iter().map(|tensor| tensor.name.as_str()));
+        let prefix = prefix.map_err(|networks| several(&files, &networks))?;
+        let naming = Naming::of(&found.iter().map(|tensor| prefix::bare(&prefix, &tensor.name)).collect());
         let mut tensors: BTreeMap<String, Stored> = BTreeMap::new();
         for tensor in found {
-            let Some(name) = naming.official(names::bare(&tensor.name)) else { continue };
+            let Some(name) = naming.official(prefix::bare(&prefix, &tensor.name)) else { continue };
             let (file, stored) = (tensor.file, tensor.name.clone());
             if let Some(other) = tensors.insert(name, tensor) {
                 let why = format!("{stored} is the same tensor as {} in {}", other.name, files[other.file].name());
                 return Err(files[file].corrupt(why));
             }
         }
-        let scales = scales::take(&mut tensors, |tensor| {
-            let file = &files[tensor.file];
-            decode(file.bytes(tensor.entry.bytes.clone())?, tensor.entry.encoding)
-        })?;
+        let scales = scales::take(&mut tensors, &files)?;
         let shapes = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.entry.shape.as_slice()));
         let channels_last = kernels::channels_last(naming, shapes);
         for (name, Stored { entry, .. }) in &mut tensors {
@@ -134,13 +146,10 @@ impl Weights {
                 // (out, kernel…, in) → (out, in, kernel…): what `read` turns the elements into.
                 entry.shape[1..].rotate_right(1);
             }
-            if let (Naming::MlxDit, "patch_embedding.weight", &[dim, patch]) = (naming, name.as_str(), &*entry.shape) {
-                let [t, p, q] = PATCH;
-                // A matrix over patches is the convolution with its last four dimensions run together.
-                if patch.is_multiple_of(t * p * q) {
-                    entry.shape = vec![dim, patch / (t * p * q), t, p, q];
-                }
-            }
+        }
+        let rows = tensors.get("patch_embedding.bias").and_then(|bias| bias.entry.shape.first().copied());
+        if let (Some(rows), Some(patches)) = (rows, tensors.get_mut("patch_embedding.weight")) {
+            kernels::unfold(&mut patches.entry.shape, rows, PATCH);
         }
         Ok(Self { files, tensors, scales, channels_last, fixed: Adapters::default(), adapters: Adapters::default() })
     }
@@ -357,6 +366,28 @@ impl Weights {
             Some(tensor) if tensor.name != name => format!("{name} (in the file: {})", tensor.name),
             _ => name.to_owned(),
         }
+    }
+}
+
+/// Error: networks that belong into files of their own.
+fn several(files: &[Arc<MappedFile>], networks: &[&str]) -> ModelError {
+    ModelError::Unsupported {
+        what: format!("{}, an all-in-one checkpoint ({} in one file),", place(files), networks.join(", ")),
+        why: "use the separate files of the same model, as in ComfyUI's diffusion_models/, text_encoders/ and vae/"
+            .to_owned(),
+    }
+}
+
+/// The directory of a file, whose beginning tells its format better than its name.
+fn entries(file: &MappedFile) -> Result<Vec<(String, Entry)>, ModelError> {
+    let end = file.path().extension().and_then(|end| end.to_str()).unwrap_or_default();
+    match end {
+        _ if file.starts_with(gguf::MAGIC) => gguf::entries(file),
+        _ if safetensors_file::begins(file) => safetensors_file::entries(file),
+        _ if file.starts_with(pth::MAGIC) => pth::entries(file),
+        "gguf" => gguf::entries(file),
+        "pth" | "pt" | "bin" | "ckpt" => pth::entries(file),
+        _ => safetensors_file::entries(file),
     }
 }
 

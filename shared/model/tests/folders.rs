@@ -247,7 +247,7 @@ fn truncation_is_told_in_bytes() {
     write(&file, &whole[..whole.len() - 1234]);
     let error = files::open(&folder).unwrap().weights(Role::DitLow).unwrap_err().to_string();
     assert!(error.contains(file.to_str().unwrap()) && error.contains("1234 of "), "{error}");
-    for length in [0, 3, 8, 100, whole.len() - 1] {
+    for length in [3, 8, 100, whole.len() - 1] {
         write(&file, &whole[..length]);
         let error = Weights::open(std::slice::from_ref(&file)).unwrap_err();
         assert!(matches!(error, ModelError::Truncated { .. }), "{length} bytes: {error}");
@@ -256,6 +256,26 @@ fn truncation_is_told_in_bytes() {
     longer.push(0);
     write(&file, &longer);
     assert!(Weights::open(std::slice::from_ref(&file)).unwrap_err().to_string().contains("1 bytes more"));
+    for (start, word) in [
+        (&b""[..], "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "a pointer of Git LFS"),
+        (b"<!DOCTYPE html>\n<html>", "a web page"),
+        (b"Entry not found", "a text that begins with \"Entry not found\""),
+    ] {
+        write(&file, start);
+        for name in ["a.safetensors", "a.gguf", "a.pth"] {
+            let named = folder.join(name);
+            write(&named, start);
+            let error = Weights::open(std::slice::from_ref(&named)).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(word), "{error}");
+            fs::remove_file(named).unwrap();
+        }
+        let config = folder.join("low_noise_model/config.json");
+        write(&config, start);
+        let error = files::open(&folder).unwrap_err().to_string();
+        assert!(word.contains("Entry") || error.contains("config.json: ") && error.contains(word), "{error}");
+        write(&config, CONFIG.as_bytes());
+    }
     write(&file, &[0xff; 64]);
     assert!(Weights::open(&[file]).unwrap_err().to_string().contains("no safetensors file"));
 }
@@ -270,6 +290,8 @@ fn hostile_headers_are_refused() {
         r#"{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}"#,
         r#"{"a": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}"#,
         r#"{"a": {"dtype": "F33", "shape": [2], "data_offsets": [0, 8]}}"#,
+        r#"{"a": {"dtype": "F32", "shape": [4294967296, 4294967296, 2, 0], "data_offsets": [0, 0]}}"#,
+        r#"{"a": {"dtype": "F32", "shape": [1, 1, 1, 1, 1, 1, 1, 1, 2], "data_offsets": [0, 8]}}"#,
         r#"{"a": []}"#,
         "not json",
     ] {

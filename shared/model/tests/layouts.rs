@@ -183,3 +183,175 @@ fn what_is_ambiguous_encoded_or_elsewhere_is_said() {
     let error = files::open(dir.path()).unwrap_err();
     assert!(matches!(error, ModelError::NotAModel { .. }), "{error}");
 }
+
+/// A folder of ComfyUI's layout that something was done to, opened; with all networks looked at.
+fn changed(change: impl FnOnce(&Path)) -> Result<ModelFolder, String> {
+    let dir = tempfile::tempdir().unwrap();
+    comfy(dir.path());
+    change(dir.path());
+    let folder = files::open(dir.path()).map_err(|error| error.to_string())?;
+    for role in ROLES {
+        folder.check(role).map_err(|error| error.to_string())?;
+    }
+    Ok(folder)
+}
+
+const HIGH: &str = "diffusion_models/wan2.2_t2v_high_noise_tiny_fp16.safetensors";
+const LOW: &str = "diffusion_models/wan2.2_t2v_low_noise_tiny_fp16.safetensors";
+const VAE: &str = "vae/wan_2.1_vae.safetensors";
+
+fn rename(folder: &Path, from: &str, to: &str) {
+    fs::create_dir_all(folder.join(to).parent().unwrap()).unwrap();
+    fs::rename(folder.join(from), folder.join(to)).unwrap();
+}
+
+fn put(path: PathBuf, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// A safetensors file of one tensor.
+fn one(path: PathBuf, name: &str, shape: &[usize]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let tensor = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    candle_core::safetensors::save(&HashMap::from([(name.to_owned(), tensor)]), path).unwrap();
+}
+
+#[test]
+fn files_are_found_as_people_have_them() {
+    let apple_double = [&b"\0\x05\x16\x07\0\x02\0\0Mac OS X        "[..], &[0; 4080]].concat();
+    let changes: Vec<(&str, Box<dyn Fn(&Path)>)> = vec![
+        (
+            "companions that macOS writes",
+            Box::new(move |folder| {
+                for name in
+                    ["diffusion_models/._a_high_noise.safetensors", "text_encoders/._b.safetensors", "vae/._c.gguf"]
+                {
+                    put(folder.join(name), &apple_double);
+                }
+                put(folder.join("vae/.DS_Store"), b"\0\0\0\x01Bud1");
+            }),
+        ),
+        (
+            "Kijai's names",
+            Box::new(|folder| {
+                rename(folder, HIGH, "diffusion_models/Wan2_2-T2V-A14B-HIGH_fp8_e4m3fn_scaled_KJ.safetensors");
+                rename(folder, LOW, "diffusion_models/Wan2_2-T2V-A14B-LOW_fp8_e4m3fn_scaled_KJ.safetensors");
+            }),
+        ),
+        (
+            "told by their folders",
+            Box::new(|folder| {
+                rename(folder, HIGH, "diffusion_models/WanVideo/2_2/high/wan.safetensors");
+                rename(folder, LOW, "diffusion_models/WanVideo/2_2/low/wan.safetensors");
+            }),
+        ),
+        ("a VAE called .pth", Box::new(|folder| rename(folder, VAE, "vae/Wan2.1_VAE.pth"))),
+        (
+            "the repository of the split files",
+            Box::new(|folder| {
+                for name in ["diffusion_models", "text_encoders", "vae"] {
+                    rename(folder, name, &format!("split_files/{name}"));
+                }
+            }),
+        ),
+        (
+            "networks of other programs beside them",
+            Box::new(|folder| {
+                one(folder.join("vae/ae.safetensors"), "decoder.conv_in.weight", &[8, 4, 3, 3]);
+                one(folder.join("text_encoders/clip_l.safetensors"), "text_model.final_layer_norm.weight", &[8]);
+                one(folder.join("diffusion_models/flux.safetensors"), "img_in.weight", &[8, 8]);
+            }),
+        ),
+    ];
+    for (what, change) in changes {
+        let folder = changed(|folder| change(folder)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(folder.roles(), ROLES, "{what}");
+    }
+}
+
+#[test]
+fn files_in_one_folder_under_any_name_are_told_by_their_tensors() {
+    let folder = changed(|folder| {
+        rename(folder, HIGH, "a_HN.safetensors");
+        rename(folder, LOW, "a_LN.safetensors");
+        rename(folder, VAE, "vae.safetensors");
+        rename(folder, "text_encoders/umt5_tiny.safetensors", "umt5.safetensors");
+        rename(folder, "text_encoders/tokenizer.json", "tokenizer.json");
+        rename(folder, "diffusion_models/config.json", "config.json");
+        ["diffusion_models", "text_encoders"].iter().for_each(|name| fs::remove_dir(folder.join(name)).unwrap());
+        fs::remove_dir_all(folder.join("vae")).unwrap();
+        one(folder.join("loras/style.safetensors"), "blocks.0.lora_A.weight", &[2, 2]);
+    });
+    assert_eq!(folder.unwrap().roles(), ROLES);
+}
+
+#[test]
+fn what_is_there_is_never_to_be_downloaded() {
+    let refused = |change: &dyn Fn(&Path)| changed(|folder| change(folder)).unwrap_err();
+    let error = refused(&|folder| rename(folder, VAE, "vae/wan_2.1_vae.bin"));
+    assert!(error.contains("give it that name") && error.contains("vae/wan_2.1_vae.bin"), "{error}");
+    assert!(!error.contains("download"), "{error}");
+    let error = refused(&|folder| fs::remove_dir_all(folder.join("vae")).unwrap());
+    assert!(error.contains("there is no vae/wan*.safetensors") && error.contains("download it"), "{error}");
+    #[cfg(unix)]
+    {
+        let error = refused(&|folder| {
+            fs::remove_file(folder.join(VAE)).unwrap();
+            std::os::unix::fs::symlink("../../blobs/0a1b", folder.join(VAE)).unwrap();
+        });
+        assert!(error.contains("wan_2.1_vae.safetensors leads to a file that is not there"), "{error}");
+    }
+    let error = refused(&|folder| rename(folder, LOW, "diffusion_models/wan_lowvram.safetensors"));
+    assert!(error.contains("wan_lowvram.safetensors") && error.contains("rename them to …high_noise…"), "{error}");
+}
+
+#[test]
+fn what_stands_before_all_names_is_taken_off() {
+    for (role, prefix) in [
+        (Role::DitHigh, "diffusion_model."),
+        (Role::DitHigh, "model."),
+        (Role::Vae, "model."),
+        (Role::Vae, "vae."),
+        (Role::Vae, "first_stage_model."),
+        (Role::TextEncoder, "text_encoder."),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("high_noise.safetensors");
+        save(role, &path, |name, tensor| (format!("{prefix}{name}"), tensor));
+        let (got, want) =
+            (Weights::open(std::slice::from_ref(&path)).unwrap(), files::open(&demo()).unwrap().weights(role).unwrap());
+        assert!(got.names().eq(want.names()), "{prefix}");
+        let report = inspect(&path, Questions { device: DeviceKind::Cpu, digests: false }).unwrap();
+        assert!(report.roles.iter().any(|found| found.role == role), "{report}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("all.safetensors");
+    let zeros = |name: &str| (name.to_owned(), Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap());
+    let names = ["model.diffusion_model.head.head.bias", "first_stage_model.conv1.bias", "text_encoders.umt5xxl.a"];
+    candle_core::safetensors::save(&names.iter().map(|name| zeros(name)).collect::<HashMap<_, _>>(), &path).unwrap();
+    let error = Weights::open(&[path]).unwrap_err().to_string();
+    assert!(
+        error.contains("all.safetensors, an all-in-one checkpoint (a text encoder, a transformer, an autoencoder"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_folded_patch_embedding_computes_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    comfy(dir.path());
+    save(Role::DitHigh, &dir.path().join(HIGH), |name, tensor| match name {
+        "patch_embedding.weight" => (name.to_owned(), tensor.reshape((128 * 16, 1, 2, 2)).unwrap()),
+        _ => (name.to_owned(), tensor),
+    });
+    let (folder, original) = (files::open(dir.path()).unwrap(), files::open(&demo()).unwrap());
+    folder.check(Role::DitHigh).unwrap();
+    assert!(forward(&folder) == forward(&original), "other numbers");
+}
+
+#[test]
+fn a_file_that_is_no_autoencoder_is_named() {
+    let error = changed(|folder| one(folder.join(VAE), "decoder.1.weight", &[8, 3, 3, 3])).unwrap_err();
+    assert!(error.contains("wan_2.1_vae.safetensors") && error.contains("this is no Wan autoencoder"), "{error}");
+}

@@ -11,7 +11,7 @@ use wanfarm_model::dit::WanModel;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::text::Tokenizer;
 use wanfarm_model::umt5::Umt5;
-use wanfarm_model::vae::{LatentStatistics, VaeConfig, WanVae};
+use wanfarm_model::vae::WanVae;
 use wanfarm_types::{Failure, Role};
 
 use super::denoise::Denoiser;
@@ -92,13 +92,7 @@ fn load(
             Box::new(Denoiser::new(network, weights, folder.card().clone(), catalog))
         }
         Role::Vae => {
-            let file = folder.config(role)?;
-            let channel = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
-            let statistics = match (file.numbers("latents_mean")?, file.numbers("latents_std")?) {
-                (Some(mean), Some(std)) => Some(LatentStatistics { mean: channel(mean), std: channel(std) }),
-                _ => None,
-            };
-            let config = VaeConfig::from_weights(&weights, statistics)?;
+            let config = folder.vae_config(&weights)?;
             Box::new(Vae { model: WanVae::load(config, &weights, device)? })
         }
     })

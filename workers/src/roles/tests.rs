@@ -70,7 +70,7 @@ impl Bench {
 
     fn serving(models: tempfile::TempDir) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let catalog = Catalog::discover(&[models.path().to_owned()], &Role::ALL, data.path()).unwrap();
+        let catalog = Catalog::discover(&[models.path().to_owned()], &[], &Role::ALL, data.path()).unwrap();
         let roles = Roles::load(Arc::new(catalog), DeviceKind::Cpu, Dtype::F32).unwrap();
         Self { roles, _folders: [models, data] }
     }

@@ -19,6 +19,7 @@ fn config(coordinator: &str, models: &Path, data: &Path) -> WorkerConfig {
         coordinator: coordinator.to_owned(),
         roles: vec![Role::TextEncoder, Role::Dit],
         models: vec![models.to_owned()],
+        only: Vec::new(),
         data: data.to_owned(),
         device: DeviceKind::Cpu,
         dtype: Dtype::F32,

@@ -11,6 +11,7 @@ use std::path::Path;
 use wanfarm_types::{Defaults, Experts, Geometry, ModelCard, Role, VaeKind};
 
 use super::config::ConfigFile;
+use super::find::model_name;
 use super::parts::Parts;
 use super::presets::Preset;
 use crate::dit::Config;
@@ -18,24 +19,15 @@ use crate::error::ModelError;
 
 const SETTINGS: &str = "demo_settings.json";
 
-/// The card of a folder whose transformers have the sizes `cfg`.
-pub(super) fn card(folder: &Path, layout: &Parts, cfg: &Config) -> Result<ModelCard, ModelError> {
+/// The card of a folder whose transformers have the sizes `cfg`, which `file` tells.
+pub(super) fn card(folder: &Path, layout: &Parts, cfg: &Config, file: &str) -> Result<ModelCard, ModelError> {
     let dual = layout.parts.contains_key(&Role::DitHigh);
     let preset = Preset::of(cfg, dual).ok_or_else(|| ModelError::Unsupported {
-        what: format!(
-            "{}: a transformer of {} input and {} output channels",
-            folder.display(),
-            cfg.in_dim,
-            cfg.out_dim
-        ),
+        what: format!("{file}: a transformer of {} input and {} output channels", cfg.in_dim, cfg.out_dim),
         why: "the models this program renders have 16 → 16, 36 → 16 or 48 → 48".to_owned(),
     })?;
     let vae = cfg.vae();
-    let (latent_channels, stride_hw) = match vae {
-        VaeKind::Wan21 => (16, 8),
-        VaeKind::Wan22 => (48, 16),
-    };
-    let geometry = Geometry { latent_channels, stride_t: 4, stride_hw, patch: 2 };
+    let geometry = geometry(vae);
     let mut defaults = preset.defaults();
     let mut boundary = preset.boundary;
     if !preset.is_published() {
@@ -61,10 +53,19 @@ pub(super) fn card(folder: &Path, layout: &Parts, cfg: &Config) -> Result<ModelC
     })
 }
 
-/// The folder's own name, also of `.`.
+/// What the latents of an autoencoder are like.
+pub(super) fn geometry(vae: VaeKind) -> Geometry {
+    let (latent_channels, stride_hw) = match vae {
+        VaeKind::Wan21 => (16, 8),
+        VaeKind::Wan22 => (48, 16),
+    };
+    Geometry { latent_channels, stride_t: 4, stride_hw, patch: 2 }
+}
+
+/// The folder's own name, also of `.`, in the form that manifests name it in.
 fn name(folder: &Path) -> String {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    absolute.file_name().unwrap_or(absolute.as_os_str()).to_string_lossy().into_owned()
+    model_name(&absolute.file_name().unwrap_or(absolute.as_os_str()).to_string_lossy())
 }
 
 fn shift(file: &ConfigFile, default: f64) -> Result<f64, ModelError> {

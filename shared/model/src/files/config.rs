@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use wanfarm_types::FrameRate;
 
+use super::mistaken::mistaken;
 use crate::error::ModelError;
 
 /// Longer JSON files than any model has are refused unread.
@@ -30,6 +31,9 @@ impl ConfigFile {
             return Err(ModelError::config(path, format!("{length} bytes are too many for a configuration")));
         }
         let text = std::fs::read(path).map_err(|e| ModelError::io(path, e))?;
+        if let Some(mistaken) = mistaken(path, &text) {
+            return Err(mistaken);
+        }
         let values = serde_json::from_slice(&text).map_err(|e| ModelError::config(path, e.to_string()))?;
         Ok(Self { path: path.to_owned(), values })
     }

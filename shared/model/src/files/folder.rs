@@ -6,7 +6,7 @@ use wanfarm_types::{Calibration, ModelCard, Role};
 
 use super::calibration;
 use super::card;
-use super::config::ConfigFile;
+use super::fit;
 use super::layout;
 use super::parts::Parts;
 use crate::dit;
@@ -25,16 +25,19 @@ pub struct ModelFolder {
 /// Recognises the model in a folder, from the headers of its files; no weights are read.
 ///
 /// # Errors
-/// There is none, its files are incomplete or damaged, or nothing tells the sizes of its transformers.
+/// There is none, its files are incomplete or damaged, nothing tells the sizes of its transformers, or its networks do
+/// not belong together.
 pub fn open(folder: &Path) -> Result<ModelFolder, ModelError> {
     let parts = layout::detect(folder)?;
     let (card, calibration) = calibrated(recognise(&parts)?, &parts)?;
     Ok(ModelFolder { parts, card, calibration })
 }
 
-/// The model that these parts make, by the shapes of its transformers.
+/// The model that these parts make together, by the shapes of its transformers.
 pub(crate) fn recognise(parts: &Parts) -> Result<ModelCard, ModelError> {
-    card::card(&parts.folder, parts, &transformer(parts)?)
+    let (config, file) = transformer(parts)?;
+    fit::check(parts)?;
+    card::card(&parts.folder, parts, &config, &file)
 }
 
 /// The card with what was measured with the model, and that itself.
@@ -43,14 +46,15 @@ pub(crate) fn calibrated(card: ModelCard, parts: &Parts) -> Result<(ModelCard, O
     Ok((ModelCard { mag_curve, ..card }, calibration))
 }
 
-/// The sizes of the model's transformers, of whichever there is.
-fn transformer(layout: &Parts) -> Result<dit::Config, ModelError> {
+/// The sizes of the model's transformers, of whichever there is, and the file that tells them.
+fn transformer(layout: &Parts) -> Result<(dit::Config, String), ModelError> {
     let parts = || layout.parts.iter().filter(|(role, _)| role.expert().is_some()).map(|(_, part)| part);
     if let Some(part) = parts().find(|part| !part.weights.is_empty()) {
-        return dit::Config::from_weights(&Weights::open(&part.weights)?, &part.config);
+        let weights = Weights::open(&part.weights)?;
+        return Ok((dit::Config::from_weights(&weights, &part.config)?, weights.place()));
     }
     if let Some(part) = parts().find(|part| !part.config.is_empty()) {
-        return dit::Config::from_file(&part.config);
+        return Ok((dit::Config::from_file(&part.config)?, part.config.path().display().to_string()));
     }
     let wanted: Vec<&str> = parts().map(|part| part.wanted.as_str()).collect();
     let why = format!(
@@ -99,14 +103,6 @@ impl ModelFolder {
     /// The model has no such role, its files are not here, or one of them is damaged.
     pub fn weights(&self, role: Role) -> Result<Weights, ModelError> {
         self.parts.weights(role)
-    }
-
-    /// The `config.json` of a role; empty in official folders, where text encoder and VAE have none.
-    ///
-    /// # Errors
-    /// The model has no such role.
-    pub fn config(&self, role: Role) -> Result<&ConfigFile, ModelError> {
-        Ok(&self.parts.part(role)?.config)
     }
 
     /// The sizes of a transformer whose tensors are `weights`.

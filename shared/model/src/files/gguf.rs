@@ -13,14 +13,12 @@ use safetensors::Dtype;
 use super::encoding::Encoding;
 use super::mapped::MappedFile;
 use crate::error::ModelError;
-use crate::weights::Entry;
+use crate::weights::{Entry, MAX_RANK};
 
 /// The first four bytes of every GGUF file.
 pub(crate) const MAGIC: &[u8] = b"GGUF";
 /// Tensors begin at multiples of this where the file does not say otherwise.
 const ALIGNMENT: usize = 32;
-/// More dimensions than any tensor has.
-const MAX_DIMS: u32 = 8;
 /// Arrays in arrays are refused beyond this depth.
 const MAX_DEPTH: u32 = 4;
 /// Before the name of a tensor that was stored in another shape than it has.
@@ -28,6 +26,9 @@ const SHAPE: &str = "comfy.gguf.orig_shape.";
 
 /// Every tensor of the file.
 pub(crate) fn entries(file: &MappedFile) -> Result<Vec<(String, Entry)>, ModelError> {
+    if !file.starts_with(MAGIC) {
+        return Err(file.corrupt("it does not begin as a GGUF file does; download it again"));
+    }
     let mut reader = Reader { file, at: MAGIC.len() };
     let version = reader.u32()?;
     if !(2..=3).contains(&version) {
@@ -76,7 +77,7 @@ impl Metadata {
         }
         let Some(name) = key.strip_prefix(SHAPE).filter(|_| kind == 9) else { return reader.skip(kind, 0) };
         let (of, count) = (reader.u32()?, reader.u64()?);
-        if of != 5 || count > u64::from(MAX_DIMS) {
+        if of != 5 || count > MAX_RANK as u64 {
             return Err(reader.file.corrupt(format!("{key} is no shape")));
         }
         let shape = (0..count).map(|_| Ok(reader.u32()? as usize)).collect::<Result<_, ModelError>>()?;
@@ -97,7 +98,7 @@ impl Described {
     fn read(reader: &mut Reader<'_>) -> Result<Self, ModelError> {
         let name = reader.string()?;
         let rank = reader.u32()?;
-        if rank > MAX_DIMS {
+        if rank as usize > MAX_RANK {
             return Err(reader.file.corrupt(format!("{name} has {rank} dimensions")));
         }
         let dim = |reader: &mut Reader<'_>| {
@@ -114,8 +115,7 @@ impl Described {
         let Self { name, shape, kind, offset } = self;
         let wrong = |why: &str| file.corrupt(format!("{name}, of shape {shape:?}: {why}"));
         let encoding = encoding(kind).ok_or_else(|| wrong("its type is not known"))?;
-        let count = shape.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim));
-        let count = count.ok_or_else(|| wrong("it is too large"))?;
+        let count = volume(&shape).ok_or_else(|| wrong("it is too large"))?;
         if shape.last().is_some_and(|row| !row.is_multiple_of(encoding.block())) {
             return Err(wrong(&format!("its rows are no whole blocks of {}", encoding.block())));
         }
@@ -127,9 +127,16 @@ impl Described {
             return Err(wrong("it does not begin where the file's alignment says"));
         }
         file.bytes(bytes.clone())?;
-        let original = metadata.shapes.get(&name).filter(|original| original.iter().product::<usize>() == count);
-        Ok((name, Entry { encoding, shape: original.cloned().unwrap_or(shape), bytes }))
+        let original = metadata.shapes.get(&name).filter(|original| volume(original) == Some(count));
+        let shape = original.cloned().unwrap_or_else(|| shape.clone());
+        let entry = Entry::new(encoding, shape, bytes).map_err(|why| wrong(&why))?;
+        Ok((name, entry))
     }
+}
+
+/// Numbers in a tensor of this shape, if they can be counted.
+fn volume(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim))
 }
 
 /// Names every type that cannot be read, with the tensors that have it.
@@ -281,6 +288,26 @@ mod tests {
     }
 
     #[test]
+    fn a_shape_that_was_stored_otherwise_is_taken_where_it_holds_as_much() {
+        let string = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+        let with = |shape: &[u32]| {
+            let mut file = [MAGIC, &3u32.to_le_bytes(), &1u64.to_le_bytes(), &1u64.to_le_bytes()].concat();
+            file.extend([string("comfy.gguf.orig_shape.t"), [9u32, 5].map(u32::to_le_bytes).concat()].concat());
+            file.extend((shape.len() as u64).to_le_bytes());
+            shape.iter().for_each(|dim| file.extend(dim.to_le_bytes()));
+            file.extend([string("t"), 1u32.to_le_bytes().to_vec(), 0u64.to_le_bytes().to_vec()].concat());
+            file.extend([0u32.to_le_bytes().to_vec(), 0u64.to_le_bytes().to_vec()].concat());
+            file.resize(file.len().div_ceil(32) * 32, 0);
+            read(&file).map(|tensors| tensors[0].1.shape.clone())
+        };
+        assert_eq!(with(&[2, 0]), Ok(vec![2, 0]));
+        // Four times 2^16 are 2^64 numbers, which is not none.
+        assert_eq!(with(&[65536; 4]), Ok(vec![0]));
+        let error = with(&[0, 65536, 65536, 65536, 65536]).unwrap_err();
+        assert!(error.contains("too large"), "{error}");
+    }
+
+    #[test]
     fn unknown_types_are_named_with_their_tensors() {
         let message = read(&bytes(23, 0, 64)).unwrap_err();
         assert!(message.contains("IQ4_XS (t)") && message.contains("Q4_K"), "{message}");
@@ -296,6 +323,7 @@ mod tests {
             (bytes(12, 0, 200), "no whole blocks of 256"),
             ([MAGIC, &3u32.to_le_bytes(), &[255; 16]].concat(), "truncated"),
             ([MAGIC, &1u32.to_le_bytes(), &[0; 16]].concat(), "version 1"),
+            (b"\0GUF\x03\0\0\0".to_vec(), "does not begin as a GGUF file does"),
         ] {
             let message = read(&file).unwrap_err();
             assert!(message.contains(word), "{message} does not say {word}");

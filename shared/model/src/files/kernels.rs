@@ -29,9 +29,46 @@ pub(crate) fn is_convolution(name: &str, shape: &[usize]) -> bool {
     name.ends_with(".weight") && matches!(shape.len(), 4 | 5)
 }
 
+/// Gives the weight of a transformer's patch embedding its five dimensions, `(out, in, frames, rows, columns)`, where
+/// it is stored with fewer, as formats and converters that know no more than four do: a matrix over patches, or outputs
+/// and inputs run together. Its bias tells the outputs.
+pub(crate) fn unfold(shape: &mut Vec<usize>, outputs: usize, [t, h, w]: [usize; 3]) {
+    let inner = t * h * w;
+    let inputs = match **shape {
+        [out, patch] if out == outputs && patch.is_multiple_of(inner) => patch / inner,
+        [both, frames, rows, columns]
+            if [frames, rows, columns] == [t, h, w] && outputs > 0 && both.is_multiple_of(outputs) =>
+        {
+            both / outputs
+        }
+        _ => return,
+    };
+    *shape = vec![outputs, inputs, t, h, w];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folded_patch_embedding_is_unfolded_by_its_bias() {
+        let unfolded = |mut shape: Vec<usize>, outputs| {
+            unfold(&mut shape, outputs, [1, 2, 2]);
+            shape
+        };
+        for shape in [vec![2048, 1, 2, 2], vec![128, 64], vec![128, 16, 1, 2, 2]] {
+            assert_eq!(unfolded(shape, 128), [128, 16, 1, 2, 2]);
+        }
+        for (shape, outputs) in [
+            (vec![2047, 1, 2, 2], 128),
+            (vec![2048, 1, 3, 2], 128),
+            (vec![128, 63], 128),
+            (vec![64, 128], 128),
+            (vec![2, 1, 2, 2], 0),
+        ] {
+            assert_eq!(unfolded(shape.clone(), outputs), shape, "it is not known what this is");
+        }
+    }
 
     #[test]
     fn those_that_can_tell_decide_for_all() {

@@ -10,7 +10,7 @@ use wanfarm_types::Role;
 use super::config::ConfigFile;
 use super::loras::FixedLoras;
 use super::parts::{Arrangement, Part, Parts};
-use super::{loose, shards};
+use super::{listing, loose, shards};
 use crate::error::ModelError;
 
 const DIT_STEM: &str = "diffusion_pytorch_model";
@@ -27,16 +27,10 @@ pub(crate) fn detect(folder: &Path) -> Result<Parts, ModelError> {
         return loose::single_file(folder);
     }
     std::fs::read_dir(folder).map_err(|e| ModelError::io(folder, e))?;
-    let layout = if folder.join("model_index.json").is_file() || folder.join("transformer").is_dir() {
-        diffusers(folder)?
-    } else if loose::is_comfy(folder) {
-        loose::comfy(folder)?
-    } else if loose::is_mlx(folder) {
-        loose::mlx(folder)?
-    } else if !is_official(folder)? && loose::has_gguf(folder)? {
-        loose::files(folder)?
-    } else {
-        official(folder)?
+    let layout = match arranged(folder)? {
+        Some(layout) => layout,
+        None if only_official(folder)? => official(folder)?,
+        None => loose::files(folder)?,
     };
     if layout.parts.values().all(|part| part.weights.is_empty()) {
         let why = "it is no diffusers folder (model_index.json, transformer/, vae/, text_encoder/), no official one \
@@ -44,11 +38,26 @@ pub(crate) fn detect(folder: &Path) -> Result<Parts, ModelError> {
                    models_t5_umt5-xxl-enc-bf16.pth; Wan2.1_VAE.pth or Wan2.2_VAE.pth), none of ComfyUI \
                    (diffusion_models/, text_encoders/, vae/), none converted to MLX (high_noise_model.safetensors \
                    and low_noise_model.safetensors, or model.safetensors; t5_encoder.safetensors; vae.safetensors) \
-                   and none with GGUF files";
+                   and none with files of Wan's networks under other names";
         return Err(ModelError::NotAModel { folder: folder.to_owned(), why: why.to_owned() });
     }
     let loras = FixedLoras::read(folder, layout.parts.keys().copied())?;
     Ok(Parts { loras, ..layout })
+}
+
+/// The parts of a folder that is arranged in a known way, at one look; `None` for any other.
+pub(super) fn arranged(folder: &Path) -> Result<Option<Parts>, ModelError> {
+    Ok(Some(if folder.join("model_index.json").is_file() || folder.join("transformer").is_dir() {
+        diffusers(folder)?
+    } else if let Some(base) = loose::comfy_base(folder) {
+        loose::comfy(folder, &base)?
+    } else if loose::is_mlx(folder) {
+        loose::mlx(folder)?
+    } else if is_official(folder)? {
+        official(folder)?
+    } else {
+        return Ok(None);
+    }))
 }
 
 fn diffusers(folder: &Path) -> Result<Parts, ModelError> {
@@ -76,21 +85,29 @@ fn diffusers(folder: &Path) -> Result<Parts, ModelError> {
     })
 }
 
+/// Whether the transformers are as the authors have them.
 fn is_official(folder: &Path) -> Result<bool, ModelError> {
-    let dual = ["high_noise_model", "low_noise_model"].iter().any(|expert| folder.join(expert).is_dir());
-    Ok(dual || !shards::find(folder, DIT_STEM)?.is_empty())
+    Ok(is_dual(folder) || !shards::find(folder, DIT_STEM)?.is_empty())
+}
+
+/// Whether all weights in a folder without transformers are as the authors have them, however few.
+fn only_official(folder: &Path) -> Result<bool, ModelError> {
+    let is_official = |path: &PathBuf| path.parent() == Some(folder) && (is_text_encoder(path) || is_vae(path));
+    Ok(listing::weights(folder)?.iter().all(is_official))
+}
+
+/// Whether one of the experts' folders is there.
+fn is_dual(folder: &Path) -> bool {
+    ["high_noise_model", "low_noise_model"].iter().any(|expert| folder.join(expert).is_dir())
 }
 
 fn official(folder: &Path) -> Result<Parts, ModelError> {
-    let dual = ["high_noise_model", "low_noise_model"].iter().any(|expert| folder.join(expert).is_dir());
+    let part_of = |weights, wanted| Part { weights, place: folder.to_owned(), wanted, config: ConfigFile::default() };
     let mut parts = BTreeMap::from([
-        (
-            Role::TextEncoder,
-            Part { weights: text_encoder(folder)?, wanted: TEXT_ENCODER.to_owned(), ..Part::default() },
-        ),
-        (Role::Vae, Part { weights: vae(folder)?, wanted: VAES[..2].join(" or "), ..Part::default() }),
+        (Role::TextEncoder, part_of(text_encoder(folder)?, TEXT_ENCODER.to_owned())),
+        (Role::Vae, part_of(vae(folder)?, VAES[..2].join(" or "))),
     ]);
-    if dual {
+    if is_dual(folder) {
         parts.insert(Role::DitHigh, part(folder, "high_noise_model", DIT_STEM)?);
         parts.insert(Role::DitLow, part(folder, "low_noise_model", DIT_STEM)?);
     } else {
@@ -112,6 +129,7 @@ fn part(folder: &Path, name: &str, stem: &str) -> Result<Part, ModelError> {
     Ok(Part {
         weights: shards::find(&path, stem)?,
         config: ConfigFile::read_if_there(&path.join("config.json"))?,
+        place: path,
         wanted: Path::new(name).join(format!("{stem}*.safetensors")).display().to_string(),
     })
 }
@@ -121,26 +139,20 @@ fn text_encoder(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     if official.is_file() {
         return Ok(vec![official]);
     }
-    let is_one = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("models_t5_") && (name.ends_with(".pth") || name.ends_with(".safetensors"))
-    };
-    let entries = std::fs::read_dir(folder).map_err(|e| ModelError::io(folder, e))?;
-    let files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>();
-    let files = files.map_err(|e| ModelError::io(folder, e))?;
-    only_one(folder, files.into_iter().filter(is_one).collect())
+    let files = listing::entries(folder)?.into_iter().filter(|path| is_text_encoder(path) && path.is_file());
+    shards::only(folder, files.map(|file| vec![file]).collect())
 }
 
 fn vae(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
-    only_one(folder, VAES.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect())
+    let files = listing::entries(folder)?.into_iter().filter(|path| is_vae(path) && path.is_file());
+    shards::only(folder, files.map(|file| vec![file]).collect())
 }
 
-pub(super) fn only_one(folder: &Path, mut files: Vec<PathBuf>) -> Result<Vec<PathBuf>, ModelError> {
-    if files.len() > 1 {
-        files.sort();
-        let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
-        let what = format!("{}: more than one of {}", folder.display(), names.join(", "));
-        return Err(ModelError::Unsupported { what, why: "each could be the one to use; keep one of them".to_owned() });
-    }
-    Ok(files)
+fn is_text_encoder(path: &Path) -> bool {
+    let name = listing::name(path);
+    name.starts_with("models_t5_") && (name.ends_with(".pth") || name.ends_with(".safetensors"))
+}
+
+fn is_vae(path: &Path) -> bool {
+    VAES.contains(&listing::name(path).as_str())
 }

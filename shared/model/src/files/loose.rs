@@ -1,5 +1,5 @@
-//! Networks that are each one file: ComfyUI's folders, what mlx-video's converter writes, GGUF files with what belongs to
-//! them, and a file by itself.
+//! Networks that are each one file: ComfyUI's folders, what mlx-video's converter writes, files wherever they lie, and a
+//! file by itself.
 //!
 //! Source: ComfyUI `folder_paths.py`; city96/ComfyUI-GGUF@795e451 `nodes.py` (`unet/`, `clip/`); Blaizzy/mlx-video@9efdd78 `mlx_video/models/wan_2/convert.py`.
 
@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 use wanfarm_types::Role;
 
 use super::config::ConfigFile;
-use super::layout::only_one;
 use super::loras::FixedLoras;
 use super::parts::{Arrangement, Part, Parts};
+use super::{experts, listing, shards};
 use crate::error::ModelError;
 use crate::weights::Weights;
 
 /// Where a `tokenizer.json` may lie; the first is where it should.
-const TOKENIZERS: [&str; 5] = ["", "tokenizer", "text_encoders", "text_encoder", "google/umt5-xxl"];
+const TOKENIZERS: [&str; 6] =
+    ["", "tokenizer", "text_encoders", "text_encoder", "google/umt5-xxl", "split_files/text_encoders"];
 /// What mlx-video's converter calls its files.
 const MLX: [(Role, &str); 5] = [
     (Role::TextEncoder, "t5_encoder.safetensors"),
@@ -25,45 +26,61 @@ const MLX: [(Role, &str); 5] = [
     (Role::Dit, "model.safetensors"),
     (Role::Vae, "vae.safetensors"),
 ];
-
 /// What ComfyUI calls the folders of transformers and of text encoders, now and before.
 const COMFY: [[&str; 2]; 2] = [["diffusion_models", "unet"], ["text_encoders", "clip"]];
+/// Where its repositories have these folders.
+const SPLIT: &str = "split_files";
 
-pub(super) fn is_comfy(folder: &Path) -> bool {
-    COMFY.iter().flatten().any(|name| folder.join(name).is_dir())
+/// Where ComfyUI's folders lie, if they are here.
+pub(super) fn comfy_base(folder: &Path) -> Option<PathBuf> {
+    let bases = [folder.to_owned(), folder.join(SPLIT)];
+    bases.into_iter().find(|base| COMFY.iter().flatten().any(|name| base.join(name).is_dir()))
 }
 
 pub(super) fn is_mlx(folder: &Path) -> bool {
-    MLX.iter().any(|(_, name)| folder.join(name).is_file())
+    let others = || listing::weights(folder).is_ok_and(|files| files.len() > 1);
+    // Everybody calls an autoencoder vae.safetensors; where it is alone, nothing else is known.
+    MLX.iter().any(|(role, name)| folder.join(name).is_file() && (*role != Role::Vae || !others()))
 }
 
-/// `diffusion_models/`, `text_encoders/` and `vae/`, each with one file, or one of each expert.
-pub(super) fn comfy(folder: &Path) -> Result<Parts, ModelError> {
-    let [transformers_in, texts_in] =
-        COMFY.map(|names| names.into_iter().find(|name| folder.join(name).is_dir()).unwrap_or(names[0]));
-    let transformers = weights_in(&folder.join(transformers_in))?;
-    let (experts, others): (Vec<_>, Vec<_>) = transformers.into_iter().partition(|path| expert(path) != Role::Dit);
-    let part = |place: &str, files: Vec<PathBuf>, wanted: &str| {
-        Ok::<_, ModelError>(Part {
-            weights: only_one(&folder.join(place), files)?,
-            config: ConfigFile::read_if_there(&folder.join(place).join("config.json"))?,
-            wanted: format!("{place}/{wanted}"),
-        })
+/// `diffusion_models/`, `text_encoders/` and `vae/`, each with one network, or one of each expert, sorted into folders
+/// or not.
+pub(super) fn comfy(folder: &Path, base: &Path) -> Result<Parts, ModelError> {
+    let [transformers, texts] =
+        COMFY.map(|names| names.into_iter().find(|name| base.join(name).is_dir()).unwrap_or(names[0]));
+    let part = |place: &str, weights: Vec<PathBuf>, wanted: &str| {
+        let place = base.join(place);
+        let beside = weights.first().and_then(|file| file.parent()).unwrap_or(&place).join("config.json");
+        let config = if beside.is_file() { beside } else { place.join("config.json") };
+        let wanted = place.strip_prefix(folder).unwrap_or(&place).join(wanted).display().to_string();
+        Ok::<_, ModelError>(Part { weights, config: ConfigFile::read_if_there(&config)?, place, wanted })
     };
+    let networks = |place: &str, is: fn(&Weights) -> bool| {
+        Ok::<_, ModelError>(candidates(shards::networks(listing::weights(&base.join(place))?)?, is))
+    };
+    let one = |place, is| shards::only(&base.join(place), networks(place, is)?);
     let mut parts = BTreeMap::from([
-        (Role::TextEncoder, part(texts_in, weights_in(&folder.join(texts_in))?, "umt5*.safetensors")?),
-        (Role::Vae, part("vae", weights_in(&folder.join("vae"))?, "wan*.safetensors")?),
+        (Role::TextEncoder, part(texts, one(texts, is_umt5)?, "umt5*.safetensors")?),
+        (Role::Vae, part("vae", one("vae", is_vae)?, "wan*.safetensors")?),
     ]);
-    if experts.is_empty() {
-        parts.insert(Role::Dit, part(transformers_in, others, "wan*.safetensors")?);
-    } else {
-        for (role, wanted) in [(Role::DitHigh, "*high_noise*.safetensors"), (Role::DitLow, "*low_noise*.safetensors")] {
-            // A third transformer beside the experts could be meant for either.
-            let files = experts.iter().filter(|path| expert(path) == role).chain(&others).cloned().collect();
-            parts.insert(role, part(transformers_in, files, wanted)?);
-        }
+    for (role, files) in experts::assign(&base.join(transformers), networks(transformers, is_transformer)?)? {
+        let wanted = match role {
+            Role::DitHigh => "*high_noise*.safetensors",
+            Role::DitLow => "*low_noise*.safetensors",
+            _ => "wan*.safetensors",
+        };
+        parts.insert(role, part(transformers, files, wanted)?);
     }
     Ok(parts_of(folder, Arrangement::Comfy, parts))
+}
+
+/// Of several networks, those that could be the one: other programs keep theirs in the same folders. What cannot be
+/// read stays, for it could be meant.
+fn candidates(mut networks: Vec<Vec<PathBuf>>, is: fn(&Weights) -> bool) -> Vec<Vec<PathBuf>> {
+    if networks.len() > 1 {
+        networks.retain(|files| Weights::open(files).as_ref().map_or(true, is));
+    }
+    networks
 }
 
 pub(super) fn mlx(folder: &Path) -> Result<Parts, ModelError> {
@@ -74,53 +91,58 @@ pub(super) fn mlx(folder: &Path) -> Result<Parts, ModelError> {
         let weights = Vec::from_iter(Some(folder.join(name)).filter(|path| path.is_file()));
         // The one config.json is the transformers'.
         let config = if role.expert().is_some() { config.clone() } else { ConfigFile::default() };
-        (role, Part { weights, config, wanted: name.to_owned() })
+        (role, Part { weights, config, place: folder.to_owned(), wanted: name.to_owned() })
     };
     let parts = MLX.into_iter().filter(|(role, _)| !unused(*role)).map(part).collect();
     Ok(parts_of(folder, Arrangement::Mlx, parts))
 }
 
-/// Whether there are GGUF files in a folder, or in a folder in it: the usual way to download one quantisation.
-pub(super) fn has_gguf(folder: &Path) -> Result<bool, ModelError> {
-    Ok(weights_below(folder)?.iter().any(|path| is_gguf(path)))
-}
-
-/// Files of one network each, told by their tensors; of experts, by their names.
+/// Networks wherever they lie in a folder, told by their tensors; experts, by their names.
 pub(super) fn files(folder: &Path) -> Result<Parts, ModelError> {
-    let mut found: BTreeMap<Role, Vec<PathBuf>> = BTreeMap::new();
-    for path in weights_below(folder)? {
+    let (mut texts, mut vaes, mut transformers) = (Vec::new(), Vec::new(), Vec::new());
+    for files in shards::networks(listing::weights(folder)?)? {
+        let weights = Weights::open(&files)?;
         // Others may lie here as well: adapters, previews.
-        if let Some(role) = role(&path, &Weights::open(std::slice::from_ref(&path))?) {
-            found.entry(role).or_default().push(path);
+        if is_transformer(&weights) {
+            transformers.push(files);
+        } else if is_text_encoder(&weights) {
+            texts.push(files);
+        } else if is_vae(&weights) {
+            vaes.push(files);
         }
     }
-    let dual = found.contains_key(&Role::DitHigh) || found.contains_key(&Role::DitLow);
-    let transformers = if dual { vec![Role::DitHigh, Role::DitLow] } else { vec![Role::Dit] };
-    // A transformer beside the experts that says not which it is could be meant for either.
-    let unclear = if dual { found.remove(&Role::Dit).unwrap_or_default() } else { Vec::new() };
-    let mut parts = BTreeMap::new();
-    for role in [vec![Role::TextEncoder, Role::Vae], transformers].concat() {
-        let mut paths = found.remove(&role).unwrap_or_default();
-        paths.extend(unclear.iter().filter(|_| role.expert().is_some()).cloned());
-        let place = paths.first().and_then(|path| path.parent()).unwrap_or(folder).join("config.json");
-        let config = if place.is_file() { place } else { folder.join("config.json") };
+    let mut networks = experts::assign(folder, transformers)?;
+    networks.insert(Role::TextEncoder, shards::only(folder, texts)?);
+    networks.insert(Role::Vae, shards::only(folder, vaes)?);
+    let part = |(role, weights): (Role, Vec<PathBuf>)| {
+        let beside = weights.first().and_then(|path| path.parent()).unwrap_or(folder).join("config.json");
+        let config = if beside.is_file() { beside } else { folder.join("config.json") };
         // The folder's own config.json is the transformers'.
         let config = if role.expert().is_some() { ConfigFile::read_if_there(&config)? } else { ConfigFile::default() };
         let wanted = format!("file of the {} (.gguf, .safetensors or .pth)", role.name());
-        parts.insert(role, Part { weights: only_one(folder, paths)?, config, wanted });
-    }
+        Ok((role, Part { weights, config, place: folder.to_owned(), wanted }))
+    };
+    let parts = networks.into_iter().map(part).collect::<Result<_, ModelError>>()?;
     Ok(parts_of(folder, Arrangement::Files, parts))
 }
 
 /// One network in one file: which, its tensors tell.
 pub(super) fn single_file(path: &Path) -> Result<Parts, ModelError> {
     let folder = path.parent().unwrap_or(path);
-    let Some(role) = role(path, &Weights::open(&[path.to_owned()])?) else {
+    let weights = Weights::open(&[path.to_owned()])?;
+    let role = if is_transformer(&weights) {
+        experts::of(folder, path)
+    } else if is_text_encoder(&weights) {
+        Role::TextEncoder
+    } else if is_vae(&weights) {
+        Role::Vae
+    } else {
         let why = "its tensors are those of no Wan transformer, autoencoder or UMT5 encoder".to_owned();
         return Err(ModelError::NotAModel { folder: path.to_owned(), why });
     };
     let config = ConfigFile::read_if_there(&folder.join("config.json"))?;
-    let mut parts = BTreeMap::from([(role, Part { weights: vec![path.to_owned()], config, wanted: String::new() })]);
+    let part = Part { weights: vec![path.to_owned()], config, ..Part::default() };
+    let mut parts = BTreeMap::from([(role, part)]);
     // The other expert is not in this file, and the model has it all the same.
     let other = match role {
         Role::DitHigh => Some(Role::DitLow),
@@ -131,15 +153,23 @@ pub(super) fn single_file(path: &Path) -> Result<Parts, ModelError> {
     Ok(parts_of(folder, Arrangement::SingleFile, parts))
 }
 
-/// Which network these tensors are; `None` if none of ours.
-fn role(path: &Path, weights: &Weights) -> Option<Role> {
-    if weights.shape("patch_embedding.weight").is_some() {
-        Some(expert(path))
-    } else if weights.shape("token_embedding.weight").is_some() {
-        Some(Role::TextEncoder)
-    } else {
-        weights.shape("decoder.conv1.weight").map(|_| Role::Vae)
-    }
+fn is_transformer(weights: &Weights) -> bool {
+    weights.shape("patch_embedding.weight").is_some()
+}
+
+fn is_text_encoder(weights: &Weights) -> bool {
+    weights.shape("token_embedding.weight").is_some()
+}
+
+/// Unlike other T5 encoders, it has a bias of attention in every block.
+fn is_umt5(weights: &Weights) -> bool {
+    let later = |name: &str| weights.shape(&format!("blocks.1.{name}.weight")).is_some();
+    is_text_encoder(weights) && later("attn.q") == later("pos_embedding.embedding")
+}
+
+/// Unlike those of still pictures, it convolves in time.
+fn is_vae(weights: &Weights) -> bool {
+    weights.shape("decoder.conv1.weight").is_some_and(|shape| shape.len() == 5)
 }
 
 fn parts_of(folder: &Path, arrangement: Arrangement, parts: BTreeMap<Role, Part>) -> Parts {
@@ -154,70 +184,5 @@ fn parts_of(folder: &Path, arrangement: Arrangement, parts: BTreeMap<Role, Part>
         model_index,
         scheduler,
         loras: FixedLoras::default(),
-    }
-}
-
-/// Which expert a transformer's file name says it is, as in `wan2.2_t2v_high_noise_14B_fp16.safetensors`. Nothing else
-/// tells them apart: their shapes are the same.
-fn expert(path: &Path) -> Role {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-    match (letters.contains("highnoise"), letters.contains("lownoise")) {
-        (true, false) => Role::DitHigh,
-        (false, true) => Role::DitLow,
-        _ => Role::Dit,
-    }
-}
-
-fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "gguf")
-}
-
-/// What a folder holds, in the order of names; nothing if there is no such folder.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
-    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>();
-    let mut paths = paths.map_err(|e| ModelError::io(folder, e))?;
-    paths.sort();
-    Ok(paths)
-}
-
-/// The safetensors and GGUF files of a folder.
-fn weights_in(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
-    let is_weights = |path: &PathBuf| is_gguf(path) || path.extension().is_some_and(|end| end == "safetensors");
-    Ok(entries(folder)?.into_iter().filter(|path| is_weights(path) && path.is_file()).collect())
-}
-
-/// The weights in a folder and in the folders in it, `.pth` files beside GGUF ones included.
-fn weights_below(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
-    let mut files = Vec::new();
-    for path in entries(folder)? {
-        if path.is_dir() {
-            files.extend(entries(&path)?);
-        } else {
-            files.push(path);
-        }
-    }
-    let ends = ["safetensors", "gguf", "pth"];
-    files.retain(|path| path.extension().is_some_and(|end| ends.iter().any(|known| end == *known)) && path.is_file());
-    Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn file_names_tell_the_experts() {
-        for (name, role) in [
-            ("wan2.2_t2v_high_noise_14B_fp16.safetensors", Role::DitHigh),
-            ("Wan2.2-I2V-LowNoise.safetensors", Role::DitLow),
-            ("low-noise.safetensors", Role::DitLow),
-            ("wan2.2_ti2v_5B_fp16.safetensors", Role::Dit),
-            ("high_noise_and_low_noise.safetensors", Role::Dit),
-            ("highlights.safetensors", Role::Dit),
-        ] {
-            assert_eq!(expert(Path::new(name)), role, "{name}");
-        }
     }
 }

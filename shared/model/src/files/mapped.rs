@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
+use super::mistaken::mistaken_weights;
 use crate::error::ModelError;
 
 /// A read-only mapping and the path it came from.
@@ -16,7 +17,7 @@ pub(crate) struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps a file.
+    /// Maps a file of weights, unless it is clearly none.
     pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
         let file = File::open(path).map_err(|e| ModelError::io(path, e))?;
         #[expect(
@@ -25,7 +26,10 @@ impl MappedFile {
             replaced whole, and copying tens of gigabytes instead is not an option"
         )]
         let map = unsafe { Mmap::map(&file) }.map_err(|e| ModelError::io(path, e))?;
-        Ok(Self { path: path.to_owned(), map })
+        match mistaken_weights(path, &map) {
+            Some(mistaken) => Err(mistaken),
+            None => Ok(Self { path: path.to_owned(), map }),
+        }
     }
 
     /// Where it lies.

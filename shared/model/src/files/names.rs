@@ -38,11 +38,6 @@ pub(crate) enum Naming {
     MlxUmt5,
 }
 
-/// A name without what ComfyUI puts before those of a transformer.
-pub(crate) fn bare(name: &str) -> &str {
-    name.strip_prefix("model.diffusion_model.").unwrap_or(name)
-}
-
 impl Naming {
     /// Recognises a naming by tensors that every file of its kind has.
     pub(crate) fn of(names: &BTreeSet<&str>) -> Self {

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use wanfarm_types::Role;
 
 use super::config::ConfigFile;
+use super::listing;
 use super::loras::FixedLoras;
 use crate::dit;
-use crate::error::ModelError;
+use crate::error::{ModelError, listed};
 use crate::text::Tokenizer;
 use crate::umt5;
 use crate::vae::{self, LatentStatistics, VaeConfig};
@@ -23,6 +24,8 @@ pub(crate) struct Part {
     pub(super) weights: Vec<PathBuf>,
     /// Its `config.json`; empty if there is none.
     pub(super) config: ConfigFile,
+    /// Where its files were looked for.
+    pub(super) place: PathBuf,
     /// What was looked for, for messages.
     pub(super) wanted: String,
 }
@@ -112,8 +115,7 @@ impl Parts {
     pub(crate) fn weights(&self, role: Role) -> Result<Weights, ModelError> {
         let part = self.part(role)?;
         if part.weights.is_empty() {
-            let why = format!("there is no {}, which the role {role} needs; download it", part.wanted);
-            return Err(ModelError::Incomplete { folder: self.folder.clone(), why });
+            return Err(self.absent(role, part));
         }
         let mut weights = Weights::open(&part.weights)?;
         if let Some(expert) = role.expert().filter(|_| !self.loras.list().is_empty()) {
@@ -121,6 +123,22 @@ impl Parts {
             weights.fix(self.loras.adapters(expert, &network)?);
         }
         Ok(weights)
+    }
+
+    /// Error: a network's files are not here, or not under the names that are looked for.
+    fn absent(&self, role: Role, part: &Part) -> ModelError {
+        let used: Vec<&PathBuf> = self.parts.values().flat_map(|part| &part.weights).collect();
+        let found = listing::candidates(&part.place).unwrap_or_default();
+        let found = found.into_iter().filter(|path| !used.contains(&path));
+        let (there, gone): (Vec<PathBuf>, Vec<PathBuf>) = found.partition(|path| path.is_file());
+        let names = |paths: &[PathBuf]| listed(&listing::names(&self.folder, paths));
+        let advice = match (&*there, &*gone) {
+            ([], []) => "; download it".to_owned(),
+            ([], gone) => format!("; {} leads to a file that is not there: download it again", names(gone)),
+            (there, _) => format!("; if it is what lies there as {}, give it that name", names(there)),
+        };
+        let why = format!("there is no {}, which the role {role} needs{advice}", part.wanted);
+        ModelError::Incomplete { folder: self.folder.clone(), why }
     }
 
     /// The sizes of a transformer whose tensors are `weights`.
@@ -131,8 +149,16 @@ impl Parts {
     /// The dimensions of the autoencoder whose tensors are `weights`.
     pub(crate) fn vae_config(&self, weights: &Weights) -> Result<VaeConfig, ModelError> {
         let file = &self.part(Role::Vae)?.config;
+        let channels = weights.shape("conv2.weight").and_then(|shape| shape.first().copied());
         let statistics = match (file.numbers("latents_mean")?, file.numbers("latents_std")?) {
             (Some(mean), Some(std)) => {
+                if let Some(channels) = channels.filter(|&channels| mean.len() != channels || std.len() != channels) {
+                    let (means, stds) = (mean.len(), std.len());
+                    return Err(file.wrong(format!(
+                        "{means} numbers in latents_mean and {stds} in latents_std for the {channels} latent channels of {}",
+                        weights.place()
+                    )));
+                }
                 let narrow = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
                 Some(LatentStatistics { mean: narrow(mean), std: narrow(std) })
             }

@@ -2,18 +2,23 @@
 //!
 //! A pickle is a program. This interpreter knows the instructions that describe tensors, calls nothing, imports
 //! nothing, and refuses every other instruction and name: what it can do is describe tensors. Its memory is
-//! proportional to the length of the pickle, and nothing in it recurses.
+//! proportional to the length of the pickle, for no value is copied that has no bound, and nothing in it recurses.
 
 use std::collections::HashMap;
 
 use safetensors::Dtype;
 
+use crate::weights::MAX_RANK;
+
+/// A longer name than any tensor or storage has.
+const MAX_NAME: usize = 1024;
+
 /// A tensor as the pickle describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PickledTensor {
+pub(crate) struct PickledTensor<'a> {
     pub(crate) dtype: Dtype,
     /// Name of the storage's file in the archive.
-    pub(crate) storage: String,
+    pub(crate) storage: &'a str,
     /// Elements in the storage.
     pub(crate) storage_len: u64,
     /// First element of the tensor in its storage.
@@ -26,7 +31,7 @@ pub(crate) struct PickledTensor {
 ///
 /// # Errors
 /// What is wrong, or not the pickle of a plain state dict, and where.
-pub(crate) fn state_dict(bytes: &[u8]) -> Result<Vec<(String, PickledTensor)>, String> {
+pub(crate) fn state_dict(bytes: &[u8]) -> Result<Vec<(&str, PickledTensor<'_>)>, String> {
     let mut machine = Machine { bytes, ..Machine::default() };
     loop {
         let at = machine.at;
@@ -92,7 +97,7 @@ struct Machine<'a> {
     tuples: Vec<Vec<Value<'a>>>,
     dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
     storages: Vec<(Dtype, &'a str, u64)>,
-    tensors: Vec<PickledTensor>,
+    tensors: Vec<PickledTensor<'a>>,
 }
 
 impl<'a> Machine<'a> {
@@ -177,7 +182,9 @@ impl<'a> Machine<'a> {
                 Value::Text(key),
                 _,
                 Value::Int(length),
-            ] => (*dtype, *key, u64::try_from(*length).map_err(|_| "a storage has a negative length")?),
+            ] if key.len() <= MAX_NAME => {
+                (*dtype, *key, u64::try_from(*length).map_err(|_| "a storage has a negative length")?)
+            }
             _ => return Err("a storage is described in an unknown way".to_owned()),
         };
         self.stack.push(Value::Storage(self.storages.len()));
@@ -199,7 +206,7 @@ impl<'a> Machine<'a> {
                 let (dtype, key, storage_len) = self.storages[storage];
                 let tensor = PickledTensor {
                     dtype,
-                    storage: key.to_owned(),
+                    storage: key,
                     storage_len,
                     offset: u64::try_from(offset).map_err(|_| "a tensor begins before its storage")?,
                     shape: self.dims(shape)?,
@@ -218,14 +225,19 @@ impl<'a> Machine<'a> {
             Value::Int(dim) => u64::try_from(*dim).ok(),
             _ => None,
         };
-        let dims = self.tuples[tuple].iter().map(dim).collect::<Option<_>>();
+        let tuple = &self.tuples[tuple];
+        if tuple.len() > MAX_RANK {
+            return Err(format!("a shape of {} dimensions", tuple.len()));
+        }
+        let dims = tuple.iter().map(dim).collect::<Option<_>>();
         dims.ok_or_else(|| "a shape is not made of whole numbers".to_owned())
     }
 
-    fn tensors_of(&self, result: Value<'a>) -> Result<Vec<(String, PickledTensor)>, String> {
+    fn tensors_of(&self, result: Value<'a>) -> Result<Vec<(&'a str, PickledTensor<'a>)>, String> {
         let Value::Dict(dict) = result else { return Err("it holds no dict of tensors".to_owned()) };
         let tensor = |pair: &(Value<'a>, Value<'a>)| match *pair {
-            (Value::Text(name), Value::Tensor(tensor)) => Ok((name.to_owned(), self.tensors[tensor].clone())),
+            (Value::Text(name), _) if name.len() > MAX_NAME => Err(format!("a name of {} bytes", name.len())),
+            (Value::Text(name), Value::Tensor(tensor)) => Ok((name, self.tensors[tensor].clone())),
             (Value::Text(name), _) => Err(format!("{name:?} is not a tensor: this is no plain state dict")),
             _ => Err("a key is not text: this is no plain state dict".to_owned()),
         };
@@ -322,9 +334,8 @@ mod tests {
     #[test]
     fn describes_a_tensor() {
         let (shape, stride) = (vec![2, 3], vec![3, 1]);
-        let want =
-            PickledTensor { dtype: Dtype::BF16, storage: "0".to_owned(), storage_len: 8, offset: 2, shape, stride };
-        assert_eq!(state_dict(&pickle("torch.BFloat16Storage")), Ok(vec![("w".to_owned(), want)]));
+        let want = PickledTensor { dtype: Dtype::BF16, storage: "0", storage_len: 8, offset: 2, shape, stride };
+        assert_eq!(state_dict(&pickle("torch.BFloat16Storage")), Ok(vec![("w", want)]));
     }
 
     #[test]
@@ -345,6 +356,27 @@ mod tests {
             (b"\x80\x02\x8a\x01\xff.", "negative"),
         ] {
             let error = state_dict(program).unwrap_err();
+            assert!(error.contains(word), "{error} does not say {word}");
+        }
+    }
+
+    #[test]
+    fn what_is_named_again_and_again_is_not_copied_again_and_again() {
+        let tuple = |items: usize| [&b"("[..], &b"K\x01".repeat(items), b"t"].concat();
+        let tensor = |shape: &[u8], key: &[u8]| {
+            let storage = [b"(X\x07\0\0\0storagectorch\nFloatStorage\n", key, b"X\x03\0\0\0cpuK\x01tQ"].concat();
+            [b"ctorch._utils\n_rebuild_tensor_v2\n((", &storage[..], b"K\0", shape, shape, b"\x89NtR"].concat()
+        };
+        let text = |length: usize| [b"X", &(length as u32).to_le_bytes()[..], &b"k".repeat(length)].concat();
+        let dict = |name: &[u8], tensor: &[u8]| state_dict(&[b"\x80\x02}", name, tensor, b"s."].concat()).map(|_| ());
+        assert_eq!(dict(&text(9), &tensor(&tuple(8), &text(9))), Ok(()));
+        for (name, dims, key, word) in [
+            (9, 9, 9, "a shape of 9 dimensions"),
+            (9, 100_000, 9, "a shape of 100000 dimensions"),
+            (2000, 1, 9, "a name of 2000 bytes"),
+            (9, 1, 2000, "a storage is described in an unknown way"),
+        ] {
+            let error = dict(&text(name), &tensor(&tuple(dims), &text(key))).unwrap_err();
             assert!(error.contains(word), "{error} does not say {word}");
         }
     }

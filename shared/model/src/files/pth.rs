@@ -13,6 +13,8 @@ use super::pickle::{PickledTensor, state_dict};
 use crate::error::ModelError;
 use crate::weights::Entry;
 
+/// The first bytes of every zip archive that holds something.
+pub(crate) const MAGIC: &[u8] = b"PK\x03\x04";
 /// Larger descriptions than any state dict has are refused unread.
 const MAX_PICKLE: usize = 64 << 20;
 
@@ -32,10 +34,10 @@ pub(crate) fn entries(file: &MappedFile) -> Result<Vec<(String, Entry)>, ModelEr
         return Err(file.corrupt(format!("its pickle has {} bytes, more than any state dict needs", pickle.len())));
     }
     let tensors = state_dict(file.bytes(pickle)?).map_err(|why| file.corrupt(why))?;
-    let entry = |(name, tensor): (String, PickledTensor)| {
+    let entry = |(name, tensor): (&str, PickledTensor<'_>)| {
         let storage = archive.get(&format!("{folder}data/{}", tensor.storage));
         let entry = entry(&tensor, storage).map_err(|why| file.corrupt(format!("{name}: {why}")))?;
-        Ok((name, entry))
+        Ok((name.to_owned(), entry))
     };
     tensors.into_iter().map(entry).collect()
 }
@@ -72,7 +74,7 @@ fn archive(file: &MappedFile) -> Result<HashMap<String, Range<usize>>, ModelErro
 }
 
 /// Where a tensor lies, if it is dense and inside its storage.
-fn entry(tensor: &PickledTensor, storage: Option<&Range<usize>>) -> Result<Entry, String> {
+fn entry(tensor: &PickledTensor<'_>, storage: Option<&Range<usize>>) -> Result<Entry, String> {
     let storage = storage.ok_or_else(|| format!("there is no storage {:?}", tensor.storage))?;
     let size = tensor.dtype.bitsize() as u64 / 8;
     if Some(storage.len() as u64) != tensor.storage_len.checked_mul(size) {
@@ -93,7 +95,7 @@ fn entry(tensor: &PickledTensor, storage: Option<&Range<usize>>) -> Result<Entry
     // Inside the storage, whose length in bytes is an address: no overflow from here.
     let bytes = storage.start + (tensor.offset * size) as usize..storage.start + (end * size) as usize;
     let shape = tensor.shape.iter().map(|&dim| dim as usize).collect();
-    Ok(Entry { encoding: Encoding::Plain(tensor.dtype), shape, bytes })
+    Entry::new(Encoding::Plain(tensor.dtype), shape, bytes)
 }
 
 /// Strides of a dense tensor.
@@ -110,9 +112,9 @@ mod tests {
     use super::*;
     use safetensors::Dtype;
 
-    fn tensor(shape: &[u64], stride: &[u64]) -> PickledTensor {
+    fn tensor(shape: &[u64], stride: &[u64]) -> PickledTensor<'static> {
         let (shape, stride) = (shape.to_vec(), stride.to_vec());
-        PickledTensor { dtype: Dtype::F32, storage: "0".to_owned(), storage_len: 8, offset: 2, shape, stride }
+        PickledTensor { dtype: Dtype::F32, storage: "0", storage_len: 8, offset: 2, shape, stride }
     }
 
     #[test]

@@ -11,6 +11,11 @@ use crate::weights::Entry;
 /// Larger headers than any model has are refused unread.
 const MAX_HEADER: usize = 100 << 20;
 
+/// Whether the header begins where it must.
+pub(crate) fn begins(file: &MappedFile) -> bool {
+    file.bytes(8..9).is_ok_and(|byte| byte == b"{")
+}
+
 /// Every tensor of the file.
 pub(crate) fn entries(file: &MappedFile) -> Result<Vec<(String, Entry)>, ModelError> {
     let length = file.bytes(0..8)?;
@@ -34,7 +39,12 @@ pub(crate) fn entries(file: &MappedFile) -> Result<Vec<(String, Entry)>, ModelEr
     let entry = |name: String| {
         let info = metadata.info(&name)?;
         let bytes = data + info.data_offsets.0..data + info.data_offsets.1;
-        Some((name, Entry { encoding: Encoding::Plain(info.dtype), shape: info.shape.clone(), bytes }))
+        let entry = Entry::new(Encoding::Plain(info.dtype), info.shape.clone(), bytes);
+        Some(
+            entry
+                .map_err(|why| file.corrupt(format!("{name}, of shape {:?}: {why}", info.shape)))
+                .map(|entry| (name, entry)),
+        )
     };
-    Ok(names.into_iter().filter_map(entry).collect())
+    names.into_iter().filter_map(entry).collect()
 }

@@ -10,6 +10,7 @@ impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.model {
+            None if self.fault.is_some() => writeln!(f, "{path}: {} layout", self.layout)?,
             None => {
                 writeln!(f, "{path}: {} layout; without a transformer, which model it is cannot be told", self.layout)?
             }
@@ -33,6 +34,9 @@ impl fmt::Display for Inspection {
             }
         }
         self.roles.iter().try_for_each(|role| self.role(role, f))?;
+        if let Some(fault) = &self.fault {
+            writeln!(f, "  cannot be used: {fault}")?;
+        }
         for task in &self.tasks {
             let missing: Vec<&str> = task.missing.iter().map(|role| role.name()).collect();
             match missing.as_slice() {

@@ -59,7 +59,13 @@ impl VaeConfig {
     /// # Errors
     /// The shapes are those of no autoencoder, or the statistics have another number of channels.
     pub fn from_weights(weights: &Weights, statistics: Option<LatentStatistics>) -> Result<Self, ModelError> {
-        Self::from_shapes(|name| weights.shape(name).map(<[usize]>::to_vec), statistics)
+        let config = Self::from_shapes(|name| weights.shape(name).map(<[usize]>::to_vec), statistics);
+        config.map_err(|error| match error {
+            ModelError::Input { why, .. } => {
+                ModelError::corrupt(weights.place(), format!("this is no Wan autoencoder: {why}"))
+            }
+            other => other,
+        })
     }
 
     pub(crate) fn from_shapes(
