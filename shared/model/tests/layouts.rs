@@ -217,10 +217,13 @@ fn one(path: PathBuf, name: &str, shape: &[usize]) {
     candle_core::safetensors::save(&HashMap::from([(name.to_owned(), tensor)]), path).unwrap();
 }
 
+/// Something done to a folder.
+type Change = Box<dyn Fn(&Path)>;
+
 #[test]
 fn files_are_found_as_people_have_them() {
     let apple_double = [&b"\0\x05\x16\x07\0\x02\0\0Mac OS X        "[..], &[0; 4080]].concat();
-    let changes: Vec<(&str, Box<dyn Fn(&Path)>)> = vec![
+    let changes: Vec<(&str, Change)> = vec![
         (
             "companions that macOS writes",
             Box::new(move |folder| {
