@@ -306,7 +306,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         for model in ["repo_t2v_from_prompt/official_repo", "e2e_t2v_1_3b/official_repo"] {
             let folder = golden(model);
-            let error = Catalog::discover(&[folder.clone()], &[], &Role::ALL, data.path()).unwrap_err();
+            let error = Catalog::discover(std::slice::from_ref(&folder), &[], &Role::ALL, data.path()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ModelFiles);
             let said = format!("{}: this is a model itself; give the folder it lies in", folder.display());
             assert!(error.to_string().ends_with(&said), "{error}");
