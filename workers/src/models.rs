@@ -152,9 +152,6 @@ impl Catalog {
 
 /// Where to look: the folders of these names, or every subfolder, in alphabetical order whatever the file system's.
 fn places(folders: &[PathBuf], only: &[String]) -> Result<Vec<PathBuf>, WorkerError> {
-    if let Some(folder) = folders.iter().find(|folder| files::is_model(folder)) {
-        return Err(unusable(folder, ModelError::ItselfAModel { folder: folder.clone() }));
-    }
     let mut places = Vec::new();
     for name in only {
         let found = files::find(folders, name);
@@ -162,6 +159,9 @@ fn places(folders: &[PathBuf], only: &[String]) -> Result<Vec<PathBuf>, WorkerEr
         places.extend(found);
     }
     for folder in folders.iter().filter(|_| only.is_empty()) {
+        if files::is_model(folder) {
+            return Err(unusable(folder, ModelError::ItselfAModel { folder: folder.clone() }));
+        }
         let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
         let entries = entries.map_err(|source| unusable(folder, ModelError::io(folder, source)))?;
         let mut found: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();

@@ -93,7 +93,7 @@ fn is_official(folder: &Path) -> Result<bool, ModelError> {
 /// Whether all weights in a folder without transformers are as the authors have them, however few.
 fn only_official(folder: &Path) -> Result<bool, ModelError> {
     let is_official = |path: &PathBuf| path.parent() == Some(folder) && (is_text_encoder(path) || is_vae(path));
-    Ok(listing::weights(folder)?.iter().all(is_official))
+    Ok(loose::scattered(folder)?.iter().all(is_official))
 }
 
 /// Whether one of the experts' folders is there.

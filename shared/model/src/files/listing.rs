@@ -9,8 +9,8 @@ use crate::error::ModelError;
 const READ: [&str; 4] = ["safetensors", "sft", "gguf", "pth"];
 /// Files that are weights as well, and in no layout of these.
 const OTHERS: [&str; 4] = ["pt", "bin", "ckpt", "onnx"];
-/// How many folders deep weights are looked for: people sort them by model and version.
-const DEPTH: usize = 3;
+/// How many folders deep weights lie in folders that are for them: people sort them by model and version.
+pub(super) const DEPTH: usize = 3;
 
 /// What a folder holds, in the order of names; nothing if there is no such folder.
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
@@ -25,9 +25,9 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
     Ok(paths)
 }
 
-/// The weights in a folder and in the folders in it.
-pub(super) fn weights(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
-    let mut files = below(folder, DEPTH)?;
+/// The weights in a folder and in the folders in it, so many levels deep.
+pub(super) fn weights(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, ModelError> {
+    let mut files = below(folder, depth)?;
     files.retain(|path| ends(path, &READ) && path.is_file());
     Ok(files)
 }
@@ -88,8 +88,9 @@ mod tests {
             fs::write(dir.path().join(folder).join(file), "x").unwrap();
         }
         let shown = |paths: Vec<PathBuf>| names(dir.path(), &paths);
-        assert_eq!(shown(weights(dir.path()).unwrap()), ["WanVideo/2_2/a.safetensors", "b.GGUF"]);
+        assert_eq!(shown(weights(dir.path(), DEPTH).unwrap()), ["WanVideo/2_2/a.safetensors", "b.GGUF"]);
         assert_eq!(shown(candidates(dir.path()).unwrap()), ["WanVideo/2_2/a.safetensors", "b.GGUF", "old/d.bin"]);
+        assert_eq!(shown(weights(dir.path(), 1).unwrap()), ["b.GGUF"]);
         assert!(entries(&dir.path().join("nowhere")).unwrap().is_empty());
     }
 }

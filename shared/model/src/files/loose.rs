@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use wanfarm_types::Role;
 
 use super::config::ConfigFile;
+use super::find::is_model;
+use super::listing::DEPTH;
 use super::loras::FixedLoras;
 use super::parts::{Arrangement, Part, Parts};
 use super::{experts, listing, shards};
@@ -38,7 +40,7 @@ pub(super) fn comfy_base(folder: &Path) -> Option<PathBuf> {
 }
 
 pub(super) fn is_mlx(folder: &Path) -> bool {
-    let others = || listing::weights(folder).is_ok_and(|files| files.len() > 1);
+    let others = || listing::weights(folder, 0).is_ok_and(|files| files.len() > 1);
     // Everybody calls an autoencoder vae.safetensors; where it is alone, nothing else is known.
     MLX.iter().any(|(role, name)| folder.join(name).is_file() && (*role != Role::Vae || !others()))
 }
@@ -56,7 +58,7 @@ pub(super) fn comfy(folder: &Path, base: &Path) -> Result<Parts, ModelError> {
         Ok::<_, ModelError>(Part { weights, config: ConfigFile::read_if_there(&config)?, place, wanted })
     };
     let networks = |place: &str, is: fn(&Weights) -> bool| {
-        Ok::<_, ModelError>(candidates(shards::networks(listing::weights(&base.join(place))?)?, is))
+        Ok::<_, ModelError>(candidates(shards::networks(listing::weights(&base.join(place), DEPTH)?)?, is))
     };
     let one = |place, is| shards::only(&base.join(place), networks(place, is)?);
     let mut parts = BTreeMap::from([
@@ -97,10 +99,20 @@ pub(super) fn mlx(folder: &Path) -> Result<Parts, ModelError> {
     Ok(parts_of(folder, Arrangement::Mlx, parts))
 }
 
+/// The weights in a folder and in the folders in it, which is how one quantisation is usually downloaded; but not those
+/// of other models, where models lie in the folder.
+pub(super) fn scattered(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let mut files = listing::weights(folder, 0)?;
+    for inner in listing::entries(folder)?.into_iter().filter(|path| path.is_dir() && !is_model(path)) {
+        files.extend(listing::weights(&inner, 0)?);
+    }
+    Ok(files)
+}
+
 /// Networks wherever they lie in a folder, told by their tensors; experts, by their names.
 pub(super) fn files(folder: &Path) -> Result<Parts, ModelError> {
     let (mut texts, mut vaes, mut transformers) = (Vec::new(), Vec::new(), Vec::new());
-    for files in shards::networks(listing::weights(folder)?)? {
+    for files in shards::networks(scattered(folder)?)? {
         let weights = Weights::open(&files)?;
         // Others may lie here as well: adapters, previews.
         if is_transformer(&weights) {
