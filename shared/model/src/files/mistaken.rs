@@ -12,8 +12,9 @@ use crate::error::ModelError;
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// How pages begin that a server sends in place of a file, in lower case.
 const PAGES: [&[u8]; 3] = [b"<!doctype", b"<html", b"<?xml"];
-/// How much of a text is shown.
+/// How much of a text is shown, and how little of one tells it from the beginning of something else.
 const SHOWN: usize = 40;
+const SHORTEST: usize = 8;
 
 /// The error that this is another thing than its name says, if its first bytes tell: nothing at all, a pointer of Git
 /// LFS, or a web page. For weights, configurations, tokenizers and whatever else is downloaded.
@@ -41,7 +42,7 @@ pub(super) fn mistaken_weights(file: &Path, start: &[u8]) -> Option<ModelError> 
         let why = format!("it is a text that begins with {:?}; download it again", text.trim());
         Some(ModelError::Mistaken { file: file.to_owned(), why })
     };
-    mistaken(file, start).or_else(|| if shown.iter().all(is_text) { text() } else { None })
+    mistaken(file, start).or_else(|| if shown.len() >= SHORTEST && shown.iter().all(is_text) { text() } else { None })
 }
 
 #[cfg(test)]
@@ -74,5 +75,6 @@ mod tests {
         assert!(said(b"").unwrap().contains("empty"));
         assert_eq!(said(b"\x10\0\0\0\0\0\0\0{\"a\": {\"dtype\": \"F32\""), None);
         assert_eq!(said(b"GGUF\x03\0\0\0"), None);
+        assert_eq!(said(b"GGUF"), None, "cut off");
     }
 }

@@ -365,7 +365,7 @@ mod tests {
         let tuple = |items: usize| [&b"("[..], &b"K\x01".repeat(items), b"t"].concat();
         let tensor = |shape: &[u8], key: &[u8]| {
             let storage = [b"(X\x07\0\0\0storagectorch\nFloatStorage\n", key, b"X\x03\0\0\0cpuK\x01tQ"].concat();
-            [b"ctorch._utils\n_rebuild_tensor_v2\n((", &storage[..], b"K\0", shape, shape, b"\x89NtR"].concat()
+            [b"ctorch._utils\n_rebuild_tensor_v2\n(", &storage[..], b"K\0", shape, shape, b"\x89NtR"].concat()
         };
         let text = |length: usize| [b"X", &(length as u32).to_le_bytes()[..], &b"k".repeat(length)].concat();
         let dict = |name: &[u8], tensor: &[u8]| state_dict(&[b"\x80\x02}", name, tensor, b"s."].concat()).map(|_| ());
