@@ -329,6 +329,8 @@ impl Jobs {
                 VideoState::Done => {
                     status.stage = None;
                     status.steps_done = status.steps;
+                    // Of the moment, and in no row: a report must not change with a restart.
+                    status.seconds_per_step = 0.0;
                     VideoPhase::Done
                 }
             };

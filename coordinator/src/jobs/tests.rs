@@ -61,6 +61,9 @@ fn a_video_that_is_over_is_not_shown_as_working() {
     assert_eq!(jobs.get(id).unwrap().videos()[0].phase, VideoPhase::Cancelled);
     jobs.set_video_state(video, &VideoState::Open);
     assert_eq!(jobs.get(id).unwrap().videos()[0].phase, VideoPhase::Waiting);
+    jobs.update(VideoId { job: id, index: 0 }, |status| status.seconds_per_step = 0.5);
+    jobs.set_video_state(video, &VideoState::Done);
+    assert_eq!(jobs.get(id).unwrap().videos()[0].seconds_per_step, 0.0, "no row would tell it after a restart");
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn database(farm: &Farm) -> PathBuf {
 fn interrupted() -> Farm {
     let mut farm = Farm::start();
     let worker = farm.worker("studio", ROLES);
-    farm.submit(&manifest("night", 40));
+    farm.submit(&manifest("night", 12));
     farm.sandbox.first_artifact();
     farm.kill_coordinator();
     drop(worker);
@@ -52,14 +52,14 @@ fn work_whose_database_is_gone_is_left_alone_until_the_database_is_back() {
     farm.start_coordinator();
     let _worker = farm.worker("studio", ROLES);
     farm.client(&["status", "night", "--watch"]).expect(0);
-    assert_eq!(farm.job("night")["done"], 40);
+    assert_eq!(farm.job("night")["done"], 12);
 }
 
 #[test]
 fn a_database_that_is_moved_away_stops_the_coordinator_and_what_it_held_goes_on() {
     let mut farm = Farm::start();
     let worker = farm.worker("studio", ROLES);
-    farm.submit(&manifest("night", 40));
+    farm.submit(&manifest("night", 12));
     farm.sandbox.first_artifact();
     std::fs::rename(database(&farm), farm.sandbox.path("moved.sqlite")).unwrap();
     assert_eq!(farm.ended(), Some(1));
@@ -71,7 +71,7 @@ fn a_database_that_is_moved_away_stops_the_coordinator_and_what_it_held_goes_on(
     std::fs::rename(farm.sandbox.path("data/coordinator.saved-1.sqlite"), database(&farm)).unwrap();
     farm.start_coordinator();
     farm.client(&["status", "night", "--watch"]).expect(0);
-    assert_eq!(farm.job("night")["done"], 40);
+    assert_eq!(farm.job("night")["done"], 12);
     drop(worker);
 }
 
@@ -79,7 +79,7 @@ fn a_database_that_is_moved_away_stops_the_coordinator_and_what_it_held_goes_on(
 fn a_database_that_another_program_locks_is_waited_for_and_people_are_told() {
     let mut farm = Farm::start();
     let _worker = farm.worker("studio", ROLES);
-    let job = farm.submit(&manifest("night", 40));
+    let job = farm.submit(&manifest("night", 12));
     let shell = Connection::open(database(&farm)).unwrap();
     shell.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -87,7 +87,7 @@ fn a_database_that_another_program_locks_is_waited_for_and_people_are_told() {
     assert!(told.contains("coordinator.sqlite"), "{told}");
     shell.execute_batch("ROLLBACK").unwrap();
     farm.client(&["status", &job, "--watch"]).expect(0);
-    assert_eq!(farm.job(&job)["done"], 40);
+    assert_eq!(farm.job(&job)["done"], 12);
 
     // Locked altogether, at the start.
     farm.kill_coordinator();
