@@ -57,6 +57,18 @@ impl SmallDisk {
         assert!(grow.status().expect("mount runs").success());
     }
 
+    /// Takes it away, with everything on it.
+    pub(crate) fn unmount(&self) {
+        assert!(self.command().arg("umount").arg(&self.at).status().expect("umount runs").success());
+    }
+
+    /// Puts an empty one in its place.
+    pub(crate) fn mount_again(&self) {
+        let mut mount = self.command();
+        let mount = mount.args(["mount", "-t", "tmpfs", "-o", "size=64m", "none"]).arg(&self.at);
+        assert!(mount.status().expect("mount runs").success());
+    }
+
     /// A path as it is seen with the disk.
     pub(crate) fn inside(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.keeper.id()));

@@ -170,6 +170,10 @@ impl Farm {
         self.coordinator.wait().expect("wait");
     }
 
+    pub(crate) fn coordinator(&self) -> u32 {
+        self.coordinator.id()
+    }
+
     /// Asks the coordinator to stop, as an operating system does, and holds it to the five seconds it has.
     pub(crate) fn terminate_coordinator(&mut self) {
         let asked = Instant::now();

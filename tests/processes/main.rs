@@ -14,6 +14,8 @@ mod known_before;
 mod known_frame;
 mod leaving;
 mod model_files;
+#[cfg(unix)]
+mod output_folder;
 mod program;
 mod prompts;
 mod protocol;
