@@ -1,5 +1,6 @@
-//! Digests of model files, remembered in the data folder by path, length and time of change: hashing tens of gigabytes
-//! at every start would take minutes. What cannot be remembered is computed again; nothing here is needed to be right.
+//! Digests of model files, remembered in the data folder by path, length, and what changes with every write: hashing
+//! tens of gigabytes at every start would take minutes. What cannot be remembered is computed again; nothing here is
+//! needed to be right.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +13,8 @@ use wanfarm_model::ModelError;
 use wanfarm_model::files::digest_files;
 use wanfarm_types::{Digest, ModelFile};
 
+use crate::durable;
+
 /// The digests, and where they are kept.
 #[derive(Debug)]
 pub(crate) struct KnownDigests {
@@ -21,10 +24,35 @@ pub(crate) struct KnownDigests {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Entry {
+    state: FileState,
+    blake3: Digest,
+}
+
+/// What differs after a file was written to, or another was put in its place. Whoever copies may keep the time of
+/// modification, but not that of the change. The device's number is not among it: it changes with the order of mounting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct FileState {
     length: u64,
     /// Nanoseconds since 1970.
     modified: u64,
-    blake3: Digest,
+    /// Of content, name or rights, by the system's clock, in nanoseconds since 1970.
+    changed: i128,
+    inode: u64,
+}
+
+impl FileState {
+    fn of(metadata: &fs::Metadata) -> Self {
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        #[cfg(unix)]
+        let (changed, inode) = {
+            use std::os::unix::fs::MetadataExt;
+            (i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec()), metadata.ino())
+        };
+        #[cfg(not(unix))]
+        let (changed, inode) = (0, 0);
+        let modified = modified.map_or(0, |since| since.as_nanos() as u64);
+        Self { length: metadata.len(), modified, changed, inode }
+    }
 }
 
 /// A file as it was before its bytes were read.
@@ -32,19 +60,15 @@ struct Entry {
 pub(crate) struct Seen {
     /// Absolute.
     path: PathBuf,
-    length: u64,
-    /// Nanoseconds since 1970.
-    modified: u64,
+    state: FileState,
 }
 
 impl Seen {
     /// As it is now.
     pub(crate) fn of(path: &Path) -> Result<Self, ModelError> {
         let io = |source| ModelError::io(path, source);
-        let metadata = fs::metadata(path).map_err(io)?;
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let modified = modified.map_or(0, |since| since.as_nanos() as u64);
-        Ok(Self { path: std::path::absolute(path).map_err(io)?, length: metadata.len(), modified })
+        let state = FileState::of(&fs::metadata(path).map_err(io)?);
+        Ok(Self { path: std::path::absolute(path).map_err(io)?, state })
     }
 }
 
@@ -92,24 +116,21 @@ impl KnownDigests {
 
     /// The digest of a file that has not changed since it was hashed.
     pub(crate) fn known(&self, seen: &Seen) -> Option<Digest> {
-        let entry = self.known.get(&seen.path)?;
-        ((entry.length, entry.modified) == (seen.length, seen.modified)).then_some(entry.blake3)
+        self.known.get(&seen.path).filter(|entry| entry.state == seen.state).map(|entry| entry.blake3)
     }
 
     /// Remembers the digest of a file that was hashed after it was seen: if it changed meanwhile, it is hashed again
     /// next time.
     pub(crate) fn learn(&mut self, seen: Seen, blake3: Digest) {
-        let Seen { path, length, modified } = seen;
-        self.known.insert(path, Entry { length, modified, blake3 });
+        let Seen { path, state } = seen;
+        self.known.insert(path, Entry { state, blake3 });
         self.save();
     }
 
     fn save(&self) {
-        let draft = self.store.with_extension("new");
         let saved = serde_json::to_vec_pretty(&self.known)
             .map_err(std::io::Error::other)
-            .and_then(|bytes| fs::write(&draft, bytes))
-            .and_then(|()| fs::rename(&draft, &self.store));
+            .and_then(|bytes| durable::replace(&self.store, &bytes));
         if let Err(error) = saved {
             warn!("{}: {error}; file digests will be computed again", self.store.display());
         }
@@ -121,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_hashed_again_only_when_it_changed() {
+    fn a_file_is_hashed_again_when_it_changed_also_if_its_time_is_kept() {
         let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(folder.path().join("vae")).unwrap();
         let path = folder.path().join("vae/a.bin");
@@ -133,14 +154,23 @@ mod tests {
             assert_eq!(files[0].blake3.0, *blake3::hash(expected).as_bytes());
         };
         digest(b"one");
-        // Same length, same time: believed, which shows that the file was not read.
+        // Another digest is believed for the same file, which shows that it was not read.
+        let mut known = KnownDigests::load(data.path());
+        known.known.values_mut().for_each(|entry| entry.blake3.0 = *blake3::hash(b"believed").as_bytes());
+        known.save();
+        digest(b"believed");
         let time = fs::metadata(&path).unwrap().modified().unwrap();
+        let keep_time = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+        // Written to in place.
         fs::write(&path, b"two").unwrap();
-        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-        digest(b"one");
-        let later = time + std::time::Duration::from_secs(1);
-        fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+        keep_time(&path);
         digest(b"two");
+        // Replaced by another file.
+        let other = folder.path().join("vae/b.bin");
+        fs::write(&other, b"six").unwrap();
+        keep_time(&other);
+        fs::rename(&other, &path).unwrap();
+        digest(b"six");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod awake;
 mod config;
 mod device;
 mod digests;
+mod durable;
 mod environment;
 mod error;
 mod identity;

@@ -33,6 +33,8 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
     if config.roles.is_empty() {
         return Err(WorkerError::Settings("--role names no role".to_owned()));
     }
+    wanfarm_proto::convert::check_label("--name", &config.name)
+        .map_err(|error| WorkerError::Settings(format!("{error}; say another with --name")))?;
     let mut shutdown = std::pin::pin!(shutdown);
     let identity = Identity::claim(&config.data)?;
     let listen = config.listen;

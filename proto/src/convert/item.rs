@@ -6,7 +6,7 @@
 use wanfarm_types as domain;
 
 use super::enums::FromWireNumber;
-use super::{WireError, each, ids, required};
+use super::{WireError, bounds, each, ids, required};
 use crate::v1;
 
 impl v1::TensorRef {
@@ -115,7 +115,8 @@ impl TryFrom<v1::Failure> for domain::Failure {
     type Error = WireError;
 
     fn try_from(wire: v1::Failure) -> Result<Self, WireError> {
-        Ok(Self { kind: domain::FailureKind::from_wire_number(wire.kind)?, message: wire.message })
+        let kind = domain::FailureKind::from_wire_number(wire.kind)?;
+        Ok(Self { kind, message: bounds::reason(wire.message) })
     }
 }
 
@@ -132,7 +133,9 @@ impl From<domain::StepTiming> for v1::StepTiming {
 }
 
 impl From<v1::StepTiming> for domain::StepTiming {
-    fn from(wire: v1::StepTiming) -> Self {
+    fn from(mut wire: v1::StepTiming) -> Self {
+        wire.step_seconds.truncate(bounds::STEPS as usize);
+        wire.evaluations.truncate(bounds::STEPS as usize);
         Self {
             seconds: wire.seconds,
             step_seconds: wire.step_seconds,

@@ -1,5 +1,6 @@
 //! Domain types to wire types and back. To the wire never fails; from the wire everything is checked.
 
+mod bounds;
 mod cache;
 mod cache_request;
 mod enums;
@@ -8,6 +9,7 @@ mod item;
 mod model;
 mod spec;
 
+pub use bounds::{check_hello, check_label};
 pub use cache::{from_wire as cache_field, to_wire as wire_cache};
 pub use ids::{attempt_ids, parse_uuid};
 
@@ -25,12 +27,24 @@ pub enum WireError {
         /// What stood there.
         value: String,
     },
+    /// A field holds what cannot be worked with.
+    #[error("{field} {why}")]
+    Unusable {
+        /// Field name.
+        field: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl WireError {
     /// A message that must not come here.
     pub fn unknown_message(value: impl ToString) -> Self {
         Self::unknown("message", value)
+    }
+
+    pub(crate) fn unusable(field: &'static str, why: String) -> Self {
+        Self::Unusable { field, why }
     }
 
     pub(crate) fn unknown(field: &'static str, value: impl ToString) -> Self {

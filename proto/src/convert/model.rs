@@ -3,11 +3,14 @@
 use wanfarm_types as domain;
 
 use super::enums::FromWireNumber;
-use super::{WireError, ids, required};
+use super::{WireError, bounds, finite, ids, required};
 use crate::v1;
 
 /// More than any transformer has.
 const MOST_LAYERS: u32 = 1000;
+/// Pixels along a side, and frames, beyond any model's.
+const PIXELS: u32 = 1 << 14;
+const FRAMES: u32 = 1 << 16;
 
 impl From<domain::Geometry> for v1::Geometry {
     fn from(geometry: domain::Geometry) -> Self {
@@ -64,13 +67,14 @@ impl TryFrom<v1::Defaults> for domain::Defaults {
     type Error = WireError;
 
     fn try_from(wire: v1::Defaults) -> Result<Self, WireError> {
+        bounds::text("defaults.negative", &wire.negative)?;
         Ok(Self {
-            width: wire.width,
-            height: wire.height,
-            frames: wire.frames,
+            width: bounds::count("defaults.width", wire.width, PIXELS)?,
+            height: bounds::count("defaults.height", wire.height, PIXELS)?,
+            frames: bounds::count("defaults.frames", wire.frames, FRAMES)?,
             fps: required("fps", wire.fps)?,
-            steps: wire.steps,
-            shift: wire.shift,
+            steps: bounds::count("defaults.steps", wire.steps, bounds::STEPS)?,
+            shift: finite("defaults.shift", wire.shift)?,
             solver: domain::SolverKind::from_wire_number(wire.solver)?,
             guidance: required("guidance", wire.guidance)?,
             negative: wire.negative,
@@ -145,12 +149,17 @@ impl TryFrom<v1::ModelCard> for domain::ModelCard {
     type Error = WireError;
 
     fn try_from(wire: v1::ModelCard) -> Result<Self, WireError> {
+        bounds::name("model name", &wire.name)?;
+        bounds::check_label("preset", &wire.preset)?;
         Ok(Self {
             name: wire.name,
             preset: wire.preset,
             experts: match wire.boundary {
                 None => domain::Experts::Single,
-                Some(boundary) => domain::Experts::Dual { boundary },
+                Some(boundary) if boundary > 0.0 && boundary < 1.0 => domain::Experts::Dual { boundary },
+                Some(boundary) => {
+                    return Err(WireError::unusable("boundary", format!("is {boundary}, not between 0 and 1")));
+                }
             },
             transformer: required("transformer", wire.transformer)?,
             vae: domain::VaeKind::from_wire_number(wire.vae)?,
@@ -176,7 +185,8 @@ impl TryFrom<v1::FixedLora> for domain::FixedLora {
 
     fn try_from(wire: v1::FixedLora) -> Result<Self, WireError> {
         let expert = wire.expert.map(domain::Expert::from_wire_number).transpose()?;
-        Ok(Self { path: wire.path, strength: wire.strength, expert })
+        bounds::path("LoRA path", &wire.path)?;
+        Ok(Self { path: wire.path, strength: finite("LoRA strength", wire.strength)?, expert })
     }
 }
 
@@ -216,6 +226,7 @@ impl TryFrom<v1::ModelFile> for domain::ModelFile {
     type Error = WireError;
 
     fn try_from(wire: v1::ModelFile) -> Result<Self, WireError> {
+        bounds::path("file path", &wire.path)?;
         Ok(Self { blake3: ids::digest("file digest", &wire.blake3)?, path: wire.path })
     }
 }
@@ -240,6 +251,56 @@ mod tests {
         assert_eq!(domain::OwnCurve::try_from(wire.clone()), Ok(curve));
         for ratios in [vec![1.0; 3], vec![1.0; 6], vec![1.0, 1.0, f64::NAN, 1.0], vec![1.0; 1 << 20]] {
             assert!(domain::OwnCurve::try_from(v1::OwnCurve { ratios, ..wire.clone() }).is_err());
+        }
+    }
+
+    #[test]
+    fn a_card_has_numbers_that_can_be_kept_and_read_again() {
+        let good = domain::ModelCard {
+            name: "wan".into(),
+            preset: "t2v-a14b".into(),
+            experts: domain::Experts::Dual { boundary: 0.875 },
+            vae: domain::VaeKind::Wan21,
+            geometry: domain::Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
+            takes_image: false,
+            needs_image: false,
+            defaults: domain::Defaults {
+                width: 832,
+                height: 480,
+                frames: 81,
+                fps: domain::FrameRate::new(16, 1).unwrap(),
+                steps: 40,
+                shift: 5.0,
+                solver: domain::SolverKind::UniPc,
+                guidance: domain::Guidance { high: 4.0, low: 3.0 },
+                negative: "blurred".into(),
+            },
+            mag_curve: None,
+            transformer: None,
+            loras: vec![domain::FixedLora { path: "loras/a.safetensors".into(), strength: -1.0, expert: None }],
+        };
+        let wire = v1::ModelCard::from(good.clone());
+        assert_eq!(domain::ModelCard::try_from(wire.clone()), Ok(good));
+        let refused = |change: fn(&mut v1::ModelCard, &mut v1::Defaults)| {
+            let (mut card, mut defaults) = (wire.clone(), wire.defaults.clone().unwrap());
+            change(&mut card, &mut defaults);
+            card.defaults = Some(defaults);
+            domain::ModelCard::try_from(card).unwrap_err().to_string()
+        };
+        for (error, field) in [
+            (refused(|card, _| card.boundary = Some(f64::NAN)), "boundary"),
+            (refused(|card, _| card.boundary = Some(1.0)), "boundary"),
+            (refused(|_, defaults| defaults.shift = f64::INFINITY), "defaults.shift"),
+            (refused(|_, defaults| defaults.guidance.as_mut().unwrap().high = f64::NAN), "guidance"),
+            (refused(|_, defaults| defaults.guidance.as_mut().unwrap().low = f64::NEG_INFINITY), "guidance"),
+            (refused(|_, defaults| defaults.steps = 0), "defaults.steps"),
+            (refused(|_, defaults| defaults.width = u32::MAX), "defaults.width"),
+            (refused(|_, defaults| defaults.negative = "n".repeat(20 << 20)), "defaults.negative"),
+            (refused(|card, _| card.loras[0].strength = f64::NAN), "LoRA strength"),
+            (refused(|card, _| card.name = String::new()), "the message lacks model name"),
+            (refused(|card, _| card.name = "m".repeat(1 << 20)), "model name"),
+        ] {
+            assert!(error.starts_with(field), "{error}");
         }
     }
 }
