@@ -56,7 +56,7 @@ pub enum Action {
         /// Which attempt.
         attempt: AttemptId,
     },
-    /// Tell the worker why it is not wanted, then close its connection.
+    /// Tell the worker why it is not wanted, in any of its roles, then close its connection.
     RefuseWorker {
         /// Who.
         worker: WorkerId,
@@ -71,6 +71,13 @@ pub enum Action {
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
+    },
+    /// Tell people that a worker gets no work of this role, and goes on with its others.
+    RefuseRole {
+        /// Who.
+        worker: WorkerId,
+        /// Why.
+        refusal: Refusal,
     },
     /// Close the worker's connection: its lease ran out, so it has to say hello again if it lives.
     Disconnect {

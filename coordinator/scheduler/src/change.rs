@@ -86,6 +86,8 @@ pub enum Change {
         /// The reason, while it is set aside.
         set_aside: Option<String>,
     },
+    /// Worker: remove the row of `WorkerState` with this key.
+    WorkerForgotten(WorkerId),
 }
 
 /// Where a job stands.

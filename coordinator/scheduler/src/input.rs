@@ -65,6 +65,8 @@ pub enum Input {
     Drain(WorkerId),
     /// Undo `Drain` and `Action::SetAside`.
     WorkerEnabled(WorkerId),
+    /// Forget a worker that is gone; nothing happens to one that is not.
+    ForgetWorker(WorkerId),
 
     /// A worker reports on an attempt.
     Report {

@@ -31,6 +31,10 @@ impl Models {
         id
     }
 
+    pub(crate) fn find(&self, name: &str) -> Option<ModelId> {
+        self.ids.get(name).copied()
+    }
+
     pub(crate) fn ids(&self) -> impl Iterator<Item = ModelId> + use<> {
         (0..self.names.len() as u32).map(ModelId)
     }

@@ -45,6 +45,10 @@ pub struct Scheduler {
     stalls: BTreeSet<(Instant, AttemptId)>,
     /// Workers that are to leave and have not been told yet.
     leaving: BTreeSet<WorkerId>,
+    /// How many workers have come.
+    arrivals: u64,
+    /// Something has ended that roles are refused for.
+    look_again: bool,
     /// When a failed copy or write is worth another try.
     timers: BTreeSet<(Instant, Work)>,
     /// Derived from the above by `refresh`; what the policy sees.
@@ -82,6 +86,8 @@ impl Scheduler {
             leases: BTreeSet::new(),
             stalls: BTreeSet::new(),
             leaving: BTreeSet::new(),
+            arrivals: 0,
+            look_again: false,
             timers: BTreeSet::new(),
             board,
             dirty: BTreeSet::new(),
@@ -107,6 +113,7 @@ impl Scheduler {
             Input::WorkerGone { worker, incarnation, clean } => self.worker_gone(worker, incarnation, clean),
             Input::Drain(worker) => self.drain(worker),
             Input::WorkerEnabled(worker) => self.worker_enabled(worker),
+            Input::ForgetWorker(worker) => self.forget_worker(worker),
             Input::Report { worker, incarnation, attempt, report } => {
                 self.report(worker, incarnation, attempt, report);
             }
@@ -148,7 +155,10 @@ impl Scheduler {
 
     /// Brings the board up to date, carries out decisions until there are none, and queues the actions.
     fn settle(&mut self) {
-        while !self.dirty.is_empty() {
+        while !self.dirty.is_empty() || self.look_again {
+            if std::mem::take(&mut self.look_again) {
+                self.reconsider();
+            }
             while let Some(dirty) = self.dirty.pop_first() {
                 match dirty {
                     Dirty::Video(video) => self.refresh_video(video),

@@ -10,7 +10,7 @@ use crate::attempts::Work;
 use crate::job::ModelId;
 use crate::pace::{Pace, Slowness, effort};
 use crate::placement::{Membership, PoolId};
-use crate::{Instant, SizeClass};
+use crate::{Instant, Refusal, SizeClass};
 
 /// How a worker is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ pub enum Session {
     Connected,
     /// Its connection broke, its lease runs: it may be computing.
     Lost,
-    /// Dead, said goodbye, silent for too long, or refused.
+    /// Dead, said goodbye, silent for too long, or refused for every role.
     Gone,
 }
 
@@ -51,8 +51,10 @@ pub(crate) struct Worker {
     /// Drained, and when it leaves at the latest, whatever it holds.
     pub(crate) leave_by: Option<Instant>,
     pub(crate) set_aside: Option<String>,
-    /// Why it was turned away when it was last here, if so.
-    pub(crate) refused: Option<String>,
+    /// Those of them that it gets no work for, because of other weights.
+    pub(crate) refused: BTreeMap<PoolId, Refusal>,
+    /// Counts arrivals: of two workers the one with the lower number has been there for longer.
+    pub(crate) arrival: u64,
     /// Different videos it failed in a role since its last success in that role: a machine whose transformer is broken
     /// may encode texts very well.
     pub(crate) streak: BTreeSet<(Role, VideoId)>,
@@ -80,7 +82,8 @@ impl Worker {
             leaves: false,
             leave_by: None,
             set_aside: None,
-            refused: None,
+            refused: BTreeMap::new(),
+            arrival: 0,
             streak: BTreeSet::new(),
             pace: BTreeMap::new(),
             speeds: BTreeMap::new(),
@@ -111,6 +114,22 @@ impl Worker {
         self.note_speeds();
     }
 
+    /// Takes in what it gets no work for from now on.
+    pub(crate) fn refuse(&mut self, refused: BTreeMap<PoolId, Refusal>) {
+        self.refused = refused;
+        self.note_speeds();
+    }
+
+    /// True when it may be given work of a pool.
+    pub(crate) fn is_member(&self, pool: PoolId) -> bool {
+        self.serves.contains_key(&pool) && !self.refused.contains_key(&pool)
+    }
+
+    /// True when it is refused in every role it serves.
+    pub(crate) fn is_refused(&self) -> bool {
+        !self.serves.is_empty() && self.serves.keys().all(|pool| self.refused.contains_key(pool))
+    }
+
     /// Takes in how long a step (or an item without steps) took; nonsense is not counted. True when its speed differs
     /// notably from what was known.
     pub(crate) fn measure(&mut self, model: ModelId, stage: Stage, size: SizeClass, seconds: f64) -> bool {
@@ -136,7 +155,7 @@ impl Worker {
 
     fn note_speeds(&mut self) {
         let membership = |&pool| Membership { pool, slowness: self.speeds.get(&pool).copied() };
-        self.memberships = self.serves.keys().map(membership).collect();
+        self.memberships = self.serves.keys().filter(|pool| self.is_member(**pool)).map(membership).collect();
     }
 }
 

@@ -105,10 +105,8 @@ impl Scheduler {
             });
             ensure(placed, || format!("attempt {id} is live, but its worker does not have it"))?;
             ensure(places.insert(attempt.work, id).is_none(), || format!("{:?} has two live attempts", attempt.work))?;
-            let serves = worker.is_some_and(|worker| {
-                worker.session == Session::Lost
-                    || worker.serves.keys().any(|pool| pool.role == attempt.item.stage.role())
-            });
+            let serves =
+                worker.is_some_and(|worker| worker.session == Session::Lost || worker.is_member(attempt.pool()));
             ensure(serves, || format!("attempt {id} is on a worker without role {}", attempt.item.stage.role()))?;
             ensure(attempt.reached >= attempt.item.steps.first, || format!("attempt {id} went backwards"))?;
         }
@@ -134,6 +132,10 @@ impl Scheduler {
                 let live = self.ledger.get(attempt).is_some_and(|attempt| attempt.worker == id);
                 ensure(live, || format!("worker {id} has attempt {attempt}, which is not live on it"))?;
             }
+            let refused = self.refusals(id);
+            ensure(worker.session == Session::Gone || refused.keys().eq(worker.refused.keys()), || {
+                format!("worker {id} is refused {:?}, not {refused:?}", worker.refused)
+            })?;
             let watched = |id| self.ledger.get(id).is_some_and(|attempt| attempt.deadline.is_some());
             ensure(worker.running.is_none_or(watched), || format!("worker {id} may take for ever"))?;
             ensure((worker.session == Session::Gone) == worker.lease.is_none(), || format!("worker {id}: lease"))?;
@@ -242,7 +244,10 @@ impl Scheduler {
                 fresh.add_load(PoolId { model: job.model, role: stage.role() }, work);
             }
         }
-        ensure(fresh.seats() == self.board.seats(), || "the seats are not those of the workers".to_owned())?;
+        for id in self.workers.keys().chain(self.board.seats().keys()) {
+            let (right, found) = (fresh.seats().get(id), self.board.seats().get(id));
+            ensure(right == found, || format!("the seat of worker {id} is {found:?}, not {right:?}"))?;
+        }
         for (id, pool) in self.board.pools() {
             ensure(fresh.pool(id).cloned().unwrap_or_default() == *pool, || format!("pool {id:?} is out of date"))?;
         }

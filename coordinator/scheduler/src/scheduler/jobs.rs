@@ -127,6 +127,7 @@ impl Scheduler {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.pins.clear();
             job.made.clear();
+            self.look_again = true;
         }
         for video in self.video_ids(id) {
             if !self.videos.get(&video).is_some_and(|video| video.state == VideoState::Done) {
@@ -172,10 +173,17 @@ impl Scheduler {
         self.finish_if_over(id.job);
     }
 
-    /// Workers it failed on may have it again; the seats of those that have it now say whom it avoids.
+    /// Workers it failed on may have it again.
     fn clear_strikes(&mut self, id: VideoId) {
-        let Some(video) = self.videos.get_mut(&id) else { return };
-        video.strikes.clear();
+        if let Some(video) = self.videos.get_mut(&id) {
+            video.strikes.clear();
+            self.touch_its_workers(id);
+        }
+    }
+
+    /// The seats of those that have something of a video now say whom it avoids.
+    pub(super) fn touch_its_workers(&mut self, id: VideoId) {
+        let Some(video) = self.videos.get(&id) else { return };
         let under_way = [video.attempt, video.image_attempt].into_iter().flatten();
         self.dirty.extend(under_way.filter_map(|id| Some(Dirty::Worker(self.ledger.get(id)?.worker))));
     }
@@ -200,6 +208,7 @@ impl Scheduler {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if job.open == 0 && job.state != JobState::Finished {
             job.state = JobState::Finished;
+            self.look_again = true;
             self.record(Change::JobState { job: id, state: JobState::Finished });
             self.act(Action::JobFinished(id));
         }

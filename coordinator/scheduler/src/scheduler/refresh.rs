@@ -265,10 +265,7 @@ impl Scheduler {
             _ => plan.stage_of(attempt.item.steps.end),
         };
         let stage = stage.map_or(Stage::Decode, |(stage, _)| stage);
-        worker
-            .serves
-            .contains_key(&PoolId { model: attempt.model, role: stage.role() })
-            .then_some((attempt.priority, stage))
+        worker.is_member(PoolId { model: attempt.model, role: stage.role() }).then_some((attempt.priority, stage))
     }
 
     fn may_move(&self, work: Work) -> bool {

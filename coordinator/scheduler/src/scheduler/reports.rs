@@ -190,6 +190,10 @@ impl Scheduler {
         if strikes.is_out(max, others_left) {
             self.fail(attempt.work, failure);
         }
+        // Its first frame may be encoded by another worker at the same time.
+        if let Work::Image(video) | Work::Video(video) = attempt.work {
+            self.touch_its_workers(video);
+        }
         self.touch(attempt.work);
     }
 

@@ -251,6 +251,9 @@ impl Rows {
             Change::WorkerState { worker, name, draining, set_aside } => {
                 self.workers.insert(worker, (name, draining, set_aside));
             }
+            Change::WorkerForgotten(worker) => {
+                self.workers.remove(&worker);
+            }
         }
     }
 

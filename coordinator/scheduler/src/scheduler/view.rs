@@ -1,6 +1,8 @@
 //! What people are shown: a copy of the state in public words. Deliberately read-only and without estimates;
 //! whoever shows them computes them from the measured paces.
 
+use std::collections::BTreeSet;
+
 use wanfarm_types::{AttemptId, Incarnation, JobId, Role, Stage, VideoId, WorkerId};
 
 use super::Scheduler;
@@ -82,8 +84,8 @@ pub struct WorkerView {
     pub leaves: bool,
     /// Why it gets nothing more, if so.
     pub set_aside: Option<String>,
-    /// Why it was turned away when it was last here, if so.
-    pub refused: Option<String>,
+    /// Those it gets no work for, and why; of one that was turned away, all of them.
+    pub refused: Vec<(String, Role, String)>,
     /// Seconds per step, or per item of a stage without steps, the median of the last five:
     /// (model, stage, size, seconds).
     pub pace: Vec<(String, Stage, SizeClass, f64)>,
@@ -190,8 +192,15 @@ impl Scheduler {
     pub fn barred(&self, id: WorkerId) -> Option<&'static str> {
         let worker = self.workers.get(&id)?;
         let set_aside = worker.set_aside.as_ref().map(|_| "set aside");
-        let refused = worker.refused.as_ref().map(|_| "refused for its weights");
+        let refused = worker.is_refused().then_some("refused for its weights");
         set_aside.or(refused).or(worker.draining.then_some("drained"))
+    }
+
+    /// For what of a model a worker may be given work, if it is free: not what it is refused.
+    pub fn roles(&self, id: WorkerId, model: &str) -> BTreeSet<Role> {
+        let Some((worker, model)) = self.workers.get(&id).zip(self.models.find(model)) else { return BTreeSet::new() };
+        let pools = worker.serves.keys().filter(|pool| pool.model == model && worker.is_member(**pool));
+        pools.map(|pool| pool.role).collect()
     }
 
     /// One worker.
@@ -212,7 +221,7 @@ impl Scheduler {
             draining: worker.draining,
             leaves: worker.leaves,
             set_aside: worker.set_aside.clone(),
-            refused: worker.refused.clone(),
+            refused: worker.refused.iter().map(|(pool, why)| (name(pool.model), pool.role, why.to_string())).collect(),
             pace: worker
                 .pace
                 .iter()

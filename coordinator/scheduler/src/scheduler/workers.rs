@@ -1,5 +1,7 @@
 //! Workers: hello, lease, death, refusal.
 
+use std::collections::BTreeSet;
+
 use wanfarm_types::{AttemptId, Failure, Incarnation, WorkerId};
 
 use super::{Dirty, Scheduler};
@@ -25,6 +27,7 @@ impl Scheduler {
         let (id, incarnation) = (hello.worker, hello.incarnation);
         hello.running.iter().chain(&hello.holding).for_each(|&attempt| self.ledger.skip(attempt));
         let rebooted = self.workers.get(&id).is_some_and(|worker| worker.incarnation != incarnation);
+        let stayed = self.workers.get(&id).is_some_and(|worker| worker.session != Session::Gone && !rebooted);
         if rebooted {
             self.bury(id, Death::Crashed);
         }
@@ -36,19 +39,23 @@ impl Scheduler {
         let worker = self.workers.entry(id).or_insert_with(|| Worker::new(incarnation, String::new()));
         worker.incarnation = incarnation;
         worker.serve(serves);
+        if !stayed || worker.arrival == 0 {
+            self.arrivals += 1;
+            worker.arrival = self.arrivals;
+            worker.refuse(Default::default());
+        }
         if worker.name != hello.name {
             worker.name = hello.name;
             self.record_worker(id);
         }
         self.forget_idle_pins(id);
-        if let Some(refusal) = self.refusal(id) {
-            self.refuse(id, refusal);
+        if !self.judge(id) {
             return;
         }
         self.reconcile(id, &hello.running, &hello.holding);
+        self.end_strays(id);
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.session = Session::Connected;
-            worker.refused = None;
         }
         self.pin_for(id);
         if self.workers.get(&id).is_some_and(|worker| worker.session == Session::Gone) {
@@ -67,6 +74,8 @@ impl Scheduler {
         let Some(worker) = self.workers.get(&id) else { return };
         let incarnation = worker.incarnation;
         let leased = [worker.running, worker.next];
+        let (running, holding): (BTreeSet<_>, BTreeSet<_>) =
+            (running.iter().copied().collect(), holding.iter().copied().collect());
         let lost: Vec<AttemptId> =
             worker.held.keys().filter(|held| !running.contains(held) && !holding.contains(held)).copied().collect();
         for attempt in leased.into_iter().flatten() {
@@ -82,12 +91,12 @@ impl Scheduler {
         let is_live = |this: &Self, attempt| {
             this.ledger.get(attempt).is_some_and(|live| live.worker == id && live.incarnation == incarnation)
         };
-        for &attempt in running {
+        for &attempt in &running {
             if !is_live(self, attempt) {
                 self.answer(id, attempt, true);
             }
         }
-        for &attempt in holding {
+        for &attempt in &holding {
             if !is_live(self, attempt) {
                 self.answer(id, attempt, false);
             }
@@ -141,6 +150,15 @@ impl Scheduler {
         }
     }
 
+    /// Forgets a worker that is gone, and what was decided about it. One that comes back is new.
+    pub(super) fn forget_worker(&mut self, id: WorkerId) {
+        if self.workers.get(&id).is_some_and(|worker| worker.session == Session::Gone) {
+            self.workers.remove(&id);
+            self.leaving.remove(&id);
+            self.record(Change::WorkerForgotten(id));
+        }
+    }
+
     /// Counts a failed video against the worker; too many in a row, and it gets no more.
     pub(super) fn add_to_streak(&mut self, attempt: &Attempt, failure: &Failure) {
         let id = attempt.worker;
@@ -169,6 +187,7 @@ impl Scheduler {
         }
         let held: Vec<AttemptId> = worker.held.keys().copied().collect();
         self.stop_awaiting(id);
+        self.look_again = true;
         if let Some(next) = next {
             self.end_attempt(next, AttemptEnd::Lost, None);
         }

@@ -153,7 +153,17 @@ impl Desk {
     }
 
     pub(crate) fn hello_with(&mut self, n: u64, roles: &[Role], running: &[AttemptId], weights: u64) {
-        let serves = roles.iter().map(|&role| Served { model: "a14b".into(), role, weights: tensor(weights).digest });
+        let serves: Vec<_> = roles.iter().map(|&role| (role, weights)).collect();
+        self.hello_of(n, &serves, running);
+    }
+
+    /// As [`Self::hello`], with weights of their own for each role.
+    pub(crate) fn hello_of(&mut self, n: u64, serves: &[(Role, u64)], running: &[AttemptId]) {
+        let serves = serves.iter().map(|&(role, weights)| Served {
+            model: "a14b".into(),
+            role,
+            weights: tensor(weights).digest,
+        });
         let hello = WorkerHello {
             worker: worker(n),
             incarnation: self.incarnation(n),

@@ -1,9 +1,9 @@
-//! Pause, cancel, retry.
+//! Pause, cancel, retry, forget.
 
 use wanfarm_scheduler::{Action, Change, Input, Report, Target, VideoState};
 use wanfarm_types::{JobId, Role, Stage};
 
-use crate::desk::{ALL, Desk, job, video};
+use crate::desk::{ALL, Desk, job, video, worker};
 
 #[test]
 fn item_not_yet_started_is_revoked_and_stopped_if_it_started_meanwhile() {
@@ -173,4 +173,25 @@ fn forgotten_job_leaves_nothing_and_a_running_one_is_not_forgotten() {
     assert!(desk.item(1).attempt > item.attempt);
     desk.play();
     assert!(desk.is_done(2));
+}
+
+#[test]
+fn a_worker_that_is_gone_can_be_forgotten_and_one_that_lives_cannot() {
+    let mut desk = Desk::new();
+    desk.boot(1, ALL);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(1, Stage::DenoiseLow);
+    desk.boot(2, ALL);
+    desk.input(Input::Drain(worker(2)));
+    for n in [1, 2] {
+        desk.input(Input::ForgetWorker(worker(n)));
+        assert!(desk.scheduler.view_worker(worker(n)).is_some());
+    }
+    desk.gone(2, true);
+    desk.input(Input::ForgetWorker(worker(2)));
+    assert!(desk.scheduler.view_worker(worker(2)).is_none());
+    desk.restart();
+    assert!(desk.scheduler.view_worker(worker(2)).is_none());
+    desk.boot(2, ALL);
+    assert!(!desk.worker(2).draining, "it is new");
 }

@@ -46,29 +46,95 @@ fn what_most_workers_have_is_decided_before_anything_is_rendered() {
     assert_eq!(refused(&mut desk), [2], "although it came first, and could have been the first to finish");
     let view = desk.worker(2);
     assert_eq!(view.session, Session::Gone);
-    assert!(
-        view.refused.is_some_and(|why| why.contains("dit-low") && why.contains(&tensor(7).digest.short().to_string()))
-    );
+    let [(model, Role::DitLow, why)] = &view.refused[..] else { panic!("{:?}", view.refused) };
+    assert!(model == "a14b" && why.contains("dit-low") && why.contains(&tensor(7).digest.short().to_string()), "{why}");
     // The same files as the others, and it is welcome.
     desk.boot(2, &[]);
     desk.hello_with(2, LOW, &[], 8);
     assert!(refused(&mut desk).is_empty());
-    assert_eq!(desk.worker(2).refused, None);
+    assert_eq!(desk.worker(2).refused, []);
     desk.play();
     assert!(desk.is_done(1));
 }
 
 #[test]
-fn of_as_many_the_same_are_chosen_whoever_came_first() {
+fn of_as_many_the_same_those_are_chosen_that_were_there_first() {
     for order in [[2, 3], [3, 2]] {
         let mut desk = Desk::new();
         for n in order {
             desk.boot(n, &[]);
             desk.hello_with(n, LOW, &[], n);
         }
+        // A connection that broke and came back is no later arrival.
+        desk.hello_with(order[0], LOW, &[], order[0]);
         desk.input(Input::JobAdded(job(1, 0, 1)));
-        assert_eq!(refused(&mut desk), [3]);
+        assert_eq!(refused(&mut desk), [order[1]]);
     }
+}
+
+/// A worker with the good weights for everything, and a second one with another file for the last stage before frames.
+fn one_and_a_half() -> Desk {
+    let mut desk = Desk::new();
+    desk.boot(1, &[]);
+    desk.hello_with(1, &[Role::DitLow], &[], 7);
+    desk.boot(2, &[]);
+    desk.hello_of(2, &[(Role::TextEncoder, 7), (Role::DitHigh, 7), (Role::DitLow, 8), (Role::Vae, 7)], &[]);
+    desk
+}
+
+#[test]
+fn a_worker_with_other_weights_for_one_role_goes_on_with_the_others() {
+    let mut desk = one_and_a_half();
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    assert!(!desk.said(|action| matches!(action, Action::RefuseWorker { .. })), "it is not turned away");
+    let roles = desk.taken(|action| match action {
+        Action::RefuseRole { worker, refusal: Refusal::OtherWeights { role, .. } } => Some((*worker, *role)),
+        _ => None,
+    });
+    assert_eq!(roles, [(worker(2), Role::DitLow)]);
+    let view = desk.worker(2);
+    assert_eq!((view.session, view.refused.len(), view.serves.len()), (Session::Connected, 1, 4));
+    let mut made = Vec::new();
+    while let Some(n) = [1, 2].into_iter().find(|&n| desk.try_item(n).is_some()) {
+        made.push((n, desk.item(n).item.stage));
+        desk.finish(n);
+    }
+    assert_eq!(made.len(), 4, "text, two experts, frames: {made:?}");
+    desk.play();
+    assert!(desk.is_done(1));
+    assert!(made.iter().all(|(n, stage)| (*n == 1) == (*stage == Stage::DenoiseLow)), "{made:?}");
+    // The job is over: its role is its own again, and the next job may be rendered with either.
+    assert_eq!(desk.worker(2).refused, []);
+    desk.gone(1, true);
+    desk.input(Input::JobAdded(job(2, 0, 1)));
+    desk.play();
+    assert!(desk.is_done(2));
+}
+
+#[test]
+fn a_role_that_a_worker_loses_in_the_middle_is_taken_from_it() {
+    let mut desk = one_and_a_half();
+    desk.gone(1, true);
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.until(2, Stage::DenoiseLow);
+    let attempt = desk.start(2);
+    // The same process says hello with fewer roles.
+    desk.hello_of(2, &[(Role::TextEncoder, 7), (Role::Vae, 7)], &[attempt]);
+    assert!(desk.said(|action| matches!(action, Action::Drop { attempt: dropped, .. } if *dropped == attempt)));
+    desk.boot(1, &[]);
+    desk.hello_with(1, LOW, &[], 8);
+    assert_eq!(desk.item(1).item.stage, Stage::DenoiseLow);
+}
+
+#[test]
+fn a_role_that_nothing_was_made_in_is_given_back_when_the_only_one_with_its_weights_leaves() {
+    let mut desk = one_and_a_half();
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    assert_eq!(desk.worker(2).refused.len(), 1);
+    desk.gone(1, true);
+    assert_eq!(desk.worker(2).refused, []);
+    desk.play();
+    assert!(desk.is_done(1));
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Audit {
                 assert!(work.is_some(), "{attempt} ended and was not out");
                 work.and_then(|(work, _)| self.busy.remove(&work));
             }
-            Change::WorkerState { .. } => {}
+            Change::WorkerState { .. } | Change::WorkerForgotten(_) => {}
         }
     }
 

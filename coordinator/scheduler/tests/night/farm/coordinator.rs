@@ -100,7 +100,10 @@ impl Farm {
             }
             Action::DeleteDurable(_) => self.collect_garbage(),
             Action::RefuseJob { .. } => panic!("a good job was refused"),
-            Action::SetAside { .. } | Action::VideoFailed { .. } | Action::JobFinished(_) => {}
+            Action::RefuseRole { .. }
+            | Action::SetAside { .. }
+            | Action::VideoFailed { .. }
+            | Action::JobFinished(_) => {}
         }
     }
 

@@ -8,7 +8,9 @@ impl Farm {
         for number in 0..count {
             // The first one serves everything, so that every role exists.
             let everything = number == 0 || self.chance(200);
-            let lot = u64::from(number != 0 && self.weather.bad_worker > 0 && self.rng.random_ratio(1, 25));
+            // Some machines have other files, all of them or those of some roles.
+            let other_files = number != 0 && self.weather.bad_worker > 0 && self.rng.random_ratio(1, 15);
+            let share = self.rng.random_range(1..3);
             let mut serves = Vec::new();
             for (model, roles) in [
                 ("dual", &[Role::TextEncoder, Role::DitHigh, Role::DitLow, Role::Vae][..]),
@@ -16,6 +18,7 @@ impl Farm {
             ] {
                 for &role in roles {
                     if everything || self.rng.random_ratio(1, 3) {
+                        let lot = u64::from(other_files && self.rng.random_ratio(share, 2));
                         serves.push(Served { model: model.into(), role, weights: weights(model, role, lot) });
                     }
                 }
@@ -168,7 +171,8 @@ impl Farm {
             self.operate();
         }
         if self.chance(self.weather.stop) {
-            self.stopped_until = self.now + self.rng.random_range(1_000..10 * MINUTE);
+            // What waits for the end of one stop must not come after the end of the next.
+            self.stopped_until = self.stopped_until.max(self.now + self.rng.random_range(1_000..10 * MINUTE));
         }
         self.after(MINUTE, Event::Minute);
     }
@@ -186,14 +190,19 @@ impl Farm {
         let job = JobId(self.rng.random_range(1..=self.jobs.len() as u64));
         let video = VideoId { job, index: self.rng.random_range(0..8) };
         let worker = self.workers[self.rng.random_range(0..self.workers.len())].id;
-        let input = match self.rng.random_range(0..10) {
+        let input = match self.rng.random_range(0..12) {
             0 => Input::Pause(job),
             1 | 2 => Input::Resume(job),
             3 => Input::Cancel(Target::Video(video)),
             4 => Input::Retry(Target::Job(job)),
             5 => Input::Retry(Target::Video(video)),
             6 => Input::Drain(worker),
-            8 => Input::Forget(job),
+            8 | 9 => Input::Forget(job),
+            10 => Input::ForgetWorker(worker),
+            11 if self.rng.random_ratio(1, 3) => {
+                self.input(Input::Cancel(Target::Job(job)));
+                Input::Forget(job)
+            }
             7 if self.rng.random_ratio(1, 3) => Input::Cancel(Target::Job(job)),
             _ => Input::WorkerEnabled(worker),
         };
