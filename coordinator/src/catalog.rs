@@ -81,6 +81,16 @@ impl Catalog {
         }
     }
 
+    /// Takes in that nothing speaks of a model any more.
+    pub fn forget(&mut self, model: &str) {
+        self.models.remove(model);
+    }
+
+    /// The names of all models.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.models.keys().map(String::as_str)
+    }
+
     /// A model by name.
     pub fn get(&self, name: &str) -> Option<&Model> {
         self.models.get(name)

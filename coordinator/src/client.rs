@@ -18,7 +18,7 @@ use wanfarm_types::{Digest, JobId, ModelCard};
 
 use crate::jobs::Submission;
 use crate::manifest::ImageFile;
-use crate::requests::JobVerb;
+use crate::requests::{JobVerb, Queued, WorkerVerb};
 
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
 pub use views::{
@@ -101,9 +101,11 @@ impl ClientError {
 impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         match status.code() {
-            Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition | Code::OutOfRange => {
-                Self::Refused(status.message().to_owned())
-            }
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::FailedPrecondition
+            | Code::OutOfRange => Self::Refused(status.message().to_owned()),
             Code::Internal | Code::ResourceExhausted | Code::DataLoss => Self::Failed(status.message().to_owned()),
             Code::Unimplemented => Self::Stranger(status.message().to_owned()),
             _ => Self::Broken(status.message().to_owned()),
@@ -171,8 +173,9 @@ impl Client {
     ///
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.
-    pub async fn submit(&mut self, submission: Submission) -> Result<JobId, ClientError> {
-        Ok(JobId(self.farm.submit(wire(submission)).await?.into_inner().job))
+    pub async fn submit(&mut self, submission: Submission) -> Result<Queued, ClientError> {
+        let v1::SubmitReply { job, already } = self.farm.submit(wire(submission)).await?.into_inner();
+        Ok(Queued { job: JobId(job), already })
     }
 
     /// What a job would take, without queueing it.
@@ -243,22 +246,28 @@ impl Client {
     /// # Errors
     /// When there is no such job or video, it cannot be steered so, or the coordinator cannot be reached.
     pub async fn control_job(&mut self, job: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), ClientError> {
+        let cancel = verb == JobVerb::Forget { cancel: true };
         let verb = match verb {
             JobVerb::Pause => v1::JobVerb::Pause,
             JobVerb::Resume => v1::JobVerb::Resume,
             JobVerb::Cancel => v1::JobVerb::Cancel,
             JobVerb::Retry => v1::JobVerb::Retry,
+            JobVerb::Forget { .. } => v1::JobVerb::Forget,
         };
-        self.farm.control_job(v1::ControlJobRequest { job: job.0, video, verb: verb.into() }).await?;
+        self.farm.control_job(v1::ControlJobRequest { job: job.0, video, verb: verb.into(), cancel }).await?;
         Ok(())
     }
 
-    /// Drains a worker, or gives it work again.
+    /// Steers a worker.
     ///
     /// # Errors
-    /// When there is no such worker or the coordinator cannot be reached.
-    pub async fn control_worker(&mut self, worker_id: String, enable: bool) -> Result<(), ClientError> {
-        let verb = if enable { v1::WorkerVerb::Enable } else { v1::WorkerVerb::Drain };
+    /// When there is no such worker, it cannot be steered so, or the coordinator cannot be reached.
+    pub async fn control_worker(&mut self, worker_id: String, verb: WorkerVerb) -> Result<(), ClientError> {
+        let verb = match verb {
+            WorkerVerb::Drain => v1::WorkerVerb::Drain,
+            WorkerVerb::Enable => v1::WorkerVerb::Enable,
+            WorkerVerb::Forget => v1::WorkerVerb::Forget,
+        };
         self.farm.control_worker(v1::ControlWorkerRequest { worker_id, verb: verb.into() }).await?;
         Ok(())
     }
@@ -357,6 +366,7 @@ mod tests {
             data: data.clone(),
             output: folder.path().join("output"),
             keep: crate::driver::Keep::All,
+            retention: None,
             scheduler: wanfarm_scheduler::Config::default(),
         };
         let coordinator = server::start(config).await.unwrap();

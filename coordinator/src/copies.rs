@@ -103,6 +103,16 @@ impl Copies {
         self.whole.insert(digest);
     }
 
+    /// Undoes [`Self::keep`].
+    pub fn let_go(&mut self, digest: Digest) {
+        self.release(vec![digest]);
+    }
+
+    /// True for an object that is just being removed.
+    pub fn is_leaving(&self, digest: &Digest) -> bool {
+        self.leaving.contains(digest)
+    }
+
     /// An artifact that was made before a restart.
     pub fn recall(&mut self, artifact: ArtifactId, tensors: &[TensorRef]) {
         self.list(artifact, tensors);

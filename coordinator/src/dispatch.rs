@@ -14,7 +14,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
-use wanfarm_proto::convert::{attempt_ids, parse_uuid};
+use wanfarm_proto::convert::{attempt_ids, check_hello, parse_uuid};
 use wanfarm_proto::v1::{self, coordinator_message, dispatch_server::Dispatch, worker_message};
 use wanfarm_proto::{PROTOCOL, WireError};
 use wanfarm_scheduler::{ItemOutputs, Report};
@@ -56,6 +56,8 @@ pub struct Attached {
     pub coordinator_url: String,
     /// What it serves.
     pub models: Vec<Announcement>,
+    /// Why models were taken out of these, a sentence each.
+    pub passed_over: Vec<String>,
     /// Attempts it has not had an answer to.
     pub running: Vec<AttemptId>,
     /// Answered attempts whose tensors it still holds.
@@ -142,15 +144,18 @@ impl Dispatch for DispatchService {
                 "this coordinator (version {}) speaks protocol {PROTOCOL}, the worker (version {}) speaks {}; \
                  install the same version on both",
                 env!("CARGO_PKG_VERSION"),
-                hello.version,
+                hello.version.chars().take(40).filter(|c| !c.is_control()).collect::<String>(),
                 hello.protocol
             );
-            let refused = message(coordinator_message::Body::Refused(v1::Refused { reason, take_new_identity: false }));
-            return Ok(Response::new(Box::pin(futures::stream::iter([Ok(refused)]))));
+            return Ok(refusal(reason));
         }
         let connection = self.connections.fetch_add(1, Ordering::Relaxed);
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
-        let attached = read_hello(hello, connection, outbox, peers.as_ref())?;
+        let attached = match read_hello(hello, connection, outbox, peers.as_ref()) {
+            Ok(attached) => attached,
+            // It would say the same again.
+            Err(error) => return Ok(refusal(format!("its hello cannot be used: {error}"))),
+        };
         let (worker, incarnation) = (attached.worker, attached.incarnation);
         let events = self.events.clone();
         let closing = || Status::unavailable("the coordinator is shutting down");
@@ -186,12 +191,20 @@ pub fn message(body: coordinator_message::Body) -> v1::CoordinatorMessage {
     v1::CoordinatorMessage { body: Some(body) }
 }
 
+/// Turns a worker away as it says hello.
+fn refusal(reason: String) -> Response<<DispatchService as Dispatch>::AttachStream> {
+    tracing::warn!(%reason, "worker refused");
+    let refused = message(coordinator_message::Body::Refused(v1::Refused { reason, take_new_identity: false }));
+    Response::new(Box::pin(futures::stream::iter([Ok(refused)])))
+}
+
 fn read_hello(
     hello: v1::Hello,
     connection: u64,
     outbox: Outbox,
     peers: Option<&TcpConnectInfo>,
 ) -> Result<Attached, WireError> {
+    check_hello(&hello)?;
     let remote = peers.and_then(TcpConnectInfo::remote_addr);
     let local = peers.and_then(TcpConnectInfo::local_addr);
     Ok(Attached {
@@ -205,6 +218,7 @@ fn read_hello(
         coordinator_url: local.map(|address| format!("http://{address}")).unwrap_or_default(),
         weights: hello.models.iter().flat_map(stored).collect(),
         models: hello.models.into_iter().map(read_model).collect::<Result<_, _>>()?,
+        passed_over: Vec::new(),
         running: attempt_ids(hello.running),
         holding: attempt_ids(hello.holding),
         outbox,

@@ -13,6 +13,8 @@ mod requests;
 mod restore;
 #[cfg(test)]
 mod tests;
+mod upkeep;
+mod uploads;
 mod waiting;
 mod work;
 
@@ -29,6 +31,7 @@ use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, VideoId, Wor
 use crate::copies::{Copied, Copies};
 use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
 use crate::jobs::JobSummary;
+use crate::ledger::KnownWorker;
 use crate::obstacle::Obstacle;
 use crate::outputs::{Finished, Outputs, Unwritten};
 use crate::requests::Request;
@@ -38,6 +41,8 @@ use crate::times::{Moment, wall_clock};
 use books::Books;
 use commit::Answer;
 use obstacles::Obstacles;
+use upkeep::Upkeep;
+use uploads::Uploads;
 use waiting::Hints;
 
 pub use restore::{Keep, Parts, RestoreError};
@@ -117,6 +122,10 @@ pub struct Driver {
     hints: Hints,
     /// Tells watchers that there is something new.
     news: watch::Sender<u64>,
+    upkeep: Upkeep,
+    uploads: Uploads,
+    /// Files to be removed once their rows are.
+    unneeded: Vec<Digest>,
     stopping: bool,
 }
 
@@ -129,7 +138,7 @@ impl Driver {
         self.settle().await?;
         while !self.stopping {
             let timeout = self.scheduler.poll_timeout().map(|at| self.started + Duration::from_millis(at.0));
-            let timeout = timeout.into_iter().chain(self.obstacles.next()).min();
+            let timeout = timeout.into_iter().chain(self.obstacles.next()).chain([self.upkeep.next]).min();
             tokio::select! {
                 event = self.events.recv() => match event {
                     None => return Ok(()),
@@ -167,6 +176,7 @@ impl Driver {
             self.collect();
         }
         self.look_at_obstacles();
+        self.keep_up();
     }
 
     fn now(&self) -> wanfarm_scheduler::Instant {
@@ -208,7 +218,7 @@ impl Driver {
     fn put_change(&mut self, change: Change) {
         // A job that is taken up again has a new end, and a new report.
         if let Change::JobState { job, state: JobState::Active } = change
-            && self.books.jobs.get(job).is_some_and(|job| job.state() == Some(JobState::Finished))
+            && self.has_finished(job)
         {
             self.put(Row::Ended { job, end: None });
             self.put(Row::Reported { job, at: None });
@@ -256,6 +266,8 @@ impl Driver {
             Event::Deleted(digests) => self.copies.deleted(&digests),
             Event::Written { video, result } => self.on_written(video, result),
             Event::TriedOut(tried) => self.on_tried_out(tried),
+            // It may have been forgotten or taken up again meanwhile.
+            Event::Reported(job, _) if !self.has_finished(job) => {}
             Event::Reported(job, Ok(())) => self.put(Row::Reported { job, at: Some(wall_clock()) }),
             // On no page of the books: a coordinator that starts again tries again.
             Event::Reported(job, Err(why)) => self.books.jobs.unreported(job, why),
@@ -298,25 +310,38 @@ impl Driver {
         }
     }
 
-    fn on_attached(&mut self, attached: Attached) {
+    fn on_attached(&mut self, mut attached: Attached) {
         if let Some(twin) = self.sessions.twin(attached.worker, attached.incarnation) {
             let reason = format!("{twin} lives and has the same worker id, from a copy of the data folder");
             return refuse(&attached.outbox, v1::Refused { reason, take_new_identity: true });
         }
         let mut news = Vec::new();
-        for announcement in &attached.models {
+        for announcement in std::mem::take(&mut attached.models) {
             let model = &announcement.card.name;
             let in_use = self.books.jobs.render_with(model) || self.serves(model, attached.worker);
-            match self.books.catalog.news(announcement, in_use) {
-                Ok(rows) => news.extend(rows),
-                Err(reason) => {
-                    return refuse(&attached.outbox, v1::Refused { reason, take_new_identity: false });
+            match self.books.catalog.news(&announcement, in_use) {
+                Ok(rows) => {
+                    news.extend(rows);
+                    attached.models.push(announcement);
                 }
+                Err(reason) => attached.passed_over.push(reason),
             }
         }
-        let (worker, name, device) = (attached.worker, attached.name.clone(), attached.device.clone());
-        if self.books.ledger.worker(worker) != Some((name.as_str(), device.as_str())) {
-            news.push(Row::Worker { worker, name, device });
+        // It goes on with its other models, if it has any.
+        if attached.models.is_empty() && !attached.passed_over.is_empty() {
+            let reason = attached.passed_over.join("; ");
+            return refuse(&attached.outbox, v1::Refused { reason, take_new_identity: false });
+        }
+        for reason in &attached.passed_over {
+            tracing::warn!(worker = %attached.name, %reason, "a model is passed over");
+        }
+        let (worker, name, device, seen) =
+            (attached.worker, attached.name.clone(), attached.device.clone(), self.seconds());
+        let is_new = |known: &KnownWorker| {
+            (&known.name, &known.device) != (&name, &device) || (known.seen - seen).abs() > upkeep::DAY
+        };
+        if self.books.ledger.worker(worker).is_none_or(is_new) {
+            news.push(Row::Worker { worker, name, device, seen });
         }
         news.into_iter().for_each(|row| self.put(row));
         for announcement in &attached.models {
@@ -346,6 +371,10 @@ impl Driver {
         }
         self.feed(Input::JobAdded(plan));
         self.hold_if_blocked(job);
+    }
+
+    fn has_finished(&self, job: JobId) -> bool {
+        self.books.jobs.get(job).is_some_and(|job| job.state() == Some(JobState::Finished))
     }
 
     /// The end of a job of which the scheduler knows nothing.

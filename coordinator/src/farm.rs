@@ -26,7 +26,8 @@ use crate::images::{self, Image};
 use crate::jobs::{JobPhase, Submission, speedups};
 use crate::manifest;
 use crate::plan;
-use crate::requests::{Changes, JobReport, JobVerb, Request};
+use crate::requests::{Changes, JobReport, JobVerb, Queued, Request, WorkerVerb};
+use crate::room;
 use wire::refusal;
 
 /// How often a watcher is told of news at most: often enough for a progress bar. While there are none, nobody looks.
@@ -162,10 +163,11 @@ impl Farm for FarmService {
         request: tonic::Request<v1::PutImageRequest>,
     ) -> Result<Response<v1::PutImageReply>, Status> {
         let data = Bytes::from(request.into_inner().data);
+        room::check(self.artifacts.root(), data.len() as u64).map_err(Status::resource_exhausted)?;
         let image = Image::read(&data).map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
         let stored = self.artifacts.put(&image.digest, data).await;
         stored.map_err(|error| Status::resource_exhausted(error.to_string()))?;
-        self.ask(|reply| Request::ImageStored { image, reply }).await?;
+        stays(self.ask(|reply| Request::ImageStored { image, reply }).await?)?;
         Ok(Response::new(v1::PutImageReply { digest: image.digest.0.to_vec() }))
     }
 
@@ -188,7 +190,7 @@ impl Farm for FarmService {
         request: tonic::Request<Streaming<v1::LoraPiece>>,
     ) -> Result<Response<v1::PutLoraReply>, Status> {
         let lora = loras::receive(&self.artifacts, request.into_inner()).await?;
-        self.ask(|reply| Request::LoraStored { lora, reply }).await?;
+        stays(self.ask(|reply| Request::LoraStored { lora, reply }).await?)?;
         Ok(Response::new(v1::PutLoraReply { digest: lora.0.to_vec() }))
     }
 
@@ -197,9 +199,10 @@ impl Farm for FarmService {
         let submission = submission(request.into_inner())?;
         let (name, videos) = (submission.name.clone(), submission.videos.len());
         let (submission, unfit) = self.judge(submission).await?;
-        let job = self.ask(|reply| Request::Submit { submission, unfit, reply }).await?.map_err(refusal)?;
-        tracing::info!(%job, name, videos, by, "job submitted");
-        Ok(Response::new(v1::SubmitReply { job: job.0 }))
+        let Queued { job, already } =
+            self.ask(|reply| Request::Submit { submission, unfit, reply }).await?.map_err(refusal)?;
+        tracing::info!(%job, name, videos, already, by, "job submitted");
+        Ok(Response::new(v1::SubmitReply { job: job.0, already }))
     }
 
     async fn get_model(
@@ -321,8 +324,10 @@ impl Farm for FarmService {
             Ok(v1::JobVerb::Resume) => JobVerb::Resume,
             Ok(v1::JobVerb::Cancel) => JobVerb::Cancel,
             Ok(v1::JobVerb::Retry) => JobVerb::Retry,
+            Ok(v1::JobVerb::Forget) => JobVerb::Forget { cancel: wire.cancel },
             Ok(v1::JobVerb::Unspecified) | Err(_) => {
-                let what = format!("verb {} is none that this version knows: pause, resume, cancel, retry", wire.verb);
+                let known = "pause, resume, cancel, retry, forget";
+                let what = format!("verb {} is none that this version knows: {known}", wire.verb);
                 return Err(Status::invalid_argument(what));
             }
         };
@@ -339,16 +344,17 @@ impl Farm for FarmService {
         let by = peer(&request);
         let wire = request.into_inner();
         let worker = WorkerId(parse_uuid("worker_id", &wire.worker_id)?);
-        let enable = match v1::WorkerVerb::try_from(wire.verb) {
-            Ok(v1::WorkerVerb::Drain) => false,
-            Ok(v1::WorkerVerb::Enable) => true,
+        let verb = match v1::WorkerVerb::try_from(wire.verb) {
+            Ok(v1::WorkerVerb::Drain) => WorkerVerb::Drain,
+            Ok(v1::WorkerVerb::Enable) => WorkerVerb::Enable,
+            Ok(v1::WorkerVerb::Forget) => WorkerVerb::Forget,
             Ok(v1::WorkerVerb::Unspecified) | Err(_) => {
-                let what = format!("verb {} is none that this version knows: drain, enable", wire.verb);
+                let what = format!("verb {} is none that this version knows: drain, enable, forget", wire.verb);
                 return Err(Status::invalid_argument(what));
             }
         };
-        self.ask(|reply| Request::ControlWorker { worker, enable, reply }).await?.map_err(refusal)?;
-        tracing::info!(%worker, enable, by, "worker steered");
+        self.ask(|reply| Request::ControlWorker { worker, verb, reply }).await?.map_err(refusal)?;
+        tracing::info!(%worker, ?verb, by, "worker steered");
         Ok(Response::new(v1::ControlWorkerReply {}))
     }
 }
@@ -378,6 +384,11 @@ fn report(report: JobReport, output: &Path) -> v1::GetReportReply {
 /// What `coordinator report JOB --json` prints of this report. `output`: where the files lie.
 pub fn report_view(told: JobReport, output: &Path) -> ReportView {
     report(told, output).into()
+}
+
+/// A file that came while the one of the same bytes was being removed has gone with it.
+fn stays(stored: bool) -> Result<(), Status> {
+    if stored { Ok(()) } else { Err(Status::unavailable("a file was just being removed as unused; send it again")) }
 }
 
 fn finished(changes: &Changes) -> bool {

@@ -119,6 +119,8 @@ impl Counts {
 pub struct Jobs {
     jobs: BTreeMap<JobId, Job>,
     keys: BTreeMap<String, JobId>,
+    /// How many requests name a file that was given: a first frame, a LoRA file.
+    files: BTreeMap<Digest, usize>,
     next: JobId,
     version: u64,
 }
@@ -126,7 +128,7 @@ pub struct Jobs {
 impl Jobs {
     /// No jobs yet; the first one gets the number `next`.
     pub fn new(next: JobId) -> Self {
-        Self { jobs: BTreeMap::new(), keys: BTreeMap::new(), next, version: 0 }
+        Self { jobs: BTreeMap::new(), keys: BTreeMap::new(), files: BTreeMap::new(), next, version: 0 }
     }
 
     /// The job that a client's key was first used for.
@@ -145,6 +147,9 @@ impl Jobs {
         let JobRow { id, client_key, name, model, priority, early_look, submitted, videos } = row.clone();
         self.next = self.next.max(JobId(id.0 + 1));
         self.version += 1;
+        for file in videos.iter().flat_map(files) {
+            *self.files.entry(file).or_default() += 1;
+        }
         if !client_key.is_empty() {
             self.keys.insert(client_key.clone(), id);
         }
@@ -306,12 +311,34 @@ impl Jobs {
         };
     }
 
+    /// Takes in that a job of which nothing was planned waits for its model again.
+    pub fn requeue(&mut self, id: JobId) {
+        let Some(job) = self.change(id) else { return };
+        (job.state, job.held, job.ended, job.reported, job.unreported) = (None, None, None, false, None);
+        job.specs.clear();
+        job.texts.clear();
+        job.planned.clear();
+        let line = |(index, request)| Arc::new(VideoStatus::new(index, request, job.version));
+        job.videos = (0u32..).zip(&job.submission.videos).map(line).collect();
+        job.changes_whole(job.version);
+    }
+
     /// Forgets a job.
     pub fn forget(&mut self, id: JobId) {
-        if let Some(job) = self.jobs.remove(&id) {
-            self.version += 1;
-            self.keys.remove(&job.submission.client_key);
+        let Some(job) = self.jobs.remove(&id) else { return };
+        self.version += 1;
+        self.keys.remove(&job.submission.client_key);
+        for file in job.files() {
+            if let Some(count) = self.files.get_mut(&file) {
+                *count -= 1;
+            }
         }
+        self.files.retain(|_, count| *count > 0);
+    }
+
+    /// True for a first frame or a LoRA file that a job names.
+    pub fn name_file(&self, file: &Digest) -> bool {
+        self.files.contains_key(file)
     }
 
     /// Takes in where a video (by its place in the plan) stands.
@@ -471,6 +498,16 @@ impl Job {
         self.state
     }
 
+    /// The scheduler knows it: something of it has a plan.
+    pub fn is_planned(&self) -> bool {
+        !self.planned.is_empty()
+    }
+
+    /// The files it names, as often as it does.
+    pub fn files(&self) -> impl Iterator<Item = Digest> {
+        self.submission.videos.iter().flat_map(files)
+    }
+
     /// Why the coordinator has paused it, if so.
     pub fn held(&self) -> Option<&str> {
         self.held.as_deref()
@@ -528,4 +565,9 @@ impl Job {
         self.counts = Counts::of(&self.videos);
         (self.version, self.whole) = (version, version);
     }
+}
+
+/// The files that a request names: its first frame, its LoRA files.
+fn files(request: &VideoRequest) -> impl Iterator<Item = Digest> {
+    request.image.into_iter().chain(request.loras.iter().map(|lora| lora.blake3))
 }

@@ -1,6 +1,6 @@
 //! Who did what: the attempts of every video, as the sidecar tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use wanfarm_scheduler::{AttemptEnd, Change, TextKey, VideoState};
@@ -79,8 +79,18 @@ pub struct Ledger {
     tallies: BTreeMap<JobId, Tally>,
     /// When each video's (or text's) previous piece of work ended: the next one has waited since then.
     free_since: BTreeMap<VideoId, f64>,
-    /// Names and devices.
-    workers: BTreeMap<WorkerId, (String, String)>,
+    workers: BTreeMap<WorkerId, KnownWorker>,
+}
+
+/// What people are told of a worker, whether it is there or not.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct KnownWorker {
+    /// Its name, as it was last told.
+    pub name: String,
+    /// Its device.
+    pub device: String,
+    /// When it was last known to be there, to a day, by the farm's clock.
+    pub seen: f64,
 }
 
 impl Ledger {
@@ -90,13 +100,29 @@ impl Ledger {
     }
 
     /// Who a worker is.
-    pub fn worker_is(&mut self, worker: WorkerId, name: &str, device: &str) {
-        self.workers.insert(worker, (name.to_owned(), device.to_owned()));
+    pub fn worker_is(&mut self, worker: WorkerId, known: KnownWorker) {
+        self.workers.insert(worker, known);
     }
 
-    /// A worker's name and device, as they were last told.
-    pub fn worker(&self, worker: WorkerId) -> Option<(&str, &str)> {
-        self.workers.get(&worker).map(|(name, device)| (name.as_str(), device.as_str()))
+    /// A worker is spoken of no more.
+    pub fn forget_worker(&mut self, worker: WorkerId) {
+        self.workers.remove(&worker);
+    }
+
+    /// What is known of a worker.
+    pub fn worker(&self, worker: WorkerId) -> Option<&KnownWorker> {
+        self.workers.get(&worker)
+    }
+
+    /// All workers that are known.
+    pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &KnownWorker)> {
+        self.workers.iter().map(|(&worker, known)| (worker, known))
+    }
+
+    /// The workers that an attempt of some job names.
+    pub fn named(&self) -> BTreeSet<WorkerId> {
+        let ended = self.tallies.values().flat_map(Tally::workers);
+        ended.chain(self.open.values().map(|open| open.worker)).collect()
     }
 
     /// How long an item has waited whose device begins now; `None` when that is known already, or cannot be.
@@ -124,7 +150,7 @@ impl Ledger {
             }
             Change::AttemptEnded { attempt, end, steps, timing } => {
                 let Some(open) = self.open.remove(attempt) else { return };
-                let (name, device) = self.workers.get(&open.worker).cloned().unwrap_or_default();
+                let KnownWorker { name, device, .. } = self.workers.get(&open.worker).cloned().unwrap_or_default();
                 self.free_since.insert(open.video, now);
                 let (worker, text, video) = (open.worker, open.text, open.video);
                 let record = open.close(end, *steps, timing, name, device);
@@ -209,7 +235,7 @@ mod tests {
 
     fn ledger() -> Ledger {
         let mut ledger = Ledger::default();
-        ledger.worker_is(worker(), "w", "cpu");
+        ledger.worker_is(worker(), KnownWorker { name: "w".into(), device: "cpu".into(), seen: 0.0 });
         ledger
     }
 
@@ -272,6 +298,7 @@ mod tests {
         assert!(ledger.attempts(video(3), &[text]).is_empty(), "it found the text encoded");
         ledger.record(&Change::JobForgotten(JobId(1)), 2.0, |_, _| 0);
         assert!(ledger.attempts(video(1), &[text]).is_empty());
+        assert!(ledger.named().contains(&worker()));
         assert_eq!(ledger.attempts(video(2), &[text]).len(), 1);
     }
 }

@@ -27,8 +27,8 @@ pub enum Request {
     ImageStored {
         /// Which.
         image: Image,
-        /// When it is on the books.
-        reply: oneshot::Sender<()>,
+        /// When it is on the books; false: it is just being removed, so that it has to be given again.
+        reply: oneshot::Sender<bool>,
     },
     /// Which of these LoRA files are still to be given.
     MissingLoras {
@@ -41,8 +41,8 @@ pub enum Request {
     LoraStored {
         /// Which.
         lora: Digest,
-        /// When it is there to stay.
-        reply: oneshot::Sender<()>,
+        /// When it is there to stay; false: it is just being removed, so that it has to be given again.
+        reply: oneshot::Sender<bool>,
     },
     /// Queue a job.
     Submit {
@@ -51,7 +51,7 @@ pub enum Request {
         /// Which of its videos the model cannot render, as far as the model was known when it came.
         unfit: Option<String>,
         /// Its number.
-        reply: oneshot::Sender<Result<JobId, RequestError>>,
+        reply: oneshot::Sender<Result<Queued, RequestError>>,
     },
     /// What has changed in a job.
     Changes {
@@ -119,11 +119,20 @@ pub enum Request {
     ControlWorker {
         /// Which.
         worker: WorkerId,
-        /// True: give it work again; false: drain it.
-        enable: bool,
+        /// How.
+        verb: WorkerVerb,
         /// Whether it could be.
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
+}
+
+/// A job that was submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queued {
+    /// Its number.
+    pub job: JobId,
+    /// It was there already, by the same key.
+    pub already: bool,
 }
 
 /// A model and the workers that serve it now.
@@ -246,6 +255,22 @@ pub enum JobVerb {
     Cancel,
     /// Try failed and cancelled videos again.
     Retry,
+    /// Keep nothing of it but its finished files.
+    Forget {
+        /// Cancel it first if it has not ended.
+        cancel: bool,
+    },
+}
+
+/// How to steer a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerVerb {
+    /// Give it nothing more.
+    Drain,
+    /// Give it work again.
+    Enable,
+    /// Keep nothing of it; only of one that is gone.
+    Forget,
 }
 
 /// A request about something that is not there, or that is not as it would have to be.
@@ -275,7 +300,9 @@ pub enum RequestError {
     #[error("video {0} was refused for its settings, so no try can help; change the manifest and submit it anew")]
     NeverPlanned(VideoId),
     /// Pausing stops a job as a whole.
-    #[error("a single video cannot be paused or resumed; pause job {}, or cancel the video and retry it later", .0.job)]
+    #[error(
+        "a single video cannot be paused, resumed or forgotten; pause job {}, or cancel the video and retry it later", .0.job
+    )]
     OneVideo(VideoId),
     /// The job's model is not known yet, so nothing of it runs or could.
     #[error("nothing of job {0} can run yet: it waits for {1}; cancel it, or start such a worker")]
@@ -283,10 +310,47 @@ pub enum RequestError {
     /// Every video of the job has ended.
     #[error("job {0} has ended; retry it to have failed and cancelled videos tried again")]
     Ended(JobId),
+    /// It may still be rendered.
+    #[error("job {0} has not ended; cancel it first, or forget it with --cancel")]
+    NotEnded(JobId),
+    /// Trying again would change nothing.
+    #[error("nothing of job {0} has failed or was cancelled, so there is nothing to try again")]
+    NothingToRetry(JobId),
+    /// Trying again would change nothing.
+    #[error("video {0} has neither failed nor was it cancelled, so there is nothing to try again")]
+    NotRetriable(VideoId),
+    /// A video of a job that ended before its model was known.
+    #[error("job {} was cancelled before its model was known; retry it as a whole", .0.job)]
+    NotPlanned(VideoId),
+    /// Its model still cannot render any of it.
+    #[error(
+        "every video of job {0} was refused for its settings, again: `coordinator report {0}` says why;          change the manifest and submit it anew"
+    )]
+    RefusedAgain(JobId),
+    /// Another submission has this key.
+    #[error(
+        "job {job} ({name}) was submitted with the key {key:?}, and is another one; submit this one with another key,          or forget job {job}"
+    )]
+    KeyTaken {
+        /// The key.
+        key: String,
+        /// Whose it is.
+        job: JobId,
+        /// Its name.
+        name: String,
+    },
+    /// A worker is there, or may still come back to its work.
+    #[error("worker {name} is {state}; only one that is gone can be forgotten")]
+    WorkerLives {
+        /// Its name.
+        name: String,
+        /// What it does.
+        state: &'static str,
+    },
     /// Nothing can be taken in now.
     #[error("nothing of this was taken in: {0}")]
     Full(String),
     /// No such worker.
-    #[error("no worker {0} has ever attached")]
+    #[error("there is no worker {0}")]
     NoSuchWorker(WorkerId),
 }

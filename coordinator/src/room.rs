@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::copies::RESERVE;
+
 /// Bytes that may still be written beside or below `path`; `None` where the system does not tell.
 #[cfg(unix)]
 pub fn free(path: &Path) -> Option<u64> {
@@ -24,4 +26,18 @@ pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
         matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     })
+}
+
+/// Whether a file of so many bytes that somebody brings may be written here: what comes from outside must leave the room
+/// that the database needs.
+///
+/// # Errors
+/// That there is no room.
+pub fn check(path: &Path, bytes: u64) -> Result<(), String> {
+    match free(path) {
+        Some(free) if free < bytes.saturating_add(RESERVE) => {
+            Err(format!("no room for a file of {bytes} bytes in {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }

@@ -41,6 +41,8 @@ pub struct ServerConfig {
     pub output: PathBuf,
     /// Which jobs of an earlier run go on.
     pub keep: Keep,
+    /// How long jobs are kept after they have ended; `None`: for ever.
+    pub retention: Option<Duration>,
     /// The scheduler's constants.
     pub scheduler: Config,
 }
@@ -116,6 +118,7 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
         sessions: Sessions::new(Pace::of_lease(config.scheduler.lease)),
         events: inbox,
         news,
+        retention: config.retention,
     };
     let mut driver = Driver::restore(store, &config.keep, config.scheduler, &present, parts)?;
     driver.begin_with_outputs(&config.keep).await.map_err(ServerError::Output)?;

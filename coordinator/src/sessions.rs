@@ -46,6 +46,8 @@ pub struct Session {
     tensor_url: String,
     coordinator_url: String,
     served: Vec<(String, Role)>,
+    /// Why some of its models are none of its, a sentence each.
+    passed_over: Vec<String>,
     outbox: Option<Outbox>,
     /// Boots that were attached before this one, the latest last.
     before: Vec<Incarnation>,
@@ -79,6 +81,7 @@ impl Session {
             tensor_url: attached.tensor_url,
             coordinator_url: attached.coordinator_url,
             served: serves.iter().map(|served| (served.model.clone(), served.role)).collect(),
+            passed_over: attached.passed_over,
             outbox: Some(attached.outbox),
             before: Vec::new(),
         };
@@ -139,6 +142,7 @@ impl Sessions {
             tensor_url: String::new(),
             coordinator_url: String::new(),
             served: Vec::new(),
+            passed_over: Vec::new(),
             outbox: None,
             before: Vec::new(),
         };
@@ -175,9 +179,9 @@ impl Sessions {
         self.sessions.get(&worker).is_some_and(|session| session.connection == connection)
     }
 
-    /// True for a worker that has ever attached.
-    pub fn knows(&self, worker: WorkerId) -> bool {
-        self.sessions.contains_key(&worker)
+    /// Forgets a worker.
+    pub fn remove(&mut self, worker: WorkerId) {
+        self.sessions.remove(&worker);
     }
 
     /// Every worker that has ever attached.
@@ -218,6 +222,11 @@ impl Sessions {
     /// What a worker served when it was last heard of.
     pub fn served(&self, worker: WorkerId) -> &[(String, Role)] {
         self.sessions.get(&worker).map_or(&[], |session| &session.served)
+    }
+
+    /// Why it is given no work for some of its models, a sentence each.
+    pub fn passed_over(&self, worker: WorkerId) -> &[String] {
+        self.sessions.get(&worker).map_or(&[], |session| &session.passed_over)
     }
 
     /// Main memory of its machine in bytes; 0 when it is unknown.
@@ -262,6 +271,7 @@ mod tests {
             tensor_url: String::new(),
             coordinator_url: String::new(),
             models: Vec::new(),
+            passed_over: Vec::new(),
             running: Vec::new(),
             holding: Vec::new(),
             outbox,

@@ -119,6 +119,11 @@ impl Tally {
         effort.count(record, passes);
     }
 
+    /// Who took part.
+    pub fn workers(&self) -> impl Iterator<Item = WorkerId> {
+        self.shares.keys().map(|(worker, _)| *worker)
+    }
+
     /// All of it. `workers`: those that are known now.
     pub fn totals(&self, workers: Vec<WorkerStatus>) -> Totals {
         let shares = self.shares.iter().map(|(&(worker, stage), (name, effort))| Share {

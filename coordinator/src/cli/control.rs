@@ -1,7 +1,9 @@
-//! `coordinator pause`, `resume`, `cancel` and `retry`.
+//! `coordinator pause`, `resume`, `cancel`, `retry` and `forget`.
+
+use wanfarm_types::JobId;
 
 use super::say::outln;
-use super::which::{Which, name};
+use super::which::{Which, WhichJob, name};
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
 use crate::client::Client;
 use crate::exit::Exit;
@@ -21,6 +23,36 @@ pub(super) struct ControlArgs {
     json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct ForgetArgs {
+    /// A job by number or name.
+    which: WhichJob,
+    /// Cancel it first if it has not ended.
+    #[arg(long)]
+    cancel: bool,
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// Print what was the job's line as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn forget(args: ForgetArgs) -> Result<Exit, Failed> {
+    logging::quiet();
+    block_on(async {
+        let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
+        let line = args.which.line(&mut client).await?;
+        let verb = JobVerb::Forget { cancel: args.cancel };
+        client.control_job(JobId(line.job), None, verb).await.map_err(client_failed)?;
+        if args.json {
+            print_json(&line)?;
+        } else {
+            outln!("{} {}: forgotten; its finished files stay", line.job, line.name);
+        }
+        Ok(Exit::Ok)
+    })
+}
+
 pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, Failed> {
     logging::quiet();
     block_on(async {
@@ -38,6 +70,7 @@ pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, Failed> 
                 JobVerb::Resume => "resumed",
                 JobVerb::Cancel => "cancelled; what is finished stays",
                 JobVerb::Retry => "failed and cancelled videos are tried again",
+                JobVerb::Forget { .. } => "forgotten",
             };
             let ended = line.done + line.failed + line.cancelled;
             outln!("{} {}: {done} ({ended} of {} ended)", name(job, video), line.name, counted(line.videos, "video"));

@@ -80,7 +80,9 @@ enum Command {
     Cancel(control::ControlArgs),
     /// Try failed and cancelled videos of a job again, or one of them, from where they got to.
     Retry(control::ControlArgs),
-    /// List the workers; drain one, or give it work again.
+    /// Keep nothing of a job but its finished files: not its line, not its report, nothing to go on from.
+    Forget(control::ForgetArgs),
+    /// List the workers; drain one, give it work again, or forget one that is gone.
     Workers(workers::WorkersArgs),
     /// Fetch the finished files of a job, checked by their digests.
     Download(download::DownloadArgs),
@@ -132,6 +134,10 @@ struct ServeArgs {
     /// Where finished files go.
     #[arg(long, value_name = "DIR", default_value = "output", value_parser = folder())]
     output: PathBuf,
+    /// How long a job is kept after it has ended, as 30d or 12h; then all but its finished files is forgotten: its line and
+    /// report, and what `retry` would go on from. forever: until `coordinator forget`.
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    keep: serve::Retention,
     /// After how long without a sign of life a worker's work goes elsewhere.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     lease: u64,
@@ -248,6 +254,7 @@ impl Cli {
             Command::Resume(args) => control::control(args, JobVerb::Resume),
             Command::Cancel(args) => control::control(args, JobVerb::Cancel),
             Command::Retry(args) => control::control(args, JobVerb::Retry),
+            Command::Forget(args) => control::forget(args),
             Command::Workers(args) => workers::workers(args),
             Command::Download(args) => download::download(args),
             Command::Report(args) => report::report(args),

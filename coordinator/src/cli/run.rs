@@ -51,6 +51,7 @@ async fn render(
         output: args.output.clone(),
         // A run that was killed goes on; what else lies there from earlier runs is over.
         keep: Keep::Only(submission.client_key.clone()),
+        retention: None,
         // Somebody is waiting: what a few seconds do not cure is theirs to mend.
         scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
     };
@@ -101,7 +102,7 @@ fn resume_key(
             files.push((file, found.len(), found.modified().ok()));
         }
     }
-    let same = (&manifest.name, &manifest.model, manifest.priority, videos, output, files);
+    let same = (&manifest.name, &manifest.model, manifest.priority, manifest.early_look, videos, output, files);
     let json = serde_json::to_vec(&same).map_err(|error| failed(&error))?;
     Ok(format!("run {}", blake3::hash(&json)))
 }
@@ -110,7 +111,7 @@ async fn follow_job(url: &str, manifest: &Manifest, submission: Submission, outp
     let mut client = Client::connect(url).await.map_err(super::client_failed)?;
     client.put_images(&manifest.images).await.map_err(super::client_failed)?;
     client.put_loras(&manifest.loras).await.map_err(super::client_failed)?;
-    let job = client.submit(submission).await.map_err(super::client_failed)?;
+    let job = client.submit(submission).await.map_err(super::client_failed)?.job;
     let connection = Connection { client, url, here: true };
     follow::follow(connection, job, Interest::Progress, Some(output)).await.map_err(super::client_failed)
 }

@@ -1,5 +1,6 @@
 //! `coordinator serve`.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use wanfarm_scheduler::Config;
@@ -24,11 +25,31 @@ fn policy(args: &ServeArgs) -> Config {
     }
 }
 
+/// How long jobs are kept after they have ended: `30d`, `12h`, or `forever`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Retention(Option<Duration>);
+
+impl FromStr for Retention {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "forever" {
+            return Ok(Self(None));
+        }
+        match humantime::parse_duration(text) {
+            Ok(Duration::ZERO) => Err("write at least 1s, or forever".to_owned()),
+            Ok(kept) => Ok(Self(Some(kept))),
+            Err(error) => Err(format!("{error}; write it as 30d or 12h, or forever")),
+        }
+    }
+}
+
 pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
     logging::of_service();
     let scheduler = policy(&args);
     let data = data_directory(args.data, "coordinator")?;
-    let config = ServerConfig { listen: args.listen, data, output: args.output, keep: Keep::All, scheduler };
+    let (listen, output, retention) = (args.listen, args.output, args.keep.0);
+    let config = ServerConfig { listen, data, output, keep: Keep::All, retention, scheduler };
     block_on(async {
         let mut coordinator = server::start(config).await.map_err(super::not_started)?;
         // Scripts that chose port 0 read the address from here.
@@ -50,4 +71,20 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
         coordinator.stop().await;
         ended
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_kept_for_days_hours_or_ever() {
+        let hours = |hours: u64| Ok(Retention(Some(Duration::from_secs(hours * 3600))));
+        assert_eq!("30d".parse(), hours(30 * 24));
+        assert_eq!("1d 12h".parse(), hours(36));
+        assert_eq!("forever".parse(), Ok(Retention(None)));
+        for bad in ["", "0s", "30", "d", "-1d", "ever", "99999999999999999999y"] {
+            assert!(bad.parse::<Retention>().is_err(), "{bad}");
+        }
+    }
 }

@@ -1,13 +1,22 @@
 //! `coordinator submit`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::follow::{Connection, Interest, follow_from_afar};
+use super::follow::{Connection, Interest, again, follow_from_afar};
 use super::say::{errln, outln};
 use super::{CoordinatorArg, Failed, block_on, client_failed, faulty, forecast, note, print_json, read_manifest};
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::exit::Exit;
+use crate::jobs::Submission;
 use crate::logging;
+use crate::manifest::Manifest;
+use crate::requests::Queued;
+
+/// How often a connection that breaks is made again.
+const TRIES: u32 = 3;
+/// How long a coordinator that has gone away is waited for each time.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -30,7 +39,8 @@ pub(super) struct SubmitArgs {
     /// repeated. The manifest's folder is searched as well.
     #[arg(long, value_name = "DIR", requires = "dry_run")]
     pub(super) models: Vec<PathBuf>,
-    /// A key of your own that makes submitting twice harmless.
+    /// A key of your own: the same manifest with the same key is the same job, however often it is submitted; another
+    /// manifest is refused [default: drawn anew each time].
     #[arg(long, value_name = "KEY", conflicts_with = "dry_run")]
     key: Option<String>,
     /// Print JSON, faults of the manifest included.
@@ -44,6 +54,9 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
     if args.dry_run {
         return forecast::dry_run(&args, &manifest);
     }
+    // Always one: whatever breaks on the way, asking again makes no second job.
+    let drawn = || uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string();
+    let key = args.key.clone().unwrap_or_else(drawn);
     block_on(async {
         let url = &args.coordinator.coordinator;
         let mut client = Client::connect(url).await.map_err(client_failed)?;
@@ -51,10 +64,12 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         let card = client.model(&manifest.model).await.map_err(client_failed)?;
         let videos = manifest.check(card.as_ref()).map_err(|faults| faulty(&faults, args.json))?;
         note(&card.map(|card| manifest.lora_notes(&card)).unwrap_or_default());
-        let submission = manifest.submission(args.key.unwrap_or_default(), videos);
-        client.put_images(&manifest.images).await.map_err(client_failed)?;
-        client.put_loras(&manifest.loras).await.map_err(client_failed)?;
-        let job = client.submit(submission).await.map_err(client_failed)?;
+        let submission = manifest.submission(key.clone(), videos);
+        let queued = queue(&mut client, url, &manifest, &submission).await.map_err(|error| unsure(error, &key))?;
+        let job = queued.job;
+        if queued.already {
+            errln!("already queued as job {job}");
+        }
         if args.follow {
             let connection = Connection { client, url, here: false };
             let interest = if args.json { Interest::Json } else { Interest::Progress };
@@ -73,4 +88,46 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         }
         Ok(Exit::Ok)
     })
+}
+
+/// Gives the coordinator what it lacks, and queues the job. A connection that breaks meanwhile is made again.
+async fn queue(
+    client: &mut Client,
+    url: &str,
+    manifest: &Manifest,
+    submission: &Submission,
+) -> Result<Queued, ClientError> {
+    let mut tries = 0;
+    loop {
+        let tried = async {
+            client.put_images(&manifest.images).await?;
+            client.put_loras(&manifest.loras).await?;
+            client.submit(submission.clone()).await
+        };
+        match tried.await {
+            Ok(queued) => return Ok(queued),
+            Err(error) if error.is_broken() && tries < TRIES => {
+                tries += 1;
+                errln!("{error}; trying again");
+                match tokio::time::timeout(PATIENCE, again(url)).await {
+                    Ok(new) => *client = new,
+                    Err(_) => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Says how to find out what a broken connection leaves open.
+fn unsure(error: ClientError, key: &str) -> Failed {
+    let broken = matches!(error, ClientError::Broken(_));
+    let failed = client_failed(error);
+    match broken {
+        true => Failed::new(
+            failed.exit(),
+            format!("{failed}; it may be queued or not: the same command with --key {key} makes sure of one job"),
+        ),
+        false => failed,
+    }
 }

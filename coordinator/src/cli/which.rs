@@ -9,11 +9,18 @@ use crate::client::{Client, JobView, WorkerView};
 use crate::exit::Exit;
 use crate::manifest::near;
 
-/// A job by number or name.
+/// A job by number or name. Where a number is another job's name as well, `number:17` and `name:17` say which is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WhichJob(String);
+pub(super) enum WhichJob {
+    /// Either.
+    Any(String),
+    /// `number:17`.
+    Number(u64),
+    /// `name:17`.
+    Name(String),
+}
 
-/// A job, or one video of it: `17`, `night`, `17/3`, `night/3`.
+/// A job, or one video of it: `17`, `night`, `17/3`, `night/3`, `name:17/3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Which {
     job: WhichJob,
@@ -33,8 +40,16 @@ impl FromStr for WhichJob {
     type Err = BadName;
 
     fn from_str(text: &str) -> Result<Self, BadName> {
-        let bad = text.trim().is_empty() || text.contains('/');
-        if bad { Err(BadName { text: text.to_owned(), video: false }) } else { Ok(Self(text.to_owned())) }
+        let bad = || BadName { text: text.to_owned(), video: false };
+        let name = text.strip_prefix("name:").unwrap_or(text);
+        if name.trim().is_empty() || name.contains('/') {
+            return Err(bad());
+        }
+        Ok(match text.strip_prefix("number:") {
+            Some(number) => Self::Number(number.parse().map_err(|_| bad())?),
+            None if name.len() < text.len() => Self::Name(name.to_owned()),
+            None => Self::Any(text.to_owned()),
+        })
     }
 }
 
@@ -52,12 +67,15 @@ impl FromStr for Which {
 }
 
 impl WhichJob {
-    /// Asks the coordinator who is meant: a number is a number, a name is the one job of that name.
+    /// Asks the coordinator who is meant.
     pub(super) async fn find(&self, client: &mut Client) -> Result<JobId, Failed> {
-        if let Ok(number) = self.0.parse() {
-            return Ok(JobId(number));
-        }
-        pick_job(&self.0, &client.jobs().await.map_err(client_failed)?)
+        Ok(JobId(self.line(client).await?.job))
+    }
+
+    /// As [`Self::find`], with what else is known of it.
+    pub(super) async fn line(&self, client: &mut Client) -> Result<JobView, Failed> {
+        let jobs = client.jobs().await.map_err(client_failed)?;
+        pick_job(self, &jobs).cloned()
     }
 }
 
@@ -73,40 +91,71 @@ pub(super) fn name(job: JobId, video: Option<u32>) -> String {
     video.map_or_else(|| job.to_string(), |index| VideoId { job, index }.to_string())
 }
 
-fn pick_job(name: &str, jobs: &[JobView]) -> Result<JobId, Failed> {
-    let named: Vec<&JobView> = jobs.iter().filter(|job| job.name == name).collect();
-    match named.as_slice() {
-        [one] => Ok(JobId(one.job)),
-        [] => {
+fn pick_job<'j>(which: &WhichJob, jobs: &'j [JobView]) -> Result<&'j JobView, Failed> {
+    let numbered = |number: u64| jobs.iter().find(|job| job.job == number);
+    let none = |what: String| unknown(format!("there is no job {what}; `coordinator status` lists them"));
+    let (name, number) = match which {
+        WhichJob::Number(number) => return numbered(*number).ok_or_else(|| none(number.to_string())),
+        WhichJob::Name(name) => (name, None),
+        // As it is printed: 007 is a name.
+        WhichJob::Any(text) => (text, text.parse().ok().filter(|number: &u64| number.to_string() == *text)),
+    };
+    let by_number = number.and_then(numbered);
+    let named: Vec<&JobView> = jobs.iter().filter(|job| job.name == *name).collect();
+    match (by_number, named.as_slice()) {
+        (Some(job), []) => Ok(job),
+        (Some(job), [same]) if same.job == job.job => Ok(job),
+        (Some(job), named) => Err(unknown(format!(
+            "{name} is job {name}, which is called {:?}, and the name of {}; say number:{name} or name:{name}",
+            job.name,
+            list(named)
+        ))),
+        (None, [one]) => Ok(one),
+        (None, []) if number.is_some() => Err(none(name.clone())),
+        (None, []) => {
             let near = near(name, jobs.iter().map(|job| job.name.as_str())).unwrap_or_default();
             Err(unknown(format!("there is no job {name:?}; `coordinator status` lists them {near}")))
         }
-        several => {
-            let numbers = several.iter().map(|job| job.job.to_string()).collect::<Vec<_>>().join(", ");
-            Err(unknown(format!("{} jobs are called {name:?}: {numbers}; say which by its number", several.len())))
+        (None, several) => {
+            let all = list(several);
+            Err(unknown(format!("{} jobs are called {name:?}: {all}; say which by its number", several.len())))
         }
     }
 }
 
-/// The worker of that name, or whose id starts so.
+/// Jobs by number, each with where it stands.
+fn list(jobs: &[&JobView]) -> String {
+    let job = |job: &&JobView| format!("job {} ({})", job.job, job.state);
+    jobs.iter().map(job).collect::<Vec<_>>().join(", ")
+}
+
+/// The worker of that name, or whose id starts so. Of several with one name the only one that lives is meant.
 pub(super) fn pick_worker<'w>(name: &str, workers: &'w [WorkerView]) -> Result<&'w WorkerView, Failed> {
-    let by_name: Vec<&WorkerView> = workers.iter().filter(|worker| worker.name == name).collect();
-    let by_id = || workers.iter().filter(|worker| !name.is_empty() && worker.id.starts_with(&name.to_lowercase()));
-    let found = if by_name.is_empty() { by_id().collect() } else { by_name };
-    match found.as_slice() {
-        [one] => Ok(one),
-        [] => {
-            let near = near(name, workers.iter().map(|worker| worker.name.as_str())).unwrap_or_default();
-            Err(unknown(format!("there is no worker {name:?}; `coordinator workers` lists them {near}")))
-        }
-        several => {
-            let ids = several.iter().map(|worker| worker.id.as_str()).collect::<Vec<_>>().join(", ");
+    let found = workers_called(name, workers)?;
+    let living: Vec<&WorkerView> = found.iter().copied().filter(|worker| !worker.is_gone()).collect();
+    match (found.as_slice(), living.as_slice()) {
+        ([one], _) | (_, [one]) => Ok(one),
+        (several, _) => {
+            let worker = |worker: &&WorkerView| format!("{} ({})", worker.id, worker.state);
+            let ids = several.iter().map(worker).collect::<Vec<_>>().join(", ");
             Err(unknown(format!(
                 "{} workers are meant by {name:?}: {ids}; name one by the start of its id",
                 several.len()
             )))
         }
     }
+}
+
+/// Every worker of that name, or else those whose id starts so; at least one.
+pub(super) fn workers_called<'w>(name: &str, workers: &'w [WorkerView]) -> Result<Vec<&'w WorkerView>, Failed> {
+    let by_name: Vec<&WorkerView> = workers.iter().filter(|worker| worker.name == name).collect();
+    let by_id = || workers.iter().filter(|worker| !name.is_empty() && worker.id.starts_with(&name.to_lowercase()));
+    let found = if by_name.is_empty() { by_id().collect() } else { by_name };
+    if found.is_empty() {
+        let near = near(name, workers.iter().map(|worker| worker.name.as_str())).unwrap_or_default();
+        return Err(unknown(format!("there is no worker {name:?}; `coordinator workers` lists them {near}")));
+    }
+    Ok(found)
 }
 
 fn unknown(message: String) -> Failed {
@@ -118,29 +167,56 @@ mod tests {
     use super::*;
 
     fn job(number: u64, name: &str) -> JobView {
-        JobView { job: number, name: name.into(), ..JobView::default() }
+        JobView { job: number, name: name.into(), state: "active", ..JobView::default() }
     }
 
     #[test]
     fn names_are_read_as_they_are_printed() {
         let which: Which = "night/3".parse().unwrap();
-        assert_eq!((which.job, which.video), (WhichJob("night".into()), Some(3)));
+        assert_eq!((which.job, which.video), (WhichJob::Any("night".into()), Some(3)));
+        let which: Which = "name:17/3".parse().unwrap();
+        assert_eq!((which.job, which.video), (WhichJob::Name("17".into()), Some(3)));
+        assert_eq!("number:17".parse::<Which>().unwrap().job, WhichJob::Number(17));
+        assert_eq!("name:number:1".parse::<WhichJob>().unwrap(), WhichJob::Name("number:1".into()));
         assert_eq!("17".parse::<Which>().unwrap().video, None);
-        for bad in ["", " ", "/3", "night/", "night/x", "night/-1", "a/b/c", "17/99999999999"] {
+        let bad =
+            ["", " ", "/3", "night/", "night/x", "night/-1", "a/b/c", "17/99999999999", "name:", "number:", "number:x"];
+        for bad in bad {
             assert!(bad.parse::<Which>().is_err(), "{bad}");
         }
         assert!("a/3".parse::<WhichJob>().is_err());
     }
 
+    /// The number of the job that is meant.
+    fn pick(which: &str, jobs: &[JobView]) -> Result<u64, Failed> {
+        pick_job(&which.parse().unwrap(), jobs).map(|job| job.job)
+    }
+
     #[test]
     fn a_name_must_mean_one_job() {
         let jobs = [job(1, "night"), job(2, "day"), job(3, "night")];
-        assert_eq!(pick_job("day", &jobs).unwrap(), JobId(2));
-        let several = pick_job("night", &jobs).unwrap_err();
+        assert_eq!(pick("day", &jobs).unwrap(), 2);
+        assert_eq!(pick("3", &jobs).unwrap(), 3);
+        let several = pick("night", &jobs).unwrap_err();
         assert_eq!(several.exit(), Exit::Usage);
-        assert!(several.to_string().contains("1, 3"), "{several}");
-        let none = pick_job("dya", &jobs).unwrap_err().to_string();
+        assert!(several.to_string().contains("job 1 (active), job 3 (active)"), "{several}");
+        let none = pick("dya", &jobs).unwrap_err().to_string();
         assert!(none.contains("`day`") && none.contains("coordinator status"), "{none}");
+        assert!(pick("4", &jobs).unwrap_err().to_string().contains("no job"));
+        assert!(pick("number:4", &jobs).unwrap_err().to_string().contains("no job 4"));
+    }
+
+    #[test]
+    fn a_number_that_is_a_name_as_well_is_asked_about() {
+        let jobs = [job(1, "first"), job(2, "1"), job(3, "3"), job(4, "2026"), job(5, "007"), job(7, "x")];
+        let asked = pick("1", &jobs).unwrap_err().to_string();
+        for says in ["\"first\"", "job 2 (active)", "number:1", "name:1"] {
+            assert!(asked.contains(says), "{says}: {asked}");
+        }
+        let meant =
+            ["number:1", "name:1", "3", "2026", "name:2026", "007", "7", "2"].map(|name| pick(name, &jobs).unwrap());
+        assert_eq!(meant, [1, 2, 3, 4, 4, 5, 7, 2]);
+        assert!(pick("number:2026", &jobs).is_err() && pick("name:4", &jobs).is_err());
     }
 
     #[test]
@@ -162,10 +238,19 @@ mod tests {
         assert_eq!(pick_worker("mac-1", &workers).unwrap().id, "ab12");
         assert_eq!(pick_worker("CD", &workers).unwrap().id, "cd56");
         for (name, says) in
-            [("mac-2", "ab34, cd56"), ("ab", "ab12, ab34"), ("mac-4", "did you mean"), ("", "no worker")]
+            [("mac-2", "ab34 (idle), cd56"), ("ab", "ab12 (idle), ab34"), ("mac-4", "did you mean"), ("", "no worker")]
         {
             let error = pick_worker(name, &workers).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
+        // Those that are gone do not count beside one that lives.
+        let mut workers = [worker("a1", "mac"), worker("b2", "mac"), worker("c3", "mac")];
+        for (worker, state) in workers.iter_mut().zip(["gone", "busy", "left (drained)"]) {
+            worker.state = state.into();
+        }
+        assert_eq!(pick_worker("mac", &workers).unwrap().id, "b2");
+        workers[1].state = "refused".into();
+        assert!(pick_worker("mac", &workers).unwrap_err().to_string().contains("a1 (gone), b2 (refused)"));
+        assert_eq!(workers_called("mac", &workers).unwrap().len(), 3);
     }
 }

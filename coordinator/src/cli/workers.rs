@@ -2,20 +2,22 @@
 
 use super::say::{out, outln};
 use super::table::table;
-use super::which::pick_worker;
+use super::which::{pick_worker, workers_called};
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
 use crate::client::{Client, WorkerView};
 use crate::exit::Exit;
 use crate::logging;
+use crate::requests::WorkerVerb;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   coordinator workers                     who is there, what each one computes
   coordinator workers drain studio-3      it finishes its steps, then it ends
   coordinator workers enable studio-3     work again, also if it was set aside
+  coordinator workers forget studio-3     off the list, if it is gone
 
 States: idle, busy, draining (still finishing), left (drained) (its process has ended), drained (started again since,
-gets nothing until it is enabled), set aside (failed too often), refused (other weights than a job is rendered with),
+gets nothing until it is enabled), set aside (failed too often), refused (other weights than a job is rendered with, in every role),
 lost (its connection broke, its work is kept for a while), gone.")]
 pub(super) struct WorkersArgs {
     #[command(subcommand)]
@@ -42,6 +44,11 @@ enum Verb {
         /// Its name, or the start of its id.
         worker: String,
     },
+    /// Take a worker that is gone off the list, with what was decided about it; with a name, all of that name that are.
+    Forget {
+        /// Its name, or the start of its id.
+        worker: String,
+    },
 }
 
 pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
@@ -49,7 +56,7 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
     block_on(async {
         let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
         let mut workers = client.workers().await.map_err(client_failed)?;
-        let (name, enable) = match args.verb {
+        let (name, verb) = match args.verb {
             None | Some(Verb::List) => {
                 if args.json {
                     print_json(&serde_json::json!({ "workers": workers }))?;
@@ -58,11 +65,12 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
                 }
                 return Ok(Exit::Ok);
             }
-            Some(Verb::Drain { worker }) => (worker, false),
-            Some(Verb::Enable { worker }) => (worker, true),
+            Some(Verb::Drain { worker }) => (worker, WorkerVerb::Drain),
+            Some(Verb::Enable { worker }) => (worker, WorkerVerb::Enable),
+            Some(Verb::Forget { worker }) => return forget(&mut client, &worker, &workers, args.json).await,
         };
         let id = pick_worker(&name, &workers)?.id.clone();
-        client.control_worker(id.clone(), enable).await.map_err(client_failed)?;
+        client.control_worker(id.clone(), verb).await.map_err(client_failed)?;
         workers = client.workers().await.map_err(client_failed)?;
         let Some(worker) = workers.iter().find(|worker| worker.id == id) else { return Ok(Exit::Ok) };
         if args.json {
@@ -72,6 +80,25 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
         }
         Ok(Exit::Ok)
     })
+}
+
+/// Forgets those of a name that are gone.
+async fn forget(client: &mut Client, name: &str, workers: &[WorkerView], json: bool) -> Result<Exit, Failed> {
+    let called = workers_called(name, workers)?;
+    let (gone, living): (Vec<&WorkerView>, Vec<&WorkerView>) = called.into_iter().partition(|worker| worker.is_gone());
+    // The coordinator says why not.
+    let forgotten = if gone.is_empty() { &living } else { &gone };
+    for worker in forgotten {
+        client.control_worker(worker.id.clone(), WorkerVerb::Forget).await.map_err(client_failed)?;
+    }
+    if json {
+        print_json(&serde_json::json!({ "forgotten": forgotten }))?;
+    } else {
+        for worker in forgotten {
+            outln!("{} ({}): forgotten", worker.name, worker.id);
+        }
+    }
+    Ok(Exit::Ok)
 }
 
 fn lines(workers: &[WorkerView]) -> String {

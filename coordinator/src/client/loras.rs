@@ -85,6 +85,7 @@ mod tests {
             data: folder.join("data"),
             output: folder.join("output"),
             keep: Keep::All,
+            retention: None,
             scheduler: wanfarm_scheduler::Config::default(),
         };
         let coordinator = server::start(config).await.unwrap();

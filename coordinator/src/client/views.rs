@@ -8,6 +8,13 @@ use wanfarm_types::{CacheSettings, LoraRef, Role, Stage};
 
 use crate::times::rfc3339;
 
+impl WorkerView {
+    /// Its process has ended, as far as is known.
+    pub fn is_gone(&self) -> bool {
+        ["gone", "left (drained)", "refused"].contains(&self.state.as_str())
+    }
+}
+
 /// A job's line.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct JobView {

@@ -32,6 +32,9 @@ impl Driver {
                 self.tell(worker, incarnation, Body::Refused(v1::Refused { reason, take_new_identity: false }));
                 self.sessions.close(worker);
             }
+            Action::RefuseRole { worker, refusal } => {
+                tracing::warn!(worker = %self.sessions.name(worker), reason = %refusal, "worker refused for a role");
+            }
             Action::Leave { worker, incarnation } => {
                 tracing::info!(worker = self.sessions.name(worker), "worker drained; telling it to leave");
                 self.tell(worker, incarnation, Body::Leave(v1::Leave {}));
@@ -55,7 +58,7 @@ impl Driver {
             Action::RefuseJob { job, error } => {
                 // Plans are made here from checked specs; a refusal is a fault of this program.
                 tracing::error!(%job, %error, "the scheduler refused a job");
-                let videos = self.books.jobs.get(job).map_or(0, |job| job.videos().len());
+                let Some(videos) = self.books.jobs.get(job).map(|job| job.videos().len()) else { return };
                 self.put(Row::Resolved { job, videos: vec![Err(error.to_string()); videos] });
                 self.finish_unplanned(job);
             }

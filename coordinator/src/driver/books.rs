@@ -11,7 +11,7 @@ use wanfarm_types::{AttemptId, JobId, Stage, VideoId};
 use crate::catalog::Catalog;
 use crate::images::Images;
 use crate::jobs::{Jobs, VideoPhase};
-use crate::ledger::Ledger;
+use crate::ledger::{KnownWorker, Ledger};
 use crate::plan;
 use crate::store::Row;
 
@@ -63,9 +63,15 @@ impl Books {
             Row::Weights { model, role, weights, files } => self.catalog.add_files(model, *role, *weights, files),
             Row::Image(image) => self.images.insert(*image),
             Row::ImageForgotten(digest) => self.images.remove(digest),
-            Row::Worker { worker, name, device } => self.ledger.worker_is(*worker, name, device),
+            Row::Worker { worker, name, device, seen } => {
+                let known = KnownWorker { name: name.clone(), device: device.clone(), seen: *seen };
+                self.ledger.worker_is(*worker, known);
+            }
+            Row::WorkerForgotten(worker) => self.ledger.forget_worker(*worker),
+            Row::ModelForgotten(model) => self.catalog.forget(model),
             Row::Job(job) => self.jobs.add(job),
             Row::Resolved { job, videos } => self.jobs.resolved(*job, videos),
+            Row::Requeued(job) => self.jobs.requeue(*job),
             Row::Held { job, reason } => self.jobs.hold(*job, reason.clone()),
             Row::Outputs { video, files, verdict, seconds } => {
                 self.jobs.set_outputs(*video, files, verdict, *seconds);
@@ -112,7 +118,7 @@ impl Books {
             Change::AttemptIssued { attempt, item, worker, text, .. } => {
                 let running = Running { video: item.video, stage: item.stage, text: *text };
                 self.attempts.insert(*attempt, running);
-                let name = self.ledger.worker(*worker).map_or("", |(name, _)| name);
+                let name = self.ledger.worker(*worker).map_or("", |known| &known.name);
                 self.jobs.set_work(item.video, VideoPhase::Running, Some(item.stage), name);
             }
             Change::AttemptEnded { attempt, timing, .. } => {
@@ -124,7 +130,7 @@ impl Books {
                     jobs.into_iter().for_each(|job| self.jobs.text_read(job, text, timing.text_tokens));
                 }
             }
-            Change::WorkerState { .. } => self.standings += 1,
+            Change::WorkerState { .. } | Change::WorkerForgotten(_) => self.standings += 1,
             Change::ArtifactDurable { .. } | Change::ArtifactForgotten(_) => {}
         }
     }

@@ -26,6 +26,9 @@ impl Driver {
                 return Ok(());
             }
             self.answers.drain(..).for_each(|answer| answer());
+            for file in std::mem::take(&mut self.unneeded) {
+                self.copies.let_go(file);
+            }
             if self.actions.is_empty() {
                 return Ok(());
             }

@@ -31,9 +31,16 @@ impl Driver {
             state: state(&view, connected),
             running: view.running.and_then(|(_, video, stage, reached)| self.running_item(video, stage, reached)),
             paces: view.pace.into_iter().map(|(model, stage, size, pace)| (model, stage, size.0, pace)).collect(),
-            detail: view.refused.or(view.set_aside).unwrap_or_default(),
+            detail: self.detail(worker, view.set_aside, &view.refused),
             name: view.name,
         })
+    }
+
+    /// What people have to know of a worker, in a line.
+    fn detail(&self, worker: WorkerId, set_aside: Option<String>, refused: &[(String, Role, String)]) -> String {
+        let refused = refused.iter().map(|(_, role, why)| format!("no {role} work: {why}"));
+        let passed_over = self.sessions.passed_over(worker).iter().cloned();
+        set_aside.into_iter().chain(refused).chain(passed_over).collect::<Vec<_>>().join("; ")
     }
 
     fn running_item(&self, video: VideoId, stage: Stage, steps_done: u32) -> Option<RunningItem> {
@@ -48,7 +55,7 @@ impl Driver {
         let mut force = Workforce::default();
         let mut served: BTreeMap<Role, (u32, u64)> = BTreeMap::new();
         for worker in self.available() {
-            let roles = roles_for(self.sessions.served(worker), model);
+            let roles = self.scheduler.roles(worker, model);
             if roles.is_empty() {
                 continue;
             }
@@ -107,8 +114,12 @@ impl Driver {
         let mut words = format!("a {} worker for model {model}", names.join(" and a "));
         let connected: BTreeSet<WorkerId> = self.sessions.connected().collect();
         let barred = self.sessions.known().filter_map(|worker| {
-            let serves = roles_for(self.sessions.served(worker), model).iter().any(|role| roles.contains(role));
-            let why = self.scheduler.barred(worker).filter(|_| serves)?;
+            let served = roles_for(self.sessions.served(worker), model);
+            let mut missed = served.iter().filter(|role| roles.contains(role));
+            let first = missed.next()?;
+            let refused =
+                || (!self.scheduler.roles(worker, model).contains(first)).then_some("refused for its weights");
+            let why = self.scheduler.barred(worker).or_else(|| refused().filter(|_| connected.contains(&worker)))?;
             let left = if connected.contains(&worker) { "" } else { ", and has left" };
             Some(format!("{} is {why}{left}", self.sessions.name(worker)))
         });
@@ -120,8 +131,7 @@ impl Driver {
     }
 
     pub(super) fn unserved(&self, model: &str, needed: &[Role]) -> Vec<Role> {
-        let served: BTreeSet<Role> =
-            self.available().flat_map(|worker| roles_for(self.sessions.served(worker), model)).collect();
+        let served: BTreeSet<Role> = self.available().flat_map(|worker| self.scheduler.roles(worker, model)).collect();
         needed.iter().copied().filter(|role| !served.contains(role)).collect()
     }
 
@@ -160,10 +170,10 @@ fn roles_for(served: &[(String, Role)], model: &str) -> BTreeSet<Role> {
     served.iter().filter(|(of, _)| of == model).map(|(_, role)| *role).collect()
 }
 
-fn state(view: &WorkerView, connected: bool) -> &'static str {
+pub(super) fn state(view: &WorkerView, connected: bool) -> &'static str {
     match (view.session, connected) {
         (Session::Gone, _) if view.draining => "left (drained)",
-        (Session::Gone, _) if view.refused.is_some() => "refused",
+        (Session::Gone, _) if !view.refused.is_empty() && view.refused.len() == view.serves.len() => "refused",
         (Session::Gone, _) => "gone",
         (Session::Lost, _) | (_, false) => "lost",
         _ if view.set_aside.is_some() => "set aside",

@@ -1,41 +1,52 @@
 //! What people ask of the driver: answered from the books, or passed on to the scheduler.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use tokio::sync::oneshot;
-use wanfarm_scheduler::{Input, Target};
-use wanfarm_types::{JobId, VideoId};
+use wanfarm_scheduler::{Change, Input, Session, Target};
+use wanfarm_types::{Digest, JobId, VideoId, WorkerId};
 
-use super::Driver;
-use crate::jobs::{JobPhase, Submission, VideoPhase};
-use crate::requests::{Changes, JobVerb, Request, RequestError};
+use super::{Driver, facts};
+use crate::jobs::{JobPhase, Submission, VideoPhase, VideoStatus};
+use crate::requests::{Changes, JobVerb, Queued, Request, RequestError, WorkerVerb};
 use crate::store::Row;
 
 impl Driver {
     pub(super) fn on_request(&mut self, request: Request) {
         match request {
             Request::MissingImages { images, reply } => {
-                answer(reply, images.into_iter().filter(|image| self.books.images.get(image).is_none()).collect());
+                let missing = self.missing_files(images, |driver, image| driver.books.images.get(image).is_some());
+                answer(reply, missing);
             }
             Request::ImageStored { image, reply } => {
+                if self.copies.is_leaving(&image.digest) {
+                    return answer(reply, false);
+                }
                 if self.books.images.get(&image.digest).is_none() {
                     self.copies.keep(image.digest);
                     self.put(Row::Image(image));
                 }
-                self.answer_when_recorded(reply, ());
+                self.uploads.given(image.digest);
+                self.answer_when_recorded(reply, true);
             }
             Request::MissingLoras { loras, reply } => {
-                answer(reply, loras.into_iter().filter(|lora| !self.copies.holds(lora)).collect());
+                let missing = self.missing_files(loras, |driver, lora| driver.copies.holds(lora));
+                answer(reply, missing);
             }
             Request::LoraStored { lora, reply } => {
-                // Its row is the job that names it; until there is one, it stays as long as this process.
+                if self.copies.is_leaving(&lora) {
+                    return answer(reply, false);
+                }
+                // Its row is the job that names it; until there is one, it stays for a while.
                 if !self.copies.holds(&lora) {
                     self.copies.keep(lora);
                 }
-                answer(reply, ());
+                self.uploads.given(lora);
+                answer(reply, true);
             }
             Request::Submit { submission, unfit, reply } => match self.submit(submission, unfit) {
-                Ok(job) => self.answer_when_recorded(reply, Ok(job)),
+                Ok(queued) => self.answer_when_recorded(reply, Ok(queued)),
                 refused => answer(reply, refused),
             },
             Request::Changes { job, since, reply } => {
@@ -61,18 +72,32 @@ impl Driver {
                 let done = self.control_job(job, video, verb);
                 self.answer_when_recorded(reply, done);
             }
-            Request::ControlWorker { worker, enable, reply } => {
-                if self.sessions.knows(worker) {
-                    self.feed(if enable { Input::WorkerEnabled(worker) } else { Input::Drain(worker) });
-                    self.answer_when_recorded(reply, Ok(()));
-                } else {
-                    answer(reply, Err(RequestError::NoSuchWorker(worker)));
-                }
+            Request::ControlWorker { worker, verb, reply } => {
+                let done = self.control_worker(worker, verb);
+                self.answer_when_recorded(reply, done);
             }
         }
     }
 
-    fn submit(&mut self, submission: Submission, unfit: Option<String>) -> Result<JobId, RequestError> {
+    /// Those files that are not there; the others are kept for the job that is about to name them.
+    fn missing_files(&mut self, files: Vec<Digest>, is_here: impl Fn(&Self, &Digest) -> bool) -> Vec<Digest> {
+        let (here, missing): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_here(self, file));
+        here.into_iter().for_each(|file| self.uploads.given(file));
+        missing
+    }
+
+    fn submit(&mut self, submission: Submission, unfit: Option<String>) -> Result<Queued, RequestError> {
+        // A client that asks again gets the job it has.
+        if let Some(known) = self.books.jobs.with_key(&submission.client_key).and_then(|id| self.books.jobs.get(id)) {
+            return match known.submission == submission {
+                true => Ok(Queued { job: known.id, already: true }),
+                false => Err(RequestError::KeyTaken {
+                    key: submission.client_key,
+                    job: known.id,
+                    name: known.submission.name.clone(),
+                }),
+            };
+        }
         let mut images = submission.videos.iter().filter_map(|video| video.image);
         if let Some(missing) = images.find(|image| self.books.images.get(image).is_none()) {
             return Err(RequestError::NoSuchImage(missing));
@@ -80,10 +105,6 @@ impl Driver {
         let mut loras = submission.videos.iter().flat_map(|video| &video.loras).filter(|lora| lora.strength != 0.0);
         if let Some(missing) = loras.find(|lora| !self.copies.holds(&lora.blake3)) {
             return Err(RequestError::NoSuchLora(missing.blake3));
-        }
-        // A client that asks again gets the job it has.
-        if let Some(known) = self.books.jobs.with_key(&submission.client_key) {
-            return Ok(known);
         }
         if let Some(why) = unfit {
             return Err(RequestError::Unfit(why));
@@ -97,7 +118,7 @@ impl Driver {
         self.plan(id);
         // Before work is spent on it.
         self.try_outputs();
-        Ok(id)
+        Ok(Queued { job: id, already: false })
     }
 
     fn control_job(&mut self, id: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), RequestError> {
@@ -106,33 +127,103 @@ impl Driver {
         if let Some(video) = video.filter(|video| video.index as usize >= job.videos().len()) {
             return Err(RequestError::NoSuchVideo { id: video, videos: job.videos().len() });
         }
-        match (verb, video, job.summary().phase) {
-            (JobVerb::Pause | JobVerb::Resume, Some(video), _) => return Err(RequestError::OneVideo(video)),
-            (JobVerb::Pause, None, JobPhase::Finished) => return Err(RequestError::Ended(id)),
+        match (verb, video, job.phase()) {
+            (JobVerb::Pause | JobVerb::Resume | JobVerb::Forget { .. }, Some(video), _) => {
+                return Err(RequestError::OneVideo(video));
+            }
+            (JobVerb::Forget { cancel }, None, _) => return self.cancel_and_forget(id, cancel),
+            (JobVerb::Pause | JobVerb::Resume, None, JobPhase::Finished) => return Err(RequestError::Ended(id)),
             (JobVerb::Cancel, None, JobPhase::WaitingForModel) => {
                 self.finish_unplanned(id);
                 return Ok(());
             }
             (_, _, JobPhase::WaitingForModel) => return Err(RequestError::Waits(id, self.waiting_for(id))),
+            (JobVerb::Retry, _, _) => return self.retry(id, video),
             _ => {}
         }
-        let target = match video {
-            None => Target::Job(id),
-            Some(video) => Target::Video(self.books.jobs.in_plan(video).ok_or(RequestError::NeverPlanned(video))?),
-        };
+        let target = self.target(id, video)?;
         if verb == JobVerb::Resume {
             self.look_again();
         }
         // From now on it stands as people want it, room or not.
-        if video.is_none() && verb != JobVerb::Retry {
+        if video.is_none() {
             self.release(id);
         }
         self.feed(match verb {
             JobVerb::Pause => Input::Pause(id),
             JobVerb::Resume => Input::Resume(id),
-            JobVerb::Cancel => Input::Cancel(target),
-            JobVerb::Retry => Input::Retry(target),
+            JobVerb::Cancel | JobVerb::Retry | JobVerb::Forget { .. } => Input::Cancel(target),
         });
+        Ok(())
+    }
+
+    fn target(&self, id: JobId, video: Option<VideoId>) -> Result<Target, RequestError> {
+        let Some(video) = video else { return Ok(Target::Job(id)) };
+        let never = match self.books.jobs.get(id).is_some_and(|job| job.specs.is_empty()) {
+            true => RequestError::NotPlanned(video),
+            false => RequestError::NeverPlanned(video),
+        };
+        self.books.jobs.in_plan(video).map(Target::Video).ok_or(never)
+    }
+
+    fn retry(&mut self, id: JobId, video: Option<VideoId>) -> Result<(), RequestError> {
+        let target = self.target(id, video)?;
+        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        if !job.is_planned() {
+            return self.requeue(id);
+        }
+        let is_retriable = |line: &VideoStatus| matches!(line.phase, VideoPhase::Failed | VideoPhase::Cancelled);
+        let lines = job.videos().iter().filter(|line| video.is_none_or(|video| video.index == line.index));
+        let planned = |line: &VideoStatus| self.books.jobs.in_plan(VideoId { job: id, index: line.index }).is_some();
+        if !lines.into_iter().any(|line| is_retriable(line) && planned(line)) {
+            return Err(video.map_or(RequestError::NothingToRetry(id), RequestError::NotRetriable));
+        }
+        self.feed(Input::Retry(target));
+        Ok(())
+    }
+
+    /// A job of which nothing was ever planned waits for its model again, or is planned if that is known by now.
+    fn requeue(&mut self, id: JobId) -> Result<(), RequestError> {
+        self.put(Row::Requeued(id));
+        self.plan(id);
+        if self.has_finished(id) { Err(RequestError::RefusedAgain(id)) } else { Ok(()) }
+    }
+
+    fn cancel_and_forget(&mut self, id: JobId, cancel: bool) -> Result<(), RequestError> {
+        if !self.has_finished(id) {
+            if !cancel {
+                return Err(RequestError::NotEnded(id));
+            }
+            self.release(id);
+            self.feed(Input::Cancel(Target::Job(id)));
+        }
+        self.forget_job(id);
+        Ok(())
+    }
+
+    /// Keeps nothing of a job that has ended, or was never planned, but its finished files. Files that it named and
+    /// nobody else does stay for a while, so that the same manifest can be submitted again.
+    pub(super) fn forget_job(&mut self, id: JobId) {
+        let files: BTreeSet<Digest> = self.books.jobs.get(id).into_iter().flat_map(|job| job.files()).collect();
+        self.feed(Input::Forget(id));
+        // The scheduler knows only what was planned.
+        if self.books.jobs.get(id).is_some() {
+            self.put_change(Change::JobForgotten(id));
+        }
+        files.into_iter().for_each(|file| self.uploads.named(file));
+    }
+
+    fn control_worker(&mut self, worker: WorkerId, verb: WorkerVerb) -> Result<(), RequestError> {
+        let view = self.scheduler.view_worker(worker).ok_or(RequestError::NoSuchWorker(worker))?;
+        match verb {
+            WorkerVerb::Drain => self.feed(Input::Drain(worker)),
+            WorkerVerb::Enable => self.feed(Input::WorkerEnabled(worker)),
+            WorkerVerb::Forget if view.session == Session::Gone => self.forget_worker(worker),
+            WorkerVerb::Forget => {
+                let connected = self.sessions.connected().any(|id| id == worker);
+                return Err(RequestError::WorkerLives { state: facts::state(&view, connected), name: view.name });
+            }
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! A driver from the store alone: the scheduler, the books, and what lies in the artifact directory.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -9,6 +10,8 @@ use wanfarm_types::{Digest, JobId};
 
 use super::books::Books;
 use super::obstacles::Obstacles;
+use super::upkeep::Upkeep;
+use super::uploads::Uploads;
 use super::waiting::Hints;
 use super::{Driver, Event};
 use crate::copies::Copies;
@@ -30,6 +33,8 @@ pub struct Parts {
     pub events: mpsc::Receiver<Event>,
     /// Where those look who wait for something new: a number that changes whenever there is.
     pub news: watch::Sender<u64>,
+    /// How long ended jobs are kept; `None`: for ever.
+    pub retention: Option<Duration>,
 }
 
 /// Which jobs of an earlier run go on.
@@ -64,7 +69,7 @@ impl Driver {
         present: &BTreeMap<Digest, u64>,
         parts: Parts,
     ) -> Result<Self, RestoreError> {
-        let Parts { copies, outputs, sessions, events, news } = parts;
+        let Parts { copies, outputs, sessions, events, news, retention } = parts;
         let loaded = prune(&mut *store, keep, present)?;
         let changes = loaded.rows.iter().filter_map(|row| match row {
             Row::Scheduler(change) => Some(change.clone()),
@@ -91,6 +96,9 @@ impl Driver {
             obstacles: Obstacles::none(),
             hints: Hints::default(),
             news,
+            upkeep: Upkeep::new(retention),
+            uploads: Uploads::default(),
+            unneeded: Vec::new(),
             stopping: false,
         };
         loaded.rows.iter().for_each(|row| driver.recall(row));
@@ -111,8 +119,11 @@ impl Driver {
     fn recall(&mut self, row: &Row) {
         self.books.record(row, 0.0);
         match row {
-            Row::Image(image) => self.copies.keep(image.digest),
-            Row::Worker { worker, name, device } => self.sessions.recall(*worker, name, device),
+            Row::Image(image) => {
+                self.copies.keep(image.digest);
+                self.uploads.given(image.digest);
+            }
+            Row::Worker { worker, name, device, .. } => self.sessions.recall(*worker, name, device),
             Row::Scheduler(Change::ArtifactDurable { artifact, tensors }) => self.copies.recall(*artifact, tensors),
             _ => {}
         }
@@ -126,6 +137,7 @@ impl Driver {
         for (digest, bytes) in loras {
             if present.get(&digest) == Some(&bytes) {
                 self.copies.keep(digest);
+                self.uploads.given(digest);
             }
         }
     }

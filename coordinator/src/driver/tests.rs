@@ -1,6 +1,7 @@
 //! The loop against stores that are slow, full or broken, and clocks that jump.
 
 mod clock;
+mod forgetting;
 mod watching;
 
 use std::sync::mpsc as gate;
@@ -19,7 +20,7 @@ use crate::images::Image;
 use crate::jobs::{JobPhase, Submission};
 use crate::outputs::Volume;
 use crate::plan::tests::{card, request};
-use crate::requests::{Changes, JobVerb, RequestError};
+use crate::requests::{Changes, JobVerb, Queued, RequestError};
 use crate::sessions::Pace;
 use crate::store::tests::{MemoryStore, Verdict};
 use crate::store::{DataDirectory, Loaded, SqliteStore};
@@ -72,6 +73,7 @@ fn driver(
         sessions: Sessions::new(Pace::of_lease(Duration::from_secs(30))),
         events: inbox,
         news: watch::channel(0).0,
+        retention: None,
     };
     (events, Driver::restore(store, keep, Config::default(), &Default::default(), parts))
 }
@@ -96,12 +98,13 @@ impl Desk {
         Self { events, driver: tokio::spawn(driver.run()), rows, asks, verdicts, dir }
     }
 
-    async fn submit(&self, key: &str) -> oneshot::Receiver<Result<JobId, RequestError>> {
+    async fn submit(&self, key: &str) -> oneshot::Receiver<Result<Queued, RequestError>> {
+        self.submit_as(submission(key)).await
+    }
+
+    async fn submit_as(&self, submission: Submission) -> oneshot::Receiver<Result<Queued, RequestError>> {
         let (reply, answer) = oneshot::channel();
-        self.events
-            .send(Event::Request(Request::Submit { submission: submission(key), unfit: None, reply }))
-            .await
-            .unwrap();
+        self.events.send(Event::Request(Request::Submit { submission, unfit: None, reply })).await.unwrap();
         answer
     }
 
@@ -153,6 +156,7 @@ fn attached() -> (Attached, Messages) {
         tensor_url: "http://127.0.0.1:9".into(),
         coordinator_url: "http://127.0.0.1:9".into(),
         models: vec![announcement()],
+        passed_over: Vec::new(),
         running: Vec::new(),
         holding: Vec::new(),
         outbox,
@@ -189,7 +193,7 @@ async fn nothing_leaves_before_it_is_recorded() {
     assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
     assert!(job.try_recv().is_err(), "a client was told the number of a job that is not recorded");
     desk.verdict(Verdict::Write);
-    assert_eq!(job.await.unwrap(), Ok(JobId(1)));
+    assert_eq!(job.await.unwrap().unwrap().job, JobId(1));
 
     let mut messages = desk.attach().await;
     let rows = desk.asked().await;
@@ -215,9 +219,9 @@ async fn what_arrives_while_a_batch_is_written_makes_one_batch() {
     desk.verdict(Verdict::Write);
     assert_eq!(desk.asked().await.len(), 3);
     desk.verdict(Verdict::Write);
-    assert_eq!(first.await.unwrap(), Ok(JobId(1)));
+    assert_eq!(first.await.unwrap().unwrap().job, JobId(1));
     for (number, job) in (2..).zip(others) {
-        assert_eq!(job.await.unwrap(), Ok(JobId(number)));
+        assert_eq!(job.await.unwrap().unwrap().job, JobId(number));
     }
     desk.stop().await.unwrap();
 }
@@ -237,7 +241,7 @@ async fn a_store_that_takes_no_rows_holds_everything_says_so_and_goes_on_by_itse
         // The same rows again, after a pause.
         assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
         desk.verdict(Verdict::Write);
-        assert_eq!(job.await.unwrap(), Ok(JobId(1)));
+        assert_eq!(job.await.unwrap().unwrap().job, JobId(1));
         assert!(!desk.changes(JobId(1)).await.waiting_for.contains(word));
         desk.stop().await.unwrap();
     }
@@ -263,7 +267,7 @@ async fn a_broken_store_stops_the_coordinator_with_nothing_acted_on() {
 async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
     let desk = Desk::new();
     (0..100).for_each(|_| desk.verdict(Verdict::Write));
-    let job = desk.submit("a").await.await.unwrap().unwrap();
+    let job = desk.submit("a").await.await.unwrap().unwrap().job;
     let _messages = desk.attach().await;
     let video = VideoId { job, index: 0 };
     let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
@@ -283,7 +287,8 @@ async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
 async fn a_pause_that_people_asked_for_outlasts_a_full_disk() {
     let desk = Desk::new();
     (0..100).for_each(|_| desk.verdict(Verdict::Write));
-    let (job, other) = (desk.submit("a").await.await.unwrap().unwrap(), desk.submit("b").await.await.unwrap().unwrap());
+    let job = desk.submit("a").await.await.unwrap().unwrap().job;
+    let other = desk.submit("b").await.await.unwrap().unwrap().job;
     let _messages = desk.attach().await;
     let video = VideoId { job, index: 0 };
     let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
@@ -303,7 +308,7 @@ async fn a_pause_that_people_asked_for_outlasts_a_full_disk() {
 async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
     let mut desk = Desk::new();
     (0..100).for_each(|_| desk.verdict(Verdict::Write));
-    let job = desk.submit("a").await.await.unwrap().unwrap();
+    let job = desk.submit("a").await.await.unwrap().unwrap().job;
     let mut messages = desk.attach().await;
     assigned(&mut messages).await;
     let rows = desk.rows.clone();
@@ -317,7 +322,8 @@ async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
     assert_eq!(restored.books.jobs.get(job).unwrap().phase(), JobPhase::Active);
     assert!(restored.books.catalog.get("m").is_some(), "the job goes on before a worker announces its model again");
     let worker = WorkerId(uuid::Uuid::from_u128(1));
-    assert_eq!(restored.books.ledger.worker(worker), Some(("mac", "cpu")));
+    let known = restored.books.ledger.worker(worker).unwrap();
+    assert_eq!((known.name.as_str(), known.device.as_str()), ("mac", "cpu"));
     assert_eq!(restored.sessions.name(worker), "mac");
     assert!(!restored.books.attempts.is_empty());
 }
@@ -402,7 +408,7 @@ async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
     let desk = Desk::expecting(Some("/renders".into()));
     (0..100).for_each(|_| desk.verdict(Verdict::Write));
     let _messages = desk.attach().await;
-    let job = desk.submit("a").await.await.unwrap().unwrap();
+    let job = desk.submit("a").await.await.unwrap().unwrap().job;
     // It is tried out at once, before anything is rendered.
     let waiting_for = loop {
         let Changes { job, waiting_for, .. } = desk.changes(job).await;
@@ -413,7 +419,7 @@ async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
     };
     assert!(waiting_for.contains("/renders") && waiting_for.contains("coordinator resume 1"), "{waiting_for}");
     // Jobs that come meanwhile are held as well.
-    let other = desk.submit("b").await.await.unwrap().unwrap();
+    let other = desk.submit("b").await.await.unwrap().unwrap().job;
     assert!(desk.changes(other).await.waiting_for.contains("coordinator resume 2"));
     let (reply, answer) = oneshot::channel();
     let resume = Request::ControlJob { job, video: None, verb: JobVerb::Resume, reply };

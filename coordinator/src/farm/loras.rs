@@ -8,7 +8,6 @@ use wanfarm_proto::v1;
 use wanfarm_types::{DType, Digest, MAX_LORA_BYTES, TensorRef};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::copies::RESERVE;
 use crate::room;
 
 /// A LoRA file as a tensor, which is how workers read it.
@@ -26,10 +25,7 @@ pub(super) async fn receive(artifacts: &Artifacts, mut pieces: Streaming<v1::Lor
     if artifacts.holds(&tensor(digest, bytes)).await {
         return Ok(digest);
     }
-    if room::free(artifacts.root()).is_some_and(|free| free < bytes.saturating_add(RESERVE)) {
-        let why = format!("no room for a LoRA file of {bytes} bytes in {}", artifacts.root().display());
-        return Err(Status::resource_exhausted(why));
-    }
+    room::check(artifacts.root(), bytes).map_err(Status::resource_exhausted)?;
     let full = |error: ArtifactError| Status::resource_exhausted(error.to_string());
     let mut storing = artifacts.begin(&digest).await.map_err(full)?;
     let (mut hasher, mut next) = (blake3::Hasher::new(), Some(first));

@@ -23,9 +23,16 @@ pub(super) fn refusal(error: RequestError) -> Status {
         | RequestError::NoSuchWorker(_) => Status::not_found(message),
         RequestError::Full(_) => Status::resource_exhausted(message),
         RequestError::OneVideo(_) | RequestError::Unfit(_) => Status::invalid_argument(message),
-        RequestError::NeverPlanned(_) | RequestError::Waits(..) | RequestError::Ended(_) => {
-            Status::failed_precondition(message)
-        }
+        RequestError::KeyTaken { .. } => Status::already_exists(message),
+        RequestError::NeverPlanned(_)
+        | RequestError::NotPlanned(_)
+        | RequestError::Waits(..)
+        | RequestError::Ended(_)
+        | RequestError::NotEnded(_)
+        | RequestError::NothingToRetry(_)
+        | RequestError::NotRetriable(_)
+        | RequestError::RefusedAgain(_)
+        | RequestError::WorkerLives { .. } => Status::failed_precondition(message),
     }
 }
 

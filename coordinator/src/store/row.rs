@@ -16,6 +16,8 @@ use crate::totals::Totals;
 pub enum Row {
     /// A model that a worker has announced, key `card.name`.
     Model(ModelCard),
+    /// A model that nothing speaks of any more: removes the row of this name, and its files.
+    ModelForgotten(String),
     /// The files behind a role of a model, key (`model`, `role`, `weights`).
     Weights {
         /// The model's name.
@@ -39,7 +41,11 @@ pub enum Row {
         name: String,
         /// Its device.
         device: String,
+        /// When it was last known to be there, to a day, by the farm's clock.
+        seen: f64,
     },
+    /// A worker that nothing speaks of any more: removes the row of key `worker`.
+    WorkerForgotten(WorkerId),
     /// A submission, key `id`. A job once submitted never changes.
     Job(JobRow),
     /// What became of a submission when its model was known, key `job`: for each video its settings, or why there are
@@ -50,6 +56,9 @@ pub enum Row {
         /// In manifest order.
         videos: Vec<Result<VideoSpec, String>>,
     },
+    /// A job that ended before anything of it was planned is to wait for its model again: removes the rows `Resolved`,
+    /// `Held`, `Ended`, `Reported` and `Change::JobState` of key `job`. Refused of a job that has a plan.
+    Requeued(JobId),
     /// Why the coordinator itself has paused a job; it takes it up again by itself. Key `job`; `None` removes it.
     Held {
         /// Which job.

@@ -118,7 +118,7 @@ impl TryFrom<v1::Transformer> for domain::Transformer {
             freq_dim: wire.freq_dim,
             text_dim: wire.text_dim,
             text_len: wire.text_len,
-            eps: wire.eps,
+            eps: bounds::finite("eps", wire.eps)?,
             cross_attn_norm: wire.cross_attn_norm,
         })
     }
@@ -276,7 +276,19 @@ mod tests {
                 negative: "blurred".into(),
             },
             mag_curve: None,
-            transformer: None,
+            transformer: domain::Transformer {
+                in_dim: 16,
+                out_dim: 16,
+                dim: 64,
+                num_heads: 2,
+                num_layers: 2,
+                ffn_dim: 128,
+                freq_dim: 256,
+                text_dim: 64,
+                text_len: 512,
+                eps: 1e-6,
+                cross_attn_norm: true,
+            },
             loras: vec![domain::FixedLora { path: "loras/a.safetensors".into(), strength: -1.0, expert: None }],
         };
         let wire = v1::ModelCard::from(good.clone());

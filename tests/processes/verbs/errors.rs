@@ -72,7 +72,7 @@ fn what_is_not_there_is_named_with_what_is() {
     farm.submit(&manifest("day", 2));
     for (arguments, says) in [
         (&["status", "17"][..], "no job 17"),
-        (&["status", "night"], "2 jobs are called \"night\": 1, 2"),
+        (&["status", "night"], "2 jobs are called \"night\": job 1 (active), job 2 (active)"),
         (&["status", "dya"], "did you mean `day`?"),
         (&["cancel", "1/2"], "job 1 has no video 2: it has 2"),
         (&["cancel", "1/x"], "JOB/INDEX"),
@@ -109,7 +109,11 @@ async fn a_submission_without_a_manifest_is_held_to_the_same_rules() {
         early_look: true,
     };
     let first = client.submit(good.clone()).await.expect("accepted").into_inner().job;
-    assert_eq!(client.submit(good.clone()).await.expect("accepted").into_inner().job, first);
+    let again = client.submit(good.clone()).await.expect("accepted").into_inner();
+    assert_eq!((again.job, again.already), (first, true));
+    let other = SubmitRequest { priority: 51, ..good.clone() };
+    let taken = client.submit(other).await.expect_err("another submission with the same key");
+    assert_eq!(taken.code(), tonic::Code::AlreadyExists, "{}", taken.message());
     let with = |video: VideoRequest| SubmitRequest { client_key: String::new(), videos: vec![video], ..good.clone() };
     let refused = [
         (with(VideoRequest { output: "../../x".to_owned(), ..video.clone() }), "output"),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
@@ -49,8 +49,12 @@ pub(super) struct Farm {
 
 impl Farm {
     pub(super) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(super) fn start_with(arguments: &[&str]) -> Self {
         let sandbox = Sandbox::new();
-        let mut coordinator = start(&sandbox, "127.0.0.1:0");
+        let mut coordinator = start(&sandbox, "127.0.0.1:0", arguments);
         let (stdout, url) = coordinator.listens();
         Self { sandbox, url, coordinator, _stdout: stdout }
     }
@@ -68,7 +72,7 @@ impl Farm {
 
     /// As [`Self::start_coordinator`], not waiting until it listens.
     pub(super) fn start_coordinator_later(&self) -> Process {
-        start(&self.sandbox, self.url.trim_start_matches("http://"))
+        start(&self.sandbox, self.url.trim_start_matches("http://"), &[])
     }
 
     /// Waits until a coordinator that was started listens.
@@ -80,7 +84,7 @@ impl Farm {
     /// Starts a coordinator that ends by itself.
     pub(super) fn coordinator_ends(&self) -> Ended {
         let address = self.url.trim_start_matches("http://");
-        Running::start(&mut command(&self.sandbox, address)).wait()
+        Running::start(&mut command(&self.sandbox, address, &[])).wait()
     }
 
     /// The exit code of the coordinator, which ends by itself.
@@ -90,9 +94,14 @@ impl Farm {
 
     /// A worker for the demo model.
     pub(super) fn worker(&self, name: &str, roles: &str) -> Process {
+        self.worker_of(name, roles, &demo())
+    }
+
+    /// A worker for the models in a folder.
+    pub(super) fn worker_of(&self, name: &str, roles: &str, models: &Path) -> Process {
         let mut command = Command::new(binary());
         command.args(["worker", "--coordinator", &self.url, "--role", roles, "--name", name, "--threads", "1"]);
-        command.arg("--models").arg(demo()).arg("--data").arg(self.sandbox.path(name));
+        command.arg("--models").arg(models).arg("--data").arg(self.sandbox.path(name));
         Process(spawn(&mut command, self.sandbox.path(&format!("{name}.log"))))
     }
 
@@ -147,16 +156,16 @@ impl Farm {
 }
 
 /// How a coordinator is started.
-fn command(sandbox: &Sandbox, address: &str) -> Command {
+fn command(sandbox: &Sandbox, address: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    command.args(["serve", "--listen", address, "--data"]).arg(sandbox.path("data"));
+    command.args(["serve", "--listen", address]).args(arguments).arg("--data").arg(sandbox.path("data"));
     command.arg("--output").arg(sandbox.output());
     command
 }
 
 /// Starts a coordinator.
-fn start(sandbox: &Sandbox, address: &str) -> Process {
-    Process(spawn(&mut command(sandbox, address), sandbox.path("serve.log")))
+fn start(sandbox: &Sandbox, address: &str, arguments: &[&str]) -> Process {
+    Process(spawn(&mut command(sandbox, address, arguments), sandbox.path("serve.log")))
 }
 
 fn spawn(command: &mut Command, log: PathBuf) -> Child {

@@ -4,6 +4,7 @@ mod database;
 mod errors;
 mod farm;
 mod forecast;
+mod forgetting;
 mod log;
 mod results;
 mod steering;

@@ -21,3 +21,4 @@ CREATE TABLE output_mount (
 
 -- Tokens of the text that an attempt encoded.
 ALTER TABLE attempt ADD COLUMN text_tokens INTEGER;
+ALTER TABLE worker ADD COLUMN seen_elapsed REAL NOT NULL DEFAULT 0;

@@ -37,7 +37,8 @@ pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
     })?;
     each(database, "worker", "id", |line| {
         let worker = WorkerId(text(line, "id")?);
-        rows.push(Row::Worker { worker, name: get(line, "name")?, device: get(line, "device")? });
+        let (name, device, seen) = (get(line, "name")?, get(line, "device")?, get(line, "seen_elapsed")?);
+        rows.push(Row::Worker { worker, name, device, seen });
         Ok(())
     })?;
     each(database, "worker_state", "worker", |line| {

@@ -2,6 +2,7 @@
 
 use rusqlite::{Params, Transaction, params};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, VideoState};
 use wanfarm_types::{Failure, JobId, StepTiming, VideoId, VideoSpec};
 
@@ -13,8 +14,12 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
         Row::Model(card) => execute(
             transaction,
             "INSERT INTO model (name, card) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET card = excluded.card",
-            params![card.name, json(card)?],
+            params![card.name, exact(card)?],
         ),
+        Row::ModelForgotten(model) => {
+            execute(transaction, "DELETE FROM weights WHERE model = ?1", params![model])?;
+            execute(transaction, "DELETE FROM model WHERE name = ?1", params![model])
+        }
         Row::Weights { model, role, weights, files } => execute(
             transaction,
             "INSERT INTO weights (model, role, weights, files) VALUES (?1, ?2, ?3, ?4)
@@ -30,14 +35,19 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
         Row::ImageForgotten(digest) => {
             execute(transaction, "DELETE FROM image WHERE digest = ?1", params![digest.to_string()])
         }
-        Row::Worker { worker, name, device } => execute(
+        Row::Worker { worker, name, device, seen } => execute(
             transaction,
-            "INSERT INTO worker (id, name, device) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET name = excluded.name, device = excluded.device",
-            params![worker.to_string(), name, device],
+            "INSERT INTO worker (id, name, device, seen_elapsed) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET name = excluded.name, device = excluded.device,
+             seen_elapsed = excluded.seen_elapsed",
+            params![worker.to_string(), name, device, finite(*seen)],
         ),
+        Row::WorkerForgotten(worker) => {
+            execute(transaction, "DELETE FROM worker WHERE id = ?1", params![worker.to_string()])
+        }
         Row::Job(job) => submission(transaction, job),
         Row::Resolved { job, videos } => resolved(transaction, *job, videos),
+        Row::Requeued(job) => requeued(transaction, *job),
         Row::Held { job, reason } => {
             let sql = "UPDATE job SET held = ?2 WHERE id = ?1";
             changed(execute_counting(transaction, sql, params![number(job.0)?, reason])?, job)
@@ -93,7 +103,7 @@ fn submission(transaction: &Transaction<'_>, job: &JobRow) -> Result<(), Fault> 
     )?;
     let mut insert = transaction.prepare_cached("INSERT INTO video (job, place, request) VALUES (?1, ?2, ?3)")?;
     for (place, request) in (0u32..).zip(&job.videos) {
-        insert.execute(params![id, place, json(request)?])?;
+        insert.execute(params![id, place, exact(request)?])?;
     }
     Ok(())
 }
@@ -106,7 +116,7 @@ fn resolved(transaction: &Transaction<'_>, job: JobId, videos: &[Result<VideoSpe
     let mut planned = 0u32;
     for (place, video) in (0u32..).zip(videos) {
         let (spec, refused) = match video {
-            Ok(spec) => (Some(json(spec)?), None),
+            Ok(spec) => (Some(exact(spec)?), None),
             Err(refused) => (None, Some(refused)),
         };
         let found = update.execute(params![id, place, spec.as_ref().map(|_| planned), spec, refused])?;
@@ -114,6 +124,14 @@ fn resolved(transaction: &Transaction<'_>, job: JobId, videos: &[Result<VideoSpe
         planned += u32::from(spec.is_some());
     }
     Ok(())
+}
+
+fn requeued(transaction: &Transaction<'_>, job: JobId) -> Result<(), Fault> {
+    let id = number(job.0)?;
+    let sql = "UPDATE job SET resolved = 0, state = NULL, held = NULL, ended = NULL, ended_elapsed = NULL,
+         totals = NULL, reported = NULL WHERE id = ?1 AND plan IS NULL";
+    changed(execute_counting(transaction, sql, params![id])?, job)?;
+    execute(transaction, "UPDATE video SET number = NULL, spec = NULL, refused = NULL WHERE job = ?1", params![id])
 }
 
 fn plan(transaction: &Transaction<'_>, plan: &JobPlan) -> Result<(), Fault> {
@@ -212,6 +230,9 @@ fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
              set_aside = excluded.set_aside",
             params![worker.to_string(), name, draining, set_aside],
         ),
+        Change::WorkerForgotten(worker) => {
+            execute(transaction, "DELETE FROM worker_state WHERE worker = ?1", params![worker.to_string()])
+        }
     }
 }
 
@@ -280,6 +301,18 @@ fn changed(rows: usize, what: impl std::fmt::Display) -> Result<(), Fault> {
 
 fn json(value: &(impl Serialize + ?Sized)) -> Result<String, Fault> {
     Ok(serde_json::to_string(value)?)
+}
+
+/// As [`json`], of what holds numbers with fractions: one that is infinite or none is written as nothing, and what
+/// cannot be read again would keep the coordinator from ever starting.
+fn exact<T: Serialize + DeserializeOwned + PartialEq>(value: &T) -> Result<String, Fault> {
+    let text = json(value)?;
+    let read: Result<T, _> = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text));
+    match read {
+        Ok(read) if read == *value => Ok(text),
+        Ok(_) => Err(Fault::Value("it holds a number that is none".to_owned())),
+        Err(error) => Err(Fault::Value(format!("{}: {}", error.path(), error.inner()))),
+    }
 }
 
 /// The name of a unit variant.

@@ -1,7 +1,7 @@
 //! What every engine must do. Another engine adds a line to each test: a function that opens it anew, as after a
 //! restart, on what it has kept.
 
-use wanfarm_scheduler::{ArtifactId, Change, VideoState};
+use wanfarm_scheduler::{ArtifactId, Change, JobState, VideoState};
 use wanfarm_types::{AttemptId, JobId, VideoId};
 
 use super::memory::MemoryStore;
@@ -16,6 +16,7 @@ pub(super) fn conforms<S: Store, O: FnMut() -> S>(mut new: impl FnMut() -> O) {
     a_row_replaces_the_one_with_its_key(&mut new()());
     a_forgotten_job_leaves_its_numbers_behind(new());
     no_two_jobs_have_one_key(&mut new()());
+    a_job_without_a_plan_can_wait_again(&mut new()());
     for seed in 0..16 {
         any_batches_are_kept_as_the_reference_keeps_them(new(), seed);
     }
@@ -92,6 +93,18 @@ fn no_two_jobs_have_one_key(store: &mut impl Store) {
     store.commit(&[job(1, "a", 1), job(2, "", 1), job(3, "", 1)]).unwrap();
     assert!(store.commit(&[job(4, "a", 1)]).is_err());
     store.commit(&[Row::Scheduler(Change::JobForgotten(JobId(1))), job(4, "a", 1)]).unwrap();
+}
+
+fn a_job_without_a_plan_can_wait_again(store: &mut impl Store) {
+    store.commit(&[job(1, "a", 2)]).unwrap();
+    let before = store.load().unwrap();
+    let refused = Row::Resolved { job: JobId(1), videos: vec![Err("too wide".to_owned()), Err("too high".to_owned())] };
+    let ended = Row::Scheduler(Change::JobState { job: JobId(1), state: JobState::Finished });
+    store.commit(&[refused, ended, Row::Reported { job: JobId(1), at: Some(7.0) }]).unwrap();
+    store.commit(&[Row::Requeued(JobId(1))]).unwrap();
+    assert_eq!(store.load().unwrap(), before);
+    store.commit(&[resolved(1, 2), planned(1, 2)]).unwrap();
+    assert!(store.commit(&[Row::Requeued(JobId(1))]).is_err());
 }
 
 fn any_batches_are_kept_as_the_reference_keeps_them<S: Store>(mut open: impl FnMut() -> S, seed: u64) {

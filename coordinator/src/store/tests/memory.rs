@@ -90,6 +90,16 @@ impl Tables {
             self.rows.remove(&artifact_key(artifact));
             return Ok(());
         }
+        if let Row::ModelForgotten(model) = row {
+            self.rows.retain(|key, _| match key {
+                Key::Model(name) | Key::Weights(name, ..) => name != model,
+                _ => true,
+            });
+            return Ok(());
+        }
+        if let Row::Requeued(job) = row {
+            return self.requeue(*job);
+        }
         let (key, parent) = key(row);
         let once = matches!(key, Key::Job(_, OfJob::Submission) | Key::Attempt(_, OfAttempt::Issued));
         if once && self.rows.contains_key(&key) {
@@ -111,6 +121,8 @@ impl Tables {
         let removes = matches!(
             row,
             Row::ImageForgotten(_)
+                | Row::WorkerForgotten(_)
+                | Row::Scheduler(Change::WorkerForgotten(_))
                 | Row::Held { reason: None, .. }
                 | Row::Ended { end: None, .. }
                 | Row::Reported { at: None, .. }
@@ -138,6 +150,17 @@ impl Tables {
                 _ => false,
             },
         }
+    }
+
+    fn requeue(&mut self, job: JobId) -> Result<(), String> {
+        let has = |of| self.rows.contains_key(&Key::Job(job, of));
+        if !has(OfJob::Submission) || has(OfJob::Plan) {
+            return Err(format!("{job} cannot wait again"));
+        }
+        for of in [OfJob::Resolved, OfJob::State, OfJob::Held, OfJob::Ended, OfJob::Reported] {
+            self.rows.remove(&Key::Job(job, of));
+        }
+        Ok(())
     }
 
     fn forget(&mut self, job: JobId) {
@@ -177,9 +200,11 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
         }
         Row::Image(image) => (Key::Image(image.digest), None),
         Row::ImageForgotten(digest) => (Key::Image(*digest), None),
-        Row::Worker { worker, .. } => (Key::Worker(*worker), None),
+        Row::ModelForgotten(model) => (Key::Model(model.clone()), None),
+        Row::Worker { worker, .. } | Row::WorkerForgotten(worker) => (Key::Worker(*worker), None),
         Row::Job(job) => (Key::Job(job.id, OfJob::Submission), None),
         Row::Resolved { job, .. } => (Key::Job(*job, OfJob::Resolved), submission(*job)),
+        Row::Requeued(job) => (Key::Job(*job, OfJob::Resolved), submission(*job)),
         Row::Held { job, .. } => (Key::Job(*job, OfJob::Held), submission(*job)),
         Row::Ended { job, .. } => (Key::Job(*job, OfJob::Ended), submission(*job)),
         Row::Reported { job, .. } => (Key::Job(*job, OfJob::Reported), submission(*job)),
@@ -210,7 +235,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
                 (Key::Attempt(*attempt, OfAttempt::Issued), Some(Parent::Planned(item.video)))
             }
             Change::AttemptEnded { attempt, .. } => (Key::Attempt(*attempt, OfAttempt::Ended), issued(*attempt)),
-            Change::WorkerState { worker, .. } => (Key::WorkerState(*worker), None),
+            Change::WorkerState { worker, .. } | Change::WorkerForgotten(worker) => (Key::WorkerState(*worker), None),
         },
     }
 }

@@ -141,7 +141,7 @@ pub(super) fn everything() -> Vec<Row> {
     let pin = Change::WeightsPinned { job: JobId(1), role: Role::Vae, weights: Some(digest(1)) };
     let outputs = Row::Outputs { video, files: Vec::new(), verdict: "ok".into(), seconds: 1.0 };
     vec![
-        Row::Worker { worker: worker(7), name, device },
+        Row::Worker { worker: worker(7), name, device, seen: 1.5 },
         job(1, "a", 2),
         resolved(1, 2),
         planned(1, 2),
@@ -174,7 +174,7 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
     let job_id = JobId(number);
     let video = VideoId { job: job_id, index: rng.random_range(0..2) };
     let failure = Failure { kind: FailureKind::NotFinite, message: format!("NaN after step {n}") };
-    let change = match rng.random_range(3..21) {
+    let change = match rng.random_range(3..23) {
         3 => return vec![job(number, &format!("key {number}"), 3), resolved(number, 3), planned(number, 3)],
         4 => return vec![job(number + 4, "", 2)],
         5 => return vec![Row::Model(card(Experts::Dual { boundary: f64::from(n) / 300.0 }))],
@@ -189,8 +189,13 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
                 worker: worker(u128::from(n % 3)),
                 name: format!("mac {n}"),
                 device: "cpu".into(),
+                seen: f64::from(n) / 3.0,
             }];
         }
+        20 if n < 60 => return vec![Row::ModelForgotten("m".into())],
+        20 => return vec![Row::Requeued(JobId(number + u64::from(n % 2) * 4))],
+        21 if n < 100 => return vec![Row::WorkerForgotten(worker(u128::from(n % 3)))],
+        21 => Change::WorkerForgotten(worker(u128::from(n % 2))),
         9 => return vec![Row::Held { job: job_id, reason: (n % 2 == 0).then(|| format!("full {n}")) }],
         10 => {
             let files = vec![format!("out/{n}.mp4").into(), "out/é.json".into()];

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rusqlite::Connection;
+use wanfarm_types::Experts;
 
 use super::conformance::conforms;
 use super::memory::MemoryStore;
 use super::sample::{batch, everything, farm, job, rng};
+use crate::plan::tests::card;
 use crate::store::{DataDirectory, Loaded, Row, SqliteStore, Store, StoreError};
 
 #[test]
@@ -234,6 +236,24 @@ fn durations_that_are_no_numbers_are_kept_out() {
     let outputs = |seconds| Row::Outputs { video, files: Vec::new(), verdict: "ok".into(), seconds };
     store.commit(&[job(1, "a", 1), outputs(f64::NAN)]).unwrap();
     assert!(store.load().unwrap().rows.contains(&outputs(0.0)));
+}
+
+#[test]
+fn what_cannot_be_read_again_is_not_written_and_the_field_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path()).unwrap();
+    let cards = [f64::NAN, f64::INFINITY].map(|boundary| Row::Model(card(Experts::Dual { boundary })));
+    let mut guided = card(Experts::Single);
+    guided.defaults.guidance.low = f64::NAN;
+    for (card, field) in cards.into_iter().chain([Row::Model(guided)]).zip(["experts", "experts", "guidance"]) {
+        let error = store.commit(&[card]).unwrap_err();
+        assert!(error.to_string().contains(field), "{error}");
+        assert_eq!(store.load().unwrap().rows, []);
+    }
+    let Row::Job(mut job) = job(1, "a", 1) else { panic!() };
+    job.videos[0].shift = Some(f64::NEG_INFINITY);
+    store.commit(&[Row::Job(job)]).unwrap_err();
+    assert_eq!(store.load().unwrap().rows, []);
 }
 
 #[test]
