@@ -13,8 +13,6 @@ use wanfarm_model::ModelError;
 use wanfarm_model::files::digest_files;
 use wanfarm_types::{Digest, ModelFile};
 
-use crate::durable;
-
 /// The digests, and where they are kept.
 #[derive(Debug)]
 pub(crate) struct KnownDigests {
@@ -130,7 +128,7 @@ impl KnownDigests {
     fn save(&self) {
         let saved = serde_json::to_vec_pretty(&self.known)
             .map_err(std::io::Error::other)
-            .and_then(|bytes| durable::replace(&self.store, &bytes));
+            .and_then(|bytes| wanfarm_durable::write(&self.store, &self.store.with_extension("new"), &bytes));
         if let Err(error) = saved {
             warn!("{}: {error}; file digests will be computed again", self.store.display());
         }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 use wanfarm_types::{Incarnation, WorkerId};
 
-use crate::{WorkerError, durable, machine};
+use crate::{WorkerError, machine};
 
 /// This worker, this boot. The lock goes when it is dropped.
 #[derive(Debug)]
@@ -127,7 +127,8 @@ fn read(path: &Path) -> io::Result<Kept> {
 
 fn keep(path: &Path, id: Uuid, place: &Place) -> io::Result<Uuid> {
     let machine = place.machine.as_deref().unwrap_or_default();
-    durable::replace(path, format!("{id}\n{machine}\n{}\n", place.folder).as_bytes())?;
+    let text = format!("{id}\n{machine}\n{}\n", place.folder);
+    wanfarm_durable::write(path, &path.with_extension("new"), text.as_bytes())?;
     Ok(id)
 }
 

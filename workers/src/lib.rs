@@ -17,7 +17,6 @@ mod awake;
 mod config;
 mod device;
 mod digests;
-mod durable;
 mod environment;
 mod error;
 mod identity;

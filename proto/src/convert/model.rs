@@ -118,7 +118,7 @@ impl TryFrom<v1::Transformer> for domain::Transformer {
             freq_dim: wire.freq_dim,
             text_dim: wire.text_dim,
             text_len: wire.text_len,
-            eps: bounds::finite("eps", wire.eps)?,
+            eps: finite("eps", wire.eps)?,
             cross_attn_norm: wire.cross_attn_norm,
         })
     }

@@ -111,7 +111,7 @@ async fn a_submission_without_a_manifest_is_held_to_the_same_rules() {
     let first = client.submit(good.clone()).await.expect("accepted").into_inner().job;
     let again = client.submit(good.clone()).await.expect("accepted").into_inner();
     assert_eq!((again.job, again.already), (first, true));
-    let other = SubmitRequest { priority: 51, ..good.clone() };
+    let other = SubmitRequest { priority: Some(51), ..good.clone() };
     let taken = client.submit(other).await.expect_err("another submission with the same key");
     assert_eq!(taken.code(), tonic::Code::AlreadyExists, "{}", taken.message());
     let with = |video: VideoRequest| SubmitRequest { client_key: String::new(), videos: vec![video], ..good.clone() };
