@@ -16,13 +16,14 @@ use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
 use wanfarm_types::{Digest, JobId, ModelCard};
 
-use crate::jobs::Submission;
+use crate::jobs::{Submission, Taken};
 use crate::manifest::ImageFile;
-use crate::requests::{JobVerb, Queued, WorkerVerb};
+use crate::requests::{JobVerb, Submitted, WorkerVerb};
 
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
 pub use views::{
-    EffortView, JobDetail, JobView, MachineView, PaceView, ReportView, RunningView, VideoView, WeightsView, WorkerView,
+    EffortView, JobDetail, JobView, LostView, MachineView, PaceView, ReportView, RunningView, VideoView, WeightsView,
+    WorkerView,
 };
 
 /// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.
@@ -89,6 +90,8 @@ pub struct RemoteFile {
     pub bytes: u64,
     /// Its digest.
     pub blake3: Digest,
+    /// Why it cannot be had, if so.
+    pub lost: Option<LostView>,
 }
 
 impl ClientError {
@@ -173,9 +176,10 @@ impl Client {
     ///
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.
-    pub async fn submit(&mut self, submission: Submission) -> Result<Queued, ClientError> {
-        let v1::SubmitReply { job, already } = self.farm.submit(wire(submission)).await?.into_inner();
-        Ok(Queued { job: JobId(job), already })
+    pub async fn submit(&mut self, submission: Submission) -> Result<Submitted, ClientError> {
+        let v1::SubmitReply { job, already, renamed, left_out } =
+            self.farm.submit(wire(submission)).await?.into_inner();
+        Ok(Submitted { job: job.map(JobId), already, renamed, left_out })
     }
 
     /// What a job would take, without queueing it.
@@ -272,7 +276,7 @@ impl Client {
         Ok(())
     }
 
-    /// The finished files of a job, one after the other.
+    /// The files of a job's finished videos, one after the other.
     ///
     /// # Errors
     /// When there is no such job or video, or the coordinator cannot be reached.
@@ -298,6 +302,13 @@ fn wire(submission: Submission) -> v1::SubmitRequest {
         priority: Some(submission.priority),
         videos: submission.videos.into_iter().map(Into::into).collect(),
         early_look: submission.early_look,
+        taken: match submission.taken {
+            Taken::Refuse => v1::Taken::Refuse,
+            Taken::Overwrite => v1::Taken::Overwrite,
+            Taken::NewName => v1::Taken::NewName,
+            Taken::Skip => v1::Taken::Skip,
+        }
+        .into(),
     }
 }
 
@@ -319,7 +330,7 @@ impl Watch {
     }
 }
 
-/// Finished files, as they are hashed.
+/// The files of finished videos, as they are looked at.
 #[derive(Debug)]
 pub struct Files(Streaming<v1::OutputFile>);
 
@@ -331,7 +342,8 @@ impl Files {
     pub async fn next(&mut self) -> Result<Option<RemoteFile>, ClientError> {
         let Some(file) = self.0.message().await? else { return Ok(None) };
         let blake3 = digest_field(&file.blake3).map_err(Status::from)?;
-        Ok(Some(RemoteFile { video: file.video, path: file.path, bytes: file.bytes, blake3 }))
+        let lost = LostView::of(file.clone());
+        Ok(Some(RemoteFile { video: file.video, path: file.path, bytes: file.bytes, blake3, lost }))
     }
 }
 
@@ -382,6 +394,7 @@ mod tests {
             model: "m".into(),
             priority: 50,
             early_look: false,
+            taken: Taken::Refuse,
             videos: vec![VideoRequest { image: Some(digest), ..request() }],
         };
         let refused = client.submit(submission.clone()).await.unwrap_err();

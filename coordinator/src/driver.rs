@@ -8,6 +8,7 @@ mod actions;
 mod books;
 mod commit;
 mod facts;
+mod names;
 mod obstacles;
 mod requests;
 mod restore;
@@ -33,7 +34,7 @@ use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
 use crate::jobs::JobSummary;
 use crate::ledger::KnownWorker;
 use crate::obstacle::Obstacle;
-use crate::outputs::{Finished, Outputs, Unwritten};
+use crate::outputs::{Outputs, Staged, Unwritten};
 use crate::requests::Request;
 use crate::sessions::{Session, Sessions};
 use crate::store::{JobEnd, Row, Store, StoreError};
@@ -86,12 +87,19 @@ pub enum Event {
     },
     /// Files of durable copies are gone.
     Deleted(Vec<Digest>),
-    /// The files of a video were written, or not.
+    /// The files of a video are whole and wait to be put in their places.
+    Staged {
+        /// Which video, by its place in the plan.
+        video: VideoId,
+        /// Which files.
+        staged: Box<Staged>,
+    },
+    /// The files of a video are in their places, or not.
     Written {
         /// Which video, by its place in the plan.
         video: VideoId,
-        /// What was written, or why not.
-        result: Result<Box<Finished>, Unwritten>,
+        /// Why not.
+        result: Result<(), Unwritten>,
     },
     /// The output folder was tried out: where its volume is mounted, or what stands in the way.
     TriedOut(Result<PathBuf, Obstacle>),
@@ -264,6 +272,15 @@ impl Driver {
             Event::Request(request) => self.on_request(request),
             Event::Copied { artifact, copied } => self.on_copied(artifact, copied),
             Event::Deleted(digests) => self.copies.deleted(&digests),
+            Event::Staged { video, staged } => {
+                // Of a video that was given up or forgotten meanwhile, nothing is put anywhere.
+                let Some(video) = self.books.jobs.in_manifest(video).filter(|video| self.is_wanted(*video)) else {
+                    return;
+                };
+                let Staged { written, verdict, seconds, recorded } = *staged;
+                self.put(Row::Outputs { video, written: written.into(), verdict, seconds });
+                self.answer_when_recorded(recorded, ());
+            }
             Event::Written { video, result } => self.on_written(video, result),
             Event::TriedOut(tried) => self.on_tried_out(tried),
             // It may have been forgotten or taken up again meanwhile.
@@ -275,16 +292,15 @@ impl Driver {
         }
     }
 
-    fn on_written(&mut self, video: VideoId, result: Result<Box<Finished>, Unwritten>) {
+    fn on_written(&mut self, video: VideoId, result: Result<(), Unwritten>) {
         self.obstacles.wrote(video);
         match result {
-            Ok(finished) => {
-                if let Some(video) = self.books.jobs.in_manifest(video) {
-                    let Finished { files, verdict, seconds } = *finished;
-                    tracing::info!(%video, verdict, seconds = seconds.round(), "video done");
-                    self.put(Row::Outputs { video, files, verdict, seconds });
-                }
+            Ok(()) => {
+                let place = self.books.jobs.in_manifest(video).unwrap_or(video);
                 self.feed(Input::OutputsWritten(video));
+                if let Some(line) = self.books.jobs.line(place) {
+                    tracing::info!(video = %place, verdict = line.verdict, seconds = line.seconds.round(), "video done");
+                }
             }
             Err(Unwritten::Held(obstacle)) => {
                 self.feed(Input::OutputsHeld(video));
@@ -296,6 +312,10 @@ impl Driver {
                 self.feed(Input::OutputsFailed { video, failure });
             }
         }
+    }
+
+    fn is_wanted(&self, video: VideoId) -> bool {
+        self.books.jobs.line(video).is_some_and(|line| !line.is_over())
     }
 
     fn on_copied(&mut self, artifact: ArtifactId, copied: Copied) {

@@ -4,14 +4,14 @@ mod files;
 mod loras;
 mod wire;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
@@ -23,10 +23,11 @@ use crate::client::ReportView;
 use crate::driver::Event;
 use crate::estimate::{Estimate, Workload};
 use crate::images::{self, Image};
-use crate::jobs::{JobPhase, Submission, speedups};
+use crate::jobs::{JobPhase, Submission, Taken, speedups};
 use crate::manifest;
+use crate::outputs::{self, Look};
 use crate::plan;
-use crate::requests::{Changes, JobReport, JobVerb, Queued, Request, WorkerVerb};
+use crate::requests::{Changes, JobReport, JobVerb, Places, Request, RequestError, Settled, Submitted, WorkerVerb};
 use crate::room;
 use wire::refusal;
 
@@ -36,6 +37,8 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 const MOST_IMAGES: usize = 100_000;
 /// Faults of single videos that an estimate names.
 const MOST_FAULTS: usize = 20;
+/// Submissions checked at the same time.
+const CHECKS: usize = 2;
 /// Lines and pieces that may wait for a client that reads slowly.
 const AHEAD: usize = 2;
 
@@ -45,15 +48,26 @@ pub struct FarmService {
     events: mpsc::Sender<Event>,
     news: watch::Receiver<u64>,
     artifacts: Artifacts,
-    /// Where finished files lie.
+    /// Where the files of new jobs go.
     output: Arc<PathBuf>,
+    /// Whether reports go to `report.json`, each in the place of the last.
+    last_report: bool,
+    /// Who checks a submission, or looks through files for a report.
+    checking: Arc<Semaphore>,
 }
 
 impl FarmService {
-    /// A service that asks the driver, looks at `news` for when to ask again, puts images into `artifacts` and reads
-    /// finished files below `output`.
-    pub fn new(events: mpsc::Sender<Event>, news: watch::Receiver<u64>, artifacts: Artifacts, output: PathBuf) -> Self {
-        Self { events, news, artifacts, output: Arc::new(output) }
+    /// A service that asks the driver, looks at `news` for when to ask again, puts images into `artifacts`, and looks at
+    /// what stands in `output`. With `last_report`, reports go to `report.json`, each in the place of the last.
+    pub fn new(
+        events: mpsc::Sender<Event>,
+        news: watch::Receiver<u64>,
+        artifacts: Artifacts,
+        output: PathBuf,
+        last_report: bool,
+    ) -> Self {
+        let checking = Arc::new(Semaphore::new(CHECKS));
+        Self { events, news, artifacts, output: Arc::new(output), last_report, checking }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
@@ -88,7 +102,78 @@ impl FarmService {
         judged.await.map_err(|error| Status::internal(error.to_string()))
     }
 
-    async fn estimate_submission(&self, submission: Submission) -> Result<v1::EstimateReply, Status> {
+    /// A submission from the wire, checked. A large one takes a while, and much memory if it is hostile.
+    async fn read(&self, wire: v1::SubmitRequest) -> Result<Submission, Status> {
+        let _turn = self.checking.acquire().await.map_err(|closed| Status::internal(closed.to_string()))?;
+        let read = tokio::task::spawn_blocking(move || submission(wire)).await;
+        read.map_err(|error| Status::internal(error.to_string()))?
+    }
+
+    /// Asks the driver about a submission, with what stands on the disk where its files are to go; again with other
+    /// names where those are taken that the disk has free.
+    async fn with_places<T>(
+        &self,
+        submission: Submission,
+        ask: impl Fn(Submission, Places, oneshot::Sender<Result<T, RequestError>>) -> Request,
+    ) -> Result<Result<T, RequestError>, Status> {
+        let submission = Arc::new(submission);
+        let mut places = self.look(submission.clone()).await?;
+        loop {
+            let (asked, known) = (Submission::clone(&submission), places.clone());
+            let answer = self.ask(|reply| ask(asked, known, reply)).await?;
+            let Err(RequestError::Taken(taken, _)) = &answer else { return Ok(answer) };
+            let taken: Vec<usize> = taken.iter().map(|taken| taken.index as usize).collect();
+            match self.rename(submission.clone(), places, taken).await? {
+                Some(renamed) => places = renamed,
+                None => return Ok(answer),
+            }
+        }
+    }
+
+    /// Looks at the places of a submission.
+    async fn look(&self, submission: Arc<Submission>) -> Result<Places, Status> {
+        let (root, last_report) = (self.output.clone(), self.last_report);
+        let look = move || {
+            let mut names = submission.videos.iter().map(|video| video.output.clone()).collect();
+            let looks = outputs::look(&root, &submission, &mut names);
+            Places { looks, names, reports: outputs::standing_reports(&root, last_report), last_report }
+        };
+        tokio::task::spawn_blocking(look).await.map_err(|error| Status::internal(error.to_string()))
+    }
+
+    /// Finds names for videos whose own are another job's; `None` where none is wanted or to be had.
+    async fn rename(
+        &self,
+        submission: Arc<Submission>,
+        mut places: Places,
+        videos: Vec<usize>,
+    ) -> Result<Option<Places>, Status> {
+        let root = self.output.clone();
+        let rename = move || {
+            for index in videos.into_iter().filter(|_| submission.taken == Taken::NewName) {
+                let name = outputs::free_name(&root, submission.videos.get(index)?, &mut places.names)?;
+                *places.looks.get_mut(index)? = Look::Renamed(name);
+            }
+            (submission.taken == Taken::NewName).then_some(places)
+        };
+        tokio::task::spawn_blocking(rename).await.map_err(|error| Status::internal(error.to_string()))
+    }
+
+    async fn estimate_submission(&self, mut submission: Submission) -> Result<v1::EstimateReply, Status> {
+        let ask = |submission, places, reply| Request::Settle { submission, places, reply };
+        let names = match self.with_places(submission.clone(), ask).await? {
+            Ok(Settled { videos, renamed, left_out }) => {
+                submission.videos = videos;
+                v1::EstimateReply { renamed, left_out, ..v1::EstimateReply::default() }
+            }
+            Err(taken) => v1::EstimateReply { taken: taken.to_string(), ..v1::EstimateReply::default() },
+        };
+        let v1::EstimateReply { taken, renamed, left_out, .. } = names;
+        let estimate = self.estimate_work(submission).await?;
+        Ok(v1::EstimateReply { taken, renamed, left_out, ..estimate })
+    }
+
+    async fn estimate_work(&self, submission: Submission) -> Result<v1::EstimateReply, Status> {
         let (model, images) = (submission.model.clone(), submission.videos.iter().filter_map(|video| video.image));
         let images = images.collect();
         let farm = self.ask(|reply| Request::Farm { model, images, reply }).await?;
@@ -196,13 +281,19 @@ impl Farm for FarmService {
 
     async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
         let by = peer(&request);
-        let submission = submission(request.into_inner())?;
-        let (name, videos) = (submission.name.clone(), submission.videos.len());
+        let submission = self.read(request.into_inner()).await?;
+        let name = submission.name.clone();
+        let digested = tokio::task::spawn_blocking(move || (submission.digest(), submission)).await;
+        let (asked, submission) = digested.map_err(|error| Status::internal(error.to_string()))?;
         let (submission, unfit) = self.judge(submission).await?;
-        let Queued { job, already } =
-            self.ask(|reply| Request::Submit { submission, unfit, reply }).await?.map_err(refusal)?;
-        tracing::info!(%job, name, videos, already, by, "job submitted");
-        Ok(Response::new(v1::SubmitReply { job: job.0, already }))
+        let ask =
+            |submission, places, reply| Request::Submit { submission, asked, unfit: unfit.clone(), places, reply };
+        let Submitted { job, already, renamed, left_out } =
+            self.with_places(submission, ask).await?.map_err(refusal)?;
+        if let Some(job) = job {
+            tracing::info!(%job, name, already, renamed, left_out, by, "job submitted");
+        }
+        Ok(Response::new(v1::SubmitReply { job: job.map(|job| job.0), already, renamed, left_out }))
     }
 
     async fn get_model(
@@ -221,7 +312,7 @@ impl Farm for FarmService {
         use v1::estimate_request::Of;
         let reply = match request.into_inner().of {
             None => return Err(Status::invalid_argument("the message lacks what to estimate: a submission or a job")),
-            Some(Of::Submission(wire)) => self.estimate_submission(submission(wire)?).await?,
+            Some(Of::Submission(wire)) => self.estimate_submission(self.read(wire).await?).await?,
             Some(Of::Job(job)) => {
                 let job = JobId(job);
                 let rest = self.ask(|reply| Request::Remaining { job, reply }).await?.map_err(refusal)?;
@@ -277,7 +368,11 @@ impl Farm for FarmService {
     ) -> Result<Response<v1::GetReportReply>, Status> {
         let job = JobId(request.into_inner().job);
         let told = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
-        Ok(Response::new(report(told, &self.output)))
+        let _turn = self.checking.acquire().await.map_err(|closed| Status::internal(closed.to_string()))?;
+        let files = told.files.clone();
+        let lost = tokio::task::spawn_blocking(move || files::lost(&files)).await;
+        let lost = lost.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(wire::report(told, lost)))
     }
 
     async fn list_files(
@@ -287,8 +382,7 @@ impl Farm for FarmService {
         let wire = request.into_inner();
         let (job, video) = (JobId(wire.job), wire.video);
         let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
-        let root = self.output.clone();
-        Ok(Response::new(stream(move |lines| files::list(&root, outputs, &lines))))
+        Ok(Response::new(stream(move |lines| files::list(&outputs, &lines))))
     }
 
     async fn read_file(
@@ -298,11 +392,11 @@ impl Farm for FarmService {
         let v1::ReadFileRequest { job, video, path } = request.into_inner();
         let (job, video) = (JobId(job), Some(video));
         let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
-        let Some(file) = files::find(&self.output, &outputs, &path) else {
+        let Some((file, print)) = files::find(&outputs, &path) else {
             let what = format!("{path:?} is no finished file of this video of job {job}; ListFiles names those");
             return Err(Status::not_found(what));
         };
-        Ok(Response::new(stream(move |pieces| files::read(&file, &pieces))))
+        Ok(Response::new(stream(move |pieces| files::read(&file, &print, &pieces))))
     }
 
     async fn list_workers(
@@ -368,6 +462,7 @@ fn submission(wire: v1::SubmitRequest) -> Result<Submission, Status> {
         model: wire.model,
         priority: wire.priority.unwrap_or(manifest::DEFAULT_PRIORITY),
         early_look: wire.early_look,
+        taken: wire::taken(wire.taken)?,
         videos: wire.videos.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
     };
     manifest::complete(&mut submission);
@@ -375,15 +470,9 @@ fn submission(wire: v1::SubmitRequest) -> Result<Submission, Status> {
     Ok(submission)
 }
 
-/// A report as every client gets it, and as the file beside the outputs has it.
-fn report(report: JobReport, output: &Path) -> v1::GetReportReply {
-    let output = std::path::absolute(output).unwrap_or_else(|_| output.to_owned());
-    wire::report(report, output.display().to_string())
-}
-
-/// What `coordinator report JOB --json` prints of this report. `output`: where the files lie.
-pub fn report_view(told: JobReport, output: &Path) -> ReportView {
-    report(told, output).into()
+/// What `coordinator report JOB --json` prints of this report while its files are all there.
+pub fn report_view(told: JobReport) -> ReportView {
+    wire::report(told, Vec::new()).into()
 }
 
 /// A file that came while the one of the same bytes was being removed has gone with it.

@@ -13,11 +13,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use wanfarm_model::text::cut_off;
 use wanfarm_scheduler::{JobPlan, JobState, TextKey, VideoState};
 use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, VideoSpec};
 
+use crate::claims::Wanted;
 use crate::images::{self, Images};
+use crate::outputs::Written;
 use crate::plan;
 use crate::store::{JobEnd, JobRow};
 use crate::times::Moment;
@@ -25,8 +28,23 @@ use crate::times::Moment;
 pub use speedups::speedups;
 pub use status::{JobPhase, JobSummary, VideoPhase, VideoStatus};
 
+/// What becomes of videos whose names are taken, by files or by other jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taken {
+    /// The job is refused.
+    #[default]
+    Refuse,
+    /// They replace what stands there: files, and folders that hold nothing but frames.
+    Overwrite,
+    /// They get a name that is free.
+    NewName,
+    /// Those that stand there whole are left out.
+    Skip,
+}
+
 /// A job to be queued.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Submission {
     /// Chosen by the client; a repeated one names the job made the first time.
     pub client_key: String,
@@ -38,8 +56,20 @@ pub struct Submission {
     pub priority: u32,
     /// The first, the last and the middle video go first.
     pub early_look: bool,
+    /// What becomes of videos whose names are taken.
+    pub taken: Taken,
     /// Its videos.
     pub videos: Vec<VideoRequest>,
+}
+
+impl Submission {
+    /// Digest of everything that is asked for: two submissions with one key are the same job if this is equal.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        // Writing to a hasher fails only where a value cannot be JSON; then both are told apart by what came before.
+        let _ = serde_json::to_writer(&mut hasher, self);
+        Digest(*hasher.finalize().as_bytes())
+    }
 }
 
 /// One job.
@@ -49,6 +79,12 @@ pub struct Job {
     pub id: JobId,
     /// What was submitted.
     pub submission: Submission,
+    /// Digest of what the client asked for, before names were settled.
+    pub asked: Digest,
+    /// Its output directory, absolute.
+    pub output: PathBuf,
+    /// Where its report goes, below the output directory.
+    pub report: String,
     /// Resolved videos, once the model is known; `None` for those that no size or schedule fits.
     pub specs: Vec<Option<VideoSpec>>,
     /// Texts each video reads, once the model is known.
@@ -67,11 +103,21 @@ pub struct Job {
     /// Shared with the answers that tell them: copied when they change meanwhile.
     videos: Vec<Arc<VideoStatus>>,
     counts: Counts,
+    /// What was or is about to be written, by the video's place in the manifest.
+    outputs: BTreeMap<u32, Outputs>,
     /// The last change of any of it.
     version: u64,
     /// The last change of all videos at once, and which videos have changed after it, in this order.
     whole: u64,
     changed: BTreeMap<u64, u32>,
+}
+
+/// What was or is about to be written of a video.
+#[derive(Debug, Default)]
+struct Outputs {
+    written: Arc<[Written]>,
+    verdict: String,
+    seconds: f64,
 }
 
 /// Videos by where they stand.
@@ -136,15 +182,54 @@ impl Jobs {
         self.keys.get(client_key).copied()
     }
 
-    /// A submission with its number.
-    pub fn number(&self, submission: Submission, submitted: Moment) -> JobRow {
-        let Submission { client_key, name, model, priority, early_look, videos } = submission;
-        JobRow { id: self.next, client_key, name, model, priority, early_look, submitted, videos }
+    /// The number that the next job gets.
+    pub fn next(&self) -> JobId {
+        self.next
+    }
+
+    /// A submission with its number, its output directory, and the place of its report in that. `asked`: the digest of
+    /// what the client asked for, before names were settled.
+    pub fn number(
+        &self,
+        submission: Submission,
+        asked: Digest,
+        submitted: Moment,
+        output: PathBuf,
+        report: String,
+    ) -> JobRow {
+        let Submission { client_key, name, model, priority, early_look, taken, videos } = submission;
+        JobRow {
+            id: self.next,
+            client_key,
+            name,
+            model,
+            priority,
+            early_look,
+            taken,
+            asked,
+            submitted,
+            output,
+            report,
+            videos,
+        }
     }
 
     /// Takes in a job.
     pub fn add(&mut self, row: &JobRow) {
-        let JobRow { id, client_key, name, model, priority, early_look, submitted, videos } = row.clone();
+        let JobRow {
+            id,
+            client_key,
+            name,
+            model,
+            priority,
+            early_look,
+            taken,
+            asked,
+            submitted,
+            output,
+            report,
+            videos,
+        } = row.clone();
         self.next = self.next.max(JobId(id.0 + 1));
         self.version += 1;
         for file in videos.iter().flat_map(files) {
@@ -161,7 +246,10 @@ impl Jobs {
             version: self.version,
             whole: self.version,
             changed: BTreeMap::new(),
-            submission: Submission { client_key, name, model, priority, early_look, videos },
+            submission: Submission { client_key, name, model, priority, early_look, taken, videos },
+            asked,
+            output,
+            report,
             specs: Vec::new(),
             texts: Vec::new(),
             weights: BTreeMap::new(),
@@ -172,6 +260,7 @@ impl Jobs {
             reported: false,
             unreported: None,
             planned: Vec::new(),
+            outputs: BTreeMap::new(),
         };
         self.jobs.insert(id, job);
     }
@@ -324,8 +413,8 @@ impl Jobs {
     }
 
     /// Forgets a job.
-    pub fn forget(&mut self, id: JobId) {
-        let Some(job) = self.jobs.remove(&id) else { return };
+    pub fn forget(&mut self, id: JobId) -> Option<Job> {
+        let job = self.jobs.remove(&id)?;
         self.version += 1;
         self.keys.remove(&job.submission.client_key);
         for file in job.files() {
@@ -334,6 +423,7 @@ impl Jobs {
             }
         }
         self.files.retain(|_, count| *count > 0);
+        Some(job)
     }
 
     /// True for a first frame or a LoRA file that a job names.
@@ -343,7 +433,8 @@ impl Jobs {
 
     /// Takes in where a video (by its place in the plan) stands.
     pub fn set_video_state(&mut self, video: VideoId, state: &VideoState) {
-        self.update_planned(video, |status| {
+        let Some(place) = self.in_manifest(video) else { return };
+        self.update(place, |status| {
             status.error.clear();
             status.worker.clear();
             status.phase = match state {
@@ -362,6 +453,7 @@ impl Jobs {
                 }
             };
         });
+        self.show_outputs(place);
     }
 
     /// Takes in that a video (by its place in the plan) is being worked on, or no longer.
@@ -380,13 +472,25 @@ impl Jobs {
         self.update_planned(video, |status| status.steps_done = status.steps_done.max(steps_done));
     }
 
-    /// Takes in the files of a video (by its place in the manifest).
-    pub fn set_outputs(&mut self, video: VideoId, files: &[PathBuf], verdict: &str, seconds: f64) {
-        self.update(video, |status| {
-            status.files = files.to_vec();
-            verdict.clone_into(&mut status.verdict);
-            status.seconds = seconds;
+    /// Takes in what is written of a video (by its place in the manifest).
+    pub fn set_outputs(&mut self, video: VideoId, written: &Arc<[Written]>, verdict: &str, seconds: f64) {
+        if let Some(job) = self.jobs.get_mut(&video.job) {
+            let outputs = Outputs { written: written.clone(), verdict: verdict.to_owned(), seconds };
+            job.outputs.insert(video.index, outputs);
+        }
+        self.show_outputs(video);
+    }
+
+    /// Shown while the video (by its place in the manifest) is done: before that its files may not be in place.
+    fn show_outputs(&mut self, video: VideoId) {
+        let Some(job) = self.jobs.get(&video.job) else { return };
+        let done = job.videos.get(video.index as usize).is_some_and(|status| status.phase == VideoPhase::Done);
+        let shown = job.outputs.get(&video.index).filter(|_| done);
+        let (files, verdict, seconds) = shown.map_or_else(Default::default, |outputs| {
+            let files: Vec<PathBuf> = outputs.written.iter().map(|one| job.output.join(&one.path)).collect();
+            (files, outputs.verdict.clone(), outputs.seconds)
         });
+        self.update(video, |status| (status.files, status.verdict, status.seconds) = (files, verdict, seconds));
     }
 
     /// The manifest's place of a video the scheduler speaks of.
@@ -406,6 +510,11 @@ impl Jobs {
     pub fn spec(&self, video: VideoId) -> Option<&VideoSpec> {
         let place = self.in_manifest(video)?;
         self.jobs.get(&place.job)?.specs.get(place.index as usize)?.as_ref()
+    }
+
+    /// A video's line (by its place in the manifest).
+    pub fn line(&self, video: VideoId) -> Option<&VideoStatus> {
+        self.jobs.get(&video.job)?.videos.get(video.index as usize).map(|line| &**line)
     }
 
     /// A job by number.
@@ -513,6 +622,16 @@ impl Job {
         self.held.as_deref()
     }
 
+    /// What was or is about to be written of a video (by its place in the manifest).
+    pub fn written(&self, index: u32) -> Option<&Arc<[Written]>> {
+        self.outputs.get(&index).map(|outputs| &outputs.written)
+    }
+
+    /// The paths that one of its videos writes to.
+    pub fn wants(&self, video: &VideoRequest) -> Wanted {
+        Wanted::video(&self.output, &video.output, &video.formats)
+    }
+
     /// Its line in a table.
     pub fn summary(&self) -> JobSummary {
         let Counts { done, failed, cancelled, running } = self.counts;
@@ -531,6 +650,7 @@ impl Job {
             ended: self.ended.as_ref().map(|end| end.at.at),
             unreported: self.unreported.clone(),
             held: self.held.clone(),
+            report: self.output.join(&self.report),
         }
     }
 

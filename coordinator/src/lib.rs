@@ -7,6 +7,7 @@
 
 pub mod artifacts;
 pub mod catalog;
+pub mod claims;
 pub mod cli;
 pub mod client;
 pub mod compare;

@@ -1,16 +1,17 @@
 //! What people and pipelines ask of the driver, in domain types, and what it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
-use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, WorkerId};
+use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, WorkerId};
 
 use crate::estimate::{Workforce, Workload};
 use crate::images::Image;
 use crate::jobs::{JobSummary, Submission, VideoStatus};
+use crate::outputs::{Look, Written};
 use crate::totals::Totals;
 
 /// A question or an order, with the way back.
@@ -48,10 +49,23 @@ pub enum Request {
     Submit {
         /// What.
         submission: Submission,
+        /// Digest of what the client asked for.
+        asked: Digest,
         /// Which of its videos the model cannot render, as far as the model was known when it came.
         unfit: Option<String>,
-        /// Its number.
-        reply: oneshot::Sender<Result<Queued, RequestError>>,
+        /// What stands where its files are to go.
+        places: Places,
+        /// What it became.
+        reply: oneshot::Sender<Result<Submitted, RequestError>>,
+    },
+    /// What would become of a job's names, without queueing it.
+    Settle {
+        /// Which job.
+        submission: Submission,
+        /// What stands where its files are to go.
+        places: Places,
+        /// That.
+        reply: oneshot::Sender<Result<Settled, RequestError>>,
     },
     /// What has changed in a job.
     Changes {
@@ -91,8 +105,8 @@ pub enum Request {
         job: JobId,
         /// Of this video alone.
         video: Option<u32>,
-        /// By video, in order; folders stand for the files in them.
-        reply: oneshot::Sender<Result<Vec<(u32, PathBuf)>, RequestError>>,
+        /// Those.
+        reply: oneshot::Sender<Result<JobFiles, RequestError>>,
     },
     /// Every job's line, and what it waits for.
     Jobs {
@@ -126,13 +140,70 @@ pub enum Request {
     },
 }
 
-/// A job that was submitted.
+/// What stands on the disk where a submission's files are to go.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// Of each video.
+    pub looks: Vec<Look>,
+    /// Names that its videos have, had, or may have.
+    pub names: BTreeSet<String>,
+    /// Names that the job's report cannot have, in lower case.
+    pub reports: BTreeSet<String>,
+    /// Whether the report goes to `report.json`, where `run` keeps the last one.
+    pub last_report: bool,
+}
+
+/// A submission whose names are settled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// The videos to be rendered, under their final names.
+    pub videos: Vec<VideoRequest>,
+    /// How many of them got a new name.
+    pub renamed: u32,
+    /// How many were left out, because they stand there whole.
+    pub left_out: u32,
+}
+
+/// A submission that was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Queued {
-    /// Its number.
-    pub job: JobId,
+pub struct Submitted {
+    /// Its number; `None` when nothing of it was left to render.
+    pub job: Option<JobId>,
     /// It was there already, by the same key.
     pub already: bool,
+    /// How many of its videos got a new name.
+    pub renamed: u32,
+    /// How many were left out, because they stand there whole.
+    pub left_out: u32,
+}
+
+/// A video whose name is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstruction {
+    /// Its place in the manifest.
+    pub index: u32,
+    /// Which path, and by whom.
+    pub why: String,
+}
+
+/// The files of a job's finished videos.
+#[derive(Debug, Clone)]
+pub struct JobFiles {
+    /// The output directory of the job.
+    pub root: PathBuf,
+    /// In order.
+    pub videos: Vec<VideoFiles>,
+}
+
+/// The files of a finished video.
+#[derive(Debug, Clone)]
+pub struct VideoFiles {
+    /// Which.
+    pub video: u32,
+    /// As they were written.
+    pub written: Arc<[Written]>,
+    /// The later job that has written to the same places since, if one has.
+    pub replaced_by: Option<JobId>,
 }
 
 /// A model and the workers that serve it now.
@@ -176,6 +247,8 @@ pub struct JobReport {
     pub videos: Vec<Arc<VideoStatus>>,
     /// Where the time went.
     pub totals: Totals,
+    /// Its files as they were written.
+    pub files: JobFiles,
 }
 
 /// A worker's line in a table.
@@ -307,6 +380,9 @@ pub enum RequestError {
     /// The job's model is not known yet, so nothing of it runs or could.
     #[error("nothing of job {0} can run yet: it waits for {1}; cancel it, or start such a worker")]
     Waits(JobId, String),
+    /// Names of its videos are taken.
+    #[error("{}", taken_words(.0, *.1))]
+    Taken(Vec<Obstruction>, usize),
     /// Every video of the job has ended.
     #[error("job {0} has ended; retry it to have failed and cancelled videos tried again")]
     Ended(JobId),
@@ -353,4 +429,20 @@ pub enum RequestError {
     /// No such worker.
     #[error("there is no worker {0}")]
     NoSuchWorker(WorkerId),
+}
+
+/// Taken names that are told one by one.
+const MOST_TOLD: usize = 10;
+
+fn taken_words(taken: &[Obstruction], videos: usize) -> String {
+    let mut words = format!("{} of {videos} videos have names that are taken:", taken.len());
+    for Obstruction { index, why } in taken.iter().take(MOST_TOLD) {
+        words += &format!("\n  video {index}: {why}");
+    }
+    if taken.len() > MOST_TOLD {
+        words += &format!("\n  … and {} more", taken.len() - MOST_TOLD);
+    }
+    words
+        + "\nnothing is queued; --new-name gives these videos names that are free, --skip-existing leaves out those that \
+             stand there whole, --overwrite replaces what stands there"
 }

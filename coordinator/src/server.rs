@@ -100,7 +100,8 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
     // One and the same, wherever the next command is typed.
     config.output = std::path::absolute(&config.output).unwrap_or(config.output);
     let directory = DataDirectory::open(&config.data)?;
-    let store = Box::new(SqliteStore::open(&directory)?);
+    let store = SqliteStore::open(&directory)?;
+    let id = store.id();
     let artifacts = Artifacts::open(&directory.artifacts())?;
     let present = artifacts.list().await?;
     let listener = TcpListener::bind(config.listen)
@@ -114,13 +115,13 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
     let puller = Puller::default();
     let parts = Parts {
         copies: Copies::new(artifacts.clone(), puller.clone(), events.clone()),
-        outputs: Outputs::new(config.output.clone(), puller, events.clone()),
+        outputs: Outputs::new(config.output.clone(), id, puller, events.clone()),
         sessions: Sessions::new(Pace::of_lease(config.scheduler.lease)),
         events: inbox,
         news,
         retention: config.retention,
     };
-    let mut driver = Driver::restore(store, &config.keep, config.scheduler, &present, parts)?;
+    let mut driver = Driver::restore(Box::new(store), &config.keep, config.scheduler, &present, parts)?;
     driver.begin_with_outputs(&config.keep).await.map_err(ServerError::Output)?;
     let orphans: Vec<_> = present.into_keys().filter(|digest| !driver.holds(digest)).collect();
     artifacts.remove(&orphans).await?;
@@ -130,9 +131,9 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
     let dispatch = DispatchServer::new(DispatchService::new(events.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let farm = FarmServer::new(FarmService::new(events.clone(), told, artifacts.clone(), config.output))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, config.keep != Keep::All);
+    let farm =
+        FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
     let server = Server::builder()
         .tcp_nodelay(true)
         // A peer that vanished without a word is noticed by the transport, not only by the lease.

@@ -79,7 +79,8 @@ fn videos(directory: &Path) -> Result<Vec<Vec<Item>>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).with_context(|| directory.display().to_string())? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "json") && !path.ends_with("report.json") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".json") && !name.ends_with("report.json") {
             paths.push(path);
         }
     }

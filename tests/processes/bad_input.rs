@@ -117,23 +117,6 @@ fn wrong_usage_is_exit_code_2() {
     Running::start(Command::new(binary()).arg("frobnicate")).wait().expect(2);
 }
 
-#[test]
-fn a_report_that_cannot_be_written_is_told() {
-    let sandbox = Sandbox::new();
-    // A folder with something in it cannot be replaced by a file.
-    std::fs::create_dir_all(sandbox.output().join("report.json/in the way")).expect("folder");
-    let manifest = sandbox.manifest(&GOOD.replace("seed = 1", "seed = 1\nsteps = 1\nframes = 1"));
-    let ended = sandbox.run(&manifest, &demo()).wait().expect(1);
-    assert!(
-        ended.stdout.contains("1 of 1 videos done") && ended.stdout.contains("without a report"),
-        "{}",
-        ended.stdout
-    );
-    assert!(ended.stderr.contains("the report of the job could not be written"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("report.json"), "{}", ended.stderr);
-    assert_eq!(sandbox.files(), ["0000.json", "0000/00000.png"]);
-}
-
 /// Larger than this is only the film of the next test: what comes of a single step is hardly compressed.
 #[cfg(unix)]
 const LARGEST_FILE_KIB: u32 = 512;

@@ -1,18 +1,21 @@
 //! `coordinator download`.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
 use wanfarm_types::JobId;
 
+use super::report::lost_words;
 use super::say::{errln, outln};
 use super::which::Which;
 use super::{CoordinatorArg, Failed, asked_to_stop, block_on, client_failed, print_json};
-use crate::client::{Client, ClientError, RemoteFile};
+use crate::client::{Client, ClientError, LostView, RemoteFile};
 use crate::exit::Exit;
 use crate::logging;
-use crate::outputs::Placing;
+use crate::outputs::{Placing, Stage, print};
 use crate::progress::counted;
 
 /// Most bytes of one part of a path; no common file system takes more.
@@ -23,8 +26,9 @@ const LONGEST_PART: usize = 255;
   coordinator download night ~/renders    every finished file, below DIR
   coordinator download 17/3 .            the files of one video
 
-Every file is checked by its digest and appears whole or not at all. A file that is already there is not fetched
-again, so after an interruption, or when more videos are done, the same command goes on.")]
+Every file is checked by the digest it had when it was written and appears whole or not at all. A file that is already
+there is not fetched again, so after an interruption, or when more videos are done, the same command goes on. Files that
+are missing, damaged or replaced by a later job are named at the end; then it exits with 1.")]
 pub(super) struct DownloadArgs {
     /// A job by number or name, or one video of it as JOB/INDEX.
     #[arg(value_name = "JOB[/VIDEO]")]
@@ -44,34 +48,75 @@ pub(super) fn download(args: DownloadArgs) -> Result<Exit, Failed> {
         let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
         let (job, video) = (args.which.find(&mut client).await?, args.which.video);
         let mut files = client.files(job, video).await.map_err(client_failed)?;
-        let (mut fetched, mut kept, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut fetched, mut kept, mut lost, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut places = Places::new(&args.dir)?;
         while let Some(file) = files.next().await.map_err(interrupted)? {
             let target = args.dir.join(safe(&file.path)?);
+            if let Some(gone) = file.lost {
+                lost.push(gone);
+                continue;
+            }
             if is_there(&target, &file).await? {
                 kept.push(file.path);
                 continue;
             }
-            fetch(&mut client, job, &file, &target).await?;
+            match fetch(&mut client, job, &file, places.begin(&target)?).await? {
+                Fetched::Whole => {}
+                Fetched::Lost(gone) => {
+                    lost.push(gone);
+                    continue;
+                }
+            }
             if !args.json {
                 outln!("{}", target.display());
             }
             bytes += file.bytes;
             fetched.push(file.path);
         }
+        let exit = if lost.is_empty() { Exit::Ok } else { Exit::SomeFailed };
         if args.json {
-            return print_json(&serde_json::json!({ "job": job, "fetched": fetched, "kept": kept, "bytes": bytes }))
-                .map(|()| Exit::Ok);
+            let told =
+                serde_json::json!({ "job": job, "fetched": fetched, "kept": kept, "bytes": bytes, "lost": lost });
+            return print_json(&told).map(|()| exit);
         }
         let (new, old) = (fetched.len(), kept.len());
         errln!("{new} files fetched, {old} were there already, in {}", args.dir.display());
+        if !lost.is_empty() {
+            errln!("{}", lost_words(&lost).trim_end());
+        }
         let lines = client.jobs().await.map_err(client_failed)?;
         let unfinished =
             lines.iter().find(|line| line.job == job.0).filter(|line| !line.has_ended() && video.is_none());
         if let Some(line) = unfinished {
             errln!("{} of {} done; the same command fetches the rest later", line.done, counted(line.videos, "video"));
         }
-        Ok(Exit::Ok)
+        Ok(exit)
     }))
+}
+
+/// Where files are put; what a download that was killed has left there is cleared.
+struct Places {
+    stage: Stage,
+    /// Held while no other download writes below the folder.
+    alone: Option<File>,
+    cleared: BTreeSet<PathBuf>,
+}
+
+impl Places {
+    fn new(dir: &Path) -> Result<Self, Failed> {
+        std::fs::create_dir_all(dir).map_err(|error| local(dir, &error))?;
+        // Where folders cannot be locked, what was left stays.
+        let alone = File::open(dir).ok().filter(|dir| dir.try_lock().is_ok());
+        Ok(Self { stage: Stage::new(Uuid::nil()), alone, cleared: BTreeSet::new() })
+    }
+
+    fn begin(&mut self, target: &Path) -> Result<Placing, Failed> {
+        let folder = target.parent().unwrap_or(target);
+        if self.alone.is_some() && self.cleared.insert(folder.to_owned()) {
+            self.stage.clear(folder);
+        }
+        self.stage.begin(target).map_err(|error| Failed::new(Exit::SomeFailed, error))
+    }
 }
 
 /// Ends a download that is to stop so that it leaves no half of a file.
@@ -109,7 +154,7 @@ async fn is_there(target: &Path, file: &RemoteFile) -> Result<bool, Failed> {
     let (path, wanted) = (target.to_owned(), file.clone());
     let looked = tokio::task::spawn_blocking(move || {
         if std::fs::metadata(&path).is_ok_and(|there| there.is_file() && there.len() == wanted.bytes) {
-            return Ok(*blake3::Hasher::new().update_mmap(&path)?.finalize().as_bytes() == wanted.blake3.0);
+            return Ok(print(&path)?.blake3 == wanted.blake3);
         }
         Ok(false)
     });
@@ -117,26 +162,43 @@ async fn is_there(target: &Path, file: &RemoteFile) -> Result<bool, Failed> {
     looked.map_err(|error: io::Error| local(target, &error))
 }
 
+/// What came of fetching a file.
+enum Fetched {
+    Whole,
+    /// It has been damaged since it was listed.
+    Lost(LostView),
+}
+
 /// Fetches a file, checks it, and puts it in its place.
-async fn fetch(client: &mut Client, job: JobId, file: &RemoteFile, target: &Path) -> Result<(), Failed> {
-    let placing = Placing::begin(target).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
-    let mut out = File::create(placing.staged()).map_err(|error| local(target, &error))?;
-    let mut pieces = client.read_file(job, file).await.map_err(interrupted)?;
+async fn fetch(client: &mut Client, job: JobId, file: &RemoteFile, placing: Placing) -> Result<Fetched, Failed> {
+    let gone =
+        |state| Ok(Fetched::Lost(LostView { video: file.video, path: file.path.clone(), state, replaced_by: None }));
+    let target = placing.target().to_owned();
+    let mut out = File::create_new(placing.staged()).map_err(|error| local(&target, &error))?;
+    let mut pieces = match client.read_file(job, file).await {
+        Ok(pieces) => pieces,
+        Err(error) if error.is_broken() => return Err(interrupted(error)),
+        Err(_) => return gone("missing"),
+    };
     let (mut hasher, mut length) = (blake3::Hasher::new(), 0u64);
-    // What is longer than announced is damaged already; it must not fill the disk.
-    while let Some(piece) = pieces.next().await.map_err(interrupted)?.filter(|_| length <= file.bytes) {
+    loop {
+        let piece = match pieces.next().await {
+            // What is longer than announced is damaged already; it must not fill the disk.
+            Ok(piece) => piece.filter(|_| length <= file.bytes),
+            Err(error) if error.is_broken() => return Err(interrupted(error)),
+            Err(_) => return gone("damaged"),
+        };
+        let Some(piece) = piece else { break };
         length += piece.len() as u64;
         hasher.update(&piece);
-        out.write_all(&piece).map_err(|error| local(target, &error))?;
+        out.write_all(&piece).map_err(|error| local(&target, &error))?;
     }
     if length != file.bytes || *hasher.finalize().as_bytes() != file.blake3.0 {
-        let what =
-            format!("{} arrived damaged, or was written anew meanwhile; the same command tries again", file.path);
-        return Err(Failed::new(Exit::SomeFailed, what));
+        return gone("damaged");
     }
-    out.sync_all().map_err(|error| local(target, &error))?;
-    placing.finish().map_err(|error| Failed::new(Exit::SomeFailed, error))?;
-    Ok(())
+    out.sync_all().map_err(|error| local(&target, &error))?;
+    placing.replace().map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    Ok(Fetched::Whole)
 }
 
 fn local(target: &Path, error: &io::Error) -> Failed {

@@ -189,6 +189,7 @@ impl Display {
             name: job.name,
             wall: Some(started.elapsed()),
             output_dir,
+            report: job.report.unwrap_or_default().into(),
             videos: videos.into_values().map(|video| outcome(job.job, video)).collect(),
             unreported: job.unreported,
         };

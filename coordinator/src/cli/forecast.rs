@@ -50,7 +50,10 @@ pub(super) fn dry_run(args: &SubmitArgs, manifest: &Manifest) -> Result<Exit, Fa
     let (mut forecast, why_not) = match asked {
         Ok(forecast) if forecast.model_known || here.is_none() => (forecast, None),
         // Nobody serves the model, but its files are here.
-        Ok(asked) => (Forecast { waiting_for: asked.waiting_for, ..local(manifest, here, &videos)? }, None),
+        Ok(asked) => {
+            let Forecast { waiting_for, taken, renamed, left_out, .. } = asked;
+            (Forecast { waiting_for, taken, renamed, left_out, ..local(manifest, here, &videos)? }, None)
+        }
         Err(error) => (local(manifest, here, &videos)?, Some(error.to_string())),
     };
     if let Some(model) = &model {
@@ -64,7 +67,8 @@ pub(super) fn dry_run(args: &SubmitArgs, manifest: &Manifest) -> Result<Exit, Fa
     } else {
         out!("{}", words(&answer, manifest));
     }
-    Ok(if answer.forecast.faults.is_empty() { Exit::Ok } else { Exit::Usage })
+    let good = answer.forecast.faults.is_empty() && answer.forecast.taken.is_none();
+    Ok(if good { Exit::Ok } else { Exit::Usage })
 }
 
 /// Folders of models that a manifest brings with it.
@@ -88,7 +92,8 @@ async fn ask(
     let known = client.model(&manifest.model).await.map_err(client_failed)?;
     let videos = check(here.or(known.as_ref()))?;
     let notes = known.filter(|_| here.is_none()).map(|card| manifest.lora_notes(&card)).unwrap_or_default();
-    let forecast = client.estimate(manifest.submission(String::new(), videos.clone())).await.map_err(client_failed)?;
+    let submission = manifest.submission(String::new(), args.taken.taken(), videos.clone());
+    let forecast = client.estimate(submission).await.map_err(client_failed)?;
     Ok((videos, notes, Ok(forecast)))
 }
 
@@ -125,6 +130,17 @@ fn words(answer: &Answer, manifest: &Manifest) -> String {
     let mut text = format!("{name}: {} with {model}; nothing is queued\n", counted(forecast.videos, "video"));
     if let Some(why) = why_not {
         text += &format!("{why}\nso nobody could say who serves the model, or how long it takes\n");
+    }
+    if let Some(taken) = &forecast.taken {
+        text += &format!("{taken}\n");
+    }
+    for (videos, what) in [
+        (forecast.renamed, "would get a new name, because theirs is taken"),
+        (forecast.left_out, "stand there whole and would be left out"),
+    ] {
+        if videos > 0 {
+            text += &format!("{videos} videos {what}\n");
+        }
     }
     for note in notes {
         text += &format!("note: {note}\n");

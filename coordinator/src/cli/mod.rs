@@ -32,6 +32,7 @@ use wanfarm_workers::Dtype;
 
 use crate::client::ClientError;
 use crate::exit::Exit;
+use crate::jobs::Taken;
 use crate::logging;
 use crate::manifest::{self, Faults, Manifest};
 use crate::requests::JobVerb;
@@ -118,9 +119,37 @@ struct RunArgs {
     threads: Option<std::num::NonZeroUsize>,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    taken: TakenArgs,
     /// Report faults of the manifest as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// What becomes of videos whose names are taken, by files or by other jobs. None of these: nothing is rendered.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(multiple = false)]
+struct TakenArgs {
+    /// Replace what stands where videos are to go: files, and folders that hold nothing but frames.
+    #[arg(long)]
+    overwrite: bool,
+    /// Give videos whose names are taken names that are free: NAME-2 and so on.
+    #[arg(long)]
+    new_name: bool,
+    /// Leave out the videos that stand there whole, as their sidecars tell; render the others.
+    #[arg(long)]
+    skip_existing: bool,
+}
+
+impl TakenArgs {
+    fn taken(self) -> Taken {
+        match self {
+            Self { overwrite: true, .. } => Taken::Overwrite,
+            Self { new_name: true, .. } => Taken::NewName,
+            Self { skip_existing: true, .. } => Taken::Skip,
+            _ => Taken::Refuse,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -131,7 +160,7 @@ struct ServeArgs {
     /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
     #[arg(long, value_name = "DIR", value_parser = folder())]
     data: Option<PathBuf>,
-    /// Where finished files go.
+    /// Where the files of jobs go that are submitted from now on; older jobs keep their folder.
     #[arg(long, value_name = "DIR", default_value = "output", value_parser = folder())]
     output: PathBuf,
     /// How long a job is kept after it has ended, as 30d or 12h; then all but its finished files is forgotten: its line and

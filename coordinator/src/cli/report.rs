@@ -11,11 +11,14 @@ use super::status::speedups_of;
 use super::table::table;
 use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
-use crate::client::{Client, EffortView, MachineView, ReportView};
+use crate::client::{Client, EffortView, LostView, MachineView, ReportView};
 use crate::exit::Exit;
 use crate::logging;
-use crate::progress::{Summary, span};
+use crate::progress::{Summary, span, tame};
 use wanfarm_types::JobId;
+
+/// Lost files that are named one by one.
+const MOST_LOST: usize = 20;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -50,7 +53,9 @@ pub(super) fn report(args: ReportArgs) -> Result<Exit, Failed> {
 }
 
 fn words(report: ReportView) -> String {
-    let ReportView { job, output_dir, wall_seconds, bottleneck, stages, roles, workers, videos, machines, .. } = report;
+    let ReportView {
+        job, output_dir, wall_seconds, bottleneck, stages, roles, workers, videos, machines, lost, ..
+    } = report;
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     for verdict in videos.iter().filter_map(|video| video.verdict.clone()) {
         *verdicts.entry(verdict).or_default() += 1;
@@ -61,12 +66,16 @@ fn words(report: ReportView) -> String {
         name: job.name,
         wall: Duration::try_from_secs_f64(wall_seconds).ok(),
         output_dir: output_dir.into(),
+        report: job.report.unwrap_or_default().into(),
         videos: videos.into_iter().map(|video| outcome(job.job, video)).collect(),
         unreported: job.unreported,
     };
     let mut text = format!("{summary}\n");
     if let Some(waiting_for) = job.waiting_for {
         text += &format!("waiting for {waiting_for}\n");
+    }
+    if !lost.is_empty() {
+        text += &format!("\n{}", lost_words(&lost));
     }
     if !speedups.is_empty() {
         text += &format!("\n{speedups}");
@@ -131,6 +140,18 @@ fn efforts(head: &'static str, lines: &[EffortView]) -> String {
         "SKIPPED",
     ];
     table(head, lines.iter().map(row))
+}
+
+/// The files that are gone, one by one as long as there are few.
+pub(super) fn lost_words(lost: &[LostView]) -> String {
+    let mut text = format!("{} files are not there as they were written:\n", lost.len());
+    for file in lost.iter().take(MOST_LOST) {
+        text += &format!("  {}\n", tame(&file.to_string(), 300));
+    }
+    if lost.len() > MOST_LOST {
+        text += &format!("  … and {} more\n", lost.len() - MOST_LOST);
+    }
+    text
 }
 
 /// How much of the transformer's passes step caches stood in for.

@@ -8,7 +8,8 @@ use wanfarm_model::inspect;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_types::{Role, VideoRequest};
 
-use super::follow::{self, Connection, Interest, Outcome};
+use super::follow::{self, Connection, Interest};
+use super::submit::{names_said, nothing_left};
 use super::{Failed, RunArgs, asked_to_stop, block_on, data_directory, read_manifest};
 use crate::client::Client;
 use crate::driver::Keep;
@@ -32,7 +33,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     let videos = manifest.check(Some(model.card())).map_err(|faults| super::faulty(&faults, args.json))?;
     super::note(&super::notes(&manifest, &model)?);
     let key = resume_key(&manifest, &videos, &model, &args.output)?;
-    let submission = manifest.submission(key, videos);
+    let submission = manifest.submission(key, args.taken.taken(), videos);
     let data = data_directory(args.data.clone(), "run")?;
     block_on(render(args, data, folders, roles, manifest, submission))
 }
@@ -69,7 +70,7 @@ async fn render(
     };
     let mut workers = tokio::spawn(supervisor::supervise(workers, stopped));
     let result = tokio::select! {
-        outcome = follow_job(&url, &manifest, submission, &args.output) => outcome,
+        ended = follow_job(&url, &manifest, submission, &args.output) => ended,
         ended = &mut workers => Err(worker_failure(ended)),
         failed = coordinator.failed() => Err(Failed::new(Exit::SomeFailed, failed)),
         () = asked_to_stop() => Err(Failed::new(
@@ -83,7 +84,7 @@ async fn render(
         let _ = workers.await;
     }
     coordinator.stop().await;
-    result?.exit()
+    result
 }
 
 /// What makes two runs the same: every setting, the model's files, and where the videos go.
@@ -107,13 +108,15 @@ fn resume_key(
     Ok(format!("run {}", blake3::hash(&json)))
 }
 
-async fn follow_job(url: &str, manifest: &Manifest, submission: Submission, output: &Path) -> Result<Outcome, Failed> {
+async fn follow_job(url: &str, manifest: &Manifest, submission: Submission, output: &Path) -> Result<Exit, Failed> {
     let mut client = Client::connect(url).await.map_err(super::client_failed)?;
     client.put_images(&manifest.images).await.map_err(super::client_failed)?;
     client.put_loras(&manifest.loras).await.map_err(super::client_failed)?;
-    let job = client.submit(submission).await.map_err(super::client_failed)?.job;
+    let submitted = client.submit(submission).await.map_err(super::client_failed)?;
+    let Some(job) = submitted.job else { return nothing_left(submitted, false) };
+    names_said(submitted);
     let connection = Connection { client, url, here: true };
-    follow::follow(connection, job, Interest::Progress, Some(output)).await.map_err(super::client_failed)
+    follow::follow(connection, job, Interest::Progress, Some(output)).await.map_err(super::client_failed)?.exit()
 }
 
 fn worker_failure(ended: Result<Result<(), SupervisorError>, tokio::task::JoinError>) -> Failed {

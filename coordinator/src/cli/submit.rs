@@ -3,15 +3,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::follow::{Connection, Interest, again, follow_from_afar};
 use super::say::{errln, outln};
-use super::{CoordinatorArg, Failed, block_on, client_failed, faulty, forecast, note, print_json, read_manifest};
-use crate::client::{Client, ClientError};
+use super::{
+    CoordinatorArg, Failed, TakenArgs, block_on, client_failed, faulty, forecast, note, print_json, read_manifest,
+};
+use crate::client::{Client, ClientError, JobView};
 use crate::exit::Exit;
 use crate::jobs::Submission;
 use crate::logging;
 use crate::manifest::Manifest;
-use crate::requests::Queued;
+use crate::requests::Submitted;
 
 /// How often a connection that breaks is made again.
 const TRIES: u32 = 3;
@@ -23,7 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
   coordinator submit night.toml --dry-run    who would do it, how long it takes
   coordinator submit night.toml              queue it and print its number
   coordinator submit night.toml --follow     stay until it ends, exit as it does
-  coordinator submit night.toml --key 11-21  the same key is the same job")]
+  coordinator submit night.toml --key 11-21  the same key is the same job
+  coordinator submit night.toml --skip-existing
+                                             render what is not there yet
+
+A job whose names are taken, by files or by other jobs, is refused unless
+--new-name, --skip-existing or --overwrite says what to do.")]
 pub(super) struct SubmitArgs {
     /// Manifest: TOML, YAML or JSON, by its ending; - for standard input.
     pub(super) manifest: PathBuf,
@@ -39,6 +48,8 @@ pub(super) struct SubmitArgs {
     /// repeated. The manifest's folder is searched as well.
     #[arg(long, value_name = "DIR", requires = "dry_run")]
     pub(super) models: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) taken: TakenArgs,
     /// A key of your own: the same manifest with the same key is the same job, however often it is submitted; another
     /// manifest is refused [default: drawn anew each time].
     #[arg(long, value_name = "KEY", conflicts_with = "dry_run")]
@@ -64,11 +75,16 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         let card = client.model(&manifest.model).await.map_err(client_failed)?;
         let videos = manifest.check(card.as_ref()).map_err(|faults| faulty(&faults, args.json))?;
         note(&card.map(|card| manifest.lora_notes(&card)).unwrap_or_default());
-        let submission = manifest.submission(key.clone(), videos);
-        let queued = queue(&mut client, url, &manifest, &submission).await.map_err(|error| unsure(error, &key))?;
-        let job = queued.job;
-        if queued.already {
+        let submission = manifest.submission(key.clone(), args.taken.taken(), videos);
+        let submitted = queue(&mut client, url, &manifest, &submission).await.map_err(|error| unsure(error, &key))?;
+        let Submitted { job: Some(job), renamed, left_out, already } = submitted else {
+            return nothing_left(submitted, args.json);
+        };
+        if already {
             errln!("already queued as job {job}");
+        }
+        if !args.json {
+            names_said(submitted);
         }
         if args.follow {
             let connection = Connection { client, url, here: false };
@@ -77,7 +93,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         }
         let line = client.jobs().await.map_err(client_failed)?.into_iter().find(|line| line.job == job.0);
         match line {
-            Some(line) if args.json => print_json(&line)?,
+            Some(line) if args.json => print_json(&Queued { line, renamed, left_out })?,
             line => {
                 // The number alone, for scripts; the rest is for people.
                 outln!("{job}");
@@ -96,7 +112,7 @@ async fn queue(
     url: &str,
     manifest: &Manifest,
     submission: &Submission,
-) -> Result<Queued, ClientError> {
+) -> Result<Submitted, ClientError> {
     let mut tries = 0;
     loop {
         let tried = async {
@@ -105,7 +121,7 @@ async fn queue(
             client.submit(submission.clone()).await
         };
         match tried.await {
-            Ok(queued) => return Ok(queued),
+            Ok(submitted) => return Ok(submitted),
             Err(error) if error.is_broken() && tries < TRIES => {
                 tries += 1;
                 errln!("{error}; trying again");
@@ -130,4 +146,37 @@ fn unsure(error: ClientError, key: &str) -> Failed {
         ),
         false => failed,
     }
+}
+
+/// What is printed of a job that was queued.
+#[derive(Debug, Serialize)]
+struct Queued {
+    #[serde(flatten)]
+    line: JobView,
+    /// Videos that got a new name.
+    renamed: u32,
+    /// Videos that stand there whole.
+    left_out: u32,
+}
+
+/// Says what became of names that were taken.
+pub(super) fn names_said(submitted: Submitted) {
+    let Submitted { renamed, left_out, .. } = submitted;
+    if renamed > 0 {
+        errln!("{renamed} videos get a new name, because theirs is taken");
+    }
+    if left_out > 0 {
+        errln!("{left_out} videos stand there whole and are left out");
+    }
+}
+
+/// The end of a command of whose job nothing is left to render.
+pub(super) fn nothing_left(submitted: Submitted, json: bool) -> Result<Exit, Failed> {
+    names_said(submitted);
+    if json {
+        print_json(&serde_json::json!({ "job": null, "renamed": 0, "left_out": submitted.left_out }))?;
+    } else {
+        errln!("nothing is left to render");
+    }
+    Ok(Exit::Ok)
 }

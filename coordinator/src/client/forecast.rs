@@ -31,6 +31,12 @@ pub struct Forecast {
     pub waiting_for: Option<String>,
     /// Step caches and LoRA files in words, with the number of videos that have them.
     pub speedups: Vec<String>,
+    /// Why the names of its videos would be refused.
+    pub taken: Option<String>,
+    /// Videos that would get a new name.
+    pub renamed: u32,
+    /// Videos that stand there whole and would be left out.
+    pub left_out: u32,
 }
 
 /// A role and those who serve it.
@@ -157,6 +163,9 @@ impl From<v1::EstimateReply> for Forecast {
         };
         let fault = |fault: v1::VideoFault| FaultForecast { index: fault.index, why: fault.why };
         Self {
+            taken: views::some(wire.taken),
+            renamed: wire.renamed,
+            left_out: wire.left_out,
             videos: wire.videos,
             model_known: wire.model_known,
             roles: wire.roles.into_iter().map(role).collect(),

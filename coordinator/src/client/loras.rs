@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
     use crate::driver::Keep;
-    use crate::jobs::Submission;
+    use crate::jobs::{Submission, Taken};
     use crate::plan::tests::request;
     use crate::server::{self, Coordinator, ServerConfig};
 
@@ -102,7 +102,8 @@ mod tests {
             model: "m".into(),
             priority: 50,
             early_look: false,
-            videos: vec![VideoRequest { loras, ..request() }],
+            taken: Taken::Refuse,
+            videos: vec![VideoRequest { loras, output: format!("cat-{strength}"), ..request() }],
         }
     }
 

@@ -46,6 +46,8 @@ pub struct JobView {
     pub submitted: Option<String>,
     /// When its last video ended, likewise.
     pub ended: Option<String>,
+    /// Where its report is, or will be when it has ended, on the coordinator's machine.
+    pub report: Option<String>,
 }
 
 /// A video's line.
@@ -185,6 +187,42 @@ pub struct ReportView {
     pub videos: Vec<VideoView>,
     /// The workers that took part.
     pub machines: Vec<MachineView>,
+    /// Files of finished videos that are not there as they were written, as far as their lengths tell.
+    pub lost: Vec<LostView>,
+}
+
+/// A file of a finished video that is not there as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LostView {
+    /// Of which video.
+    pub video: u32,
+    /// Below the job's output directory.
+    pub path: String,
+    /// `damaged`, `missing`, `unreadable` or `replaced`.
+    pub state: &'static str,
+    /// The job that has replaced it.
+    pub replaced_by: Option<u64>,
+}
+
+impl std::fmt::Display for LostView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.replaced_by {
+            Some(job) => write!(f, "{}: replaced by job {job}", self.path),
+            None => write!(f, "{}: {}", self.path, self.state),
+        }
+    }
+}
+
+/// What has become of a file; `None` when it is as it was written.
+fn lost(state: v1::FileState) -> Option<&'static str> {
+    match state {
+        v1::FileState::Whole => None,
+        v1::FileState::Damaged => Some("damaged"),
+        v1::FileState::Missing => Some("missing"),
+        v1::FileState::Unreadable => Some("unreadable"),
+        v1::FileState::Replaced => Some("replaced"),
+        v1::FileState::Unspecified => Some("unknown"),
+    }
 }
 
 /// What a worker computed on, and with.
@@ -259,6 +297,7 @@ impl From<v1::JobSummary> for JobView {
             unreported: some(wire.unreported),
             submitted: rfc3339(wire.submitted),
             ended: wire.ended.and_then(rfc3339),
+            report: some(wire.report),
         }
     }
 }
@@ -347,7 +386,16 @@ impl From<v1::GetReportReply> for ReportView {
             roles,
             videos: wire.videos.into_iter().map(Into::into).collect(),
             machines: wire.machines.into_iter().map(Into::into).collect(),
+            lost: wire.lost.into_iter().filter_map(LostView::of).collect(),
         }
+    }
+}
+
+impl LostView {
+    /// `None` for a file that is as it was written.
+    pub(super) fn of(wire: v1::OutputFile) -> Option<Self> {
+        let (state, replaced_by) = (lost(wire.state())?, Some(wire.replaced_by).filter(|job| *job != 0));
+        Some(Self { video: wire.video, path: wire.path, state, replaced_by })
     }
 }
 
@@ -396,7 +444,7 @@ pub(super) fn role(number: i32) -> &'static str {
     role.map_or("unknown", Role::name)
 }
 
-fn some(text: String) -> Option<String> {
+pub(super) fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
@@ -424,14 +472,15 @@ mod tests {
             ("WORKER", keys(WorkerView::from(v1::WorkerStatus::default()))),
             ("EFFORT", keys(EffortView::new(v1::Effort::default(), 0.0))),
             ("MACHINE", keys(MachineView::from(v1::Machine::default()))),
+            ("LOST", keys(LostView::of(v1::OutputFile::default()))),
         ] {
             assert!(guide.contains(&format!("{name}: `{keys}`")), "the guide does not say {name}: `{keys}`");
         }
         let detail = keys(JobDetail::default());
         assert_eq!(detail, "job videos seconds_left");
         let report = keys(ReportView::from(v1::GetReportReply::default()));
-        let fields =
-            "job output_dir wall_seconds render_seconds bottleneck stages roles workers videos machines".to_owned();
+        let fields = "job output_dir wall_seconds render_seconds bottleneck stages roles workers videos machines lost"
+            .to_owned();
         assert_eq!(report, fields);
         let quoted: Vec<_> = fields.split(' ').map(|field| format!("\"{field}\"")).collect();
         let line = guide.lines().find(|line| line.starts_with("| `report JOB`")).unwrap();

@@ -9,8 +9,9 @@ use wanfarm_scheduler::{ArtifactId, Change, TextKey};
 use wanfarm_types::{AttemptId, JobId, Stage, VideoId};
 
 use crate::catalog::Catalog;
+use crate::claims::{Claims, Holder, Wanted};
 use crate::images::Images;
-use crate::jobs::{Jobs, VideoPhase};
+use crate::jobs::{Job, Jobs, VideoPhase};
 use crate::ledger::{KnownWorker, Ledger};
 use crate::plan;
 use crate::store::Row;
@@ -19,6 +20,8 @@ use crate::store::Row;
 #[derive(Debug)]
 pub(super) struct Books {
     pub(super) jobs: Jobs,
+    /// What the jobs write, or have written.
+    pub(super) claims: Claims,
     pub(super) images: Images,
     pub(super) catalog: Catalog,
     pub(super) ledger: Ledger,
@@ -46,6 +49,7 @@ impl Books {
     pub(super) fn new(next_job: JobId) -> Self {
         Self {
             jobs: Jobs::new(next_job),
+            claims: Claims::default(),
             images: Images::default(),
             catalog: Catalog::default(),
             ledger: Ledger::default(),
@@ -69,12 +73,17 @@ impl Books {
             }
             Row::WorkerForgotten(worker) => self.ledger.forget_worker(*worker),
             Row::ModelForgotten(model) => self.catalog.forget(model),
-            Row::Job(job) => self.jobs.add(job),
+            Row::Job(job) => {
+                self.jobs.add(job);
+                if let Some(job) = self.jobs.get(job.id) {
+                    each_claim(job, |holder, wanted| self.claims.claim(holder, wanted));
+                }
+            }
             Row::Resolved { job, videos } => self.jobs.resolved(*job, videos),
             Row::Requeued(job) => self.jobs.requeue(*job),
             Row::Held { job, reason } => self.jobs.hold(*job, reason.clone()),
-            Row::Outputs { video, files, verdict, seconds } => {
-                self.jobs.set_outputs(*video, files, verdict, *seconds);
+            Row::Outputs { video, written, verdict, seconds } => {
+                self.jobs.set_outputs(*video, written, verdict, *seconds);
             }
             Row::Ended { job, end } => self.jobs.ended(*job, end.as_deref().cloned()),
             Row::Reported { job, at } => self.jobs.reported(*job, *at),
@@ -103,7 +112,9 @@ impl Books {
             Change::JobState { job, state } => self.jobs.set_state(*job, *state),
             Change::WeightsPinned { job, role, weights } => self.jobs.pin(*job, *role, *weights),
             Change::JobForgotten(job) => {
-                self.jobs.forget(*job);
+                if let Some(job) = self.jobs.forget(*job) {
+                    each_claim(&job, |holder, wanted| self.claims.release(holder, wanted));
+                }
                 self.attempts.retain(|_, running| running.video.job != *job);
                 if !self.long_texts.is_empty() {
                     let read: BTreeSet<TextKey> =
@@ -133,5 +144,13 @@ impl Books {
             Change::WorkerState { .. } | Change::WorkerForgotten(_) => self.standings += 1,
             Change::ArtifactDurable { .. } | Change::ArtifactForgotten(_) => {}
         }
+    }
+}
+
+/// Everything that a job writes.
+fn each_claim(job: &Job, mut each: impl FnMut(Holder, &Wanted)) {
+    each(Holder { job: job.id, video: None }, &Wanted::file(&job.output, &job.report));
+    for (index, video) in (0u32..).zip(&job.submission.videos) {
+        each(Holder { job: job.id, video: Some(index) }, &job.wants(video));
     }
 }

@@ -161,6 +161,7 @@ impl Driver {
             wall_seconds: (now - job.submitted().elapsed).max(0.0),
             render_seconds: totals.begun.map_or(0.0, |begun| (now - begun).max(0.0)),
             videos: job.videos().to_vec(),
+            files: self.files_of(job, None),
             totals,
         })
     }

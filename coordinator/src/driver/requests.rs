@@ -1,7 +1,6 @@
 //! What people ask of the driver: answered from the books, or passed on to the scheduler.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use tokio::sync::oneshot;
 use wanfarm_scheduler::{Change, Input, Session, Target};
@@ -9,7 +8,7 @@ use wanfarm_types::{Digest, JobId, VideoId, WorkerId};
 
 use super::{Driver, facts};
 use crate::jobs::{JobPhase, Submission, VideoPhase, VideoStatus};
-use crate::requests::{Changes, JobVerb, Queued, Request, RequestError, WorkerVerb};
+use crate::requests::{Changes, JobVerb, Places, Request, RequestError, Settled, Submitted, WorkerVerb};
 use crate::store::Row;
 
 impl Driver {
@@ -45,10 +44,15 @@ impl Driver {
                 self.uploads.given(lora);
                 answer(reply, true);
             }
-            Request::Submit { submission, unfit, reply } => match self.submit(submission, unfit) {
-                Ok(queued) => self.answer_when_recorded(reply, Ok(queued)),
-                refused => answer(reply, refused),
-            },
+            Request::Submit { submission, asked, unfit, places, reply } => {
+                match self.submit(submission, asked, unfit, &places) {
+                    Ok(submitted) => self.answer_when_recorded(reply, Ok(submitted)),
+                    refused => answer(reply, refused),
+                }
+            }
+            Request::Settle { submission, places, reply } => {
+                answer(reply, self.settle_names(&submission, &places.looks))
+            }
             Request::Changes { job, since, reply } => {
                 let waiting_for = self.waiting_for(job);
                 let changes = self.books.jobs.changes(job, since);
@@ -86,11 +90,17 @@ impl Driver {
         missing
     }
 
-    fn submit(&mut self, submission: Submission, unfit: Option<String>) -> Result<Queued, RequestError> {
+    fn submit(
+        &mut self,
+        submission: Submission,
+        asked: Digest,
+        unfit: Option<String>,
+        places: &Places,
+    ) -> Result<Submitted, RequestError> {
         // A client that asks again gets the job it has.
         if let Some(known) = self.books.jobs.with_key(&submission.client_key).and_then(|id| self.books.jobs.get(id)) {
-            return match known.submission == submission {
-                true => Ok(Queued { job: known.id, already: true }),
+            return match known.asked == asked {
+                true => Ok(Submitted { job: Some(known.id), already: true, renamed: 0, left_out: 0 }),
                 false => Err(RequestError::KeyTaken {
                     key: submission.client_key,
                     job: known.id,
@@ -112,13 +122,20 @@ impl Driver {
         if let Some(why) = self.obstacles.of_store() {
             return Err(RequestError::Full(why.to_owned()));
         }
-        let job = self.books.jobs.number(submission, self.moment());
+        let Settled { videos, renamed, left_out } = self.settle_names(&submission, &places.looks)?;
+        if videos.is_empty() {
+            return Ok(Submitted { job: None, already: false, renamed, left_out });
+        }
+        let submission = Submission { videos, ..submission };
+        let report = self.report_place(&submission, places);
+        let output = self.outputs.root().to_owned();
+        let job = self.books.jobs.number(submission, asked, self.moment(), output, report);
         let id = job.id;
         self.put(Row::Job(job));
         self.plan(id);
         // Before work is spent on it.
         self.try_outputs();
-        Ok(Queued { job: id, already: false })
+        Ok(Submitted { job: Some(id), already: false, renamed, left_out })
     }
 
     fn control_job(&mut self, id: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), RequestError> {
@@ -225,16 +242,6 @@ impl Driver {
             }
         }
         Ok(())
-    }
-
-    fn files(&self, id: JobId, video: Option<u32>) -> Result<Vec<(u32, PathBuf)>, RequestError> {
-        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
-        if let Some(index) = video.filter(|index| *index as usize >= job.videos().len()) {
-            return Err(RequestError::NoSuchVideo { id: VideoId { job: id, index }, videos: job.videos().len() });
-        }
-        let wanted = job.videos().iter().filter(|line| video.is_none_or(|index| line.index == index));
-        let finished = wanted.filter(|line| line.phase == VideoPhase::Done);
-        Ok(finished.flat_map(|line| line.files.iter().map(|file| (line.index, file.clone()))).collect())
     }
 }
 

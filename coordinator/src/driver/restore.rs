@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use wanfarm_scheduler::{Action, Change, Config, JobState, Scheduler};
-use wanfarm_types::{Digest, JobId};
+use wanfarm_scheduler::{Action, Change, Config, JobState, Scheduler, VideoState};
+use wanfarm_types::Digest;
 
 use super::books::Books;
 use super::obstacles::Obstacles;
@@ -15,6 +15,7 @@ use super::uploads::Uploads;
 use super::waiting::Hints;
 use super::{Driver, Event};
 use crate::copies::Copies;
+use crate::jobs::VideoPhase;
 use crate::outputs::Outputs;
 use crate::sessions::Sessions;
 use crate::store::{JobRow, Loaded, Row, Store, StoreError, when_unlocked};
@@ -106,6 +107,7 @@ impl Driver {
         driver.books.ledger.restarted();
         driver.recall_obstacle();
         driver.collect();
+        driver.clear_leftovers();
         driver.report_again();
         Ok(driver)
     }
@@ -142,6 +144,19 @@ impl Driver {
         }
     }
 
+    /// What was being written when the coordinator was killed is written anew.
+    fn clear_leftovers(&self) {
+        let mut folders = BTreeSet::new();
+        for job in self.books.jobs.iter() {
+            let open = job.videos().iter().filter(|video| video.phase != VideoPhase::Done);
+            folders.extend(open.filter_map(|video| Some(job.output.join(&video.output).parent()?.to_owned())));
+            if job.summary().ended.is_none() {
+                folders.insert(job.output.clone());
+            }
+        }
+        self.outputs.clear(folders);
+    }
+
     /// Jobs that ended just before the restart have no report yet.
     fn report_again(&mut self) {
         let ended = self.books.jobs.iter().filter(|job| job.state() == Some(JobState::Finished));
@@ -164,7 +179,7 @@ pub(super) fn prune(store: &mut dyn Store, keep: &Keep, present: &BTreeMap<Diges
     let loaded = when_unlocked(|| store.load())?;
     let is_kept = |job: &JobRow| match keep {
         Keep::All => true,
-        Keep::Only(key) => job.client_key == *key && !has_ended(&loaded.rows, job.id),
+        Keep::Only(key) => job.client_key == *key && !has_ended(&loaded.rows, job),
     };
     let jobs = loaded.rows.iter().filter_map(|row| if let Row::Job(job) = row { Some(job) } else { None });
     let (kept, others): (Vec<&JobRow>, Vec<&JobRow>) = jobs.partition(|job| is_kept(job));
@@ -184,10 +199,25 @@ pub(super) fn prune(store: &mut dyn Store, keep: &Keep, present: &BTreeMap<Diges
 }
 
 /// Nothing is left to do for a job; or somebody has taken away what was done.
-fn has_ended(rows: &[Row], id: JobId) -> bool {
+fn has_ended(rows: &[Row], job: &JobRow) -> bool {
+    let mut planned: Vec<u32> = Vec::new();
+    let mut done: BTreeSet<u32> = BTreeSet::new();
+    for row in rows {
+        match row {
+            Row::Reported { job: id, at } if *id == job.id && at.is_some() => return true,
+            Row::Resolved { job: id, videos } if *id == job.id => {
+                planned = (0..).zip(videos).filter(|(_, video)| video.is_ok()).map(|(place, _)| place).collect();
+            }
+            Row::Scheduler(Change::VideoState { video, state: VideoState::Done }) if video.job == job.id => {
+                done.extend(planned.get(video.index as usize));
+            }
+            _ => {}
+        }
+    }
     rows.iter().any(|row| match row {
-        Row::Reported { job, at } => *job == id && at.is_some(),
-        Row::Outputs { video, files, .. } => video.job == id && !files.iter().all(|file| file.exists()),
+        Row::Outputs { video, written, .. } if video.job == job.id && done.contains(&video.index) => {
+            !written.iter().all(|written| job.output.join(&written.path).exists())
+        }
         _ => false,
     })
 }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod forgetting;
+mod names;
 mod watching;
 
 use std::sync::mpsc as gate;
@@ -17,10 +18,10 @@ use super::*;
 use crate::artifacts::Artifacts;
 use crate::catalog::Announcement;
 use crate::images::Image;
-use crate::jobs::{JobPhase, Submission};
+use crate::jobs::{JobPhase, Submission, Taken};
 use crate::outputs::Volume;
 use crate::plan::tests::{card, request};
-use crate::requests::{Changes, JobVerb, Queued, RequestError};
+use crate::requests::{Changes, JobVerb, Places, RequestError, Submitted};
 use crate::sessions::Pace;
 use crate::store::tests::{MemoryStore, Verdict};
 use crate::store::{DataDirectory, Loaded, SqliteStore};
@@ -69,7 +70,7 @@ fn driver(
     let (events, inbox) = mpsc::channel(64);
     let parts = Parts {
         copies: Copies::new(artifacts, Puller::default(), events.clone()),
-        outputs: Outputs::new(dir.join("output"), Puller::default(), events.clone()),
+        outputs: Outputs::new(dir.join("output"), uuid::Uuid::nil(), Puller::default(), events.clone()),
         sessions: Sessions::new(Pace::of_lease(Duration::from_secs(30))),
         events: inbox,
         news: watch::channel(0).0,
@@ -98,13 +99,19 @@ impl Desk {
         Self { events, driver: tokio::spawn(driver.run()), rows, asks, verdicts, dir }
     }
 
-    async fn submit(&self, key: &str) -> oneshot::Receiver<Result<Queued, RequestError>> {
-        self.submit_as(submission(key)).await
+    async fn submit(&self, key: &str) -> oneshot::Receiver<Result<Submitted, RequestError>> {
+        self.submit_as(submission(key), Places::default()).await
     }
 
-    async fn submit_as(&self, submission: Submission) -> oneshot::Receiver<Result<Queued, RequestError>> {
+    async fn submit_as(
+        &self,
+        submission: Submission,
+        places: Places,
+    ) -> oneshot::Receiver<Result<Submitted, RequestError>> {
         let (reply, answer) = oneshot::channel();
-        self.events.send(Event::Request(Request::Submit { submission, unfit: None, reply })).await.unwrap();
+        let asked = submission.digest();
+        let request = Request::Submit { submission, asked, unfit: None, places, reply };
+        self.events.send(Event::Request(request)).await.unwrap();
         answer
     }
 
@@ -164,10 +171,15 @@ fn attached() -> (Attached, Messages) {
     (attached, messages)
 }
 
+fn taken_in(job: u64) -> Submitted {
+    Submitted { job: Some(JobId(job)), already: false, renamed: 0, left_out: 0 }
+}
+
+/// A job whose name among the outputs is its key.
 fn submission(key: &str) -> Submission {
     let (name, model) = ("n".into(), "m".into());
-    let videos = vec![request()];
-    Submission { client_key: key.into(), name, model, priority: 50, early_look: false, videos }
+    let videos = vec![wanfarm_types::VideoRequest { output: key.into(), ..request() }];
+    Submission { client_key: key.into(), name, model, priority: 50, early_look: false, taken: Taken::Refuse, videos }
 }
 
 fn announcement() -> Announcement {
@@ -193,7 +205,7 @@ async fn nothing_leaves_before_it_is_recorded() {
     assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
     assert!(job.try_recv().is_err(), "a client was told the number of a job that is not recorded");
     desk.verdict(Verdict::Write);
-    assert_eq!(job.await.unwrap().unwrap().job, JobId(1));
+    assert_eq!(job.await.unwrap(), Ok(taken_in(1)));
 
     let mut messages = desk.attach().await;
     let rows = desk.asked().await;
@@ -219,9 +231,9 @@ async fn what_arrives_while_a_batch_is_written_makes_one_batch() {
     desk.verdict(Verdict::Write);
     assert_eq!(desk.asked().await.len(), 3);
     desk.verdict(Verdict::Write);
-    assert_eq!(first.await.unwrap().unwrap().job, JobId(1));
+    assert_eq!(first.await.unwrap(), Ok(taken_in(1)));
     for (number, job) in (2..).zip(others) {
-        assert_eq!(job.await.unwrap().unwrap().job, JobId(number));
+        assert_eq!(job.await.unwrap(), Ok(taken_in(number)));
     }
     desk.stop().await.unwrap();
 }
@@ -241,7 +253,7 @@ async fn a_store_that_takes_no_rows_holds_everything_says_so_and_goes_on_by_itse
         // The same rows again, after a pause.
         assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
         desk.verdict(Verdict::Write);
-        assert_eq!(job.await.unwrap().unwrap().job, JobId(1));
+        assert_eq!(job.await.unwrap(), Ok(taken_in(1)));
         assert!(!desk.changes(JobId(1)).await.waiting_for.contains(word));
         desk.stop().await.unwrap();
     }
@@ -267,7 +279,7 @@ async fn a_broken_store_stops_the_coordinator_with_nothing_acted_on() {
 async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
     let desk = Desk::new();
     (0..100).for_each(|_| desk.verdict(Verdict::Write));
-    let job = desk.submit("a").await.await.unwrap().unwrap().job;
+    let job = desk.submit("a").await.await.unwrap().unwrap().job.unwrap();
     let _messages = desk.attach().await;
     let video = VideoId { job, index: 0 };
     let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
@@ -287,8 +299,8 @@ async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
 async fn a_pause_that_people_asked_for_outlasts_a_full_disk() {
     let desk = Desk::new();
     (0..100).for_each(|_| desk.verdict(Verdict::Write));
-    let job = desk.submit("a").await.await.unwrap().unwrap().job;
-    let other = desk.submit("b").await.await.unwrap().unwrap().job;
+    let [job, other] = [desk.submit("a").await, desk.submit("b").await];
+    let (job, other) = (job.await.unwrap().unwrap().job.unwrap(), other.await.unwrap().unwrap().job.unwrap());
     let _messages = desk.attach().await;
     let video = VideoId { job, index: 0 };
     let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
@@ -308,7 +320,7 @@ async fn a_pause_that_people_asked_for_outlasts_a_full_disk() {
 async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
     let mut desk = Desk::new();
     (0..100).for_each(|_| desk.verdict(Verdict::Write));
-    let job = desk.submit("a").await.await.unwrap().unwrap().job;
+    let job = desk.submit("a").await.await.unwrap().unwrap().job.unwrap();
     let mut messages = desk.attach().await;
     assigned(&mut messages).await;
     let rows = desk.rows.clone();
@@ -334,7 +346,13 @@ async fn what_nothing_stands_behind_is_cleared_at_the_start() {
     let image = |n| Image { digest: Digest([n; 32]), bytes: 1, width: 8, height: 8 };
     let mut job = submission("a");
     job.videos[0].image = Some(image(1).digest);
-    let job = crate::jobs::Jobs::new(JobId(1)).number(job, Moment::default());
+    let job = crate::jobs::Jobs::new(JobId(1)).number(
+        job,
+        Digest([0; 32]),
+        Moment::default(),
+        "/out".into(),
+        "n.report.json".into(),
+    );
     let text = |n| ArtifactId::Text(wanfarm_scheduler::TextKey(Digest([n; 32])));
     let durable = |n| {
         let tensors = vec![TensorRef { digest: Digest([n; 32]), dtype: DType::F32, shape: vec![2] }];
@@ -351,18 +369,19 @@ async fn what_nothing_stands_behind_is_cleared_at_the_start() {
 
 #[tokio::test]
 async fn a_job_that_ended_just_before_a_restart_gets_its_report() {
-    let mut rows = MemoryStore::default();
-    let job = crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Moment::default());
+    let (mut rows, dir) = (MemoryStore::default(), tempfile::tempdir().unwrap());
+    let (output, report) = (dir.path().join("output"), "n.report.json".into());
+    let job =
+        crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Digest([0; 32]), Moment::default(), output, report);
     let finished = Change::JobState { job: JobId(1), state: JobState::Finished };
     rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
-    let dir = tempfile::tempdir().unwrap();
     let (events, restored) = driver(Box::new(rows.clone()), dir.path(), &Keep::All);
     let running = tokio::spawn(restored.unwrap().run());
     let reported = |row: &Row| matches!(row, Row::Reported { at: Some(_), .. });
     while !rows.load().unwrap().rows.iter().any(reported) {
         tokio::task::yield_now().await;
     }
-    assert!(dir.path().join("output/report.json").is_file());
+    assert!(dir.path().join("output/n.report.json").is_file());
     events.send(Event::Stop).await.unwrap();
     running.await.unwrap().unwrap();
 }
@@ -380,7 +399,8 @@ async fn a_run_keeps_only_its_own_unfinished_job() {
         let (events, mut driver) = restored(key);
         let fresh = driver.books.jobs.with_key(key).is_none();
         if fresh {
-            let row = driver.books.jobs.number(submission(key), Moment::default());
+            let (output, report) = ("/out".into(), "n.report.json".into());
+            let row = driver.books.jobs.number(submission(key), Digest([0; 32]), Moment::default(), output, report);
             driver.put(Row::Job(row));
         }
         (events, driver, fresh)
@@ -408,7 +428,7 @@ async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
     let desk = Desk::expecting(Some("/renders".into()));
     (0..100).for_each(|_| desk.verdict(Verdict::Write));
     let _messages = desk.attach().await;
-    let job = desk.submit("a").await.await.unwrap().unwrap().job;
+    let job = desk.submit("a").await.await.unwrap().unwrap().job.unwrap();
     // It is tried out at once, before anything is rendered.
     let waiting_for = loop {
         let Changes { job, waiting_for, .. } = desk.changes(job).await;
@@ -419,7 +439,7 @@ async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
     };
     assert!(waiting_for.contains("/renders") && waiting_for.contains("coordinator resume 1"), "{waiting_for}");
     // Jobs that come meanwhile are held as well.
-    let other = desk.submit("b").await.await.unwrap().unwrap().job;
+    let other = desk.submit("b").await.await.unwrap().unwrap().job.unwrap();
     assert!(desk.changes(other).await.waiting_for.contains("coordinator resume 2"));
     let (reply, answer) = oneshot::channel();
     let resume = Request::ControlJob { job, video: None, verb: JobVerb::Resume, reply };
@@ -443,7 +463,13 @@ async fn what_is_wrong_with_the_output_folder_is_told_before_the_start() {
 
     // Remembered of an unfinished job: a coordinator that stays up waits for its volume, a run says so and ends.
     let mut rows = MemoryStore::default();
-    let job = crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Moment::default());
+    let job = crate::jobs::Jobs::new(JobId(1)).number(
+        submission("a"),
+        Digest([0; 32]),
+        Moment::default(),
+        dir.path().join("output"),
+        "n.report.json".into(),
+    );
     let mount = Row::Mount { folder: dir.path().join("output"), mount: "/renders".into() };
     rows.commit(&[Row::Job(job), mount]).unwrap();
     for keep in [Keep::All, Keep::Only("a".into())] {

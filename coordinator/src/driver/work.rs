@@ -1,13 +1,15 @@
 //! Work on its way out: assignments for workers, finished frames for the writer.
 
+use std::path::Path;
+
 use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Assignment, Input};
 use wanfarm_types::{Digest, Failure, Stage, TensorRef, VideoId, WorkerId};
 
 use super::Driver;
 use super::books::Books;
-use crate::jobs::VideoPhase;
-use crate::outputs::Task;
+use crate::jobs::{Taken, VideoPhase};
+use crate::outputs::{Task, Volume};
 use crate::plan;
 
 impl Driver {
@@ -64,10 +66,11 @@ impl Driver {
         let (place, job) = (jobs.in_manifest(video), jobs.get(video.job));
         let found = place.zip(job).and_then(|(place, job)| {
             let spec = job.specs.get(place.index as usize)?.clone()?;
-            let notes = job.videos().get(place.index as usize)?.notes.clone();
-            Some((job, spec, job.texts.get(place.index as usize)?, notes))
+            let line = job.videos().get(place.index as usize)?;
+            let written = job.written(place.index).cloned().unwrap_or_default();
+            Some((job, spec, job.texts.get(place.index as usize)?, line.notes.clone(), written))
         });
-        let Some(((job, spec, texts, notes), latents)) = found.zip(latents) else {
+        let Some(((job, spec, texts, notes, written), latents)) = found.zip(latents) else {
             let failure = Failure::deterministic("the video is not on the books");
             return self.feed(Input::OutputsFailed { video, failure });
         };
@@ -80,8 +83,20 @@ impl Driver {
             frames,
             source: self.sessions.tensor_url(holder),
             latents,
+            volume: self.volume(&job.output),
+            overwrite: job.submission.taken == Taken::Overwrite,
+            written,
         };
         self.obstacles.writes(video);
         self.outputs.write(task);
+    }
+
+    /// An output directory, whose volume has to be mounted where it was.
+    fn volume(&self, folder: &Path) -> Volume {
+        let mut volume = self.outputs.volume(folder);
+        if folder != self.outputs.root() {
+            volume.expect(self.books.mounts.get(folder).cloned());
+        }
+        volume
     }
 }

@@ -1,9 +1,8 @@
 //! The finished files of a job on their way to whoever asked: listed one after the other, read in pieces.
 //!
-//! Only what the books name as a job's own outputs is touched, and never through a link. Hashing and reading block;
-//! both run off the async threads and wait for a receiver that is slower.
+//! Only what the books name as a job's own outputs is touched, never through a link, and each is held against what was
+//! written. Reading blocks; it runs off the async threads and waits for a receiver that is slower.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,155 +11,181 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use wanfarm_proto::v1;
 
+use crate::outputs::{FileState, Print, state};
+use crate::requests::{JobFiles, VideoFiles};
+
 /// Bytes of one piece.
 const PIECE: usize = 1 << 20;
+/// Most lost files that are told of.
+const MOST_LOST: usize = 1000;
 
 /// Sends a line for each file; folders stand for the files in them.
-pub(super) fn list(root: &Path, outputs: Vec<(u32, PathBuf)>, lines: &mpsc::Sender<Result<v1::OutputFile, Status>>) {
-    for (video, output) in outputs {
-        let files = match files_of(&output) {
-            Ok(files) => files,
-            Err(error) => return drop(lines.blocking_send(Err(unreadable(&output, &error)))),
-        };
-        for file in files {
-            let line = describe(root, video, &file).map_err(|error| unreadable(&file, &error));
-            let failed = line.is_err();
+pub(super) fn list(files: &JobFiles, lines: &mpsc::Sender<Result<v1::OutputFile, Status>>) {
+    for video in &files.videos {
+        for (path, print) in video.written.iter().flat_map(|written| written.files()) {
             // A receiver that has left wants no more.
-            if lines.blocking_send(line).is_err() || failed {
+            if lines.blocking_send(Ok(describe(&files.root, video, path, print, true))).is_err() {
                 return;
             }
         }
     }
 }
 
-/// The file of that name among a video's outputs.
-pub(super) fn find(root: &Path, outputs: &[(u32, PathBuf)], path: &str) -> Option<PathBuf> {
-    let wanted = outputs.iter().find_map(|(_, output)| {
-        let name = wire_path(root, output)?;
-        if name == path {
-            return Some(output.clone());
-        }
-        // A frame lies directly in its video's folder.
-        let frame = path.strip_prefix(&name)?.strip_prefix('/')?;
-        (Path::new(frame).file_name() == Some(OsStr::new(frame))).then(|| output.join(frame))
-    })?;
-    fs::symlink_metadata(&wanted).ok()?.is_file().then_some(wanted)
+/// The files that are not there as they were written, as far as their lengths tell.
+pub(super) fn lost(files: &JobFiles) -> Vec<v1::OutputFile> {
+    let each = files.videos.iter().flat_map(|video| {
+        let files_of_video = video.written.iter().flat_map(|written| written.files());
+        files_of_video.map(move |(path, print)| (video, path, print))
+    });
+    let lines = each.map(|(video, path, print)| describe(&files.root, video, path, print, false));
+    lines.filter(|line| line.state() != v1::FileState::Whole).take(MOST_LOST).collect()
 }
 
-/// Sends a file's bytes.
-pub(super) fn read(path: &Path, pieces: &mpsc::Sender<Result<v1::FilePiece, Status>>) {
-    let fail = |error: &io::Error| drop(pieces.blocking_send(Err(unreadable(path, error))));
+/// The file of that name among a video's outputs, and what it was when it was written.
+pub(super) fn find(files: &JobFiles, path: &str) -> Option<(PathBuf, Print)> {
+    let mut each = files.videos.iter().flat_map(|video| video.written.iter()).flat_map(|written| written.files());
+    let (path, print) = each.find(|(known, _)| known == path)?;
+    let file = files.root.join(path);
+    fs::symlink_metadata(&file).ok()?.is_file().then_some((file, print))
+}
+
+/// Sends a file's bytes, and at their end an error unless they are what was written.
+pub(super) fn read(path: &Path, written: &Print, pieces: &mpsc::Sender<Result<v1::FilePiece, Status>>) {
+    let fail = |error: &io::Error| {
+        let why = format!("the coordinator cannot read {}: {error}", path.display());
+        drop(pieces.blocking_send(Err(Status::internal(why))));
+    };
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) => return fail(&error),
     };
+    let mut hasher = blake3::Hasher::new();
     loop {
         let mut data = Vec::with_capacity(PIECE);
         match file.by_ref().take(PIECE as u64).read_to_end(&mut data) {
             Err(error) => return fail(&error),
-            Ok(0) => return,
+            Ok(0) => break,
             Ok(_) => {
+                hasher.update(&data);
                 if pieces.blocking_send(Ok(v1::FilePiece { data })).is_err() {
                     return;
                 }
             }
         }
     }
-}
-
-fn files_of(output: &Path) -> io::Result<Vec<PathBuf>> {
-    if !fs::symlink_metadata(output)?.is_dir() {
-        return Ok(vec![output.to_owned()]);
+    if (hasher.count(), hasher.finalize().as_bytes()) != (written.bytes, &written.blake3.0) {
+        let why = format!("{} holds other bytes than were written", path.display());
+        drop(pieces.blocking_send(Err(Status::data_loss(why))));
     }
-    let mut files: Vec<PathBuf> = fs::read_dir(output)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-    files.retain(|file| fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_file()));
-    files.sort();
-    Ok(files)
 }
 
-fn describe(root: &Path, video: u32, file: &Path) -> io::Result<v1::OutputFile> {
-    let metadata = fs::symlink_metadata(file)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no file any more"));
+fn describe(root: &Path, video: &VideoFiles, path: String, print: Print, reading: bool) -> v1::OutputFile {
+    let state = match (state(&root.join(&path), &print, reading), video.replaced_by) {
+        (FileState::Whole, _) => v1::FileState::Whole,
+        (_, Some(_)) => v1::FileState::Replaced,
+        (FileState::Damaged, None) => v1::FileState::Damaged,
+        (FileState::Missing, None) => v1::FileState::Missing,
+        (FileState::Unreadable, None) => v1::FileState::Unreadable,
+    };
+    let replaced_by = video.replaced_by.filter(|_| state == v1::FileState::Replaced);
+    v1::OutputFile {
+        video: video.video,
+        path,
+        bytes: print.bytes,
+        blake3: print.blake3.0.to_vec(),
+        state: state.into(),
+        replaced_by: replaced_by.map_or(0, |job| job.0),
     }
-    let path = wire_path(root, file).ok_or_else(|| io::Error::other("it does not lie in the output directory"))?;
-    let digest = blake3::Hasher::new().update_mmap(file)?.finalize();
-    Ok(v1::OutputFile { video, path, bytes: metadata.len(), blake3: digest.as_bytes().to_vec() })
-}
-
-/// Below the output directory, with `/`.
-fn wire_path(root: &Path, file: &Path) -> Option<String> {
-    let parts = file.strip_prefix(root).ok()?.iter().map(OsStr::to_str).collect::<Option<Vec<_>>>()?;
-    Some(parts.join("/"))
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Status {
-    let why = format!("the coordinator cannot read {}: {error}; it was there when the video was done", path.display());
-    if error.kind() == io::ErrorKind::NotFound { Status::not_found(why) } else { Status::internal(why) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outputs::{Content, Written, print};
+    use wanfarm_types::JobId;
+
+    /// Two videos: 3 with frames and a film, 4 with a film that job 7 has replaced.
+    fn rendered() -> (tempfile::TempDir, JobFiles) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_owned();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/b/00000.png"), vec![7; PIECE + 5]).unwrap();
+        for (file, text) in [("a/b/00001.png", "one"), ("a/b.mp4", "film"), ("a/c.mp4", "other"), ("secret", "s")] {
+            fs::write(root.join(file), text).unwrap();
+        }
+        let print = |file: &str| print(&root.join(file)).unwrap();
+        let film = |file: &str| Written { path: file.into(), content: Content::File(print(file)) };
+        let frames = Content::Frames(vec![print("a/b/00000.png"), print("a/b/00001.png")]);
+        let three = [Written { path: "a/b".into(), content: frames }, film("a/b.mp4")];
+        let videos = vec![
+            VideoFiles { video: 3, written: three.into(), replaced_by: None },
+            VideoFiles { video: 4, written: [film("a/c.mp4")].into(), replaced_by: Some(JobId(7)) },
+        ];
+        (dir, JobFiles { root, videos })
+    }
+
+    fn listed(files: &JobFiles) -> Vec<(u32, String, v1::FileState, u64)> {
+        let (lines, mut heard) = mpsc::channel(10);
+        list(files, &lines);
+        drop(lines);
+        let each = std::iter::from_fn(|| heard.blocking_recv()).map(Result::unwrap);
+        each.map(|line| (line.video, line.path.clone(), line.state(), line.replaced_by)).collect()
+    }
 
     #[test]
     fn only_a_jobs_own_files_are_found() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("out");
-        fs::create_dir_all(root.join("night/0000/deeper")).unwrap();
-        for file in ["night/0000/00000.png", "night/0000.mp4", "night/0001.mp4", "night/0000/deeper/x", "secret"] {
-            fs::write(root.join(file), file).unwrap();
-        }
-        let outputs = [(0, root.join("night/0000")), (0, root.join("night/0000.mp4"))];
-        let found = |path: &str| find(&root, &outputs, path).is_some();
-        assert!(found("night/0000.mp4") && found("night/0000/00000.png"));
-        for foreign in [
-            "night/0001.mp4",
-            "secret",
-            "/etc/passwd",
-            "",
-            "night/0000",
-            "night/0000/",
-            "night/0000/..",
-            "night/0000/../0001.mp4",
-            "night/0000/deeper/x",
-            "night/0000//00000.png",
-            "night/0000/./00000.png",
-        ] {
+        let (dir, files) = rendered();
+        let found = |path: &str| find(&files, path).is_some();
+        assert!(found("a/b.mp4") && found("a/b/00001.png"));
+        fs::write(dir.path().join("a/b/00002.png"), "foreign").unwrap();
+        for foreign in
+            ["secret", "/etc/passwd", "", "a/b", "a/b/", "a/b/..", "a/b/00002.png", "a/b//00000.png", "a/./b.mp4"]
+        {
             assert!(!found(foreign), "{foreign}");
         }
         #[cfg(unix)]
         {
-            std::os::unix::fs::symlink(root.join("secret"), root.join("night/0000/link.png")).unwrap();
-            assert!(!found("night/0000/link.png"), "a link leads elsewhere");
+            fs::remove_file(dir.path().join("a/b.mp4")).unwrap();
+            std::os::unix::fs::symlink(dir.path().join("secret"), dir.path().join("a/b.mp4")).unwrap();
+            assert!(!found("a/b.mp4"), "a link leads elsewhere");
         }
     }
 
     #[test]
-    fn folders_are_listed_file_by_file_and_read_in_pieces() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path();
-        fs::create_dir_all(root.join("a/b")).unwrap();
-        fs::write(root.join("a/b/1.png"), "one").unwrap();
-        fs::write(root.join("a/b/0.png"), vec![7; PIECE + 5]).unwrap();
-        fs::write(root.join("a/b.mp4"), "film").unwrap();
-        let (lines, mut heard) = mpsc::channel(10);
-        list(root, vec![(3, root.join("a/b")), (3, root.join("a/b.mp4")), (4, root.join("gone"))], &lines);
-        drop(lines);
-        let mut told = Vec::new();
-        while let Some(line) = heard.blocking_recv() {
-            told.push(line);
-        }
-        let paths: Vec<_> = told.iter().flatten().map(|line| (line.video, line.path.as_str(), line.bytes)).collect();
-        assert_eq!(paths, [(3, "a/b/0.png", PIECE as u64 + 5), (3, "a/b/1.png", 3), (3, "a/b.mp4", 4)]);
-        assert_eq!(told[1].as_ref().unwrap().blake3, blake3::hash(b"one").as_bytes());
-        assert_eq!(told[3].as_ref().unwrap_err().code(), tonic::Code::NotFound);
+    fn each_file_is_told_with_what_became_of_it() {
+        use v1::FileState::{Damaged, Missing, Replaced, Whole};
+        let (dir, files) = rendered();
+        let told = |states: [(v1::FileState, u64); 4]| {
+            let paths = [(3, "a/b/00000.png"), (3, "a/b/00001.png"), (3, "a/b.mp4"), (4, "a/c.mp4")];
+            let lines = paths.into_iter().zip(states);
+            lines.map(|((video, path), (state, by))| (video, path.to_owned(), state, by)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            listed(&files),
+            told([(Whole, 0), (Whole, 0), (Whole, 0), (Whole, 0)]),
+            "the same bytes are the same"
+        );
+        fs::write(dir.path().join("a/b/00001.png"), "eno").unwrap();
+        fs::remove_file(dir.path().join("a/b.mp4")).unwrap();
+        fs::write(dir.path().join("a/c.mp4"), "anew").unwrap();
+        assert_eq!(listed(&files), told([(Whole, 0), (Damaged, 0), (Missing, 0), (Replaced, 7)]));
+        let lost: Vec<String> = lost(&files).into_iter().map(|line| line.path).collect();
+        assert_eq!(lost, ["a/b.mp4", "a/c.mp4"], "by their lengths");
+    }
 
-        let (pieces, mut heard) = mpsc::channel(10);
-        read(&root.join("a/b/0.png"), &pieces);
-        drop(pieces);
-        let sizes: Vec<_> =
-            std::iter::from_fn(|| heard.blocking_recv()).map(|piece| piece.unwrap().data.len()).collect();
-        assert_eq!(sizes, [PIECE, 5]);
+    #[test]
+    fn files_are_read_in_pieces_and_what_is_not_as_written_ends_with_an_error() {
+        let (dir, files) = rendered();
+        let (path, print) = find(&files, "a/b/00000.png").unwrap();
+        let sizes = || {
+            let (pieces, mut heard) = mpsc::channel(10);
+            read(&path, &print, &pieces);
+            drop(pieces);
+            let pieces = std::iter::from_fn(|| heard.blocking_recv());
+            pieces.map(|piece| piece.map(|piece| piece.data.len()).map_err(|status| status.code())).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(), [Ok(PIECE), Ok(5)]);
+        fs::write(dir.path().join("a/b/00000.png"), "cut short").unwrap();
+        assert_eq!(sizes(), [Ok(9), Err(tonic::Code::DataLoss)]);
     }
 }

@@ -8,9 +8,20 @@ use wanfarm_proto::v1;
 use wanfarm_types::Role;
 
 use crate::estimate::{Basis, Estimate, StageEstimate};
-use crate::jobs::{JobPhase, JobSummary, VideoPhase, VideoStatus};
+use crate::jobs::{JobPhase, JobSummary, Taken, VideoPhase, VideoStatus};
 use crate::requests::{Changes, JobReport, RequestError, StoredWeights, WorkerStatus};
 use crate::totals::{Effort, Machine};
+
+/// What is to become of names that are taken.
+pub(super) fn taken(wire: i32) -> Result<Taken, Status> {
+    match v1::Taken::try_from(wire) {
+        Ok(v1::Taken::Unspecified | v1::Taken::Refuse) => Ok(Taken::Refuse),
+        Ok(v1::Taken::Overwrite) => Ok(Taken::Overwrite),
+        Ok(v1::Taken::NewName) => Ok(Taken::NewName),
+        Ok(v1::Taken::Skip) => Ok(Taken::Skip),
+        Err(_) => Err(Status::invalid_argument(format!("taken {wire} is none of what this version knows"))),
+    }
+}
 
 /// Why a request came to nothing, with the code that says whether asking again can help.
 pub(super) fn refusal(error: RequestError) -> Status {
@@ -24,7 +35,8 @@ pub(super) fn refusal(error: RequestError) -> Status {
         RequestError::Full(_) => Status::resource_exhausted(message),
         RequestError::OneVideo(_) | RequestError::Unfit(_) => Status::invalid_argument(message),
         RequestError::KeyTaken { .. } => Status::already_exists(message),
-        RequestError::NeverPlanned(_)
+        RequestError::Taken(..)
+        | RequestError::NeverPlanned(_)
         | RequestError::NotPlanned(_)
         | RequestError::Waits(..)
         | RequestError::Ended(_)
@@ -66,6 +78,7 @@ pub(super) fn summary(job: JobSummary, waiting_for: String) -> v1::JobSummary {
         unreported: job.unreported.unwrap_or_default(),
         submitted: job.submitted,
         ended: job.ended,
+        report: job.report.display().to_string(),
     }
 }
 
@@ -129,7 +142,7 @@ fn weights(stored: StoredWeights) -> v1::Weights {
     v1::Weights { model, role: v1::Role::from(role).into(), encoding, bytes }
 }
 
-pub(super) fn report(report: JobReport, output_dir: String) -> v1::GetReportReply {
+pub(super) fn report(report: JobReport, lost: Vec<v1::OutputFile>) -> v1::GetReportReply {
     let totals = report.totals;
     let stages = totals.by(|share| share.stage).into_iter().map(|(stage, done)| effort(stage.name(), done));
     let roles = totals.by(|share| share.stage.role()).into_iter().map(|(role, done)| effort(role.name(), done));
@@ -142,7 +155,8 @@ pub(super) fn report(report: JobReport, output_dir: String) -> v1::GetReportRepl
         stages: stages.collect(),
         roles: roles.collect(),
         workers: workers.collect(),
-        output_dir,
+        output_dir: report.files.root.display().to_string(),
+        lost,
         machines: totals.machines.into_iter().map(machine).collect(),
         wall_seconds: report.wall_seconds,
         render_seconds: report.render_seconds,

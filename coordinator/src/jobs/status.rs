@@ -104,6 +104,8 @@ pub struct JobSummary {
     pub unreported: Option<String>,
     /// Why the coordinator itself has paused it, if so; it goes on by itself.
     pub held: Option<String>,
+    /// Where its report is, or will be when it has ended.
+    pub report: PathBuf,
 }
 
 impl VideoStatus {
@@ -131,7 +133,7 @@ impl VideoStatus {
     }
 
     /// True when nothing more happens to it unless somebody asks for it.
-    pub(super) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         matches!(self.phase, VideoPhase::Done | VideoPhase::Failed | VideoPhase::Cancelled)
     }
 }

@@ -5,8 +5,16 @@ use crate::plan::tests::{card, request};
 
 fn submitted(jobs: &mut Jobs, key: &str, videos: Vec<VideoRequest>) -> JobId {
     let (name, model) = ("n".into(), "m".into());
-    let submission = Submission { client_key: key.into(), name, model, priority: 50, early_look: false, videos };
-    let row = jobs.number(submission, Moment::default());
+    let submission = Submission {
+        client_key: key.into(),
+        name,
+        model,
+        priority: 50,
+        early_look: false,
+        taken: Taken::Refuse,
+        videos,
+    };
+    let row = jobs.number(submission, Digest([0; 32]), Moment::default(), "/out".into(), "n.report.json".into());
     jobs.add(&row);
     row.id
 }

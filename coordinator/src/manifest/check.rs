@@ -1,14 +1,19 @@
 //! From drafts to requests: sizes, first frames and output names, for one model or before any is known.
 
-use wanfarm_types::{CacheContext, CacheRequest, Format, Geometry, GeometryError, ModelCard, VideoRequest, method};
+use std::path::Path;
+
+use wanfarm_types::{
+    CacheContext, CacheRequest, Format, Geometry, GeometryError, JobId, ModelCard, VideoRequest, method,
+};
 
 use super::draft::{Draft, unexpandable};
 use super::fault::{Fault, Findings, Place, quote};
 use super::images::ImageFile;
 use super::keys::{self, MAX_TEXT, Setting};
 use super::loras::{Fits, LoraFile, unusable};
-use super::names::{self, Claims};
+use super::names;
 use super::twins::Twins;
+use crate::claims::{Claims, Clash, Holder, Wanted};
 use crate::images::{self, Image};
 
 /// What holds for every model: no Wan model has a finer grid.
@@ -28,7 +33,7 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// The requests of all drafts without a fault.
     pub(crate) fn requests(&self, drafts: &[Draft], found: &mut Findings) -> Vec<VideoRequest> {
-        let (mut claims, mut twins) = (Claims::new(), Twins::default());
+        let (mut claims, mut twins) = (Claims::default(), Twins::default());
         let mut fits = self.card.map(|card| Fits::new(self.loras, card));
         let mut requests = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.iter().enumerate() {
@@ -62,9 +67,15 @@ impl Context<'_> {
                 found.add(twin(draft, &drafts[first as usize]));
                 continue;
             }
-            if let Err((path, holder)) = claims.claim(index as u32, &request.output, &request.formats) {
-                let holder = holder.and_then(|video| drafts.get(video as usize));
-                found.add(clash(draft, at, &path, holder));
+            let wanted = Wanted::video(Path::new(""), &request.output, &request.formats);
+            match claims.clashes(&wanted).into_iter().next() {
+                None => claims.claim(Holder { job: JobId(0), video: u32::try_from(index).ok() }, &wanted),
+                Some(Clash { path, holder, .. }) => {
+                    let holder = holder.video.and_then(|video| drafts.get(video as usize));
+                    if let Some(holder) = holder {
+                        found.add(clash(draft, at, &path, holder));
+                    }
+                }
             }
             requests.push(request);
         }
@@ -252,24 +263,17 @@ fn twin(draft: &Draft, first: &Draft) -> Fault {
     }
 }
 
-fn clash(draft: &Draft, output: &Place, path: &str, holder: Option<&Draft>) -> Fault {
+fn clash(draft: &Draft, output: &Place, path: &str, first: &Draft) -> Fault {
     // A template above this video is not this video's fault alone.
     let own = output.key.starts_with(&*draft.place.key);
     let place = if own { output } else { &Place::new(draft.place.span, draft.place.key.clone()) };
     let fault = Fault::at(place, format!("two videos would write to {}", quote(path)));
     let help = "tell them apart with {index}, {seed} or a sweep's name in output";
-    match holder {
-        None => Fault::at(place, format!("{} is the job's own report", quote(path)))
-            .why("a video cannot write to it")
-            .help("choose another output"),
-        Some(first) if first.place.span == draft.place.span => {
-            fault.why(format!("both come from {}", first.place.key)).help(help)
-        }
-        Some(first) => {
-            let other = format!("{} writes to it as well", first.place.key);
-            let why = "each video needs files of its own; names that differ only in case are one on macOS and Windows";
-            let place = first.settings.place(Setting::Output).filter(|at| at.key.starts_with(&*first.place.key));
-            fault.why(why).help(help).see(place.unwrap_or(&first.place).span, other)
-        }
+    if first.place.span == draft.place.span {
+        return fault.why(format!("both come from {}", first.place.key)).help(help);
     }
+    let other = format!("{} writes to it as well", first.place.key);
+    let why = "each video needs files of its own; names that differ only in case are one on macOS and Windows";
+    let place = first.settings.place(Setting::Output).filter(|at| at.key.starts_with(&*first.place.key));
+    fault.why(why).help(help).see(place.unwrap_or(&first.place).span, other)
 }

@@ -31,7 +31,7 @@ pub use fault::{Fault, Faults, Related};
 pub use images::ImageFile;
 pub use keys::DEFAULT_PRIORITY;
 pub use loras::LoraFile;
-pub use names::{REPORT, component_fault, output_fault, path_of, sidecar_of, slug};
+pub use names::{LAST_REPORT, REPORT, component_fault, output_fault, path_of, report_names, sidecar_of, slug};
 pub use read::Manifest;
 pub use schema::schema;
 pub use source::{Position, Syntax};

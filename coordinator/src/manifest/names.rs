@@ -1,16 +1,15 @@
-//! Names of output files: which are safe on every file system, and whether two videos would write to one path.
-
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+//! Names of output files: what they are, and which are safe on every file system.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
-use wanfarm_types::Format;
+use wanfarm_types::{Format, JobId};
 
 /// Most bytes between two slashes; file systems take 255, and endings such as `.contact.png` come on top.
 const MAX_COMPONENT: usize = 200;
 /// Most bytes of a name; macOS takes 1024 with the output directory.
 const MAX_NAME: usize = 800;
+/// Most parts of a name: folders, and the file itself.
+const MAX_PARTS: usize = 16;
 /// Longest slug in characters.
 const MAX_SLUG: usize = 48;
 /// Longest slug in bytes.
@@ -33,8 +32,18 @@ pub fn sidecar_of(output: &str) -> String {
     format!("{output}.json")
 }
 
-/// The job's report, relative to the output directory.
-pub const REPORT: &str = "report.json";
+/// Where `run` keeps the report of its last job, relative to the output directory.
+pub const LAST_REPORT: &str = "report.json";
+/// How the names of other reports end.
+pub const REPORT: &str = ".report.json";
+
+/// Where a job's report can go, relative to the output directory, the first choice first. Without end.
+pub fn report_names(job: &str, number: JobId, last: bool) -> impl Iterator<Item = String> {
+    let plain = last.then(|| LAST_REPORT.to_owned());
+    let named = [format!("{job}{REPORT}"), format!("{job}-{number}{REPORT}")];
+    let more = format!("{job}-{number}");
+    plain.into_iter().chain(named).chain((2u64..).map(move |again| format!("{more}-{again}{REPORT}")))
+}
 
 /// The prompt as a part of a file name: letters, digits and marks of every script in lower case, dashes for the rest.
 /// At most 48 characters and 144 bytes, so that an index and a seed fit beside it in one name.
@@ -131,55 +140,11 @@ pub fn output_fault(output: &str) -> Option<String> {
     if output.len() > MAX_NAME {
         return Some(format!("it has {} bytes, at most {MAX_NAME} are safe", output.len()));
     }
+    let parts = output.split('/').count();
+    if parts > MAX_PARTS {
+        return Some(format!("it has {parts} parts, at most {MAX_PARTS} are taken"));
+    }
     output.split('/').find_map(component_fault)
-}
-
-/// The paths that are spoken for. Compared as the least discerning file system does: without regard to case, and to
-/// whether an accent is part of its letter.
-#[derive(Debug)]
-pub(crate) struct Claims {
-    /// Files, and folders that belong to one video alone. `None`: the job's own.
-    owned: HashMap<String, Option<u32>>,
-    /// Folders that only hold other things, and a video that needs them.
-    folders: HashMap<String, u32>,
-}
-
-impl Claims {
-    pub(crate) fn new() -> Self {
-        Self { owned: HashMap::from([(REPORT.to_owned(), None)]), folders: HashMap::new() }
-    }
-
-    /// Claims what a video writes.
-    ///
-    /// # Errors
-    /// The path that is taken, and by which video (`None`: by the report). Nothing is claimed then.
-    pub(crate) fn claim(&mut self, video: u32, output: &str, formats: &[Format]) -> Result<(), (String, Option<u32>)> {
-        let output: String = output.nfc().flat_map(char::to_lowercase).collect();
-        let paths = formats.iter().map(|&format| path_of(&output, format)).chain([sidecar_of(&output)]);
-        let paths: Vec<String> = paths.collect();
-        for path in &paths {
-            let holder = self.owned.get(path).copied().or_else(|| self.folders.get(path).map(|&video| Some(video)));
-            let above = || parents(path).find_map(|folder| self.owned.get(folder).copied());
-            if let Some(holder) = holder.or_else(above) {
-                return Err((path.clone(), holder));
-            }
-        }
-        for path in paths {
-            for folder in parents(&path) {
-                if !self.folders.contains_key(folder) {
-                    self.folders.insert(folder.to_owned(), video);
-                }
-            }
-            if let Entry::Vacant(free) = self.owned.entry(path) {
-                free.insert(Some(video));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn parents(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
 #[cfg(test)]
@@ -241,7 +206,7 @@ mod tests {
     #[test]
     fn names_that_are_refused() {
         let long = "x".repeat(201);
-        let deep = "abc/".repeat(250);
+        let (deep, parts) = ("abc/".repeat(250), ["a"; 17].join("/"));
         for name in [
             "",
             "/etc/x",
@@ -270,6 +235,7 @@ mod tests {
             " a",
             &long,
             &deep,
+            &parts,
             "./a",
             "~",
             "~/x",
@@ -299,32 +265,9 @@ mod tests {
             "a$b",
             "红",
             &"x".repeat(200),
+            &["a"; 16].join("/"),
         ] {
             assert_eq!(output_fault(name), None, "{name:?}");
         }
-    }
-
-    #[test]
-    fn claims_that_clash() {
-        use Format::{Contact, Gif, Mp4, Png};
-        let clash = |first: (&str, &[Format]), second: (&str, &[Format])| {
-            let mut claims = Claims::new();
-            claims.claim(0, first.0, first.1).unwrap();
-            claims.claim(1, second.0, second.1).is_err()
-        };
-        assert!(clash(("a", &[Mp4]), ("a", &[Mp4])));
-        assert!(clash(("a", &[Mp4]), ("a", &[Gif])), "both write a.json");
-        assert!(clash(("Night/A", &[Mp4]), ("night/a", &[Mp4])), "case");
-        assert!(clash(("ÉTÉ", &[Mp4]), ("été", &[Mp4])), "case beyond ASCII");
-        assert!(clash(("caf\u{e9}", &[Mp4]), ("cafe\u{301}", &[Mp4])), "two spellings of é");
-        assert!(clash(("a", &[Png]), ("a/b", &[Mp4])), "inside a video's own folder");
-        assert!(clash(("a/b", &[Mp4]), ("a", &[Png])), "around another video's file");
-        assert!(clash(("a", &[Mp4]), ("a.mp4/b", &[Mp4])), "a file is no folder");
-        assert!(clash(("a.json", &[Png]), ("a", &[Mp4])), "the sidecar");
-        assert!(!clash(("a", &[Mp4]), ("a/b", &[Mp4])), "a.mp4 beside folder a");
-        assert!(!clash(("a/b", &[Mp4, Png, Gif, Contact]), ("a/c", &[Mp4, Png, Gif, Contact])));
-        assert!(!clash(("a", &[Mp4, Png]), ("ab", &[Mp4, Png])));
-        assert!(Claims::new().claim(0, "Report", &[Mp4]).is_err(), "the job's report");
-        assert!(Claims::new().claim(0, "night/report", &[Mp4]).is_ok());
     }
 }

@@ -17,7 +17,7 @@ use super::names::component_fault;
 use super::node::{Entry, Node, Value};
 use super::settings::{Settings, text, unknown_key, whole, wrong_type};
 use super::source::{Source, Span, Syntax};
-use crate::jobs::Submission;
+use crate::jobs::{Submission, Taken};
 
 const TOP: [&str; 3] = ["job", "defaults", "video"];
 
@@ -87,14 +87,16 @@ impl Manifest {
         found.conclude(Some(requests))
     }
 
-    /// What is handed to a coordinator: these videos, under a key of the client's own.
-    pub fn submission(&self, client_key: String, videos: Vec<VideoRequest>) -> Submission {
+    /// What is handed to a coordinator: these videos, under a key of the client's own, and what is to become of those
+    /// whose names are taken.
+    pub fn submission(&self, client_key: String, taken: Taken, videos: Vec<VideoRequest>) -> Submission {
         Submission {
             client_key,
             name: self.name.clone(),
             model: self.model.clone(),
             priority: self.priority,
             early_look: self.early_look,
+            taken,
             videos,
         }
     }

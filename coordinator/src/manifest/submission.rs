@@ -3,14 +3,16 @@
 //! People never see these faults; their manifests are checked, with places, before anything is sent.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
 
-use wanfarm_types::{CacheRequest, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, VideoRequest};
+use wanfarm_types::{CacheRequest, JobId, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, VideoRequest};
 
 use super::check::FINEST;
 use super::keys::{self, MAX_TEXT, Rule, Setting};
 use super::loras::MOST;
-use super::names::{self, Claims, component_fault, output_fault};
+use super::names::{self, component_fault, output_fault};
 use super::twins::Twins;
+use crate::claims::{Claims, Holder, Wanted};
 use crate::jobs::Submission;
 
 /// Most bytes of a client's key.
@@ -56,7 +58,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
     if key.len() > MAX_KEY || key.chars().any(char::is_control) {
         return Err(format!("a client key has at most {MAX_KEY} bytes and no control characters"));
     }
-    let (mut claims, mut twins) = (Claims::new(), Twins::default());
+    let (mut claims, mut twins) = (Claims::default(), Twins::default());
     for (index, video) in (0u32..).zip(&submission.videos) {
         let at = |why: String| format!("video {index}: {why}");
         let texts = [Some(&video.prompt), video.negative.as_ref()].into_iter().flatten();
@@ -95,9 +97,11 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
         if let Some(first) = twins.find(index, video, None) {
             return Err(at(format!("it is video {first} again; give it another seed, or leave it out")));
         }
-        if let Err((path, _)) = claims.claim(index, &video.output, &video.formats) {
-            return Err(at(format!("{path:?} is written by another video of the job, or by its report")));
+        let wanted = Wanted::video(Path::new(""), &video.output, &video.formats);
+        if let Some(clash) = claims.clashes(&wanted).first() {
+            return Err(at(format!("{:?} is written by another video of the job", clash.path)));
         }
+        claims.claim(Holder { job: JobId(0), video: Some(index) }, &wanted);
     }
     Ok(())
 }
@@ -144,12 +148,14 @@ fn within(name: &str, value: u64, range: &RangeInclusive<u64>) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::Taken;
     use crate::plan::tests::request;
     use wanfarm_types::{Digest, Expert, Format, Guidance, SenCacheRequest};
 
     fn submission(videos: Vec<VideoRequest>) -> Submission {
         let (name, model) = ("night".into(), "m".into());
-        Submission { client_key: String::new(), name, model, priority: 50, early_look: false, videos }
+        let taken = Taken::Refuse;
+        Submission { client_key: String::new(), name, model, priority: 50, early_look: false, taken, videos }
     }
 
     #[test]
@@ -177,7 +183,6 @@ mod tests {
             (with(vec![good; 17]), "at most 16"),
             (VideoRequest { output: "../../etc/cron.d/x".into(), ..request() }, "safe output name"),
             (VideoRequest { output: "/tmp/x".into(), ..request() }, "safe output name"),
-            (VideoRequest { output: "report".into(), ..request() }, "report.json"),
             (VideoRequest { prompt: "x".repeat(9000), ..request() }, "prompt"),
             (VideoRequest { prompt: " ".into(), ..request() }, "prompt"),
             (VideoRequest { negative: Some("x".repeat(9000)), ..request() }, "prompt"),

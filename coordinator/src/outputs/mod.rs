@@ -1,11 +1,17 @@
 //! Finished videos on disk: media files, sidecars and the job's report, each appearing whole or not at all.
 
+mod look;
 mod place;
+mod record;
+mod report;
 mod sidecar;
 mod task;
 mod volume;
 
-pub use place::{PlaceError, Placing};
+pub use look::{InTheWay, Look, free_name, look};
+pub use place::{PlaceError, Placing, Stage};
+pub use record::{Content, FileState, Print, Written, print, state};
+pub use report::standing_reports;
 pub use sidecar::Sidecar;
-pub use task::{Finished, Outputs, Task, Unwritten};
+pub use task::{Outputs, Staged, Task, Unwritten};
 pub use volume::Volume;

@@ -1,6 +1,6 @@
 //! The sidecar: everything about one finished video, beside its files.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wanfarm_types::{Digest, ModelFile, Stage, VideoSpec};
 
 use crate::ledger::AttemptRecord;
@@ -77,7 +77,7 @@ pub struct Versions {
 }
 
 /// One file or folder.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OutputRecord {
     /// Path relative to the output directory, with `/`.
     pub path: String,
@@ -86,7 +86,7 @@ pub struct OutputRecord {
     /// Digest of its content; of a folder, over its files in order of name.
     pub blake3: Digest,
     /// What is unlike other videos' files.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 

@@ -2,18 +2,23 @@
 //!
 //! Runs beside the driver; encoding is blocking work and stays off the async threads.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 use wanfarm_media::{ContactSheet, Frames, MediaError};
 use wanfarm_proto::tensors::{PullError, Puller};
 use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, VideoId, VideoSpec};
 
-use super::place::{self, PlaceError, Placing};
+use super::look;
+use super::place::{self, PlaceError, Placing, Stage};
+use super::record::{self, Content, Print, Standing, Written, print};
+use super::report;
 use super::sidecar::{ModelRecord, OutputRecord, Sidecar, StagePasses, Versions};
 use super::volume::Volume;
 use crate::driver::Event;
@@ -24,8 +29,6 @@ use crate::obstacle::Obstacle;
 use crate::requests::JobReport;
 use crate::room;
 
-/// Before a report that could not be written is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
 /// Videos written at the same time; each holds its frames in memory.
 const AT_ONCE: usize = 2;
 
@@ -33,6 +36,7 @@ const AT_ONCE: usize = 2;
 #[derive(Debug)]
 pub struct Outputs {
     volume: Volume,
+    stage: Arc<Stage>,
     puller: Puller,
     events: mpsc::Sender<Event>,
     slots: Arc<Semaphore>,
@@ -57,17 +61,25 @@ pub struct Task {
     pub source: String,
     /// Digest of the final latents.
     pub latents: Digest,
+    /// The output directory of its job.
+    pub volume: Volume,
+    /// Whether it may replace what is not its own.
+    pub overwrite: bool,
+    /// What an earlier try may have put in place.
+    pub written: Arc<[Written]>,
 }
 
-/// What was written.
+/// A video whose files are whole and wait to be put in their places.
 #[derive(Debug)]
-pub struct Finished {
-    /// Files and folders in their places.
-    pub files: Vec<PathBuf>,
+pub struct Staged {
+    /// Files and folders, the sidecar last.
+    pub written: Vec<Written>,
     /// The quality gate's verdict.
     pub verdict: String,
     /// Seconds that workers have spent on the video.
     pub seconds: f64,
+    /// Answered when this is recorded; dropped when nobody wants the files any more.
+    pub recorded: oneshot::Sender<()>,
 }
 
 /// Why a video was not written.
@@ -86,15 +98,20 @@ impl From<Failure> for Unwritten {
 }
 
 impl Outputs {
-    /// A writer into `root`.
-    pub fn new(root: PathBuf, puller: Puller, events: mpsc::Sender<Event>) -> Self {
-        let volume = Volume::new(root);
-        Self { volume, puller, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+    /// A writer of jobs that go to `root`, for the coordinator of this id.
+    pub fn new(root: PathBuf, id: Uuid, puller: Puller, events: mpsc::Sender<Event>) -> Self {
+        let (volume, stage) = (Volume::new(root), Arc::new(Stage::new(id)));
+        Self { volume, stage, puller, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// Where files go.
+    /// Where the files of new jobs go.
     pub fn root(&self) -> &Path {
         self.volume.folder()
+    }
+
+    /// An output directory, of now or of older jobs.
+    pub fn volume(&self, folder: &Path) -> Volume {
+        if folder == self.root() { self.volume.clone() } else { Volume::new(folder.to_owned()) }
     }
 
     /// From now on the folder's volume has to be mounted there, or may be any with `None`.
@@ -124,14 +141,20 @@ impl Outputs {
         });
     }
 
-    /// Starts writing a video; [`Event::Written`] tells how it ended.
+    /// Clears from these folders what was being written when the coordinator was killed.
+    pub fn clear(&self, folders: BTreeSet<PathBuf>) {
+        let stage = self.stage.clone();
+        tokio::task::spawn_blocking(move || folders.iter().for_each(|folder| stage.clear(folder)));
+    }
+
+    /// Starts writing a video; [`Event::Staged`] tells when its files are whole, [`Event::Written`] how it ended.
     pub fn write(&self, task: Task) {
-        let (volume, puller) = (self.volume.clone(), self.puller.clone());
+        let (stage, puller) = (self.stage.clone(), self.puller.clone());
         let (events, slots) = (self.events.clone(), self.slots.clone());
         tokio::spawn(async move {
             let video = task.video;
             let result = match slots.acquire().await {
-                Ok(_slot) => write_video(task, volume, &puller).await.map(Box::new),
+                Ok(_slot) => write_video(task, stage, &puller, events.clone()).await,
                 Err(closed) => Err(Failure::transient(closed.to_string()).into()),
             };
             // A driver that is gone does not need the answer.
@@ -142,13 +165,11 @@ impl Outputs {
     /// Writes the report of a job that has ended, again for a moment where it fails; [`Event::Reported`] tells when it
     /// is there, or why it cannot be.
     pub fn report(&self, job: JobReport) {
-        let (id, volume, events) = (job.job.job, self.volume.clone(), self.events.clone());
+        let (id, place, volume) = (job.job.job, job.job.report.clone(), self.volume(&job.files.root));
+        let (stage, events) = (self.stage.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
-            let path = volume.folder().join(manifest::REPORT);
-            let written = serde_json::to_vec_pretty(&report_view(job, volume.folder()))
-                .map_err(|error| error.to_string())
-                .and_then(|json| volume.check().map(|_| json).map_err(|obstacle| format!("waits for {obstacle}")))
-                .and_then(|json| write_patiently(&path, &json).map_err(|error| error.to_string()));
+            let there = volume.check().map_err(|obstacle| format!("waits for {obstacle}"));
+            let written = there.and_then(|_| report::write(&stage, &place, &report_view(job)));
             if let Err(error) = &written {
                 tracing::error!(job = %id, %error, "the report could not be written");
             }
@@ -157,26 +178,25 @@ impl Outputs {
     }
 }
 
-/// Writes a file whole; what may pass gets two more tries.
-fn write_patiently(path: &Path, bytes: &[u8]) -> Result<(), PlaceError> {
-    for _ in 0..2 {
-        match place::write(path, bytes) {
-            Err(error) if error.is_transient() => std::thread::sleep(PAUSE),
-            written => return written,
-        }
-    }
-    place::write(path, bytes)
-}
-
-async fn write_video(task: Task, volume: Volume, puller: &Puller) -> Result<Finished, Unwritten> {
+async fn write_video(
+    task: Task,
+    stage: Arc<Stage>,
+    puller: &Puller,
+    events: mpsc::Sender<Event>,
+) -> Result<(), Unwritten> {
     let pulled = puller.pull(&task.frames, std::slice::from_ref(&task.source)).await;
     let frames = pulled.map_err(|error| match error {
         PullError::Nowhere { exhausted: true, .. } => Unwritten::Held(Obstacle::NoDescriptors),
         error => Failure { kind: FailureKind::InputsLost, message: error.to_string() }.into(),
     })?;
-    tokio::task::spawn_blocking(move || write_files(&task, &volume, &frames))
-        .await
-        .map_err(|panic| Failure::deterministic(format!("writing the files failed: {panic}")))?
+    let job = move || {
+        let files = Files::stage(&task, &stage, &frames)?;
+        drop(frames);
+        files.announce(&task, &events)?;
+        files.put(&task)
+    };
+    let written = tokio::task::spawn_blocking(job).await;
+    written.map_err(|panic| Failure::deterministic(format!("writing the files failed: {panic}")))?
 }
 
 /// Says of an error whose fault it is: the video's, or that of the volume it is written to.
@@ -190,10 +210,10 @@ impl Faults<'_> {
         self.of(&error, error.is_transient(), error.to_string())
     }
 
-    /// Of a file that people know as `target`, whatever it is called while it is being written.
-    fn media(&self, error: MediaError, placing: &Placing, target: &Path) -> Unwritten {
+    /// Of a file that people know by its place, whatever it is called while it is being written.
+    fn media(&self, error: MediaError, placing: &Placing) -> Unwritten {
         let staged = placing.staged().display().to_string();
-        let message = error.to_string().replace(&staged, &target.display().to_string());
+        let message = error.to_string().replace(&staged, &placing.target().display().to_string());
         if error.is_transient() {
             return self.of(&error, true, message);
         }
@@ -209,69 +229,126 @@ impl Faults<'_> {
     }
 }
 
-fn write_files(task: &Task, volume: &Volume, bytes: &Bytes) -> Result<Finished, Unwritten> {
-    let [count, height, width, 3] = task.frames.shape[..] else {
-        let message = format!("frames have shape {:?}, not [F, H, W, 3]", task.frames.shape);
-        return Err(Failure::deterministic(message).into());
-    };
-    let (root, faults) = (volume.folder(), Faults { volume, frames: bytes.len() as u64 });
-    let placement = |error| faults.placement(error);
-    let frames = Frames::new(bytes, count as usize, height as usize, width as usize)
-        .map_err(|error| Failure::deterministic(error.to_string()))?;
-    let quality = wanfarm_media::assess(&frames);
-    let (mut outputs, mut unwritten) = (Vec::new(), Vec::new());
-    for &format in &task.spec.formats {
-        match write_format(task, &frames, format, &faults) {
-            Ok(output) => outputs.push(output),
-            // No other try can help it; the other files are whole all the same.
-            Err(Unwritten::Failed(failure)) if failure.kind == FailureKind::Deterministic => {
-                unwritten.push(failure.message);
-            }
-            Err(other) => return Err(other),
-        }
-    }
-    if outputs.is_empty() {
-        return Err(Failure::deterministic(unwritten.join("; ")).into());
-    }
-    let sidecar = Sidecar {
-        spec: &task.spec,
-        model: ModelRecord { name: &task.spec.model, files: &task.model_files },
-        versions: Versions::current(),
-        attempts: &task.attempts,
-        notes: &task.notes,
-        passes: &StagePasses::of(&task.spec, &task.attempts),
-        quality: &quality,
-        outputs: &outputs,
-        unwritten: &unwritten,
-        latents_blake3: task.latents,
-    };
-    let json = serde_json::to_vec_pretty(&sidecar).map_err(|error| Failure::deterministic(error.to_string()))?;
-    let sidecar_path = root.join(manifest::sidecar_of(&task.spec.output));
-    volume.check().map_err(Unwritten::Held)?;
-    // Last: where the sidecar stands, the video is complete.
-    place::write(&sidecar_path, &json).map_err(placement)?;
-    if !unwritten.is_empty() {
-        let there: Vec<&str> = outputs.iter().map(|output| output.path.as_str()).collect();
-        let message = format!("{}; its other files are there: {}", unwritten.join("; "), there.join(", "));
-        return Err(Failure::deterministic(message).into());
-    }
-    let mut files: Vec<PathBuf> = outputs.iter().map(|output| root.join(&output.path)).collect();
-    files.push(sidecar_path);
-    let seconds = task.attempts.iter().map(|attempt| attempt.seconds).sum();
-    Ok(Finished { files, verdict: quality.verdict.to_string(), seconds })
+/// The files of a video, whole, under hidden names beside their places.
+struct Files {
+    /// The sidecar last: where it stands, the video is complete.
+    staged: Vec<(Placing, Written)>,
+    /// Which files could not be made of these frames, and why.
+    lacking: Option<String>,
+    verdict: String,
+    /// Bytes of its frames.
+    frames: u64,
 }
 
-/// Writes one of a video's files, or its folder of frames, and puts it into its place.
-fn write_format(
+impl Files {
+    fn stage(task: &Task, stage: &Stage, bytes: &Bytes) -> Result<Self, Unwritten> {
+        let [count, height, width, 3] = task.frames.shape[..] else {
+            let message = format!("frames have shape {:?}, not [F, H, W, 3]", task.frames.shape);
+            return Err(Failure::deterministic(message).into());
+        };
+        let (root, faults) = (task.volume.folder(), Faults { volume: &task.volume, frames: bytes.len() as u64 });
+        let frames = Frames::new(bytes, count as usize, height as usize, width as usize)
+            .map_err(|error| Failure::deterministic(error.to_string()))?;
+        let quality = wanfarm_media::assess(&frames);
+        let (mut staged, mut outputs, mut unwritten) = (Vec::new(), Vec::new(), Vec::new());
+        for &format in &task.spec.formats {
+            match stage_format(task, stage, &frames, format, &faults) {
+                Ok((placing, written, output)) => {
+                    outputs.push(output);
+                    staged.push((placing, written));
+                }
+                // No other try can help it; the other files are whole all the same.
+                Err(Unwritten::Failed(failure)) if failure.kind == FailureKind::Deterministic => {
+                    unwritten.push(failure.message);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        if outputs.is_empty() {
+            return Err(Failure::deterministic(unwritten.join("; ")).into());
+        }
+        let sidecar = Sidecar {
+            spec: &task.spec,
+            model: ModelRecord { name: &task.spec.model, files: &task.model_files },
+            versions: Versions::current(),
+            attempts: &task.attempts,
+            notes: &task.notes,
+            passes: &StagePasses::of(&task.spec, &task.attempts),
+            quality: &quality,
+            outputs: &outputs,
+            unwritten: &unwritten,
+            latents_blake3: task.latents,
+        };
+        let json = serde_json::to_vec_pretty(&sidecar).map_err(|error| Failure::deterministic(error.to_string()))?;
+        let path = manifest::sidecar_of(&task.spec.output);
+        task.volume.check().map_err(Unwritten::Held)?;
+        let placing = stage.begin(&root.join(&path)).map_err(|error| faults.placement(error))?;
+        place::write(&placing, &json).map_err(|error| faults.placement(error))?;
+        let print = Print { bytes: json.len() as u64, blake3: Digest(*blake3::hash(&json).as_bytes()) };
+        staged.push((placing, Written { path, content: Content::File(print) }));
+        let there: Vec<&str> = outputs.iter().map(|output| output.path.as_str()).collect();
+        let lacking = (!unwritten.is_empty())
+            .then(|| format!("{}; its other files are there: {}", unwritten.join("; "), there.join(", ")));
+        Ok(Self { staged, lacking, verdict: quality.verdict.to_string(), frames: bytes.len() as u64 })
+    }
+
+    /// Waits until it is on the books what is about to be put in place.
+    fn announce(&self, task: &Task, events: &mpsc::Sender<Event>) -> Result<(), Unwritten> {
+        let (recorded, told) = oneshot::channel();
+        let staged = Staged {
+            written: self.staged.iter().map(|(_, written)| written.clone()).collect(),
+            verdict: self.verdict.clone(),
+            seconds: task.attempts.iter().map(|attempt| attempt.seconds).sum(),
+            recorded,
+        };
+        let event = Event::Staged { video: task.video, staged: Box::new(staged) };
+        let unwanted = || Failure::transient("nobody wants the files any more");
+        events.blocking_send(event).map_err(|_| unwanted())?;
+        Ok(told.blocking_recv().map_err(|_| unwanted())?)
+    }
+
+    /// Puts the files in their places, if nothing is in the way of any of them.
+    fn put(self, task: &Task) -> Result<(), Unwritten> {
+        let faults = Faults { volume: &task.volume, frames: self.frames };
+        let mut placed = Vec::new();
+        for (placing, written) in self.staged {
+            let known = task.written.iter().filter(|known| known.path == written.path).chain([&written]);
+            let stands = record::standing(placing.target(), &known.collect::<Vec<_>>());
+            let stands = stands.map_err(|error| {
+                faults.of(&error, true, format!("cannot look at {}: {error}", placing.target().display()))
+            })?;
+            if stands == Standing::Other
+                && let Some(what) = look::in_the_way(placing.target(), task.overwrite)
+            {
+                return Err(blocked(placing.target(), what).into());
+            }
+            placed.push((placing, stands));
+        }
+        for (placing, stands) in placed {
+            task.volume.check().map_err(Unwritten::Held)?;
+            let target = placing.target().to_owned();
+            let put = if stands == Standing::Nothing { placing.finish() } else { placing.replace() };
+            put.map_err(|error| match look::in_the_way(&target, false) {
+                // It came between the look and now.
+                Some(what) if error.is_taken() => blocked(&target, what).into(),
+                _ => faults.placement(error),
+            })?;
+        }
+        self.lacking.map_or(Ok(()), |lacking| Err(Failure::deterministic(lacking).into()))
+    }
+}
+
+/// Writes one of a video's files, or its folder of frames, under a hidden name.
+fn stage_format(
     task: &Task,
+    stage: &Stage,
     frames: &Frames<'_>,
     format: Format,
     faults: &Faults<'_>,
-) -> Result<OutputRecord, Unwritten> {
+) -> Result<(Placing, Written, OutputRecord), Unwritten> {
     let (path, rate) = (manifest::path_of(&task.spec.output, format), task.spec.fps);
-    let target = faults.volume.folder().join(&path);
     faults.volume.check().map_err(Unwritten::Held)?;
-    let placing = Placing::begin(&target).map_err(|error| faults.placement(error))?;
+    let placing = stage.begin(&faults.volume.folder().join(&path)).map_err(|error| faults.placement(error))?;
     let plain = |()| None;
     let note = match format {
         Format::Mp4 => wanfarm_media::write_mp4(frames, rate, placing.staged()).map(coarser),
@@ -279,11 +356,10 @@ fn write_format(
         Format::Gif => wanfarm_media::write_gif(frames, rate, placing.staged()).map(plain),
         Format::Contact => wanfarm_media::write_contact(frames, ContactSheet::default(), placing.staged()).map(plain),
     };
-    let note = note.map_err(|error| faults.media(error, &placing, &target))?;
-    let (bytes, blake3) = measure(placing.staged())
+    let note = note.map_err(|error| faults.media(error, &placing))?;
+    let (bytes, blake3, content) = measure(placing.staged())
         .map_err(|error| faults.of(&error, true, format!("cannot read {path} back: {error}")))?;
-    placing.finish().map_err(|error| faults.placement(error))?;
-    Ok(OutputRecord { path, bytes, blake3, note })
+    Ok((placing, Written { path: path.clone(), content }, OutputRecord { path, bytes, blake3, note }))
 }
 
 /// What a sidecar says of a video that fits its encoder only with less quality than others have.
@@ -293,19 +369,29 @@ fn coarser(quantiser: u8) -> Option<String> {
         .then(|| format!("noise beyond what the encoder takes: quantiser {quantiser} instead of {usual}"))
 }
 
-/// Size and digest of a file, or of all files of a folder in order of name.
-fn measure(path: &Path) -> std::io::Result<(u64, Digest)> {
-    let mut files = vec![path.to_owned()];
-    if path.is_dir() {
-        files = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-        files.sort();
+fn blocked(target: &Path, what: &str) -> Failure {
+    Failure::deterministic(format!(
+        "{} is in the way: {what} that this video did not write; move it away and retry: the video is written from what \
+         is kept of it, without rendering it again",
+        target.display()
+    ))
+}
+
+/// Size and digest of a file, or of all files of a folder in order of name; and those of each.
+pub(super) fn measure(path: &Path) -> std::io::Result<(u64, Digest, Content)> {
+    if !path.is_dir() {
+        let whole = print(path)?;
+        return Ok((whole.bytes, whole.blake3, Content::File(whole)));
     }
-    let (mut bytes, mut hasher) = (0, blake3::Hasher::new());
+    let mut files: Vec<PathBuf> = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    files.sort();
+    let (mut all, mut frames) = (blake3::Hasher::new(), Vec::new());
     for file in files {
-        bytes += std::fs::metadata(&file)?.len();
-        hasher.update_mmap(&file)?;
+        let bytes = fs::read(&file)?;
+        all.update(&bytes);
+        frames.push(Print { bytes: bytes.len() as u64, blake3: Digest(*blake3::hash(&bytes).as_bytes()) });
     }
-    Ok((bytes, Digest(*hasher.finalize().as_bytes())))
+    Ok((all.count(), Digest(*all.finalize().as_bytes()), Content::Frames(frames)))
 }
 
 #[cfg(test)]
@@ -315,7 +401,7 @@ mod tests {
     use wanfarm_types::{Experts, JobId, VideoRequest};
 
     /// Writes a clip of two frames of this size, whose bytes are those of `byte`.
-    fn write(root: &Path, [width, height]: [u32; 2], byte: impl Fn(usize) -> u8) -> Result<Finished, Unwritten> {
+    fn write(root: &Path, [width, height]: [u32; 2], byte: impl Fn(usize) -> u8) -> Result<(), Unwritten> {
         let open = VideoRequest { formats: vec![Format::Mp4, Format::Gif], ..request() };
         let spec = VideoSpec { width, height, ..open.resolve(&card(Experts::Single)).unwrap() };
         let shape = [2, height.into(), width.into(), 3];
@@ -330,8 +416,11 @@ mod tests {
             source: String::new(),
             notes: Vec::new(),
             latents: Digest([0; 32]),
+            volume: Volume::new(root.to_owned()),
+            overwrite: true,
+            written: [].into(),
         };
-        write_files(&task, &Volume::new(root.to_owned()), &bytes.into())
+        Files::stage(&task, &Stage::new(Uuid::nil()), &bytes.into())?.put(&task)
     }
 
     fn sidecar(root: &Path) -> serde_json::Value {

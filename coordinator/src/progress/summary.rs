@@ -1,4 +1,4 @@
-//! What came of a job, as a table for people. `report.json` holds the same for programs, and more.
+//! What came of a job, as a table for people. The report file holds the same for programs, and more.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +28,8 @@ pub struct Summary {
     pub wall: Option<Duration>,
     /// Where its files are.
     pub output_dir: PathBuf,
+    /// Where its report is.
+    pub report: PathBuf,
     /// Its videos, in order.
     pub videos: Vec<VideoOutcome>,
     /// Why it has no report, if so.
@@ -178,7 +180,7 @@ impl fmt::Display for Summary {
         }
         let folder = self.output_dir.display();
         match &self.unreported {
-            None => write!(f, "\nfiles in {folder}, report in {}", self.output_dir.join("report.json").display()),
+            None => write!(f, "\nfiles in {folder}, report in {}", self.report.display()),
             Some(why) => write!(f, "\nfiles in {folder}, without a report: {}", tame(why, 300)),
         }
     }
@@ -200,6 +202,7 @@ mod tests {
             name: "shapes".into(),
             wall: Some(Duration::from_secs(3725)),
             output_dir: "out".into(),
+            report: "out/shapes.report.json".into(),
             videos: outcomes.into_iter().enumerate().map(video).collect(),
             unreported: None,
         }
@@ -229,7 +232,7 @@ errors
   2x  out of memory at 1280x720  (video 1, 4)
   once mended: coordinator retry 17
 
-files in out, report in out/report.json"
+files in out, report in out/shapes.report.json"
         );
     }
 
@@ -264,7 +267,8 @@ files in out, report in out/report.json"
     #[test]
     fn a_good_job_is_short() {
         let told = summary((0..100).map(|_| done(2.0, "ok"))).to_string();
-        assert_eq!(told, "job 17 shapes: 100 of 100 videos done in 1h 02m\n\nfiles in out, report in out/report.json");
+        let place = "files in out, report in out/shapes.report.json";
+        assert_eq!(told, format!("job 17 shapes: 100 of 100 videos done in 1h 02m\n\n{place}"));
         let unreported = Summary { unreported: Some("cannot write it".into()), ..summary([]) }.to_string();
         assert!(unreported.ends_with("files in out, without a report: cannot write it"), "{unreported}");
     }

@@ -3,11 +3,14 @@
 //! Deliberately not here: what only the moment shows, such as who is connected and which step is running.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use wanfarm_scheduler::Change;
 use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, ModelFile, Role, VideoId, VideoRequest, VideoSpec, WorkerId};
 
 use crate::images::Image;
+use crate::jobs::Taken;
+use crate::outputs::Written;
 use crate::times::Moment;
 use crate::totals::Totals;
 
@@ -66,12 +69,13 @@ pub enum Row {
         /// Why.
         reason: Option<String>,
     },
-    /// The files of a video, key `video`.
+    /// The files of a video, key `video`. Recorded when they are whole and before the first is put in its place, so that
+    /// whatever stands there after a kill is known; a video that is done has them all in place.
     Outputs {
         /// Which video.
         video: VideoId,
-        /// Files and folders.
-        files: Vec<PathBuf>,
+        /// Files and folders, the sidecar last.
+        written: Arc<[Written]>,
         /// The quality gate's verdict.
         verdict: String,
         /// Seconds that workers have spent on it.
@@ -126,8 +130,16 @@ pub struct JobRow {
     pub priority: u32,
     /// The first, the last and the middle video go first.
     pub early_look: bool,
+    /// What becomes of videos whose names are taken.
+    pub taken: Taken,
+    /// Digest of what the client asked for.
+    pub asked: Digest,
     /// When.
     pub submitted: Moment,
+    /// Its output directory, absolute.
+    pub output: PathBuf,
+    /// Where its report goes, below the output directory.
+    pub report: String,
     /// Its videos.
     pub videos: Vec<VideoRequest>,
 }

@@ -158,6 +158,30 @@ pub fn method(card: &ModelCard, solver: Option<SolverKind>, guidance: Option<Gui
     (solver, guidance.unwrap_or(usual))
 }
 
+impl VideoSpec {
+    /// True when a request of a model asks for this very video, as far as it can be told without the model: what the
+    /// request leaves to the model's defaults may be anything, and so may the settings of a step cache.
+    pub fn answers(&self, model: &str, request: &VideoRequest) -> bool {
+        fn fits<T: PartialEq>(asked: Option<T>, is: T) -> bool {
+            asked.is_none_or(|asked| asked == is)
+        }
+        let loras = request.loras.iter().filter(|lora| lora.strength != 0.0);
+        self.model == model
+            && (&self.prompt, self.seed, self.image) == (&request.prompt, request.seed, request.image)
+            && fits(request.negative.as_ref(), &self.negative)
+            && fits(request.width, self.width)
+            && fits(request.height, self.height)
+            && fits(request.frames, self.frames)
+            && fits(request.fps, self.fps)
+            && fits(request.steps, self.steps)
+            && fits(request.shift, self.shift)
+            && fits(request.solver, self.solver)
+            && fits(request.guidance, self.guidance)
+            && request.cache.as_ref().map_or("none", |cache| cache.name()) == self.cache.name()
+            && loras.eq(&self.loras)
+    }
+}
+
 impl VideoRequest {
     /// Fills what is absent from the model's defaults and checks it against the model.
     ///

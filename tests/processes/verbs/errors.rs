@@ -66,9 +66,8 @@ fn a_reader_that_has_read_enough_is_no_fault() {
 #[test]
 fn what_is_not_there_is_named_with_what_is() {
     let farm = Farm::start();
-    for _ in 0..2 {
-        farm.submit(&manifest("night", 2));
-    }
+    farm.submit(&manifest("night", 2));
+    farm.submit(&manifest("night", 2).replace("{job}", "{job}-again"));
     farm.submit(&manifest("day", 2));
     for (arguments, says) in [
         (&["status", "17"][..], "no job 17"),
@@ -107,6 +106,7 @@ async fn a_submission_without_a_manifest_is_held_to_the_same_rules() {
         priority: None,
         videos: vec![video.clone()],
         early_look: true,
+        taken: 0,
     };
     let first = client.submit(good.clone()).await.expect("accepted").into_inner().job;
     let again = client.submit(good.clone()).await.expect("accepted").into_inner();
@@ -123,12 +123,15 @@ async fn a_submission_without_a_manifest_is_held_to_the_same_rules() {
         (with(VideoRequest { image: Some(vec![1, 2]), ..video.clone() }), "image"),
         (SubmitRequest { videos: vec![], ..good.clone() }, "1 to 100000"),
         (SubmitRequest { model: "../m".to_owned(), ..good.clone() }, "model"),
+        (SubmitRequest { taken: 42, ..good.clone() }, "42"),
     ];
     for (request, says) in refused {
         let status = client.submit(request).await.expect_err(says);
         assert_eq!(status.code(), tonic::Code::InvalidArgument, "{}", status.message());
         assert!(status.message().contains(says), "nothing about {says:?} in: {}", status.message());
     }
+    let taken = client.submit(SubmitRequest { client_key: String::new(), ..good.clone() }).await.expect_err("taken");
+    assert_eq!(taken.code(), tonic::Code::FailedPrecondition, "{}", taken.message());
     let nothing = client.estimate(EstimateRequest { of: None }).await.expect_err("nothing to estimate");
     assert_eq!(nothing.code(), tonic::Code::InvalidArgument);
 }

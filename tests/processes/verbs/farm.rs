@@ -70,6 +70,13 @@ impl Farm {
         self.coordinator_listens(starting);
     }
 
+    /// As [`Self::start_coordinator`], in another folder, with an output directory that is relative to that.
+    pub(super) fn start_coordinator_in(&mut self, folder: &Path, output: &str) {
+        let mut command = command(&self.sandbox, self.url.trim_start_matches("http://"), Path::new(output), &[]);
+        let starting = spawn(command.current_dir(folder), self.sandbox.path("serve.log"));
+        self.coordinator_listens(Process(starting));
+    }
+
     /// As [`Self::start_coordinator`], not waiting until it listens.
     pub(super) fn start_coordinator_later(&self) -> Process {
         start(&self.sandbox, self.url.trim_start_matches("http://"), &[])
@@ -84,7 +91,7 @@ impl Farm {
     /// Starts a coordinator that ends by itself.
     pub(super) fn coordinator_ends(&self) -> Ended {
         let address = self.url.trim_start_matches("http://");
-        Running::start(&mut command(&self.sandbox, address, &[])).wait()
+        Running::start(&mut command(&self.sandbox, address, &self.sandbox.output(), &[])).wait()
     }
 
     /// The exit code of the coordinator, which ends by itself.
@@ -156,16 +163,16 @@ impl Farm {
 }
 
 /// How a coordinator is started.
-fn command(sandbox: &Sandbox, address: &str, arguments: &[&str]) -> Command {
+fn command(sandbox: &Sandbox, address: &str, output: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(["serve", "--listen", address]).args(arguments).arg("--data").arg(sandbox.path("data"));
-    command.arg("--output").arg(sandbox.output());
+    command.arg("--output").arg(output);
     command
 }
 
 /// Starts a coordinator.
 fn start(sandbox: &Sandbox, address: &str, arguments: &[&str]) -> Process {
-    Process(spawn(&mut command(sandbox, address, arguments), sandbox.path("serve.log")))
+    Process(spawn(&mut command(sandbox, address, &sandbox.output(), arguments), sandbox.path("serve.log")))
 }
 
 fn spawn(command: &mut Command, log: PathBuf) -> Child {

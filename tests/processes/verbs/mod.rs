@@ -6,5 +6,6 @@ mod farm;
 mod forecast;
 mod forgetting;
 mod log;
+mod names;
 mod results;
 mod steering;

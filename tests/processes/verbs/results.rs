@@ -67,7 +67,7 @@ fn the_morning_report_tells_what_came_of_it_and_where_the_time_went() {
 
 /// The report of a job on the disk.
 fn report_file(farm: &Farm) -> serde_json::Value {
-    let bytes = std::fs::read(farm.sandbox.output().join("report.json")).expect("a report");
+    let bytes = std::fs::read(farm.sandbox.output().join("night.report.json")).expect("a report");
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
@@ -118,7 +118,7 @@ fn downloads_are_whole_checked_and_go_on_where_they_ended() {
     let target = dir.to_str().unwrap();
     let first = farm.json(&["download", "night", target]);
     let mut wanted = tree(&output);
-    wanted.retain(|(name, _)| name != "report.json");
+    wanted.retain(|(name, _)| name != "night.report.json");
     assert_eq!(tree(&dir), wanted);
     assert_eq!(first["fetched"].as_array().unwrap().len(), wanted.len());
 
@@ -127,7 +127,7 @@ fn downloads_are_whole_checked_and_go_on_where_they_ended() {
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&frame, bytes).unwrap();
     std::fs::remove_file(dir.join("night/0000.mp4")).unwrap();
-    std::fs::write(dir.join("night/.0000.mp4.partial"), "half of it").unwrap();
+    std::fs::write(dir.join(format!("night/.wanfarm-{}-deadbeef-7.partial", "0".repeat(32))), "half of it").unwrap();
     let second = farm.json(&["download", "night", target]);
     assert_eq!(second["fetched"], serde_json::json!(["night/0000.mp4", "night/0001/00000.png"]));
     assert_eq!(tree(&dir), wanted, "nothing half-written is left");

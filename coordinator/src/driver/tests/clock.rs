@@ -18,7 +18,10 @@ async fn heartbeats_that_wait_come_before_leases_that_are_due() {
         events.send(Event::Worker { connection: 1, worker, incarnation, event }).await.unwrap();
         let driver = tokio::spawn(driver.run());
         let (reply, answer) = oneshot::channel();
-        events.send(Event::Request(Request::Submit { submission: submission("a"), unfit: None, reply })).await.unwrap();
+        let (submission, places) = (submission("a"), Places::default());
+        let asked = submission.digest();
+        let request = Request::Submit { submission, asked, unfit: None, places, reply };
+        events.send(Event::Request(request)).await.unwrap();
         answer.await.unwrap().unwrap();
         assigned(&mut messages).await;
         events.send(Event::Stop).await.unwrap();
@@ -31,7 +34,13 @@ fn wall_seconds(before_restart: f64) -> f64 {
     let dir = tempfile::tempdir().unwrap();
     let mut rows = MemoryStore::default();
     let submitted = Moment { at: wall_clock() - before_restart, elapsed: 70.0 };
-    let job = crate::jobs::Jobs::new(JobId(1)).number(submission("a"), submitted);
+    let job = crate::jobs::Jobs::new(JobId(1)).number(
+        submission("a"),
+        Digest([0; 32]),
+        submitted,
+        "/out".into(),
+        "r.json".into(),
+    );
     rows.commit(&[Row::Job(job)]).unwrap();
     let (_events, driver) = driver(Box::new(rows), dir.path(), &Keep::All);
     driver.unwrap().job_report(JobId(1)).unwrap().wall_seconds

@@ -31,7 +31,9 @@ impl Direct {
     }
 
     async fn submit(&mut self, submission: Submission) -> Result<Queued, RequestError> {
-        self.ask(|reply| Request::Submit { submission, unfit: None, reply }).await
+        let (asked, places) = (submission.digest(), Places::default());
+        let submitted = self.ask(|reply| Request::Submit { submission, asked, unfit: None, places, reply }).await?;
+        Ok(Queued { job: submitted.job.unwrap(), already: submitted.already })
     }
 
     async fn steer(&mut self, job: JobId, verb: JobVerb) -> Result<(), RequestError> {
@@ -70,6 +72,13 @@ impl Direct {
     }
 }
 
+/// A job that was queued.
+#[derive(Debug)]
+struct Queued {
+    job: JobId,
+    already: bool,
+}
+
 const FORGET: JobVerb = JobVerb::Forget { cancel: false };
 const CANCEL_AND_FORGET: JobVerb = JobVerb::Forget { cancel: true };
 
@@ -92,8 +101,11 @@ async fn a_job_that_goes_on_is_forgotten_only_when_it_is_cancelled_with_it() {
     assert!(desk.driver.scheduler.view_job(job).is_none());
     // What tasks still say of it is no row.
     let video = VideoId { job, index: 0 };
-    let finished = Finished { files: Vec::new(), verdict: "ok".into(), seconds: 1.0 };
-    desk.event(Event::Written { video, result: Ok(Box::new(finished)) }).await;
+    let (recorded, told) = oneshot::channel();
+    let staged = Staged { written: Vec::new(), verdict: "ok".into(), seconds: 1.0, recorded };
+    desk.event(Event::Staged { video, staged: Box::new(staged) }).await;
+    assert!(told.await.is_err(), "its files would be put in their places");
+    desk.event(Event::Written { video, result: Ok(()) }).await;
     desk.event(Event::Reported(job, Ok(()))).await;
     assert!(!desk.has(is_of_job));
     // Its key is free, its number is not given again.
@@ -123,7 +135,7 @@ async fn one_key_is_one_submission() {
     let mut other = submission("a");
     other.videos[0].seed += 1;
     let refused = desk.submit(other).await.unwrap_err();
-    assert!(matches!(&refused, RequestError::KeyTaken { job, .. } if *job == first.job), "{refused}");
+    assert!(matches!(&refused, RequestError::KeyTaken { job, .. } if job == &first.job), "{refused}");
     // The same after a restart.
     let mut desk = Direct::on(desk.rows.clone());
     assert!(desk.submit(submission("a")).await.unwrap().already);
@@ -171,7 +183,13 @@ async fn jobs_that_ended_long_ago_are_forgotten_and_others_stay() {
         // The farm has been there for forty days; the time of day is always now.
         let moment = |days: f64| Moment { at: wall_clock(), elapsed: days * 86_400.0 };
         for (number, end) in [(1, Some(5.0)), (2, None), (3, Some(39.0)), (4, Some(40.0))] {
-            let job = jobs.number(submission(&number.to_string()), moment(1.0));
+            let job = jobs.number(
+                submission(&number.to_string()),
+                Digest([0; 32]),
+                moment(1.0),
+                "/out".into(),
+                format!("{number}.report.json"),
+            );
             jobs.add(&job);
             let (job, state) = (job.id, [Row::Job(job)]);
             rows.commit(&state).unwrap();

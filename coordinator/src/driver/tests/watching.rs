@@ -12,7 +12,7 @@ fn without_vae(videos: usize) -> (Driver, Messages, tempfile::TempDir) {
     driver.on_attached(attached);
     let mut submission = submission("a");
     submission.videos = vec![submission.videos[0].clone(); videos];
-    let job = driver.books.jobs.number(submission, Moment::default());
+    let job = driver.books.jobs.number(submission, Digest([0; 32]), Moment::default(), "/out".into(), "r.json".into());
     driver.put(Row::Job(job));
     driver.plan(JobId(1));
     (driver, messages, dir)

@@ -115,7 +115,10 @@ fn one_fault_each() {
         ("[[video]]\nprompt='{a}'\noutput='{a}'\nsweep={a=['~']}", "6:8 video[0].output: `~` is no safe output name"),
         ("output='../{index}'\n[[video]]\nprompt='p'", "4:8 job.output: `../0` is no safe output name"),
         ("[[video]]\nprompt='{a}'\noutput='{a}'\nsweep={a=['..']}", "6:8 video[0].output: `..` is no safe output name"),
-        ("output='report'\n[[video]]\nprompt='p'", "5:1 video[0]: `report.json` is the job's own report"),
+        (
+            "output='a/{index}/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q'\n[[video]]\nprompt='p'",
+            "4:8 job.output: `a/0/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q` is no safe output name",
+        ),
         (
             "output='{slug}'\n[[video]]\nprompt='p'\n[[video]]\nprompt='P'",
             "7:1 video[1]: two videos would write to `p.mp4`",

@@ -22,3 +22,13 @@ CREATE TABLE output_mount (
 -- Tokens of the text that an attempt encoded.
 ALTER TABLE attempt ADD COLUMN text_tokens INTEGER;
 ALTER TABLE worker ADD COLUMN seen_elapsed REAL NOT NULL DEFAULT 0;
+
+-- Where a job's files go, what becomes of names that are taken, and what each file held when it was written.
+ALTER TABLE job ADD COLUMN output TEXT NOT NULL DEFAULT '';
+ALTER TABLE job ADD COLUMN report TEXT NOT NULL DEFAULT 'report.json';
+ALTER TABLE job ADD COLUMN taken TEXT NOT NULL DEFAULT 'refuse';
+ALTER TABLE video DROP COLUMN files;
+ALTER TABLE video ADD COLUMN written TEXT;
+
+-- What the client asked for, so that its key stands for nothing else.
+ALTER TABLE job ADD COLUMN asked TEXT NOT NULL DEFAULT '';

@@ -30,6 +30,7 @@ const NO_ROOM: u64 = 1 << 20;
 pub struct SqliteStore {
     path: PathBuf,
     place: Place,
+    id: Uuid,
     pub(super) database: Connection,
 }
 
@@ -77,10 +78,16 @@ impl SqliteStore {
                 belongings.refuse("has nothing in it")?;
             }
             migrate(&path, &mut database)?;
-            belongings.claim(id(&path, &database)?)?;
+            let id = id(&path, &database)?;
+            belongings.claim(id)?;
             let place = Place::of(&path).map_err(|why| StoreError::Failed { verb: "find", path: path.clone(), why })?;
-            Ok(Self { path: path.clone(), place, database })
+            Ok(Self { path: path.clone(), place, id, database })
         })
+    }
+
+    /// What tells this database, and so its coordinator, from all others.
+    pub fn id(&self) -> Uuid {
+        self.id
     }
 }
 
@@ -140,7 +147,7 @@ fn id(path: &Path, database: &Connection) -> Result<Uuid, StoreError> {
 
 impl Store for SqliteStore {
     fn commit(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        let Self { path, database, place } = self;
+        let Self { path, database, place, .. } = self;
         let written = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Fault::from).and_then(
             |transaction| {
                 // A transaction that is dropped is rolled back.

@@ -81,10 +81,10 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
         }
         plans.extend(optional::<VideoPlan>(video, "plan")?);
         states.extend(state(id, video)?.map(Row::Scheduler));
-        if let Some(files) = optional(video, "files")? {
+        if let Some(written) = optional(video, "written")? {
             let place = VideoId { job: id, index: get(video, "place")? };
             let (verdict, seconds) = (get(video, "verdict")?, get(video, "seconds")?);
-            states.push(Row::Outputs { video: place, files, verdict, seconds });
+            states.push(Row::Outputs { video: place, written, verdict, seconds });
         }
         Ok(())
     };
@@ -98,7 +98,11 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
         model: get(line, "model")?,
         priority: get(line, "priority")?,
         early_look: get(line, "early_look")?,
+        taken: word(line, "taken")?,
+        asked: word(line, "asked")?,
         submitted: Moment { at: get(line, "submitted")?, elapsed: get(line, "submitted_elapsed")? },
+        output: get::<String>(line, "output")?.into(),
+        report: get(line, "report")?,
         videos: requests,
     }));
     if get(line, "resolved")? {

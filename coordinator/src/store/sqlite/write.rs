@@ -52,9 +52,9 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
             let sql = "UPDATE job SET held = ?2 WHERE id = ?1";
             changed(execute_counting(transaction, sql, params![number(job.0)?, reason])?, job)
         }
-        Row::Outputs { video, files, verdict, seconds } => {
-            let sql = "UPDATE video SET files = ?3, verdict = ?4, seconds = ?5 WHERE job = ?1 AND place = ?2";
-            let values = params![number(video.job.0)?, video.index, json(files)?, verdict, finite(*seconds)];
+        Row::Outputs { video, written, verdict, seconds } => {
+            let sql = "UPDATE video SET written = ?3, verdict = ?4, seconds = ?5 WHERE job = ?1 AND place = ?2";
+            let values = params![number(video.job.0)?, video.index, json(&**written)?, verdict, finite(*seconds)];
             changed(execute_counting(transaction, sql, values)?, video)
         }
         Row::Ended { job, end } => {
@@ -88,8 +88,8 @@ fn submission(transaction: &Transaction<'_>, job: &JobRow) -> Result<(), Fault> 
     let key = (!job.client_key.is_empty()).then_some(&job.client_key);
     execute(
         transaction,
-        "INSERT INTO job (id, client_key, name, model, priority, early_look, submitted, submitted_elapsed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO job (id, client_key, name, model, priority, early_look, submitted, submitted_elapsed, taken, output,
+         report, asked) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             id,
             key,
@@ -98,7 +98,11 @@ fn submission(transaction: &Transaction<'_>, job: &JobRow) -> Result<(), Fault> 
             job.priority,
             job.early_look,
             finite(job.submitted.at),
-            finite(job.submitted.elapsed)
+            finite(job.submitted.elapsed),
+            word(&job.taken)?,
+            job.output.to_string_lossy(),
+            job.report,
+            word(&job.asked)?,
         ],
     )?;
     let mut insert = transaction.prepare_cached("INSERT INTO video (job, place, request) VALUES (?1, ?2, ?3)")?;

@@ -11,6 +11,8 @@ use wanfarm_types::{
 };
 
 use crate::images::Image;
+use crate::jobs::Taken;
+use crate::outputs::{Content, Print, Written};
 use crate::plan;
 use crate::plan::tests::{card, request};
 use crate::store::{JobEnd, JobRow, Row};
@@ -58,7 +60,11 @@ pub(super) fn job(id: u64, key: &str, videos: usize) -> Row {
         model: "m".into(),
         priority: 50,
         early_look: true,
+        taken: Taken::NewName,
+        asked: Digest([9; 32]),
         submitted: Moment { at: 1_791_000_000.123_456_7, elapsed: 0.1 + 0.2 },
+        output: "/renders/é \"x\"".into(),
+        report: "night-1.report.json".into(),
         videos: vec![exact(); videos],
     };
     Row::Job(submission)
@@ -139,7 +145,7 @@ pub(super) fn everything() -> Vec<Row> {
     let video = VideoId { job: JobId(1), index: 0 };
     let (name, device) = ("mac".to_owned(), "cpu".to_owned());
     let pin = Change::WeightsPinned { job: JobId(1), role: Role::Vae, weights: Some(digest(1)) };
-    let outputs = Row::Outputs { video, files: Vec::new(), verdict: "ok".into(), seconds: 1.0 };
+    let outputs = Row::Outputs { video, written: [].into(), verdict: "ok".into(), seconds: 1.0 };
     vec![
         Row::Worker { worker: worker(7), name, device, seen: 1.5 },
         job(1, "a", 2),
@@ -198,8 +204,14 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
         21 => Change::WorkerForgotten(worker(u128::from(n % 2))),
         9 => return vec![Row::Held { job: job_id, reason: (n % 2 == 0).then(|| format!("full {n}")) }],
         10 => {
-            let files = vec![format!("out/{n}.mp4").into(), "out/é.json".into()];
-            return vec![Row::Outputs { video, files, verdict: "ok".into(), seconds: f64::from(n) / 7.0 }];
+            let print = |n| Print { bytes: u64::from(n), blake3: digest(n) };
+            let frames = Content::Frames((0..n % 4).map(print).collect());
+            let written = [
+                Written { path: format!("out/{n}.mp4"), content: Content::File(print(n)) },
+                Written { path: "out/é".into(), content: frames },
+            ];
+            let (written, seconds) = (written.into(), f64::from(n) / 7.0);
+            return vec![Row::Outputs { video, written, verdict: "ok".into(), seconds }];
         }
         11 if n < 128 => return vec![over(number, (n % 2 == 0).then_some(n))],
         11 => return vec![Row::Reported { job: job_id, at: (n % 2 == 0).then(|| f64::from(n) / 3.0) }],

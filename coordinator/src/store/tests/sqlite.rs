@@ -233,7 +233,7 @@ fn durations_that_are_no_numbers_are_kept_out() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path()).unwrap();
     let video = wanfarm_types::VideoId { job: wanfarm_types::JobId(1), index: 0 };
-    let outputs = |seconds| Row::Outputs { video, files: Vec::new(), verdict: "ok".into(), seconds };
+    let outputs = |seconds| Row::Outputs { video, written: [].into(), verdict: "ok".into(), seconds };
     store.commit(&[job(1, "a", 1), outputs(f64::NAN)]).unwrap();
     assert!(store.load().unwrap().rows.contains(&outputs(0.0)));
 }
