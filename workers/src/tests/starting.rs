@@ -87,7 +87,7 @@ async fn a_worker_that_cannot_start_says_why() {
     assert_eq!(error.kind(), ErrorKind::ModelFiles, "{error}");
     if !cfg!(feature = "cuda") {
         let error = start(WorkerConfig { device: DeviceKind::Cuda, ..good.clone() }).await;
-        assert_eq!(error.kind(), ErrorKind::System, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
     }
     let _other = crate::identity::Identity::claim(data.path()).unwrap();
     assert!(matches!(start(good).await, WorkerError::InUse { .. }));
