@@ -282,7 +282,7 @@ impl Farm for FarmService {
     async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
         let by = peer(&request);
         let submission = self.read(request.into_inner()).await?;
-        let name = submission.name.clone();
+        let (name, videos) = (submission.name.clone(), submission.videos.len());
         let digested = tokio::task::spawn_blocking(move || (submission.digest(), submission)).await;
         let (asked, submission) = digested.map_err(|error| Status::internal(error.to_string()))?;
         let (submission, unfit) = self.judge(submission).await?;
@@ -291,7 +291,7 @@ impl Farm for FarmService {
         let Submitted { job, already, renamed, left_out } =
             self.with_places(submission, ask).await?.map_err(refusal)?;
         if let Some(job) = job {
-            tracing::info!(%job, name, already, renamed, left_out, by, "job submitted");
+            tracing::info!(%job, name, videos, already, renamed, left_out, by, "job submitted");
         }
         Ok(Response::new(v1::SubmitReply { job: job.map(|job| job.0), already, renamed, left_out }))
     }

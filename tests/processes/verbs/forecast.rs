@@ -18,7 +18,7 @@ fn without_a_coordinator_it_says_what_the_files_tell_and_what_it_could_not_ask()
     let shapes = demo().join("shapes.toml");
     let shapes = shapes.to_str().unwrap();
     let told = offline(&["submit", shapes, "--dry-run"]).expect(0).stdout;
-    for word in ["12 videos", "127.0.0.1:1", "nobody could say", "denoise_high", "GiB", "balance"] {
+    for word in ["12 videos", "127.0.0.1:1", "nobody could say", "denoise_high", "MiB", "balance"] {
         assert!(told.contains(word), "nothing about {word:?} in:\n{told}");
     }
     let json: Value =

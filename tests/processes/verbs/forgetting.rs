@@ -20,8 +20,8 @@ fn a_job_called_by_a_number_is_never_mistaken_for_the_one_that_has_it() {
     farm.client(&["status", "2", "--watch"]).expect(0);
     let states = ["number:1", "name:1"].map(|job| farm.job(job)["state"].clone());
     assert_eq!(states, ["active", "cancelled"]);
-    let ended = farm.client(&["cancel", "number:1/0"]).expect(0);
-    assert!(ended.stdout.starts_with("1/0 first"), "{}", ended.stdout);
+    let refused = farm.client(&["cancel", "number:1/0"]).expect(2);
+    assert!(refused.stderr.contains("job 1 can run yet"), "{}", refused.stderr);
 }
 
 #[test]

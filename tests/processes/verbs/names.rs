@@ -82,7 +82,7 @@ fn a_second_job_of_the_same_name_is_refused_and_three_options_say_what_to_do() {
     assert_eq!(report("2"), output.join("night-2.report.json").to_str().unwrap());
     for job in ["1", "2"] {
         let told: Value = serde_json::from_slice(&std::fs::read(report(job).as_str().unwrap()).unwrap()).unwrap();
-        assert_eq!(told["job"].to_string(), job);
+        assert_eq!(told["job"]["job"].to_string(), job);
     }
 
     // One more video: only that is rendered, and the others stay.
@@ -171,7 +171,7 @@ fn a_file_that_appears_after_the_submission_fails_the_video_until_it_is_moved_an
     std::fs::write(output.join("night/0001.json"), "mine").unwrap();
     let before = contents(&output);
     let _worker = farm.worker("studio", ROLES);
-    farm.client(&["status", &job, "--watch"]).expect(1);
+    farm.client(&["status", &job, "--watch"]).expect(0);
     let videos = farm.json(&["status", &job])["videos"].clone();
     for (video, path) in [(0, "night/0000"), (1, "night/0001.json")] {
         let error = videos[video]["error"].as_str().expect("an error");
@@ -204,8 +204,8 @@ fn a_report_in_whose_place_something_appears_is_told() {
     let place = farm.sandbox.output().join("night.report.json");
     std::fs::create_dir_all(&place).unwrap();
     let _worker = farm.worker("studio", ROLES);
-    let ended = farm.client(&["status", &job, "--watch"]).expect(1);
-    for word in ["1 of 1 videos done", "without a report"] {
+    let ended = farm.client(&["status", &job, "--watch"]).expect(0);
+    for word in ["1 of 1 video done", "without a report"] {
         assert!(ended.stdout.contains(word), "{}", ended.stdout);
     }
     let words = format!("the report of the job could not be written: {} is in the way: a folder", place.display());
