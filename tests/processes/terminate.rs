@@ -118,7 +118,8 @@ fn clients_end_and_a_download_leaves_no_half_of_a_file() {
     eventually("the job is there", || farm.client(&["status", "night"]).status.success().then_some(()));
     let watch = farm.start_client(&["status", "night", "--watch"]);
     for client in [watch, follow] {
-        assert_eq!(terminate(client), Some(130), "it says that the job goes on, and ends as interrupted");
+        // By the signal itself when it had not begun to follow.
+        assert!(matches!(terminate(client), None | Some(130)), "nothing of it has to be tidied up");
     }
     eventually("the job ends", || farm.ends_within(100).then_some(()));
     // The coordinator stops in the middle of it: the download waits for the rest of a file.

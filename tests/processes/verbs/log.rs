@@ -33,7 +33,7 @@ fn the_log_tells_who_did_what_and_is_silent_when_nothing_happens() {
         &["job steered", "job=2", "Pause", "127.0.0.1"],
         &["job steered", "job=2", "Cancel", "127.0.0.1"],
         &["job ended", "job=2", "\"later\""],
-        &["worker steered", "enable=false", "127.0.0.1"],
+        &["worker steered", "verb=Drain", "127.0.0.1"],
     ] {
         let line = line(words);
         assert!(line.contains(" INFO ") && line.starts_with("20"), "{line}");
