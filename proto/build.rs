@@ -6,6 +6,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = ["types", "tensors", "worker", "farm"].map(|name| format!("render/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=render");
     let descriptors = protox::compile(files, ["."])?;
-    tonic_prost_build::configure().bytes(".render.v1.Chunk.data").compile_fds(descriptors)?;
+    let bytes = [".render.v1.Chunk.data", ".render.v1.Delivery.data"];
+    let build = bytes.into_iter().fold(tonic_prost_build::configure(), |build, field| build.bytes(field));
+    build.compile_fds(descriptors)?;
     Ok(())
 }

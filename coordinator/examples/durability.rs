@@ -17,8 +17,9 @@ use tonic::transport::Endpoint;
 use wanfarm_coordinator::artifacts::Artifacts;
 use wanfarm_coordinator::copies::{Copied, Copies};
 use wanfarm_coordinator::driver::Event;
+use wanfarm_coordinator::source::{Reader, Source};
 use wanfarm_coordinator::store::{DataDirectory, Row, SqliteStore, Store};
-use wanfarm_proto::tensors::{Puller, TensorSource, service};
+use wanfarm_proto::tensors::{TensorSource, service};
 use wanfarm_proto::v1::ReadRequest;
 use wanfarm_proto::v1::tensors_client::TensorsClient;
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
@@ -152,7 +153,9 @@ async fn serve(held: &Held) -> Result<(String, Server), Failure> {
 async fn copy(dir: &Path, held: &Held, checkpoints: &[Vec<TensorRef>], at_once: usize) -> Result<f64, Failure> {
     let (url, server) = serve(held).await?;
     let (events, mut answers) = mpsc::channel(64);
-    let mut copies = Copies::new(Artifacts::open(dir)?, Puller::default(), events);
+    let location = Some(url.parse()?);
+    let source = Source { location, ..Source::nowhere("held here".to_owned()) };
+    let mut copies = Copies::new(Artifacts::open(dir)?, Reader::default(), events);
     let started = Instant::now();
     let mut waiting = checkpoints.iter().enumerate();
     let mut out = 0;
@@ -161,7 +164,7 @@ async fn copy(dir: &Path, held: &Held, checkpoints: &[Vec<TensorRef>], at_once: 
             && let Some((number, tensors)) = waiting.next()
         {
             let artifact = ArtifactId::Text(TextKey(Digest([number as u8; 32])));
-            copies.start(artifact, tensors.clone(), url.clone());
+            copies.start(artifact, tensors.clone(), source.clone());
             out += 1;
         }
         if out == 0 {

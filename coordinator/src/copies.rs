@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
-use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::ArtifactId;
 use wanfarm_types::{Digest, TensorRef};
 
@@ -15,6 +14,7 @@ use crate::artifacts::{ArtifactError, Artifacts};
 use crate::driver::Event;
 use crate::obstacle::Obstacle;
 use crate::room;
+use crate::source::{Reader, Source};
 
 /// Tensors copied at the same time: enough to fill a network, few enough to bound memory. Those of one checkpoint are
 /// among them, so that while one is made durable the next is read and hashed.
@@ -38,7 +38,7 @@ pub enum Copied {
 #[derive(Debug)]
 pub struct Copies {
     artifacts: Artifacts,
-    puller: Puller,
+    reader: Reader,
     events: mpsc::Sender<Event>,
     slots: Arc<Semaphore>,
     listed: BTreeMap<ArtifactId, Vec<Digest>>,
@@ -51,10 +51,10 @@ pub struct Copies {
 
 impl Copies {
     /// A copier into `artifacts` that reports to the driver.
-    pub fn new(artifacts: Artifacts, puller: Puller, events: mpsc::Sender<Event>) -> Self {
+    pub fn new(artifacts: Artifacts, reader: Reader, events: mpsc::Sender<Event>) -> Self {
         Self {
             artifacts,
-            puller,
+            reader,
             events,
             slots: Arc::new(Semaphore::new(AT_ONCE)),
             listed: BTreeMap::new(),
@@ -65,14 +65,14 @@ impl Copies {
     }
 
     /// Starts a copy; [`Event::Copied`] tells how it ended.
-    pub fn start(&mut self, artifact: ArtifactId, tensors: Vec<TensorRef>, source: String) {
+    pub fn start(&mut self, artifact: ArtifactId, tensors: Vec<TensorRef>, source: Source) {
         let leaving = tensors.iter().any(|tensor| self.leaving.contains(&tensor.digest));
         self.list(artifact, &tensors);
-        let (artifacts, puller) = (self.artifacts.clone(), self.puller.clone());
+        let (artifacts, reader) = (self.artifacts.clone(), self.reader.clone());
         let (events, slots) = (self.events.clone(), self.slots.clone());
         tokio::spawn(async move {
             let copied = match leaving {
-                false => copy(&artifacts, &puller, &slots, &tensors, &source).await,
+                false => copy(&artifacts, &reader, &slots, &tensors, &source).await,
                 true => Copied::Missed,
             };
             // A driver that is gone does not need the answer.
@@ -162,10 +162,10 @@ impl Copies {
 
 async fn copy(
     artifacts: &Artifacts,
-    puller: &Puller,
+    reader: &Reader,
     slots: &Semaphore,
     tensors: &[TensorRef],
-    source: &str,
+    source: &Source,
 ) -> Copied {
     let bytes: u64 = tensors.iter().filter_map(TensorRef::byte_len).fold(RESERVE, u64::saturating_add);
     let full = || Copied::Full(Obstacle::Full { path: artifacts.root().to_owned(), bytes });
@@ -174,7 +174,7 @@ async fn copy(
     }
     let copies = tensors.iter().map(|tensor| async {
         let Ok(_slot) = slots.acquire().await else { return Err(Copied::Missed) };
-        match copy_tensor(artifacts, puller, tensor, source).await {
+        match copy_tensor(artifacts, reader, tensor, source).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Copied::Missed),
             Err(error) if error.is_full() => {
@@ -195,9 +195,9 @@ async fn copy(
 /// Brings a tensor from the network to the disk, never whole in memory; false when it cannot be had.
 async fn copy_tensor(
     artifacts: &Artifacts,
-    puller: &Puller,
+    reader: &Reader,
     tensor: &TensorRef,
-    source: &str,
+    source: &Source,
 ) -> Result<bool, ArtifactError> {
     if artifacts.holds(tensor).await {
         return Ok(true);
@@ -207,7 +207,7 @@ async fn copy_tensor(
         tracing::debug!(%error, "no durable copy: the tensor is no longer there");
         Ok(false)
     };
-    let mut pulling = match puller.open(tensor, source).await {
+    let mut pulling = match reader.open(tensor, source).await {
         Ok(pulling) => pulling,
         Err(error) => return missed(error),
     };

@@ -1,9 +1,9 @@
 //! The control plane's service edge: worker streams in, typed events out.
 //!
 //! One task per connection reads and checks messages and hands them to the driver; the driver's answers go out
-//! through a bounded queue. Deliberately not here: any decision about work.
+//! through a bounded queue. Tensors that others cannot fetch come by calls of their own. Deliberately not here: any
+//! decision about work.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,6 +22,8 @@ use wanfarm_types::{AttemptId, Incarnation, ModelFile, Role, Stage, WorkerId};
 
 use crate::catalog::Announcement;
 use crate::driver::Event;
+use crate::reach::{Address, Ends};
+use crate::relay::Relay;
 use crate::requests::StoredWeights;
 
 /// Messages that may wait for a worker that reads slowly; a worker further behind is disconnected and catches up
@@ -32,6 +34,9 @@ const HELLO: Duration = Duration::from_secs(20);
 
 /// Messages to one worker. Dropping it closes the connection.
 pub type Outbox = mpsc::Sender<Result<v1::CoordinatorMessage, Status>>;
+
+/// The same for those who must not keep the connection open.
+pub type WeakOutbox = mpsc::WeakSender<Result<v1::CoordinatorMessage, Status>>;
 
 /// A worker that said hello on a new connection.
 #[derive(Debug)]
@@ -51,9 +56,9 @@ pub struct Attached {
     /// How its weights are stored.
     pub weights: Vec<StoredWeights>,
     /// Where its tensors are read.
-    pub tensor_url: String,
-    /// Where this worker reads the coordinator's tensors: the address it dialled.
-    pub coordinator_url: String,
+    pub address: Address,
+    /// The ends of its connection.
+    pub ends: Ends,
     /// What it serves.
     pub models: Vec<Announcement>,
     /// Why models were taken out of these, a sentence each.
@@ -113,13 +118,14 @@ pub fn outputs(stage: Stage, done: v1::ItemDone) -> Result<Report, WireError> {
 #[derive(Debug)]
 pub struct DispatchService {
     events: mpsc::Sender<Event>,
+    relay: Relay,
     connections: AtomicU64,
 }
 
 impl DispatchService {
-    /// A service that feeds the driver.
-    pub fn new(events: mpsc::Sender<Event>) -> Self {
-        Self { events, connections: AtomicU64::new(1) }
+    /// A service that feeds the driver, and the relay.
+    pub fn new(events: mpsc::Sender<Event>, relay: Relay) -> Self {
+        Self { events, relay, connections: AtomicU64::new(1) }
     }
 }
 
@@ -184,6 +190,34 @@ impl Dispatch for DispatchService {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
     }
+
+    async fn deliver(&self, request: Request<Streaming<v1::Delivery>>) -> Result<Response<v1::Delivered>, Status> {
+        let mut inbound = request.into_inner();
+        let first = tokio::time::timeout(HELLO, inbound.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no errand"))??
+            .ok_or_else(|| Status::invalid_argument("the first message must name the errand"))?;
+        let unwanted = || Status::not_found("nobody waits for this tensor any more");
+        let delivery = self.relay.deliver(first.errand).ok_or_else(unwanted)?;
+        if first.missing {
+            delivery.missing().await;
+            return Ok(Response::new(v1::Delivered {}));
+        }
+        loop {
+            // Without an end the reader knows that it broke off.
+            let next = tokio::select! {
+                next = inbound.message() => next?,
+                () = delivery.abandoned() => return Err(unwanted()),
+            };
+            let Some(v1::Delivery { data, .. }) = next else {
+                delivery.end().await;
+                return Ok(Response::new(v1::Delivered {}));
+            };
+            if !delivery.piece(data).await {
+                return Err(unwanted());
+            }
+        }
+    }
 }
 
 /// Wraps a body as a message.
@@ -205,8 +239,9 @@ fn read_hello(
     peers: Option<&TcpConnectInfo>,
 ) -> Result<Attached, WireError> {
     check_hello(&hello)?;
-    let remote = peers.and_then(TcpConnectInfo::remote_addr);
-    let local = peers.and_then(TcpConnectInfo::local_addr);
+    let ends =
+        Ends { remote: peers.and_then(TcpConnectInfo::remote_addr), local: peers.and_then(TcpConnectInfo::local_addr) };
+    let unusable = |_| WireError::Unknown { field: "tensor_url", value: hello.tensor_url.clone() };
     Ok(Attached {
         connection,
         worker: WorkerId(parse_uuid("worker_id", &hello.worker_id)?),
@@ -214,8 +249,8 @@ fn read_hello(
         name: hello.name,
         device: hello.device,
         memory_bytes: hello.memory_bytes,
-        tensor_url: reachable(&hello.tensor_url, remote),
-        coordinator_url: local.map(|address| format!("http://{address}")).unwrap_or_default(),
+        address: Address::read(&hello.tensor_url, ends).map_err(unusable)?,
+        ends,
         weights: hello.models.iter().flat_map(stored).collect(),
         models: hello.models.into_iter().map(read_model).collect::<Result<_, _>>()?,
         passed_over: Vec::new(),
@@ -245,16 +280,6 @@ fn read_model(model: v1::ServedModel) -> Result<Announcement, WireError> {
     })
 }
 
-/// A worker that listens on every interface cannot know by which address others reach it; we do.
-fn reachable(url: &str, remote: Option<SocketAddr>) -> String {
-    let Some(remote) = remote else { return url.to_owned() };
-    let host = match remote.ip().to_canonical() {
-        std::net::IpAddr::V4(ip) => ip.to_string(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    url.replace("//0.0.0.0:", &format!("//{host}:")).replace("//[::]:", &format!("//{host}:"))
-}
-
 fn read(message: v1::WorkerMessage) -> Result<Option<WorkerEvent>, WireError> {
     use worker_message::Body;
     let report = |attempt, report| Some(WorkerEvent::Report(AttemptId(attempt), RawReport::Report(report)));
@@ -281,15 +306,6 @@ fn read(message: v1::WorkerMessage) -> Result<Option<WorkerEvent>, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_worker_on_every_interface_is_reached_where_it_came_from() {
-        let remote = Some("10.0.0.7:51234".parse().unwrap());
-        assert_eq!(reachable("http://0.0.0.0:7001", remote), "http://10.0.0.7:7001");
-        assert_eq!(reachable("http://[::]:7001", remote), "http://10.0.0.7:7001");
-        assert_eq!(reachable("http://mac-3.local:7001", remote), "http://mac-3.local:7001");
-        assert_eq!(reachable("http://0.0.0.0:1", Some("[fe80::1]:2".parse().unwrap())), "http://[fe80::1]:1");
-    }
 
     #[test]
     fn results_must_be_those_of_the_stage() {

@@ -23,18 +23,19 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobState, Report, Scheduler};
 use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, VideoId, WorkerId};
 
 use crate::copies::{Copied, Copies};
-use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
+use crate::dispatch::{self, Attached, RawReport, WeakOutbox, WorkerEvent};
 use crate::jobs::JobSummary;
 use crate::ledger::KnownWorker;
 use crate::obstacle::Obstacle;
 use crate::outputs::{Outputs, Staged, Unwritten};
+use crate::reach::{Dialler, Reach};
 use crate::requests::Request;
 use crate::sessions::{Session, Sessions};
 use crate::store::{JobEnd, Row, Store, StoreError};
@@ -44,7 +45,7 @@ use commit::Answer;
 use obstacles::Obstacles;
 use upkeep::Upkeep;
 use uploads::Uploads;
-use waiting::Hints;
+use waiting::{Hints, Unread};
 
 pub use restore::{Keep, Parts, RestoreError};
 
@@ -75,6 +76,23 @@ pub enum Event {
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
+    },
+    /// A worker's address was tried.
+    DialledBack {
+        /// On which connection it gave it.
+        connection: u64,
+        /// Who.
+        worker: WorkerId,
+        /// What came of it.
+        reach: Reach,
+    },
+    /// Somebody who reads here wants a tensor that is not durable. The answer is the connection of the worker that holds
+    /// it, which may be broken at present; none, if it is not known to be anywhere.
+    Wanted {
+        /// Which tensor.
+        digest: Digest,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Option<WeakOutbox>>,
     },
     /// A person or a pipeline wants something.
     Request(Request),
@@ -116,6 +134,7 @@ pub struct Driver {
     sessions: Sessions,
     copies: Copies,
     outputs: Outputs,
+    dialler: Dialler,
     events: mpsc::Receiver<Event>,
     started: Instant,
     /// What the farm's clock showed then, in seconds.
@@ -134,6 +153,7 @@ pub struct Driver {
     uploads: Uploads,
     /// Files to be removed once their rows are.
     unneeded: Vec<Digest>,
+    unread: Unread,
     stopping: bool,
 }
 
@@ -269,6 +289,19 @@ impl Driver {
                     self.feed(Input::WorkerLost { worker, incarnation });
                 }
             }
+            Event::DialledBack { connection, worker, reach } => {
+                if self.sessions.is_current(worker, connection) {
+                    self.sessions.dialled_back(worker, reach);
+                }
+            }
+            Event::Wanted { digest, reply } => {
+                let holder = self.scheduler.holder_of(&digest);
+                if let Some(holder) = holder {
+                    self.sessions.go_round(holder);
+                }
+                // Whoever asked may have gone.
+                let _ = reply.send(holder.map(|holder| self.sessions.source(holder).outbox));
+            }
             Event::Request(request) => self.on_request(request),
             Event::Copied { artifact, copied } => self.on_copied(artifact, copied),
             Event::Deleted(digests) => self.copies.deleted(&digests),
@@ -294,6 +327,9 @@ impl Driver {
 
     fn on_written(&mut self, video: VideoId, result: Result<(), Unwritten>) {
         self.obstacles.wrote(video);
+        if !matches!(result, Err(Unwritten::Unread(_))) {
+            self.unread.remove(video);
+        }
         match result {
             Ok(()) => {
                 let place = self.books.jobs.in_manifest(video).unwrap_or(video);
@@ -305,6 +341,11 @@ impl Driver {
             Err(Unwritten::Held(obstacle)) => {
                 self.feed(Input::OutputsHeld(video));
                 self.on_obstacle(obstacle);
+            }
+            Err(Unwritten::Unread(why)) => {
+                tracing::warn!(%video, %why, "the frames of a video could not be read; trying again");
+                self.unread.insert(video, why);
+                self.feed(Input::OutputsHeld(video));
             }
             Err(Unwritten::Failed(failure)) => {
                 let place = self.books.jobs.in_manifest(video).unwrap_or(video);
@@ -372,6 +413,9 @@ impl Driver {
         let (hello, session) = Session::open(attached);
         self.sessions.insert(hello.worker, session);
         self.sessions.welcome(hello.worker);
+        if let Some(suspect) = self.sessions.suspect(hello.worker) {
+            self.dialler.watch(suspect);
+        }
         self.feed(Input::WorkerJoined(hello));
     }
 

@@ -270,6 +270,10 @@ pub struct WorkerStatus {
     pub state: &'static str,
     /// Why, when there is more to say.
     pub detail: String,
+    /// Where its tensors are read; empty when it is unknown.
+    pub address: String,
+    /// Whether others can read them there, where that is known.
+    pub reachable: Option<bool>,
     /// What it computes.
     pub running: Option<RunningItem>,
     /// How the weights of its roles are stored.

@@ -5,14 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use wanfarm_proto::MAX_MESSAGE_BYTES;
-use wanfarm_proto::tensors::{self, Puller};
 use wanfarm_proto::v1::{dispatch_server::DispatchServer, farm_server::FarmServer};
+use wanfarm_proto::{listen, tensors};
 use wanfarm_scheduler::Config;
 
 use crate::artifacts::{ArtifactError, Artifacts};
@@ -22,7 +20,9 @@ use crate::driver::{Driver, Event, Keep, Parts, RestoreError};
 use crate::farm::FarmService;
 use crate::obstacle::Obstacle;
 use crate::outputs::Outputs;
+use crate::reach::Dialler;
 use crate::sessions::{Pace, Sessions};
+use crate::source::{Reader, Shelf};
 use crate::store::{DataDirectory, DirectoryError, SqliteStore, StoreError};
 
 /// Events that may wait for the driver; senders beyond that wait themselves.
@@ -104,7 +104,7 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
     let id = store.id();
     let artifacts = Artifacts::open(&directory.artifacts())?;
     let present = artifacts.list().await?;
-    let listener = TcpListener::bind(config.listen)
+    let listener = listen::bind(config.listen)
         .await
         .and_then(|listener| Ok((listener.local_addr()?, listener)))
         .map_err(|source| ServerError::Listen { address: config.listen, source });
@@ -112,14 +112,15 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
 
     let (events, inbox) = mpsc::channel(EVENTS);
     let (news, told) = watch::channel(0);
-    let puller = Puller::default();
+    let reader = Reader::default();
     let parts = Parts {
-        copies: Copies::new(artifacts.clone(), puller.clone(), events.clone()),
-        outputs: Outputs::new(config.output.clone(), id, puller, events.clone()),
+        copies: Copies::new(artifacts.clone(), reader.clone(), events.clone()),
+        outputs: Outputs::new(config.output.clone(), id, reader.clone(), events.clone()),
         sessions: Sessions::new(Pace::of_lease(config.scheduler.lease)),
         events: inbox,
         news,
         retention: config.retention,
+        dialler: Dialler::new(reader.puller.clone(), events.clone()),
     };
     let mut driver = Driver::restore(Box::new(store), &config.keep, config.scheduler, &present, parts)?;
     driver.begin_with_outputs(&config.keep).await.map_err(ServerError::Output)?;
@@ -128,7 +129,7 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
     let driver = tokio::spawn(driver.run());
 
     let (stop, stopped) = oneshot::channel::<()>();
-    let dispatch = DispatchServer::new(DispatchService::new(events.clone()))
+    let dispatch = DispatchServer::new(DispatchService::new(events.clone(), reader.relay.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, config.keep != Keep::All);
@@ -142,8 +143,8 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
         .initial_connection_window_size(32 << 20)
         .add_service(dispatch)
         .add_service(farm)
-        .add_service(tensors::service(artifacts))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+        .add_service(tensors::service(Shelf::new(artifacts, reader.relay.clone(), events.clone())))
+        .serve_with_incoming_shutdown(listen::incoming(listener), async {
             // A dropped handle means stop as well.
             let _ = stopped.await;
         });

@@ -3,19 +3,27 @@
 //! A worker stays on the list when its connection ends: its name is still wanted in sidecars and tables.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
+use wanfarm_proto::Location;
 use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Served, WorkerHello};
 use wanfarm_types::{Incarnation, Role, WorkerId};
 
 use crate::catalog::fingerprint;
-use crate::dispatch::{self, Attached, Outbox};
+use crate::dispatch::{self, Attached, Outbox, WeakOutbox};
+use crate::reach::{Address, Ends, Reach, Suspect};
 use crate::requests::StoredWeights;
+use crate::source::Source;
 
 /// Boots of a worker that are remembered, to know them again.
 const BOOTS: usize = 8;
+
+/// How long a worker that others had to go round is shown as one that they cannot reach.
+const GONE_ROUND: Duration = Duration::from_secs(600);
 
 /// What workers are told when they attach.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +51,13 @@ pub struct Session {
     device: String,
     memory_bytes: u64,
     weights: Vec<StoredWeights>,
-    tensor_url: String,
-    coordinator_url: String,
+    address: Address,
+    ends: Ends,
+    reach: Reach,
+    /// Told when its address fails somebody.
+    doubt: Arc<Notify>,
+    /// When another worker could not read from it, though the coordinator can.
+    gone_round: Option<Instant>,
     served: Vec<(String, Role)>,
     /// Why some of its models are none of its, a sentence each.
     passed_over: Vec<String>,
@@ -78,8 +91,11 @@ impl Session {
             device: attached.device,
             memory_bytes: attached.memory_bytes,
             weights: attached.weights,
-            tensor_url: attached.tensor_url,
-            coordinator_url: attached.coordinator_url,
+            address: attached.address,
+            ends: attached.ends,
+            reach: Reach::Untried,
+            doubt: Arc::default(),
+            gone_round: None,
             served: serves.iter().map(|served| (served.model.clone(), served.role)).collect(),
             passed_over: attached.passed_over,
             outbox: Some(attached.outbox),
@@ -94,6 +110,32 @@ impl Session {
             holding: attached.holding,
         };
         (hello, session)
+    }
+}
+
+impl Session {
+    fn weak_outbox(&self) -> Option<WeakOutbox> {
+        self.outbox.as_ref().map(Outbox::downgrade)
+    }
+
+    fn may_be_dialled(&self) -> bool {
+        !matches!(self.reach, Reach::Unreached(_))
+    }
+
+    fn hidden(&self) -> Option<String> {
+        let gone_round = self.gone_round.is_some_and(|at| at.elapsed() < GONE_ROUND);
+        let who = match self.reach {
+            Reach::Unreached(_) => "others",
+            _ if gone_round => "some machines",
+            _ => return None,
+        };
+        Some(match &self.address {
+            Address::Unknown => "it gives no address: its results go round by the coordinator".to_owned(),
+            address => format!(
+                "{who} cannot reach it at {address}: its results go round by the coordinator, which is slower; open the \
+                 port or give --advertise"
+            ),
+        })
     }
 }
 
@@ -139,8 +181,11 @@ impl Sessions {
             device: device.to_owned(),
             memory_bytes: 0,
             weights: Vec::new(),
-            tensor_url: String::new(),
-            coordinator_url: String::new(),
+            address: Address::Unknown,
+            ends: Ends::default(),
+            reach: Reach::Untried,
+            doubt: Arc::default(),
+            gone_round: None,
             served: Vec::new(),
             passed_over: Vec::new(),
             outbox: None,
@@ -209,14 +254,76 @@ impl Sessions {
         self.sessions.get(&worker).map_or("", |session| &session.device)
     }
 
-    /// Where its tensors are read; empty when it is unknown.
-    pub fn tensor_url(&self, worker: WorkerId) -> String {
-        self.sessions.get(&worker).map_or_else(String::new, |session| session.tensor_url.clone())
+    /// The ways to what a worker holds.
+    pub fn source(&self, worker: WorkerId) -> Source {
+        let Some(session) = self.sessions.get(&worker) else { return Source::nowhere(worker.to_string()) };
+        let Some(outbox) = session.weak_outbox() else { return Source::nowhere(session.name.clone()) };
+        let location = session.address.here().filter(|_| session.may_be_dialled());
+        Source { name: session.name.clone(), location, outbox, doubt: session.doubt.clone() }
     }
 
-    /// Where this worker reads the coordinator's tensors.
-    pub fn coordinator_url(&self, worker: WorkerId) -> String {
-        self.sessions.get(&worker).map_or_else(String::new, |session| session.coordinator_url.clone())
+    /// Where the reader reads what the holder holds; `None` where it has to ask the coordinator.
+    pub fn location(&self, holder: WorkerId, reader: WorkerId) -> Option<Location> {
+        let (holder, reader) = (self.sessions.get(&holder)?, self.sessions.get(&reader)?);
+        holder.address.seen_by(reader.ends).filter(|_| holder.may_be_dialled())
+    }
+
+    /// Where this worker reads the coordinator's tensors: the address it dialled.
+    pub fn coordinator(&self, worker: WorkerId) -> Option<Location> {
+        self.sessions.get(&worker)?.ends.local.map(Location::from)
+    }
+
+    /// Whom to dial back, now that it has attached.
+    pub fn suspect(&self, worker: WorkerId) -> Option<Suspect> {
+        let session = self.sessions.get(&worker)?;
+        Some(Suspect {
+            connection: session.connection,
+            worker,
+            incarnation: session.incarnation,
+            location: session.address.here(),
+            outbox: session.weak_outbox()?,
+            doubt: session.doubt.clone(),
+        })
+    }
+
+    /// Takes in whether somebody answers at a worker's address.
+    pub fn dialled_back(&mut self, worker: WorkerId, reach: Reach) {
+        let Some(session) = self.sessions.get_mut(&worker) else { return };
+        if session.reach == reach {
+            return;
+        }
+        session.reach = reach;
+        match (&session.reach, session.hidden()) {
+            (Reach::Unreached(why), Some(hidden)) => tracing::warn!(worker = %session.name, %why, "{hidden}"),
+            _ => tracing::info!(worker = %session.name, "others can read from it"),
+        }
+    }
+
+    /// Somebody asked for what this worker holds, and could have read it there.
+    pub fn go_round(&mut self, worker: WorkerId) {
+        let Some(session) = self.sessions.get_mut(&worker).filter(|session| session.reach == Reach::Reached) else {
+            return;
+        };
+        let news = session.gone_round.replace(Instant::now()).is_none();
+        if let Some(hidden) = session.hidden().filter(|_| news) {
+            tracing::warn!(worker = %session.name, "{hidden}");
+        }
+    }
+
+    /// That others cannot read from this worker, and what to do, if that is so.
+    pub fn hidden(&self, worker: WorkerId) -> Option<String> {
+        self.sessions.get(&worker).filter(|session| session.outbox.is_some())?.hidden()
+    }
+
+    /// Its address, and whether it is known to be reached by others, or not to be.
+    pub fn address(&self, worker: WorkerId) -> (String, Option<bool>) {
+        let Some(session) = self.sessions.get(&worker) else { return (String::new(), None) };
+        let reachable = match session.reach {
+            Reach::Untried => None,
+            Reach::Unreached(_) => Some(false),
+            Reach::Reached => Some(session.hidden().is_none()),
+        };
+        (session.address.to_string(), reachable)
     }
 
     /// What a worker served when it was last heard of.
@@ -268,8 +375,8 @@ mod tests {
             device: String::new(),
             memory_bytes: 0,
             weights: Vec::new(),
-            tensor_url: String::new(),
-            coordinator_url: String::new(),
+            address: Address::Unknown,
+            ends: Ends::default(),
             models: Vec::new(),
             passed_over: Vec::new(),
             running: Vec::new(),

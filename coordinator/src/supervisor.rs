@@ -147,6 +147,8 @@ fn start(workers: &Workers, roles: &str, data: &Path) -> std::io::Result<Child> 
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["worker", "--exit-with-parent", "--coordinator", &workers.coordinator, "--role", roles])
+        // Nobody else is to read from them: no port is opened to the network.
+        .args(["--listen", "127.0.0.1:0"])
         .args(workers.models.iter().flat_map(|folder| [OsStr::new("--models"), folder.as_os_str()]))
         .arg("--data")
         .arg(data)

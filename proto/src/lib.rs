@@ -4,6 +4,8 @@
 //! edges of the binaries, nowhere else.
 
 pub mod convert;
+pub mod listen;
+mod location;
 pub mod tensors;
 
 /// Generated from `render/v1/*.proto`; the `.proto` files are their documentation.
@@ -25,3 +27,4 @@ pub const PROTOCOL: u32 = 1;
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 pub use convert::WireError;
+pub use location::{BadLocation, Location};

@@ -3,22 +3,28 @@
 //! A reader trusts nothing: the length is known before the first byte, memory grows only with what arrives,
 //! and bytes whose digest differs are thrown away and the next location is tried.
 
+mod pulling;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Response, Status, Streaming};
-use wanfarm_types::{Digest, TensorRef};
+use tonic::{Request, Response, Status};
+use wanfarm_types::{DType, Digest, Incarnation, TensorRef};
 
+use crate::Location;
 use crate::v1::tensors_client::TensorsClient;
 use crate::v1::tensors_server::{Tensors, TensorsServer};
 use crate::v1::{Chunk, ReadRequest};
+use pulling::{Miss, length_of};
+
+pub use pulling::{PullError, Pulling};
 
 /// Bytes per message. Large enough that per-message cost vanishes, and small enough that a piece is still in the
 /// processor's cache when it is copied the next time: of 64 KiB, 256 KiB and 1 MiB the fastest over loopback.
@@ -27,8 +33,17 @@ pub const PIECE: usize = 256 << 10;
 /// No tensor that belongs here is larger: 720p frames of a 4,097-frame video are 11 GiB.
 pub const MAX_TENSOR_BYTES: u64 = 16 << 30;
 
-/// How long a location may take to accept a connection, and to send the next chunk.
+/// How long a location may take to accept a connection: not long, for there is another way to a tensor.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a location may take to answer, and to send the next chunk.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a location that could not be heard is passed over, where there is another.
+const PASSED_OVER: Duration = Duration::from_secs(60);
+
+/// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Connections kept open at once; a farm has at most a few hundred machines.
 const MOST_CHANNELS: usize = 512;
@@ -102,39 +117,30 @@ impl<S: PieceSource> Tensors for Service<S> {
     }
 }
 
-/// Why a tensor could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum PullError {
-    /// Every location was tried; each with what it said.
-    #[error("tensor {digest} could not be read from any location: {}", tried.join("; "))]
-    Nowhere {
-        /// Which tensor.
-        digest: Digest,
-        /// `location: reason`, in the order tried.
-        tried: Vec<String>,
-        /// True when the last location was reached and does not have it, so that asking it again is pointless.
-        answered: bool,
-        /// True when this process could not even open a connection, because it may have no more of them.
-        exhausted: bool,
-    },
-    /// The reference itself is not acceptable.
-    #[error("tensor {digest} claims {bytes} bytes; at most {MAX_TENSOR_BYTES} are accepted")]
-    TooLarge {
-        /// Which tensor.
-        digest: Digest,
-        /// Its claimed length.
-        bytes: u64,
-    },
+/// What the tensor service of one boot of a worker holds from the start: whoever can read it has reached that process,
+/// and no other.
+pub fn mark(incarnation: Incarnation) -> (TensorRef, Bytes) {
+    let bytes = Bytes::copy_from_slice(incarnation.0.as_bytes());
+    let digest = Digest(*blake3::hash(&bytes).as_bytes());
+    (TensorRef { digest, dtype: DType::U8, shape: vec![bytes.len() as u64] }, bytes)
 }
 
 /// Reads tensors, keeping connections open between reads. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Puller {
-    channels: Arc<Mutex<BTreeMap<String, Channel>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    channels: BTreeMap<String, Channel>,
+    /// Locations that could not be heard, and when.
+    silent: BTreeMap<String, Instant>,
 }
 
 impl Puller {
-    /// Reads a tensor from the first location that delivers it whole; length and digest are checked.
+    /// Reads a tensor from the first location that delivers it whole; length and digest are checked. Locations that
+    /// could not be heard lately are passed over; the last is asked in any case.
     ///
     /// # Errors
     /// When no location did, with every reason.
@@ -142,10 +148,19 @@ impl Puller {
         let digest = tensor.digest;
         let length = length_of(tensor)?;
         let (mut tried, mut answered, mut exhausted) = (Vec::new(), true, false);
-        for location in locations {
+        for (index, location) in locations.iter().enumerate() {
+            if index + 1 < locations.len() && self.is_passed_over(location) {
+                continue;
+            }
             match self.pull_from(digest, length, location).await {
-                Ok(bytes) => return Ok(bytes),
+                Ok(bytes) => {
+                    self.lock().silent.remove(location);
+                    return Ok(bytes);
+                }
                 Err(miss) => {
+                    if !miss.answered {
+                        self.lock().silent.insert(location.clone(), Instant::now());
+                    }
                     tried.push(format!("{location}: {}", miss.why));
                     answered = miss.answered;
                     exhausted |= miss.exhausted;
@@ -173,32 +188,37 @@ impl Puller {
         let request = ReadRequest { digest: digest.0.to_vec(), offset: 0 };
         let reply =
             tokio::time::timeout(PATIENCE, client.read(request)).await.map_err(|_| Miss::silent("no answer"))?;
-        let stream = reply?.into_inner();
-        let location = location.to_owned();
-        Ok(Pulling { digest, length, location, stream, hasher: blake3::Hasher::new(), arrived: 0 })
+        let pieces = reply?.into_inner().map(|chunk| chunk.map(|chunk| chunk.data)).boxed();
+        Ok(Pulling::of(digest, length, location.to_owned(), pieces))
     }
 
     async fn pull_from(&self, digest: Digest, length: u64, location: &str) -> Result<Bytes, Miss> {
-        let mut pulling = self.begin(digest, length, location).await?;
-        // Reserve no more than one generous block at a time: the sender decides how much really comes.
-        let mut bytes = BytesMut::with_capacity(length.min(64 << 20) as usize);
-        while let Some(piece) = pulling.step().await? {
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes.freeze())
+        self.begin(digest, length, location).await?.collect().await
+    }
+
+    fn is_passed_over(&self, location: &str) -> bool {
+        self.lock().silent.get(location).is_some_and(|since| since.elapsed() < PASSED_OVER)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection to a location; it is made when first used and again after it broke.
     fn channel(&self, location: &str) -> Result<Channel, String> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = channels.get(location) {
+        let mut known = self.lock();
+        if let Some(channel) = known.channels.get(location) {
             return Ok(channel.clone());
         }
+        // What a peer calls an address may be anything: no other scheme, no file of this machine.
+        let checked: Location = location.parse().map_err(|error| format!("{error}"))?;
         let endpoint =
-            Endpoint::from_shared(location.to_owned()).map_err(|error| format!("not an address: {error}"))?;
+            Endpoint::from_shared(checked.to_string()).map_err(|error| format!("not an address: {error}"))?;
         let channel = endpoint
-            .connect_timeout(PATIENCE)
+            .connect_timeout(CONNECT)
             .tcp_nodelay(true)
+            .http2_keep_alive_interval(SILENCE)
+            .keep_alive_timeout(SILENCE)
             // Latents are tens of megabytes: the default 64 KiB window would make each a series of round trips. More than
             // a fast network has under way only leaves the processor's cache.
             .initial_stream_window_size(4 << 20)
@@ -206,102 +226,12 @@ impl Puller {
             // The default of 16 KiB would cut each piece into sixteen.
             .max_frame_size(PIECE as u32)
             .connect_lazy();
-        if channels.len() >= MOST_CHANNELS {
+        if known.channels.len().max(known.silent.len()) >= MOST_CHANNELS {
             // Workers come and go under new ports; forgetting an open connection only costs opening it again.
-            channels.clear();
+            *known = Known::default();
         }
-        channels.insert(location.to_owned(), channel.clone());
+        known.channels.insert(location.to_owned(), channel.clone());
         Ok(channel)
-    }
-}
-
-fn length_of(tensor: &TensorRef) -> Result<u64, PullError> {
-    match tensor.byte_len() {
-        Some(bytes) if bytes <= MAX_TENSOR_BYTES => Ok(bytes),
-        other => Err(PullError::TooLarge { digest: tensor.digest, bytes: other.unwrap_or(u64::MAX) }),
-    }
-}
-
-/// A tensor on its way. It is whole, and the one asked for, only when [`Pulling::next`] has returned `None`.
-#[derive(Debug)]
-pub struct Pulling {
-    digest: Digest,
-    length: u64,
-    location: String,
-    stream: Streaming<Chunk>,
-    hasher: blake3::Hasher,
-    arrived: u64,
-}
-
-impl Pulling {
-    /// The next bytes; `None` after the last, when length and digest are right.
-    ///
-    /// # Errors
-    /// When the connection breaks, or other bytes come than were asked for.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
-        self.step().await.map_err(|miss| miss.of(self.digest, &self.location))
-    }
-
-    async fn step(&mut self) -> Result<Option<Bytes>, Miss> {
-        let Self { length, arrived, .. } = *self;
-        let next = tokio::time::timeout(PATIENCE, self.stream.message()).await;
-        let stalled = |_| Miss::silent(format!("stalled after {arrived} of {length} bytes"));
-        let Some(chunk) = next.map_err(stalled)?? else { return self.end().map(|()| None) };
-        self.arrived += chunk.data.len() as u64;
-        if self.arrived > length {
-            return Err(Miss::answered(format!("sent more than the {length} bytes announced")));
-        }
-        self.hasher.update(&chunk.data);
-        Ok(Some(chunk.data))
-    }
-
-    fn end(&self) -> Result<(), Miss> {
-        if self.arrived != self.length {
-            return Err(Miss::answered(format!("ended after {} of {} bytes", self.arrived, self.length)));
-        }
-        let got = Digest(*self.hasher.finalize().as_bytes());
-        if got != self.digest {
-            return Err(Miss::answered(format!("delivered other bytes: their digest is {got}")));
-        }
-        Ok(())
-    }
-}
-
-/// Why one location did not deliver.
-struct Miss {
-    /// False when it may well have the tensor and only could not be heard.
-    answered: bool,
-    exhausted: bool,
-    why: String,
-}
-
-impl Miss {
-    fn answered(why: impl Into<String>) -> Self {
-        Self { answered: true, exhausted: false, why: why.into() }
-    }
-
-    fn silent(why: impl Into<String>) -> Self {
-        Self { answered: false, exhausted: false, why: why.into() }
-    }
-
-    /// As the error of the only location that was tried.
-    fn of(self, digest: Digest, location: &str) -> PullError {
-        let tried = vec![format!("{location}: {}", self.why)];
-        PullError::Nowhere { digest, tried, answered: self.answered, exhausted: self.exhausted }
-    }
-}
-
-impl From<Status> for Miss {
-    fn from(status: Status) -> Self {
-        use std::error::Error;
-        use tonic::Code;
-        // What a server says, as opposed to what a broken connection turns into.
-        let said = [Code::NotFound, Code::OutOfRange, Code::InvalidArgument, Code::Unimplemented];
-        let why = match status.source() {
-            Some(source) => format!("{}: {}", status.message(), root_cause(source)),
-            None => status.message().to_owned(),
-        };
-        Self { answered: said.contains(&status.code()), exhausted: is_out_of_descriptors(&status), why }
     }
 }
 

@@ -18,12 +18,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::{Endpoint, Server};
-use wanfarm_proto::tensors::{TensorSource, service};
+use wanfarm_proto::tensors::{TensorSource, mark, service};
 use wanfarm_proto::v1::coordinator_message::Body as Order;
 use wanfarm_proto::v1::worker_message::Body as Word;
 use wanfarm_proto::v1::{self, dispatch_client::DispatchClient};
 use wanfarm_proto::{MAX_MESSAGE_BYTES, PROTOCOL};
-use wanfarm_types::Digest;
+use wanfarm_types::{Digest, Incarnation};
 
 /// What all of them hold, and for how many of their results.
 #[derive(Clone, Default)]
@@ -52,6 +52,12 @@ impl Held {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.entry(digest).or_insert((bytes.into(), 0)).1 += 1;
         (digest, tensor)
+    }
+
+    /// What the coordinator reads to know that it has reached this worker.
+    fn show(&self, incarnation: Incarnation) {
+        let (name, bytes) = mark(incarnation);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.digest, (bytes, 1));
     }
 
     fn free(&self, digests: Vec<Digest>) {
@@ -115,7 +121,9 @@ impl Worker {
         let mut client = DispatchClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
         let (words, outgoing) = mpsc::channel(64);
         let mut worker = Self { words, pace, held, waiting: VecDeque::new(), running: None, results: BTreeMap::new() };
-        worker.say(Word::Hello(hello(number, tensors))).await?;
+        let hello = hello(number, tensors);
+        worker.held.show(Incarnation(hello.incarnation.parse()?));
+        worker.say(Word::Hello(hello)).await?;
         let mut orders = client.attach(ReceiverStream::new(outgoing)).await?.into_inner();
         let mut beat = tokio::time::interval(Duration::from_secs(5));
         loop {

@@ -13,6 +13,7 @@ use wanfarm_proto::v1::{self, JobState};
 use crate::disk::SmallDisk;
 use crate::program::{Ended, Running, Sandbox, binary, demo, eventually, signal_process};
 
+const ANY_PORT: &str = "127.0.0.1:0";
 const ROLES: [&str; 4] = ["text-encoder", "dit-high", "dit-low", "vae"];
 
 /// The farm. Its processes are killed when it goes out of scope.
@@ -36,7 +37,7 @@ impl Farm {
     pub(crate) fn on(disk: &SmallDisk, place: &Path, sandbox: &Sandbox) -> Self {
         let mut command = disk.command();
         command.arg(binary());
-        let (serve, address) = serve(place);
+        let (serve, address) = serve(place, ANY_PORT);
         let mut farm = Self { coordinator: start(command, &serve), serve, address, workers: Vec::new() };
         farm.start_workers(sandbox);
         farm
@@ -46,9 +47,15 @@ impl Farm {
         Self::serving(sandbox, &[])
     }
 
+    /// A coordinator that listens there, and no workers.
+    pub(crate) fn at(sandbox: &Sandbox, listen: &str) -> Self {
+        let (serve, address) = serve(&sandbox.path(""), listen);
+        Self { coordinator: start(Command::new(binary()), &serve), serve, address, workers: Vec::new() }
+    }
+
     /// A coordinator with these options, and no workers.
     pub(crate) fn serving(sandbox: &Sandbox, options: &[&str]) -> Self {
-        let (mut serve, address) = serve(&sandbox.path(""));
+        let (mut serve, address) = serve(&sandbox.path(""), ANY_PORT);
         serve.extend(options.iter().map(|&option| option.to_owned()));
         let coordinator = start(Command::new(binary()), &serve);
         Self { serve, address, coordinator, workers: Vec::new() }
@@ -258,9 +265,9 @@ impl Drop for Farm {
 }
 
 /// What a coordinator below `place` is started with, and its address.
-fn serve(place: &Path) -> (Vec<String>, String) {
+fn serve(place: &Path, listen: &str) -> (Vec<String>, String) {
     // Free now, and nobody else asks for it while the test lasts.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let address = TcpListener::bind(listen).and_then(|listener| listener.local_addr()).expect("a free port");
     let place = |name| place.join(name).display().to_string();
     let serve = ["serve", "--listen", &address.to_string(), "--data", &place("data"), "--output", &place("output")];
     (serve.map(str::to_owned).to_vec(), format!("http://{address}"))

@@ -19,6 +19,7 @@ mod output_folder;
 mod program;
 mod prompts;
 mod protocol;
+mod reach;
 mod reference;
 mod restart;
 mod survival;

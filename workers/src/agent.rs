@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 use wanfarm_types::{AttemptId, Failure};
 
 use crate::assignments::{Assignments, Effect, Input, Report};
+use crate::deliver::Deliveries;
 use crate::device::Device;
 use crate::identity::Identity;
 use crate::link::{Event, Link};
@@ -34,6 +35,7 @@ pub(crate) struct Agent {
     device: Device,
     store: Arc<TensorStore>,
     prefetch: Prefetch,
+    deliveries: Deliveries,
     state: Assignments,
     fetching: Option<Fetching>,
     /// The coordinator's address as it was dialled, which also serves its tensors.
@@ -59,7 +61,8 @@ impl Agent {
         store: Arc<TensorStore>,
         loras: Arc<Loras>,
     ) -> Self {
-        let coordinator = link.coordinator();
+        let coordinator = link.endpoint().uri().to_string();
+        let deliveries = Deliveries::new(link.endpoint(), store.clone());
         let prefetch = Prefetch::new(store.clone(), loras);
         let state = Assignments::new(Instant::now());
         Self {
@@ -69,6 +72,7 @@ impl Agent {
             device,
             store,
             prefetch,
+            deliveries,
             state,
             fetching: None,
             coordinator,
@@ -145,6 +149,10 @@ impl Agent {
                 let old = self.identity.worker;
                 self.identity.renew()?;
                 warn!(%old, new = %self.identity.worker, %reason, "this worker takes a new id");
+                Ok(None)
+            }
+            Event::Wanted(errand) => {
+                self.deliveries.begin(errand);
                 Ok(None)
             }
             Event::Beat | Event::Leave => Ok(None),

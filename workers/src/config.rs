@@ -27,8 +27,7 @@ pub struct WorkerConfig {
     pub dtype: Dtype,
     /// For people.
     pub name: String,
-    /// Where to serve tensors; `None`: any free port, on the loopback interface if the coordinator is reached through
-    /// it, else on all.
+    /// Where to serve tensors; `None`: any free port, on every interface.
     pub listen: Option<SocketAddr>,
     /// Where others reach its tensors, `host:port`; `None`: where it listens, as the coordinator sees it.
     pub advertise: Option<String>,

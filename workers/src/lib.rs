@@ -15,6 +15,7 @@ mod agent;
 mod assignments;
 mod awake;
 mod config;
+mod deliver;
 mod device;
 mod digests;
 mod environment;

@@ -1,13 +1,12 @@
 //! The connection to the coordinator: dialled, welcomed, kept alive, and dialled again for ever. Not what is said on
 //! it (`assignments`), nor in which words (`wire`).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, Sleep, sleep};
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,6 +19,7 @@ use wanfarm_proto::v1::worker_message::Body;
 use wanfarm_proto::{MAX_MESSAGE_BYTES, v1};
 
 use crate::WorkerError;
+use crate::deliver::Errand;
 
 /// How long the coordinator may take to accept the connection, and then to answer the hello.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,6 +35,8 @@ pub(crate) enum Event {
     Attached,
     /// An order came.
     Order(Box<Order>),
+    /// The coordinator wants a tensor that this worker made.
+    Wanted(Errand),
     /// The connection is gone, for this reason; it will be dialled again.
     Lost(String),
     /// The coordinator does not want this worker.
@@ -95,9 +97,9 @@ impl Link {
         Self { endpoint, tensors, failures: 0, state: State::Pausing(Box::pin(sleep(Duration::ZERO))) }
     }
 
-    /// The address that is dialled.
-    pub(crate) fn coordinator(&self) -> String {
-        self.endpoint.uri().to_string()
+    /// What is dialled.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Goes on until there is something to say. Safe to drop and call again: nothing is lost in between.
@@ -133,6 +135,10 @@ impl Link {
                             return self.refused(refused);
                         }
                         Ok(Some(v1::CoordinatorMessage { body: Some(Order::Leave(_)) })) => return Event::Leave,
+                        Ok(Some(v1::CoordinatorMessage { body: Some(Order::Send(send)) })) => {
+                            let Some(errand) = Errand::read(&send) else { continue };
+                            return Event::Wanted(errand);
+                        }
                         Ok(Some(v1::CoordinatorMessage { body: Some(order) })) => return Event::Order(Box::new(order)),
                         // A message of a later version that means nothing here.
                         Ok(Some(v1::CoordinatorMessage { body: None })) => {}
@@ -232,26 +238,6 @@ async fn dial(endpoint: Endpoint, mut hello: v1::Hello, tensors: SocketAddr) -> 
     }
 }
 
-/// This machine's end of a route to the coordinator. Nothing is sent.
-pub(crate) async fn route(coordinator: &tonic::transport::Uri) -> std::io::Result<IpAddr> {
-    let host = coordinator.host().unwrap_or_default().trim_matches(['[', ']']);
-    let port = coordinator.port_u16().unwrap_or(80);
-    let mut failure = std::io::Error::other(format!("{host} has no address"));
-    for address in tokio::net::lookup_host((host, port)).await? {
-        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let local = async {
-            let socket = UdpSocket::bind((any, 0)).await?;
-            socket.connect(address).await?;
-            socket.local_addr()
-        };
-        match local.await {
-            Ok(local) => return Ok(local.ip()),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,10 +256,5 @@ mod tests {
             let error = endpoint(bad).unwrap_err().to_string();
             assert!(error.contains("http://host:port"), "{bad}: {error}");
         }
-    }
-
-    #[tokio::test]
-    async fn the_route_to_this_machine_is_the_loopback_interface() {
-        assert!(route(&"http://127.0.0.1:9".parse().unwrap()).await.unwrap().is_loopback());
     }
 }

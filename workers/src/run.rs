@@ -2,14 +2,14 @@
 //! works until it is told to leave. Not the work itself (`agent`).
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
 use tracing::info;
+use wanfarm_proto::{Location, listen};
 
 use crate::agent::Agent;
 use crate::device::Device;
@@ -22,6 +22,9 @@ use crate::tensors::TensorStore;
 use crate::wire::Profile;
 use crate::{WorkerConfig, WorkerError, machine};
 
+/// A reader that vanished without a word is noticed after this long without a sign of it.
+const SILENCE: Duration = Duration::from_secs(15);
+
 /// Runs a worker until `shutdown` completes or the coordinator has drained it; it then says goodbye and returns within
 /// five seconds, whatever is being computed. A coordinator that cannot be reached is dialled again for ever.
 ///
@@ -30,6 +33,7 @@ use crate::{WorkerConfig, WorkerError, machine};
 /// refuses this worker.
 pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
     let endpoint = link::endpoint(&config.coordinator)?;
+    let advertised = config.advertise.as_deref().map(advertised).transpose()?;
     if config.roles.is_empty() {
         return Err(WorkerError::Settings("--role names no role".to_owned()));
     }
@@ -39,7 +43,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
     let identity = Identity::claim(&config.data)?;
     let listen = config.listen;
     let ready = tokio::select! {
-        ready = make_ready(config) => ready?,
+        ready = make_ready(config, advertised) => ready?,
         () = &mut shutdown => return Ok(()),
     };
     let (profile, device, loras) = ready;
@@ -47,7 +51,10 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
     serve(endpoint, listen, identity, profile, device, loras, shutdown).await
 }
 
-async fn make_ready(config: WorkerConfig) -> Result<(Profile, Device, Arc<Loras>), WorkerError> {
+async fn make_ready(
+    config: WorkerConfig,
+    advertised: Option<Location>,
+) -> Result<(Profile, Device, Arc<Loras>), WorkerError> {
     let (sender, found) = tokio::sync::oneshot::channel();
     let (folders, roles, data) = (config.models.clone(), config.roles.clone(), config.data.clone());
     let only = config.only.clone();
@@ -68,7 +75,7 @@ async fn make_ready(config: WorkerConfig) -> Result<(Profile, Device, Arc<Loras>
         models: catalog.served(),
         device: machine::describe(config.device),
         memory_bytes: machine::memory_bytes(),
-        tensor_url: config.advertise.map(|address| format!("http://{address}")),
+        tensor_url: advertised.map(|location| location.to_string()),
     };
     let loras = catalog.loras().clone();
     let (kind, dtype) = (config.device, config.dtype);
@@ -89,29 +96,38 @@ pub(crate) async fn serve(
     loras: Arc<Loras>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), WorkerError> {
-    let store = Arc::new(TensorStore::default());
-    let listen = match listen {
-        Some(address) => address,
-        None => SocketAddr::new(interface(&endpoint).await, 0),
-    };
+    let store = Arc::new(TensorStore::new(identity.incarnation));
+    // Also where the coordinator is on this machine: others of its farm are not.
+    let listen = listen.unwrap_or_else(|| (Ipv6Addr::UNSPECIFIED, 0).into());
     let failed = |source| WorkerError::Listen { address: listen, source };
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let listener = listen::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let served = CancellationToken::new();
-    let server =
-        Server::builder().add_service(wanfarm_proto::tensors::service(store.clone())).serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            served.clone().cancelled_owned(),
-        );
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(SILENCE))
+        .add_service(wanfarm_proto::tensors::service(store.clone()))
+        .serve_with_incoming_shutdown(listen::incoming(listener), served.clone().cancelled_owned());
     let _stop = served.drop_guard();
     tokio::spawn(server);
     Agent::new(identity, profile, Link::new(endpoint, address), device, store, loras).run(shutdown).await
 }
 
-/// Where to listen when nothing was said: a coordinator on this machine needs no tensors from the network.
-async fn interface(endpoint: &Endpoint) -> IpAddr {
-    match link::route(endpoint.uri()).await {
-        Ok(local) if local.is_loopback() => local,
-        _ => Ipv4Addr::UNSPECIFIED.into(),
+/// Checks `--advertise`.
+fn advertised(address: &str) -> Result<Location, WorkerError> {
+    let location = format!("http://{address}").parse::<Location>();
+    location.map_err(|_| WorkerError::Settings(format!("--advertise {address}: not an address; write it as host:port")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_to_advertise_is_checked_at_once() {
+        assert_eq!(advertised("mac-3.local:7701").unwrap().to_string(), "http://mac-3.local:7701");
+        for bad in ["http://mac-3:1", "mac-3:many", "mac 3:1", ""] {
+            let error = advertised(bad).unwrap_err().to_string();
+            assert!(error.contains("--advertise") && error.contains("host:port"), "{bad}: {error}");
+        }
     }
 }

@@ -106,7 +106,7 @@ pub(crate) fn order(body: v1::coordinator_message::Body) -> Option<Input> {
         Body::StopAfterStep(v1::StopAfterStep { attempt }) => Input::StopAfterStep(AttemptId(attempt)),
         Body::Drop(v1::Drop { attempt }) => Input::Drop(AttemptId(attempt)),
         Body::Acknowledge(v1::Acknowledge { attempt }) => Input::Acknowledged(AttemptId(attempt)),
-        Body::Welcome(_) | Body::Refused(_) | Body::Leave(_) => return None,
+        Body::Welcome(_) | Body::Refused(_) | Body::Leave(_) | Body::Send(_) => return None,
     })
 }
 

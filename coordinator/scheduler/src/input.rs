@@ -91,7 +91,7 @@ pub enum Input {
     /// active then.
     OutputsHeld(VideoId),
     /// The files could not be written: the last answer to `Action::WriteOutputs`. `Transient` is tried again after
-    /// a pause, `InputsLost` (frames no longer readable) decodes again, the others fail the video.
+    /// a pause, `InputsLost` (their holder does not have the frames) decodes again, the others fail the video.
     OutputsFailed {
         /// Which video.
         video: VideoId,

@@ -6,6 +6,7 @@ mod dispatch;
 mod invariants;
 mod jobs;
 mod leaving;
+mod losses;
 mod pins;
 mod refresh;
 mod reports;
@@ -135,6 +136,7 @@ impl Scheduler {
         self.end_stalls(was_away);
         while let Some(&(at, work)) = self.timers.first().filter(|(at, _)| *at <= self.now) {
             self.timers.remove(&(at, work));
+            self.end_rest(work);
             self.touch(work);
         }
         self.settle();

@@ -3,6 +3,7 @@
 //! - A transient failure, and the death of a worker, is a strike. Three strikes on different workers are the end;
 //!   so are three in all when no worker is left that it has not failed on.
 //! - Not-finite numbers are a strike too, and the second such strike is the end.
+//! - Inputs that cannot be read are no strike, however often (`scheduler/losses.rs`).
 //! - Progress beyond the best ever reached wipes the strikes: a video on which workers die, but each time later, is
 //!   unlucky and ends by itself; one on which they die at the same step is poison and is stopped after three.
 
@@ -19,6 +20,10 @@ pub(crate) struct Strikes {
     pub(crate) tries: u32,
     /// Failures because of NaN or infinity.
     pub(crate) not_finite: u32,
+    /// Workers that live and did not deliver results of it that they should have, and those that asked for them.
+    pub(crate) lost_with: BTreeSet<WorkerId>,
+    /// Times that inputs of it were lost.
+    pub(crate) losses: u32,
 }
 
 impl Strikes {
@@ -26,6 +31,17 @@ impl Strikes {
         self.on.insert(worker);
         self.tries += 1;
         self.not_finite += u32::from(kind == FailureKind::NotFinite);
+    }
+
+    /// Workers that get it only when there is no other.
+    pub(crate) fn avoids(&self) -> BTreeSet<WorkerId> {
+        self.on.union(&self.lost_with).copied().collect()
+    }
+
+    /// The failures were those of something else.
+    pub(crate) fn forgive(&mut self) {
+        self.on.clear();
+        (self.tries, self.not_finite) = (0, 0);
     }
 
     /// True when there must be no further try; `others_left`: some worker could run it that it has not failed on.

@@ -27,6 +27,8 @@ pub(crate) struct Video {
     pub(crate) output_tries: u32,
     /// Not before this instant, after a failed write.
     pub(crate) write_after: Instant,
+    /// It rests until then, because its inputs were lost again and again.
+    pub(crate) rests_until: Option<Instant>,
     /// The farthest it ever came: the value of [`Video::progress`] then.
     pub(crate) best: u32,
     pub(crate) strikes: Strikes,
@@ -85,6 +87,7 @@ impl Video {
             writing: None,
             output_tries: 0,
             write_after: Instant(0),
+            rests_until: None,
             best: 0,
             strikes: Strikes::default(),
             moves: 0,
@@ -140,14 +143,15 @@ impl Video {
         }
         let done = self.trail.steps_done();
         let free = self.attempt.is_none();
+        let ready = free && self.rests_until.is_none();
         match self.plan.stage_of(done) {
-            None if free => wish.run = Some((Stage::Decode, StepRange { first: 0, end: 0 })),
+            None if ready => wish.run = Some((Stage::Decode, StepRange { first: 0, end: 0 })),
             None => {}
             Some((stage, steps)) => {
                 let image_usable = !self.plan.has_image || self.image_is_usable();
                 wish.texts = true;
                 wish.image = free && !image_usable && self.image_attempt.is_none();
-                if free && image_usable && texts_usable {
+                if ready && image_usable && texts_usable {
                     wish.run = Some((stage, StepRange { first: done, end: steps.end }));
                 }
             }

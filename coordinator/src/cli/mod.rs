@@ -154,8 +154,9 @@ impl TakenArgs {
 
 #[derive(Debug, Args)]
 struct ServeArgs {
-    /// Address to listen on; clients, workers and tensors all use it. 127.0.0.1:7700 is for this machine alone.
-    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7700", value_parser = address::listen)]
+    /// Address to listen on; clients, workers and tensors all use it. [::] is every interface, by IPv4 and IPv6;
+    /// 127.0.0.1:7700 is for this machine alone.
+    #[arg(long, value_name = "HOST:PORT", default_value = "[::]:7700", value_parser = address::listen)]
     listen: SocketAddr,
     /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
     #[arg(long, value_name = "DIR", value_parser = folder())]
@@ -202,7 +203,8 @@ struct WorkerArgs {
     /// Compute threads [default: all cores].
     #[arg(long, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
-    /// Address of this worker's tensor service [default: a free port].
+    /// Address of this worker's tensor service, which the other machines read its results from; [::]:7701 is a port to
+    /// open in a firewall [default: a free port, on every interface].
     #[arg(long, value_name = "HOST:PORT", value_parser = address::listen)]
     listen: Option<SocketAddr>,
     /// Address under which others reach that service, if it is another: behind NAT, in a container

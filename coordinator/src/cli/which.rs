@@ -233,6 +233,8 @@ mod tests {
             running: None,
             paces: vec![],
             weights: vec![],
+            address: None,
+            reachable: None,
         };
         let workers = [worker("ab12", "mac-1"), worker("ab34", "mac-2"), worker("cd56", "mac-2")];
         assert_eq!(pick_worker("mac-1", &workers).unwrap().id, "ab12");

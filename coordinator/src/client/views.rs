@@ -112,6 +112,10 @@ pub struct WorkerView {
     pub paces: Vec<PaceView>,
     /// How its weights are stored.
     pub weights: Vec<WeightsView>,
+    /// Where its tensors are read.
+    pub address: Option<String>,
+    /// Whether others can read them there.
+    pub reachable: Option<bool>,
 }
 
 /// How the weights of a role are stored.
@@ -363,6 +367,8 @@ impl From<v1::WorkerStatus> for WorkerView {
             running,
             paces: wire.paces.into_iter().map(pace).collect(),
             weights: wire.weights.into_iter().map(weights).collect(),
+            address: some(wire.address),
+            reachable: wire.reachable,
         }
     }
 }

@@ -21,8 +21,11 @@ impl Driver {
         let view = self.scheduler.view_worker(worker)?;
         let roles: BTreeSet<Role> = view.serves.iter().map(|(_, role)| *role).collect();
         let models: BTreeSet<&String> = view.serves.iter().map(|(model, _)| model).collect();
+        let (address, reachable) = self.sessions.address(worker);
         Some(WorkerStatus {
             worker,
+            address,
+            reachable: reachable.filter(|_| connected),
             roles: roles.into_iter().collect(),
             models: models.into_iter().cloned().collect(),
             device: self.sessions.device(worker).to_owned(),
@@ -40,7 +43,7 @@ impl Driver {
     fn detail(&self, worker: WorkerId, set_aside: Option<String>, refused: &[(String, Role, String)]) -> String {
         let refused = refused.iter().map(|(_, role, why)| format!("no {role} work: {why}"));
         let passed_over = self.sessions.passed_over(worker).iter().cloned();
-        set_aside.into_iter().chain(refused).chain(passed_over).collect::<Vec<_>>().join("; ")
+        set_aside.into_iter().chain(refused).chain(passed_over).chain(self.sessions.hidden(worker)).collect::<Vec<_>>().join("; ")
     }
 
     fn running_item(&self, video: VideoId, stage: Stage, steps_done: u32) -> Option<RunningItem> {

@@ -12,11 +12,12 @@ use super::books::Books;
 use super::obstacles::Obstacles;
 use super::upkeep::Upkeep;
 use super::uploads::Uploads;
-use super::waiting::Hints;
+use super::waiting::{Hints, Unread};
 use super::{Driver, Event};
 use crate::copies::Copies;
 use crate::jobs::VideoPhase;
 use crate::outputs::Outputs;
+use crate::reach::Dialler;
 use crate::sessions::Sessions;
 use crate::store::{JobRow, Loaded, Row, Store, StoreError, when_unlocked};
 use crate::times::wall_clock;
@@ -30,6 +31,8 @@ pub struct Parts {
     pub outputs: Outputs,
     /// Knows the workers.
     pub sessions: Sessions,
+    /// Looks whether workers can be reached.
+    pub dialler: Dialler,
     /// The receiving end of what all tasks send.
     pub events: mpsc::Receiver<Event>,
     /// Where those look who wait for something new: a number that changes whenever there is.
@@ -70,7 +73,7 @@ impl Driver {
         present: &BTreeMap<Digest, u64>,
         parts: Parts,
     ) -> Result<Self, RestoreError> {
-        let Parts { copies, outputs, sessions, events, news, retention } = parts;
+        let Parts { copies, outputs, sessions, dialler, events, news, retention } = parts;
         let loaded = prune(&mut *store, keep, present)?;
         let changes = loaded.rows.iter().filter_map(|row| match row {
             Row::Scheduler(change) => Some(change.clone()),
@@ -87,6 +90,7 @@ impl Driver {
             sessions,
             copies,
             outputs,
+            dialler,
             events,
             started: Instant::now(),
             before,
@@ -100,6 +104,7 @@ impl Driver {
             upkeep: Upkeep::new(retention),
             uploads: Uploads::default(),
             unneeded: Vec::new(),
+            unread: Unread::default(),
             stopping: false,
         };
         loaded.rows.iter().for_each(|row| driver.recall(row));

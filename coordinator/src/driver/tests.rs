@@ -21,8 +21,10 @@ use crate::images::Image;
 use crate::jobs::{JobPhase, Submission, Taken};
 use crate::outputs::Volume;
 use crate::plan::tests::{card, request};
+use crate::reach::{Address, Dialler, Ends};
 use crate::requests::{Changes, JobVerb, Places, RequestError, Submitted};
 use crate::sessions::Pace;
+use crate::source::Reader;
 use crate::store::tests::{MemoryStore, Verdict};
 use crate::store::{DataDirectory, Loaded, SqliteStore};
 
@@ -69,9 +71,10 @@ fn driver(
     let artifacts = Artifacts::open(&dir.join("artifacts")).unwrap();
     let (events, inbox) = mpsc::channel(64);
     let parts = Parts {
-        copies: Copies::new(artifacts, Puller::default(), events.clone()),
-        outputs: Outputs::new(dir.join("output"), uuid::Uuid::nil(), Puller::default(), events.clone()),
+        copies: Copies::new(artifacts, Reader::default(), events.clone()),
+        outputs: Outputs::new(dir.join("output"), uuid::Uuid::nil(), Reader::default(), events.clone()),
         sessions: Sessions::new(Pace::of_lease(Duration::from_secs(30))),
+        dialler: Dialler::new(Puller::default(), events.clone()),
         events: inbox,
         news: watch::channel(0).0,
         retention: None,
@@ -160,8 +163,8 @@ fn attached() -> (Attached, Messages) {
         device: "cpu".into(),
         memory_bytes: 0,
         weights: Vec::new(),
-        tensor_url: "http://127.0.0.1:9".into(),
-        coordinator_url: "http://127.0.0.1:9".into(),
+        address: Address::Unknown,
+        ends: Ends::default(),
         models: vec![announcement()],
         passed_over: Vec::new(),
         running: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wanfarm_types::{JobId, Role};
+use wanfarm_types::{JobId, Role, VideoId};
 
 use super::Driver;
 use crate::estimate::{Progress, stages_left};
@@ -27,6 +27,24 @@ struct Hint {
     at: Instant,
     /// Nobody is missing, however far the job is.
     is_served: bool,
+}
+
+/// Videos whose frames could not be read from their worker, and why; they are tried again.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    videos: BTreeMap<VideoId, String>,
+    version: u64,
+}
+
+impl Unread {
+    pub(super) fn insert(&mut self, video: VideoId, why: String) {
+        self.videos.insert(video, why);
+        self.version += 1;
+    }
+
+    pub(super) fn remove(&mut self, video: VideoId) {
+        self.version += u64::from(self.videos.remove(&video).is_some());
+    }
 }
 
 impl Hints {
@@ -61,12 +79,29 @@ impl Driver {
         }
         let (farm, version) = (self.farm_version(), job.version());
         if let Some(hint) = self.hints.0.get(&id).filter(|hint| hint.holds(farm, version)) {
-            return hint.words.clone();
+            return self.or_unreadable(id, hint.words.clone());
         }
         let (words, is_served) = self.look_for_missing(job);
         let hint = Hint { words: words.clone(), farm, job: version, at: Instant::now(), is_served };
         self.hints.0.insert(id, hint);
-        words
+        self.or_unreadable(id, words)
+    }
+
+    /// Who is missing; where nobody is, results that the job needs and cannot have at present.
+    fn or_unreadable(&self, job: JobId, missing: String) -> String {
+        if !missing.is_empty() {
+            return missing;
+        }
+        let number = |video| self.books.jobs.in_manifest(video).map(|video| video.index);
+        let of_job = VideoId { job, index: 0 }..=VideoId { job, index: u32::MAX };
+        let frames = self.unread.videos.range(of_job).next();
+        let frames =
+            frames.and_then(|(video, why)| Some(format!("the frames of video {}, from {why}", number(*video)?)));
+        let lost = || {
+            let (video, losses) = self.scheduler.resting(job)?;
+            Some(format!("results that video {} needs, lost {losses} times: they are made again", number(video)?))
+        };
+        frames.or_else(lost).unwrap_or_default()
     }
 
     /// What is missing, and whether the answer holds for as long as the workers stay.
@@ -104,6 +139,6 @@ impl Driver {
 
     /// Grows with every change that a watcher may have to be told.
     pub(super) fn version(&self) -> u64 {
-        self.books.jobs.version() + self.farm_version() + self.obstacles.version()
+        self.books.jobs.version() + self.farm_version() + self.obstacles.version() + self.unread.version
     }
 }

@@ -43,14 +43,13 @@ impl Driver {
         self.tell(worker, incarnation, Body::Assign(assign));
     }
 
-    /// A tensor with every address it can be read from: workers first, the durable copy last.
+    /// A tensor with every address that its reader can read it from: workers first, the durable copy last. The reader asks
+    /// here in any case when none of them delivers it.
     fn locate(&self, tensor: TensorRef, holders: &[(Digest, WorkerId)], reader: WorkerId) -> v1::TensorRef {
         let held = holders.iter().filter(|(digest, _)| *digest == tensor.digest);
-        let mut locations: Vec<String> = held.map(|(_, worker)| self.sessions.tensor_url(*worker)).collect();
-        if self.copies.holds(&tensor.digest) {
-            locations.push(self.sessions.coordinator_url(reader));
-        }
-        locations.retain(|url| !url.is_empty());
+        let held = held.filter_map(|(_, worker)| self.sessions.location(*worker, reader));
+        let durable = self.sessions.coordinator(reader).filter(|_| self.copies.holds(&tensor.digest));
+        let locations = held.chain(durable).map(|location| location.to_string()).collect();
         v1::TensorRef::from(tensor).with_locations(locations)
     }
 
@@ -81,7 +80,7 @@ impl Driver {
             attempts: ledger.attempts(video, texts),
             notes,
             frames,
-            source: self.sessions.tensor_url(holder),
+            source: self.sessions.source(holder),
             latents,
             volume: self.volume(&job.output),
             overwrite: job.submission.taken == Taken::Overwrite,

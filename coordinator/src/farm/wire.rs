@@ -134,6 +134,8 @@ pub(super) fn worker(worker: WorkerStatus) -> v1::WorkerStatus {
         running,
         paces: worker.paces.into_iter().map(pace).collect(),
         weights: worker.weights.into_iter().map(weights).collect(),
+        address: worker.address,
+        reachable: worker.reachable,
     }
 }
 

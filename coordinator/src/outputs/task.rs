@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 use wanfarm_media::{ContactSheet, Frames, MediaError};
-use wanfarm_proto::tensors::{PullError, Puller};
+use wanfarm_proto::tensors::PullError;
 use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, VideoId, VideoSpec};
 
 use super::look;
@@ -28,6 +28,7 @@ use crate::manifest;
 use crate::obstacle::Obstacle;
 use crate::requests::JobReport;
 use crate::room;
+use crate::source::{Reader, Source};
 
 /// Videos written at the same time; each holds its frames in memory.
 const AT_ONCE: usize = 2;
@@ -37,7 +38,7 @@ const AT_ONCE: usize = 2;
 pub struct Outputs {
     volume: Volume,
     stage: Arc<Stage>,
-    puller: Puller,
+    reader: Reader,
     events: mpsc::Sender<Event>,
     slots: Arc<Semaphore>,
 }
@@ -58,7 +59,7 @@ pub struct Task {
     /// Its frames, u8 `[F, H, W, 3]`.
     pub frames: TensorRef,
     /// Where the frames lie.
-    pub source: String,
+    pub source: Source,
     /// Digest of the final latents.
     pub latents: Digest,
     /// The output directory of its job.
@@ -87,6 +88,8 @@ pub struct Staged {
 pub enum Unwritten {
     /// Nothing is wrong with the video: it is written when this is gone.
     Held(Obstacle),
+    /// The frames are with a worker that cannot be heard at present: nobody's fault.
+    Unread(String),
     /// Something is wrong with it.
     Failed(Failure),
 }
@@ -99,9 +102,9 @@ impl From<Failure> for Unwritten {
 
 impl Outputs {
     /// A writer of jobs that go to `root`, for the coordinator of this id.
-    pub fn new(root: PathBuf, id: Uuid, puller: Puller, events: mpsc::Sender<Event>) -> Self {
+    pub fn new(root: PathBuf, id: Uuid, reader: Reader, events: mpsc::Sender<Event>) -> Self {
         let (volume, stage) = (Volume::new(root), Arc::new(Stage::new(id)));
-        Self { volume, stage, puller, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { volume, stage, reader, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// Where the files of new jobs go.
@@ -149,12 +152,12 @@ impl Outputs {
 
     /// Starts writing a video; [`Event::Staged`] tells when its files are whole, [`Event::Written`] how it ended.
     pub fn write(&self, task: Task) {
-        let (stage, puller) = (self.stage.clone(), self.puller.clone());
+        let (stage, reader) = (self.stage.clone(), self.reader.clone());
         let (events, slots) = (self.events.clone(), self.slots.clone());
         tokio::spawn(async move {
             let video = task.video;
             let result = match slots.acquire().await {
-                Ok(_slot) => write_video(task, stage, &puller, events.clone()).await,
+                Ok(_slot) => write_video(task, stage, &reader, events.clone()).await,
                 Err(closed) => Err(Failure::transient(closed.to_string()).into()),
             };
             // A driver that is gone does not need the answer.
@@ -181,12 +184,14 @@ impl Outputs {
 async fn write_video(
     task: Task,
     stage: Arc<Stage>,
-    puller: &Puller,
+    reader: &Reader,
     events: mpsc::Sender<Event>,
 ) -> Result<(), Unwritten> {
-    let pulled = puller.pull(&task.frames, std::slice::from_ref(&task.source)).await;
-    let frames = pulled.map_err(|error| match error {
+    let frames = reader.read(&task.frames, &task.source).await.map_err(|error| match error {
         PullError::Nowhere { exhausted: true, .. } => Unwritten::Held(Obstacle::NoDescriptors),
+        error if error.is_silence() => {
+            Unwritten::Unread(format!("{}, which cannot be heard: {}", task.source.name, error.reasons()))
+        }
         error => Failure { kind: FailureKind::InputsLost, message: error.to_string() }.into(),
     })?;
     let job = move || {

@@ -90,7 +90,11 @@ pub(super) struct Coordinator {
     pub(super) shelf: Shelf,
     pub(super) was_read: mpsc::Receiver<Digest>,
     connections: mpsc::Receiver<Connection>,
+    deliveries: mpsc::Receiver<Delivered>,
 }
+
+/// An errand, and its bytes if the worker had them.
+type Delivered = (u64, Option<Bytes>);
 
 /// A worker's connection, seen from the coordinator. Dropping it cuts it.
 pub(super) struct Connection {
@@ -104,17 +108,23 @@ impl Coordinator {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, connections) = mpsc::channel(4);
+        let (delivered, deliveries) = mpsc::channel(4);
         let (shelf, was_read) = Shelf::new();
         let server = tonic::transport::Server::builder()
-            .add_service(DispatchServer::new(Dispatcher(sender)))
+            .add_service(DispatchServer::new(Dispatcher(sender, delivered)))
             .add_service(wanfarm_proto::tensors::service(shelf.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { url, shelf, was_read, connections }
+        Self { url, shelf, was_read, connections, deliveries }
     }
 
     /// The next worker that says hello; not welcomed yet.
     pub(super) async fn hello(&mut self) -> Connection {
         soon("hello", self.connections.recv()).await.unwrap()
+    }
+
+    /// The next tensor that a worker delivers.
+    pub(super) async fn delivered(&mut self) -> Delivered {
+        soon("a delivery", self.deliveries.recv()).await.unwrap()
     }
 
     pub(super) async fn welcome(&mut self) -> Connection {
@@ -126,6 +136,12 @@ impl Coordinator {
 }
 
 impl Connection {
+    /// Where a reader on this machine finds the worker's tensors.
+    pub(super) fn tensors(&self) -> String {
+        let port = self.hello.tensor_url.rsplit(':').next().unwrap();
+        format!("http://127.0.0.1:{port}")
+    }
+
     pub(super) async fn send(&self, order: Order) {
         let message = v1::CoordinatorMessage { body: Some(order) };
         self.to_worker.send(Ok(message)).await.unwrap();
@@ -166,7 +182,7 @@ impl Connection {
     }
 }
 
-struct Dispatcher(mpsc::Sender<Connection>);
+struct Dispatcher(mpsc::Sender<Connection>, mpsc::Sender<Delivered>);
 
 #[tonic::async_trait]
 impl Dispatch for Dispatcher {
@@ -184,6 +200,17 @@ impl Dispatch for Dispatcher {
         let (to_worker, messages) = mpsc::channel(16);
         self.0.send(Connection { hello, from_worker, to_worker }).await.unwrap();
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
+    }
+
+    async fn deliver(&self, request: Request<Streaming<v1::Delivery>>) -> Result<Response<v1::Delivered>, Status> {
+        let mut pieces = request.into_inner();
+        let first = pieces.message().await?.unwrap();
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.message().await? {
+            bytes.extend_from_slice(&piece.data);
+        }
+        self.1.send((first.errand, (!first.missing).then(|| bytes.into()))).await.unwrap();
+        Ok(Response::new(v1::Delivered {}))
     }
 }
 

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use wanfarm_proto::v1;
 use wanfarm_proto::v1::worker_message::Body;
+use wanfarm_types::Incarnation;
 
 use super::fixtures;
 use super::harness::{Coordinator, Play, Shelf, Worker, soon};
 use crate::loras::Loras;
 use crate::prefetch::Prefetch;
 use crate::runner::{HostTensor, Output};
+use crate::tensors::TensorStore;
 
 #[tokio::test]
 async fn inputs_of_the_next_item_are_fetched_while_the_device_computes() {
@@ -94,7 +96,8 @@ async fn wrong_bytes_are_thrown_away_and_the_next_place_is_asked() {
 async fn nothing_is_lost_while_the_coordinator_cannot_be_asked() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let coordinator = format!("http://{}", listener.local_addr().unwrap());
-    let prefetch = Prefetch::new(Arc::default(), Arc::new(Loras::new(&[], std::path::Path::new("none"))));
+    let own = Arc::new(TensorStore::new(Incarnation(uuid::Uuid::nil())));
+    let prefetch = Prefetch::new(own, Arc::new(Loras::new(&[], std::path::Path::new("none"))));
     let fetching = tokio::spawn(async move { prefetch.fetch(&fixtures::assignment(1), coordinator).await });
     // One connection is cut before a word was said: nobody knows yet whether the inputs exist.
     drop(soon("the first question", listener.accept()).await.unwrap());

@@ -64,7 +64,7 @@ async fn a_worker_finds_its_model_and_encodes_a_prompt() {
     let Body::ItemDone(done) = connection.report().await else { panic!() };
     let context = TensorRef::try_from(done.tensors[0].clone()).unwrap();
     assert_eq!(context.shape[1], 24);
-    Puller::default().pull(&context, &[connection.hello.tensor_url.clone()]).await.unwrap();
+    Puller::default().pull(&context, &[connection.tensors()]).await.unwrap();
 
     shutdown.send(()).unwrap();
     assert!(matches!(connection.report().await, Body::Goodbye(_)));

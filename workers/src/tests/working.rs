@@ -4,7 +4,7 @@ use wanfarm_proto::tensors::Puller;
 use wanfarm_proto::v1;
 use wanfarm_proto::v1::coordinator_message::Body as Order;
 use wanfarm_proto::v1::worker_message::Body;
-use wanfarm_types::Failure;
+use wanfarm_types::{Digest, Failure};
 
 use super::fixtures;
 use super::harness::{Connection, Coordinator, Play, Worker};
@@ -37,7 +37,7 @@ async fn an_item_is_computed_reported_and_its_tensors_are_served() {
     assert_eq!(done.timing.as_ref().unwrap().step_seconds, [step.seconds]);
     assert_eq!(done.checkpoint, Some(fixtures::state(1).checkpoint().into()));
 
-    let url = [connection.hello.tensor_url.clone()];
+    let url = [connection.tensors()];
     let tensor = &fixtures::state(1).tensors[0];
     let puller = Puller::default();
     assert_eq!(puller.pull(&tensor.name, &url).await.unwrap(), tensor.bytes);
@@ -47,6 +47,25 @@ async fn an_item_is_computed_reported_and_its_tensors_are_served() {
     connection.assign(2, &fixtures::contexts(), &[]).await;
     connection.report().await;
     assert!(puller.pull(&tensor.name, &url).await.is_err());
+    worker.leave(connection).await;
+}
+
+#[tokio::test]
+async fn what_others_cannot_fetch_is_delivered_over_a_connection_of_the_worker() {
+    let (mut coordinator, mut worker, mut connection) = working().await;
+    connection.assign(1, &fixtures::contexts(), &[]).await;
+    connection.report().await;
+    worker.hands.begun().await;
+    worker.hands.play(end(2));
+    connection.report().await;
+    let tensor = &fixtures::state(2).tensors[0];
+    let send = |errand, digest: Digest, offset| Order::Send(v1::Send { errand, digest: digest.0.to_vec(), offset });
+    connection.send(send(7, tensor.name.digest, 0)).await;
+    assert_eq!(coordinator.delivered().await, (7, Some(tensor.bytes.clone())));
+    connection.send(send(8, tensor.name.digest, 5)).await;
+    assert_eq!(coordinator.delivered().await, (8, Some(tensor.bytes.slice(5..))));
+    connection.send(send(9, Digest([3; 32]), 0)).await;
+    assert_eq!(coordinator.delivered().await, (9, None), "it says that it does not have it");
     worker.leave(connection).await;
 }
 

@@ -4,7 +4,7 @@ use wanfarm_types::{Failure, FailureKind, VideoId};
 
 use super::{Dirty, Scheduler};
 use crate::artifact::{Artifact, Copy, Holder};
-use crate::attempts::{Attempt, Work};
+use crate::attempts::Work;
 use crate::{Action, ArtifactId, Change, VideoState};
 
 impl Scheduler {
@@ -56,24 +56,24 @@ impl Scheduler {
         let Some(video) = self.videos.get_mut(&id) else { return };
         let Some(written) = video.writing.take().filter(|_| video.state.is_open()) else { return };
         self.dirty.insert(Dirty::Video(id));
+        if failure.kind == FailureKind::InputsLost {
+            let holder = video.frames.as_ref().map(|frames| frames.holder);
+            if let Some(holder) = holder.filter(|holder| holder.attempt == written) {
+                self.frames_lost(id, holder);
+            }
+            return;
+        }
         video.output_tries += 1;
         if video.output_tries >= max_tries {
             return self.fail(Work::Video(id), &failure);
         }
         match failure.kind {
-            FailureKind::Deterministic | FailureKind::NotFinite => self.fail(Work::Video(id), &failure),
-            FailureKind::InputsLost => {
-                let frames = video.frames.as_ref().map(|frames| frames.holder);
-                if let Some(holder) = frames.filter(|holder| holder.attempt == written) {
-                    self.lose(holder);
-                    self.free(holder);
-                }
-            }
             FailureKind::Transient => {
                 let doubled = pause.saturating_mul(1 << (video.output_tries - 1).min(10));
                 video.write_after = self.now + doubled;
                 self.timers.insert((video.write_after, Work::Video(id)));
             }
+            _ => self.fail(Work::Video(id), &failure),
         }
     }
 
@@ -104,25 +104,6 @@ impl Scheduler {
         self.touch(work);
     }
 
-    /// Forgets where the inputs of a failed attempt lay; true when that loses any of them.
-    pub(super) fn lose_inputs(&mut self, attempt: &Attempt) -> bool {
-        let Work::Video(id) = attempt.work else { return false };
-        let Some(video) = self.videos.get(&id) else { return false };
-        let state = if attempt.is_denoising() { attempt.item.steps.first } else { video.plan.total_steps() };
-        let mut inputs: Vec<&Artifact> = video.trail.0.get(&state).into_iter().collect();
-        if attempt.is_denoising() {
-            inputs.extend(&video.image);
-            inputs.extend(video.plan.texts.iter().filter_map(|key| self.texts.get(key)?.artifact.as_ref()));
-        }
-        let lost = inputs.iter().any(|input| !input.is_durable());
-        let holders: Vec<Holder> = inputs.iter().filter_map(|input| input.holder).collect();
-        for holder in holders {
-            self.lose(holder);
-            self.free(holder);
-        }
-        lost
-    }
-
     /// Lets a holder free its memory if nothing refers to it any more.
     pub(super) fn release(&mut self, holder: Holder) {
         let Some(worker) = self.workers.get_mut(&holder.worker) else { return };
@@ -136,7 +117,7 @@ impl Scheduler {
     }
 
     /// A live attempt is answered when it ends.
-    fn free(&mut self, holder: Holder) {
+    pub(super) fn free(&mut self, holder: Holder) {
         let Holder { worker, attempt } = holder;
         let Some(known) = self.workers.get(&worker).filter(|worker| worker.is_connected()) else { return };
         if self.ledger.get(attempt).is_none() {
@@ -166,6 +147,15 @@ impl Scheduler {
         artifact.copy = Copy::Asked;
         let tensors = artifact.tensors.clone();
         self.act(Action::MakeDurable { artifact: id, tensors, holder: holder.worker });
+    }
+
+    /// A durable copy that is not what it should be.
+    pub(super) fn forget_copy(&mut self, id: ArtifactId) {
+        let Some(artifact) = self.artifact_mut(id).filter(|artifact| artifact.is_durable()) else { return };
+        artifact.copy = Copy::No;
+        self.record(Change::ArtifactForgotten(id));
+        self.act(Action::DeleteDurable(id));
+        self.touch_artifact(id);
     }
 
     /// The end of an artifact that nothing refers to any more.

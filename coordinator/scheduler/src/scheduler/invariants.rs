@@ -273,7 +273,8 @@ impl Scheduler {
                 self.texts.get(key).is_some_and(|text| !text.is_usable() && on_its_way(Work::Text(*key), text.attempt))
             });
             let image = on_its_way(Work::Image(id), video.image_attempt);
-            let moves = writes || image || text || on_its_way(Work::Video(id), video.attempt);
+            let rests = video.rests_until.is_some_and(|until| self.timers.contains(&(until, Work::Video(id))));
+            let moves = writes || rests || image || text || on_its_way(Work::Video(id), video.attempt);
             ensure(moves, || format!("video {id} is open and nothing is on its way: {video:?}"))?;
         }
         Ok(())

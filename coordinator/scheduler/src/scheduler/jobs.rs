@@ -81,6 +81,7 @@ impl Scheduler {
             if let Some(video) = self.videos.get_mut(&id) {
                 video.state = VideoState::Open;
                 video.output_tries = 0;
+                video.rests_until = None;
                 video.best = video.progress();
             }
             self.clear_strikes(id);

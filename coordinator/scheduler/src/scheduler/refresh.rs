@@ -11,6 +11,7 @@ use crate::attempts::{Attempt, Recall, Work};
 use crate::job::Text;
 use crate::pace::effort;
 use crate::placement::{LaneId, Next, PoolId, Running, Seat, Ticket};
+use crate::strikes::Strikes;
 use crate::video::{Frames, Video, Wish};
 use crate::worker::Worker;
 use crate::{Action, ArtifactId, JobState, SizeClass, TextKey};
@@ -112,7 +113,7 @@ impl Scheduler {
             steps,
             piece: effort(stage, video.plan.size),
             prefers: input.and_then(|input| input.holder).map(|holder| holder.worker),
-            avoids: video.strikes.on.clone(),
+            avoids: video.strikes.avoids(),
         })
     }
 
@@ -185,7 +186,7 @@ impl Scheduler {
             steps: NO_STEPS,
             piece: effort(Stage::EncodeText, SizeClass(0)),
             prefers: None,
-            avoids: text.strikes.on.clone(),
+            avoids: text.strikes.avoids(),
         })
     }
 
@@ -277,7 +278,7 @@ impl Scheduler {
             Work::Text(key) => self.texts.get(&key).map(|text| &text.strikes),
             Work::Image(video) | Work::Video(video) => self.videos.get(&video).map(|video| &video.strikes),
         };
-        strikes.map(|strikes| strikes.on.clone()).unwrap_or_default()
+        strikes.map(Strikes::avoids).unwrap_or_default()
     }
 }
 

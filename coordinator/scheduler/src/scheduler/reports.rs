@@ -134,8 +134,8 @@ impl Scheduler {
         let Some(attempt) = self.end_attempt(id, AttemptEnd::Failed(failure.clone()), None) else { return };
         match failure.kind {
             FailureKind::Deterministic => self.fail(attempt.work, &failure),
-            FailureKind::InputsLost if self.lose_inputs(&attempt) => self.count_lost_inputs(attempt.work, &failure),
-            FailureKind::Transient | FailureKind::NotFinite | FailureKind::InputsLost => {
+            FailureKind::InputsLost => self.inputs_lost(&attempt, &failure),
+            FailureKind::Transient | FailureKind::NotFinite => {
                 self.add_to_streak(&attempt, &failure);
                 self.strike(&attempt, &failure);
             }
@@ -195,17 +195,6 @@ impl Scheduler {
             self.touch_its_workers(video);
         }
         self.touch(attempt.work);
-    }
-
-    /// Inputs that died with their holder are nobody's fault, but cannot be lost for ever without progress.
-    fn count_lost_inputs(&mut self, work: Work, failure: &Failure) {
-        let max = self.config.max_strikes.saturating_mul(3);
-        let Work::Video(id) = work else { return };
-        let Some(video) = self.videos.get_mut(&id) else { return };
-        video.strikes.tries += 1;
-        if video.strikes.tries >= max {
-            self.fail(work, failure);
-        }
     }
 
     /// True when that changes what is known of the worker's speed.

@@ -1,7 +1,7 @@
 //! Items that fail, and results that are not to be trusted.
 
 use wanfarm_scheduler::{Action, ArtifactId, AttemptEnd, Change, Input, ItemOutputs, JobState, Report, VideoState};
-use wanfarm_types::{FailureKind, Role, Stage, StepTiming};
+use wanfarm_types::{FailureKind, JobId, Role, Stage, StepTiming};
 
 use crate::desk::{ALL, Desk, checkpoint_of, failure, job, tensor, video, worker};
 
@@ -122,16 +122,94 @@ fn lost_inputs_go_back_to_the_durable_checkpoint() {
 }
 
 #[test]
-fn unreadable_durable_copies_do_not_loop_for_ever() {
+fn durable_copies_that_nobody_can_read_are_made_again() {
     let mut desk = Desk::new();
     desk.boot(1, ALL);
     desk.input(Input::JobAdded(job(1, 0, 1)));
     desk.until(1, Stage::DenoiseLow);
     for _ in 0..3 {
-        let attempt = desk.item(1).attempt;
-        desk.report(1, attempt, Report::Failed(failure(FailureKind::InputsLost)));
+        let item = desk.item(1);
+        assert_eq!((item.item.stage, item.item.steps.first), (Stage::DenoiseLow, 3));
+        desk.report(1, item.attempt, Report::Failed(failure(FailureKind::InputsLost)));
+        desk.pass(60_000, &[1]);
     }
-    assert!(matches!(desk.states(1)[..], [VideoState::Failed(_)]));
+    assert!(desk.rows.contains(&Change::ArtifactForgotten(checkpoint_of(video(1, 0), 3))));
+    assert_eq!(desk.states(1), [VideoState::Open]);
+    assert!(desk.worker(1).set_aside.is_none(), "the copies are to blame");
+    desk.play();
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn inputs_lost_again_and_again_pause_the_video_and_never_fail_it() {
+    let mut desk = Desk::new();
+    desk.boot(1, &[Role::TextEncoder]);
+    desk.boot(2, &[Role::DitHigh, Role::DitLow, Role::Vae]);
+    desk.store = false;
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut pauses = Vec::new();
+    for _ in 0..20 {
+        desk.finish(1);
+        let began = desk.now;
+        while desk.try_item(2).is_none() {
+            assert_eq!(desk.scheduler.resting(JobId(1)).map(|(video, _)| video), Some(video(1, 0)));
+            desk.pass(1_000, &[1, 2]);
+        }
+        pauses.push((desk.now - began) / 1_000);
+        let item = desk.item(2);
+        let context = item.inputs.text[0].digest;
+        assert_eq!(desk.scheduler.holder_of(&context), Some(worker(1)));
+        desk.report(2, item.attempt, Report::Failed(failure(FailureKind::InputsLost)));
+        assert_eq!(desk.scheduler.holder_of(&context), None);
+        desk.input(Input::CopyFailed(ArtifactId::Text(job(1, 0, 1).videos[0].texts[0])));
+    }
+    assert_eq!(pauses[..9], [0, 0, 2, 4, 8, 16, 32, 64, 128]);
+    assert!(pauses[9..].iter().all(|&pause| pause == 128), "{pauses:?}");
+    assert_eq!(desk.states(1), [VideoState::Open]);
+    assert!(desk.worker(1).set_aside.is_none() && desk.worker(2).set_aside.is_none());
+    desk.store = true;
+    desk.finish(1);
+    while desk.try_item(2).is_none() {
+        desk.pass(1_000, &[1, 2]);
+    }
+    desk.play();
+    assert!(desk.is_done(1));
+}
+
+#[test]
+fn a_text_that_its_encoder_does_not_deliver_is_encoded_by_another() {
+    let mut desk = Desk::new();
+    desk.boot(1, &[Role::TextEncoder]);
+    desk.boot(2, &[Role::DitHigh, Role::DitLow, Role::Vae]);
+    desk.store = false;
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.finish(1);
+    desk.boot(3, &[Role::TextEncoder]);
+    let attempt = desk.item(2).attempt;
+    desk.report(2, attempt, Report::Failed(failure(FailureKind::InputsLost)));
+    assert_eq!(desk.item(3).item.stage, Stage::EncodeText);
+    assert!(desk.try_item(1).is_none());
+}
+
+#[test]
+fn inputs_that_went_with_their_holder_are_held_against_nobody() {
+    let mut desk = Desk::new();
+    desk.boot(1, &[Role::TextEncoder, Role::DitHigh]);
+    desk.boot(2, &[Role::DitLow]);
+    desk.store = false;
+    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.finish(1);
+    desk.start(1);
+    desk.step(1, 3);
+    desk.done(1, 3);
+    let attempt = desk.item(2).attempt;
+    desk.boot(1, &[Role::TextEncoder, Role::DitHigh]);
+    desk.report(2, attempt, Report::Failed(failure(FailureKind::InputsLost)));
+    assert_eq!(desk.video(video(1, 0)).strikes, 0);
+    desk.store = true;
+    desk.boot(3, &[Role::Vae]);
+    desk.play();
+    assert!(desk.is_done(1));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod coordinator;
 mod faults;
 mod network;
+mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -78,6 +79,8 @@ pub(crate) struct Farm {
     store: BTreeSet<Digest>,
     connections: BTreeMap<u64, Connection>,
     workers: Vec<Worker>,
+    /// Who cannot dial whom; without the first, nobody can.
+    walls: BTreeSet<(Option<usize>, usize)>,
     jobs: Vec<JobPlan>,
     bad: BTreeMap<VideoId, FailureKind>,
     written: BTreeMap<VideoId, TensorRef>,
@@ -108,6 +111,7 @@ impl Farm {
             store: BTreeSet::new(),
             connections: BTreeMap::new(),
             workers: Vec::new(),
+            walls: BTreeSet::new(),
             jobs: Vec::new(),
             bad: BTreeMap::new(),
             written: BTreeMap::new(),

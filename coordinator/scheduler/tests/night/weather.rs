@@ -27,6 +27,8 @@ pub(crate) struct Weather {
     pub(crate) bad_video: u32,
     /// A worker comes with other weights, or fails whatever it gets.
     pub(crate) bad_worker: u32,
+    /// Nobody can dial a worker, or one that it dials cannot be reached from there: for the whole night.
+    pub(crate) hidden: u32,
 }
 
 impl Weather {
@@ -44,6 +46,7 @@ impl Weather {
         operator: 0,
         bad_video: 0,
         bad_worker: 0,
+        hidden: 250,
     };
 
     /// Everything at once.
@@ -60,6 +63,7 @@ impl Weather {
         operator: 60,
         bad_video: 60,
         bad_worker: 60,
+        hidden: 100,
     };
 
     /// The morning after: all is well.
@@ -76,5 +80,6 @@ impl Weather {
         operator: 0,
         bad_video: 0,
         bad_worker: 0,
+        hidden: 0,
     };
 }

@@ -3,6 +3,7 @@
 
 use wanfarm_scheduler::Session;
 
+use super::reading::Read;
 use super::*;
 
 impl Farm {
@@ -87,7 +88,7 @@ impl Farm {
                 // Some wait long for their turn or their disk, while the video may be computed anew.
                 let delay = if self.rng.random_ratio(1, 4) { 5 * MINUTE } else { 10_000 };
                 let delay = self.rng.random_range(100..delay);
-                let pulled = self.rng.random() && self.can_read(holder, &tensors);
+                let pulled = self.rng.random() && self.read(holder, &tensors) == Read::Here;
                 let holder = (!pulled).then_some(holder);
                 self.after(delay, Event::Copied(self.epoch, artifact, tensors, holder));
             }
@@ -129,7 +130,7 @@ impl Farm {
         if epoch != self.epoch || self.scheduler.is_none() {
             return;
         }
-        let found = holder.is_none_or(|holder| self.can_read(holder, tensors));
+        let found = holder.is_none_or(|holder| self.read(holder, tensors) == Read::Here);
         if found && !self.chance(self.weather.failure) {
             self.store.extend(tensors.iter().map(|tensor| tensor.digest));
             self.input(Input::Durable(artifact));
@@ -138,22 +139,18 @@ impl Farm {
         }
     }
 
-    pub(super) fn can_read(&self, holder: WorkerId, tensors: &[TensorRef]) -> bool {
-        let worker = self.workers.iter().find(|worker| worker.id == holder);
-        worker.is_some_and(|worker| {
-            let awake = worker.up && worker.asleep_until.is_none_or(|until| until <= self.now);
-            awake && tensors.iter().all(|tensor| worker.holds(&tensor.digest))
-        })
-    }
-
     pub(super) fn wrote(&mut self, epoch: u64, video: VideoId, frames: TensorRef, holder: WorkerId) {
         if epoch != self.epoch || self.scheduler.is_none() {
             return;
         }
         // Half of the time the frames had been pulled before anything else happened.
-        if self.rng.random() && !self.can_read(holder, std::slice::from_ref(&frames)) {
+        let pulled: bool = self.rng.random();
+        let read = self.read(holder, std::slice::from_ref(&frames));
+        if !pulled && read == Read::Missing {
             let failure = Failure { kind: FailureKind::InputsLost, message: "the frames are gone".into() };
             self.input(Input::OutputsFailed { video, failure });
+        } else if !pulled && read == Read::Silent {
+            self.input(Input::OutputsHeld(video));
         } else if self.chance(self.weather.failure) {
             // Half of the time it is the disk that is full, and the job is paused before or after that is said.
             match self.rng.random_range(0..4) {

@@ -1,5 +1,6 @@
 //! Who works on the farm, what is to be rendered, and what befalls them.
 
+use super::reading::Read;
 use super::*;
 
 impl Farm {
@@ -26,6 +27,14 @@ impl Farm {
             let broken = number != 0 && self.rng.random_ratio(self.weather.bad_worker.min(1000), 1000);
             let step_ms = self.rng.random_range(500..20_000);
             self.workers.push(Worker::new(number, serves, step_ms, broken));
+            if self.chance(self.weather.hidden) {
+                self.walls.insert((None, number as usize));
+            }
+            for other in 0..count as usize {
+                if self.chance(self.weather.hidden) {
+                    self.walls.insert((Some(other), number as usize));
+                }
+            }
             let late = if self.chance(300) { self.rng.random_range(0..10 * MINUTE) } else { 0 };
             self.after(late, Event::Boot(number as usize));
         }
@@ -88,6 +97,9 @@ impl Farm {
         if !worker.up || worker.generation != generation || worker.hung.is_some() {
             return;
         }
+        if self.must_ask_again(number) {
+            return self.after(1_000, Event::Progress(number, generation));
+        }
         let Some(fate) = self.fate(number) else { return self.crash(number) };
         self.steps_run += 1;
         let reports = self.workers[number].progress(fate);
@@ -99,19 +111,9 @@ impl Farm {
     pub(super) fn fate(&mut self, number: usize) -> Option<Fate> {
         let item = self.workers[number].running.as_ref()?;
         let (video, steps) = (item.assignment.item.video, item.assignment.item.steps);
-        if let Some((inputs, holders)) = self.workers[number].inputs_to_fetch() {
-            let readable = |digest: &Digest| {
-                let held = self.workers.iter().any(|worker| {
-                    let awake = worker.up && worker.asleep_until.is_none_or(|until| until <= self.now);
-                    awake && worker.holds(digest) && holders.contains(&(*digest, worker.id))
-                });
-                held || (self.scheduler.is_some() && self.store.contains(digest))
-            };
-            let kind = FailureKind::InputsLost;
-            return Some(match inputs.iter().all(readable) {
-                true => Fate::Well,
-                false => Fate::Fails(Failure { kind, message: "inputs are nowhere to be had".into() }),
-            });
+        if let Some(fetched) = self.fetch(number) {
+            let failure = Failure { kind: FailureKind::InputsLost, message: "inputs are nowhere to be had".into() };
+            return Some(if fetched == Read::Missing { Fate::Fails(failure) } else { Fate::Well });
         }
         match self.bad.get(&video) {
             Some(FailureKind::Deterministic) if !steps.is_empty() => {

@@ -1,0 +1,174 @@
+//! Inputs that cannot be read. That is no fault of the item that wanted them nor of the worker that wanted to run it: what
+//! is lost is made again, elsewhere if that can be, and later each time. No video is ever given up for it.
+
+use std::time::Duration;
+
+use wanfarm_types::{Digest, Failure, JobId, VideoId, WorkerId};
+
+use super::{Dirty, Scheduler};
+use crate::ArtifactId;
+use crate::artifact::{Artifact, Holder};
+use crate::attempts::{Attempt, Work};
+use crate::strikes::Strikes;
+
+/// The pause before a video tries again doubles no further than that: some minutes.
+const MOST_DOUBLINGS: u32 = 6;
+
+impl Scheduler {
+    /// The worker that holds an input of an attempt that is out: for readers that cannot get at the holder themselves.
+    pub fn holder_of(&self, digest: &Digest) -> Option<WorkerId> {
+        let holder = |artifact: &Artifact| {
+            let has = artifact.tensors.iter().any(|tensor| tensor.digest == *digest);
+            artifact.holder.filter(|_| has).map(|holder| holder.worker)
+        };
+        self.ledger
+            .iter()
+            .find_map(|(_, attempt)| self.inputs_of(attempt).into_iter().find_map(|(_, _, artifact)| holder(artifact?)))
+    }
+
+    /// A video of a job that rests because its inputs were lost again and again: which, and how often.
+    pub fn resting(&self, job: JobId) -> Option<(VideoId, u32)> {
+        let videos = self.timers.iter().filter_map(|(_, work)| match work {
+            Work::Video(id) if id.job == job => Some((*id, self.videos.get(id)?)),
+            _ => None,
+        });
+        let mut resting = videos.filter(|(_, video)| video.state.is_open() && video.rests_until.is_some());
+        resting.next().map(|(id, video)| (id, video.strikes.losses))
+    }
+
+    /// An attempt could not read its inputs, and nobody that answered has them.
+    pub(super) fn inputs_lost(&mut self, attempt: &Attempt, failure: &Failure) {
+        let Work::Video(id) = attempt.work else {
+            // The first frame is the coordinator's own file.
+            return self.strike(attempt, failure);
+        };
+        let inputs = self.inputs_of(attempt);
+        let lost: Vec<(Work, Option<Holder>)> = inputs
+            .iter()
+            .filter(|(_, _, artifact)| artifact.is_none_or(|artifact| !artifact.is_durable()))
+            .map(|&(work, _, artifact)| (work, artifact.and_then(|artifact| artifact.holder)))
+            .collect();
+        let holders: Vec<Holder> =
+            inputs.iter().filter_map(|(_, _, artifact)| artifact.and_then(|artifact| artifact.holder)).collect();
+        if lost.is_empty() {
+            return self.doubt_copies(id, attempt, failure);
+        }
+        for holder in holders {
+            self.lose(holder);
+            self.free(holder);
+        }
+        for (work, holder) in lost {
+            // With one that is gone it is no wonder; but one that is there and does not have it is passed over.
+            if let Some(holder) = holder.filter(|holder| self.is_there(holder.worker)) {
+                self.pass_over(work, holder.worker);
+                self.pass_over(attempt.work, attempt.worker);
+            }
+        }
+        self.count_loss(id);
+    }
+
+    /// Frames could not be read from the worker that made them, which answered.
+    pub(super) fn frames_lost(&mut self, id: VideoId, holder: Holder) {
+        if self.is_there(holder.worker) {
+            self.pass_over(Work::Video(id), holder.worker);
+        }
+        self.lose(holder);
+        self.free(holder);
+        self.count_loss(id);
+    }
+
+    /// The results that an item needs, by what makes them; none where they are not there any more.
+    fn inputs_of(&self, attempt: &Attempt) -> Vec<(Work, ArtifactId, Option<&Artifact>)> {
+        let Work::Video(id) = attempt.work else { return Vec::new() };
+        let Some(video) = self.videos.get(&id) else { return Vec::new() };
+        let mut inputs = Vec::new();
+        if attempt.is_denoising() {
+            let text = |key| {
+                let artifact = self.texts.get(key).and_then(|text| text.artifact.as_ref());
+                (Work::Text(*key), ArtifactId::Text(*key), artifact)
+            };
+            inputs.extend(video.plan.texts.iter().map(text));
+            if video.plan.has_image {
+                inputs.push((Work::Image(id), ArtifactId::Image(id), video.image.as_ref()));
+            }
+        }
+        let steps_done = if attempt.is_denoising() { attempt.item.steps.first } else { video.plan.total_steps() };
+        if steps_done > 0 {
+            let state = video.trail.0.get(&steps_done);
+            // A state that was made anew since, on another kind of device, is not the one that was asked for.
+            let other = |state: &&Artifact| attempt.from.as_ref().is_none_or(|from| from.tensors == state.tensors);
+            inputs.push((Work::Video(id), ArtifactId::Checkpoint { video: id, steps_done }, state.filter(other)));
+        }
+        inputs
+    }
+
+    /// Durable copies that several readers could not read are damaged: they are forgotten, and made again.
+    fn doubt_copies(&mut self, id: VideoId, attempt: &Attempt, failure: &Failure) {
+        let copies: Vec<ArtifactId> = self.inputs_of(attempt).into_iter().map(|(_, copy, _)| copy).collect();
+        let max = self.config.max_strikes;
+        let pool = self.board.pool(attempt.pool());
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        video.strikes.add(attempt.worker, failure.kind);
+        let others_left = pool.is_some_and(|pool| !pool.members.is_subset(&video.strikes.on));
+        if video.strikes.is_out(max, others_left) {
+            video.strikes.forgive();
+            copies.into_iter().for_each(|copy| self.forget_copy(copy));
+        }
+        self.note_avoided(attempt.work);
+        self.count_loss(id);
+    }
+
+    /// Lets a video rest before it tries again; not after the first loss since it last came farther.
+    fn count_loss(&mut self, id: VideoId) {
+        let (now, pause) = (self.now, self.config.retry_pause);
+        let Some(video) = self.videos.get_mut(&id) else { return };
+        if let Some(pause) = pause_after(&mut video.strikes, pause) {
+            let until = now + pause;
+            video.rests_until = Some(until);
+            self.timers.insert((until, Work::Video(id)));
+        }
+        self.touch(Work::Video(id));
+    }
+
+    /// A timer of this has run out.
+    pub(super) fn end_rest(&mut self, work: Work) {
+        let Work::Video(id) = work else { return };
+        if let Some(video) = self.videos.get_mut(&id) {
+            video.rests_until.take_if(|until| *until <= self.now);
+        }
+    }
+
+    fn is_there(&self, id: WorkerId) -> bool {
+        self.workers.get(&id).is_some_and(|worker| worker.is_connected())
+    }
+
+    /// Lets somebody else do it, if there is anybody.
+    fn pass_over(&mut self, work: Work, worker: WorkerId) {
+        let strikes = match work {
+            Work::Text(key) => self.texts.get_mut(&key).map(|text| &mut text.strikes),
+            Work::Image(id) | Work::Video(id) => self.videos.get_mut(&id).map(|video| &mut video.strikes),
+        };
+        if strikes.is_some_and(|strikes| strikes.lost_with.insert(worker)) {
+            self.note_avoided(work);
+        }
+    }
+
+    /// The seats of workers that have an item of this say whom it avoids.
+    pub(super) fn note_avoided(&mut self, work: Work) {
+        let attempts = match work {
+            Work::Text(key) => [self.texts.get(&key).and_then(|text| text.attempt), None],
+            Work::Image(id) | Work::Video(id) => {
+                self.videos.get(&id).map_or([None; 2], |video| [video.attempt, video.image_attempt])
+            }
+        };
+        let out = attempts.into_iter().flatten().filter_map(|id| self.ledger.get(id));
+        self.dirty.extend(out.map(|attempt| Dirty::Worker(attempt.worker)));
+        self.touch(work);
+    }
+}
+
+fn pause_after(strikes: &mut Strikes, pause: Duration) -> Option<Duration> {
+    let doublings = strikes.losses.checked_sub(1);
+    strikes.losses = strikes.losses.saturating_add(1);
+    doublings.map(|doublings| pause.saturating_mul(1 << doublings.min(MOST_DOUBLINGS)))
+}

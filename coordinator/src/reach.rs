@@ -1,0 +1,226 @@
+//! By which address a worker's tensors are read, by whom, and whether anybody answers there. Not the reading (`source`),
+//! nor what follows from it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use wanfarm_proto::tensors::{Puller, mark};
+use wanfarm_proto::{BadLocation, Location};
+use wanfarm_types::{Incarnation, WorkerId};
+
+use crate::dispatch::WeakOutbox;
+use crate::driver::Event;
+
+/// How often a worker's address is tried, besides when a read from it has failed.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// The two ends of a worker's connection, as the coordinator sees them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ends {
+    /// Where the worker is.
+    pub remote: Option<SocketAddr>,
+    /// Which address of this machine it dialled.
+    pub local: Option<SocketAddr>,
+}
+
+impl Ends {
+    /// The worker's machine.
+    fn machine(&self) -> Option<IpAddr> {
+        self.remote.map(|remote| remote.ip().to_canonical())
+    }
+}
+
+/// Where a worker says its tensors are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// It does not say.
+    Unknown,
+    /// At this address, for everybody.
+    Given(Location),
+    /// On every interface of the machine with this address.
+    Everywhere(IpAddr, u16),
+    /// On the loopback interface of the machine with this address: for nobody else.
+    OwnMachine(IpAddr, Location),
+}
+
+impl Address {
+    /// Reads what a worker said on a connection. One that listens on every interface cannot know by which address others
+    /// reach it; we do.
+    ///
+    /// # Errors
+    /// When that is no address of a tensor service.
+    pub fn read(url: &str, ends: Ends) -> Result<Self, BadLocation> {
+        if url.is_empty() {
+            return Ok(Self::Unknown);
+        }
+        let location: Location = url.parse()?;
+        Ok(match (location.ip(), ends.machine()) {
+            (Some(ip), Some(machine)) if ip.is_unspecified() => Self::Everywhere(machine, location.port()),
+            (Some(ip), Some(machine)) if ip.to_canonical().is_loopback() => Self::OwnMachine(machine, location),
+            _ => Self::Given(location),
+        })
+    }
+
+    /// Where the coordinator reads them.
+    pub fn here(&self) -> Option<Location> {
+        match self {
+            Self::Unknown => None,
+            Self::Given(location) => Some(location.clone()),
+            Self::Everywhere(machine, port) => Some(Location::new(*machine, *port)),
+            Self::OwnMachine(machine, location) => machine.is_loopback().then(|| location.clone()),
+        }
+    }
+
+    /// Where the worker at the end of another connection reads them. A machine that is this one has for others the
+    /// address by which they have come here.
+    pub fn seen_by(&self, reader: Ends) -> Option<Location> {
+        let is_here = reader.machine().is_none_or(|machine| machine.is_loopback());
+        match self {
+            Self::Everywhere(machine, port) if machine.is_loopback() && !is_here => {
+                reader.local.map(|local| Location::new(local.ip(), *port))
+            }
+            Self::OwnMachine(machine, location) => {
+                (reader.machine().is_none_or(|reader| reader == *machine)).then(|| location.clone())
+            }
+            _ => self.here(),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => Ok(()),
+            Self::Given(location) | Self::OwnMachine(_, location) => location.fmt(f),
+            Self::Everywhere(machine, port) => Location::new(*machine, *port).fmt(f),
+        }
+    }
+}
+
+/// What is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Nobody has tried yet.
+    Untried,
+    /// The coordinator has reached it.
+    Reached,
+    /// It has not, for this reason.
+    Unreached(String),
+}
+
+/// A worker to be dialled back.
+#[derive(Debug)]
+pub struct Suspect {
+    /// Its connection.
+    pub connection: u64,
+    /// Who.
+    pub worker: WorkerId,
+    /// Which boot of it.
+    pub incarnation: Incarnation,
+    /// Where.
+    pub location: Option<Location>,
+    /// Its connection stands as long as this does.
+    pub outbox: WeakOutbox,
+    /// Somebody could not read from it: look again now.
+    pub doubt: Arc<Notify>,
+}
+
+/// Dials workers back.
+#[derive(Debug, Clone)]
+pub struct Dialler {
+    puller: Puller,
+    events: mpsc::Sender<Event>,
+}
+
+impl Dialler {
+    /// One that tells the driver what came of it.
+    pub fn new(puller: Puller, events: mpsc::Sender<Event>) -> Self {
+        Self { puller, events }
+    }
+
+    /// Dials a worker back, now and again for as long as its connection stands.
+    pub fn watch(&self, suspect: Suspect) {
+        tokio::spawn(watch(suspect, self.clone()));
+    }
+}
+
+async fn watch(suspect: Suspect, Dialler { puller, events }: Dialler) {
+    let Suspect { connection, worker, incarnation, location, outbox, doubt } = suspect;
+    let (mark, _) = mark(incarnation);
+    while outbox.upgrade().is_some() {
+        let reach = match &location {
+            None => Reach::Unreached("it listens for its own machine only".to_owned()),
+            Some(location) => match puller.pull(&mark, &[location.to_string()]).await {
+                Ok(_) => Reach::Reached,
+                Err(error) => Reach::Unreached(error.reasons()),
+            },
+        };
+        if events.send(Event::DialledBack { connection, worker, reach }).await.is_err() {
+            return;
+        }
+        let _ = tokio::time::timeout(EVERY, doubt.notified()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(remote: &str, local: &str) -> Ends {
+        let address = |text: &str| text.parse().ok();
+        Ends { remote: address(remote), local: address(local) }
+    }
+
+    fn seen(url: &str, of: Ends, by: Ends) -> [Option<String>; 2] {
+        let address = Address::read(url, of).unwrap();
+        [address.here(), address.seen_by(by)].map(|location| location.map(|location| location.to_string()))
+    }
+
+    fn both(location: &str) -> [Option<String>; 2] {
+        [Some(location.to_owned()), Some(location.to_owned())]
+    }
+
+    #[test]
+    fn a_worker_on_every_interface_is_reached_where_it_came_from() {
+        let reader = ends("10.0.0.9:1", "10.0.0.1:7700");
+        let of = |remote| ends(remote, "10.0.0.1:7700");
+        assert_eq!(seen("http://0.0.0.0:7001", of("10.0.0.7:51234"), reader), both("http://10.0.0.7:7001"));
+        assert_eq!(seen("http://[::]:7001", of("[::ffff:10.0.0.7]:5"), reader), both("http://10.0.0.7:7001"));
+        assert_eq!(seen("http://[::]:1", of("[fd07::2]:5"), reader), both("http://[fd07::2]:1"));
+        assert_eq!(seen("http://mac-3.local:1", of("10.0.0.7:5"), reader), both("http://mac-3.local:1"));
+    }
+
+    #[test]
+    fn a_worker_beside_the_coordinator_has_for_others_the_address_they_dialled() {
+        let beside = ends("127.0.0.1:5", "127.0.0.1:7700");
+        let (elsewhere, also_beside) = (ends("10.0.0.9:1", "10.0.0.1:7700"), ends("127.0.0.1:6", "127.0.0.1:7700"));
+        let here = Some("http://127.0.0.1:7001".to_owned());
+        let there = Some("http://10.0.0.1:7001".to_owned());
+        assert_eq!(seen("http://[::]:7001", beside, elsewhere), [here.clone(), there]);
+        assert_eq!(seen("http://[::]:7001", beside, also_beside), [here.clone(), here]);
+        let v6 = ends("[fd07::9]:1", "[fd07::1]:7700");
+        assert_eq!(seen("http://[::]:1", beside, v6)[1].as_deref(), Some("http://[fd07::1]:1"));
+    }
+
+    #[test]
+    fn a_worker_that_listens_for_its_own_machine_is_nobody_elses() {
+        let url = "http://127.0.0.1:7001";
+        let far = ends("10.0.0.7:5", "10.0.0.1:7700");
+        let own = Some(url.to_owned());
+        assert_eq!(seen(url, far, ends("10.0.0.9:1", "10.0.0.1:7700")), [None, None]);
+        assert_eq!(seen(url, far, ends("10.0.0.7:9", "10.0.0.1:7700")), [None, own.clone()]);
+        let beside = ends("127.0.0.1:5", "127.0.0.1:7700");
+        assert_eq!(seen(url, beside, ends("10.0.0.9:1", "10.0.0.1:7700")), [own, None]);
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_tensor_service_is_not_taken_in() {
+        for bad in ["unix:/run/secret", "https://farm:1", "file:///etc/passwd", "10.0.0.1:9", "http://farm:1/x"] {
+            assert!(Address::read(bad, Ends::default()).is_err(), "{bad}");
+        }
+        assert_eq!(Address::read("", Ends::default()), Ok(Address::Unknown));
+    }
+}

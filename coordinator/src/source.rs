@@ -1,0 +1,125 @@
+//! A worker's results, read by this coordinator: straight from the worker where that can be, else over the connection
+//! that the worker dialled. And what the coordinator serves to others: its durable copies, else what a worker holds that
+//! they cannot reach.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tonic::{Code, Status};
+use wanfarm_proto::Location;
+use wanfarm_proto::tensors::{PieceSource, Pieces, PullError, Puller, Pulling, not_held};
+use wanfarm_types::{Digest, TensorRef};
+
+use crate::artifacts::Artifacts;
+use crate::dispatch::WeakOutbox;
+use crate::driver::Event;
+use crate::relay::Relay;
+
+/// Tensors handed on to other workers at the same time; who comes then asks again.
+const AT_ONCE: usize = 64;
+
+/// The ways to a worker's results.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// For people.
+    pub name: String,
+    /// Its address; `None` when it is known that nobody answers there.
+    pub location: Option<Location>,
+    /// Its connection.
+    pub outbox: WeakOutbox,
+    /// Told when its address fails.
+    pub doubt: Arc<Notify>,
+}
+
+impl Source {
+    /// A worker that is not there.
+    pub fn nowhere(name: String) -> Self {
+        Self { name, location: None, outbox: mpsc::channel(1).0.downgrade(), doubt: Arc::default() }
+    }
+}
+
+/// What reads from sources. Clones share connections and errands.
+#[derive(Debug, Clone, Default)]
+pub struct Reader {
+    /// Reads over connections dialled here.
+    pub puller: Puller,
+    /// Reads over connections dialled there.
+    pub relay: Relay,
+}
+
+impl Reader {
+    /// Opens a tensor, to be read piece by piece.
+    ///
+    /// # Errors
+    /// When the worker does not have it, or cannot be heard.
+    pub async fn open(&self, tensor: &TensorRef, source: &Source) -> Result<Pulling, PullError> {
+        if let Some(location) = &source.location {
+            match self.puller.open(tensor, &location.to_string()).await {
+                Err(error) if error.is_silence() => source.doubt.notify_one(),
+                opened => return opened,
+            }
+        }
+        self.relay(tensor, source)
+    }
+
+    /// Reads a tensor whole.
+    ///
+    /// # Errors
+    /// As for [`Reader::open`].
+    pub async fn read(&self, tensor: &TensorRef, source: &Source) -> Result<Bytes, PullError> {
+        if let Some(location) = &source.location {
+            match self.puller.pull(tensor, &[location.to_string()]).await {
+                Err(error) if error.is_silence() => source.doubt.notify_one(),
+                read => return read,
+            }
+        }
+        self.relay(tensor, source)?.whole().await
+    }
+
+    fn relay(&self, tensor: &TensorRef, source: &Source) -> Result<Pulling, PullError> {
+        let pieces = self.relay.fetch(&source.outbox, tensor.digest, 0);
+        let pieces = pieces.map_err(|status| PullError::of(tensor.digest, &source.name, status))?;
+        Pulling::new(tensor, &source.name, pieces)
+    }
+}
+
+/// What the coordinator's tensor service has.
+#[derive(Debug, Clone)]
+pub struct Shelf {
+    artifacts: Artifacts,
+    relay: Relay,
+    events: mpsc::Sender<Event>,
+    slots: Arc<Semaphore>,
+}
+
+impl Shelf {
+    /// Durable copies, and what the driver knows a worker to hold.
+    pub fn new(artifacts: Artifacts, relay: Relay, events: mpsc::Sender<Event>) -> Self {
+        Self { artifacts, relay, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    async fn find(self, digest: Digest, offset: u64) -> Result<Pieces, Status> {
+        match self.artifacts.pieces(digest, offset).await {
+            Err(status) if status.code() == Code::NotFound => {}
+            found => return found,
+        }
+        let busy = |_| Status::resource_exhausted("many others read here; ask again");
+        let slot = self.slots.try_acquire_owned().map_err(busy)?;
+        let (reply, answer) = oneshot::channel();
+        let closing = || Status::unavailable("the coordinator is shutting down");
+        self.events.send(Event::Wanted { digest, reply }).await.map_err(|_| closing())?;
+        let outbox = answer.await.map_err(|_| closing())?.ok_or_else(|| not_held(&digest))?;
+        let pieces = self.relay.fetch(&outbox, digest, offset)?;
+        // The place is taken until the reader has gone.
+        Ok(pieces.map(move |piece| (piece, &slot).0).boxed())
+    }
+}
+
+impl PieceSource for Shelf {
+    fn pieces(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Pieces, Status>> {
+        self.clone().find(digest, offset).boxed()
+    }
+}

@@ -1,0 +1,223 @@
+//! Sockets that services listen on: on both address families, patient when descriptors run out, and impatient with
+//! peers that say nothing. Not the services.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt, Stream};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Sleep, sleep};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// How long a new connection may take to say who it is.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What every HTTP/2 client says first has this many bytes.
+const PREFACE: usize = 24;
+/// Pause after a connection could not be accepted for lack of something.
+const PAUSE: Duration = Duration::from_millis(500);
+/// A time without trouble after which the next one is worth a word again.
+const QUIET: Duration = Duration::from_secs(600);
+
+/// Listens on an address. `[::]` is every interface, by IPv4 too, and also where there is no IPv6.
+///
+/// # Errors
+/// When the address or port cannot be had.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    if !(address.is_ipv6() && address.ip().is_unspecified()) {
+        return TcpListener::bind(address).await;
+    }
+    match both_families(address) {
+        Ok(listener) => TcpListener::from_std(listener),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+        Err(_) => TcpListener::bind((IpAddr::from(Ipv4Addr::UNSPECIFIED), address.port())).await,
+    }
+}
+
+fn both_families(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_only_v6(false)?;
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The connections that arrive. Never an error: what cannot be accepted now is accepted later.
+pub fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<Prompt>> {
+    futures::stream::unfold((listener, None), |(listener, mut told)| async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    // Only speed is lost without.
+                    let _ = stream.set_nodelay(true);
+                    return Some((Ok(Prompt::within(stream, PATIENCE)), (listener, told)));
+                }
+                Err(error) if is_of_the_peer(&error) => {}
+                Err(error) => {
+                    if is_news(&mut told, Instant::now()) {
+                        tracing::warn!(
+                            %error,
+                            "connections have to wait; if too many files are open, allow more (ulimit -n, \
+                             LimitNOFILE in systemd, SoftResourceLimits in launchd)"
+                        );
+                    }
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    })
+}
+
+/// A connection that was gone before it was accepted.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+}
+
+/// True for the first trouble after a quiet time: it is told once, however often it happens.
+fn is_news(told: &mut Option<Instant>, now: Instant) -> bool {
+    told.replace(now).is_none_or(|last| now > last + QUIET)
+}
+
+/// A connection that has to begin with an HTTP/2 preface before long.
+#[derive(Debug)]
+pub struct Prompt {
+    stream: TcpStream,
+    /// Until it has: by when, and how much has come.
+    awaited: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+impl Prompt {
+    fn within(stream: TcpStream, patience: Duration) -> Self {
+        Self { stream, awaited: Some((Box::pin(sleep(patience)), 0)) }
+    }
+}
+
+impl Connected for Prompt {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Prompt {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, awaited } = &mut *self;
+        let Some((late, arrived)) = awaited else { return Pin::new(stream).poll_read(cx, buf) };
+        if late.poll_unpin(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer says nothing")));
+        }
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(stream).poll_read(cx, buf));
+        *arrived += buf.filled().len() - before;
+        if *arrived >= PREFACE {
+            *awaited = None;
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Prompt {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn every_interface_is_reached_by_both_families() {
+        let listener = bind("[::]:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        TcpStream::connect(("127.0.0.1", address.port())).await.unwrap();
+        // A machine without IPv6 has fallen back.
+        if address.is_ipv6() {
+            TcpStream::connect(("::1", address.port())).await.unwrap();
+        }
+        let taken = bind(address).await.unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    /// Both ends of a connection that has to begin within so many milliseconds.
+    async fn pair(milliseconds: u64) -> (TcpStream, Prompt) {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        (dialled, Prompt::within(accepted, Duration::from_millis(milliseconds)))
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_says_nothing_or_not_enough_is_cut() {
+        for words in [&b""[..], b"PRI * HTTP/2.0"] {
+            let (mut peer, mut connection) = pair(50).await;
+            peer.write_all(words).await.unwrap();
+            let mut heard = Vec::new();
+            let error = connection.read_to_end(&mut heard).await.unwrap_err();
+            assert_eq!((error.kind(), &heard[..]), (io::ErrorKind::TimedOut, words));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_has_begun_may_take_its_time() {
+        let (mut peer, mut connection) = pair(50).await;
+        peer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        let mut preface = [0; PREFACE];
+        connection.read_exact(&mut preface).await.unwrap();
+        let mut byte = [0; 1];
+        let waited = tokio::time::timeout(Duration::from_millis(200), connection.read(&mut byte)).await;
+        assert!(waited.is_err(), "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn connections_arrive_one_after_another() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut incoming = std::pin::pin!(incoming(listener));
+        for _ in 0..2 {
+            let dialled = TcpStream::connect(address).await.unwrap();
+            let accepted = incoming.next().await.unwrap().unwrap();
+            assert_eq!(accepted.connect_info().remote_addr(), dialled.local_addr().ok());
+        }
+    }
+
+    #[test]
+    fn trouble_is_told_once_until_it_has_been_quiet() {
+        let (mut told, start) = (None, Instant::now());
+        let news = [0, 1, 600, 1100, 1701, 1702].map(|second| is_news(&mut told, start + Duration::from_secs(second)));
+        assert_eq!(news, [true, false, false, false, true, false]);
+    }
+}

@@ -1,0 +1,92 @@
+//! Results on their way to the coordinator, for those who cannot reach this worker's tensor service: over a connection
+//! that this worker dials, which a firewall lets pass. Not who wants them, nor the service itself (`wanfarm-proto`).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tracing::debug;
+use wanfarm_proto::tensors::{PieceSource, Pieces};
+use wanfarm_proto::v1::dispatch_client::DispatchClient;
+use wanfarm_proto::v1::{self, Delivery};
+use wanfarm_types::Digest;
+
+use crate::tensors::TensorStore;
+
+/// Tensors on their way at the same time. Few, so that each gets on.
+const AT_ONCE: usize = 4;
+/// Errands that may wait. The coordinator sends one that is not begun in time again, if it is still wanted.
+const WAITING: usize = 64;
+
+/// What the coordinator wants to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Errand {
+    number: u64,
+    digest: Digest,
+    offset: u64,
+}
+
+impl Errand {
+    /// `None` for one that names no tensor.
+    pub(crate) fn read(send: &v1::Send) -> Option<Self> {
+        let digest = wanfarm_proto::convert::digest_field(&send.digest).ok()?;
+        Some(Self { number: send.errand, digest, offset: send.offset })
+    }
+}
+
+/// Runs errands, as many at once as may be, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Deliveries {
+    errands: mpsc::Sender<Errand>,
+}
+
+impl Deliveries {
+    /// Over a connection of its own: heartbeats and reports do not queue behind tensors.
+    pub(crate) fn new(coordinator: &Endpoint, store: Arc<TensorStore>) -> Self {
+        let (errands, waiting) = mpsc::channel(WAITING);
+        let client = DispatchClient::new(coordinator.connect_lazy());
+        let run = move |errand| deliver(client.clone(), store.clone(), errand);
+        tokio::spawn(ReceiverStream::new(waiting).for_each_concurrent(AT_ONCE, run));
+        Self { errands }
+    }
+
+    pub(crate) fn begin(&self, errand: Errand) {
+        if self.errands.try_send(errand).is_err() {
+            debug!(?errand, "too many tensors are wanted at once");
+        }
+    }
+}
+
+async fn deliver(mut client: DispatchClient<Channel>, store: Arc<TensorStore>, errand: Errand) {
+    let pieces = store.pieces(errand.digest, errand.offset).await.ok();
+    let first = Delivery { errand: errand.number, missing: pieces.is_none(), data: Bytes::new() };
+    if let Err(status) = client.deliver(Messages { first: Some(first), pieces }).await {
+        // Usual when the reader has gone. Whoever still wants it asks again.
+        debug!(digest = %errand.digest, %status, "a tensor was not delivered");
+    }
+}
+
+/// What is said on the way.
+struct Messages {
+    first: Option<Delivery>,
+    pieces: Option<Pieces>,
+}
+
+impl Stream for Messages {
+    type Item = Delivery;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        let Some(pieces) = self.pieces.as_mut() else { return Poll::Ready(None) };
+        // They come from memory, and never fail.
+        let piece = ready!(pieces.poll_next_unpin(cx)).and_then(Result::ok);
+        Poll::Ready(piece.map(|data| Delivery { data, ..Delivery::default() }))
+    }
+}
