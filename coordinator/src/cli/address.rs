@@ -6,15 +6,15 @@ use tonic::codegen::http::Uri;
 
 /// The coordinator's port where none is given.
 const PORT: u16 = 7700;
-/// Every address of this machine.
-const EVERYWHERE: &str = "0.0.0.0";
+/// Every address of this machine, of both families.
+const EVERYWHERE: &str = "::";
 
 /// Reads an address to listen on: `HOST:PORT`, `:PORT`, `PORT` or `HOST`.
 ///
 /// # Errors
 /// What is wrong with it, with examples of what is right.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
-    let examples = "write HOST:PORT, for example 127.0.0.1:7700 for this machine alone or 0.0.0.0:7700 for the network";
+    let examples = "write HOST:PORT, for example 127.0.0.1:7700 for this machine alone or [::]:7700 for the network";
     let (host, port) = match text.rsplit_once(':') {
         _ if text.is_empty() => return Err(examples.to_owned()),
         None if text.bytes().all(|byte| byte.is_ascii_digit()) => (EVERYWHERE, text),
@@ -74,8 +74,8 @@ mod tests {
             ("127.0.0.1:7701", "127.0.0.1:7701"),
             ("localhost:7700", "127.0.0.1:7700"),
             ("localhost", "127.0.0.1:7700"),
-            (":7702", "0.0.0.0:7702"),
-            ("7703", "0.0.0.0:7703"),
+            (":7702", "[::]:7702"),
+            ("7703", "[::]:7703"),
             ("0.0.0.0", "0.0.0.0:7700"),
             ("127.0.0.1:0", "127.0.0.1:0"),
             ("[::1]:7704", "[::1]:7704"),
