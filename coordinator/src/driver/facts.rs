@@ -43,7 +43,13 @@ impl Driver {
     fn detail(&self, worker: WorkerId, set_aside: Option<String>, refused: &[(String, Role, String)]) -> String {
         let refused = refused.iter().map(|(_, role, why)| format!("no {role} work: {why}"));
         let passed_over = self.sessions.passed_over(worker).iter().cloned();
-        set_aside.into_iter().chain(refused).chain(passed_over).chain(self.sessions.hidden(worker)).collect::<Vec<_>>().join("; ")
+        set_aside
+            .into_iter()
+            .chain(refused)
+            .chain(passed_over)
+            .chain(self.sessions.hidden(worker))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     fn running_item(&self, video: VideoId, stage: Stage, steps_done: u32) -> Option<RunningItem> {

@@ -418,7 +418,7 @@ mod tests {
             model_files: Vec::new(),
             attempts: Vec::new(),
             frames,
-            source: String::new(),
+            source: crate::source::Source::nowhere(String::new()),
             notes: Vec::new(),
             latents: Digest([0; 32]),
             volume: Volume::new(root.to_owned()),
