@@ -69,7 +69,7 @@ impl FromStr for Location {
             return Err(bad("no host"));
         }
         // As everywhere: without a port it is that of http.
-        let port = authority.port_u16().or_else(|| authority.port().is_none().then_some(80));
+        let port = authority.port_u16().or_else(|| (authority.as_str() == authority.host()).then_some(80));
         let port = port.filter(|port| *port > 0).ok_or_else(|| bad("no port"))?;
         if uri.path() != "/" || uri.query().is_some() {
             return Err(bad("something stands behind the port"));
