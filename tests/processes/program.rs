@@ -29,12 +29,13 @@ pub(crate) fn binary() -> &'static Path {
         // …/target/PROFILE/deps/processes-HASH
         let profile = std::env::current_exe().expect("test binary").ancestors().nth(2).expect("profile").to_owned();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "wanfarm-coordinator", "--bin", "coordinator"]);
+        // Its own integration test wants the binary too, and with the features that all tests together ask of the
+        // dependencies: after `cargo test --workspace` everything is there, and nothing is compiled a second time.
+        build.args(["test", "--quiet", "--workspace", "--test", "operations", "--no-run"]);
         build.arg("--target-dir").arg(profile.parent().expect("target directory"));
         if profile.ends_with("release") {
             build.arg("--release");
         }
-        // Under `cargo test --workspace` this finds everything built.
         let status = build.current_dir(repository()).status().expect("cargo runs");
         assert!(status.success(), "building the coordinator failed");
         profile.join("coordinator")
