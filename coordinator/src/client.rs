@@ -19,6 +19,7 @@ use wanfarm_types::{Digest, JobId, ModelCard};
 use crate::jobs::{Submission, Taken};
 use crate::manifest::ImageFile;
 use crate::requests::{JobVerb, Submitted, WorkerVerb};
+use crate::room::Shortage;
 
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
 pub use views::{
@@ -176,10 +177,11 @@ impl Client {
     ///
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.
-    pub async fn submit(&mut self, submission: Submission) -> Result<Submitted, ClientError> {
-        let v1::SubmitReply { job, already, renamed, left_out } =
+    pub async fn submit(&mut self, submission: Submission) -> Result<(Submitted, Vec<Shortage>), ClientError> {
+        let v1::SubmitReply { job, already, renamed, left_out, shortages } =
             self.farm.submit(wire(submission)).await?.into_inner();
-        Ok(Submitted { job: job.map(JobId), already, renamed, left_out })
+        let submitted = Submitted { job: job.map(JobId), already, renamed, left_out };
+        Ok((submitted, shortages.into_iter().map(Into::into).collect()))
     }
 
     /// What a job would take, without queueing it.

@@ -1,7 +1,9 @@
 //! The farm API's service edge: wire requests in, the driver's answers out.
 
 mod files;
+mod looking;
 mod loras;
+mod places;
 mod wire;
 
 use std::path::PathBuf;
@@ -16,19 +18,20 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
-use wanfarm_types::{JobId, VideoRequest, WorkerId};
+use wanfarm_types::{JobId, Role, VideoRequest, WorkerId};
 
 use crate::artifacts::Artifacts;
 use crate::client::ReportView;
 use crate::driver::Event;
-use crate::estimate::{Estimate, Workload};
+use crate::estimate::{Estimate, Footprint, Space, Workload};
 use crate::images::{self, Image};
-use crate::jobs::{JobPhase, Submission, Taken, speedups};
+use crate::jobs::{JobPhase, Submission, speedups};
 use crate::manifest;
-use crate::outputs::{self, Look};
+use crate::outputs::Look;
 use crate::plan;
-use crate::requests::{Changes, JobReport, JobVerb, Places, Request, RequestError, Settled, Submitted, WorkerVerb};
+use crate::requests::{Changes, JobReport, JobVerb, Request, Settled, Submitted, WorkerVerb};
 use crate::room;
+use looking::{Looking, Seen};
 use wire::refusal;
 
 /// How often a watcher is told of news at most: often enough for a progress bar. While there are none, nobody looks.
@@ -42,6 +45,17 @@ const CHECKS: usize = 2;
 /// Lines and pieces that may wait for a client that reads slowly.
 const AHEAD: usize = 2;
 
+/// A submission, and what the model makes of it.
+struct Judged {
+    submission: Submission,
+    /// Which of its videos the model cannot render.
+    unfit: Option<String>,
+    /// What each video takes on disks; none where the model is not known, or not all are fit.
+    footprints: Vec<Footprint>,
+    /// How many videos are under way at a time.
+    under_way: u64,
+}
+
 /// The service.
 #[derive(Debug, Clone)]
 pub struct FarmService {
@@ -52,8 +66,10 @@ pub struct FarmService {
     output: Arc<PathBuf>,
     /// Whether reports go to `report.json`, each in the place of the last.
     last_report: bool,
-    /// Who checks a submission, or looks through files for a report.
+    /// Who checks a submission.
     checking: Arc<Semaphore>,
+    /// Who looks at an output folder.
+    looking: Looking,
 }
 
 impl FarmService {
@@ -67,7 +83,8 @@ impl FarmService {
         last_report: bool,
     ) -> Self {
         let checking = Arc::new(Semaphore::new(CHECKS));
-        Self { events, news, artifacts, output: Arc::new(output), last_report, checking }
+        let looking = Looking::new();
+        Self { events, news, artifacts, output: Arc::new(output), last_report, checking, looking }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
@@ -76,28 +93,35 @@ impl FarmService {
         answer.await.map_err(|_| stopping())
     }
 
-    /// The submission again, and which of its videos the model cannot render, if that is known already.
-    async fn judge(&self, submission: Submission) -> Result<(Submission, Option<String>), Status> {
+    /// What the model makes of a submission, if it is known already.
+    async fn judge(&self, submission: Submission) -> Result<Judged, Status> {
         let (model, images) = (submission.model.clone(), submission.videos.iter().filter_map(|video| video.image));
         let images = images.collect();
         let farm = self.ask(|reply| Request::Farm { model, images, reply }).await?;
-        let Some(card) = farm.card else { return Ok((submission, None)) };
+        let under_way = under_way(&farm.roles);
+        let Some(card) = farm.card else {
+            return Ok(Judged { submission, unfit: None, footprints: Vec::new(), under_way });
+        };
         let judged = tokio::task::spawn_blocking(move || {
             let sized = |request: &VideoRequest| {
                 images::sized(request, request.image.and_then(|image| farm.images.get(&image)), &card)
             };
-            let mut twins = manifest::Twins::default();
+            let (mut twins, mut footprints) = (manifest::Twins::default(), Vec::new());
             let unfit = (0..).zip(&submission.videos).filter_map(|(index, request)| {
                 let request = sized(request);
                 let why = match (plan::resolve(&request, &card), twins.find(index, &request, Some(&card))) {
                     (Err(why), _) => why,
                     (_, Some(first)) => format!("it is video {first} again; give it another seed, or leave it out"),
-                    _ => return None,
+                    (Ok((_, spec)), None) => {
+                        footprints.push(Footprint::of(&spec, &card.geometry));
+                        return None;
+                    }
                 };
                 Some(format!("video {index}: {why}"))
             });
             let unfit: Vec<String> = unfit.take(MOST_FAULTS).collect();
-            (submission, (!unfit.is_empty()).then(|| unfit.join("; ")))
+            let unfit = (!unfit.is_empty()).then(|| unfit.join("; "));
+            Judged { submission, unfit, footprints, under_way }
         });
         judged.await.map_err(|error| Status::internal(error.to_string()))
     }
@@ -109,59 +133,9 @@ impl FarmService {
         read.map_err(|error| Status::internal(error.to_string()))?
     }
 
-    /// Asks the driver about a submission, with what stands on the disk where its files are to go; again with other
-    /// names where those are taken that the disk has free.
-    async fn with_places<T>(
-        &self,
-        submission: Submission,
-        ask: impl Fn(Submission, Places, oneshot::Sender<Result<T, RequestError>>) -> Request,
-    ) -> Result<Result<T, RequestError>, Status> {
-        let submission = Arc::new(submission);
-        let mut places = self.look(submission.clone()).await?;
-        loop {
-            let (asked, known) = (Submission::clone(&submission), places.clone());
-            let answer = self.ask(|reply| ask(asked, known, reply)).await?;
-            let Err(RequestError::Taken(taken, _)) = &answer else { return Ok(answer) };
-            let taken: Vec<usize> = taken.iter().map(|taken| taken.index as usize).collect();
-            match self.rename(submission.clone(), places, taken).await? {
-                Some(renamed) => places = renamed,
-                None => return Ok(answer),
-            }
-        }
-    }
-
-    /// Looks at the places of a submission.
-    async fn look(&self, submission: Arc<Submission>) -> Result<Places, Status> {
-        let (root, last_report) = (self.output.clone(), self.last_report);
-        let look = move || {
-            let mut names = submission.videos.iter().map(|video| video.output.clone()).collect();
-            let looks = outputs::look(&root, &submission, &mut names);
-            Places { looks, names, reports: outputs::standing_reports(&root, last_report), last_report }
-        };
-        tokio::task::spawn_blocking(look).await.map_err(|error| Status::internal(error.to_string()))
-    }
-
-    /// Finds names for videos whose own are another job's; `None` where none is wanted or to be had.
-    async fn rename(
-        &self,
-        submission: Arc<Submission>,
-        mut places: Places,
-        videos: Vec<usize>,
-    ) -> Result<Option<Places>, Status> {
-        let root = self.output.clone();
-        let rename = move || {
-            for index in videos.into_iter().filter(|_| submission.taken == Taken::NewName) {
-                let name = outputs::free_name(&root, submission.videos.get(index)?, &mut places.names)?;
-                *places.looks.get_mut(index)? = Look::Renamed(name);
-            }
-            (submission.taken == Taken::NewName).then_some(places)
-        };
-        tokio::task::spawn_blocking(rename).await.map_err(|error| Status::internal(error.to_string()))
-    }
-
     async fn estimate_submission(&self, mut submission: Submission) -> Result<v1::EstimateReply, Status> {
         let ask = |submission, places, reply| Request::Settle { submission, places, reply };
-        let names = match self.with_places(submission.clone(), ask).await? {
+        let names = match self.with_places(submission.clone(), ask).await?.0 {
             Ok(Settled { videos, renamed, left_out }) => {
                 submission.videos = videos;
                 v1::EstimateReply { renamed, left_out, ..v1::EstimateReply::default() }
@@ -185,24 +159,33 @@ impl FarmService {
         // Ten thousand videos take a moment; the connection's thread has others to serve.
         let planned = tokio::task::spawn_blocking(move || {
             let (mut work, mut faults, mut specs) = (Workload::default(), Vec::new(), Vec::new());
+            let mut footprints = Vec::new();
             for (index, request) in (0..).zip(&submission.videos) {
                 let image = request.image.and_then(|image| farm.images.get(&image));
                 match plan::resolve(&images::sized(request, image, &card), &card) {
                     Ok((plan, spec)) => {
                         work.add(&plan, Default::default());
+                        footprints.push(Footprint::of(&spec, &card.geometry));
                         specs.push((spec.cache, spec.loras));
                     }
                     Err(why) => faults.push(v1::VideoFault { index, why }),
                 }
             }
             let estimate = Estimate::new(&work, &farm.force);
+            let space = Space::of(footprints, under_way(&farm.roles));
             faults.truncate(MOST_FAULTS);
             let speedups = speedups(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
-            v1::EstimateReply { videos: count, faults, speedups, ..wire::estimate(estimate, farm.roles) }
+            (space, v1::EstimateReply { videos: count, faults, speedups, ..wire::estimate(estimate, farm.roles) })
         });
-        let reply = planned.await.map_err(|error| Status::internal(error.to_string()))?;
-        Ok(v1::EstimateReply { waiting_for: farm.waiting_for, ..reply })
+        let (space, reply) = planned.await.map_err(|error| Status::internal(error.to_string()))?;
+        let shortages = self.shortages(space).await?.into_iter().map(wire::shortage).collect();
+        Ok(v1::EstimateReply { waiting_for: farm.waiting_for, shortages, ..reply })
     }
+}
+
+/// How many videos are under way at a time, about: each worker has one.
+fn under_way(roles: &[(Role, u32, u64)]) -> u64 {
+    roles.iter().map(|(_, workers, _)| u64::from(*workers)).sum()
 }
 
 /// Who asks, for the log.
@@ -285,15 +268,20 @@ impl Farm for FarmService {
         let (name, videos) = (submission.name.clone(), submission.videos.len());
         let digested = tokio::task::spawn_blocking(move || (submission.digest(), submission)).await;
         let (asked, submission) = digested.map_err(|error| Status::internal(error.to_string()))?;
-        let (submission, unfit) = self.judge(submission).await?;
+        let Judged { submission, unfit, footprints, under_way } = self.judge(submission).await?;
         let ask =
             |submission, places, reply| Request::Submit { submission, asked, unfit: unfit.clone(), places, reply };
-        let Submitted { job, already, renamed, left_out } =
-            self.with_places(submission, ask).await?.map_err(refusal)?;
+        let (submitted, places) = self.with_places(submission, ask).await?;
+        let Submitted { job, already, renamed, left_out } = submitted.map_err(refusal)?;
         if let Some(job) = job {
             tracing::info!(%job, name, videos, already, renamed, left_out, by, "job submitted");
         }
-        Ok(Response::new(v1::SubmitReply { job: job.map(|job| job.0), already, renamed, left_out }))
+        let rendered = footprints.into_iter().zip(&places.looks).filter(|(_, look)| **look != Look::Complete);
+        let space = Space::of(rendered.map(|(footprint, _)| footprint), under_way);
+        // It is queued: a disk that cannot be looked at any more is no reason to say otherwise.
+        let shortages = if already { Vec::new() } else { self.shortages(space).await.unwrap_or_default() };
+        let shortages = shortages.into_iter().map(wire::shortage).collect();
+        Ok(Response::new(v1::SubmitReply { job: job.map(|job| job.0), already, renamed, left_out, shortages }))
     }
 
     async fn get_model(
@@ -368,10 +356,8 @@ impl Farm for FarmService {
     ) -> Result<Response<v1::GetReportReply>, Status> {
         let job = JobId(request.into_inner().job);
         let told = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
-        let _turn = self.checking.acquire().await.map_err(|closed| Status::internal(closed.to_string()))?;
         let files = told.files.clone();
-        let lost = tokio::task::spawn_blocking(move || files::lost(&files)).await;
-        let lost = lost.map_err(|error| Status::internal(error.to_string()))?;
+        let lost = self.looking.at(&told.files.root, move |seen| files::lost(&files, seen)).await?;
         Ok(Response::new(wire::report(told, lost)))
     }
 
@@ -392,7 +378,9 @@ impl Farm for FarmService {
         let v1::ReadFileRequest { job, video, path } = request.into_inner();
         let (job, video) = (JobId(job), Some(video));
         let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
-        let Some((file, print)) = files::find(&outputs, &path) else {
+        let (root, wanted) = (outputs.root.clone(), path.clone());
+        let found = self.looking.at(&root, move |_| files::find(&outputs, &wanted)).await?;
+        let Some((file, print)) = found else {
             let what = format!("{path:?} is no finished file of this video of job {job}; ListFiles names those");
             return Err(Status::not_found(what));
         };

@@ -35,12 +35,17 @@ impl Farm {
     /// A coordinator whose data and outputs lie on this disk, and its workers.
     #[cfg(target_os = "linux")]
     pub(crate) fn on(disk: &SmallDisk, place: &Path, sandbox: &Sandbox) -> Self {
+        let mut farm = Self::without_workers_on(disk, place);
+        farm.start_workers(sandbox);
+        farm
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn without_workers_on(disk: &SmallDisk, place: &Path) -> Self {
         let mut command = disk.command();
         command.arg(binary());
         let (serve, address) = serve(place, ANY_PORT);
-        let mut farm = Self { coordinator: start(command, &serve), serve, address, workers: Vec::new() };
-        farm.start_workers(sandbox);
-        farm
+        Self { coordinator: start(command, &serve), serve, address, workers: Vec::new() }
     }
 
     pub(crate) fn without_workers(sandbox: &Sandbox) -> Self {

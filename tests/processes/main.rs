@@ -22,6 +22,8 @@ mod protocol;
 mod reach;
 mod reference;
 mod restart;
+#[cfg(target_os = "linux")]
+mod room;
 mod survival;
 mod terminate;
 mod twins;

@@ -8,7 +8,8 @@ use serde::Serialize;
 use wanfarm_model::files::{self, ModelFolder};
 use wanfarm_model::inspect::{Questions, inspect};
 use wanfarm_model::ops::device::DeviceKind;
-use wanfarm_types::{ModelCard, VideoRequest};
+use wanfarm_scheduler::VideoPlan;
+use wanfarm_types::{ModelCard, VideoRequest, VideoSpec};
 
 use super::say::out;
 use super::submit::SubmitArgs;
@@ -67,7 +68,8 @@ pub(super) fn dry_run(args: &SubmitArgs, manifest: &Manifest) -> Result<Exit, Fa
     } else {
         out!("{}", words(&answer, manifest));
     }
-    let good = answer.forecast.faults.is_empty() && answer.forecast.taken.is_none();
+    let Forecast { faults, taken, shortages, .. } = &answer.forecast;
+    let good = faults.is_empty() && taken.is_none() && !shortages.iter().any(|short| short.certain);
     Ok(if good { Exit::Ok } else { Exit::Usage })
 }
 
@@ -100,16 +102,24 @@ async fn ask(
 fn local(manifest: &Manifest, card: Option<&ModelCard>, videos: &[VideoRequest]) -> Result<Forecast, Failed> {
     let count = u32::try_from(videos.len()).unwrap_or(u32::MAX);
     let Some(card) = card else { return Ok(Forecast { videos: count, ..Forecast::default() }) };
-    let (mut work, mut specs) = (Workload::default(), Vec::new());
-    for request in videos {
+    let specs = resolved(manifest, card, videos)?;
+    let work = Workload::of(specs.iter().map(|(plan, _)| plan));
+    let speedups = speedups(specs.iter().map(|(_, spec)| (&spec.cache, &spec.loras[..])));
+    Ok(Forecast::local(count, card, &work, speedups))
+}
+
+/// The videos with nothing left open, each with its plan.
+pub(super) fn resolved(
+    manifest: &Manifest,
+    card: &ModelCard,
+    videos: &[VideoRequest],
+) -> Result<Vec<(VideoPlan, VideoSpec)>, Failed> {
+    let resolved = videos.iter().map(|request| {
         let image = manifest.images.iter().find(|file| Some(file.image.digest) == request.image);
         let sized = images::sized(request, image.map(|file| &file.image), card);
-        let (plan, spec) = plan::resolve(&sized, card).map_err(|why| Failed::new(Exit::Usage, why))?;
-        work.add(&plan, Default::default());
-        specs.push((spec.cache, spec.loras));
-    }
-    let speedups = speedups(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
-    Ok(Forecast::local(count, card, &work, speedups))
+        plan::resolve(&sized, card).map_err(|why| Failed::new(Exit::Usage, why))
+    });
+    resolved.collect()
 }
 
 /// What each role needs of memory, as far as the files here tell.
@@ -144,6 +154,9 @@ fn words(answer: &Answer, manifest: &Manifest) -> String {
     }
     for note in notes {
         text += &format!("note: {note}\n");
+    }
+    for short in &forecast.shortages {
+        text += &format!("{}the job {short}\n", if short.certain { "" } else { "note: " });
     }
     if let Some(waiting_for) = &forecast.waiting_for {
         text += &format!("it would wait for {waiting_for}\n");

@@ -10,6 +10,7 @@ mod follow;
 mod forecast;
 mod inspect;
 mod report;
+mod room;
 mod run;
 mod say;
 mod serve;

@@ -35,6 +35,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     let key = resume_key(&manifest, &videos, &model, &args.output)?;
     let submission = manifest.submission(key, args.taken.taken(), videos);
     let data = data_directory(args.data.clone(), "run")?;
+    super::room::check(&manifest, model.card(), &submission.videos, &args.output, &data)?;
     block_on(render(args, data, folders, roles, manifest, submission))
 }
 
@@ -112,7 +113,7 @@ async fn follow_job(url: &str, manifest: &Manifest, submission: Submission, outp
     let mut client = Client::connect(url).await.map_err(super::client_failed)?;
     client.put_images(&manifest.images).await.map_err(super::client_failed)?;
     client.put_loras(&manifest.loras).await.map_err(super::client_failed)?;
-    let submitted = client.submit(submission).await.map_err(super::client_failed)?;
+    let (submitted, _) = client.submit(submission).await.map_err(super::client_failed)?;
     let Some(job) = submitted.job else { return nothing_left(submitted, false) };
     names_said(submitted);
     let connection = Connection { client, url, here: true };

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::follow::{Connection, Interest, again, follow_from_afar};
 use super::say::{errln, outln};
 use super::{
-    CoordinatorArg, Failed, TakenArgs, block_on, client_failed, faulty, forecast, note, print_json, read_manifest,
+    CoordinatorArg, Failed, TakenArgs, block_on, client_failed, faulty, forecast, note, print_json, read_manifest, room,
 };
 use crate::client::{Client, ClientError, JobView};
 use crate::exit::Exit;
@@ -16,6 +16,7 @@ use crate::jobs::Submission;
 use crate::logging;
 use crate::manifest::Manifest;
 use crate::requests::Submitted;
+use crate::room::Shortage;
 
 /// How often a connection that breaks is made again.
 const TRIES: u32 = 3;
@@ -76,13 +77,15 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         let videos = manifest.check(card.as_ref()).map_err(|faults| faulty(&faults, args.json))?;
         note(&card.map(|card| manifest.lora_notes(&card)).unwrap_or_default());
         let submission = manifest.submission(key.clone(), args.taken.taken(), videos);
-        let submitted = queue(&mut client, url, &manifest, &submission).await.map_err(|error| unsure(error, &key))?;
+        let queued = queue(&mut client, url, &manifest, &submission).await;
+        let (submitted, shortages) = queued.map_err(|error| unsure(error, &key))?;
         let Submitted { job: Some(job), renamed, left_out, already } = submitted else {
             return nothing_left(submitted, args.json);
         };
         if already {
             errln!("already queued as job {job}");
         }
+        room::say(&shortages);
         if !args.json {
             names_said(submitted);
         }
@@ -112,7 +115,7 @@ async fn queue(
     url: &str,
     manifest: &Manifest,
     submission: &Submission,
-) -> Result<Submitted, ClientError> {
+) -> Result<(Submitted, Vec<Shortage>), ClientError> {
     let mut tries = 0;
     loop {
         let tried = async {

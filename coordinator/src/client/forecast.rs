@@ -7,6 +7,7 @@ use wanfarm_types::{ModelCard, Role, Stage};
 
 use super::views;
 use crate::estimate::{Balance, Basis, Estimate, Workforce, Workload};
+use crate::room::Shortage;
 
 /// What a batch will take.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -37,6 +38,8 @@ pub struct Forecast {
     pub renamed: u32,
     /// Videos that stand there whole and would be left out.
     pub left_out: u32,
+    /// Disks of the coordinator with less room than the job needs.
+    pub shortages: Vec<Shortage>,
 }
 
 /// A role and those who serve it.
@@ -166,6 +169,7 @@ impl From<v1::EstimateReply> for Forecast {
             taken: views::some(wire.taken),
             renamed: wire.renamed,
             left_out: wire.left_out,
+            shortages: wire.shortages.into_iter().map(Into::into).collect(),
             videos: wire.videos,
             model_known: wire.model_known,
             roles: wire.roles.into_iter().map(role).collect(),
@@ -177,6 +181,13 @@ impl From<v1::EstimateReply> for Forecast {
             waiting_for: (!wire.waiting_for.is_empty()).then_some(wire.waiting_for),
             speedups: wire.speedups,
         }
+    }
+}
+
+impl From<v1::Shortage> for Shortage {
+    fn from(wire: v1::Shortage) -> Self {
+        let v1::Shortage { place, needs_bytes, free_bytes, certain } = wire;
+        Self { place, needs_bytes, free_bytes, certain }
     }
 }
 

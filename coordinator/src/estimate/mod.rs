@@ -1,14 +1,17 @@
 //! How long work will take, and where it will wait: from what there is to do and from measured speeds. Pure.
 //!
 //! `workload` counts the work, `workforce` knows the speeds, `makespan` puts both together, `balance` divides workers
-//! between the experts. Deliberately not here: placing work, which is the scheduler's, and showing anything.
+//! between the experts; `space` counts bytes on disks. Deliberately not here: placing work, which is the scheduler's, and
+//! showing anything.
 
 mod balance;
 mod makespan;
+mod space;
 mod workforce;
 mod workload;
 
 pub use balance::Balance;
 pub use makespan::{Estimate, StageEstimate};
+pub use space::{Footprint, Space};
 pub use workforce::{Basis, Workforce};
 pub use workload::{Progress, Workload, stages_left};

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use wanfarm_proto::v1;
 
+use super::Seen;
 use crate::outputs::{FileState, Print, state};
 use crate::requests::{JobFiles, VideoFiles};
 
@@ -31,13 +32,14 @@ pub(super) fn list(files: &JobFiles, lines: &mpsc::Sender<Result<v1::OutputFile,
     }
 }
 
-/// The files that are not there as they were written, as far as their lengths tell.
-pub(super) fn lost(files: &JobFiles) -> Vec<v1::OutputFile> {
+/// The files that are not there as they were written, as far as their lengths tell; each is `seen` when it was looked at.
+pub(super) fn lost(files: &JobFiles, seen: &Seen) -> Vec<v1::OutputFile> {
     let each = files.videos.iter().flat_map(|video| {
         let files_of_video = video.written.iter().flat_map(|written| written.files());
         files_of_video.map(move |(path, print)| (video, path, print))
     });
     let lines = each.map(|(video, path, print)| describe(&files.root, video, path, print, false));
+    let lines = lines.inspect(|_| seen.one());
     lines.filter(|line| line.state() != v1::FileState::Whole).take(MOST_LOST).collect()
 }
 
@@ -169,7 +171,7 @@ mod tests {
         fs::remove_file(dir.path().join("a/b.mp4")).unwrap();
         fs::write(dir.path().join("a/c.mp4"), "anew").unwrap();
         assert_eq!(listed(&files), told([(Whole, 0), (Damaged, 0), (Missing, 0), (Replaced, 7)]));
-        let lost: Vec<String> = lost(&files).into_iter().map(|line| line.path).collect();
+        let lost: Vec<String> = lost(&files, &Seen::default()).into_iter().map(|line| line.path).collect();
         assert_eq!(lost, ["a/b.mp4", "a/c.mp4"], "by their lengths");
     }
 

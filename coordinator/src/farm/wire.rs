@@ -10,6 +10,7 @@ use wanfarm_types::Role;
 use crate::estimate::{Basis, Estimate, StageEstimate};
 use crate::jobs::{JobPhase, JobSummary, Taken, VideoPhase, VideoStatus};
 use crate::requests::{Changes, JobReport, RequestError, StoredWeights, WorkerStatus};
+use crate::room::Shortage;
 use crate::totals::{Effort, Machine};
 
 /// What is to become of names that are taken.
@@ -183,6 +184,11 @@ fn effort(name: &str, (workers, done): (u64, Effort)) -> v1::Effort {
         evaluations: done.evaluations,
         skipped: done.skipped,
     }
+}
+
+pub(super) fn shortage(short: Shortage) -> v1::Shortage {
+    let Shortage { place, needs_bytes, free_bytes, certain } = short;
+    v1::Shortage { place, needs_bytes, free_bytes, certain }
 }
 
 /// An estimate; the caller adds what it knows of the model and of single videos.

@@ -48,8 +48,9 @@ struct Told {
     outputs: Vec<OutputRecord>,
 }
 
-/// Looks at the places of every video; `names` are those of its videos, and take in the new ones. Blocks.
-pub fn look(root: &Path, submission: &Submission, names: &mut BTreeSet<String>) -> Vec<Look> {
+/// Looks at the places of every video; `names` are those of its videos, and take in the new ones; `seen` is told after
+/// each. Blocks.
+pub fn look(root: &Path, submission: &Submission, names: &mut BTreeSet<String>, seen: &dyn Fn()) -> Vec<Look> {
     let Submission { model, videos, taken, .. } = submission;
     let mut of = |video: &VideoRequest| {
         let Some(obstacle) = obstacle(root, &video.output, &video.formats, *taken) else { return Look::Free };
@@ -59,7 +60,7 @@ pub fn look(root: &Path, submission: &Submission, names: &mut BTreeSet<String>) 
             _ => Look::Blocked(obstacle),
         }
     };
-    videos.iter().map(&mut of).collect()
+    videos.iter().map(&mut of).inspect(|_| seen()).collect()
 }
 
 /// The next name like that of a video at which nothing stands, and that is none of `names`; it becomes one. Blocks.
@@ -151,7 +152,7 @@ mod tests {
         let videos = videos.to_vec();
         let submission = Submission { client_key, name, model, priority: 50, early_look: false, taken, videos };
         let mut names = submission.videos.iter().map(|video| video.output.clone()).collect();
-        look(root, &submission, &mut names)
+        look(root, &submission, &mut names, &|| ())
     }
 
     fn put(root: &Path, path: &str) {

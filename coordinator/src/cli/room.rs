@@ -1,0 +1,55 @@
+//! Whether the disks have room for a job: what `run` finds out itself, and what a coordinator tells.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use wanfarm_types::{ModelCard, VideoRequest};
+
+use super::say::errln;
+use super::{Failed, forecast};
+use crate::estimate::{Footprint, Space};
+use crate::exit::Exit;
+use crate::manifest::{Manifest, sidecar_of};
+use crate::room::{self, Shortage};
+
+/// How long disks may take to tell. One that does not is said not to answer by whoever writes there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Says what this machine's disks have too little room for, before anything is rendered. What stands there already, of a
+/// run that goes on or to be replaced, needs none.
+///
+/// # Errors
+/// A disk has no room for even one video.
+pub(super) fn check(
+    manifest: &Manifest,
+    card: &ModelCard,
+    videos: &[VideoRequest],
+    output: &Path,
+    data: &Path,
+) -> Result<(), Failed> {
+    let specs = forecast::resolved(manifest, card, videos)?;
+    let footprints: Vec<_> =
+        specs.iter().map(|(_, spec)| (spec.output.clone(), Footprint::of(spec, &card.geometry))).collect();
+    let workers = card.roles().len() as u64;
+    let (output, data) = (output.to_owned(), data.to_owned());
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let missing = footprints.into_iter().filter(|(name, _)| !output.join(sidecar_of(name)).exists());
+        let space = Space::of(missing.map(|(_, footprint)| footprint), workers);
+        let _ = tell.send(room::shortages(&space, &output, &data));
+    });
+    let shortages = told.recv_timeout(PATIENCE).unwrap_or_default();
+    if let Some(short) = shortages.iter().find(|short| short.certain) {
+        return Err(Failed::new(Exit::Usage, format!("the job {short}")));
+    }
+    say(&shortages);
+    Ok(())
+}
+
+/// Tells a person what may become too little.
+pub(super) fn say(shortages: &[Shortage]) {
+    for short in shortages {
+        errln!("note: the job {short}");
+    }
+}
