@@ -1,6 +1,6 @@
 //! Addresses as people type them: where to listen, and where a coordinator is.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use tonic::codegen::http::Uri;
 
@@ -38,6 +38,24 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     first.copied().ok_or_else(|| format!("{host:?} has no address; {examples}"))
 }
 
+/// Where others reach what listens there: of every interface the one that leads out of this machine, if any does.
+pub(super) fn reached(listening: SocketAddr) -> SocketAddr {
+    if !listening.ip().is_unspecified() {
+        return listening;
+    }
+    // Connecting a datagram socket sends nothing; it asks the routes which of this machine's addresses would be used.
+    let towards = |from: IpAddr, to: IpAddr| -> Option<IpAddr> {
+        let socket = UdpSocket::bind((from, 0)).ok()?;
+        socket.connect((to, PORT)).ok()?;
+        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
+    };
+    // Reserved for documentation: outside every network.
+    let v4 = || towards(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
+    let v6 = || towards(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
+    let found = v4().or_else(|| listening.is_ipv6().then(v6).flatten());
+    SocketAddr::new(found.unwrap_or(Ipv4Addr::LOCALHOST.into()), listening.port())
+}
+
 /// Reads a coordinator's address: `http://HOST:PORT`, where scheme and port may be left out.
 ///
 /// # Errors
@@ -67,6 +85,19 @@ pub(super) fn coordinator(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_others_reach_is_one_of_this_machine() {
+        for exact in ["127.0.0.1:7700", "10.0.0.7:1", "[fd07::2]:7700"] {
+            let exact = exact.parse().unwrap();
+            assert_eq!(reached(exact), exact);
+        }
+        for everywhere in ["0.0.0.0:7711", "[::]:7711"] {
+            let told = reached(everywhere.parse().unwrap());
+            assert!(!told.ip().is_unspecified() && told.port() == 7711, "{told}");
+            UdpSocket::bind((told.ip(), 0)).unwrap();
+        }
+    }
 
     #[test]
     fn addresses_to_listen_on_are_read_as_people_type_them() {

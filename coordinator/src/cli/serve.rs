@@ -6,7 +6,7 @@ use std::time::Duration;
 use wanfarm_scheduler::Config;
 
 use super::say::outln;
-use super::{Failed, ServeArgs, asked_to_stop, block_on, data_directory};
+use super::{Failed, ServeArgs, address, asked_to_stop, block_on, data_directory};
 use crate::driver::Keep;
 use crate::exit::Exit;
 use crate::logging;
@@ -52,16 +52,16 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
     let config = ServerConfig { listen, data, output, keep: Keep::All, retention, scheduler };
     block_on(async {
         let mut coordinator = server::start(config).await.map_err(super::not_started)?;
+        let (reached, port) = (address::reached(coordinator.address), coordinator.address.port());
         // Scripts that chose port 0 read the address from here.
-        outln!("listening on http://{}", coordinator.address);
+        outln!("listening on http://{reached}");
         if !coordinator.address.ip().is_loopback() {
             let host = gethostname::gethostname();
-            let at = format!("{}:{}", host.display(), coordinator.address.port());
+            let at = format!("{}:{port}, or {reached} where nobody knows that name", host.display());
             tracing::info!("workers and clients on this network reach it with --coordinator {at}");
             tracing::warn!(
                 "whoever reaches this port can use the farm, without a password or encryption: keep it to a network you \
-                 trust, or to this machine with --listen 127.0.0.1:{}",
-                coordinator.address.port()
+                 trust, or to this machine with --listen 127.0.0.1:{port}"
             );
         }
         let ended = tokio::select! {
