@@ -11,9 +11,28 @@ use crate::logging;
 use crate::progress::counted;
 use crate::requests::JobVerb;
 
+/// Of verbs that are about a job as a whole.
+#[derive(Debug, clap::Args)]
+pub(super) struct JobArgs {
+    /// A job by number or name.
+    #[arg(value_name = "JOB")]
+    which: WhichJob,
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// Print the job's line as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<JobArgs> for ControlArgs {
+    fn from(JobArgs { which, coordinator, json }: JobArgs) -> Self {
+        Self { which: which.into(), coordinator, json }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct ControlArgs {
-    /// A job by number or name; for cancel and retry also one video of it, as JOB/INDEX.
+    /// A job by number or name, or one video of it as JOB/INDEX.
     #[arg(value_name = "JOB[/VIDEO]")]
     which: Which,
     #[command(flatten)]
@@ -26,6 +45,7 @@ pub(super) struct ControlArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct ForgetArgs {
     /// A job by number or name.
+    #[arg(value_name = "JOB")]
     which: WhichJob,
     /// Cancel it first if it has not ended.
     #[arg(long)]

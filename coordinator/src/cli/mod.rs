@@ -75,9 +75,9 @@ enum Command {
     /// Show all jobs, or one job with its videos.
     Status(status::StatusArgs),
     /// Start nothing more of a job; what runs stops after its step.
-    Pause(control::ControlArgs),
+    Pause(control::JobArgs),
     /// Undo pause.
-    Resume(control::ControlArgs),
+    Resume(control::JobArgs),
     /// Give up what has not finished of a job, or one video of it; finished files stay.
     Cancel(control::ControlArgs),
     /// Try failed and cancelled videos of a job again, or one of them, from where they got to.
@@ -105,15 +105,16 @@ enum Command {
 #[derive(Debug, Args)]
 struct RunArgs {
     /// Manifest: TOML, YAML or JSON.
+    #[arg(value_parser = existing())]
     manifest: PathBuf,
     /// Folder with one subfolder per model; may be repeated. The manifest's folder is searched as well.
-    #[arg(long, value_name = "DIR", value_parser = folder())]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     models: Vec<PathBuf>,
     /// Where finished files go.
-    #[arg(long, value_name = "DIR", default_value = "output", value_parser = folder())]
+    #[arg(long, value_name = "DIR", default_value = "output", value_parser = path())]
     output: PathBuf,
     /// Working data: the database, artifacts, logs. A run that was stopped goes on from it [default: the platform's data directory].
-    #[arg(long, value_name = "DIR", value_parser = folder())]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     data: Option<PathBuf>,
     /// Compute threads of each worker [default: cores divided by workers].
     #[arg(long, value_name = "N")]
@@ -160,10 +161,10 @@ struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT", default_value = "[::]:7700", value_parser = address::listen)]
     listen: SocketAddr,
     /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
-    #[arg(long, value_name = "DIR", value_parser = folder())]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     data: Option<PathBuf>,
     /// Where the files of jobs go that are submitted from now on; older jobs keep their folder.
-    #[arg(long, value_name = "DIR", default_value = "output", value_parser = folder())]
+    #[arg(long, value_name = "DIR", default_value = "output", value_parser = path())]
     output: PathBuf,
     /// How long a job is kept after it has ended, as 30d or 12h; then all but its finished files is forgotten: its line and
     /// report, and what `retry` would go on from. forever: until `coordinator forget`.
@@ -193,13 +194,13 @@ struct WorkerArgs {
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', required = true)]
     roles: Vec<Role>,
     /// Folder with one subfolder per model; may be repeated.
-    #[arg(long, value_name = "DIR", required = true, value_parser = folder())]
+    #[arg(long, value_name = "DIR", required = true, value_parser = path())]
     models: Vec<PathBuf>,
     /// Serve this model alone; may be repeated [default: all that are there].
     #[arg(long, value_name = "MODEL")]
     only: Vec<String>,
     /// Working data of this worker alone: its identity, logs [default: the platform's data directory].
-    #[arg(long, value_name = "DIR", value_parser = folder())]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     data: Option<PathBuf>,
     /// Compute threads [default: all cores].
     #[arg(long, value_name = "N")]
@@ -282,8 +283,8 @@ impl Cli {
             Command::Worker(args) => worker::worker(args),
             Command::Submit(args) => submit::submit(args),
             Command::Status(args) => status::status(args),
-            Command::Pause(args) => control::control(args, JobVerb::Pause),
-            Command::Resume(args) => control::control(args, JobVerb::Resume),
+            Command::Pause(args) => control::control(args.into(), JobVerb::Pause),
+            Command::Resume(args) => control::control(args.into(), JobVerb::Resume),
             Command::Cancel(args) => control::control(args, JobVerb::Cancel),
             Command::Retry(args) => control::control(args, JobVerb::Retry),
             Command::Forget(args) => control::forget(args),
@@ -366,14 +367,25 @@ fn block_on<T>(command: impl Future<Output = Result<T, Failed>>) -> Result<T, Fa
     result
 }
 
-/// A folder as it is, which a shell should have made of `~` and `$HOME`.
-fn folder() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
-    clap::builder::TypedValueParser::try_map(clap::builder::PathBufValueParser::new(), |path| {
-        match path.to_str().and_then(manifest::shell_fault) {
-            None => Ok(path),
-            Some(why) => Err(format!("{why}; write the whole path, or a space instead of `=` before it")),
-        }
+/// A path for what may not be there yet: as it is, after a shell has replaced `~` and `$HOME`.
+fn path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    clap::builder::TypedValueParser::try_map(clap::builder::PathBufValueParser::new(), expanded)
+}
+
+/// A path of what is read: what is called so is meant, whatever a shell would have made of it.
+fn existing() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    clap::builder::TypedValueParser::try_map(clap::builder::PathBufValueParser::new(), |path: PathBuf| {
+        if path.exists() { Ok(path) } else { expanded(path) }
     })
+}
+
+fn expanded(path: PathBuf) -> Result<PathBuf, String> {
+    match path.to_str().and_then(manifest::shell_fault) {
+        None => Ok(path),
+        Some(why) => Err(format!(
+            "{why}; write the whole path, or let the shell do it: without quotes, and without `=` before it"
+        )),
+    }
 }
 
 /// The directory of a command when `--data` is absent.
@@ -423,6 +435,63 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_a_shell_has_left_in_a_path_is_refused_wherever_a_path_is_typed() {
+        let refused = |line: &str| {
+            let error = Cli::try_parse_from(["coordinator"].into_iter().chain(line.split(' ')));
+            let error = error.err().map(|error| error.to_string()).unwrap_or_default();
+            error.contains("only a shell") && error.contains("write the whole path")
+        };
+        for line in [
+            "run ~/night.toml",
+            "run night.toml --models ~/m",
+            "run night.toml --output $HOME/x",
+            "submit ~/night.toml",
+            "submit night.toml --dry-run --models=~/models",
+            "serve --data ${DATA}/x",
+            "download night ~/renders",
+            "inspect ~/models",
+            "doctor --model=~/models/wan",
+            "calibrate ~/wan",
+            "calibrate wan --image $HOME/a.png",
+            "calibrate wan --out ~/curve.json",
+            "compare ~/a b",
+            "compare a $B/b",
+        ] {
+            assert!(refused(line), "{line}");
+            let right = line.replace(['~', '$'], "").replace("{DATA}", "data").replace('=', " ");
+            assert!(Cli::try_parse_from(["coordinator"].into_iter().chain(right.split(' '))).is_ok(), "{right}");
+        }
+        // A file that is really called so, and standard input.
+        let odd = tempfile::tempdir().unwrap().keep().join("a$AP~1");
+        std::fs::create_dir(&odd).unwrap();
+        assert!(Cli::try_parse_from(["coordinator", "inspect", odd.to_str().unwrap()]).is_ok());
+        assert!(Cli::try_parse_from(["coordinator", "download", "1", odd.to_str().unwrap()]).is_err());
+        assert!(!refused("submit -") && !refused("inspect costs$5"));
+    }
+
+    /// What `--help` says of a verb's argument.
+    fn argument(verb: &str) -> String {
+        let command = Cli::command();
+        let verb = command.find_subcommand(verb).unwrap();
+        let argument = verb.get_positionals().next().unwrap();
+        format!("{:?} {}", argument.get_value_names().unwrap(), argument.get_help().unwrap())
+    }
+
+    #[test]
+    fn only_verbs_that_take_single_videos_say_so() {
+        for (verb, takes) in [("pause", false), ("resume", false), ("forget", false), ("cancel", true), ("retry", true)]
+        {
+            let said = argument(verb);
+            assert_eq!((said.contains("VIDEO"), said.contains("one video")), (takes, takes), "{verb}: {said}");
+            let video = Cli::try_parse_from(["coordinator", verb, "night/3"]);
+            assert_eq!(video.is_ok(), takes, "{verb}");
+            assert!(Cli::try_parse_from(["coordinator", verb, "night"]).is_ok());
+        }
+        let why = Cli::try_parse_from(["coordinator", "pause", "night/3"]).unwrap_err().to_string();
+        assert!(why.contains("by its number or name, no single video, not") && !why.contains("INDEX"), "{why}");
     }
 
     #[test]

@@ -30,7 +30,11 @@ pub(super) struct Which {
 
 /// The text names no job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("name a job by its number or name{}, not {text:?}; `coordinator status` lists them", if *.video { ", and a video of it as JOB/INDEX" } else { "" })]
+#[error("name a job by its number or name{}, not {text:?}; `coordinator status` lists them", match (*.video, .text.contains('/')) {
+    (true, _) => ", and a video of it as JOB/INDEX",
+    (false, true) => ", no single video",
+    (false, false) => "",
+})]
 pub(super) struct BadName {
     text: String,
     video: bool,
@@ -63,6 +67,12 @@ impl FromStr for Which {
             Some((job, video)) => (job, Some(video.parse().map_err(|_| bad())?)),
         };
         Ok(Self { job: job.parse().map_err(|_| bad())?, video })
+    }
+}
+
+impl From<WhichJob> for Which {
+    fn from(job: WhichJob) -> Self {
+        Self { job, video: None }
     }
 }
 
@@ -113,8 +123,8 @@ fn pick_job<'j>(which: &WhichJob, jobs: &'j [JobView]) -> Result<&'j JobView, Fa
         (None, [one]) => Ok(one),
         (None, []) if number.is_some() => Err(none(name.clone())),
         (None, []) => {
-            let near = near(name, jobs.iter().map(|job| job.name.as_str())).unwrap_or_default();
-            Err(unknown(format!("there is no job {name:?}; `coordinator status` lists them {near}")))
+            let near = near_to(name, jobs.iter().map(|job| job.name.as_str()));
+            Err(unknown(format!("there is no job {name:?}; `coordinator status` lists them{near}")))
         }
         (None, several) => {
             let all = list(several);
@@ -152,14 +162,19 @@ pub(super) fn workers_called<'w>(name: &str, workers: &'w [WorkerView]) -> Resul
     let by_id = || workers.iter().filter(|worker| !name.is_empty() && worker.id.starts_with(&name.to_lowercase()));
     let found = if by_name.is_empty() { by_id().collect() } else { by_name };
     if found.is_empty() {
-        let near = near(name, workers.iter().map(|worker| worker.name.as_str())).unwrap_or_default();
-        return Err(unknown(format!("there is no worker {name:?}; `coordinator workers` lists them {near}")));
+        let near = near_to(name, workers.iter().map(|worker| worker.name.as_str()));
+        return Err(unknown(format!("there is no worker {name:?}; `coordinator workers` lists them{near}")));
     }
     Ok(found)
 }
 
+/// What else may be meant, to go on a sentence with.
+fn near_to<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
+    near(name, known).map(|near| format!("; {near}")).unwrap_or_default()
+}
+
 fn unknown(message: String) -> Failed {
-    Failed::new(Exit::Usage, message.trim_end())
+    Failed::new(Exit::Usage, message)
 }
 
 #[cfg(test)]
@@ -201,7 +216,7 @@ mod tests {
         assert_eq!(several.exit(), Exit::Usage);
         assert!(several.to_string().contains("job 1 (active), job 3 (active)"), "{several}");
         let none = pick("dya", &jobs).unwrap_err().to_string();
-        assert!(none.contains("`day`") && none.contains("coordinator status"), "{none}");
+        assert!(none.ends_with("`coordinator status` lists them; did you mean `day`?"), "{none}");
         assert!(pick("4", &jobs).unwrap_err().to_string().contains("no job"));
         assert!(pick("number:4", &jobs).unwrap_err().to_string().contains("no job 4"));
     }
