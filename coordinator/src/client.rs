@@ -379,7 +379,7 @@ mod tests {
             listen: ([127, 0, 0, 1], 0).into(),
             data: data.clone(),
             output: folder.path().join("output"),
-            keep: crate::driver::Keep::All,
+            wanted: None,
             retention: None,
             scheduler: wanfarm_scheduler::Config::default(),
         };

@@ -47,7 +47,7 @@ use upkeep::Upkeep;
 use uploads::Uploads;
 use waiting::{Hints, Unread};
 
-pub use restore::{Keep, Parts, RestoreError};
+pub use restore::{Parts, RestoreError};
 
 /// Events taken in together at most, so that none waits long for its answer.
 const TURN: usize = 1024;

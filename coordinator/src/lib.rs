@@ -30,6 +30,7 @@ pub mod plan;
 pub mod progress;
 pub mod reach;
 pub mod relay;
+pub mod remember;
 pub mod requests;
 pub mod room;
 pub mod server;

@@ -404,12 +404,12 @@ pub enum RequestError {
     NotPlanned(VideoId),
     /// Its model still cannot render any of it.
     #[error(
-        "every video of job {0} was refused for its settings, again: `coordinator report {0}` says why;          change the manifest and submit it anew"
+        "every video of job {0} was refused for its settings, again: `coordinator report {0}` says why; change the manifest and submit it anew"
     )]
     RefusedAgain(JobId),
     /// Another submission has this key.
     #[error(
-        "job {job} ({name}) was submitted with the key {key:?}, and is another one; submit this one with another key,          or forget job {job}"
+        "job {job} ({name}) was submitted with the key {key:?}, and is another one; submit this one with another key, or forget job {job}"
     )]
     KeyTaken {
         /// The key.

@@ -16,17 +16,20 @@ use wanfarm_scheduler::Config;
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::copies::Copies;
 use crate::dispatch::DispatchService;
-use crate::driver::{Driver, Event, Keep, Parts, RestoreError};
+use crate::driver::{Driver, Event, Parts, RestoreError};
 use crate::farm::FarmService;
 use crate::obstacle::Obstacle;
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, Volume};
 use crate::reach::Dialler;
+use crate::remember::{Memory, Wanted, remember};
 use crate::sessions::{Pace, Sessions};
 use crate::source::{Reader, Shelf};
 use crate::store::{DataDirectory, DirectoryError, SqliteStore, StoreError};
 
 /// Events that may wait for the driver; senders beyond that wait themselves.
 const EVENTS: usize = 1024;
+/// How long the output folder may take to answer before the start.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the driver, and then open streams, may take to end when the coordinator stops.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -39,8 +42,8 @@ pub struct ServerConfig {
     pub data: PathBuf,
     /// Where finished files go.
     pub output: PathBuf,
-    /// Which jobs of an earlier run go on.
-    pub keep: Keep,
+    /// What the one job of a coordinator is that lives as long as that; `None` for one that stays up.
+    pub wanted: Option<Wanted>,
     /// How long jobs are kept after they have ended; `None`: for ever.
     pub retention: Option<Duration>,
     /// The scheduler's constants.
@@ -85,6 +88,8 @@ pub struct StoreFailed(String);
 pub struct Coordinator {
     /// The address it listens on.
     pub address: SocketAddr,
+    /// What there was of the job that is wanted.
+    pub memory: Option<Memory>,
     events: mpsc::Sender<Event>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -95,13 +100,19 @@ pub struct Coordinator {
 /// Starts a coordinator.
 ///
 /// # Errors
-/// When its directories or its port cannot be had, or nothing can be written to the output folder.
+/// When its directories or its port cannot be had, nothing can be written to the output folder, or what is wanted has
+/// names that are taken.
 pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError> {
     // One and the same, wherever the next command is typed.
     config.output = std::path::absolute(&config.output).unwrap_or(config.output);
     let directory = DataDirectory::open(&config.data)?;
     let store = SqliteStore::open(&directory)?;
     let id = store.id();
+    let (stays, again) = (config.wanted.is_none(), config.wanted.as_ref().is_some_and(|wanted| wanted.again));
+    let (store, memory) = match config.wanted {
+        Some(wanted) => go_on(store, wanted, config.output.clone()).await?,
+        None => (store, None),
+    };
     let artifacts = Artifacts::open(&directory.artifacts())?;
     let present = artifacts.list().await?;
     let listener = listen::bind(config.listen)
@@ -122,8 +133,10 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
         retention: config.retention,
         dialler: Dialler::new(reader.puller.clone(), events.clone()),
     };
-    let mut driver = Driver::restore(Box::new(store), &config.keep, config.scheduler, &present, parts)?;
-    driver.begin_with_outputs(&config.keep).await.map_err(ServerError::Output)?;
+    let mut driver = Driver::restore(Box::new(store), config.scheduler, &present, parts)?;
+    // Where nothing is gone on from, the folder is taken as it is.
+    let expected = stays || (memory.is_some() && !again);
+    driver.begin_with_outputs(stays, expected).await.map_err(ServerError::Output)?;
     let orphans: Vec<_> = present.into_keys().filter(|digest| !driver.holds(digest)).collect();
     artifacts.remove(&orphans).await?;
     let driver = tokio::spawn(driver.run());
@@ -132,7 +145,7 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
     let dispatch = DispatchServer::new(DispatchService::new(events.clone(), reader.relay.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, config.keep != Keep::All);
+    let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, !stays);
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
     let server = Server::builder()
@@ -150,7 +163,34 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
         });
     let server = tokio::spawn(server);
     tracing::info!(%address, "coordinator listening");
-    Ok(Coordinator { address, events, stop, server, driver, _directory: directory })
+    Ok(Coordinator { address, memory, events, stop, server, driver, _directory: directory })
+}
+
+/// Makes the job in a store the one that is wanted, once its output folder answers.
+async fn go_on(
+    mut store: SqliteStore,
+    wanted: Wanted,
+    output: PathBuf,
+) -> Result<(SqliteStore, Option<Memory>), ServerError> {
+    let volume = Volume::new(output);
+    let looked = {
+        let volume = volume.clone();
+        tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(move || volume.check())).await
+    };
+    if looked.is_err() {
+        let folder = volume.folder().to_owned();
+        return Err(ServerError::Output(Obstacle::Silent { folder, seconds: PATIENCE.as_secs() }));
+    }
+    let go_on = move || {
+        let memory = remember(&mut store, &wanted, volume);
+        (store, memory)
+    };
+    let gone_on = tokio::task::spawn_blocking(go_on).await;
+    let (store, memory) = gone_on.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    match memory {
+        Err(RestoreError::Output(obstacle)) => Err(ServerError::Output(obstacle)),
+        memory => Ok((store, memory?)),
+    }
 }
 
 impl Coordinator {

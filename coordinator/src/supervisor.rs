@@ -30,7 +30,7 @@ pub struct Workers {
     pub coordinator: String,
     /// Folders with one subfolder per model.
     pub models: Vec<PathBuf>,
-    /// Each worker gets its own directory below this one.
+    /// Each worker gets its own directory below this one: see [`place`].
     pub data: PathBuf,
     /// The roles of each process: one process per entry.
     pub processes: Vec<Vec<Role>>,
@@ -90,6 +90,12 @@ pub async fn supervise(workers: Workers, stop: watch::Receiver<bool>) -> Result<
     Ok(())
 }
 
+/// The data folder of a worker, by its place among the processes and its roles.
+pub fn place(data: &Path, index: usize, roles: &[Role]) -> PathBuf {
+    let roles = roles.iter().map(|role| role.name()).collect::<Vec<_>>().join("+");
+    data.join(format!("{index}-{roles}"))
+}
+
 async fn keep_running(
     workers: Workers,
     index: usize,
@@ -97,7 +103,7 @@ async fn keep_running(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), SupervisorError> {
     let label = roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(",");
-    let data = workers.data.join(format!("{index}-{}", label.replace(',', "+")));
+    let data = place(&workers.data, index, &roles);
     let log = data.join("worker.log");
     let mut deaths = 0;
     loop {

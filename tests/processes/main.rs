@@ -21,6 +21,7 @@ mod prompts;
 mod protocol;
 mod reach;
 mod reference;
+mod remembers;
 mod restart;
 #[cfg(target_os = "linux")]
 mod room;

@@ -105,11 +105,17 @@ impl Sandbox {
         sidecars.map(|sidecar| (sidecar["latents_blake3"].clone(), sidecar["outputs"].clone())).collect()
     }
 
+    /// Where the database is: `serve` has its own folder, `run` one below it for each manifest.
+    pub(crate) fn data(&self) -> PathBuf {
+        let below = std::fs::read_dir(self.path("data")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut holding = below.filter(|path| path.join("coordinator.sqlite").is_file());
+        holding.next().unwrap_or_else(|| self.path("data"))
+    }
+
     /// A file of the artifact directory: a checkpoint has become durable, so denoising is under way.
     pub(crate) fn first_artifact(&self) -> PathBuf {
-        let root = self.path("data/artifacts");
         eventually("a checkpoint is durable", || {
-            let shelves = std::fs::read_dir(&root).ok()?.flatten();
+            let shelves = std::fs::read_dir(self.data().join("artifacts")).ok()?.flatten();
             shelves
                 .filter_map(|shelf| std::fs::read_dir(shelf.path()).ok()?.flatten().next())
                 .map(|entry| entry.path())
@@ -119,7 +125,7 @@ impl Sandbox {
 
     /// How many files the artifact directory has.
     pub(crate) fn artifacts(&self) -> usize {
-        let shelves = std::fs::read_dir(self.path("data/artifacts")).into_iter().flatten().flatten();
+        let shelves = std::fs::read_dir(self.data().join("artifacts")).into_iter().flatten().flatten();
         shelves.map(|shelf| std::fs::read_dir(shelf.path()).into_iter().flatten().count()).sum()
     }
 

@@ -10,8 +10,8 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 use wanfarm_model::ModelError;
-use wanfarm_model::files::digest_files;
-use wanfarm_types::{Digest, ModelFile};
+use wanfarm_model::files::{ModelFolder, digest_files};
+use wanfarm_types::{Digest, ModelFile, Role};
 
 /// The digests, and where they are kept.
 #[derive(Debug)]
@@ -68,6 +68,17 @@ impl Seen {
         let state = FileState::of(&fs::metadata(path).map_err(io)?);
         Ok(Self { path: std::path::absolute(path).map_err(io)?, state })
     }
+}
+
+/// The files behind a role of a model with their digests, as the worker of this data folder will find them: what it does
+/// not know is hashed, and remembered for it.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn role_files(model: &ModelFolder, role: Role, data: &Path) -> Result<Vec<ModelFile>, ModelError> {
+    // A folder that cannot be made is one where nothing is remembered.
+    let _ = fs::create_dir_all(data);
+    KnownDigests::load(data).of(model.path(), &model.files(role))
 }
 
 /// The digest of a file's bytes, all of which are read.

@@ -35,6 +35,7 @@ mod tests;
 mod wire;
 
 pub use config::{Dtype, WorkerConfig};
+pub use digests::role_files;
 pub use environment::limit_threads;
 pub use error::{ErrorKind, WorkerError};
 pub use run::run;

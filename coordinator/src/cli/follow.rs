@@ -63,7 +63,7 @@ pub(super) async fn follow(
     output: Option<&Path>,
 ) -> Result<Outcome, ClientError> {
     let Connection { mut client, url, here } = connection;
-    let mut display = Display::new(interest, url);
+    let mut display = Display::new(interest, url, here);
     let mut updates = client.watch(job).await?;
     loop {
         let lost = match updates.next().await {
@@ -138,6 +138,7 @@ struct Display {
     interest: Interest,
     /// Where the coordinator is dialled, for commands that are suggested.
     url: String,
+    here: bool,
     started: Instant,
     job: JobView,
     videos: BTreeMap<u32, VideoView>,
@@ -145,9 +146,9 @@ struct Display {
 }
 
 impl Display {
-    fn new(interest: Interest, url: &str) -> Self {
+    fn new(interest: Interest, url: &str, here: bool) -> Self {
         let (started, job) = (Instant::now(), JobView::default());
-        Self { interest, url: url.to_owned(), started, job, videos: BTreeMap::new(), progress: None }
+        Self { interest, url: url.to_owned(), here, started, job, videos: BTreeMap::new(), progress: None }
     }
 
     /// False when it was to be read and nobody does any more.
@@ -182,7 +183,7 @@ impl Display {
     }
 
     fn end(self, output_dir: PathBuf) -> Outcome {
-        let Self { interest, started, job, videos, progress, .. } = self;
+        let Self { interest, url, here, started, job, videos, progress, .. } = self;
         drop(progress);
         let summary = Summary {
             job: JobId(job.job),
@@ -192,12 +193,21 @@ impl Display {
             report: job.report.unwrap_or_default().into(),
             videos: videos.into_values().map(|video| outcome(job.job, video)).collect(),
             unreported: job.unreported,
+            retry: match here {
+                true => "the same command again; what is done stays".to_owned(),
+                false => retry_command(job.job, &url),
+            },
         };
         if interest == Interest::Progress {
             outln!("{summary}");
         }
         Outcome { failed: summary.videos.len() - summary.done(), unreported: summary.unreported }
     }
+}
+
+/// Has failed videos of a job tried again by the coordinator that has it.
+pub(super) fn retry_command(job: u64, url: &str) -> String {
+    format!("coordinator retry {job} --coordinator {url}")
 }
 
 fn event(job: u64, video: &VideoView) -> VideoProgress {

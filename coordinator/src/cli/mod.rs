@@ -32,6 +32,7 @@ use wanfarm_types::Role;
 use wanfarm_workers::Dtype;
 
 use crate::client::ClientError;
+use crate::driver::RestoreError;
 use crate::exit::Exit;
 use crate::jobs::Taken;
 use crate::logging;
@@ -103,6 +104,13 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  coordinator run night.toml --models /models
+  coordinator run night.toml               again: goes on, renders what is new
+  coordinator run night.toml --overwrite   replaces what other settings made
+  coordinator run night.toml --force       renders everything once more
+
+Only one run is under way at a time; another one waits for its turn.")]
 struct RunArgs {
     /// Manifest: TOML, YAML or JSON.
     #[arg(value_parser = existing())]
@@ -113,7 +121,8 @@ struct RunArgs {
     /// Where finished files go.
     #[arg(long, value_name = "DIR", default_value = "output", value_parser = path())]
     output: PathBuf,
-    /// Working data: the database, artifacts, logs. A run that was stopped goes on from it [default: the platform's data directory].
+    /// Working data, by manifest and output folder: what the same command goes on from [default: the platform's data
+    /// directory].
     #[arg(long, value_name = "DIR", value_parser = path())]
     data: Option<PathBuf>,
     /// Compute threads of each worker [default: cores divided by workers].
@@ -123,7 +132,10 @@ struct RunArgs {
     compute: ComputeArgs,
     #[command(flatten)]
     taken: TakenArgs,
-    /// Report faults of the manifest as JSON.
+    /// Render every video again, also those that are done and stand as they were written: these are replaced.
+    #[arg(long, conflicts_with = "skip_existing")]
+    force: bool,
+    /// Print every update as a line of JSON; faults of the manifest too.
     #[arg(long)]
     json: bool,
 }
@@ -345,7 +357,8 @@ fn client_failed(error: ClientError) -> Failed {
 }
 
 fn not_started(error: ServerError) -> Failed {
-    let exit = if matches!(error, ServerError::Output(_)) { Exit::Usage } else { Exit::SomeFailed };
+    let mended_first = matches!(error, ServerError::Output(_) | ServerError::Restore(RestoreError::Wanted(_)));
+    let exit = if mended_first { Exit::Usage } else { Exit::SomeFailed };
     Failed::new(exit, error)
 }
 

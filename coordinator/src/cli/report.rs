@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::HumanBytes;
 
-use super::follow::outcome;
+use super::follow::{outcome, retry_command};
 use super::say::out;
 use super::status::speedups_of;
 use super::table::table;
@@ -46,13 +46,13 @@ pub(super) fn report(args: ReportArgs) -> Result<Exit, Failed> {
         if args.json {
             print_json(&report)?;
         } else {
-            out!("{}", words(report));
+            out!("{}", words(report, &args.coordinator.coordinator));
         }
         Ok(if whole { Exit::Ok } else { Exit::SomeFailed })
     })
 }
 
-fn words(report: ReportView) -> String {
+fn words(report: ReportView, url: &str) -> String {
     let ReportView {
         job, output_dir, wall_seconds, bottleneck, stages, roles, workers, videos, machines, lost, ..
     } = report;
@@ -69,6 +69,7 @@ fn words(report: ReportView) -> String {
         report: job.report.unwrap_or_default().into(),
         videos: videos.into_iter().map(|video| outcome(job.job, video)).collect(),
         unreported: job.unreported,
+        retry: retry_command(job.job, url),
     };
     let mut text = format!("{summary}\n");
     if let Some(waiting_for) = job.waiting_for {

@@ -1,24 +1,31 @@
-//! `coordinator run`: a farm of one machine for one manifest.
+//! `coordinator run`: a farm of one machine for one manifest, which it remembers.
 
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 use wanfarm_model::files::{self, ModelFolder};
 use wanfarm_model::inspect;
 use wanfarm_model::ops::device::DeviceKind;
-use wanfarm_types::{Role, VideoRequest};
+use wanfarm_types::{Digest, JobId, Role};
 
 use super::follow::{self, Connection, Interest};
+use super::say::errln;
 use super::submit::{names_said, nothing_left};
 use super::{Failed, RunArgs, asked_to_stop, block_on, data_directory, read_manifest};
+use crate::catalog::fingerprint;
 use crate::client::Client;
-use crate::driver::Keep;
 use crate::exit::Exit;
-use crate::jobs::Submission;
 use crate::logging;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, slug};
+use crate::remember::{Memory, Wanted};
+use crate::requests::Submitted;
 use crate::server::{self, ServerConfig};
 use crate::supervisor::{self, SupervisorError, Workers};
+
+/// The key of a run's only job.
+const KEY: &str = "run";
 
 pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     logging::quiet();
@@ -32,92 +39,169 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     inspect::check(&model, &roles).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
     let videos = manifest.check(Some(model.card())).map_err(|faults| super::faulty(&faults, args.json))?;
     super::note(&super::notes(&manifest, &model)?);
-    let key = resume_key(&manifest, &videos, &model, &args.output)?;
-    let submission = manifest.submission(key, args.taken.taken(), videos);
-    let data = data_directory(args.data.clone(), "run")?;
-    super::room::check(&manifest, model.card(), &submission.videos, &args.output, &data)?;
-    block_on(render(args, data, folders, roles, manifest, submission))
-}
 
-async fn render(
-    args: RunArgs,
-    data: PathBuf,
-    models: Vec<PathBuf>,
-    roles: Vec<Role>,
-    manifest: Manifest,
-    submission: Submission,
-) -> Result<Exit, Failed> {
-    let config = ServerConfig {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data: data.clone(),
-        output: args.output.clone(),
-        // A run that was killed goes on; what else lies there from earlier runs is over.
-        keep: Keep::Only(submission.client_key.clone()),
-        retention: None,
-        // Somebody is waiting: what a few seconds do not cure is theirs to mend.
-        scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
+    let base = data_directory(args.data.clone(), "run")?;
+    let _turn = take_turn(&base)?;
+    // Its own, which it goes on from; and what the workers of all runs know.
+    let (data, of_workers) = (base.join(name(&args, &manifest)), base.join("workers"));
+    super::room::check(&manifest, model.card(), &videos, &args.output, &data)?;
+    // What has never been rendered has nothing to be compared with.
+    let weights = if data.is_dir() { weights(&model, &roles, &of_workers)? } else { BTreeMap::new() };
+    let wanted = Wanted {
+        submission: manifest.submission(KEY.to_owned(), args.taken.taken(), videos),
+        card: model.card().clone(),
+        weights,
+        images: manifest.images.iter().map(|file| file.image).collect(),
+        again: args.force,
     };
-    let mut coordinator = server::start(config).await.map_err(super::not_started)?;
-    let url = format!("http://{}", coordinator.address);
-    let (stop, stopped) = watch::channel(false);
     let workers = Workers {
-        coordinator: url.clone(),
-        models,
-        data: data.join("workers"),
+        coordinator: String::new(),
+        models: folders,
+        data: of_workers,
         threads: args.threads.map_or_else(|| default_threads(roles.len()), std::num::NonZeroUsize::get),
         processes: roles.into_iter().map(|role| vec![role]).collect(),
         // Whatever else lies in these folders is not looked at.
         arguments: [vec!["--only".to_owned(), manifest.model.clone()], compute_arguments(&args)].concat(),
     };
-    let mut workers = tokio::spawn(supervisor::supervise(workers, stopped));
-    let result = tokio::select! {
-        ended = follow_job(&url, &manifest, submission, &args.output) => ended,
-        ended = &mut workers => Err(worker_failure(ended)),
-        failed = coordinator.failed() => Err(Failed::new(Exit::SomeFailed, failed)),
-        () = asked_to_stop() => Err(Failed::new(
-            Exit::Interrupted,
-            format!("interrupted; what was finished is in {}, and the same command goes on from there", args.output.display()),
-        )),
+    block_on(render(args, data, workers, manifest, wanted))
+}
+
+async fn render(
+    args: RunArgs,
+    data: PathBuf,
+    mut workers: Workers,
+    manifest: Manifest,
+    wanted: Wanted,
+) -> Result<Exit, Failed> {
+    let config = ServerConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data,
+        output: args.output.clone(),
+        wanted: Some(wanted.clone()),
+        retention: None,
+        // Somebody is waiting: what a few seconds do not cure is theirs to mend.
+        scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
     };
-    // Workers first: they say goodbye to a coordinator that is still there.
-    let _ = stop.send(true);
-    if !workers.is_finished() {
-        let _ = workers.await;
-    }
+    let mut coordinator = server::start(config).await.map_err(super::not_started)?;
+    workers.coordinator = format!("http://{}", coordinator.address);
+    let interrupted = || {
+        let output = args.output.display();
+        let words = format!("interrupted; what was finished is in {output}, and the same command goes on from there");
+        Failed::new(Exit::Interrupted, words)
+    };
+    let queued = tokio::select! {
+        queued = queue(&workers.coordinator, coordinator.memory, &args, &manifest, wanted) => queued,
+        () = asked_to_stop() => Err(interrupted()),
+    };
+    let result = match queued {
+        Err(failed) => Err(failed),
+        Ok(Queued::Nothing(exit)) => Ok(exit),
+        Ok(Queued::Job(client, job)) => {
+            let (url, over) = (workers.coordinator.clone(), coordinator.memory.is_some_and(Memory::is_over));
+            let interest = if args.json { Interest::Json } else { Interest::Progress };
+            let connection = Connection { client, url: &url, here: true };
+            let followed = follow::follow(connection, job, interest, Some(&args.output));
+            let ended = async { followed.await.map_err(super::client_failed)?.exit() };
+            let (stop, stopped) = watch::channel(false);
+            // Where nothing is left to compute, none are started.
+            let processes = if over { Vec::new() } else { workers.processes.clone() };
+            let mut workers = tokio::spawn(supervisor::supervise(Workers { processes, ..workers }, stopped));
+            let result = tokio::select! {
+                ended = ended => ended,
+                ended = &mut workers, if !over => Err(worker_failure(ended)),
+                failed = coordinator.failed() => Err(Failed::new(Exit::SomeFailed, failed)),
+                () = asked_to_stop() => Err(interrupted()),
+            };
+            // Workers first: they say goodbye to a coordinator that is still there.
+            let _ = stop.send(true);
+            if !workers.is_finished() {
+                let _ = workers.await;
+            }
+            result
+        }
+    };
     coordinator.stop().await;
     result
 }
 
-/// What makes two runs the same: every setting, the model's files, and where the videos go.
-fn resume_key(
-    manifest: &Manifest,
-    videos: &[VideoRequest],
-    model: &ModelFolder,
-    output: &Path,
-) -> Result<String, Failed> {
-    let failed = |error: &dyn std::fmt::Display| Failed::new(Exit::SomeFailed, error);
-    let output = std::path::absolute(output).map_err(|error| failed(&error))?;
-    let mut files = Vec::new();
-    for role in model.card().roles() {
-        for file in model.files(role) {
-            let found = std::fs::metadata(&file).map_err(|error| failed(&error))?;
-            files.push((file, found.len(), found.modified().ok()));
-        }
-    }
-    let same = (&manifest.name, &manifest.model, manifest.priority, manifest.early_look, videos, output, files);
-    let json = serde_json::to_vec(&same).map_err(|error| failed(&error))?;
-    Ok(format!("run {}", blake3::hash(&json)))
+/// What there is to follow.
+enum Queued {
+    Job(Client, JobId),
+    Nothing(Exit),
 }
 
-async fn follow_job(url: &str, manifest: &Manifest, submission: Submission, output: &Path) -> Result<Exit, Failed> {
+/// Gives the coordinator what it lacks, and the job unless it remembers that.
+async fn queue(
+    url: &str,
+    memory: Option<Memory>,
+    args: &RunArgs,
+    manifest: &Manifest,
+    wanted: Wanted,
+) -> Result<Queued, Failed> {
     let mut client = Client::connect(url).await.map_err(super::client_failed)?;
     client.put_images(&manifest.images).await.map_err(super::client_failed)?;
     client.put_loras(&manifest.loras).await.map_err(super::client_failed)?;
-    let (submitted, _) = client.submit(submission).await.map_err(super::client_failed)?;
-    let Some(job) = submitted.job else { return nothing_left(submitted, false) };
+    if let Some(memory) = memory {
+        remembered(memory);
+        return Ok(Queued::Job(client, memory.job));
+    }
+    let (submitted, _) = client.submit(wanted.submission).await.map_err(super::client_failed)?;
+    let Some(job) = submitted.job else { return nothing_left(submitted, args.json).map(Queued::Nothing) };
     names_said(submitted);
-    let connection = Connection { client, url, here: true };
-    follow::follow(connection, job, Interest::Progress, Some(output)).await.map_err(super::client_failed)?.exit()
+    Ok(Queued::Job(client, job))
+}
+
+/// Says what is not rendered, or not from the beginning.
+fn remembered(memory: Memory) {
+    let Memory { videos, done, begun, renamed, left_out, .. } = memory;
+    if done > 0 {
+        errln!("{done} of {videos} videos are done and stand as they were written (--force renders them again)");
+    }
+    if begun > 0 {
+        errln!("{begun} of {videos} videos go on from where they were");
+    }
+    names_said(Submitted { job: None, already: false, renamed, left_out });
+}
+
+/// Waits until no other run of this machine, as far as they share this folder, is under way: models for two at once need
+/// twice the memory. The turn lasts as long as what is returned.
+fn take_turn(base: &Path) -> Result<File, Failed> {
+    let unusable = |error: std::io::Error| {
+        Failed::new(Exit::SomeFailed, format!("cannot use the data directory {}: {error}", base.display()))
+    };
+    fs::create_dir_all(base).map_err(unusable)?;
+    let lock = File::create(base.join("run.lock")).map_err(unusable)?;
+    match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            errln!("another run is under way; this one begins when that has ended");
+            lock.lock().map_err(unusable)?;
+        }
+        Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        Ok(()) => {}
+    }
+    Ok(lock)
+}
+
+/// The name of the folder of a run: the same for the same manifest and the same output folder.
+fn name(args: &RunArgs, manifest: &Manifest) -> String {
+    let path = fs::canonicalize(&args.manifest).unwrap_or_else(|_| manifest.name.clone().into());
+    let output = std::path::absolute(&args.output).unwrap_or_else(|_| args.output.clone());
+    let mut hasher = blake3::Hasher::new();
+    for path in [&path, &output] {
+        hasher.update(path.as_os_str().as_encoded_bytes()).update(&[0]);
+    }
+    let stem = path.file_stem().map(|stem| slug(&stem.to_string_lossy())).unwrap_or_default();
+    format!("{stem}-{}", &hasher.finalize().to_hex()[..12])
+}
+
+/// The digests of the weights, as the workers will tell them.
+fn weights(model: &ModelFolder, roles: &[Role], workers: &Path) -> Result<BTreeMap<Role, Digest>, Failed> {
+    let of = |(index, &role): (usize, &Role)| {
+        let data = supervisor::place(workers, index, &[role]);
+        Ok((role, fingerprint(&wanfarm_workers::role_files(model, role, &data)?)))
+    };
+    let digests: Result<_, wanfarm_model::ModelError> = roles.iter().enumerate().map(of).collect();
+    digests.map_err(|error| Failed::new(Exit::BadModelFiles, error))
 }
 
 fn worker_failure(ended: Result<Result<(), SupervisorError>, tokio::task::JoinError>) -> Failed {

@@ -7,7 +7,6 @@ use wanfarm_scheduler::Config;
 
 use super::say::outln;
 use super::{Failed, ServeArgs, address, asked_to_stop, block_on, data_directory};
-use crate::driver::Keep;
 use crate::exit::Exit;
 use crate::logging;
 use crate::server::{self, ServerConfig};
@@ -49,7 +48,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
     let scheduler = policy(&args);
     let data = data_directory(args.data, "coordinator")?;
     let (listen, output, retention) = (args.listen, args.output, args.keep.0);
-    let config = ServerConfig { listen, data, output, keep: Keep::All, retention, scheduler };
+    let config = ServerConfig { listen, data, output, wanted: None, retention, scheduler };
     block_on(async {
         let mut coordinator = server::start(config).await.map_err(super::not_started)?;
         let (reached, port) = (address::reached(coordinator.address), coordinator.address.port());

@@ -74,7 +74,6 @@ mod tests {
     use wanfarm_types::{Digest, LoraRef, VideoRequest};
 
     use super::*;
-    use crate::driver::Keep;
     use crate::jobs::{Submission, Taken};
     use crate::plan::tests::request;
     use crate::server::{self, Coordinator, ServerConfig};
@@ -84,7 +83,7 @@ mod tests {
             listen: ([127, 0, 0, 1], 0).into(),
             data: folder.join("data"),
             output: folder.join("output"),
-            keep: Keep::All,
+            wanted: None,
             retention: None,
             scheduler: wanfarm_scheduler::Config::default(),
         };

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use wanfarm_scheduler::{ArtifactId, Input, JobState};
 use wanfarm_types::{JobId, VideoId};
 
-use super::{Driver, Keep};
+use super::Driver;
 use crate::obstacle::Obstacle;
 use crate::store::{Row, StoreError};
 
@@ -40,6 +40,8 @@ pub(super) struct Obstacles {
     writing: BTreeMap<VideoId, Instant>,
     /// Copies that found no room: answered, so that they are asked for again, when there is some.
     copies: Vec<ArtifactId>,
+    /// Whether the coordinator stays up, so that people can speak to it.
+    stays: bool,
     store: Option<String>,
     store_again: Again,
     version: u64,
@@ -88,6 +90,7 @@ impl Obstacles {
             silence: None,
             writing: BTreeMap::new(),
             copies: Vec::new(),
+            stays: true,
             store: None,
             store_again: Again::new(),
             version: 0,
@@ -163,15 +166,14 @@ impl Obstacles {
 }
 
 impl Driver {
-    /// Tries the output folder out before anything is rendered for it. What may pass by itself holds the jobs of a
-    /// coordinator that stays up.
+    /// Tries the output folder out before anything is rendered for it, whose volume has to be the one that was there
+    /// before if `expected`. What may pass by itself holds the jobs of a coordinator that `stays` up.
     ///
     /// # Errors
     /// What a person has to mend first.
-    pub async fn begin_with_outputs(&mut self, keep: &Keep) -> Result<(), Obstacle> {
-        let stays = *keep == Keep::All;
-        // A run that begins anew takes the folder as it is.
-        if stays || self.books.jobs.iter().next().is_some() {
+    pub async fn begin_with_outputs(&mut self, stays: bool, expected: bool) -> Result<(), Obstacle> {
+        self.obstacles.stays = stays;
+        if expected {
             let known = self.books.mounts.get(&self.output_folder()).cloned();
             self.outputs.expect_volume(known);
         }
@@ -262,7 +264,7 @@ impl Driver {
         let Some(obstacle) = &self.obstacles.files else { return };
         let Some(known) = self.books.jobs.get(job) else { return };
         let mut reason = obstacle.to_string();
-        if matches!(obstacle, Obstacle::NotMounted { .. }) {
+        if matches!(obstacle, Obstacle::NotMounted { .. }) && self.obstacles.stays {
             reason += &format!("; mount it, or have the folder taken as it is now: coordinator resume {job}");
         }
         let active = known.state() == Some(JobState::Active);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use wanfarm_scheduler::{Action, Change, Config, JobState, Scheduler, VideoState};
+use wanfarm_scheduler::{Action, Change, Config, JobState, Scheduler};
 use wanfarm_types::Digest;
 
 use super::books::Books;
@@ -16,10 +16,12 @@ use super::waiting::{Hints, Unread};
 use super::{Driver, Event};
 use crate::copies::Copies;
 use crate::jobs::VideoPhase;
+use crate::obstacle::Obstacle;
 use crate::outputs::Outputs;
 use crate::reach::Dialler;
+use crate::requests::RequestError;
 use crate::sessions::Sessions;
-use crate::store::{JobRow, Loaded, Row, Store, StoreError, when_unlocked};
+use crate::store::{Loaded, Row, Store, StoreError, when_unlocked};
 use crate::times::wall_clock;
 
 /// What a driver works with besides rows.
@@ -41,21 +43,18 @@ pub struct Parts {
     pub retention: Option<Duration>,
 }
 
-/// Which jobs of an earlier run go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keep {
-    /// All of them.
-    All,
-    /// Only the unfinished one of this client's key; the others are forgotten.
-    Only(String),
-}
-
 /// What a store holds does not make a coordinator.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// It cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What is wanted now cannot be made of it.
+    #[error(transparent)]
+    Wanted(#[from] RequestError),
+    /// Whether files stand cannot be told.
+    #[error("{0}")]
+    Output(Obstacle),
     /// The scheduler has not written it.
     #[error(transparent)]
     Scheduler(#[from] wanfarm_scheduler::RestoreError),
@@ -68,13 +67,12 @@ impl Driver {
     /// When the store cannot be read or written, or holds what nobody has written.
     pub fn restore(
         mut store: Box<dyn Store>,
-        keep: &Keep,
         config: Config,
         present: &BTreeMap<Digest, u64>,
         parts: Parts,
     ) -> Result<Self, RestoreError> {
         let Parts { copies, outputs, sessions, dialler, events, news, retention } = parts;
-        let loaded = prune(&mut *store, keep, present)?;
+        let loaded = prune(&mut *store, present)?;
         let changes = loaded.rows.iter().filter_map(|row| match row {
             Row::Scheduler(change) => Some(change.clone()),
             _ => None,
@@ -178,53 +176,21 @@ impl Driver {
     }
 }
 
-/// Removes what cannot be gone on from: jobs that are not to be kept, images that no kept job starts from, and artifacts
-/// whose files are not there.
-pub(super) fn prune(store: &mut dyn Store, keep: &Keep, present: &BTreeMap<Digest, u64>) -> Result<Loaded, StoreError> {
+/// Removes what cannot be gone on from: images that no job starts from, and artifacts whose files are not there.
+pub(super) fn prune(store: &mut dyn Store, present: &BTreeMap<Digest, u64>) -> Result<Loaded, StoreError> {
     let loaded = when_unlocked(|| store.load())?;
-    let is_kept = |job: &JobRow| match keep {
-        Keep::All => true,
-        Keep::Only(key) => job.client_key == *key && !has_ended(&loaded.rows, job),
-    };
     let jobs = loaded.rows.iter().filter_map(|row| if let Row::Job(job) = row { Some(job) } else { None });
-    let (kept, others): (Vec<&JobRow>, Vec<&JobRow>) = jobs.partition(|job| is_kept(job));
-    let needed: BTreeSet<Digest> = kept.iter().flat_map(|job| &job.videos).filter_map(|video| video.image).collect();
-    let mut gone: Vec<Row> = others.iter().map(|job| Row::Scheduler(Change::JobForgotten(job.id))).collect();
-    for row in &loaded.rows {
-        match row {
-            Row::Image(image) if !needed.contains(&image.digest) => gone.push(Row::ImageForgotten(image.digest)),
-            row => gone.extend(lost_artifact(row, present).map(Row::Scheduler)),
-        }
-    }
+    let needed: BTreeSet<Digest> = jobs.flat_map(|job| &job.videos).filter_map(|video| video.image).collect();
+    let gone = loaded.rows.iter().filter_map(|row| match row {
+        Row::Image(image) if !needed.contains(&image.digest) => Some(Row::ImageForgotten(image.digest)),
+        row => lost_artifact(row, present).map(Row::Scheduler),
+    });
+    let gone: Vec<Row> = gone.collect();
     if gone.is_empty() {
         return Ok(loaded);
     }
     when_unlocked(|| store.commit(&gone))?;
     when_unlocked(|| store.load())
-}
-
-/// Nothing is left to do for a job; or somebody has taken away what was done.
-fn has_ended(rows: &[Row], job: &JobRow) -> bool {
-    let mut planned: Vec<u32> = Vec::new();
-    let mut done: BTreeSet<u32> = BTreeSet::new();
-    for row in rows {
-        match row {
-            Row::Reported { job: id, at } if *id == job.id && at.is_some() => return true,
-            Row::Resolved { job: id, videos } if *id == job.id => {
-                planned = (0..).zip(videos).filter(|(_, video)| video.is_ok()).map(|(place, _)| place).collect();
-            }
-            Row::Scheduler(Change::VideoState { video, state: VideoState::Done }) if video.job == job.id => {
-                done.extend(planned.get(video.index as usize));
-            }
-            _ => {}
-        }
-    }
-    rows.iter().any(|row| match row {
-        Row::Outputs { video, written, .. } if video.job == job.id && done.contains(&video.index) => {
-            !written.iter().all(|written| job.output.join(&written.path).exists())
-        }
-        _ => false,
-    })
 }
 
 fn lost_artifact(row: &Row, present: &BTreeMap<Digest, u64>) -> Option<Change> {

@@ -25,8 +25,8 @@ use crate::reach::{Address, Dialler, Ends};
 use crate::requests::{Changes, JobVerb, Places, RequestError, Submitted};
 use crate::sessions::Pace;
 use crate::source::Reader;
+use crate::store::Loaded;
 use crate::store::tests::{MemoryStore, Verdict};
-use crate::store::{DataDirectory, Loaded, SqliteStore};
 
 /// A store that asks before each commit what is to become of it.
 struct Asking {
@@ -63,11 +63,7 @@ struct Desk {
     dir: tempfile::TempDir,
 }
 
-fn driver(
-    store: Box<dyn Store>,
-    dir: &std::path::Path,
-    keep: &Keep,
-) -> (mpsc::Sender<Event>, Result<Driver, RestoreError>) {
+fn driver(store: Box<dyn Store>, dir: &std::path::Path) -> (mpsc::Sender<Event>, Result<Driver, RestoreError>) {
     let artifacts = Artifacts::open(&dir.join("artifacts")).unwrap();
     let (events, inbox) = mpsc::channel(64);
     let parts = Parts {
@@ -79,7 +75,7 @@ fn driver(
         news: watch::channel(0).0,
         retention: None,
     };
-    (events, Driver::restore(store, keep, Config::default(), &Default::default(), parts))
+    (events, Driver::restore(store, Config::default(), &Default::default(), parts))
 }
 
 impl Desk {
@@ -96,7 +92,7 @@ impl Desk {
         let mount = Volume::new(folder.clone()).try_out().unwrap();
         rows.clone().commit(&[Row::Mount { folder, mount }]).unwrap();
         let store = Asking { rows: rows.clone(), asks: asked, verdicts: given };
-        let (events, driver) = driver(Box::new(store), dir.path(), &Keep::All);
+        let (events, driver) = driver(Box::new(store), dir.path());
         let mut driver = driver.unwrap();
         driver.outputs.expect_volume(volume);
         Self { events, driver: tokio::spawn(driver.run()), rows, asks, verdicts, dir }
@@ -331,7 +327,7 @@ async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
     desk.stop().await.unwrap();
 
     let dir = tempfile::tempdir().unwrap();
-    let (_events, restored) = driver(Box::new(rows), dir.path(), &Keep::All);
+    let (_events, restored) = driver(Box::new(rows), dir.path());
     let restored = restored.unwrap();
     assert_eq!(restored.books.jobs.with_key("a"), Some(job));
     assert_eq!(restored.books.jobs.get(job).unwrap().phase(), JobPhase::Active);
@@ -365,7 +361,7 @@ async fn what_nothing_stands_behind_is_cleared_at_the_start() {
     rows.commit(&batch).unwrap();
     // The file of the fourth is cut short.
     let present = [(Digest([3; 32]), 8), (Digest([4; 32]), 7)].into();
-    let loaded = restore::prune(&mut rows, &Keep::All, &present).unwrap();
+    let loaded = restore::prune(&mut rows, &present).unwrap();
     assert_eq!(loaded.rows, [batch[0].clone(), batch[2].clone(), batch[3].clone()]);
     assert_eq!(rows.load().unwrap(), loaded);
 }
@@ -378,7 +374,7 @@ async fn a_job_that_ended_just_before_a_restart_gets_its_report() {
         crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Digest([0; 32]), Moment::default(), output, report);
     let finished = Change::JobState { job: JobId(1), state: JobState::Finished };
     rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
-    let (events, restored) = driver(Box::new(rows.clone()), dir.path(), &Keep::All);
+    let (events, restored) = driver(Box::new(rows.clone()), dir.path());
     let running = tokio::spawn(restored.unwrap().run());
     let reported = |row: &Row| matches!(row, Row::Reported { at: Some(_), .. });
     while !rows.load().unwrap().rows.iter().any(reported) {
@@ -387,43 +383,6 @@ async fn a_job_that_ended_just_before_a_restart_gets_its_report() {
     assert!(dir.path().join("output/n.report.json").is_file());
     events.send(Event::Stop).await.unwrap();
     running.await.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn a_run_keeps_only_its_own_unfinished_job() {
-    let dir = tempfile::tempdir().unwrap();
-    let directory = DataDirectory::open(dir.path()).unwrap();
-    let restored = |keep: &str| {
-        let store = Box::new(SqliteStore::open(&directory).unwrap());
-        let (events, driver) = driver(store, dir.path(), &Keep::Only(keep.into()));
-        (events, driver.unwrap())
-    };
-    let run = |key: &str| {
-        let (events, mut driver) = restored(key);
-        let fresh = driver.books.jobs.with_key(key).is_none();
-        if fresh {
-            let (output, report) = ("/out".into(), "n.report.json".into());
-            let row = driver.books.jobs.number(submission(key), Digest([0; 32]), Moment::default(), output, report);
-            driver.put(Row::Job(row));
-        }
-        (events, driver, fresh)
-    };
-    let (_events, mut first, fresh) = run("a");
-    assert!(fresh);
-    first.settle().await.unwrap();
-    drop(first);
-    let (_events, mut killed, fresh) = run("a");
-    assert!(!fresh, "a run that was killed goes on");
-    killed.put(Row::Reported { job: JobId(1), at: Some(1.0) });
-    killed.settle().await.unwrap();
-    drop(killed);
-    let (_events, mut finished, fresh) = run("a");
-    assert!(fresh, "a finished job stands in nobody's way");
-    finished.settle().await.unwrap();
-    drop(finished);
-    let (_events, other, fresh) = run("b");
-    assert!(fresh);
-    assert_eq!(other.books.jobs.summaries().len(), 1, "other jobs are over");
 }
 
 #[tokio::test]
@@ -459,8 +418,8 @@ async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
 async fn what_is_wrong_with_the_output_folder_is_told_before_the_start() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("output"), b"a file").unwrap();
-    let (_events, refused) = driver(Box::<MemoryStore>::default(), dir.path(), &Keep::All);
-    let refused = refused.unwrap().begin_with_outputs(&Keep::All).await.unwrap_err();
+    let (_events, refused) = driver(Box::<MemoryStore>::default(), dir.path());
+    let refused = refused.unwrap().begin_with_outputs(true, true).await.unwrap_err();
     assert!(matches!(&refused, Obstacle::Refused { .. }), "{refused}");
     std::fs::remove_file(dir.path().join("output")).unwrap();
 
@@ -475,14 +434,13 @@ async fn what_is_wrong_with_the_output_folder_is_told_before_the_start() {
     );
     let mount = Row::Mount { folder: dir.path().join("output"), mount: "/renders".into() };
     rows.commit(&[Row::Job(job), mount]).unwrap();
-    for keep in [Keep::All, Keep::Only("a".into())] {
-        let (_events, restored) = driver(Box::new(rows.clone()), dir.path(), &keep);
-        let begun = restored.unwrap().begin_with_outputs(&keep).await;
-        assert_eq!(begun.is_ok(), keep == Keep::All, "{begun:?}");
+    for stays in [true, false] {
+        let (_events, restored) = driver(Box::new(rows.clone()), dir.path());
+        let begun = restored.unwrap().begin_with_outputs(stays, true).await;
+        assert_eq!(begun.is_ok(), stays, "{begun:?}");
         assert!(!dir.path().join("output").exists());
     }
     // A run that begins anew takes the folder as it is.
-    let keep = Keep::Only("b".into());
-    let (_events, restored) = driver(Box::new(rows), dir.path(), &keep);
-    restored.unwrap().begin_with_outputs(&keep).await.unwrap();
+    let (_events, restored) = driver(Box::new(rows), dir.path());
+    restored.unwrap().begin_with_outputs(false, false).await.unwrap();
 }

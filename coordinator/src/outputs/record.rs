@@ -52,6 +52,17 @@ pub enum FileState {
     Unreadable,
 }
 
+/// What has become of the files of a video.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// They are all as they were written.
+    Whole,
+    /// Some are not there; the others are as they were written.
+    Missing,
+    /// This path holds something else, or cannot be read.
+    Changed(String),
+}
+
 /// What stands where something is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -101,6 +112,19 @@ pub fn state(path: &Path, written: &Print, reading: bool) -> FileState {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileState::Missing,
         _ => FileState::Unreadable,
     })
+}
+
+/// What has become of the files of a video, all of which are read.
+pub fn fate(root: &Path, written: &[Written]) -> Fate {
+    let mut fate = Fate::Whole;
+    for (path, print) in written.iter().flat_map(Written::files) {
+        match state(&root.join(&path), &print, true) {
+            FileState::Whole => {}
+            FileState::Missing => fate = Fate::Missing,
+            FileState::Damaged | FileState::Unreadable => return Fate::Changed(path),
+        }
+    }
+    fate
 }
 
 /// What stands at a path of which these records tell.

@@ -34,6 +34,8 @@ pub struct Summary {
     pub videos: Vec<VideoOutcome>,
     /// Why it has no report, if so.
     pub unreported: Option<String>,
+    /// What has failed videos tried again.
+    pub retry: String,
 }
 
 /// What came of a video.
@@ -176,7 +178,7 @@ impl fmt::Display for Summary {
         list(f, "notes", &self.notes())?;
         list(f, "errors", &self.errors())?;
         if self.failed() > 0 {
-            writeln!(f, "  once mended: coordinator retry {}", self.job)?;
+            writeln!(f, "  once mended: {}", self.retry)?;
         }
         let folder = self.output_dir.display();
         match &self.unreported {
@@ -205,6 +207,7 @@ mod tests {
             report: "out/shapes.report.json".into(),
             videos: outcomes.into_iter().enumerate().map(video).collect(),
             unreported: None,
+            retry: "coordinator retry 17".into(),
         }
     }
 

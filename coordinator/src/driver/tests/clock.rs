@@ -7,7 +7,7 @@ async fn heartbeats_that_wait_come_before_leases_that_are_due() {
     // The loop may look at the clock or at the queue first: often enough for both to happen.
     for _ in 0..20 {
         let dir = tempfile::tempdir().unwrap();
-        let (events, driver) = driver(Box::<MemoryStore>::default(), dir.path(), &Keep::All);
+        let (events, driver) = driver(Box::<MemoryStore>::default(), dir.path());
         let mut driver = driver.unwrap();
         let (attached, mut messages) = attached();
         let (worker, incarnation) = (attached.worker, attached.incarnation);
@@ -42,7 +42,7 @@ fn wall_seconds(before_restart: f64) -> f64 {
         "r.json".into(),
     );
     rows.commit(&[Row::Job(job)]).unwrap();
-    let (_events, driver) = driver(Box::new(rows), dir.path(), &Keep::All);
+    let (_events, driver) = driver(Box::new(rows), dir.path());
     driver.unwrap().job_report(JobId(1)).unwrap().wall_seconds
 }
 

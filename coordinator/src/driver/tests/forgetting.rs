@@ -19,7 +19,7 @@ impl Direct {
 
     fn on(rows: MemoryStore) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (events, driver) = driver(Box::new(rows.clone()), dir.path(), &Keep::All);
+        let (events, driver) = driver(Box::new(rows.clone()), dir.path());
         Self { driver: driver.unwrap(), rows, _events: events, _dir: dir }
     }
 

@@ -21,7 +21,7 @@ async fn a_name_is_one_jobs_until_that_is_forgotten_restarts_included() {
     desk.stop().await.unwrap();
 
     let dir = tempfile::tempdir().unwrap();
-    let (_events, restored) = driver(Box::new(rows), dir.path(), &Keep::All);
+    let (_events, restored) = driver(Box::new(rows), dir.path());
     let mut restored = restored.unwrap();
     // Another output directory has names of its own; this is the one of before.
     let (output, report) = (dir.path().join("output"), "r.json".into());
@@ -43,7 +43,7 @@ async fn a_name_is_one_jobs_until_that_is_forgotten_restarts_included() {
 #[tokio::test]
 async fn two_videos_never_get_one_new_name_and_a_report_gives_way_to_both() {
     let dir = tempfile::tempdir().unwrap();
-    let (_events, driver) = driver(Box::new(MemoryStore::default()), dir.path(), &Keep::All);
+    let (_events, driver) = driver(Box::new(MemoryStore::default()), dir.path());
     let driver = driver.unwrap();
     let mut two = named("a", "x", Taken::NewName);
     two.videos.push(wanfarm_types::VideoRequest { output: "n.report".into(), ..request() });

@@ -5,7 +5,7 @@ use super::*;
 /// A driver with a job of so many videos, and a worker that holds all roles but the VAE.
 fn without_vae(videos: usize) -> (Driver, Messages, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let (_events, driver) = driver(Box::<MemoryStore>::default(), dir.path(), &Keep::All);
+    let (_events, driver) = driver(Box::<MemoryStore>::default(), dir.path());
     let mut driver = driver.unwrap();
     let (mut attached, messages) = attached();
     attached.models[0].roles.retain(|(role, _)| *role != Role::Vae);
