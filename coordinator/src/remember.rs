@@ -78,7 +78,7 @@ pub fn remember(store: &mut dyn Store, wanted: &Wanted, mut volume: Volume) -> R
     let submission = &wanted.submission;
     let videos = submission.videos.iter().chain(&earlier.job.videos);
     let mut names = videos.map(|video| video.output.clone()).collect();
-    let looks = outputs::look(root, submission, &mut names);
+    let looks = outputs::look(root, submission, &mut names, &|| ());
     let fate = |written: &[Written]| outputs::fate(root, written);
     let now = Now::of(&earlier, wanted, root, &looks, &fate)?;
     let rows = now.rows(&loaded.rows, &earlier);

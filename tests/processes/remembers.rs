@@ -173,7 +173,7 @@ fn two_runs_at_once_take_turns_and_one_of_them_can_be_read_by_a_program() {
     let second = start(&sandbox, &b, &[]).wait().expect(0);
     assert!(second.stderr.contains("another run is under way"), "{}", second.stderr);
     let first = first.wait().expect(0);
-    let lines = first.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let lines: Vec<Value> = first.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let last = lines.last().expect("a line");
     assert_eq!((last["job"]["done"].as_u64(), last["job"]["state"].as_str()), (Some(1), Some("done")), "{last:#}");
 }
