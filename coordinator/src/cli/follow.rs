@@ -48,11 +48,12 @@ pub(super) enum Interest {
     Json,
 }
 
-/// A coordinator, and where it is dialled; not again where it lives in this very process.
+/// A coordinator, and where it is dialled.
 pub(super) struct Connection<'u> {
     pub(super) client: Client,
     pub(super) url: &'u str,
-    pub(super) here: bool,
+    /// What tries failed videos again, of one that lives in this very process: it is never dialled again.
+    pub(super) here: Option<&'u str>,
 }
 
 /// Follows a job until it has ended. `output` is where its files are, if this machine knows.
@@ -69,7 +70,7 @@ pub(super) async fn follow(
         let lost = match updates.next().await {
             Ok(Some(update)) => {
                 // Whoever only watches has no business left when nobody reads; a render goes on.
-                if !display.show(update) && !here {
+                if !display.show(update) && here.is_none() {
                     break;
                 }
                 continue;
@@ -79,7 +80,7 @@ pub(super) async fn follow(
             Err(error) if error.is_broken() => error,
             Err(error) => return Err(error),
         };
-        if here {
+        if here.is_some() {
             return Err(lost);
         }
         display.say(&format!("the coordinator is away ({lost}); waiting for it"));
@@ -138,7 +139,7 @@ struct Display {
     interest: Interest,
     /// Where the coordinator is dialled, for commands that are suggested.
     url: String,
-    here: bool,
+    here: Option<String>,
     started: Instant,
     job: JobView,
     videos: BTreeMap<u32, VideoView>,
@@ -146,9 +147,17 @@ struct Display {
 }
 
 impl Display {
-    fn new(interest: Interest, url: &str, here: bool) -> Self {
+    fn new(interest: Interest, url: &str, here: Option<&str>) -> Self {
         let (started, job) = (Instant::now(), JobView::default());
-        Self { interest, url: url.to_owned(), here, started, job, videos: BTreeMap::new(), progress: None }
+        Self {
+            interest,
+            url: url.to_owned(),
+            here: here.map(str::to_owned),
+            started,
+            job,
+            videos: BTreeMap::new(),
+            progress: None,
+        }
     }
 
     /// False when it was to be read and nobody does any more.
@@ -193,10 +202,7 @@ impl Display {
             report: job.report.unwrap_or_default().into(),
             videos: videos.into_values().map(|video| outcome(job.job, video)).collect(),
             unreported: job.unreported,
-            retry: match here {
-                true => "the same command again; what is done stays".to_owned(),
-                false => retry_command(job.job, &url),
-            },
+            retry: here.unwrap_or_else(|| retry_command(job.job, &url)),
         };
         if interest == Interest::Progress {
             outln!("{summary}");

@@ -84,9 +84,10 @@ async fn render(
     };
     let mut coordinator = server::start(config).await.map_err(super::not_started)?;
     workers.coordinator = format!("http://{}", coordinator.address);
+    let same = if args.force { "the same command without --force" } else { "the same command" };
     let interrupted = || {
         let output = args.output.display();
-        let words = format!("interrupted; what was finished is in {output}, and the same command goes on from there");
+        let words = format!("interrupted; what was finished is in {output}, and {same} goes on from there");
         Failed::new(Exit::Interrupted, words)
     };
     let queued = tokio::select! {
@@ -99,7 +100,8 @@ async fn render(
         Ok(Queued::Job(client, job)) => {
             let (url, over) = (workers.coordinator.clone(), coordinator.memory.is_some_and(Memory::is_over));
             let interest = if args.json { Interest::Json } else { Interest::Progress };
-            let connection = Connection { client, url: &url, here: true };
+            let again = format!("{same} again; what is done stays");
+            let connection = Connection { client, url: &url, here: Some(&again) };
             let followed = follow::follow(connection, job, interest, Some(&args.output));
             let ended = async { followed.await.map_err(super::client_failed)?.exit() };
             let (stop, stopped) = watch::channel(false);

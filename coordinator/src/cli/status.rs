@@ -57,7 +57,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, Failed> {
             }
             (Some(job), true) => {
                 let job = job.find(&mut client).await?;
-                let connection = Connection { client, url, here: false };
+                let connection = Connection { client, url, here: None };
                 let interest = if args.json { Interest::Json } else { Interest::Progress };
                 follow_from_afar(connection, job, interest).await?;
             }

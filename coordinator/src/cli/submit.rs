@@ -91,7 +91,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
             names_said(submitted);
         }
         if args.follow {
-            let connection = Connection { client, url, here: false };
+            let connection = Connection { client, url, here: None };
             let interest = if args.json { Interest::Json } else { Interest::Progress };
             return follow_from_afar(connection, job, interest).await?.exit();
         }
