@@ -41,10 +41,10 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     super::note(&super::notes(&manifest, &model)?);
 
     let base = data_directory(args.data.clone(), "run")?;
+    super::room::check(&manifest, model.card(), &videos, &args.output, &base)?;
     let _turn = take_turn(&base)?;
     // Its own, which it goes on from; and what the workers of all runs know.
     let (data, of_workers) = (base.join(name(&args, &manifest)), base.join("workers"));
-    super::room::check(&manifest, model.card(), &videos, &args.output, &data)?;
     // What has never been rendered has nothing to be compared with.
     let weights = if data.is_dir() { weights(&model, &roles, &of_workers)? } else { BTreeMap::new() };
     let wanted = Wanted {
