@@ -34,7 +34,7 @@ use crate::dispatch::{self, Attached, RawReport, WeakOutbox, WorkerEvent};
 use crate::jobs::JobSummary;
 use crate::ledger::KnownWorker;
 use crate::obstacle::Obstacle;
-use crate::outputs::{Outputs, Staged, Unwritten};
+use crate::outputs::{Outputs, Staged, Unreported, Unwritten};
 use crate::reach::{Dialler, Reach};
 use crate::requests::Request;
 use crate::sessions::{Session, Sessions};
@@ -122,7 +122,7 @@ pub enum Event {
     /// The output folder was tried out: where its volume is mounted, or what stands in the way.
     TriedOut(Result<PathBuf, Obstacle>),
     /// The report of a job that has ended is in its place, or cannot be.
-    Reported(JobId, Result<(), String>),
+    Reported(JobId, Result<(), Unreported>),
     /// Leave the loop.
     Stop,
 }
@@ -319,8 +319,9 @@ impl Driver {
             // It may have been forgotten or taken up again meanwhile.
             Event::Reported(job, _) if !self.has_finished(job) => {}
             Event::Reported(job, Ok(())) => self.put(Row::Reported { job, at: Some(wall_clock()) }),
+            Event::Reported(job, Err(Unreported::Held(obstacle))) => self.hold_report(job, obstacle),
             // On no page of the books: a coordinator that starts again tries again.
-            Event::Reported(job, Err(why)) => self.books.jobs.unreported(job, why),
+            Event::Reported(job, Err(Unreported::Failed(why))) => self.books.jobs.unreported(job, why),
             Event::Stop => self.stopping = true,
         }
     }

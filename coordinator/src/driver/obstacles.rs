@@ -6,12 +6,12 @@
 //! Everything that touches the disk of outputs
 //! is done elsewhere, because a share may not answer for hours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wanfarm_scheduler::{ArtifactId, Input, JobState};
+use wanfarm_scheduler::{Action, ArtifactId, Input, JobState};
 use wanfarm_types::{JobId, VideoId};
 
 use super::Driver;
@@ -42,6 +42,8 @@ pub(super) struct Obstacles {
     copies: Vec<ArtifactId>,
     /// Whether the coordinator stays up, so that people can speak to it.
     stays: bool,
+    /// Jobs that have ended and whose reports could not be written.
+    reports: BTreeSet<JobId>,
     store: Option<String>,
     store_again: Again,
     version: u64,
@@ -91,6 +93,7 @@ impl Obstacles {
             writing: BTreeMap::new(),
             copies: Vec::new(),
             stays: true,
+            reports: BTreeSet::new(),
             store: None,
             store_again: Again::new(),
             version: 0,
@@ -259,14 +262,34 @@ impl Driver {
         self.on_obstacle(obstacle);
     }
 
+    /// The report of a job that has ended cannot be written.
+    pub(super) fn hold_report(&mut self, job: JobId, obstacle: Obstacle) {
+        self.obstacles.reports.insert(job);
+        self.obstacles.version += 1;
+        self.on_obstacle(obstacle);
+    }
+
+    /// What the report of a job that has ended waits for; empty when it waits for nothing.
+    pub(super) fn report_waits_for(&self, job: JobId) -> String {
+        let reason = self.reason(job).filter(|_| self.obstacles.reports.contains(&job));
+        reason.unwrap_or_default()
+    }
+
+    /// Why files of a job cannot be written, if so, and what to do.
+    fn reason(&self, job: JobId) -> Option<String> {
+        let obstacle = self.obstacles.files.as_ref()?;
+        Some(match obstacle {
+            Obstacle::NotMounted { .. } if self.obstacles.stays => {
+                format!("{obstacle}; mount it, or have the folder taken as it is now: coordinator resume {job}")
+            }
+            _ => obstacle.to_string(),
+        })
+    }
+
     /// Pauses a job whose files cannot be written, and keeps it told why.
     pub(super) fn hold_if_blocked(&mut self, job: JobId) {
-        let Some(obstacle) = &self.obstacles.files else { return };
+        let Some(reason) = self.reason(job) else { return };
         let Some(known) = self.books.jobs.get(job) else { return };
-        let mut reason = obstacle.to_string();
-        if matches!(obstacle, Obstacle::NotMounted { .. }) && self.obstacles.stays {
-            reason += &format!("; mount it, or have the folder taken as it is now: coordinator resume {job}");
-        }
         let active = known.state() == Some(JobState::Active);
         if active || known.held().is_some_and(|held| held != reason) {
             self.put(Row::Held { job, reason: Some(reason) });
@@ -309,6 +332,13 @@ impl Driver {
         self.obstacles.files = None;
         for artifact in std::mem::take(&mut self.obstacles.copies) {
             self.feed(Input::CopyFailed(artifact));
+        }
+        for job in std::mem::take(&mut self.obstacles.reports) {
+            self.obstacles.version += 1;
+            // It may have been forgotten or taken up again meanwhile.
+            if self.has_finished(job) {
+                self.actions.push_back(Action::JobFinished(job));
+            }
         }
         let held = self.books.jobs.iter().filter(|job| job.held().is_some());
         for job in held.map(|job| job.id).collect::<Vec<_>>() {

@@ -386,6 +386,45 @@ async fn a_job_that_ended_just_before_a_restart_gets_its_report() {
 }
 
 #[tokio::test]
+async fn a_report_waits_for_the_volume_of_its_folder() {
+    let (mut rows, dir) = (MemoryStore::default(), tempfile::tempdir().unwrap());
+    let (output, report) = (dir.path().join("output"), "n.report.json".into());
+    let job =
+        crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Digest([0; 32]), Moment::default(), output, report);
+    let finished = Change::JobState { job: JobId(1), state: JobState::Finished };
+    rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
+    let (events, restored) = driver(Box::new(rows.clone()), dir.path());
+    let mut restored = restored.unwrap();
+    restored.outputs.expect_volume(Some("/renders".into()));
+    let running = tokio::spawn(restored.run());
+    let changes = || async {
+        let (reply, answer) = oneshot::channel();
+        events.send(Event::Request(Request::Changes { job: JobId(1), since: 0, reply })).await.unwrap();
+        answer.await.unwrap().unwrap()
+    };
+    let waiting = loop {
+        let told = changes().await;
+        if !told.waiting_for.is_empty() {
+            break told;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(waiting.waiting_for.contains("the volume /renders, which is not mounted"), "{}", waiting.waiting_for);
+    assert!(waiting.job.phase != JobPhase::Finished && waiting.job.unreported.is_none());
+    assert!(!dir.path().join("output").exists());
+    let (reply, answer) = oneshot::channel();
+    let resume = Request::ControlJob { job: JobId(1), video: None, verb: JobVerb::Resume, reply };
+    events.send(Event::Request(resume)).await.unwrap();
+    answer.await.unwrap().unwrap();
+    while changes().await.job.phase != JobPhase::Finished {
+        tokio::task::yield_now().await;
+    }
+    assert!(dir.path().join("output/n.report.json").is_file() && changes().await.waiting_for.is_empty());
+    events.send(Event::Stop).await.unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
     let desk = Desk::expecting(Some("/renders".into()));
     (0..100).for_each(|_| desk.verdict(Verdict::Write));

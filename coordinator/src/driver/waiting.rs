@@ -66,7 +66,7 @@ impl Driver {
         let Some(job) = self.books.jobs.get(id) else { return String::new() };
         if job.ended().is_some() {
             self.hints.forget(id);
-            return String::new();
+            return self.report_waits_for(id);
         }
         if let Some(why) = self.obstacles.of_store() {
             return why.to_owned();

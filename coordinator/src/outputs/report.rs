@@ -10,11 +10,24 @@ use serde::Deserialize;
 
 use super::look;
 use super::place::{self, PlaceError, Stage};
+use super::volume::Volume;
 use crate::client::ReportView;
 use crate::manifest::{LAST_REPORT, REPORT};
+use crate::obstacle::Obstacle;
 
 /// Before a report that could not be written is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a report was not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreported {
+    /// Nothing is wrong with its place: it is written when this is gone.
+    #[error("waits for {0}")]
+    Held(Obstacle),
+    /// No other try can help it.
+    #[error("{0}")]
+    Failed(String),
+}
 
 /// What tells a report from other files, and one job's from another's.
 #[derive(Debug, Deserialize)]
@@ -46,12 +59,13 @@ pub fn standing_reports(root: &Path, last: bool) -> BTreeSet<String> {
     reports.filter(|name| !(own && name == LAST_REPORT)).collect()
 }
 
-/// Writes a report; what may pass gets two more tries. Blocks.
+/// Writes a report below the folder; what may pass gets two more tries. Blocks.
 ///
 /// # Errors
-/// In words.
-pub(super) fn write(stage: &Stage, path: &Path, report: &ReportView) -> Result<(), String> {
-    let json = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
+/// Whether it can be written later.
+pub(super) fn write(volume: &Volume, stage: &Stage, path: &Path, report: &ReportView) -> Result<(), Unreported> {
+    let json = serde_json::to_vec_pretty(report).map_err(|error| Unreported::Failed(error.to_string()))?;
+    volume.check().map_err(Unreported::Held)?;
     // Its own, from before it was taken up again; and what `run` has left of its last job.
     let own = |stamp: Stamp| stamp.job.job == report.job.job && stamp.job.submitted == report.job.submitted;
     let last = path.file_name() == Some(LAST_REPORT.as_ref());
@@ -69,9 +83,12 @@ pub(super) fn write(stage: &Stage, path: &Path, report: &ReportView) -> Result<(
         std::thread::sleep(PAUSE);
         written = put();
     }
-    written.map_err(|error| match look::in_the_way(path, false) {
-        Some(what) if error.is_taken() => format!("{} is in the way: {what}; move it away", path.display()),
-        _ => error.to_string(),
+    written.map_err(|error| match (volume.obstacle(&error, json.len() as u64), look::in_the_way(path, false)) {
+        (Some(obstacle), _) => Unreported::Held(obstacle),
+        (None, Some(what)) if error.is_taken() => {
+            Unreported::Failed(format!("{} is in the way: {what}; move it away", path.display()))
+        }
+        _ => Unreported::Failed(error.to_string()),
     })
 }
 
@@ -89,30 +106,52 @@ mod tests {
     #[test]
     fn a_report_replaces_its_own_and_nothing_else() {
         let (dir, stage) = (tempfile::tempdir().unwrap(), Stage::new(Uuid::nil()));
+        let volume = Volume::new(dir.path().to_owned());
         let path = dir.path().join("night.report.json");
-        write(&stage, &path, &report(1, 1e9)).unwrap();
-        write(&stage, &path, &report(1, 1e9)).unwrap();
+        write(&volume, &stage, &path, &report(1, 1e9)).unwrap();
+        write(&volume, &stage, &path, &report(1, 1e9)).unwrap();
         for other in [report(2, 1e9), report(1, 2e9)] {
-            let why = write(&stage, &path, &other).unwrap_err();
+            let why = write(&volume, &stage, &path, &other).unwrap_err().to_string();
             assert!(why.contains("night.report.json is in the way"), "{why}");
         }
         fs::write(&path, "{}").unwrap();
-        write(&stage, &path, &report(1, 1e9)).unwrap_err();
+        write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
         assert_eq!(fs::read(&path).unwrap(), b"{}");
     }
 
     #[test]
     fn a_run_replaces_the_report_of_the_last_and_no_other_file() {
         let (dir, stage) = (tempfile::tempdir().unwrap(), Stage::new(Uuid::nil()));
+        let volume = Volume::new(dir.path().to_owned());
         let path = dir.path().join(LAST_REPORT);
-        write(&stage, &path, &report(1, 1e9)).unwrap();
+        write(&volume, &stage, &path, &report(1, 1e9)).unwrap();
         assert!(standing_reports(dir.path(), true).is_empty());
         assert_eq!(standing_reports(dir.path(), false).len(), 1);
-        write(&stage, &path, &report(1, 2e9)).unwrap();
+        write(&volume, &stage, &path, &report(1, 2e9)).unwrap();
         fs::write(&path, "{\"job\": 1}").unwrap();
         fs::write(dir.path().join("Night.Report.json"), "").unwrap();
         let standing: Vec<String> = standing_reports(dir.path(), true).into_iter().collect();
         assert_eq!(standing, ["night.report.json", "report.json"]);
-        write(&stage, &path, &report(1, 3e9)).unwrap_err();
+        write(&volume, &stage, &path, &report(1, 3e9)).unwrap_err();
+    }
+
+    #[test]
+    fn a_report_waits_for_its_folder_and_is_no_ordinary_file_below_it() {
+        let (dir, stage) = (tempfile::tempdir().unwrap(), Stage::new(Uuid::nil()));
+        let mut volume = Volume::new(dir.path().join("renders"));
+        let path = volume.folder().join("night.report.json");
+        volume.expect(Some("/renders".into()));
+        let gone = write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        assert!(matches!(&gone, Unreported::Held(Obstacle::NotMounted { .. })), "{gone}");
+        assert!(!volume.folder().exists(), "nothing is made in its place");
+        volume.expect(None);
+        fs::write(volume.folder(), "a file").unwrap();
+        let refused = write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        assert!(matches!(&refused, Unreported::Held(Obstacle::Refused { .. })), "{refused}");
+        fs::remove_file(volume.folder()).unwrap();
+        // The folder takes files, and this place does not.
+        fs::create_dir_all(path.join("taken")).unwrap();
+        let taken = write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        assert!(matches!(&taken, Unreported::Failed(why) if why.contains("in the way")), "{taken}");
     }
 }

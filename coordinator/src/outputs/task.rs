@@ -18,7 +18,7 @@ use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, 
 use super::look;
 use super::place::{self, PlaceError, Placing, Stage};
 use super::record::{self, Content, Print, Standing, Written, print};
-use super::report;
+use super::report::{self, Unreported};
 use super::sidecar::{ModelRecord, OutputRecord, Sidecar, StagePasses, Versions};
 use super::volume::Volume;
 use crate::driver::Event;
@@ -166,13 +166,15 @@ impl Outputs {
     }
 
     /// Writes the report of a job that has ended, again for a moment where it fails; [`Event::Reported`] tells when it
-    /// is there, or why it cannot be.
+    /// is there, or why it is not. Only for the folder of new jobs is anything waited for.
     pub fn report(&self, job: JobReport) {
         let (id, place, volume) = (job.job.job, job.job.report.clone(), self.volume(&job.files.root));
         let (stage, events) = (self.stage.clone(), self.events.clone());
+        let is_of_now = volume.folder() == self.root();
         tokio::task::spawn_blocking(move || {
-            let there = volume.check().map_err(|obstacle| format!("waits for {obstacle}"));
-            let written = there.and_then(|_| report::write(&stage, &place, &report_view(job)));
+            let written = report::write(&volume, &stage, &place, &report_view(job));
+            let written =
+                written.map_err(|error| if is_of_now { error } else { Unreported::Failed(error.to_string()) });
             if let Err(error) = &written {
                 tracing::error!(job = %id, %error, "the report could not be written");
             }
