@@ -354,6 +354,30 @@ fn a_size_that_follows_from_an_image_is_checked_as_one_that_is_set() {
 }
 
 #[test]
+fn a_size_that_follows_from_an_image_and_that_a_file_cannot_hold_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    image::RgbImage::new(3000, 90).save(folder.path().join("banner.png")).unwrap();
+    let check = |settings: &str| {
+        let text = format!("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\nimage='banner.png'\n{settings}");
+        let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap();
+        let card = ModelCard { takes_image: true, ..crate::plan::tests::card(wanfarm_types::Experts::Single) };
+        // Those who have no manifest are held to the same.
+        let requests = manifest.check(Some(&card));
+        let queued = manifest.check(None).unwrap();
+        let sized = crate::images::sized(&queued[0], Some(&manifest.images[0].image), &card);
+        assert_eq!(crate::plan::resolve(&sized, &card).is_ok(), requests.is_ok(), "{settings}");
+        requests
+    };
+    let faults = check("formats=['mp4']").unwrap_err();
+    let fault = faults.iter().next().unwrap();
+    assert_eq!((&*fault.key, &*fault.what), ("video[0].image", "video[0] cannot be written as mp4"));
+    assert!(fault.why.contains("5536x160") && fault.why.contains("3840x2160"), "{faults}");
+    for fits in ["formats=['png']", "formats=['mp4']\nwidth=3072", "formats=['mp4']\nwidth=640\nheight=480"] {
+        assert!(check(fits).is_ok(), "{fits}");
+    }
+}
+
+#[test]
 fn an_image_decides_the_size_where_the_manifest_is_silent() {
     let folder = tempfile::tempdir().unwrap();
     image::RgbImage::new(72, 128).save(folder.path().join("tall.png")).unwrap();
