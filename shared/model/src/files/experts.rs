@@ -1,10 +1,10 @@
 //! Which of a model's two transformers a file is. Nothing but its name tells, or that of a folder it lies in: the
-//! shapes of both are the same, and with one in the other's place a model renders noise.
+//! shapes of both are the same, and with one in the other's place a model renders noise. LoRA files are named likewise.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use wanfarm_types::Role;
+use wanfarm_types::{Expert, Role};
 
 use super::listing::{name, names};
 use super::shards::only;
@@ -51,6 +51,14 @@ pub(super) fn of(root: &Path, file: &Path) -> Role {
     let folders = file.ancestors().skip(1).take_while(|folder| *folder != root && folder.starts_with(root));
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     std::iter::once(stem).chain(folders.map(name)).find_map(|name| said(&name)).unwrap_or(Role::Dit)
+}
+
+/// Which expert a file's own name says, if it says one of them alone.
+pub(crate) fn named(file: &Path) -> Option<Expert> {
+    match said(&file.file_stem()?.to_string_lossy())? {
+        Role::DitHigh => Some(Expert::High),
+        _ => Some(Expert::Low),
+    }
 }
 
 /// Which expert a name says, if it says one of them alone.
@@ -125,6 +133,24 @@ mod tests {
             ("lnx.safetensors", Role::Dit),
         ] {
             assert_eq!(of(Path::new("/models/low/t2v"), &Path::new("/models/low/t2v").join(name)), role, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_lora_file_is_named_like_the_expert_it_is_for() {
+        for (name, expert) in [
+            ("wan2.2_lightx2v_high_noise_lora", Some(Expert::High)),
+            ("Wan2.2-Lightning_HIGH_fp16", Some(Expert::High)),
+            ("style-HN-v2", Some(Expert::High)),
+            ("StyleHighNoise", Some(Expert::High)),
+            ("lora_low_noise_model", Some(Expert::Low)),
+            ("style_LN", Some(Expert::Low)),
+            ("style_low_rank", None),
+            ("highlander", None),
+            ("slow-motion", None),
+            ("high-and-low", None),
+        ] {
+            assert_eq!(named(Path::new(&format!("high/{name}.safetensors"))), expert, "{name}");
         }
     }
 

@@ -8,7 +8,7 @@ pub mod config;
 pub(crate) mod decode;
 mod digest;
 pub(crate) mod encoding;
-mod experts;
+pub(crate) mod experts;
 mod find;
 mod fit;
 pub(crate) mod folder;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use wanfarm_types::Expert;
 
 use crate::error::ModelError;
-use crate::files::presets;
+use crate::files::{experts, presets};
 use crate::lora::LoraContents;
 
 /// A LoRA file in figures.
@@ -73,31 +73,13 @@ pub fn inspect_lora(path: &Path) -> Result<LoraInspection, ModelError> {
         blocks,
         modules: modules.into_iter().collect(),
         of_images: all.iter().filter(|change| change.of_images).count(),
-        expert: if lora.tells_experts_apart() { Some("both, each its own") } else { named(path).map(Expert::name) },
+        expert: if lora.tells_experts_apart() {
+            Some("both, each its own")
+        } else {
+            experts::named(path).map(Expert::name)
+        },
         suits: channels.map(|channels| presets::of_width(channels, blocks)).unwrap_or_default(),
     })
-}
-
-/// The expert that a file's name tells, as people name them: `…_high_noise…`, `…HighNoise…`, `…HIGH…`, `…HN…`.
-fn named(path: &Path) -> Option<Expert> {
-    let name = path.file_stem()?.to_string_lossy();
-    let mut words: Vec<String> = vec![String::new()];
-    let mut before = ' ';
-    for letter in name.chars() {
-        if !letter.is_alphanumeric() || (letter.is_uppercase() && before.is_lowercase()) {
-            words.push(String::new());
-        }
-        if let Some(word) = words.last_mut().filter(|_| letter.is_alphanumeric()) {
-            word.extend(letter.to_lowercase());
-        }
-        before = letter;
-    }
-    let has = |names: [&str; 3]| words.iter().any(|word| names.contains(&word.as_str()));
-    match (has(["high", "highnoise", "hn"]), has(["low", "lownoise", "ln"])) {
-        (true, false) => Some(Expert::High),
-        (false, true) => Some(Expert::Low),
-        _ => None,
-    }
 }
 
 impl fmt::Display for LoraInspection {
@@ -131,23 +113,6 @@ impl fmt::Display for LoraInspection {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_tells_the_expert_where_people_put_it() {
-        for (name, expert) in [
-            ("wan2.2_lightx2v_high_noise_lora", Some(Expert::High)),
-            ("Wan2.2-Lightning_HIGH_fp16", Some(Expert::High)),
-            ("style-HN-v2", Some(Expert::High)),
-            ("StyleHighNoise", Some(Expert::High)),
-            ("lora_low_noise_model", Some(Expert::Low)),
-            ("style_LN", Some(Expert::Low)),
-            ("highlander", None),
-            ("slow-motion", None),
-            ("high-and-low", None),
-        ] {
-            assert_eq!(named(Path::new(&format!("a/{name}.safetensors"))), expert, "{name}");
-        }
-    }
 
     #[test]
     fn a_published_lora_is_told_in_figures() {
