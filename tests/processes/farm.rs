@@ -182,6 +182,12 @@ impl Farm {
         self.coordinator.wait().expect("wait");
     }
 
+    /// Where the coordinator listens.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     pub(crate) fn coordinator(&self) -> u32 {
         self.coordinator.id()
     }

@@ -4,6 +4,8 @@ mod bad_input;
 mod cached;
 mod chaos;
 #[cfg(target_os = "linux")]
+mod descriptors;
+#[cfg(target_os = "linux")]
 mod disk;
 mod farm;
 mod faster;
