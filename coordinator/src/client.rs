@@ -173,7 +173,8 @@ impl Client {
         card.map_err(|error| ClientError::Stranger(error.to_string()))
     }
 
-    /// Queues a job. Its images and LoRA files must have been given before.
+    /// Queues a job, and says which of the coordinator's disks have too little room for it. Its images and LoRA files must
+    /// have been given before.
     ///
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.

@@ -1,7 +1,7 @@
 //! Nights in which something keeps going wrong, one kind of thing a night: after each of them the job has ended, and
 //! final latents and every output file are those of an undisturbed run, byte for byte.
 //!
-//! What goes wrong when, and to whom, is drawn from a seed. `cargo test -p wanfarm-tests --test processes -- chaos
+//! What goes wrong when, and to whom, is drawn from a seed. `cargo test --workspace --test processes -- chaos
 //! --nocapture` prints the table of faults.
 
 mod proxy;
