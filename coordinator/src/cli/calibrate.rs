@@ -38,13 +38,13 @@ Exits with 0 when the curve is written, 2 for settings that make no video of thi
 )]
 pub(super) struct CalibrateArgs {
     /// The model folder.
-    #[arg(value_parser = super::existing())]
+    #[arg(value_parser = super::path::existing())]
     model: PathBuf,
     /// What to render; several are averaged, and tell how far apart videos are.
     #[arg(long = "prompt", value_name = "TEXT")]
     prompts: Vec<String>,
     /// First frame of every video, for models that start from one: PNG, JPEG or WebP.
-    #[arg(long, value_name = "FILE", value_parser = super::existing())]
+    #[arg(long, value_name = "FILE", value_parser = super::path::existing())]
     image: Option<PathBuf>,
     /// Denoising steps [default: the model's].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
@@ -70,7 +70,7 @@ pub(super) struct CalibrateArgs {
     #[command(flatten)]
     compute: ComputeArgs,
     /// Write the curve here [default: mag_ratios.json in the model folder].
-    #[arg(long, value_name = "FILE", value_parser = super::path())]
+    #[arg(long, value_name = "FILE", value_parser = super::path::new())]
     out: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]

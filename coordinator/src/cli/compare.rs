@@ -29,10 +29,10 @@ compared or two videos differ in size or length."
 )]
 pub(super) struct CompareArgs {
     /// A render.
-    #[arg(value_parser = super::existing())]
+    #[arg(value_parser = super::path::existing())]
     a: PathBuf,
     /// Another.
-    #[arg(value_parser = super::existing())]
+    #[arg(value_parser = super::path::existing())]
     b: PathBuf,
     /// Fail if the mean SSIM of a video is below this.
     #[arg(long, value_name = "SSIM")]

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
     /// The model folder.
-    #[arg(long, value_name = "DIR", value_parser = super::existing())]
+    #[arg(long, value_name = "DIR", value_parser = super::path::existing())]
     model: PathBuf,
     #[command(flatten)]
     compute: ComputeArgs,

@@ -34,7 +34,7 @@ pub(super) struct DownloadArgs {
     #[arg(value_name = "JOB[/VIDEO]")]
     which: Which,
     /// Where to put the files; made if it is not there.
-    #[arg(value_parser = super::path())]
+    #[arg(value_parser = super::path::new())]
     dir: PathBuf,
     #[command(flatten)]
     coordinator: CoordinatorArg,

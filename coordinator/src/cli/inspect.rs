@@ -12,7 +12,7 @@ use crate::exit::Exit;
 #[derive(Debug, clap::Args)]
 pub(super) struct InspectArgs {
     /// A model folder, one file of weights, or a LoRA file.
-    #[arg(value_parser = super::existing())]
+    #[arg(value_parser = super::path::existing())]
     path: PathBuf,
     /// Count memory for this device: cpu, metal, cuda [default: the best this build supports].
     #[arg(long, value_name = "DEVICE")]

@@ -9,6 +9,7 @@ mod download;
 mod follow;
 mod forecast;
 mod inspect;
+mod path;
 mod report;
 mod room;
 mod run;
@@ -36,7 +37,7 @@ use crate::driver::RestoreError;
 use crate::exit::Exit;
 use crate::jobs::Taken;
 use crate::logging;
-use crate::manifest::{self, Faults, Manifest};
+use crate::manifest::{Faults, Manifest};
 use crate::requests::JobVerb;
 use crate::server::ServerError;
 use say::{errln, outln};
@@ -113,17 +114,17 @@ enum Command {
 Only one run is under way at a time; another one waits for its turn.")]
 struct RunArgs {
     /// Manifest: TOML, YAML or JSON.
-    #[arg(value_parser = existing())]
+    #[arg(value_parser = path::existing())]
     manifest: PathBuf,
     /// Folder with one subfolder per model; may be repeated. The manifest's folder is searched as well.
-    #[arg(long, value_name = "DIR", value_parser = path())]
+    #[arg(long, value_name = "DIR", value_parser = path::new())]
     models: Vec<PathBuf>,
     /// Where finished files go.
-    #[arg(long, value_name = "DIR", default_value = "output", value_parser = path())]
+    #[arg(long, value_name = "DIR", default_value = "output", value_parser = path::new())]
     output: PathBuf,
     /// Working data, by manifest and output folder: what the same command goes on from [default: the platform's data
     /// directory].
-    #[arg(long, value_name = "DIR", value_parser = path())]
+    #[arg(long, value_name = "DIR", value_parser = path::new())]
     data: Option<PathBuf>,
     /// Compute threads of each worker [default: cores divided by workers].
     #[arg(long, value_name = "N")]
@@ -173,10 +174,10 @@ struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT", default_value = "[::]:7700", value_parser = address::listen)]
     listen: SocketAddr,
     /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
-    #[arg(long, value_name = "DIR", value_parser = path())]
+    #[arg(long, value_name = "DIR", value_parser = path::new())]
     data: Option<PathBuf>,
     /// Where the files of jobs go that are submitted from now on; older jobs keep their folder.
-    #[arg(long, value_name = "DIR", default_value = "output", value_parser = path())]
+    #[arg(long, value_name = "DIR", default_value = "output", value_parser = path::new())]
     output: PathBuf,
     /// How long a job is kept after it has ended, as 30d or 12h; then all but its finished files is forgotten: its line and
     /// report, and what `retry` would go on from. forever: until `coordinator forget`.
@@ -206,13 +207,13 @@ struct WorkerArgs {
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', required = true)]
     roles: Vec<Role>,
     /// Folder with one subfolder per model; may be repeated.
-    #[arg(long, value_name = "DIR", required = true, value_parser = path())]
+    #[arg(long, value_name = "DIR", required = true, value_parser = path::new())]
     models: Vec<PathBuf>,
     /// Serve this model alone; may be repeated [default: all that are there].
     #[arg(long, value_name = "MODEL")]
     only: Vec<String>,
     /// Working data of this worker alone: its identity, logs [default: the platform's data directory].
-    #[arg(long, value_name = "DIR", value_parser = path())]
+    #[arg(long, value_name = "DIR", value_parser = path::new())]
     data: Option<PathBuf>,
     /// Compute threads [default: all cores].
     #[arg(long, value_name = "N")]
@@ -380,27 +381,6 @@ fn block_on<T>(command: impl Future<Output = Result<T, Failed>>) -> Result<T, Fa
     result
 }
 
-/// A path for what may not be there yet: as it is, after a shell has replaced `~` and `$HOME`.
-fn path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
-    clap::builder::TypedValueParser::try_map(clap::builder::PathBufValueParser::new(), expanded)
-}
-
-/// A path of what is read: what is called so is meant, whatever a shell would have made of it.
-fn existing() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
-    clap::builder::TypedValueParser::try_map(clap::builder::PathBufValueParser::new(), |path: PathBuf| {
-        if path.exists() { Ok(path) } else { expanded(path) }
-    })
-}
-
-fn expanded(path: PathBuf) -> Result<PathBuf, String> {
-    match path.to_str().and_then(manifest::shell_fault) {
-        None => Ok(path),
-        Some(why) => Err(format!(
-            "{why}; write the whole path, or let the shell do it: without quotes, and without `=` before it"
-        )),
-    }
-}
-
 /// The directory of a command when `--data` is absent.
 fn data_directory(given: Option<PathBuf>, name: &str) -> Result<PathBuf, Failed> {
     let default = || dirs::data_dir().map(|dir| dir.join("wanfarm").join(name));
@@ -448,41 +428,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn what_a_shell_has_left_in_a_path_is_refused_wherever_a_path_is_typed() {
-        let refused = |line: &str| {
-            let error = Cli::try_parse_from(["coordinator"].into_iter().chain(line.split(' ')));
-            let error = error.err().map(|error| error.to_string()).unwrap_or_default();
-            error.contains("only a shell") && error.contains("write the whole path")
-        };
-        for line in [
-            "run ~/night.toml",
-            "run night.toml --models ~/m",
-            "run night.toml --output $HOME/x",
-            "submit ~/night.toml",
-            "submit night.toml --dry-run --models=~/models",
-            "serve --data ${DATA}/x",
-            "download night ~/renders",
-            "inspect ~/models",
-            "doctor --model=~/models/wan",
-            "calibrate ~/wan",
-            "calibrate wan --image $HOME/a.png",
-            "calibrate wan --out ~/curve.json",
-            "compare ~/a b",
-            "compare a $B/b",
-        ] {
-            assert!(refused(line), "{line}");
-            let right = line.replace(['~', '$'], "").replace("{DATA}", "data").replace('=', " ");
-            assert!(Cli::try_parse_from(["coordinator"].into_iter().chain(right.split(' '))).is_ok(), "{right}");
-        }
-        // A file that is really called so, and standard input.
-        let odd = tempfile::tempdir().unwrap().keep().join("a$AP~1");
-        std::fs::create_dir(&odd).unwrap();
-        assert!(Cli::try_parse_from(["coordinator", "inspect", odd.to_str().unwrap()]).is_ok());
-        assert!(Cli::try_parse_from(["coordinator", "download", "1", odd.to_str().unwrap()]).is_err());
-        assert!(!refused("submit -") && !refused("inspect costs$5"));
     }
 
     /// What `--help` says of a verb's argument.

@@ -36,7 +36,7 @@ A job whose names are taken, by files or by other jobs, is refused unless
 --new-name, --skip-existing or --overwrite says what to do.")]
 pub(super) struct SubmitArgs {
     /// Manifest: TOML, YAML or JSON, by its ending; - for standard input.
-    #[arg(value_parser = super::existing())]
+    #[arg(value_parser = super::path::existing())]
     pub(super) manifest: PathBuf,
     #[command(flatten)]
     pub(super) coordinator: CoordinatorArg,
@@ -48,7 +48,7 @@ pub(super) struct SubmitArgs {
     dry_run: bool,
     /// With --dry-run: folder with one subfolder per model, to say what each role needs of a machine's memory; may be
     /// repeated. The manifest's folder is searched as well.
-    #[arg(long, value_name = "DIR", requires = "dry_run", value_parser = super::existing())]
+    #[arg(long, value_name = "DIR", requires = "dry_run", value_parser = super::path::existing())]
     pub(super) models: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) taken: TakenArgs,
