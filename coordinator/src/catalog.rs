@@ -124,7 +124,7 @@ pub fn fingerprint(files: &[ModelFile]) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::card;
+    use wanfarm_types::fixtures::card;
     use wanfarm_types::{Experts, OwnCurve, SolverKind};
 
     fn file(path: &str, byte: u8) -> ModelFile {

@@ -16,10 +16,10 @@ use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
 use wanfarm_types::{Digest, JobId, ModelCard};
 
-use crate::jobs::{Submission, Taken};
-use crate::manifest::ImageFile;
 use crate::requests::{JobVerb, Submitted, WorkerVerb};
 use crate::room::Shortage;
+use wanfarm_manifest::ImageFile;
+use wanfarm_manifest::{Submission, Taken};
 
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
 pub use views::{
@@ -367,10 +367,10 @@ impl Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::images::Image;
-    use crate::plan::tests::request;
     use crate::server::{self, ServerConfig};
+    use wanfarm_manifest::first_frame::Image;
     use wanfarm_types::VideoRequest;
+    use wanfarm_types::fixtures::request;
 
     #[tokio::test]
     async fn images_come_before_the_job_that_names_them() {

@@ -24,14 +24,14 @@ use crate::artifacts::Artifacts;
 use crate::client::ReportView;
 use crate::driver::Event;
 use crate::estimate::{Estimate, Footprint, Space, Workload};
-use crate::images::{self, Image};
-use crate::jobs::{JobPhase, Submission, speedups};
-use crate::manifest;
+use crate::jobs::{JobPhase, speedups};
 use crate::outputs::Look;
-use crate::plan;
 use crate::requests::{Changes, JobReport, JobVerb, Request, Settled, Submitted, WorkerVerb};
 use crate::room;
 use looking::{Looking, Seen};
+use wanfarm_manifest::Submission;
+use wanfarm_manifest::first_frame::{self, Image};
+use wanfarm_manifest::plan;
 use wire::refusal;
 
 /// How often a watcher is told of news at most: often enough for a progress bar. While there are none, nobody looks.
@@ -104,9 +104,9 @@ impl FarmService {
         };
         let judged = tokio::task::spawn_blocking(move || {
             let sized = |request: &VideoRequest| {
-                images::sized(request, request.image.and_then(|image| farm.images.get(&image)), &card)
+                first_frame::sized(request, request.image.and_then(|image| farm.images.get(&image)), &card)
             };
-            let (mut twins, mut footprints) = (manifest::Twins::default(), Vec::new());
+            let (mut twins, mut footprints) = (wanfarm_manifest::Twins::default(), Vec::new());
             let unfit = (0..).zip(&submission.videos).filter_map(|(index, request)| {
                 let request = sized(request);
                 let why = match (plan::resolve(&request, &card), twins.find(index, &request, Some(&card))) {
@@ -162,7 +162,7 @@ impl FarmService {
             let mut footprints = Vec::new();
             for (index, request) in (0..).zip(&submission.videos) {
                 let image = request.image.and_then(|image| farm.images.get(&image));
-                match plan::resolve(&images::sized(request, image, &card), &card) {
+                match plan::resolve(&first_frame::sized(request, image, &card), &card) {
                     Ok((plan, spec)) => {
                         work.add(&plan, Default::default());
                         footprints.push(Footprint::of(&spec, &card.geometry));
@@ -443,18 +443,18 @@ impl Farm for FarmService {
 
 /// A submission from anywhere, checked as strictly as if a manifest had been read here.
 fn submission(wire: v1::SubmitRequest) -> Result<Submission, Status> {
-    manifest::check_count(wire.videos.len()).map_err(Status::invalid_argument)?;
+    wanfarm_manifest::check_count(wire.videos.len()).map_err(Status::invalid_argument)?;
     let mut submission = Submission {
         client_key: wire.client_key,
         name: wire.name,
         model: wire.model,
-        priority: wire.priority.unwrap_or(manifest::DEFAULT_PRIORITY),
+        priority: wire.priority.unwrap_or(wanfarm_manifest::DEFAULT_PRIORITY),
         early_look: wire.early_look,
         taken: wire::taken(wire.taken)?,
         videos: wire.videos.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
     };
-    manifest::complete(&mut submission);
-    manifest::check_submission(&submission).map_err(Status::invalid_argument)?;
+    wanfarm_manifest::complete(&mut submission);
+    wanfarm_manifest::check_submission(&submission).map_err(Status::invalid_argument)?;
     Ok(submission)
 }
 

@@ -13,64 +13,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use wanfarm_model::text::cut_off;
 use wanfarm_scheduler::{JobPlan, JobState, TextKey, VideoState};
 use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, VideoSpec};
 
-use crate::claims::Wanted;
-use crate::images::{self, Images};
+use crate::images::Images;
 use crate::outputs::Written;
-use crate::plan;
 use crate::store::{JobEnd, JobRow};
 use crate::times::Moment;
+use wanfarm_manifest::claims::Wanted;
+use wanfarm_manifest::plan;
+use wanfarm_manifest::{Submission, first_frame};
 
 pub use speedups::speedups;
 pub use status::{JobPhase, JobSummary, VideoPhase, VideoStatus};
-
-/// What becomes of videos whose names are taken, by files or by other jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Taken {
-    /// The job is refused.
-    #[default]
-    Refuse,
-    /// They replace what stands there: files, and folders that hold nothing but frames.
-    Overwrite,
-    /// They get a name that is free.
-    NewName,
-    /// Those that stand there whole are left out.
-    Skip,
-}
-
-/// A job to be queued.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Submission {
-    /// Chosen by the client; a repeated one names the job made the first time.
-    pub client_key: String,
-    /// Name of the job.
-    pub name: String,
-    /// Name of the model.
-    pub model: String,
-    /// Higher goes first.
-    pub priority: u32,
-    /// The first, the last and the middle video go first.
-    pub early_look: bool,
-    /// What becomes of videos whose names are taken.
-    pub taken: Taken,
-    /// Its videos.
-    pub videos: Vec<VideoRequest>,
-}
-
-impl Submission {
-    /// Digest of everything that is asked for: two submissions with one key are the same job if this is equal.
-    pub fn digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new();
-        // Writing to a hasher fails only where a value cannot be JSON; then both are told apart by what came before.
-        let _ = serde_json::to_writer(&mut hasher, self);
-        Digest(*hasher.finalize().as_bytes())
-    }
-}
 
 /// One job.
 #[derive(Debug)]
@@ -276,7 +232,7 @@ impl Jobs {
         let mut planned = Vec::new();
         let resolved = submission.videos.iter().map(|request| {
             let image = request.image.and_then(|image| images.get(&image));
-            let (plan, spec) = plan::resolve(&images::sized(request, image, card), card)?;
+            let (plan, spec) = plan::resolve(&first_frame::sized(request, image, card), card)?;
             planned.push(plan);
             Ok(spec)
         });

@@ -7,7 +7,6 @@
 
 pub mod artifacts;
 pub mod catalog;
-pub mod claims;
 pub mod cli;
 pub mod client;
 pub mod compare;
@@ -23,10 +22,8 @@ pub mod images;
 pub mod jobs;
 pub mod ledger;
 pub mod logging;
-pub mod manifest;
 pub mod obstacle;
 pub mod outputs;
-pub mod plan;
 pub mod progress;
 pub mod reach;
 pub mod relay;

@@ -10,14 +10,16 @@ use std::path::Path;
 use wanfarm_scheduler::{ArtifactId, Change, JobPlan, JobState, VideoState};
 use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, Role, VideoId, VideoRequest, VideoSpec, WorkItem};
 
-use crate::claims::{self, Claims, Holder};
 use crate::driver::RestoreError;
-use crate::images::{Image, Images};
-use crate::jobs::{Jobs, Submission, Taken};
-use crate::manifest::report_names;
+use crate::images::Images;
+use crate::jobs::Jobs;
 use crate::outputs::{self, Fate, Look, Volume, Written};
 use crate::requests::{Obstruction, RequestError};
 use crate::store::{JobRow, Row, Store, when_unlocked};
+use wanfarm_manifest::claims::{self, Claims, Holder};
+use wanfarm_manifest::first_frame::Image;
+use wanfarm_manifest::report_names;
+use wanfarm_manifest::{Submission, Taken};
 
 /// What a manifest asks for now.
 #[derive(Debug, Clone)]

@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, WorkerId};
 
 use crate::estimate::{Workforce, Workload};
-use crate::images::Image;
-use crate::jobs::{JobSummary, Submission, VideoStatus};
+use crate::jobs::{JobSummary, VideoStatus};
 use crate::outputs::{Look, Written};
 use crate::totals::Totals;
+use wanfarm_manifest::Submission;
+use wanfarm_manifest::first_frame::Image;
 
 /// A question or an order, with the way back.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use super::say::{err, errln, out};
 use super::table::table;
 use super::{ComputeArgs, Failed, print_json};
 use crate::exit::Exit;
-use crate::manifest::solver;
+use wanfarm_manifest::solver;
 
 /// What is rendered where nothing else is asked for.
 const PROMPT: &str = "A sailing boat leaves a small harbour in the morning sun; gulls circle above the pier.";

@@ -18,11 +18,11 @@ use super::{Failed, block_on, client_failed, faulty, print_json};
 use crate::client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast};
 use crate::estimate::Workload;
 use crate::exit::Exit;
-use crate::images;
 use crate::jobs::speedups;
-use crate::manifest::Manifest;
-use crate::plan;
 use crate::progress::{counted, span};
+use wanfarm_manifest::Manifest;
+use wanfarm_manifest::first_frame;
+use wanfarm_manifest::plan;
 
 /// What is printed.
 #[derive(Debug, Serialize)]
@@ -116,7 +116,7 @@ pub(super) fn resolved(
 ) -> Result<Vec<(VideoPlan, VideoSpec)>, Failed> {
     let resolved = videos.iter().map(|request| {
         let image = manifest.images.iter().find(|file| Some(file.image.digest) == request.image);
-        let sized = images::sized(request, image.map(|file| &file.image), card);
+        let sized = first_frame::sized(request, image.map(|file| &file.image), card);
         plan::resolve(&sized, card).map_err(|why| Failed::new(Exit::Usage, why))
     });
     resolved.collect()

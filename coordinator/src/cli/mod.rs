@@ -35,12 +35,12 @@ use wanfarm_workers::Dtype;
 use crate::client::ClientError;
 use crate::driver::RestoreError;
 use crate::exit::Exit;
-use crate::jobs::Taken;
 use crate::logging;
-use crate::manifest::{Faults, Manifest};
 use crate::requests::JobVerb;
 use crate::server::ServerError;
 use say::{errln, outln};
+use wanfarm_manifest::Taken;
+use wanfarm_manifest::{Faults, Manifest};
 
 /// Renders batches of Wan2.2 videos on as many machines as you have.
 #[derive(Debug, Parser)]
@@ -309,7 +309,7 @@ impl Cli {
             Command::Calibrate(args) => calibrate::calibrate(args),
             Command::Compare(args) => compare::compare(args),
             Command::Schema => {
-                outln!("{:#}", crate::manifest::schema());
+                outln!("{:#}", wanfarm_manifest::schema());
                 Ok(Exit::Ok)
             }
         }

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 
-use crate::manifest;
-
 /// A path for what may not be there yet: as it is, after a shell has replaced `~` and `$HOME`.
 pub(super) fn new() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(expanded)
@@ -17,7 +15,7 @@ pub(super) fn existing() -> impl TypedValueParser<Value = PathBuf> {
 }
 
 fn expanded(path: PathBuf) -> Result<PathBuf, String> {
-    match path.to_str().and_then(manifest::shell_fault) {
+    match path.to_str().and_then(wanfarm_manifest::shell_fault) {
         None => Ok(path),
         Some(why) => Err(format!(
             "{why}; write the whole path, or let the shell do it: without quotes, and without `=` before it"

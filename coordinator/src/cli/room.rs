@@ -10,8 +10,8 @@ use super::say::errln;
 use super::{Failed, forecast};
 use crate::estimate::{Footprint, Space};
 use crate::exit::Exit;
-use crate::manifest::{Manifest, sidecar_of};
 use crate::room::{self, Shortage};
+use wanfarm_manifest::{Manifest, sidecar_of};
 
 /// How long disks may take to tell. One that does not is said not to answer by whoever writes there.
 const PATIENCE: Duration = Duration::from_secs(10);

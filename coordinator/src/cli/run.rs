@@ -18,11 +18,11 @@ use crate::catalog::fingerprint;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::logging;
-use crate::manifest::{Manifest, slug};
 use crate::remember::{Memory, Wanted};
 use crate::requests::Submitted;
 use crate::server::{self, ServerConfig};
 use crate::supervisor::{self, SupervisorError, Workers};
+use wanfarm_manifest::{Manifest, slug};
 
 /// The key of a run's only job.
 const KEY: &str = "run";

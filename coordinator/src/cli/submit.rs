@@ -12,11 +12,11 @@ use super::{
 };
 use crate::client::{Client, ClientError, JobView};
 use crate::exit::Exit;
-use crate::jobs::Submission;
 use crate::logging;
-use crate::manifest::Manifest;
 use crate::requests::Submitted;
 use crate::room::Shortage;
+use wanfarm_manifest::Manifest;
+use wanfarm_manifest::Submission;
 
 /// How often a connection that breaks is made again.
 const TRIES: u32 = 3;

@@ -10,7 +10,7 @@ use wanfarm_proto::tensors::PIECE;
 use wanfarm_proto::v1;
 
 use super::{Client, ClientError};
-use crate::manifest::LoraFile;
+use wanfarm_manifest::LoraFile;
 
 /// Pieces read ahead of the network.
 const AHEAD: usize = 4;
@@ -74,9 +74,9 @@ mod tests {
     use wanfarm_types::{Digest, LoraRef, VideoRequest};
 
     use super::*;
-    use crate::jobs::{Submission, Taken};
-    use crate::plan::tests::request;
     use crate::server::{self, Coordinator, ServerConfig};
+    use wanfarm_manifest::{Submission, Taken};
+    use wanfarm_types::fixtures::request;
 
     async fn coordinator(folder: &Path) -> (Coordinator, Client) {
         let config = ServerConfig {

@@ -9,12 +9,12 @@ use wanfarm_scheduler::{ArtifactId, Change, TextKey};
 use wanfarm_types::{AttemptId, JobId, Stage, VideoId};
 
 use crate::catalog::Catalog;
-use crate::claims::{Claims, Holder, Wanted};
 use crate::images::Images;
 use crate::jobs::{Job, Jobs, VideoPhase};
 use crate::ledger::{KnownWorker, Ledger};
-use crate::plan;
 use crate::store::Row;
+use wanfarm_manifest::claims::{Claims, Holder, Wanted};
+use wanfarm_manifest::plan;
 
 /// The books.
 #[derive(Debug)]

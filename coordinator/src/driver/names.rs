@@ -6,13 +6,14 @@ use std::time::Duration;
 use wanfarm_types::{JobId, VideoId};
 
 use super::Driver;
-use crate::claims::{Claims, Clash, Holder, Wanted};
-use crate::jobs::{Job, Submission, Taken, VideoPhase};
-use crate::manifest::report_names;
+use crate::jobs::{Job, VideoPhase};
 use crate::outputs::Look;
 use crate::progress::span;
 use crate::requests::{JobFiles, Obstruction, Places, RequestError, Settled, VideoFiles};
 use crate::times::wall_clock;
+use wanfarm_manifest::claims::{Claims, Clash, Holder, Wanted};
+use wanfarm_manifest::report_names;
+use wanfarm_manifest::{Submission, Taken};
 
 impl Driver {
     /// What becomes of the videos of a submission.

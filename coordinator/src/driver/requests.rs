@@ -7,9 +7,10 @@ use wanfarm_scheduler::{Change, Input, Session, Target};
 use wanfarm_types::{Digest, JobId, VideoId, WorkerId};
 
 use super::{Driver, facts};
-use crate::jobs::{JobPhase, Submission, VideoPhase, VideoStatus};
+use crate::jobs::{JobPhase, VideoPhase, VideoStatus};
 use crate::requests::{Changes, JobVerb, Places, Request, RequestError, Settled, Submitted, WorkerVerb};
 use crate::store::Row;
+use wanfarm_manifest::Submission;
 
 impl Driver {
     pub(super) fn on_request(&mut self, request: Request) {

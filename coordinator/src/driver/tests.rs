@@ -17,16 +17,17 @@ use wanfarm_types::{DType, Experts, ModelFile, Role, TensorRef};
 use super::*;
 use crate::artifacts::Artifacts;
 use crate::catalog::Announcement;
-use crate::images::Image;
-use crate::jobs::{JobPhase, Submission, Taken};
+use crate::jobs::JobPhase;
 use crate::outputs::Volume;
-use crate::plan::tests::{card, request};
 use crate::reach::{Address, Dialler, Ends};
 use crate::requests::{Changes, JobVerb, Places, RequestError, Submitted};
 use crate::sessions::Pace;
 use crate::source::Reader;
 use crate::store::Loaded;
 use crate::store::tests::{MemoryStore, Verdict};
+use wanfarm_manifest::first_frame::Image;
+use wanfarm_manifest::{Submission, Taken};
+use wanfarm_types::fixtures::{card, request};
 
 /// A store that asks before each commit what is to become of it.
 struct Asking {

@@ -8,9 +8,10 @@ use wanfarm_types::{Digest, Failure, Stage, TensorRef, VideoId, WorkerId};
 
 use super::Driver;
 use super::books::Books;
-use crate::jobs::{Taken, VideoPhase};
+use crate::jobs::VideoPhase;
 use crate::outputs::{Task, Volume};
-use crate::plan;
+use wanfarm_manifest::Taken;
+use wanfarm_manifest::plan;
 
 impl Driver {
     pub(super) fn assign(&mut self, assignment: Assignment) {

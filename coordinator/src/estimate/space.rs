@@ -89,7 +89,7 @@ fn typical_bytes(format: Format, width: u64, height: u64, frames: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::{card, request};
+    use wanfarm_types::fixtures::{card, request};
     use wanfarm_types::{Experts, VideoRequest};
 
     fn footprint(formats: &[Format], frames: u32) -> Footprint {

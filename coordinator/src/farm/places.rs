@@ -7,10 +7,10 @@ use tonic::Status;
 
 use super::FarmService;
 use crate::estimate::Space;
-use crate::jobs::{Submission, Taken};
 use crate::outputs::{self, Look};
 use crate::requests::{Places, Request, RequestError};
 use crate::room::{self, Shortage};
+use wanfarm_manifest::{Submission, Taken};
 
 impl FarmService {
     /// Asks the driver about a submission, with what stands on the disk where its files are to go; again with other

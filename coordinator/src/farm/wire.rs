@@ -8,10 +8,11 @@ use wanfarm_proto::v1;
 use wanfarm_types::Role;
 
 use crate::estimate::{Basis, Estimate, StageEstimate};
-use crate::jobs::{JobPhase, JobSummary, Taken, VideoPhase, VideoStatus};
+use crate::jobs::{JobPhase, JobSummary, VideoPhase, VideoStatus};
 use crate::requests::{Changes, JobReport, RequestError, StoredWeights, WorkerStatus};
 use crate::room::Shortage;
 use crate::totals::{Effort, Machine};
+use wanfarm_manifest::Taken;
 
 /// What is to become of names that are taken.
 pub(super) fn taken(wire: i32) -> Result<Taken, Status> {

@@ -1,7 +1,8 @@
 use wanfarm_types::Experts;
 
 use super::*;
-use crate::plan::tests::{card, request};
+use wanfarm_manifest::Taken;
+use wanfarm_types::fixtures::{card, request};
 
 fn submitted(jobs: &mut Jobs, key: &str, videos: Vec<VideoRequest>) -> JobId {
     let (name, model) = ("n".into(), "m".into());

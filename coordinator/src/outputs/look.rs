@@ -13,8 +13,8 @@ use wanfarm_types::{Format, VideoRequest, VideoSpec};
 use super::place::is_frame;
 use super::record::{FileState, Print, state};
 use super::sidecar::OutputRecord;
-use crate::jobs::{Submission, Taken};
-use crate::manifest::{output_fault, path_of, sidecar_of};
+use wanfarm_manifest::{Submission, Taken};
+use wanfarm_manifest::{output_fault, path_of, sidecar_of};
 
 /// Numbers that are tried for a new name.
 const MOST_NUMBERS: u32 = 10_000;
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::outputs::sidecar::{ModelRecord, Sidecar, Versions};
     use crate::outputs::task::measure;
-    use crate::plan::tests::{card, request};
+    use wanfarm_types::fixtures::{card, request};
     use wanfarm_types::{Digest, Experts};
 
     fn video(output: &str) -> VideoRequest {

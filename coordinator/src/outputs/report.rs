@@ -12,8 +12,8 @@ use super::look;
 use super::place::{self, PlaceError, Stage};
 use super::volume::Volume;
 use crate::client::ReportView;
-use crate::manifest::{LAST_REPORT, REPORT};
 use crate::obstacle::Obstacle;
+use wanfarm_manifest::{LAST_REPORT, REPORT};
 
 /// Before a report that could not be written is tried again.
 const PAUSE: Duration = Duration::from_secs(1);

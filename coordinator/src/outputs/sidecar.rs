@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use wanfarm_types::{Digest, ModelFile, Stage, VideoSpec};
 
 use crate::ledger::AttemptRecord;
-use crate::plan;
+use wanfarm_manifest::plan;
 
 /// `<output>.json`.
 #[derive(Debug, Serialize)]

@@ -24,7 +24,6 @@ use super::volume::Volume;
 use crate::driver::Event;
 use crate::farm::report_view;
 use crate::ledger::AttemptRecord;
-use crate::manifest;
 use crate::obstacle::Obstacle;
 use crate::requests::JobReport;
 use crate::room;
@@ -287,7 +286,7 @@ impl Files {
             latents_blake3: task.latents,
         };
         let json = serde_json::to_vec_pretty(&sidecar).map_err(|error| Failure::deterministic(error.to_string()))?;
-        let path = manifest::sidecar_of(&task.spec.output);
+        let path = wanfarm_manifest::sidecar_of(&task.spec.output);
         task.volume.check().map_err(Unwritten::Held)?;
         let placing = stage.begin(&root.join(&path)).map_err(|error| faults.placement(error))?;
         place::write(&placing, &json).map_err(|error| faults.placement(error))?;
@@ -353,7 +352,7 @@ fn stage_format(
     format: Format,
     faults: &Faults<'_>,
 ) -> Result<(Placing, Written, OutputRecord), Unwritten> {
-    let (path, rate) = (manifest::path_of(&task.spec.output, format), task.spec.fps);
+    let (path, rate) = (wanfarm_manifest::path_of(&task.spec.output, format), task.spec.fps);
     faults.volume.check().map_err(Unwritten::Held)?;
     let placing = stage.begin(&faults.volume.folder().join(&path)).map_err(|error| faults.placement(error))?;
     let plain = |()| None;
@@ -404,7 +403,7 @@ pub(super) fn measure(path: &Path) -> std::io::Result<(u64, Digest, Content)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::{card, request};
+    use wanfarm_types::fixtures::{card, request};
     use wanfarm_types::{Experts, JobId, VideoRequest};
 
     /// Writes a clip of two frames of this size, whose bytes are those of `byte`.

@@ -7,9 +7,9 @@ use wanfarm_types::{AttemptId, DType, Experts, Failure, Format, Incarnation, Sta
 
 use super::*;
 use crate::outputs::{Content, print};
-use crate::plan::tests::{card, request};
 use crate::store::{DataDirectory, SqliteStore};
 use crate::times::Moment;
+use wanfarm_types::fixtures::{card, request};
 
 /// The folders of a run whose job `a b c` was interrupted: `a` is done, five steps of `b` are kept, and `c` has failed.
 struct Night {

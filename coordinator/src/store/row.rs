@@ -8,11 +8,11 @@ use std::sync::Arc;
 use wanfarm_scheduler::Change;
 use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, ModelFile, Role, VideoId, VideoRequest, VideoSpec, WorkerId};
 
-use crate::images::Image;
-use crate::jobs::Taken;
 use crate::outputs::Written;
 use crate::times::Moment;
 use crate::totals::Totals;
+use wanfarm_manifest::Taken;
+use wanfarm_manifest::first_frame::Image;
 
 /// One row. Videos are named by their place in the manifest, except in [`Row::Scheduler`], which counts those planned.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,6 +7,8 @@ pub mod cache_request;
 pub mod calibration;
 pub mod digest;
 pub mod failure;
+#[cfg(feature = "fixtures")]
+pub mod fixtures;
 pub mod format;
 pub mod frame_rate;
 pub mod geometry;

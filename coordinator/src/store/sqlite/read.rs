@@ -11,9 +11,9 @@ use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, TextKey, VideoP
 use wanfarm_types::{AttemptId, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WorkItem, WorkerId};
 
 use super::Fault;
-use crate::images::Image;
 use crate::store::{JobEnd, JobRow, Row};
 use crate::times::Moment;
+use wanfarm_manifest::first_frame::Image;
 
 pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
     let mut rows = Vec::new();

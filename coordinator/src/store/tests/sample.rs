@@ -10,14 +10,14 @@ use wanfarm_types::{
     VideoRequest, VideoSpec, WorkItem, WorkerId,
 };
 
-use crate::images::Image;
-use crate::jobs::Taken;
 use crate::outputs::{Content, Print, Written};
-use crate::plan;
-use crate::plan::tests::{card, request};
 use crate::store::{JobEnd, JobRow, Row};
 use crate::times::Moment;
 use crate::totals::{Effort, Machine, Share, Totals};
+use wanfarm_manifest::Taken;
+use wanfarm_manifest::first_frame::Image;
+use wanfarm_manifest::plan;
+use wanfarm_types::fixtures::{card, request};
 
 pub(super) fn digest(n: u8) -> Digest {
     Digest([n; 32])

@@ -9,8 +9,8 @@ use wanfarm_types::Experts;
 use super::conformance::conforms;
 use super::memory::MemoryStore;
 use super::sample::{batch, everything, farm, job, rng};
-use crate::plan::tests::card;
 use crate::store::{DataDirectory, Loaded, Row, SqliteStore, Store, StoreError};
+use wanfarm_types::fixtures::card;
 
 #[test]
 fn the_reference_conforms() {

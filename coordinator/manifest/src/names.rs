@@ -118,7 +118,7 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// What a shell would have replaced in a path, and nobody does here.
-pub(crate) fn shell_fault(path: &str) -> Option<String> {
+pub fn shell_fault(path: &str) -> Option<String> {
     let names = |rest: &str| rest.starts_with(|c: char| c == '{' || c == '_' || c.is_ascii_uppercase());
     if path.starts_with('~') {
         Some("it starts with `~`, which only a shell takes for a home folder".into())

@@ -94,7 +94,7 @@ fn as_json(text: &str) -> Value {
 
 /// The manifests that the project shows people.
 fn examples() -> Vec<(&'static str, String)> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let fenced = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
     let mut examples: Vec<_> =
@@ -130,7 +130,7 @@ fn every_manifest_that_people_are_shown_is_good() {
 /// What the README shows of settings alone is made a manifest.
 #[test]
 fn every_setting_that_people_are_shown_is_good() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let fenced = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let settings: Vec<&str> = fenced.filter(|text| !text.contains("[[video]]")).collect();

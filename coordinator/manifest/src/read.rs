@@ -17,7 +17,7 @@ use super::names::component_fault;
 use super::node::{Entry, Node, Value};
 use super::settings::{Settings, text, unknown_key, whole, wrong_type};
 use super::source::{Source, Span, Syntax};
-use crate::jobs::{Submission, Taken};
+use crate::job::{Submission, Taken};
 
 const TOP: [&str; 3] = ["job", "defaults", "video"];
 

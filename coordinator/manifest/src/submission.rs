@@ -13,7 +13,7 @@ use super::loras::MOST;
 use super::names::{self, component_fault, output_fault};
 use super::twins::Twins;
 use crate::claims::{Claims, Holder, Wanted};
-use crate::jobs::Submission;
+use crate::job::Submission;
 
 /// Most bytes of a client's key.
 const MAX_KEY: usize = 200;
@@ -148,8 +148,8 @@ fn within(name: &str, value: u64, range: &RangeInclusive<u64>) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::Taken;
-    use crate::plan::tests::request;
+    use crate::job::Taken;
+    use wanfarm_types::fixtures::request;
     use wanfarm_types::{Digest, Expert, Format, Guidance, SenCacheRequest};
 
     fn submission(videos: Vec<VideoRequest>) -> Submission {

@@ -179,7 +179,7 @@ impl Setting {
 }
 
 /// The solver of that name.
-pub(crate) fn solver(name: &str) -> Option<SolverKind> {
+pub fn solver(name: &str) -> Option<SolverKind> {
     SOLVERS.into_iter().find(|solver| solver.name() == name)
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use unicode_normalization::UnicodeNormalization;
 use wanfarm_types::{Format, JobId};
 
-use crate::manifest::{path_of, sidecar_of};
+use crate::{path_of, sidecar_of};
 
 /// Who speaks for a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

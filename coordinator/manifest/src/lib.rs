@@ -6,15 +6,19 @@
 
 mod cache;
 mod check;
+pub mod claims;
 mod draft;
 mod fault;
+pub mod first_frame;
 mod front;
 mod images;
+mod job;
 mod keys;
 mod loras;
 mod names;
 mod node;
 mod notes;
+pub mod plan;
 mod read;
 mod render;
 mod schema;
@@ -29,6 +33,7 @@ mod twins;
 
 pub use fault::{Fault, Faults, Related};
 pub use images::ImageFile;
+pub use job::{Submission, Taken};
 pub use keys::DEFAULT_PRIORITY;
 pub use loras::LoraFile;
 pub use names::{LAST_REPORT, REPORT, component_fault, output_fault, path_of, report_names, sidecar_of, slug};
@@ -36,4 +41,5 @@ pub use read::Manifest;
 pub use schema::schema;
 pub use source::{Position, Syntax};
 pub use submission::{check_count, check_submission, complete};
-pub(crate) use {fault::near, keys::solver, names::shell_fault, twins::Twins};
+pub use twins::Twins;
+pub use {fault::near, keys::solver, names::shell_fault};

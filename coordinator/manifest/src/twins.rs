@@ -7,14 +7,14 @@ use wanfarm_types::{Digest, ModelCard, VideoRequest};
 
 /// The videos of a job by everything that decides their pictures and how fast they are shown.
 #[derive(Debug, Default)]
-pub(crate) struct Twins {
+pub struct Twins {
     first: HashMap<Digest, u32>,
 }
 
 impl Twins {
     /// Takes in a video with its size, and names the earlier one that is the same. With the model known, what it would
     /// fill in counts as said; a video that it cannot render is like no other.
-    pub(crate) fn find(&mut self, index: u32, request: &VideoRequest, card: Option<&ModelCard>) -> Option<u32> {
+    pub fn find(&mut self, index: u32, request: &VideoRequest, card: Option<&ModelCard>) -> Option<u32> {
         let unnamed = VideoRequest { output: String::new(), formats: Vec::new(), ..request.clone() };
         let key = match card {
             None => digest(&unnamed)?,
@@ -34,7 +34,7 @@ fn digest(asked: &impl Serialize) -> Option<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::{card, request};
+    use wanfarm_types::fixtures::{card, request};
     use wanfarm_types::{Experts, Format, FrameRate};
 
     #[test]

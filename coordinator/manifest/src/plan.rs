@@ -109,72 +109,11 @@ pub fn text_key(model: &str, text: &str) -> TextKey {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::images::{Image, sized};
-    use wanfarm_types::{
-        CacheRequest, CfgCacheRequest, Defaults, Format, FrameRate, Geometry, Guidance, MagCacheRequest,
-        SenCacheRequest, SolverKind, Transformer, VaeKind,
-    };
-
-    pub(crate) fn card(experts: Experts) -> ModelCard {
-        ModelCard {
-            name: "m".into(),
-            preset: "t2v-a14b".into(),
-            experts,
-            transformer: Transformer {
-                in_dim: 16,
-                out_dim: 16,
-                dim: 5120,
-                num_heads: 40,
-                num_layers: 40,
-                ffn_dim: 13_824,
-                freq_dim: 256,
-                text_dim: 4096,
-                text_len: 512,
-                eps: 1e-6,
-                cross_attn_norm: true,
-            },
-            vae: VaeKind::Wan21,
-            geometry: Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
-            takes_image: false,
-            needs_image: false,
-            defaults: Defaults {
-                width: 1280,
-                height: 720,
-                frames: 81,
-                fps: FrameRate::whole(16),
-                steps: 40,
-                shift: 12.0,
-                solver: SolverKind::UniPc,
-                guidance: Guidance { high: 4.0, low: 3.0 },
-                negative: "bad".into(),
-            },
-            mag_curve: None,
-            loras: Vec::new(),
-        }
-    }
-
-    pub(crate) fn request() -> VideoRequest {
-        VideoRequest {
-            prompt: "a cat".into(),
-            negative: None,
-            seed: 7,
-            width: None,
-            height: None,
-            frames: None,
-            fps: None,
-            steps: None,
-            shift: None,
-            solver: None,
-            guidance: None,
-            image: None,
-            cache: None,
-            loras: Vec::new(),
-            formats: vec![Format::Mp4],
-            output: "cat".into(),
-        }
-    }
+    use crate::first_frame::{Image, sized};
+    use wanfarm_types::fixtures::{card, request};
+    use wanfarm_types::{CacheRequest, CfgCacheRequest, Guidance, MagCacheRequest, SenCacheRequest};
 
     #[test]
     fn the_published_split_of_t2v_a14b() {

@@ -11,7 +11,7 @@ use glob::{MatchOptions, Pattern};
 use super::fault::{Fault, Place, quote};
 use super::keys::{MAX_VIDEOS, Setting};
 use super::node::{Entry, Value};
-use crate::images::{self, Image};
+use crate::first_frame::{self, Image};
 
 /// An image file of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +128,6 @@ fn look(path: &Path) -> Result<Image, String> {
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(images::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    file.take(first_frame::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     Image::read_whole(&bytes).map_err(|why| why.to_string())
 }

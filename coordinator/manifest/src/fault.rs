@@ -246,7 +246,7 @@ pub(crate) fn suggest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
 }
 
 /// A remedy for a word that one of `known` is near to.
-pub(crate) fn near<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+pub fn near<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
     // A longer word is no slip of the finger, and the distance costs time and memory.
     let word = Some(word).filter(|word| word.len() <= 40)?.to_lowercase();
     let distances = known.into_iter().map(|known| (strsim::damerau_levenshtein(&word, known), known));

@@ -14,7 +14,7 @@ use super::loras::{Fits, LoraFile, unusable};
 use super::names;
 use super::twins::Twins;
 use crate::claims::{Claims, Clash, Holder, Wanted};
-use crate::images::{self, Image};
+use crate::first_frame::{self, Image};
 
 /// What holds for every model: no Wan model has a finer grid.
 pub(crate) const FINEST: Geometry = Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 };
@@ -61,7 +61,7 @@ impl Context<'_> {
             // Files that were not found leave nothing to compare.
             let found_all = draft.image.is_some() == draft.settings.place(Setting::Image).is_some()
                 && draft.loras.len() == draft.settings.loras().len();
-            let sized = self.card.map(|card| images::sized(&request, self.image(draft), card));
+            let sized = self.card.map(|card| first_frame::sized(&request, self.image(draft), card));
             let first = || twins.find(index as u32, sized.as_ref().unwrap_or(&request), self.card);
             if let Some(first) = found_all.then(first).flatten() {
                 found.add(twin(draft, &drafts[first as usize]));
@@ -113,7 +113,7 @@ impl Context<'_> {
         let given = [Setting::Width, Setting::Height].map(|setting| draft.settings.whole32(setting));
         match (self.card, self.image(draft), given) {
             (None, ..) => given,
-            (Some(card), Some(image), given) => images::size(given, image, card),
+            (Some(card), Some(image), given) => first_frame::size(given, image, card),
             (Some(card), _, [width, height]) => {
                 [width.or(Some(card.defaults.width)), height.or(Some(card.defaults.height))]
             }

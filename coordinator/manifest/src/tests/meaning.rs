@@ -360,11 +360,11 @@ fn a_size_that_follows_from_an_image_and_that_a_file_cannot_hold_is_refused() {
     let check = |settings: &str| {
         let text = format!("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\nimage='banner.png'\n{settings}");
         let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap();
-        let card = ModelCard { takes_image: true, ..crate::plan::tests::card(wanfarm_types::Experts::Single) };
+        let card = ModelCard { takes_image: true, ..wanfarm_types::fixtures::card(wanfarm_types::Experts::Single) };
         // Those who have no manifest are held to the same.
         let requests = manifest.check(Some(&card));
         let queued = manifest.check(None).unwrap();
-        let sized = crate::images::sized(&queued[0], Some(&manifest.images[0].image), &card);
+        let sized = crate::first_frame::sized(&queued[0], Some(&manifest.images[0].image), &card);
         assert_eq!(crate::plan::resolve(&sized, &card).is_ok(), requests.is_ok(), "{settings}");
         requests
     };

@@ -1,0 +1,66 @@
+//! A model and a video for tests.
+
+use crate::{
+    Defaults, Experts, Format, FrameRate, Geometry, Guidance, ModelCard, SolverKind, Transformer, VaeKind, VideoRequest,
+};
+
+/// A model named `m` with the measures of T2V-A14B.
+pub fn card(experts: Experts) -> ModelCard {
+    ModelCard {
+        name: "m".into(),
+        preset: "t2v-a14b".into(),
+        experts,
+        transformer: Transformer {
+            in_dim: 16,
+            out_dim: 16,
+            dim: 5120,
+            num_heads: 40,
+            num_layers: 40,
+            ffn_dim: 13_824,
+            freq_dim: 256,
+            text_dim: 4096,
+            text_len: 512,
+            eps: 1e-6,
+            cross_attn_norm: true,
+        },
+        vae: VaeKind::Wan21,
+        geometry: Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
+        takes_image: false,
+        needs_image: false,
+        defaults: Defaults {
+            width: 1280,
+            height: 720,
+            frames: 81,
+            fps: FrameRate::whole(16),
+            steps: 40,
+            shift: 12.0,
+            solver: SolverKind::UniPc,
+            guidance: Guidance { high: 4.0, low: 3.0 },
+            negative: "bad".into(),
+        },
+        mag_curve: None,
+        loras: Vec::new(),
+    }
+}
+
+/// A video of a cat that leaves everything to the model.
+pub fn request() -> VideoRequest {
+    VideoRequest {
+        prompt: "a cat".into(),
+        negative: None,
+        seed: 7,
+        width: None,
+        height: None,
+        frames: None,
+        fps: None,
+        steps: None,
+        shift: None,
+        solver: None,
+        guidance: None,
+        image: None,
+        cache: None,
+        loras: Vec::new(),
+        formats: vec![Format::Mp4],
+        output: "cat".into(),
+    }
+}
