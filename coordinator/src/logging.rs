@@ -12,8 +12,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::debug_fn;
+use wanfarm_durable::FileId;
 
-use crate::file_id::FileId;
 use crate::progress::tame;
 
 /// Longest value in a line, in characters.
@@ -44,7 +44,7 @@ fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
 }
 
 /// Logs to standard error, or to the file that `WANFARM_LOG_FILE` names; `WANFARM_LOG` sets the level, as `info` or
-/// `wanfarm_coordinator=debug`.
+/// `wanfarm_server=debug`.
 pub fn of_service() {
     if let Some(path) = std::env::var_os("WANFARM_LOG_FILE").filter(|path| !path.is_empty()).map(PathBuf::from) {
         match to_file(&path) {

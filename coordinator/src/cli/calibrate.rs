@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use wanfarm_manifest::solver;
 use wanfarm_media::{RgbImage, load_image};
 use wanfarm_model::calibrate::{Calibrator, Measured, Progress, StepRatios, Videos};
 use wanfarm_model::conditioning::Rgb8;
@@ -18,7 +19,6 @@ use super::say::{err, errln, out};
 use super::table::table;
 use super::{ComputeArgs, Failed, print_json};
 use crate::exit::Exit;
-use wanfarm_manifest::solver;
 
 /// What is rendered where nothing else is asked for.
 const PROMPT: &str = "A sailing boat leaves a small harbour in the morning sun; gulls circle above the pier.";

@@ -1,15 +1,14 @@
 //! `coordinator pause`, `resume`, `cancel`, `retry` and `forget`.
 
+use wanfarm_client::{Client, JobVerb};
 use wanfarm_types::JobId;
 
 use super::say::outln;
 use super::which::{Which, WhichJob, name};
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
-use crate::client::Client;
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::counted;
-use crate::requests::JobVerb;
 
 /// Of verbs that are about a job as a whole.
 #[derive(Debug, clap::Args)]

@@ -6,16 +6,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
+use wanfarm_client::{Client, ClientError, LostView, RemoteFile};
+use wanfarm_server::outputs::{Placing, Stage, print};
 use wanfarm_types::JobId;
 
 use super::report::lost_words;
 use super::say::{errln, outln};
 use super::which::Which;
 use super::{CoordinatorArg, Failed, asked_to_stop, block_on, client_failed, print_json};
-use crate::client::{Client, ClientError, LostView, RemoteFile};
 use crate::exit::Exit;
 use crate::logging;
-use crate::outputs::{Placing, Stage, print};
 use crate::progress::counted;
 
 /// Most bytes of one part of a path; no common file system takes more.

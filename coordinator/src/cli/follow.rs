@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use wanfarm_client::{Client, ClientError, JobView, Update, VideoView, Watch};
 use wanfarm_types::{JobId, Stage, VideoId};
 
 use super::say::{errln, outln};
 use super::{Failed, asked_to_stop, client_failed};
-use crate::client::{Client, ClientError, JobView, Update, VideoView, Watch};
 use crate::exit::Exit;
 use crate::progress::{self, Progress, Summary, VideoOutcome, VideoProgress, VideoState};
 

@@ -5,24 +5,21 @@ use std::time::Duration;
 
 use indicatif::HumanBytes;
 use serde::Serialize;
+use wanfarm_client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast, span, speedups};
+use wanfarm_manifest::{Manifest, first_frame, plan};
 use wanfarm_model::files::{self, ModelFolder};
 use wanfarm_model::inspect::{Questions, inspect};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_scheduler::VideoPlan;
-use wanfarm_types::{ModelCard, VideoRequest, VideoSpec};
+use wanfarm_server::estimate::{Estimate, Workforce, Workload};
+use wanfarm_types::{ModelCard, Role, VideoRequest, VideoSpec};
 
 use super::say::out;
 use super::submit::SubmitArgs;
 use super::table::table;
 use super::{Failed, block_on, client_failed, faulty, print_json};
-use crate::client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast};
-use crate::estimate::Workload;
 use crate::exit::Exit;
-use crate::jobs::speedups;
-use crate::progress::{counted, span};
-use wanfarm_manifest::Manifest;
-use wanfarm_manifest::first_frame;
-use wanfarm_manifest::plan;
+use crate::progress::counted;
 
 /// What is printed.
 #[derive(Debug, Serialize)]
@@ -105,7 +102,7 @@ fn local(manifest: &Manifest, card: Option<&ModelCard>, videos: &[VideoRequest])
     let specs = resolved(manifest, card, videos)?;
     let work = Workload::of(specs.iter().map(|(plan, _)| plan));
     let speedups = speedups(specs.iter().map(|(_, spec)| (&spec.cache, &spec.loras[..])));
-    Ok(Forecast::local(count, card, &work, speedups))
+    Ok(alone(count, card, &work, speedups))
 }
 
 /// The videos with nothing left open, each with its plan.
@@ -120,6 +117,42 @@ pub(super) fn resolved(
         plan::resolve(&sized, card).map_err(|why| Failed::new(Exit::Usage, why))
     });
     resolved.collect()
+}
+
+/// What this machine alone can tell: the work, but neither workers nor speeds.
+fn alone(videos: u32, card: &ModelCard, work: &Workload, speedups: Vec<String>) -> Forecast {
+    let estimate = Estimate::new(work, &Workforce::default());
+    let role = |role: Role| RoleForecast { role: role.name(), workers: 0, least_memory_bytes: None, needs_bytes: None };
+    let stages = estimate.stages.iter().map(|line| StageForecast {
+        stage: line.stage.name(),
+        units: line.units,
+        work: line.work,
+        workers: 0,
+        seconds_per_unit: None,
+        basis: "none",
+        seconds: None,
+    });
+    let balance = estimate.balance.map(|balance| {
+        let (high_workers, low_workers) = balance.now.unzip();
+        let (high, low) = balance.team;
+        BalanceForecast {
+            measured: balance.measured,
+            high_share: balance.high_share,
+            high,
+            low,
+            high_workers,
+            low_workers,
+        }
+    });
+    Forecast {
+        videos,
+        model_known: true,
+        roles: card.roles().into_iter().map(role).collect(),
+        stages: stages.collect(),
+        balance,
+        speedups,
+        ..Forecast::default()
+    }
 }
 
 /// What each role needs of memory, as far as the files here tell.

@@ -26,21 +26,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use wanfarm_client::{ClientError, JobVerb};
+use wanfarm_manifest::{Faults, Manifest, Taken};
 use wanfarm_model::files::ModelFolder;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::text::Tokenizer;
+use wanfarm_server::driver::RestoreError;
+use wanfarm_server::server::ServerError;
 use wanfarm_types::Role;
 use wanfarm_workers::Dtype;
 
-use crate::client::ClientError;
-use crate::driver::RestoreError;
 use crate::exit::Exit;
 use crate::logging;
-use crate::requests::JobVerb;
-use crate::server::ServerError;
 use say::{errln, outln};
-use wanfarm_manifest::Taken;
-use wanfarm_manifest::{Faults, Manifest};
 
 /// Renders batches of Wan2.2 videos on as many machines as you have.
 #[derive(Debug, Parser)]

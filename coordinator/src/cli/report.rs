@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::HumanBytes;
+use wanfarm_client::{Client, EffortView, LostView, MachineView, ReportView, span};
+use wanfarm_types::JobId;
 
 use super::follow::{outcome, retry_command};
 use super::say::out;
@@ -11,11 +13,9 @@ use super::status::speedups_of;
 use super::table::table;
 use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
-use crate::client::{Client, EffortView, LostView, MachineView, ReportView};
 use crate::exit::Exit;
 use crate::logging;
-use crate::progress::{Summary, span, tame};
-use wanfarm_types::JobId;
+use crate::progress::{Summary, tame};
 
 /// Lost files that are named one by one.
 const MOST_LOST: usize = 20;

@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use wanfarm_client::Shortage;
+use wanfarm_manifest::{Manifest, sidecar_of};
+use wanfarm_server::estimate::{Footprint, Space};
+use wanfarm_server::room;
 use wanfarm_types::{ModelCard, VideoRequest};
 
 use super::say::errln;
 use super::{Failed, forecast};
-use crate::estimate::{Footprint, Space};
 use crate::exit::Exit;
-use crate::room::{self, Shortage};
-use wanfarm_manifest::{Manifest, sidecar_of};
 
 /// How long disks may take to tell. One that does not is said not to answer by whoever writes there.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,24 +5,23 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
+use wanfarm_client::{Client, Submitted};
+use wanfarm_manifest::{Manifest, slug};
 use wanfarm_model::files::{self, ModelFolder};
 use wanfarm_model::inspect;
 use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_server::catalog::fingerprint;
+use wanfarm_server::remember::{Memory, Wanted};
+use wanfarm_server::server::{self, ServerConfig};
 use wanfarm_types::{Digest, JobId, Role};
 
 use super::follow::{self, Connection, Interest};
 use super::say::errln;
 use super::submit::{names_said, nothing_left};
 use super::{Failed, RunArgs, asked_to_stop, block_on, data_directory, read_manifest};
-use crate::catalog::fingerprint;
-use crate::client::Client;
 use crate::exit::Exit;
 use crate::logging;
-use crate::remember::{Memory, Wanted};
-use crate::requests::Submitted;
-use crate::server::{self, ServerConfig};
 use crate::supervisor::{self, SupervisorError, Workers};
-use wanfarm_manifest::{Manifest, slug};
 
 /// The key of a run's only job.
 const KEY: &str = "run";

@@ -4,12 +4,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use wanfarm_scheduler::Config;
+use wanfarm_server::server::{self, ServerConfig};
 
 use super::say::outln;
 use super::{Failed, ServeArgs, address, asked_to_stop, block_on, data_directory};
 use crate::exit::Exit;
 use crate::logging;
-use crate::server::{self, ServerConfig};
 
 /// The scheduler's constants as asked for. One interval alone leaves the other open.
 fn policy(args: &ServeArgs) -> Config {

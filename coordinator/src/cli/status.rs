@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use wanfarm_client::{Client, JobDetail, JobView, VideoView, span, speedups};
 use wanfarm_types::CacheSettings;
 
 use super::follow::{Connection, Interest, follow_from_afar};
@@ -10,11 +11,9 @@ use super::say::{errln, out, outln};
 use super::table::table;
 use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
-use crate::client::{Client, JobDetail, JobView, VideoView};
 use crate::exit::Exit;
-use crate::jobs::speedups;
 use crate::logging;
-use crate::progress::{counted, list, span, together};
+use crate::progress::{counted, list, together};
 
 /// How often the table of all jobs is drawn anew.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

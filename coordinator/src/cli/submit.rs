@@ -4,19 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+use wanfarm_client::{Client, ClientError, JobView, Shortage, Submitted};
+use wanfarm_manifest::{Manifest, Submission};
 
 use super::follow::{Connection, Interest, again, follow_from_afar};
 use super::say::{errln, outln};
 use super::{
     CoordinatorArg, Failed, TakenArgs, block_on, client_failed, faulty, forecast, note, print_json, read_manifest, room,
 };
-use crate::client::{Client, ClientError, JobView};
 use crate::exit::Exit;
 use crate::logging;
-use crate::requests::Submitted;
-use crate::room::Shortage;
-use wanfarm_manifest::Manifest;
-use wanfarm_manifest::Submission;
 
 /// How often a connection that breaks is made again.
 const TRIES: u32 = 3;

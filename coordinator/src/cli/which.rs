@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
+use wanfarm_client::{Client, JobView, WorkerView};
+use wanfarm_manifest::near;
 use wanfarm_types::{JobId, VideoId};
 
 use super::{Failed, client_failed};
-use crate::client::{Client, JobView, WorkerView};
 use crate::exit::Exit;
-use wanfarm_manifest::near;
 
 /// A job by number or name. Where a number is another job's name as well, `number:17` and `name:17` say which is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! `coordinator workers`.
 
+use wanfarm_client::{Client, WorkerVerb, WorkerView};
+
 use super::say::{out, outln};
 use super::table::table;
 use super::which::{pick_worker, workers_called};
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
-use crate::client::{Client, WorkerView};
 use crate::exit::Exit;
 use crate::logging;
-use crate::requests::WorkerVerb;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

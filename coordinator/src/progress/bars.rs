@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use wanfarm_client::span;
 use wanfarm_types::VideoId;
 
-use super::eta::{span, steps_left};
+use super::eta::steps_left;
 use super::event::{VideoProgress, VideoState, columns, counted, tame};
 use super::tally::Tally;
 

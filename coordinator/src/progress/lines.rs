@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
+use wanfarm_client::span;
 use wanfarm_types::VideoId;
 
-use super::eta::{span, steps_left};
+use super::eta::steps_left;
 use super::event::{VideoProgress, VideoState, tame};
 use super::tally::{Change, Tally};
 

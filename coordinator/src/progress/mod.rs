@@ -10,7 +10,7 @@ mod show;
 mod summary;
 mod tally;
 
-pub use eta::{Pace, span};
+pub use eta::Pace;
 pub use event::{VideoProgress, VideoState};
 pub(crate) use event::{columns, counted, tame};
 pub use show::Progress;

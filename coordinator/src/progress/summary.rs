@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wanfarm_client::span;
 use wanfarm_types::{JobId, VideoId};
 
-use super::eta::span;
 use super::event::{counted, tame};
 
 /// Jobs of at most so many videos list every one; larger ones list those that need a look.

@@ -7,11 +7,15 @@
 //! Deliberately not here: where files go, and what has to survive (callers that cannot go without ask
 //! [`refusal`] first).
 
+mod file_id;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+
+pub use file_id::FileId;
 
 /// Makes what was written to a file last, as far as its volume can. `path` is for the warning.
 ///

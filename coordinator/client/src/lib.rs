@@ -1,0 +1,370 @@
+//! The farm API from the client's side: submit a job, follow it, steer it, fetch what came of it.
+
+mod forecast;
+mod loras;
+mod shortage;
+mod speedups;
+mod time_words;
+mod verbs;
+mod views;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+use wanfarm_proto::MAX_MESSAGE_BYTES;
+use wanfarm_proto::convert::digest_field;
+use wanfarm_proto::tensors::root_cause;
+use wanfarm_proto::v1::{self, farm_client::FarmClient};
+use wanfarm_types::{Digest, JobId, ModelCard};
+
+use wanfarm_manifest::{ImageFile, Submission, Taken};
+
+pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
+pub use shortage::Shortage;
+pub use speedups::speedups;
+pub use time_words::{rfc3339, serialize_rfc3339, span};
+pub use verbs::{JobVerb, Submitted, WorkerVerb};
+pub use views::{
+    EffortView, JobDetail, JobView, LostView, MachineView, PaceView, ReportView, RunningView, VideoView, WeightsView,
+    WorkerView,
+};
+
+/// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// A connection to a coordinator.
+#[derive(Debug, Clone)]
+pub struct Client {
+    farm: FarmClient<Channel>,
+}
+
+/// A request came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers at the address.
+    #[error(
+        "no coordinator answers at {url}: {reason}; start one with `coordinator serve`, or name another with --coordinator"
+    )]
+    NoConnection {
+        /// The address.
+        url: String,
+        /// What the transport said.
+        reason: String,
+    },
+    /// A file that the manifest names cannot be sent.
+    #[error("cannot send {}: {why}", path.display())]
+    File {
+        /// Where it lies.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The coordinator says no.
+    #[error("the coordinator refuses: {0}")]
+    Refused(String),
+    /// The connection broke on the way.
+    #[error("the connection to the coordinator broke: {0}; jobs go on without us, ask again when it is back")]
+    Broken(String),
+    /// The coordinator tried and could not.
+    #[error("the coordinator could not do it: {0}")]
+    Failed(String),
+    /// Something else listens there, or another version.
+    #[error("what answers there is no coordinator of this version ({0}); install one version everywhere")]
+    Stranger(String),
+}
+
+/// News of a job.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// Its line.
+    pub job: JobView,
+    /// The lines of videos that changed; the first update has all.
+    pub videos: Vec<VideoView>,
+}
+
+/// A finished file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Of which video.
+    pub video: u32,
+    /// Below the output directory, with `/`; as the coordinator says, so not to be trusted.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its digest.
+    pub blake3: Digest,
+    /// Why it cannot be had, if so.
+    pub lost: Option<LostView>,
+}
+
+impl ClientError {
+    /// The coordinator cannot be reached now, and may be again later.
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::NoConnection { .. } | Self::Broken(_))
+    }
+}
+
+impl From<Status> for ClientError {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::FailedPrecondition
+            | Code::OutOfRange => Self::Refused(status.message().to_owned()),
+            Code::Internal | Code::ResourceExhausted | Code::DataLoss => Self::Failed(status.message().to_owned()),
+            Code::Unimplemented => Self::Stranger(status.message().to_owned()),
+            _ => Self::Broken(status.message().to_owned()),
+        }
+    }
+}
+
+impl Client {
+    /// Dials a coordinator.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn connect(url: &str) -> Result<Self, ClientError> {
+        let no = |reason: String| ClientError::NoConnection { url: url.to_owned(), reason };
+        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| no(root_cause(&error)))?;
+        let endpoint = endpoint.connect_timeout(SILENCE).tcp_nodelay(true);
+        let endpoint = endpoint.http2_keep_alive_interval(SILENCE).keep_alive_timeout(SILENCE);
+        let channel = endpoint.connect().await.map_err(|error| no(root_cause(&error)))?;
+        let farm = FarmClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self { farm })
+    }
+
+    /// Gives the coordinator the images it does not have yet, each once.
+    ///
+    /// # Errors
+    /// When a file is no longer what the manifest was checked with, or the coordinator refuses it.
+    pub async fn put_images(&mut self, images: &[ImageFile]) -> Result<(), ClientError> {
+        if images.is_empty() {
+            return Ok(());
+        }
+        let digests = images.iter().map(|file| file.image.digest.0.to_vec()).collect();
+        let missing = self.farm.missing_images(v1::MissingImagesRequest { digests }).await?.into_inner().digests;
+        let mut missing: BTreeSet<Vec<u8>> = missing.into_iter().collect();
+        for file in images {
+            if missing.remove(file.image.digest.0.as_slice()) {
+                self.put_image(file).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_image(&mut self, file: &ImageFile) -> Result<(), ClientError> {
+        let unusable = |why: String| ClientError::File { path: file.path.clone(), why };
+        let data = tokio::fs::read(&file.path).await.map_err(|error| unusable(error.to_string()))?;
+        if *blake3::hash(&data).as_bytes() != file.image.digest.0 {
+            return Err(unusable("it has changed since the manifest was checked; try again".to_owned()));
+        }
+        self.farm.put_image(v1::PutImageRequest { data }).await?;
+        Ok(())
+    }
+
+    /// What the coordinator knows of a model; nothing before a worker has announced it.
+    ///
+    /// # Errors
+    /// When the coordinator cannot be reached.
+    pub async fn model(&mut self, name: &str) -> Result<Option<ModelCard>, ClientError> {
+        let reply = self.farm.get_model(v1::GetModelRequest { name: name.to_owned() }).await?.into_inner();
+        let card = reply.card.map(ModelCard::try_from).transpose();
+        card.map_err(|error| ClientError::Stranger(error.to_string()))
+    }
+
+    /// Queues a job, and says which of the coordinator's disks have too little room for it. Its images and LoRA files must
+    /// have been given before.
+    ///
+    /// # Errors
+    /// When the coordinator refuses it or cannot be reached.
+    pub async fn submit(&mut self, submission: Submission) -> Result<(Submitted, Vec<Shortage>), ClientError> {
+        let v1::SubmitReply { job, already, renamed, left_out, shortages } =
+            self.farm.submit(wire(submission)).await?.into_inner();
+        let submitted = Submitted { job: job.map(JobId), already, renamed, left_out };
+        Ok((submitted, shortages.into_iter().map(Into::into).collect()))
+    }
+
+    /// What a job would take, without queueing it.
+    ///
+    /// # Errors
+    /// When the coordinator refuses it or cannot be reached.
+    pub async fn estimate(&mut self, submission: Submission) -> Result<Forecast, ClientError> {
+        let of = Some(v1::estimate_request::Of::Submission(wire(submission)));
+        Ok(self.farm.estimate(v1::EstimateRequest { of }).await?.into_inner().into())
+    }
+
+    /// What is left of a job.
+    ///
+    /// # Errors
+    /// When there is no such job or the coordinator cannot be reached.
+    pub async fn remaining(&mut self, job: JobId) -> Result<Forecast, ClientError> {
+        let of = Some(v1::estimate_request::Of::Job(job.0));
+        Ok(self.farm.estimate(v1::EstimateRequest { of }).await?.into_inner().into())
+    }
+
+    /// Follows a job: everything first, then the news, until it has ended.
+    ///
+    /// # Errors
+    /// When there is no such job or the connection breaks.
+    pub async fn watch(&mut self, job: JobId) -> Result<Watch, ClientError> {
+        Ok(Watch(self.farm.watch(v1::WatchRequest { job: job.0 }).await?.into_inner()))
+    }
+
+    /// A job as it stands, with its videos.
+    ///
+    /// # Errors
+    /// When there is no such job or the connection breaks.
+    pub async fn job(&mut self, job: JobId) -> Result<JobDetail, ClientError> {
+        let first = self.watch(job).await?.next().await?;
+        let Update { job: line, videos } = first.ok_or_else(|| ClientError::Broken("it ended early".to_owned()))?;
+        let seconds_left = if line.has_ended() { None } else { self.remaining(job).await?.seconds };
+        Ok(JobDetail { job: line, videos, seconds_left })
+    }
+
+    /// Every job's line.
+    ///
+    /// # Errors
+    /// When the coordinator cannot be reached.
+    pub async fn jobs(&mut self) -> Result<Vec<JobView>, ClientError> {
+        let jobs = self.farm.list_jobs(v1::ListJobsRequest {}).await?.into_inner().jobs;
+        Ok(jobs.into_iter().map(Into::into).collect())
+    }
+
+    /// Every worker's line.
+    ///
+    /// # Errors
+    /// When the coordinator cannot be reached.
+    pub async fn workers(&mut self) -> Result<Vec<WorkerView>, ClientError> {
+        let workers = self.farm.list_workers(v1::ListWorkersRequest {}).await?.into_inner().workers;
+        Ok(workers.into_iter().map(Into::into).collect())
+    }
+
+    /// What came of a job so far.
+    ///
+    /// # Errors
+    /// When there is no such job or the coordinator cannot be reached.
+    pub async fn report(&mut self, job: JobId) -> Result<ReportView, ClientError> {
+        Ok(self.farm.get_report(v1::GetReportRequest { job: job.0 }).await?.into_inner().into())
+    }
+
+    /// Steers a job, or one of its videos.
+    ///
+    /// # Errors
+    /// When there is no such job or video, it cannot be steered so, or the coordinator cannot be reached.
+    pub async fn control_job(&mut self, job: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), ClientError> {
+        let cancel = verb == JobVerb::Forget { cancel: true };
+        let verb = match verb {
+            JobVerb::Pause => v1::JobVerb::Pause,
+            JobVerb::Resume => v1::JobVerb::Resume,
+            JobVerb::Cancel => v1::JobVerb::Cancel,
+            JobVerb::Retry => v1::JobVerb::Retry,
+            JobVerb::Forget { .. } => v1::JobVerb::Forget,
+        };
+        self.farm.control_job(v1::ControlJobRequest { job: job.0, video, verb: verb.into(), cancel }).await?;
+        Ok(())
+    }
+
+    /// Steers a worker.
+    ///
+    /// # Errors
+    /// When there is no such worker, it cannot be steered so, or the coordinator cannot be reached.
+    pub async fn control_worker(&mut self, worker_id: String, verb: WorkerVerb) -> Result<(), ClientError> {
+        let verb = match verb {
+            WorkerVerb::Drain => v1::WorkerVerb::Drain,
+            WorkerVerb::Enable => v1::WorkerVerb::Enable,
+            WorkerVerb::Forget => v1::WorkerVerb::Forget,
+        };
+        self.farm.control_worker(v1::ControlWorkerRequest { worker_id, verb: verb.into() }).await?;
+        Ok(())
+    }
+
+    /// The files of a job's finished videos, one after the other.
+    ///
+    /// # Errors
+    /// When there is no such job or video, or the coordinator cannot be reached.
+    pub async fn files(&mut self, job: JobId, video: Option<u32>) -> Result<Files, ClientError> {
+        Ok(Files(self.farm.list_files(v1::ListFilesRequest { job: job.0, video }).await?.into_inner()))
+    }
+
+    /// The bytes of one of them.
+    ///
+    /// # Errors
+    /// When there is no such file or the coordinator cannot be reached.
+    pub async fn read_file(&mut self, job: JobId, file: &RemoteFile) -> Result<Pieces, ClientError> {
+        let request = v1::ReadFileRequest { job: job.0, video: file.video, path: file.path.clone() };
+        Ok(Pieces(self.farm.read_file(request).await?.into_inner()))
+    }
+}
+
+fn wire(submission: Submission) -> v1::SubmitRequest {
+    v1::SubmitRequest {
+        client_key: submission.client_key,
+        name: submission.name,
+        model: submission.model,
+        priority: Some(submission.priority),
+        videos: submission.videos.into_iter().map(Into::into).collect(),
+        early_look: submission.early_look,
+        taken: match submission.taken {
+            Taken::Refuse => v1::Taken::Refuse,
+            Taken::Overwrite => v1::Taken::Overwrite,
+            Taken::NewName => v1::Taken::NewName,
+            Taken::Skip => v1::Taken::Skip,
+        }
+        .into(),
+    }
+}
+
+/// News of a job, as it comes.
+#[derive(Debug)]
+pub struct Watch(Streaming<v1::JobUpdate>);
+
+impl Watch {
+    /// The next; `None` when the job has ended.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn next(&mut self) -> Result<Option<Update>, ClientError> {
+        let update = self.0.message().await?;
+        Ok(update.map(|update| Update {
+            job: update.job.unwrap_or_default().into(),
+            videos: update.videos.into_iter().map(Into::into).collect(),
+        }))
+    }
+}
+
+/// The files of finished videos, as they are looked at.
+#[derive(Debug)]
+pub struct Files(Streaming<v1::OutputFile>);
+
+impl Files {
+    /// The next; `None` after the last.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the coordinator cannot read a file.
+    pub async fn next(&mut self) -> Result<Option<RemoteFile>, ClientError> {
+        let Some(file) = self.0.message().await? else { return Ok(None) };
+        let blake3 = digest_field(&file.blake3).map_err(Status::from)?;
+        let lost = LostView::of(file.clone());
+        Ok(Some(RemoteFile { video: file.video, path: file.path, bytes: file.bytes, blake3, lost }))
+    }
+}
+
+/// The bytes of a file, piece by piece.
+#[derive(Debug)]
+pub struct Pieces(Streaming<v1::FilePiece>);
+
+impl Pieces {
+    /// The next; `None` after the last.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the coordinator cannot read on.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        Ok(self.0.message().await?.map(|piece| piece.data))
+    }
+}

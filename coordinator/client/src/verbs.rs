@@ -1,0 +1,45 @@
+//! What a client can ask for besides a job, and what becomes of one that it submits.
+
+use wanfarm_types::JobId;
+
+/// How to steer a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobVerb {
+    /// Start nothing more.
+    Pause,
+    /// Undo pause.
+    Resume,
+    /// Give up what has not finished.
+    Cancel,
+    /// Try failed and cancelled videos again.
+    Retry,
+    /// Keep nothing of it but its finished files.
+    Forget {
+        /// Cancel it first if it has not ended.
+        cancel: bool,
+    },
+}
+
+/// How to steer a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerVerb {
+    /// Give it nothing more.
+    Drain,
+    /// Give it work again.
+    Enable,
+    /// Keep nothing of it; only of one that is gone.
+    Forget,
+}
+
+/// A submission that was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// Its number; `None` when nothing of it was left to render.
+    pub job: Option<JobId>,
+    /// It was there already, by the same key.
+    pub already: bool,
+    /// How many of its videos got a new name.
+    pub renamed: u32,
+    /// How many were left out, because they stand there whole.
+    pub left_out: u32,
+}

@@ -1,0 +1,156 @@
+//! What the rows mean to people and to the sidecars. Rows change the books, whether they have just been decided or
+//! are read after a restart; beside them there is only what the moment shows and no row tells.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use wanfarm_manifest::claims::{Claims, Holder, Wanted};
+use wanfarm_manifest::plan;
+use wanfarm_model::text::TEXT_LEN;
+use wanfarm_scheduler::{ArtifactId, Change, TextKey};
+use wanfarm_types::{AttemptId, JobId, Stage, VideoId};
+
+use crate::catalog::Catalog;
+use crate::images::Images;
+use crate::jobs::{Job, Jobs, VideoPhase};
+use crate::ledger::{KnownWorker, Ledger};
+use crate::store::Row;
+
+/// The books.
+#[derive(Debug)]
+pub(super) struct Books {
+    pub(super) jobs: Jobs,
+    /// What the jobs write, or have written.
+    pub(super) claims: Claims,
+    pub(super) images: Images,
+    pub(super) catalog: Catalog,
+    pub(super) ledger: Ledger,
+    /// Attempts that are out with a worker.
+    pub(super) attempts: BTreeMap<AttemptId, Running>,
+    /// Tokens of the texts that are longer than is read.
+    long_texts: BTreeMap<TextKey, u32>,
+    /// Grows with every change of who may be given work.
+    pub(super) standings: u64,
+    /// Where the volume of an output folder was mounted when files were last written to it.
+    pub(super) mounts: BTreeMap<PathBuf, PathBuf>,
+}
+
+/// What an attempt does that is out with a worker.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) video: VideoId,
+    pub(super) stage: Stage,
+    /// The text it encodes.
+    text: Option<TextKey>,
+}
+
+impl Books {
+    /// Empty books; the first job gets the number `next_job`.
+    pub(super) fn new(next_job: JobId) -> Self {
+        Self {
+            jobs: Jobs::new(next_job),
+            claims: Claims::default(),
+            images: Images::default(),
+            catalog: Catalog::default(),
+            ledger: Ledger::default(),
+            attempts: BTreeMap::new(),
+            long_texts: BTreeMap::new(),
+            standings: 0,
+            mounts: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in a row. `now` is in seconds since one origin.
+    pub(super) fn record(&mut self, row: &Row, now: f64) {
+        match row {
+            Row::Model(card) => self.catalog.set_card(card),
+            Row::Weights { model, role, weights, files } => self.catalog.add_files(model, *role, *weights, files),
+            Row::Image(image) => self.images.insert(*image),
+            Row::ImageForgotten(digest) => self.images.remove(digest),
+            Row::Worker { worker, name, device, seen } => {
+                let known = KnownWorker { name: name.clone(), device: device.clone(), seen: *seen };
+                self.ledger.worker_is(*worker, known);
+            }
+            Row::WorkerForgotten(worker) => self.ledger.forget_worker(*worker),
+            Row::ModelForgotten(model) => self.catalog.forget(model),
+            Row::Job(job) => {
+                self.jobs.add(job);
+                if let Some(job) = self.jobs.get(job.id) {
+                    each_claim(job, |holder, wanted| self.claims.claim(holder, wanted));
+                }
+            }
+            Row::Resolved { job, videos } => self.jobs.resolved(*job, videos),
+            Row::Requeued(job) => self.jobs.requeue(*job),
+            Row::Held { job, reason } => self.jobs.hold(*job, reason.clone()),
+            Row::Outputs { video, written, verdict, seconds } => {
+                self.jobs.set_outputs(*video, written, verdict, *seconds);
+            }
+            Row::Ended { job, end } => self.jobs.ended(*job, end.as_deref().cloned()),
+            Row::Reported { job, at } => self.jobs.reported(*job, *at),
+            Row::Mount { folder, mount } => drop(self.mounts.insert(folder.clone(), mount.clone())),
+            Row::Begun { attempt, at, waited } => self.ledger.begun(*attempt, *at, *waited),
+            Row::Scheduler(change) => {
+                let passes = |video, stage| self.jobs.spec(video).map_or(0, |spec| plan::passes(spec, stage));
+                self.ledger.record(change, now, passes);
+                self.record_change(change, now);
+            }
+        }
+    }
+
+    fn record_change(&mut self, change: &Change, now: f64) {
+        match change {
+            Change::JobAdded(plan) => {
+                self.jobs.planned(plan);
+                for index in (0u32..).take(plan.videos.len()) {
+                    self.ledger.video_added(VideoId { job: plan.id, index }, now);
+                }
+                // Some texts were encoded for other jobs.
+                for (text, tokens) in &self.long_texts {
+                    self.jobs.text_read(plan.id, *text, *tokens);
+                }
+            }
+            Change::JobState { job, state } => self.jobs.set_state(*job, *state),
+            Change::WeightsPinned { job, role, weights } => self.jobs.pin(*job, *role, *weights),
+            Change::JobForgotten(job) => {
+                if let Some(job) = self.jobs.forget(*job) {
+                    each_claim(&job, |holder, wanted| self.claims.release(holder, wanted));
+                }
+                self.attempts.retain(|_, running| running.video.job != *job);
+                if !self.long_texts.is_empty() {
+                    let read: BTreeSet<TextKey> =
+                        self.jobs.iter().flat_map(|job| job.texts.iter().flatten()).copied().collect();
+                    self.long_texts.retain(|text, _| read.contains(text));
+                }
+            }
+            Change::VideoState { video, state } => self.jobs.set_video_state(*video, state),
+            Change::ArtifactDurable { artifact: ArtifactId::Checkpoint { video, steps_done }, .. } => {
+                self.jobs.set_durable(*video, *steps_done);
+            }
+            Change::AttemptIssued { attempt, item, worker, text, .. } => {
+                let running = Running { video: item.video, stage: item.stage, text: *text };
+                self.attempts.insert(*attempt, running);
+                let name = self.ledger.worker(*worker).map_or("", |known| &known.name);
+                self.jobs.set_work(item.video, VideoPhase::Running, Some(item.stage), name);
+            }
+            Change::AttemptEnded { attempt, timing, .. } => {
+                let Some(ended) = self.attempts.remove(attempt) else { return };
+                self.jobs.set_work(ended.video, VideoPhase::Waiting, None, "");
+                if let Some(text) = ended.text.filter(|_| timing.text_tokens as usize > TEXT_LEN) {
+                    self.long_texts.insert(text, timing.text_tokens);
+                    let jobs: Vec<JobId> = self.jobs.iter().map(|job| job.id).collect();
+                    jobs.into_iter().for_each(|job| self.jobs.text_read(job, text, timing.text_tokens));
+                }
+            }
+            Change::WorkerState { .. } | Change::WorkerForgotten(_) => self.standings += 1,
+            Change::ArtifactDurable { .. } | Change::ArtifactForgotten(_) => {}
+        }
+    }
+}
+
+/// Everything that a job writes.
+fn each_claim(job: &Job, mut each: impl FnMut(Holder, &Wanted)) {
+    each(Holder { job: job.id, video: None }, &Wanted::file(&job.output, &job.report));
+    for (index, video) in (0u32..).zip(&job.submission.videos) {
+        each(Holder { job: job.id, video: Some(index) }, &job.wants(video));
+    }
+}

@@ -1,0 +1,253 @@
+//! What people ask of the driver: answered from the books, or passed on to the scheduler.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::oneshot;
+use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
+use wanfarm_manifest::Submission;
+use wanfarm_scheduler::{Change, Input, Session, Target};
+use wanfarm_types::{Digest, JobId, VideoId, WorkerId};
+
+use super::{Driver, facts};
+use crate::jobs::{JobPhase, VideoPhase, VideoStatus};
+use crate::requests::{Changes, Places, Request, RequestError, Settled};
+use crate::store::Row;
+
+impl Driver {
+    pub(super) fn on_request(&mut self, request: Request) {
+        match request {
+            Request::MissingImages { images, reply } => {
+                let missing = self.missing_files(images, |driver, image| driver.books.images.get(image).is_some());
+                answer(reply, missing);
+            }
+            Request::ImageStored { image, reply } => {
+                if self.copies.is_leaving(&image.digest) {
+                    return answer(reply, false);
+                }
+                if self.books.images.get(&image.digest).is_none() {
+                    self.copies.keep(image.digest);
+                    self.put(Row::Image(image));
+                }
+                self.uploads.given(image.digest);
+                self.answer_when_recorded(reply, true);
+            }
+            Request::MissingLoras { loras, reply } => {
+                let missing = self.missing_files(loras, |driver, lora| driver.copies.holds(lora));
+                answer(reply, missing);
+            }
+            Request::LoraStored { lora, reply } => {
+                if self.copies.is_leaving(&lora) {
+                    return answer(reply, false);
+                }
+                // Its row is the job that names it; until there is one, it stays for a while.
+                if !self.copies.holds(&lora) {
+                    self.copies.keep(lora);
+                }
+                self.uploads.given(lora);
+                answer(reply, true);
+            }
+            Request::Submit { submission, asked, unfit, places, reply } => {
+                match self.submit(submission, asked, unfit, &places) {
+                    Ok(submitted) => self.answer_when_recorded(reply, Ok(submitted)),
+                    refused => answer(reply, refused),
+                }
+            }
+            Request::Settle { submission, places, reply } => {
+                answer(reply, self.settle_names(&submission, &places.looks))
+            }
+            Request::Changes { job, since, reply } => {
+                let waiting_for = self.waiting_for(job);
+                let changes = self.books.jobs.changes(job, since);
+                let changes = changes.map(|(job, videos, version)| Changes { job, videos, version, waiting_for });
+                answer(reply, changes.ok_or(RequestError::NoSuchJob(job)));
+            }
+            Request::Farm { model, images, reply } => answer(reply, self.farm(&model, &images)),
+            Request::Remaining { job, reply } => answer(reply, self.remaining(job)),
+            Request::Report { job, reply } => answer(reply, self.job_report(job)),
+            Request::Files { job, video, reply } => answer(reply, self.files(job, video)),
+            Request::Jobs { reply } => {
+                let mut lines = Vec::new();
+                for line in self.books.jobs.summaries() {
+                    let waiting_for = self.waiting_for(line.job);
+                    lines.push((line, waiting_for));
+                }
+                answer(reply, lines);
+            }
+            Request::Workers { reply } => answer(reply, self.worker_lines()),
+            Request::ControlJob { job, video, verb, reply } => {
+                let done = self.control_job(job, video, verb);
+                self.answer_when_recorded(reply, done);
+            }
+            Request::ControlWorker { worker, verb, reply } => {
+                let done = self.control_worker(worker, verb);
+                self.answer_when_recorded(reply, done);
+            }
+        }
+    }
+
+    /// Those files that are not there; the others are kept for the job that is about to name them.
+    fn missing_files(&mut self, files: Vec<Digest>, is_here: impl Fn(&Self, &Digest) -> bool) -> Vec<Digest> {
+        let (here, missing): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_here(self, file));
+        here.into_iter().for_each(|file| self.uploads.given(file));
+        missing
+    }
+
+    fn submit(
+        &mut self,
+        submission: Submission,
+        asked: Digest,
+        unfit: Option<String>,
+        places: &Places,
+    ) -> Result<Submitted, RequestError> {
+        // A client that asks again gets the job it has.
+        if let Some(known) = self.books.jobs.with_key(&submission.client_key).and_then(|id| self.books.jobs.get(id)) {
+            return match known.asked == asked {
+                true => Ok(Submitted { job: Some(known.id), already: true, renamed: 0, left_out: 0 }),
+                false => Err(RequestError::KeyTaken {
+                    key: submission.client_key,
+                    job: known.id,
+                    name: known.submission.name.clone(),
+                }),
+            };
+        }
+        let mut images = submission.videos.iter().filter_map(|video| video.image);
+        if let Some(missing) = images.find(|image| self.books.images.get(image).is_none()) {
+            return Err(RequestError::NoSuchImage(missing));
+        }
+        let mut loras = submission.videos.iter().flat_map(|video| &video.loras).filter(|lora| lora.strength != 0.0);
+        if let Some(missing) = loras.find(|lora| !self.copies.holds(&lora.blake3)) {
+            return Err(RequestError::NoSuchLora(missing.blake3));
+        }
+        if let Some(why) = unfit {
+            return Err(RequestError::Unfit(why));
+        }
+        if let Some(why) = self.obstacles.of_store() {
+            return Err(RequestError::Full(why.to_owned()));
+        }
+        let Settled { videos, renamed, left_out } = self.settle_names(&submission, &places.looks)?;
+        if videos.is_empty() {
+            return Ok(Submitted { job: None, already: false, renamed, left_out });
+        }
+        let submission = Submission { videos, ..submission };
+        let report = self.report_place(&submission, places);
+        let output = self.outputs.root().to_owned();
+        let job = self.books.jobs.number(submission, asked, self.moment(), output, report);
+        let id = job.id;
+        self.put(Row::Job(job));
+        self.plan(id);
+        // Before work is spent on it.
+        self.try_outputs();
+        Ok(Submitted { job: Some(id), already: false, renamed, left_out })
+    }
+
+    fn control_job(&mut self, id: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), RequestError> {
+        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let video = video.map(|index| VideoId { job: id, index });
+        if let Some(video) = video.filter(|video| video.index as usize >= job.videos().len()) {
+            return Err(RequestError::NoSuchVideo { id: video, videos: job.videos().len() });
+        }
+        match (verb, video, job.phase()) {
+            (JobVerb::Pause | JobVerb::Resume | JobVerb::Forget { .. }, Some(video), _) => {
+                return Err(RequestError::OneVideo(video));
+            }
+            (JobVerb::Forget { cancel }, None, _) => return self.cancel_and_forget(id, cancel),
+            (JobVerb::Pause | JobVerb::Resume, None, JobPhase::Finished) => return Err(RequestError::Ended(id)),
+            (JobVerb::Cancel, None, JobPhase::WaitingForModel) => {
+                self.finish_unplanned(id);
+                return Ok(());
+            }
+            (_, _, JobPhase::WaitingForModel) => return Err(RequestError::Waits(id, self.waiting_for(id))),
+            (JobVerb::Retry, _, _) => return self.retry(id, video),
+            _ => {}
+        }
+        let target = self.target(id, video)?;
+        if verb == JobVerb::Resume {
+            self.look_again();
+        }
+        // From now on it stands as people want it, room or not.
+        if video.is_none() {
+            self.release(id);
+        }
+        self.feed(match verb {
+            JobVerb::Pause => Input::Pause(id),
+            JobVerb::Resume => Input::Resume(id),
+            JobVerb::Cancel | JobVerb::Retry | JobVerb::Forget { .. } => Input::Cancel(target),
+        });
+        Ok(())
+    }
+
+    fn target(&self, id: JobId, video: Option<VideoId>) -> Result<Target, RequestError> {
+        let Some(video) = video else { return Ok(Target::Job(id)) };
+        let never = match self.books.jobs.get(id).is_some_and(|job| job.specs.is_empty()) {
+            true => RequestError::NotPlanned(video),
+            false => RequestError::NeverPlanned(video),
+        };
+        self.books.jobs.in_plan(video).map(Target::Video).ok_or(never)
+    }
+
+    fn retry(&mut self, id: JobId, video: Option<VideoId>) -> Result<(), RequestError> {
+        let target = self.target(id, video)?;
+        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        if !job.is_planned() {
+            return self.requeue(id);
+        }
+        let is_retriable = |line: &VideoStatus| matches!(line.phase, VideoPhase::Failed | VideoPhase::Cancelled);
+        let lines = job.videos().iter().filter(|line| video.is_none_or(|video| video.index == line.index));
+        let planned = |line: &VideoStatus| self.books.jobs.in_plan(VideoId { job: id, index: line.index }).is_some();
+        if !lines.into_iter().any(|line| is_retriable(line) && planned(line)) {
+            return Err(video.map_or(RequestError::NothingToRetry(id), RequestError::NotRetriable));
+        }
+        self.feed(Input::Retry(target));
+        Ok(())
+    }
+
+    /// A job of which nothing was ever planned waits for its model again, or is planned if that is known by now.
+    fn requeue(&mut self, id: JobId) -> Result<(), RequestError> {
+        self.put(Row::Requeued(id));
+        self.plan(id);
+        if self.has_finished(id) { Err(RequestError::RefusedAgain(id)) } else { Ok(()) }
+    }
+
+    fn cancel_and_forget(&mut self, id: JobId, cancel: bool) -> Result<(), RequestError> {
+        if !self.has_finished(id) {
+            if !cancel {
+                return Err(RequestError::NotEnded(id));
+            }
+            self.release(id);
+            self.feed(Input::Cancel(Target::Job(id)));
+        }
+        self.forget_job(id);
+        Ok(())
+    }
+
+    /// Keeps nothing of a job that has ended, or was never planned, but its finished files. Files that it named and
+    /// nobody else does stay for a while, so that the same manifest can be submitted again.
+    pub(super) fn forget_job(&mut self, id: JobId) {
+        let files: BTreeSet<Digest> = self.books.jobs.get(id).into_iter().flat_map(|job| job.files()).collect();
+        self.feed(Input::Forget(id));
+        // The scheduler knows only what was planned.
+        if self.books.jobs.get(id).is_some() {
+            self.put_change(Change::JobForgotten(id));
+        }
+        files.into_iter().for_each(|file| self.uploads.named(file));
+    }
+
+    fn control_worker(&mut self, worker: WorkerId, verb: WorkerVerb) -> Result<(), RequestError> {
+        let view = self.scheduler.view_worker(worker).ok_or(RequestError::NoSuchWorker(worker))?;
+        match verb {
+            WorkerVerb::Drain => self.feed(Input::Drain(worker)),
+            WorkerVerb::Enable => self.feed(Input::WorkerEnabled(worker)),
+            WorkerVerb::Forget if view.session == Session::Gone => self.forget_worker(worker),
+            WorkerVerb::Forget => {
+                let connected = self.sessions.connected().any(|id| id == worker);
+                return Err(RequestError::WorkerLives { state: facts::state(&view, connected), name: view.name });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends an answer; whoever asked may have left.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    let _ = reply.send(value);
+}

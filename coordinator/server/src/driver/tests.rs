@@ -1,0 +1,487 @@
+//! The loop against stores that are slow, full or broken, and clocks that jump.
+
+mod clock;
+mod forgetting;
+mod names;
+mod watching;
+
+use std::sync::mpsc as gate;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use wanfarm_client::{JobVerb, Submitted};
+use wanfarm_manifest::first_frame::Image;
+use wanfarm_manifest::{Submission, Taken};
+use wanfarm_proto::tensors::Puller;
+use wanfarm_scheduler::Config;
+use wanfarm_types::fixtures::{card, request};
+use wanfarm_types::{DType, Experts, ModelFile, Role, TensorRef};
+
+use super::*;
+use crate::artifacts::Artifacts;
+use crate::catalog::Announcement;
+use crate::jobs::JobPhase;
+use crate::outputs::Volume;
+use crate::reach::{Address, Dialler, Ends};
+use crate::requests::{Changes, Places, RequestError};
+use crate::sessions::Pace;
+use crate::source::Reader;
+use crate::store::Loaded;
+use crate::store::tests::{MemoryStore, Verdict};
+
+/// A store that asks before each commit what is to become of it.
+struct Asking {
+    rows: MemoryStore,
+    asks: gate::Sender<Vec<Row>>,
+    verdicts: gate::Receiver<Verdict>,
+}
+
+impl Store for Asking {
+    fn commit(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        // A test that has ended lets everything pass.
+        let _ = self.asks.send(rows.to_vec());
+        let path = PathBuf::from("rows");
+        match self.verdicts.recv().unwrap_or(Verdict::Write) {
+            Verdict::Write => self.rows.commit(rows),
+            Verdict::Full => Err(StoreError::Full { path }),
+            Verdict::Locked => Err(StoreError::Locked { path }),
+            Verdict::Fail => Err(StoreError::Failed { verb: "write to", path, why: "it burns".into() }),
+        }
+    }
+
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        self.rows.load()
+    }
+}
+
+/// A coordinator without sockets.
+struct Desk {
+    events: mpsc::Sender<Event>,
+    driver: JoinHandle<Result<(), StoreError>>,
+    rows: MemoryStore,
+    asks: gate::Receiver<Vec<Row>>,
+    verdicts: gate::Sender<Verdict>,
+    dir: tempfile::TempDir,
+}
+
+fn driver(store: Box<dyn Store>, dir: &std::path::Path) -> (mpsc::Sender<Event>, Result<Driver, RestoreError>) {
+    let artifacts = Artifacts::open(&dir.join("artifacts")).unwrap();
+    let (events, inbox) = mpsc::channel(64);
+    let parts = Parts {
+        copies: Copies::new(artifacts, Reader::default(), events.clone()),
+        outputs: Outputs::new(dir.join("output"), uuid::Uuid::nil(), Reader::default(), events.clone()),
+        sessions: Sessions::new(Pace::of_lease(Duration::from_secs(30))),
+        dialler: Dialler::new(Puller::default(), events.clone()),
+        events: inbox,
+        news: watch::channel(0).0,
+        retention: None,
+    };
+    (events, Driver::restore(store, Config::default(), &Default::default(), parts))
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self::expecting(None)
+    }
+
+    /// Whose outputs have to lie on the volume mounted there.
+    fn expecting(volume: Option<PathBuf>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (rows, (asked, asks), (verdicts, given)) = (MemoryStore::default(), gate::channel(), gate::channel());
+        // Known, so that its row is in no batch that a test looks at.
+        let folder = dir.path().join("output");
+        let mount = Volume::new(folder.clone()).try_out().unwrap();
+        rows.clone().commit(&[Row::Mount { folder, mount }]).unwrap();
+        let store = Asking { rows: rows.clone(), asks: asked, verdicts: given };
+        let (events, driver) = driver(Box::new(store), dir.path());
+        let mut driver = driver.unwrap();
+        driver.outputs.expect_volume(volume);
+        Self { events, driver: tokio::spawn(driver.run()), rows, asks, verdicts, dir }
+    }
+
+    async fn submit(&self, key: &str) -> oneshot::Receiver<Result<Submitted, RequestError>> {
+        self.submit_as(submission(key), Places::default()).await
+    }
+
+    async fn submit_as(
+        &self,
+        submission: Submission,
+        places: Places,
+    ) -> oneshot::Receiver<Result<Submitted, RequestError>> {
+        let (reply, answer) = oneshot::channel();
+        let asked = submission.digest();
+        let request = Request::Submit { submission, asked, unfit: None, places, reply };
+        self.events.send(Event::Request(request)).await.unwrap();
+        answer
+    }
+
+    async fn attach(&self) -> Messages {
+        let (attached, messages) = attached();
+        self.events.send(Event::Attached(Box::new(attached))).await.unwrap();
+        messages
+    }
+
+    async fn changes(&self, job: JobId) -> Changes {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Request(Request::Changes { job, since: 0, reply })).await.unwrap();
+        answer.await.unwrap().unwrap()
+    }
+
+    /// Waits until a batch is to be written.
+    async fn asked(&mut self) -> Vec<Row> {
+        loop {
+            if let Ok(rows) = self.asks.try_recv() {
+                return rows;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn verdict(&self, verdict: Verdict) {
+        self.verdicts.send(verdict).unwrap();
+    }
+
+    async fn stop(self) -> Result<(), StoreError> {
+        self.events.send(Event::Stop).await.unwrap();
+        drop(self.verdicts);
+        self.driver.await.unwrap()
+    }
+}
+
+type Messages = mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>>;
+
+fn attached() -> (Attached, Messages) {
+    let (outbox, messages) = mpsc::channel(64);
+    let attached = Attached {
+        connection: 1,
+        worker: WorkerId(uuid::Uuid::from_u128(1)),
+        incarnation: Incarnation(uuid::Uuid::from_u128(2)),
+        name: "mac".into(),
+        device: "cpu".into(),
+        memory_bytes: 0,
+        weights: Vec::new(),
+        address: Address::Unknown,
+        ends: Ends::default(),
+        models: vec![announcement()],
+        passed_over: Vec::new(),
+        running: Vec::new(),
+        holding: Vec::new(),
+        outbox,
+    };
+    (attached, messages)
+}
+
+fn taken_in(job: u64) -> Submitted {
+    Submitted { job: Some(JobId(job)), already: false, renamed: 0, left_out: 0 }
+}
+
+/// A job whose name among the outputs is its key.
+fn submission(key: &str) -> Submission {
+    let (name, model) = ("n".into(), "m".into());
+    let videos = vec![wanfarm_types::VideoRequest { output: key.into(), ..request() }];
+    Submission { client_key: key.into(), name, model, priority: 50, early_look: false, taken: Taken::Refuse, videos }
+}
+
+fn announcement() -> Announcement {
+    let card = card(Experts::Single);
+    let files = |role: Role| vec![ModelFile { path: role.name().into(), blake3: Digest([1; 32]) }];
+    let roles = card.roles().into_iter().map(|role| (role, files(role))).collect();
+    Announcement { card, roles }
+}
+
+fn is_assignment(message: Result<v1::CoordinatorMessage, tonic::Status>) -> bool {
+    matches!(message.unwrap().body, Some(Body::Assign(_)))
+}
+
+/// The next assignment among the messages.
+async fn assigned(messages: &mut Messages) {
+    while !is_assignment(messages.recv().await.expect("the connection stays")) {}
+}
+
+#[tokio::test]
+async fn nothing_leaves_before_it_is_recorded() {
+    let mut desk = Desk::new();
+    let mut job = desk.submit("a").await;
+    assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
+    assert!(job.try_recv().is_err(), "a client was told the number of a job that is not recorded");
+    desk.verdict(Verdict::Write);
+    assert_eq!(job.await.unwrap(), Ok(taken_in(1)));
+
+    let mut messages = desk.attach().await;
+    let rows = desk.asked().await;
+    let issued = |row: &Row| matches!(row, Row::Scheduler(Change::AttemptIssued { .. }));
+    assert!(rows.iter().any(issued), "{rows:?}");
+    while let Ok(message) = messages.try_recv() {
+        assert!(!is_assignment(message), "an attempt left before it was recorded");
+    }
+    desk.verdict(Verdict::Write);
+    assigned(&mut messages).await;
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_arrives_while_a_batch_is_written_makes_one_batch() {
+    let mut desk = Desk::new();
+    let first = desk.submit("a").await;
+    desk.asked().await;
+    let mut others = Vec::new();
+    for key in ["b", "c", "d"] {
+        others.push(desk.submit(key).await);
+    }
+    desk.verdict(Verdict::Write);
+    assert_eq!(desk.asked().await.len(), 3);
+    desk.verdict(Verdict::Write);
+    assert_eq!(first.await.unwrap(), Ok(taken_in(1)));
+    for (number, job) in (2..).zip(others) {
+        assert_eq!(job.await.unwrap(), Ok(taken_in(number)));
+    }
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_takes_no_rows_holds_everything_says_so_and_goes_on_by_itself() {
+    for (verdict, word) in [(Verdict::Full, "room"), (Verdict::Locked, "locked")] {
+        let mut desk = Desk::new();
+        let mut job = desk.submit("a").await;
+        desk.asked().await;
+        desk.verdict(verdict);
+        // Questions are answered; nothing new is taken in.
+        let refused = desk.submit("b").await.await.unwrap().unwrap_err();
+        assert!(matches!(&refused, RequestError::Full(why) if why.contains("rows")), "{refused}");
+        assert!(desk.changes(JobId(1)).await.waiting_for.contains(word));
+        assert!(job.try_recv().is_err());
+        // The same rows again, after a pause.
+        assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
+        desk.verdict(Verdict::Write);
+        assert_eq!(job.await.unwrap(), Ok(taken_in(1)));
+        assert!(!desk.changes(JobId(1)).await.waiting_for.contains(word));
+        desk.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_broken_store_stops_the_coordinator_with_nothing_acted_on() {
+    let mut desk = Desk::new();
+    desk.verdict(Verdict::Write);
+    desk.submit("a").await.await.unwrap().unwrap();
+    desk.asked().await;
+    let mut messages = desk.attach().await;
+    desk.asked().await;
+    desk.verdict(Verdict::Fail);
+    let error = desk.driver.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("it burns"), "{error}");
+    while let Some(message) = messages.recv().await {
+        assert!(!is_assignment(message), "an attempt left that is not recorded");
+    }
+}
+
+#[tokio::test]
+async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
+    let desk = Desk::new();
+    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    let job = desk.submit("a").await.await.unwrap().unwrap().job.unwrap();
+    let _messages = desk.attach().await;
+    let video = VideoId { job, index: 0 };
+    let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
+    desk.events.send(Event::Written { video, result: Err(Unwritten::Held(full)) }).await.unwrap();
+    let changes = desk.changes(job).await;
+    assert_eq!(changes.job.phase, JobPhase::Paused);
+    assert!(changes.waiting_for.contains("full"), "{}", changes.waiting_for);
+    // There is room, as it finds out by itself.
+    while desk.changes(job).await.job.phase == JobPhase::Paused {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.changes(job).await.job.held, None);
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pause_that_people_asked_for_outlasts_a_full_disk() {
+    let desk = Desk::new();
+    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    let [job, other] = [desk.submit("a").await, desk.submit("b").await];
+    let (job, other) = (job.await.unwrap().unwrap().job.unwrap(), other.await.unwrap().unwrap().job.unwrap());
+    let _messages = desk.attach().await;
+    let video = VideoId { job, index: 0 };
+    let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
+    desk.events.send(Event::Written { video, result: Err(Unwritten::Held(full)) }).await.unwrap();
+    let (reply, answer) = oneshot::channel();
+    let pause = Request::ControlJob { job, video: None, verb: JobVerb::Pause, reply };
+    desk.events.send(Event::Request(pause)).await.unwrap();
+    answer.await.unwrap().unwrap();
+    while desk.changes(other).await.job.phase == JobPhase::Paused {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.changes(job).await.job.phase, JobPhase::Paused);
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
+    let mut desk = Desk::new();
+    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    let job = desk.submit("a").await.await.unwrap().unwrap().job.unwrap();
+    let mut messages = desk.attach().await;
+    assigned(&mut messages).await;
+    let rows = desk.rows.clone();
+    desk.asked().await;
+    desk.stop().await.unwrap();
+
+    let dir = tempfile::tempdir().unwrap();
+    let (_events, restored) = driver(Box::new(rows), dir.path());
+    let restored = restored.unwrap();
+    assert_eq!(restored.books.jobs.with_key("a"), Some(job));
+    assert_eq!(restored.books.jobs.get(job).unwrap().phase(), JobPhase::Active);
+    assert!(restored.books.catalog.get("m").is_some(), "the job goes on before a worker announces its model again");
+    let worker = WorkerId(uuid::Uuid::from_u128(1));
+    let known = restored.books.ledger.worker(worker).unwrap();
+    assert_eq!((known.name.as_str(), known.device.as_str()), ("mac", "cpu"));
+    assert_eq!(restored.sessions.name(worker), "mac");
+    assert!(!restored.books.attempts.is_empty());
+}
+
+#[tokio::test]
+async fn what_nothing_stands_behind_is_cleared_at_the_start() {
+    let mut rows = MemoryStore::default();
+    let image = |n| Image { digest: Digest([n; 32]), bytes: 1, width: 8, height: 8 };
+    let mut job = submission("a");
+    job.videos[0].image = Some(image(1).digest);
+    let job = crate::jobs::Jobs::new(JobId(1)).number(
+        job,
+        Digest([0; 32]),
+        Moment::default(),
+        "/out".into(),
+        "n.report.json".into(),
+    );
+    let text = |n| ArtifactId::Text(wanfarm_scheduler::TextKey(Digest([n; 32])));
+    let durable = |n| {
+        let tensors = vec![TensorRef { digest: Digest([n; 32]), dtype: DType::F32, shape: vec![2] }];
+        Row::Scheduler(Change::ArtifactDurable { artifact: text(n), tensors })
+    };
+    let batch = [Row::Image(image(1)), Row::Image(image(2)), Row::Job(job), durable(3), durable(4)];
+    rows.commit(&batch).unwrap();
+    // The file of the fourth is cut short.
+    let present = [(Digest([3; 32]), 8), (Digest([4; 32]), 7)].into();
+    let loaded = restore::prune(&mut rows, &present).unwrap();
+    assert_eq!(loaded.rows, [batch[0].clone(), batch[2].clone(), batch[3].clone()]);
+    assert_eq!(rows.load().unwrap(), loaded);
+}
+
+#[tokio::test]
+async fn a_job_that_ended_just_before_a_restart_gets_its_report() {
+    let (mut rows, dir) = (MemoryStore::default(), tempfile::tempdir().unwrap());
+    let (output, report) = (dir.path().join("output"), "n.report.json".into());
+    let job =
+        crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Digest([0; 32]), Moment::default(), output, report);
+    let finished = Change::JobState { job: JobId(1), state: JobState::Finished };
+    rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
+    let (events, restored) = driver(Box::new(rows.clone()), dir.path());
+    let running = tokio::spawn(restored.unwrap().run());
+    let reported = |row: &Row| matches!(row, Row::Reported { at: Some(_), .. });
+    while !rows.load().unwrap().rows.iter().any(reported) {
+        tokio::task::yield_now().await;
+    }
+    assert!(dir.path().join("output/n.report.json").is_file());
+    events.send(Event::Stop).await.unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_report_waits_for_the_volume_of_its_folder() {
+    let (mut rows, dir) = (MemoryStore::default(), tempfile::tempdir().unwrap());
+    let (output, report) = (dir.path().join("output"), "n.report.json".into());
+    let job =
+        crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Digest([0; 32]), Moment::default(), output, report);
+    let finished = Change::JobState { job: JobId(1), state: JobState::Finished };
+    rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
+    let (events, restored) = driver(Box::new(rows.clone()), dir.path());
+    let mut restored = restored.unwrap();
+    restored.outputs.expect_volume(Some("/renders".into()));
+    let running = tokio::spawn(restored.run());
+    let changes = || async {
+        let (reply, answer) = oneshot::channel();
+        events.send(Event::Request(Request::Changes { job: JobId(1), since: 0, reply })).await.unwrap();
+        answer.await.unwrap().unwrap()
+    };
+    let waiting = loop {
+        let told = changes().await;
+        if !told.waiting_for.is_empty() {
+            break told;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(waiting.waiting_for.contains("the volume /renders, which is not mounted"), "{}", waiting.waiting_for);
+    assert!(waiting.job.phase != JobPhase::Finished && waiting.job.unreported.is_none());
+    assert!(!dir.path().join("output").exists());
+    let (reply, answer) = oneshot::channel();
+    let resume = Request::ControlJob { job: JobId(1), video: None, verb: JobVerb::Resume, reply };
+    events.send(Event::Request(resume)).await.unwrap();
+    answer.await.unwrap().unwrap();
+    while changes().await.job.phase != JobPhase::Finished {
+        tokio::task::yield_now().await;
+    }
+    assert!(dir.path().join("output/n.report.json").is_file() && changes().await.waiting_for.is_empty());
+    events.send(Event::Stop).await.unwrap();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
+    let desk = Desk::expecting(Some("/renders".into()));
+    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    let _messages = desk.attach().await;
+    let job = desk.submit("a").await.await.unwrap().unwrap().job.unwrap();
+    // It is tried out at once, before anything is rendered.
+    let waiting_for = loop {
+        let Changes { job, waiting_for, .. } = desk.changes(job).await;
+        if job.phase == JobPhase::Paused {
+            break waiting_for;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(waiting_for.contains("/renders") && waiting_for.contains("coordinator resume 1"), "{waiting_for}");
+    // Jobs that come meanwhile are held as well.
+    let other = desk.submit("b").await.await.unwrap().unwrap().job.unwrap();
+    assert!(desk.changes(other).await.waiting_for.contains("coordinator resume 2"));
+    let (reply, answer) = oneshot::channel();
+    let resume = Request::ControlJob { job, video: None, verb: JobVerb::Resume, reply };
+    desk.events.send(Event::Request(resume)).await.unwrap();
+    answer.await.unwrap().unwrap();
+    while desk.changes(other).await.job.phase == JobPhase::Paused {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.changes(job).await.job.phase, JobPhase::Active);
+    desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_output_folder_is_told_before_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("output"), b"a file").unwrap();
+    let (_events, refused) = driver(Box::<MemoryStore>::default(), dir.path());
+    let refused = refused.unwrap().begin_with_outputs(true, true).await.unwrap_err();
+    assert!(matches!(&refused, Obstacle::Refused { .. }), "{refused}");
+    std::fs::remove_file(dir.path().join("output")).unwrap();
+
+    // Remembered of an unfinished job: a coordinator that stays up waits for its volume, a run says so and ends.
+    let mut rows = MemoryStore::default();
+    let job = crate::jobs::Jobs::new(JobId(1)).number(
+        submission("a"),
+        Digest([0; 32]),
+        Moment::default(),
+        dir.path().join("output"),
+        "n.report.json".into(),
+    );
+    let mount = Row::Mount { folder: dir.path().join("output"), mount: "/renders".into() };
+    rows.commit(&[Row::Job(job), mount]).unwrap();
+    for stays in [true, false] {
+        let (_events, restored) = driver(Box::new(rows.clone()), dir.path());
+        let begun = restored.unwrap().begin_with_outputs(stays, true).await;
+        assert_eq!(begun.is_ok(), stays, "{begun:?}");
+        assert!(!dir.path().join("output").exists());
+    }
+    // A run that begins anew takes the folder as it is.
+    let (_events, restored) = driver(Box::new(rows), dir.path());
+    restored.unwrap().begin_with_outputs(false, false).await.unwrap();
+}

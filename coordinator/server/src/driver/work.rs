@@ -1,0 +1,101 @@
+//! Work on its way out: assignments for workers, finished frames for the writer.
+
+use std::path::Path;
+
+use wanfarm_manifest::{Taken, plan};
+use wanfarm_proto::v1::{self, coordinator_message::Body};
+use wanfarm_scheduler::{Assignment, Input};
+use wanfarm_types::{Digest, Failure, Stage, TensorRef, VideoId, WorkerId};
+
+use super::Driver;
+use super::books::Books;
+use crate::jobs::VideoPhase;
+use crate::outputs::{Task, Volume};
+
+impl Driver {
+    pub(super) fn assign(&mut self, assignment: Assignment) {
+        let Assignment { worker, incarnation, attempt, item, text, inputs, holders, prefetch: _ } = assignment;
+        let Some(video) = self.books.jobs.in_manifest(item.video) else { return };
+        let Some(job) = self.books.jobs.get(video.job) else { return };
+        let Some(Some(spec)) = job.specs.get(video.index as usize) else { return };
+        // A video that reads a text twice (prompt = negative prompt) encodes it once; either string will do.
+        let is_prompt = |key| plan::text_key(&spec.model, &spec.prompt) == key;
+        let text = text.map(|key| if is_prompt(key) { &spec.prompt } else { &spec.negative });
+        // Encoding reads the file itself; later stages read what became of it, which the scheduler names.
+        let file =
+            spec.image.filter(|_| item.stage == Stage::EncodeImage).and_then(|image| self.books.images.get(&image));
+        let image = file.map_or(inputs.image, |file| vec![file.tensor()]);
+        let locate = |tensor: TensorRef| self.locate(tensor, &holders, worker);
+        let assign = v1::Assign {
+            attempt: attempt.0,
+            item: Some(item.into()),
+            spec: Some(spec.clone().into()),
+            text: text.cloned().unwrap_or_default(),
+            inputs: Some(v1::ItemInputs {
+                text: inputs.text.into_iter().map(locate).collect(),
+                image: image.into_iter().map(locate).collect(),
+                checkpoint: inputs.checkpoint.map(|checkpoint| v1::Checkpoint {
+                    steps_done: checkpoint.steps_done,
+                    tensors: checkpoint.tensors.into_iter().map(locate).collect(),
+                }),
+            }),
+        };
+        self.tell(worker, incarnation, Body::Assign(assign));
+    }
+
+    /// A tensor with every address that its reader can read it from: workers first, the durable copy last. The reader asks
+    /// here in any case when none of them delivers it.
+    fn locate(&self, tensor: TensorRef, holders: &[(Digest, WorkerId)], reader: WorkerId) -> v1::TensorRef {
+        let held = holders.iter().filter(|(digest, _)| *digest == tensor.digest);
+        let held = held.filter_map(|(_, worker)| self.sessions.location(*worker, reader));
+        let durable = self.sessions.coordinator(reader).filter(|_| self.copies.holds(&tensor.digest));
+        let locations = held.chain(durable).map(|location| location.to_string()).collect();
+        v1::TensorRef::from(tensor).with_locations(locations)
+    }
+
+    pub(super) fn write_outputs(
+        &mut self,
+        video: VideoId,
+        frames: TensorRef,
+        holder: WorkerId,
+        latents: Option<Digest>,
+    ) {
+        self.books.jobs.set_work(video, VideoPhase::Writing, None, "");
+        let Books { jobs, catalog, ledger, .. } = &self.books;
+        let (place, job) = (jobs.in_manifest(video), jobs.get(video.job));
+        let found = place.zip(job).and_then(|(place, job)| {
+            let spec = job.specs.get(place.index as usize)?.clone()?;
+            let line = job.videos().get(place.index as usize)?;
+            let written = job.written(place.index).cloned().unwrap_or_default();
+            Some((job, spec, job.texts.get(place.index as usize)?, line.notes.clone(), written))
+        });
+        let Some(((job, spec, texts, notes, written), latents)) = found.zip(latents) else {
+            let failure = Failure::deterministic("the video is not on the books");
+            return self.feed(Input::OutputsFailed { video, failure });
+        };
+        let task = Task {
+            video,
+            spec,
+            model_files: catalog.get(&job.submission.model).map(|model| model.files(&job.weights)).unwrap_or_default(),
+            attempts: ledger.attempts(video, texts),
+            notes,
+            frames,
+            source: self.sessions.source(holder),
+            latents,
+            volume: self.volume(&job.output),
+            overwrite: job.submission.taken == Taken::Overwrite,
+            written,
+        };
+        self.obstacles.writes(video);
+        self.outputs.write(task);
+    }
+
+    /// An output directory, whose volume has to be mounted where it was.
+    fn volume(&self, folder: &Path) -> Volume {
+        let mut volume = self.outputs.volume(folder);
+        if folder != self.outputs.root() {
+            volume.expect(self.books.mounts.get(folder).cloned());
+        }
+        volume
+    }
+}

@@ -1,0 +1,474 @@
+//! The farm API's service edge: wire requests in, the driver's answers out.
+
+mod files;
+mod looking;
+mod loras;
+mod places;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Response, Status, Streaming};
+use wanfarm_client::{JobVerb, ReportView, Submitted, WorkerVerb, speedups};
+use wanfarm_manifest::first_frame::{self, Image};
+use wanfarm_manifest::{Submission, plan};
+use wanfarm_proto::convert::{digest_field, parse_uuid};
+use wanfarm_proto::v1::{self, farm_server::Farm};
+use wanfarm_types::{JobId, Role, VideoRequest, WorkerId};
+
+use crate::artifacts::Artifacts;
+use crate::driver::Event;
+use crate::estimate::{Estimate, Footprint, Space, Workload};
+use crate::jobs::JobPhase;
+use crate::outputs::Look;
+use crate::requests::{Changes, JobReport, Request, Settled};
+use crate::room;
+use looking::{Looking, Seen};
+use wire::refusal;
+
+/// How often a watcher is told of news at most: often enough for a progress bar. While there are none, nobody looks.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+/// More images, or LoRA files, than any job may have.
+const MOST_IMAGES: usize = 100_000;
+/// Faults of single videos that an estimate names.
+const MOST_FAULTS: usize = 20;
+/// Submissions checked at the same time.
+const CHECKS: usize = 2;
+/// Lines and pieces that may wait for a client that reads slowly.
+const AHEAD: usize = 2;
+
+/// A submission, and what the model makes of it.
+struct Judged {
+    submission: Submission,
+    /// Which of its videos the model cannot render.
+    unfit: Option<String>,
+    /// What each video takes on disks; none where the model is not known, or not all are fit.
+    footprints: Vec<Footprint>,
+    /// How many videos are under way at a time.
+    under_way: u64,
+}
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct FarmService {
+    events: mpsc::Sender<Event>,
+    news: watch::Receiver<u64>,
+    artifacts: Artifacts,
+    /// Where the files of new jobs go.
+    output: Arc<PathBuf>,
+    /// Whether reports go to `report.json`, each in the place of the last.
+    last_report: bool,
+    /// Who checks a submission.
+    checking: Arc<Semaphore>,
+    /// Who looks at an output folder.
+    looking: Looking,
+}
+
+impl FarmService {
+    /// A service that asks the driver, looks at `news` for when to ask again, puts images into `artifacts`, and looks at
+    /// what stands in `output`. With `last_report`, reports go to `report.json`, each in the place of the last.
+    pub fn new(
+        events: mpsc::Sender<Event>,
+        news: watch::Receiver<u64>,
+        artifacts: Artifacts,
+        output: PathBuf,
+        last_report: bool,
+    ) -> Self {
+        let checking = Arc::new(Semaphore::new(CHECKS));
+        let looking = Looking::new();
+        Self { events, news, artifacts, output: Arc::new(output), last_report, checking, looking }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
+        let (reply, answer) = oneshot::channel();
+        self.events.send(Event::Request(request(reply))).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+
+    /// What the model makes of a submission, if it is known already.
+    async fn judge(&self, submission: Submission) -> Result<Judged, Status> {
+        let (model, images) = (submission.model.clone(), submission.videos.iter().filter_map(|video| video.image));
+        let images = images.collect();
+        let farm = self.ask(|reply| Request::Farm { model, images, reply }).await?;
+        let under_way = under_way(&farm.roles);
+        let Some(card) = farm.card else {
+            return Ok(Judged { submission, unfit: None, footprints: Vec::new(), under_way });
+        };
+        let judged = tokio::task::spawn_blocking(move || {
+            let sized = |request: &VideoRequest| {
+                first_frame::sized(request, request.image.and_then(|image| farm.images.get(&image)), &card)
+            };
+            let (mut twins, mut footprints) = (wanfarm_manifest::Twins::default(), Vec::new());
+            let unfit = (0..).zip(&submission.videos).filter_map(|(index, request)| {
+                let request = sized(request);
+                let why = match (plan::resolve(&request, &card), twins.find(index, &request, Some(&card))) {
+                    (Err(why), _) => why,
+                    (_, Some(first)) => format!("it is video {first} again; give it another seed, or leave it out"),
+                    (Ok((_, spec)), None) => {
+                        footprints.push(Footprint::of(&spec, &card.geometry));
+                        return None;
+                    }
+                };
+                Some(format!("video {index}: {why}"))
+            });
+            let unfit: Vec<String> = unfit.take(MOST_FAULTS).collect();
+            let unfit = (!unfit.is_empty()).then(|| unfit.join("; "));
+            Judged { submission, unfit, footprints, under_way }
+        });
+        judged.await.map_err(|error| Status::internal(error.to_string()))
+    }
+
+    /// A submission from the wire, checked. A large one takes a while, and much memory if it is hostile.
+    async fn read(&self, wire: v1::SubmitRequest) -> Result<Submission, Status> {
+        let _turn = self.checking.acquire().await.map_err(|closed| Status::internal(closed.to_string()))?;
+        let read = tokio::task::spawn_blocking(move || submission(wire)).await;
+        read.map_err(|error| Status::internal(error.to_string()))?
+    }
+
+    async fn estimate_submission(&self, mut submission: Submission) -> Result<v1::EstimateReply, Status> {
+        let ask = |submission, places, reply| Request::Settle { submission, places, reply };
+        let names = match self.with_places(submission.clone(), ask).await?.0 {
+            Ok(Settled { videos, renamed, left_out }) => {
+                submission.videos = videos;
+                v1::EstimateReply { renamed, left_out, ..v1::EstimateReply::default() }
+            }
+            Err(taken) => v1::EstimateReply { taken: taken.to_string(), ..v1::EstimateReply::default() },
+        };
+        let v1::EstimateReply { taken, renamed, left_out, .. } = names;
+        let estimate = self.estimate_work(submission).await?;
+        Ok(v1::EstimateReply { taken, renamed, left_out, ..estimate })
+    }
+
+    async fn estimate_work(&self, submission: Submission) -> Result<v1::EstimateReply, Status> {
+        let (model, images) = (submission.model.clone(), submission.videos.iter().filter_map(|video| video.image));
+        let images = images.collect();
+        let farm = self.ask(|reply| Request::Farm { model, images, reply }).await?;
+        let count = u32::try_from(submission.videos.len()).unwrap_or(u32::MAX);
+        let Some(card) = farm.card else {
+            let waiting_for = farm.waiting_for;
+            return Ok(v1::EstimateReply { videos: count, waiting_for, ..v1::EstimateReply::default() });
+        };
+        // Ten thousand videos take a moment; the connection's thread has others to serve.
+        let planned = tokio::task::spawn_blocking(move || {
+            let (mut work, mut faults, mut specs) = (Workload::default(), Vec::new(), Vec::new());
+            let mut footprints = Vec::new();
+            for (index, request) in (0..).zip(&submission.videos) {
+                let image = request.image.and_then(|image| farm.images.get(&image));
+                match plan::resolve(&first_frame::sized(request, image, &card), &card) {
+                    Ok((plan, spec)) => {
+                        work.add(&plan, Default::default());
+                        footprints.push(Footprint::of(&spec, &card.geometry));
+                        specs.push((spec.cache, spec.loras));
+                    }
+                    Err(why) => faults.push(v1::VideoFault { index, why }),
+                }
+            }
+            let estimate = Estimate::new(&work, &farm.force);
+            let space = Space::of(footprints, under_way(&farm.roles));
+            faults.truncate(MOST_FAULTS);
+            let speedups = speedups(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
+            (space, v1::EstimateReply { videos: count, faults, speedups, ..wire::estimate(estimate, farm.roles) })
+        });
+        let (space, reply) = planned.await.map_err(|error| Status::internal(error.to_string()))?;
+        let shortages = self.shortages(space).await?.into_iter().map(wire::shortage).collect();
+        Ok(v1::EstimateReply { waiting_for: farm.waiting_for, shortages, ..reply })
+    }
+}
+
+/// How many videos are under way at a time, about: each worker has one.
+fn under_way(roles: &[(Role, u32, u64)]) -> u64 {
+    roles.iter().map(|(_, workers, _)| u64::from(*workers)).sum()
+}
+
+/// Who asks, for the log.
+fn peer<T>(request: &tonic::Request<T>) -> String {
+    request.remote_addr().map_or_else(|| "somebody".to_owned(), |address| address.to_string())
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the coordinator is shutting down")
+}
+
+/// A stream of what a blocking reader sends; the reader stops when the client does.
+fn stream<T: Send + 'static>(
+    read: impl FnOnce(mpsc::Sender<Result<T, Status>>) + Send + 'static,
+) -> Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>> {
+    let (lines, outgoing) = mpsc::channel(AHEAD);
+    tokio::task::spawn_blocking(move || read(lines));
+    Box::pin(ReceiverStream::new(outgoing))
+}
+
+#[tonic::async_trait]
+impl Farm for FarmService {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::JobUpdate, Status>> + Send>>;
+    type ListFilesStream = Pin<Box<dyn Stream<Item = Result<v1::OutputFile, Status>> + Send>>;
+    type ReadFileStream = Pin<Box<dyn Stream<Item = Result<v1::FilePiece, Status>> + Send>>;
+
+    async fn missing_images(
+        &self,
+        request: tonic::Request<v1::MissingImagesRequest>,
+    ) -> Result<Response<v1::MissingImagesReply>, Status> {
+        let wire = request.into_inner();
+        if wire.digests.len() > MOST_IMAGES {
+            return Err(Status::invalid_argument(format!("a job has at most {MOST_IMAGES} images")));
+        }
+        let images = wire.digests.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?;
+        let missing = self.ask(|reply| Request::MissingImages { images, reply }).await?;
+        let digests = missing.into_iter().map(|digest| digest.0.to_vec()).collect();
+        Ok(Response::new(v1::MissingImagesReply { digests }))
+    }
+
+    async fn put_image(
+        &self,
+        request: tonic::Request<v1::PutImageRequest>,
+    ) -> Result<Response<v1::PutImageReply>, Status> {
+        let data = Bytes::from(request.into_inner().data);
+        room::check(self.artifacts.root(), data.len() as u64).map_err(Status::resource_exhausted)?;
+        let image = Image::read(&data).map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
+        let stored = self.artifacts.put(&image.digest, data).await;
+        stored.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        stays(self.ask(|reply| Request::ImageStored { image, reply }).await?)?;
+        Ok(Response::new(v1::PutImageReply { digest: image.digest.0.to_vec() }))
+    }
+
+    async fn missing_loras(
+        &self,
+        request: tonic::Request<v1::MissingLorasRequest>,
+    ) -> Result<Response<v1::MissingLorasReply>, Status> {
+        let wire = request.into_inner();
+        if wire.digests.len() > MOST_IMAGES {
+            return Err(Status::invalid_argument(format!("a job has at most {MOST_IMAGES} LoRA files")));
+        }
+        let loras = wire.digests.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?;
+        let missing = self.ask(|reply| Request::MissingLoras { loras, reply }).await?;
+        let digests = missing.into_iter().map(|digest| digest.0.to_vec()).collect();
+        Ok(Response::new(v1::MissingLorasReply { digests }))
+    }
+
+    async fn put_lora(
+        &self,
+        request: tonic::Request<Streaming<v1::LoraPiece>>,
+    ) -> Result<Response<v1::PutLoraReply>, Status> {
+        let lora = loras::receive(&self.artifacts, request.into_inner()).await?;
+        stays(self.ask(|reply| Request::LoraStored { lora, reply }).await?)?;
+        Ok(Response::new(v1::PutLoraReply { digest: lora.0.to_vec() }))
+    }
+
+    async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
+        let by = peer(&request);
+        let submission = self.read(request.into_inner()).await?;
+        let (name, videos) = (submission.name.clone(), submission.videos.len());
+        let digested = tokio::task::spawn_blocking(move || (submission.digest(), submission)).await;
+        let (asked, submission) = digested.map_err(|error| Status::internal(error.to_string()))?;
+        let Judged { submission, unfit, footprints, under_way } = self.judge(submission).await?;
+        let ask =
+            |submission, places, reply| Request::Submit { submission, asked, unfit: unfit.clone(), places, reply };
+        let (submitted, places) = self.with_places(submission, ask).await?;
+        let Submitted { job, already, renamed, left_out } = submitted.map_err(refusal)?;
+        if let Some(job) = job {
+            tracing::info!(%job, name, videos, already, renamed, left_out, by, "job submitted");
+        }
+        let rendered = footprints.into_iter().zip(&places.looks).filter(|(_, look)| **look != Look::Complete);
+        let space = Space::of(rendered.map(|(footprint, _)| footprint), under_way);
+        // It is queued: a disk that cannot be looked at any more is no reason to say otherwise.
+        let shortages = if already { Vec::new() } else { self.shortages(space).await.unwrap_or_default() };
+        let shortages = shortages.into_iter().map(wire::shortage).collect();
+        Ok(Response::new(v1::SubmitReply { job: job.map(|job| job.0), already, renamed, left_out, shortages }))
+    }
+
+    async fn get_model(
+        &self,
+        request: tonic::Request<v1::GetModelRequest>,
+    ) -> Result<Response<v1::GetModelReply>, Status> {
+        let model = request.into_inner().name;
+        let farm = self.ask(|reply| Request::Farm { model, images: Vec::new(), reply }).await?;
+        Ok(Response::new(v1::GetModelReply { card: farm.card.map(Into::into) }))
+    }
+
+    async fn estimate(
+        &self,
+        request: tonic::Request<v1::EstimateRequest>,
+    ) -> Result<Response<v1::EstimateReply>, Status> {
+        use v1::estimate_request::Of;
+        let reply = match request.into_inner().of {
+            None => return Err(Status::invalid_argument("the message lacks what to estimate: a submission or a job")),
+            Some(Of::Submission(wire)) => self.estimate_submission(self.read(wire).await?).await?,
+            Some(Of::Job(job)) => {
+                let job = JobId(job);
+                let rest = self.ask(|reply| Request::Remaining { job, reply }).await?.map_err(refusal)?;
+                let estimate = Estimate::new(&rest.work, &rest.farm.force);
+                let known = rest.farm.card.is_some();
+                let reply = wire::estimate(estimate, rest.farm.roles);
+                // Of a job that has no plan yet, nothing is known; not even that nothing is left.
+                let seconds = reply.seconds.filter(|_| known);
+                let waiting_for = rest.farm.waiting_for;
+                v1::EstimateReply { videos: rest.job.videos, model_known: known, seconds, waiting_for, ..reply }
+            }
+        };
+        Ok(Response::new(reply))
+    }
+
+    async fn watch(&self, request: tonic::Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let job = JobId(request.into_inner().job);
+        let mut news = self.news.clone();
+        // Whatever comes after this moment is news.
+        news.mark_unchanged();
+        let first = self.ask(|reply| Request::Changes { job, since: 0, reply }).await?.map_err(refusal)?;
+        // (version seen, last hint shown, news); `None` once the job has ended.
+        let start = (!finished(&first)).then(|| (first.version, first.waiting_for.clone(), news));
+        let service = self.clone();
+        let later = futures::stream::try_unfold(start, move |state| {
+            let service = service.clone();
+            async move {
+                let Some((since, shown, mut news)) = state else { return Ok(None) };
+                loop {
+                    tokio::time::sleep(TELL_EVERY).await;
+                    news.changed().await.map_err(|_| stopping())?;
+                    let update = service.ask(|reply| Request::Changes { job, since, reply }).await?.map_err(refusal)?;
+                    let ended = finished(&update);
+                    if ended || update.version != since || update.waiting_for != shown {
+                        let next = (!ended).then(|| (update.version, update.waiting_for.clone(), news));
+                        return Ok(Some((wire::update(update), next)));
+                    }
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(futures::StreamExt::chain(futures::stream::iter([Ok(wire::update(first))]), later))))
+    }
+
+    async fn list_jobs(&self, _: tonic::Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsReply>, Status> {
+        let jobs = self.ask(|reply| Request::Jobs { reply }).await?;
+        let jobs = jobs.into_iter().map(|(job, waiting_for)| wire::summary(job, waiting_for)).collect();
+        Ok(Response::new(v1::ListJobsReply { jobs }))
+    }
+
+    async fn get_report(
+        &self,
+        request: tonic::Request<v1::GetReportRequest>,
+    ) -> Result<Response<v1::GetReportReply>, Status> {
+        let job = JobId(request.into_inner().job);
+        let told = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
+        let files = told.files.clone();
+        let lost = self.looking.at(&told.files.root, move |seen| files::lost(&files, seen)).await?;
+        Ok(Response::new(wire::report(told, lost)))
+    }
+
+    async fn list_files(
+        &self,
+        request: tonic::Request<v1::ListFilesRequest>,
+    ) -> Result<Response<Self::ListFilesStream>, Status> {
+        let wire = request.into_inner();
+        let (job, video) = (JobId(wire.job), wire.video);
+        let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
+        Ok(Response::new(stream(move |lines| files::list(&outputs, &lines))))
+    }
+
+    async fn read_file(
+        &self,
+        request: tonic::Request<v1::ReadFileRequest>,
+    ) -> Result<Response<Self::ReadFileStream>, Status> {
+        let v1::ReadFileRequest { job, video, path } = request.into_inner();
+        let (job, video) = (JobId(job), Some(video));
+        let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
+        let (root, wanted) = (outputs.root.clone(), path.clone());
+        let found = self.looking.at(&root, move |_| files::find(&outputs, &wanted)).await?;
+        let Some((file, print)) = found else {
+            let what = format!("{path:?} is no finished file of this video of job {job}; ListFiles names those");
+            return Err(Status::not_found(what));
+        };
+        Ok(Response::new(stream(move |pieces| files::read(&file, &print, &pieces))))
+    }
+
+    async fn list_workers(
+        &self,
+        _: tonic::Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::ListWorkersReply>, Status> {
+        let workers = self.ask(|reply| Request::Workers { reply }).await?;
+        Ok(Response::new(v1::ListWorkersReply { workers: workers.into_iter().map(wire::worker).collect() }))
+    }
+
+    async fn control_job(
+        &self,
+        request: tonic::Request<v1::ControlJobRequest>,
+    ) -> Result<Response<v1::ControlJobReply>, Status> {
+        let by = peer(&request);
+        let wire = request.into_inner();
+        let verb = match v1::JobVerb::try_from(wire.verb) {
+            Ok(v1::JobVerb::Pause) => JobVerb::Pause,
+            Ok(v1::JobVerb::Resume) => JobVerb::Resume,
+            Ok(v1::JobVerb::Cancel) => JobVerb::Cancel,
+            Ok(v1::JobVerb::Retry) => JobVerb::Retry,
+            Ok(v1::JobVerb::Forget) => JobVerb::Forget { cancel: wire.cancel },
+            Ok(v1::JobVerb::Unspecified) | Err(_) => {
+                let known = "pause, resume, cancel, retry, forget";
+                let what = format!("verb {} is none that this version knows: {known}", wire.verb);
+                return Err(Status::invalid_argument(what));
+            }
+        };
+        let (job, video) = (JobId(wire.job), wire.video);
+        self.ask(|reply| Request::ControlJob { job, video, verb, reply }).await?.map_err(refusal)?;
+        tracing::info!(%job, video, ?verb, by, "job steered");
+        Ok(Response::new(v1::ControlJobReply {}))
+    }
+
+    async fn control_worker(
+        &self,
+        request: tonic::Request<v1::ControlWorkerRequest>,
+    ) -> Result<Response<v1::ControlWorkerReply>, Status> {
+        let by = peer(&request);
+        let wire = request.into_inner();
+        let worker = WorkerId(parse_uuid("worker_id", &wire.worker_id)?);
+        let verb = match v1::WorkerVerb::try_from(wire.verb) {
+            Ok(v1::WorkerVerb::Drain) => WorkerVerb::Drain,
+            Ok(v1::WorkerVerb::Enable) => WorkerVerb::Enable,
+            Ok(v1::WorkerVerb::Forget) => WorkerVerb::Forget,
+            Ok(v1::WorkerVerb::Unspecified) | Err(_) => {
+                let what = format!("verb {} is none that this version knows: drain, enable, forget", wire.verb);
+                return Err(Status::invalid_argument(what));
+            }
+        };
+        self.ask(|reply| Request::ControlWorker { worker, verb, reply }).await?.map_err(refusal)?;
+        tracing::info!(%worker, ?verb, by, "worker steered");
+        Ok(Response::new(v1::ControlWorkerReply {}))
+    }
+}
+
+/// A submission from anywhere, checked as strictly as if a manifest had been read here.
+fn submission(wire: v1::SubmitRequest) -> Result<Submission, Status> {
+    wanfarm_manifest::check_count(wire.videos.len()).map_err(Status::invalid_argument)?;
+    let mut submission = Submission {
+        client_key: wire.client_key,
+        name: wire.name,
+        model: wire.model,
+        priority: wire.priority.unwrap_or(wanfarm_manifest::DEFAULT_PRIORITY),
+        early_look: wire.early_look,
+        taken: wire::taken(wire.taken)?,
+        videos: wire.videos.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+    };
+    wanfarm_manifest::complete(&mut submission);
+    wanfarm_manifest::check_submission(&submission).map_err(Status::invalid_argument)?;
+    Ok(submission)
+}
+
+/// What `coordinator report JOB --json` prints of this report while its files are all there.
+pub fn report_view(told: JobReport) -> ReportView {
+    wire::report(told, Vec::new()).into()
+}
+
+/// A file that came while the one of the same bytes was being removed has gone with it.
+fn stays(stored: bool) -> Result<(), Status> {
+    if stored { Ok(()) } else { Err(Status::unavailable("a file was just being removed as unused; send it again")) }
+}
+
+fn finished(changes: &Changes) -> bool {
+    changes.job.phase == JobPhase::Finished
+}

@@ -1,0 +1,157 @@
+//! First frames and LoRA files against the jobs that name them, as a client gives them and as a stranger might.
+
+use std::path::Path;
+
+use tonic::Code;
+use tonic::transport::Channel;
+use wanfarm_client::{Client, ClientError};
+use wanfarm_manifest::first_frame::Image;
+use wanfarm_manifest::{ImageFile, LoraFile, Submission, Taken};
+use wanfarm_proto::v1::{self, farm_client::FarmClient};
+use wanfarm_types::fixtures::request;
+use wanfarm_types::{Digest, LoraRef, VideoRequest};
+
+use crate::server::{self, Coordinator, ServerConfig};
+
+/// What says anything that the wire can.
+async fn raw(coordinator: &Coordinator) -> FarmClient<Channel> {
+    FarmClient::connect(format!("http://{}", coordinator.address)).await.unwrap()
+}
+
+async fn coordinator(folder: &Path) -> (Coordinator, Client) {
+    let config = ServerConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: folder.join("data"),
+        output: folder.join("output"),
+        wanted: None,
+        retention: None,
+        scheduler: wanfarm_scheduler::Config::default(),
+    };
+    let coordinator = server::start(config).await.unwrap();
+    let client = Client::connect(&format!("http://{}", coordinator.address)).await.unwrap();
+    (coordinator, client)
+}
+
+#[tokio::test]
+async fn images_come_before_the_job_that_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (coordinator, mut client) = coordinator(folder.path()).await;
+    let mut raw = raw(&coordinator).await;
+
+    let path = folder.path().join("first.png");
+    image::RgbImage::new(8, 6).save(&path).unwrap();
+    let file = ImageFile { image: Image::read(&std::fs::read(&path).unwrap()).unwrap(), path: path.clone() };
+    let digest = file.image.digest;
+    let submission = Submission {
+        client_key: String::new(),
+        name: "n".into(),
+        model: "m".into(),
+        priority: 50,
+        early_look: false,
+        taken: Taken::Refuse,
+        videos: vec![VideoRequest { image: Some(digest), ..request() }],
+    };
+    let refused = client.submit(submission.clone()).await.unwrap_err();
+    assert!(matches!(&refused, ClientError::Refused(why) if why.contains(&digest.to_string())), "{refused}");
+
+    client.put_images(std::slice::from_ref(&file)).await.unwrap();
+    let name = digest.to_string();
+    let stored = data.join("artifacts").join(&name[..2]).join(&name);
+    assert_eq!(std::fs::read(&stored).unwrap(), std::fs::read(&path).unwrap());
+    client.submit(submission).await.unwrap();
+
+    std::fs::write(&path, "other bytes").unwrap();
+    client.put_images(std::slice::from_ref(&file)).await.expect("what is there is not read again");
+    let mut other = file.clone();
+    other.image.digest.0[0] ^= 1;
+    let changed = client.put_images(&[other]).await.unwrap_err();
+    assert!(changed.to_string().contains("it has changed"), "{changed}");
+    let no_image = raw.put_image(v1::PutImageRequest { data: b"text".to_vec() }).await.unwrap_err();
+    assert_eq!(no_image.code(), Code::InvalidArgument);
+    let lost = raw.missing_images(v1::MissingImagesRequest { digests: vec![vec![0; 3]] }).await;
+    assert_eq!(lost.unwrap_err().code(), Code::InvalidArgument);
+    coordinator.stop().await;
+}
+
+fn submission(lora: &LoraFile, strength: f64) -> Submission {
+    let LoraFile { name, blake3, bytes, .. } = lora.clone();
+    let loras = vec![LoraRef { name, blake3, bytes, strength, expert: None }];
+    Submission {
+        client_key: String::new(),
+        name: "n".into(),
+        model: "m".into(),
+        priority: 50,
+        early_look: false,
+        taken: Taken::Refuse,
+        videos: vec![VideoRequest { loras, output: format!("cat-{strength}"), ..request() }],
+    }
+}
+
+#[tokio::test]
+async fn files_come_before_the_job_that_names_them_and_stay_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("film.safetensors");
+    // Several pieces, the last of them short.
+    let bytes: Vec<u8> = (0..(3 << 20) + 5).map(|at: u32| (at % 251) as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let blake3 = Digest(*blake3::hash(&bytes).as_bytes());
+    let lora = LoraFile { name: "film.safetensors".into(), blake3, bytes: bytes.len() as u64, path: path.clone() };
+    let name = blake3.to_string();
+    let stored = folder.path().join("data/artifacts").join(&name[..2]).join(&name);
+
+    let (first, mut client) = coordinator(folder.path()).await;
+    let refused = client.submit(submission(&lora, 1.0)).await.unwrap_err();
+    assert!(matches!(&refused, ClientError::Refused(why) if why.contains(&name)), "{refused}");
+    client.submit(submission(&lora, 0.0)).await.expect("of strength 0 nobody needs it");
+
+    let other = LoraFile { bytes: lora.bytes - 1, ..lora.clone() };
+    let changed = client.put_loras(&[other]).await.unwrap_err();
+    assert!(changed.to_string().contains("it has changed"), "{changed}");
+    assert!(!stored.exists(), "nothing is left of it");
+    client.put_loras(std::slice::from_ref(&lora)).await.unwrap();
+    assert_eq!(std::fs::read(&stored).unwrap(), bytes);
+    client.submit(submission(&lora, 1.0)).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    client.put_loras(std::slice::from_ref(&lora)).await.expect("what is there is not read again");
+    first.stop().await;
+
+    let (second, mut client) = coordinator(folder.path()).await;
+    assert!(stored.exists(), "a job names it");
+    client.submit(submission(&lora, 0.5)).await.unwrap();
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_no_job_names_goes_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("film.safetensors");
+    std::fs::write(&path, "film").unwrap();
+    let blake3 = Digest(*blake3::hash(b"film").as_bytes());
+    let lora = LoraFile { name: "film.safetensors".into(), blake3, bytes: 4, path };
+    let (first, mut client) = coordinator(folder.path()).await;
+    client.put_loras(std::slice::from_ref(&lora)).await.unwrap();
+    first.stop().await;
+    let (second, mut client) = coordinator(folder.path()).await;
+    assert!(client.submit(submission(&lora, 1.0)).await.is_err());
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn forged_bytes_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (coordinator, _) = coordinator(folder.path()).await;
+    let mut raw = raw(&coordinator).await;
+    let piece = |bytes, data: &[u8]| v1::LoraPiece { blake3: vec![7; 32], bytes, data: data.to_vec() };
+    for (pieces, why) in [
+        (vec![piece(4, b"film")], "other bytes"),
+        (vec![piece(3, b"film")], "more came"),
+        (vec![piece(9, b"film")], "other bytes"),
+        (vec![piece(1 << 50, b"film")], "at most 8 GiB"),
+        (vec![], "no piece"),
+    ] {
+        let refused = raw.put_lora(futures::stream::iter(pieces)).await.unwrap_err();
+        assert!(refused.code() == tonic::Code::InvalidArgument && refused.message().contains(why), "{refused}");
+    }
+    coordinator.stop().await;
+}

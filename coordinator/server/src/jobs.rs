@@ -1,0 +1,646 @@
+//! Jobs as people see them: requests, resolved specs, and where every video stands.
+//!
+//! Deliberately not here: decisions. The scheduler decides; this remembers what to show, to write into sidecars,
+//! and to tell watchers. Every change carries a version, so that a watcher asks only for what is new to it; counts and
+//! the order of changes are kept, not looked for, so that answers to watchers do not grow with the job.
+
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wanfarm_manifest::claims::Wanted;
+use wanfarm_manifest::{Submission, first_frame, plan};
+use wanfarm_model::text::cut_off;
+use wanfarm_scheduler::{JobPlan, JobState, TextKey, VideoState};
+use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, VideoSpec};
+
+use crate::images::Images;
+use crate::outputs::Written;
+use crate::store::{JobEnd, JobRow};
+use crate::times::Moment;
+
+pub use status::{JobPhase, JobSummary, VideoPhase, VideoStatus};
+
+/// One job.
+#[derive(Debug)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// What was submitted.
+    pub submission: Submission,
+    /// Digest of what the client asked for, before names were settled.
+    pub asked: Digest,
+    /// Its output directory, absolute.
+    pub output: PathBuf,
+    /// Where its report goes, below the output directory.
+    pub report: String,
+    /// Resolved videos, once the model is known; `None` for those that no size or schedule fits.
+    pub specs: Vec<Option<VideoSpec>>,
+    /// Texts each video reads, once the model is known.
+    pub texts: Vec<Vec<TextKey>>,
+    /// The weights it is rendered with, as far as they are known.
+    pub weights: BTreeMap<Role, Digest>,
+    state: Option<JobState>,
+    held: Option<String>,
+    submitted: Moment,
+    ended: Option<JobEnd>,
+    reported: bool,
+    /// Why its report was given up.
+    unreported: Option<String>,
+    /// Place in the scheduler's plan → place in the manifest: videos refused at resolution have no plan.
+    planned: Vec<u32>,
+    /// Shared with the answers that tell them: copied when they change meanwhile.
+    videos: Vec<Arc<VideoStatus>>,
+    counts: Counts,
+    /// What was or is about to be written, by the video's place in the manifest.
+    outputs: BTreeMap<u32, Outputs>,
+    /// The last change of any of it.
+    version: u64,
+    /// The last change of all videos at once, and which videos have changed after it, in this order.
+    whole: u64,
+    changed: BTreeMap<u64, u32>,
+}
+
+/// What was or is about to be written of a video.
+#[derive(Debug, Default)]
+struct Outputs {
+    written: Arc<[Written]>,
+    verdict: String,
+    seconds: f64,
+}
+
+/// Videos by where they stand.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    done: u32,
+    failed: u32,
+    cancelled: u32,
+    running: u32,
+}
+
+impl Counts {
+    fn of(videos: &[Arc<VideoStatus>]) -> Self {
+        let mut counts = Self::default();
+        for video in videos {
+            if let Some(count) = counts.count(video.phase) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    fn moves(&mut self, from: VideoPhase, to: VideoPhase) {
+        if let Some(count) = self.count(from) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = self.count(to) {
+            *count += 1;
+        }
+    }
+
+    fn count(&mut self, phase: VideoPhase) -> Option<&mut u32> {
+        match phase {
+            VideoPhase::Waiting => None,
+            VideoPhase::Running | VideoPhase::Writing => Some(&mut self.running),
+            VideoPhase::Done => Some(&mut self.done),
+            VideoPhase::Failed => Some(&mut self.failed),
+            VideoPhase::Cancelled => Some(&mut self.cancelled),
+        }
+    }
+}
+
+/// All jobs.
+#[derive(Debug)]
+pub struct Jobs {
+    jobs: BTreeMap<JobId, Job>,
+    keys: BTreeMap<String, JobId>,
+    /// How many requests name a file that was given: a first frame, a LoRA file.
+    files: BTreeMap<Digest, usize>,
+    next: JobId,
+    version: u64,
+}
+
+impl Jobs {
+    /// No jobs yet; the first one gets the number `next`.
+    pub fn new(next: JobId) -> Self {
+        Self { jobs: BTreeMap::new(), keys: BTreeMap::new(), files: BTreeMap::new(), next, version: 0 }
+    }
+
+    /// The job that a client's key was first used for.
+    pub fn with_key(&self, client_key: &str) -> Option<JobId> {
+        self.keys.get(client_key).copied()
+    }
+
+    /// The number that the next job gets.
+    pub fn next(&self) -> JobId {
+        self.next
+    }
+
+    /// A submission with its number, its output directory, and the place of its report in that. `asked`: the digest of
+    /// what the client asked for, before names were settled.
+    pub fn number(
+        &self,
+        submission: Submission,
+        asked: Digest,
+        submitted: Moment,
+        output: PathBuf,
+        report: String,
+    ) -> JobRow {
+        let Submission { client_key, name, model, priority, early_look, taken, videos } = submission;
+        JobRow {
+            id: self.next,
+            client_key,
+            name,
+            model,
+            priority,
+            early_look,
+            taken,
+            asked,
+            submitted,
+            output,
+            report,
+            videos,
+        }
+    }
+
+    /// Takes in a job.
+    pub fn add(&mut self, row: &JobRow) {
+        let JobRow {
+            id,
+            client_key,
+            name,
+            model,
+            priority,
+            early_look,
+            taken,
+            asked,
+            submitted,
+            output,
+            report,
+            videos,
+        } = row.clone();
+        self.next = self.next.max(JobId(id.0 + 1));
+        self.version += 1;
+        for file in videos.iter().flat_map(files) {
+            *self.files.entry(file).or_default() += 1;
+        }
+        if !client_key.is_empty() {
+            self.keys.insert(client_key.clone(), id);
+        }
+        let line = |(index, request)| Arc::new(VideoStatus::new(index, request, self.version));
+        let job = Job {
+            id,
+            videos: (0u32..).zip(&videos).map(line).collect(),
+            counts: Counts::default(),
+            version: self.version,
+            whole: self.version,
+            changed: BTreeMap::new(),
+            submission: Submission { client_key, name, model, priority, early_look, taken, videos },
+            asked,
+            output,
+            report,
+            specs: Vec::new(),
+            texts: Vec::new(),
+            weights: BTreeMap::new(),
+            state: None,
+            held: None,
+            submitted,
+            ended: None,
+            reported: false,
+            unreported: None,
+            planned: Vec::new(),
+            outputs: BTreeMap::new(),
+        };
+        self.jobs.insert(id, job);
+    }
+
+    /// What becomes of a job when its model is known: each video's settings or why there are none, and the plan.
+    pub fn resolve(
+        &self,
+        id: JobId,
+        card: &ModelCard,
+        images: &Images,
+    ) -> Option<(Vec<Result<VideoSpec, String>>, JobPlan)> {
+        let submission = &self.jobs.get(&id)?.submission;
+        let mut planned = Vec::new();
+        let resolved = submission.videos.iter().map(|request| {
+            let image = request.image.and_then(|image| images.get(&image));
+            let (plan, spec) = plan::resolve(&first_frame::sized(request, image, card), card)?;
+            planned.push(plan);
+            Ok(spec)
+        });
+        let resolved = resolved.collect();
+        let plan = JobPlan {
+            id,
+            priority: i32::try_from(submission.priority).unwrap_or(i32::MAX),
+            model: submission.model.clone(),
+            early_look: submission.early_look,
+            videos: planned,
+        };
+        Some((resolved, plan))
+    }
+
+    /// Takes in what became of a job.
+    pub fn resolved(&mut self, id: JobId, videos: &[Result<VideoSpec, String>]) {
+        self.version += 1;
+        let version = self.version;
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.texts = vec![Vec::new(); videos.len()];
+        job.specs = videos.iter().map(|video| video.as_ref().ok().cloned()).collect();
+        job.planned.clear();
+        for (video, status) in videos.iter().zip(&mut job.videos) {
+            let status = Arc::make_mut(status);
+            match video {
+                Ok(spec) => {
+                    status.steps = spec.steps;
+                    status.cache = spec.cache.clone();
+                    status.loras.clone_from(&spec.loras);
+                    job.planned.push(status.index);
+                }
+                Err(error) => {
+                    status.phase = VideoPhase::Failed;
+                    status.error.clone_from(error);
+                }
+            }
+        }
+        job.changes_whole(version);
+    }
+
+    /// Takes in a plan.
+    pub fn planned(&mut self, plan: &JobPlan) {
+        let Some(job) = self.change(plan.id) else { return };
+        for (video, &place) in plan.videos.iter().zip(&job.planned) {
+            if let Some(texts) = job.texts.get_mut(place as usize) {
+                texts.clone_from(&video.texts);
+            }
+        }
+        job.state = Some(JobState::Active);
+    }
+
+    /// Takes in how many tokens a text has, for the videos of a job that read it.
+    pub fn text_read(&mut self, id: JobId, text: TextKey, tokens: u32) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let mut notes = Vec::new();
+        for (index, texts) in (0..).zip(&job.texts) {
+            let what = match texts.iter().position(|read| *read == text) {
+                Some(0) => "prompt",
+                Some(_) => "negative prompt",
+                None => continue,
+            };
+            notes.extend(cut_off(what, tokens as usize).map(|note| (VideoId { job: id, index }, note)));
+        }
+        for (video, note) in notes {
+            self.update(video, |status| {
+                if !status.notes.contains(&note) {
+                    status.notes.push(note);
+                }
+            });
+        }
+    }
+
+    /// Takes in where a job stands. It is shown as finished when its report is there, so that whoever waits for the end
+    /// finds it.
+    pub fn set_state(&mut self, id: JobId, state: JobState) {
+        let Some(job) = self.change(id) else { return };
+        job.state = Some(state);
+        // The scheduler says of each video how it ended; of a job that was never planned it knows nothing.
+        if state == JobState::Finished && job.specs.is_empty() {
+            for video in &mut job.videos {
+                Arc::make_mut(video).phase = VideoPhase::Cancelled;
+            }
+            job.changes_whole(job.version);
+        }
+    }
+
+    /// Takes in why the coordinator has paused a job, or that it does no longer.
+    pub fn hold(&mut self, id: JobId, reason: Option<String>) {
+        if let Some(job) = self.change(id) {
+            job.held = reason;
+        }
+    }
+
+    /// Takes in when a job has ended, or that it is taken up again.
+    pub fn ended(&mut self, id: JobId, end: Option<JobEnd>) {
+        if let Some(job) = self.change(id) {
+            job.ended = end;
+        }
+    }
+
+    /// Takes in that the report of a job is in place, or no longer holds.
+    pub fn reported(&mut self, id: JobId, at: Option<f64>) {
+        if let Some(job) = self.change(id) {
+            (job.reported, job.unreported) = (at.is_some(), None);
+        }
+    }
+
+    /// Takes in why the report of a job cannot be written: it has ended all the same.
+    pub fn unreported(&mut self, id: JobId, why: String) {
+        if let Some(job) = self.change(id) {
+            job.unreported = Some(why);
+        }
+    }
+
+    /// Takes in the weights of a role.
+    pub fn pin(&mut self, id: JobId, role: Role, weights: Option<Digest>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        match weights {
+            Some(weights) => job.weights.insert(role, weights),
+            None => job.weights.remove(&role),
+        };
+    }
+
+    /// Takes in that a job of which nothing was planned waits for its model again.
+    pub fn requeue(&mut self, id: JobId) {
+        let Some(job) = self.change(id) else { return };
+        (job.state, job.held, job.ended, job.reported, job.unreported) = (None, None, None, false, None);
+        job.specs.clear();
+        job.texts.clear();
+        job.planned.clear();
+        let line = |(index, request)| Arc::new(VideoStatus::new(index, request, job.version));
+        job.videos = (0u32..).zip(&job.submission.videos).map(line).collect();
+        job.changes_whole(job.version);
+    }
+
+    /// Forgets a job.
+    pub fn forget(&mut self, id: JobId) -> Option<Job> {
+        let job = self.jobs.remove(&id)?;
+        self.version += 1;
+        self.keys.remove(&job.submission.client_key);
+        for file in job.files() {
+            if let Some(count) = self.files.get_mut(&file) {
+                *count -= 1;
+            }
+        }
+        self.files.retain(|_, count| *count > 0);
+        Some(job)
+    }
+
+    /// True for a first frame or a LoRA file that a job names.
+    pub fn name_file(&self, file: &Digest) -> bool {
+        self.files.contains_key(file)
+    }
+
+    /// Takes in where a video (by its place in the plan) stands.
+    pub fn set_video_state(&mut self, video: VideoId, state: &VideoState) {
+        let Some(place) = self.in_manifest(video) else { return };
+        self.update(place, |status| {
+            status.error.clear();
+            status.worker.clear();
+            status.phase = match state {
+                VideoState::Open => VideoPhase::Waiting,
+                VideoState::Cancelled => VideoPhase::Cancelled,
+                VideoState::Failed(failure) => {
+                    status.error.clone_from(&failure.message);
+                    VideoPhase::Failed
+                }
+                VideoState::Done => {
+                    status.stage = None;
+                    status.steps_done = status.steps;
+                    // Of the moment, and in no row: a report must not change with a restart.
+                    status.seconds_per_step = 0.0;
+                    VideoPhase::Done
+                }
+            };
+        });
+        self.show_outputs(place);
+    }
+
+    /// Takes in that a video (by its place in the plan) is being worked on, or no longer.
+    pub fn set_work(&mut self, video: VideoId, phase: VideoPhase, stage: Option<Stage>, worker: &str) {
+        self.update_planned(video, |status| {
+            if !status.is_over() {
+                status.phase = phase;
+                status.stage = stage.or(status.stage);
+                worker.clone_into(&mut status.worker);
+            }
+        });
+    }
+
+    /// Takes in that a state of a video (by its place in the plan) cannot be lost any more.
+    pub fn set_durable(&mut self, video: VideoId, steps_done: u32) {
+        self.update_planned(video, |status| status.steps_done = status.steps_done.max(steps_done));
+    }
+
+    /// Takes in what is written of a video (by its place in the manifest).
+    pub fn set_outputs(&mut self, video: VideoId, written: &Arc<[Written]>, verdict: &str, seconds: f64) {
+        if let Some(job) = self.jobs.get_mut(&video.job) {
+            let outputs = Outputs { written: written.clone(), verdict: verdict.to_owned(), seconds };
+            job.outputs.insert(video.index, outputs);
+        }
+        self.show_outputs(video);
+    }
+
+    /// Shown while the video (by its place in the manifest) is done: before that its files may not be in place.
+    fn show_outputs(&mut self, video: VideoId) {
+        let Some(job) = self.jobs.get(&video.job) else { return };
+        let done = job.videos.get(video.index as usize).is_some_and(|status| status.phase == VideoPhase::Done);
+        let shown = job.outputs.get(&video.index).filter(|_| done);
+        let (files, verdict, seconds) = shown.map_or_else(Default::default, |outputs| {
+            let files: Vec<PathBuf> = outputs.written.iter().map(|one| job.output.join(&one.path)).collect();
+            (files, outputs.verdict.clone(), outputs.seconds)
+        });
+        self.update(video, |status| (status.files, status.verdict, status.seconds) = (files, verdict, seconds));
+    }
+
+    /// The manifest's place of a video the scheduler speaks of.
+    pub fn in_manifest(&self, video: VideoId) -> Option<VideoId> {
+        let index = *self.jobs.get(&video.job)?.planned.get(video.index as usize)?;
+        Some(VideoId { job: video.job, index })
+    }
+
+    /// The scheduler's place of a video people speak of; `None` for one that was never planned.
+    pub fn in_plan(&self, video: VideoId) -> Option<VideoId> {
+        let planned = &self.jobs.get(&video.job)?.planned;
+        let index = planned.binary_search(&video.index).ok()?;
+        Some(VideoId { job: video.job, index: u32::try_from(index).ok()? })
+    }
+
+    /// The settings of a video (by its place in the plan).
+    pub fn spec(&self, video: VideoId) -> Option<&VideoSpec> {
+        let place = self.in_manifest(video)?;
+        self.jobs.get(&place.job)?.specs.get(place.index as usize)?.as_ref()
+    }
+
+    /// A video's line (by its place in the manifest).
+    pub fn line(&self, video: VideoId) -> Option<&VideoStatus> {
+        self.jobs.get(&video.job)?.videos.get(video.index as usize).map(|line| &**line)
+    }
+
+    /// A job by number.
+    pub fn get(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(&id)
+    }
+
+    /// All jobs, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values()
+    }
+
+    /// Jobs that wait for this model to be announced.
+    pub fn waiting_for(&self, model: &str) -> Vec<JobId> {
+        let waits = |job: &&Job| job.phase() == JobPhase::WaitingForModel && job.submission.model == model;
+        self.jobs.values().filter(waits).map(|job| job.id).collect()
+    }
+
+    /// True while a job is being rendered with this model.
+    pub fn render_with(&self, model: &str) -> bool {
+        let renders = |job: &Job| matches!(job.state, Some(JobState::Active | JobState::Paused));
+        self.jobs.values().any(|job| job.submission.model == model && renders(job))
+    }
+
+    /// Changes what is shown of a video (by its place in the manifest).
+    pub fn update(&mut self, video: VideoId, change: impl FnOnce(&mut VideoStatus)) {
+        let Some(job) = self.jobs.get_mut(&video.job) else { return };
+        if let Some(status) = job.videos.get_mut(video.index as usize) {
+            self.version += 1;
+            let status = Arc::make_mut(status);
+            let before = status.phase;
+            change(status);
+            job.counts.moves(before, status.phase);
+            job.changed.remove(&status.version);
+            job.changed.insert(self.version, video.index);
+            (status.version, job.version) = (self.version, self.version);
+        }
+    }
+
+    /// A job of which something is about to change.
+    fn change(&mut self, id: JobId) -> Option<&mut Job> {
+        let job = self.jobs.get_mut(&id)?;
+        self.version += 1;
+        job.version = self.version;
+        Some(job)
+    }
+
+    /// Grows with every change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn update_planned(&mut self, video: VideoId, change: impl FnOnce(&mut VideoStatus)) {
+        if let Some(place) = self.in_manifest(video) {
+            self.update(place, change);
+        }
+    }
+
+    /// Every job's line, oldest first.
+    pub fn summaries(&self) -> Vec<JobSummary> {
+        self.jobs.values().map(Job::summary).collect()
+    }
+
+    /// A job's line, what changed in it after `since`, and the version to ask from next time.
+    pub fn changes(&self, id: JobId, since: u64) -> Option<(JobSummary, Vec<Arc<VideoStatus>>, u64)> {
+        let job = self.jobs.get(&id)?;
+        let changed = if since < job.whole {
+            job.videos.clone()
+        } else {
+            let later = job.changed.range(since + 1..);
+            later.filter_map(|(_, &index)| job.videos.get(index as usize)).cloned().collect()
+        };
+        Some((job.summary(), changed, job.version))
+    }
+}
+
+impl Job {
+    /// Where it stands, for people.
+    pub fn phase(&self) -> JobPhase {
+        match self.state {
+            None => JobPhase::WaitingForModel,
+            Some(JobState::Paused) => JobPhase::Paused,
+            Some(JobState::Finished) if self.is_told() => JobPhase::Finished,
+            Some(JobState::Active | JobState::Finished) => JobPhase::Active,
+        }
+    }
+
+    /// Where it stands, for the scheduler; `None` before it is planned.
+    pub fn state(&self) -> Option<JobState> {
+        self.state
+    }
+
+    /// The scheduler knows it: something of it has a plan.
+    pub fn is_planned(&self) -> bool {
+        !self.planned.is_empty()
+    }
+
+    /// The files it names, as often as it does.
+    pub fn files(&self) -> impl Iterator<Item = Digest> {
+        self.submission.videos.iter().flat_map(files)
+    }
+
+    /// Why the coordinator has paused it, if so.
+    pub fn held(&self) -> Option<&str> {
+        self.held.as_deref()
+    }
+
+    /// What was or is about to be written of a video (by its place in the manifest).
+    pub fn written(&self, index: u32) -> Option<&Arc<[Written]>> {
+        self.outputs.get(&index).map(|outputs| &outputs.written)
+    }
+
+    /// The paths that one of its videos writes to.
+    pub fn wants(&self, video: &VideoRequest) -> Wanted {
+        Wanted::video(&self.output, &video.output, &video.formats)
+    }
+
+    /// Its line in a table.
+    pub fn summary(&self) -> JobSummary {
+        let Counts { done, failed, cancelled, running } = self.counts;
+        JobSummary {
+            job: self.id,
+            name: self.submission.name.clone(),
+            model: self.submission.model.clone(),
+            priority: self.submission.priority,
+            phase: self.phase(),
+            videos: u32::try_from(self.videos.len()).unwrap_or(u32::MAX),
+            done,
+            failed,
+            cancelled,
+            running,
+            submitted: self.submitted.at,
+            ended: self.ended.as_ref().map(|end| end.at.at),
+            unreported: self.unreported.clone(),
+            held: self.held.clone(),
+            report: self.output.join(&self.report),
+        }
+    }
+
+    /// When it was submitted.
+    pub fn submitted(&self) -> Moment {
+        self.submitted
+    }
+
+    /// Its end, once every video has ended.
+    pub fn ended(&self) -> Option<&JobEnd> {
+        self.ended.as_ref()
+    }
+
+    /// Its report is in place, or was given up.
+    pub fn is_told(&self) -> bool {
+        self.reported || self.unreported.is_some()
+    }
+
+    /// Its videos' lines.
+    pub fn videos(&self) -> &[Arc<VideoStatus>] {
+        &self.videos
+    }
+
+    /// Grows with every change of it.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Every video has changed.
+    fn changes_whole(&mut self, version: u64) {
+        self.changed.clear();
+        self.counts = Counts::of(&self.videos);
+        (self.version, self.whole) = (version, version);
+    }
+}
+
+/// The files that a request names: its first frame, its LoRA files.
+fn files(request: &VideoRequest) -> impl Iterator<Item = Digest> {
+    request.image.into_iter().chain(request.loras.iter().map(|lora| lora.blake3))
+}

@@ -1,0 +1,128 @@
+use wanfarm_manifest::Taken;
+use wanfarm_types::Experts;
+use wanfarm_types::fixtures::{card, request};
+
+use super::*;
+
+fn submitted(jobs: &mut Jobs, key: &str, videos: Vec<VideoRequest>) -> JobId {
+    let (name, model) = ("n".into(), "m".into());
+    let submission = Submission {
+        client_key: key.into(),
+        name,
+        model,
+        priority: 50,
+        early_look: false,
+        taken: Taken::Refuse,
+        videos,
+    };
+    let row = jobs.number(submission, Digest([0; 32]), Moment::default(), "/out".into(), "n.report.json".into());
+    jobs.add(&row);
+    row.id
+}
+
+fn jobs() -> Jobs {
+    Jobs::new(JobId(1))
+}
+
+#[test]
+fn a_key_names_the_job_it_was_used_for() {
+    let mut jobs = jobs();
+    let first = submitted(&mut jobs, "k", vec![request()]);
+    submitted(&mut jobs, "", vec![request()]);
+    assert_eq!(jobs.with_key("k"), Some(first));
+    assert_eq!(jobs.with_key(""), None);
+    jobs.forget(first);
+    assert_eq!(jobs.with_key("k"), None);
+    assert!(submitted(&mut jobs, "k", vec![request()]) > first);
+}
+
+#[test]
+fn a_video_that_does_not_fit_the_model_fails_alone() {
+    let mut jobs = jobs();
+    let bad = VideoRequest { width: Some(65), ..request() };
+    let id = submitted(&mut jobs, "k", vec![bad, request()]);
+    assert_eq!(jobs.waiting_for("m"), [id]);
+    let (videos, plan) = jobs.resolve(id, &card(Experts::Single), &Images::default()).unwrap();
+    jobs.resolved(id, &videos);
+    jobs.planned(&plan);
+    assert_eq!(plan.videos.len(), 1);
+    let planned = VideoId { job: id, index: 0 };
+    assert_eq!(jobs.in_manifest(planned), Some(VideoId { job: id, index: 1 }));
+    assert_eq!(jobs.in_plan(VideoId { job: id, index: 1 }), Some(planned));
+    assert_eq!(jobs.in_plan(VideoId { job: id, index: 0 }), None);
+    assert_eq!(jobs.get(id).unwrap().texts[1], plan.videos[0].texts);
+    let (summary, videos, _) = jobs.changes(id, 0).unwrap();
+    assert_eq!((summary.failed, summary.phase), (1, JobPhase::Active));
+    assert!(videos[0].error.contains("width = 65"), "{}", videos[0].error);
+}
+
+#[test]
+fn a_video_that_is_over_is_not_shown_as_working() {
+    let mut jobs = jobs();
+    let id = submitted(&mut jobs, "k", vec![request()]);
+    let (videos, plan) = jobs.resolve(id, &card(Experts::Single), &Images::default()).unwrap();
+    jobs.resolved(id, &videos);
+    jobs.planned(&plan);
+    let video = VideoId { job: id, index: 0 };
+    jobs.set_work(video, VideoPhase::Running, Some(Stage::Denoise), "mac");
+    jobs.set_video_state(video, &VideoState::Cancelled);
+    jobs.set_work(video, VideoPhase::Waiting, None, "");
+    assert_eq!(jobs.get(id).unwrap().videos()[0].phase, VideoPhase::Cancelled);
+    jobs.set_video_state(video, &VideoState::Open);
+    assert_eq!(jobs.get(id).unwrap().videos()[0].phase, VideoPhase::Waiting);
+    jobs.update(VideoId { job: id, index: 0 }, |status| status.seconds_per_step = 0.5);
+    jobs.set_video_state(video, &VideoState::Done);
+    assert_eq!(jobs.get(id).unwrap().videos()[0].seconds_per_step, 0.0, "no row would tell it after a restart");
+}
+
+#[test]
+fn a_job_is_shown_as_finished_when_its_report_is_there() {
+    let mut jobs = jobs();
+    let id = submitted(&mut jobs, "k", vec![request()]);
+    jobs.set_state(id, JobState::Finished);
+    assert_eq!(jobs.get(id).unwrap().phase(), JobPhase::Active);
+    jobs.reported(id, Some(1.0));
+    assert_eq!(jobs.get(id).unwrap().phase(), JobPhase::Finished);
+    assert!(!jobs.render_with("m"));
+}
+
+#[test]
+fn a_job_that_was_given_up_before_it_was_planned_has_no_video_waiting() {
+    let mut jobs = jobs();
+    let id = submitted(&mut jobs, "k", vec![request(), request()]);
+    jobs.set_state(id, JobState::Finished);
+    assert_eq!(jobs.get(id).unwrap().summary().cancelled, 2);
+    assert!(jobs.waiting_for("m").is_empty());
+}
+
+#[test]
+fn a_watcher_is_told_only_what_is_new() {
+    let mut jobs = jobs();
+    let id = submitted(&mut jobs, "k", vec![request(), request()]);
+    let (_, all, version) = jobs.changes(id, 0).unwrap();
+    assert_eq!(all.len(), 2);
+    jobs.update(VideoId { job: id, index: 1 }, |status| status.steps_done = 3);
+    let (_, changed, next) = jobs.changes(id, version).unwrap();
+    assert_eq!(changed.iter().map(|video| video.index).collect::<Vec<_>>(), [1]);
+    assert!(jobs.changes(id, next).unwrap().1.is_empty());
+}
+
+#[test]
+fn a_text_that_is_too_long_is_noted_once_at_every_video_that_reads_it() {
+    let mut jobs = jobs();
+    let other = VideoRequest { prompt: "another".into(), ..request() };
+    let id = submitted(&mut jobs, "k", vec![request(), other, request()]);
+    let (videos, plan) = jobs.resolve(id, &card(Experts::Single), &Images::default()).unwrap();
+    jobs.resolved(id, &videos);
+    jobs.planned(&plan);
+    let texts = jobs.get(id).unwrap().texts[0].clone();
+    for _ in 0..2 {
+        jobs.text_read(id, texts[0], 600);
+        jobs.text_read(id, texts[1], 512);
+    }
+    let notes: Vec<Vec<String>> = jobs.get(id).unwrap().videos().iter().map(|video| video.notes.clone()).collect();
+    assert!(notes[0][0].starts_with("the prompt has 600 tokens"), "{notes:?}");
+    assert_eq!((notes[0].len(), notes[1].len(), &notes[2]), (1, 0, &notes[0]), "512 are read whole");
+    jobs.text_read(id, texts[1], 513);
+    assert!(jobs.get(id).unwrap().videos()[1].notes[0].starts_with("the negative prompt has 513 tokens"));
+}

@@ -1,0 +1,304 @@
+//! Who did what: the attempts of every video, as the sidecar tells them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use wanfarm_scheduler::{AttemptEnd, Change, TextKey, VideoState};
+use wanfarm_types::{AttemptId, JobId, Stage, StepRange, StepTiming, VideoId, WorkerId};
+
+use crate::requests::WorkerStatus;
+use crate::times::Moment;
+use crate::totals::{Tally, Totals};
+
+/// One finished attempt.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AttemptRecord {
+    /// What was run.
+    pub stage: Stage,
+    /// The worker's name.
+    pub worker: String,
+    /// Its device.
+    pub device: String,
+    /// First denoising step; absent for other stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_step: Option<u32>,
+    /// Last denoising step, itself run; absent for other stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_step: Option<u32>,
+    /// When its computation began, in seconds since 1970; absent when it never did.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "wanfarm_client::serialize_rfc3339")]
+    pub begun: Option<f64>,
+    /// Seconds of computing.
+    pub seconds: f64,
+    /// Seconds of each denoising step.
+    pub step_seconds: Vec<f64>,
+    /// How often each of these steps ran the transformer's blocks; empty where it is not known, as of lost attempts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evaluations: Vec<u32>,
+    /// Tokens of the text that was encoded, also of what is beyond those that are read; absent for other stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_tokens: Option<u32>,
+    /// Seconds the item waited in line: from when it could have run to when its computation began; 0 when it never
+    /// began, or when the coordinator was restarted in between.
+    pub queue_seconds: f64,
+    /// Seconds the free device waited for this item's inputs.
+    pub input_wait_seconds: f64,
+    /// `done`, or how it ended otherwise.
+    pub result: String,
+}
+
+impl AttemptRecord {
+    /// Passes that were computed, and those that were not, where a step has so many without a step cache. What was
+    /// computed again after an interruption counts each time.
+    pub fn passes(&self, of_step: u32) -> (u64, u64) {
+        let computed = self.evaluations.iter().map(|&passes| u64::from(passes)).sum();
+        let skipped = self.evaluations.iter().map(|&passes| u64::from(of_step.saturating_sub(passes))).sum();
+        (computed, skipped)
+    }
+}
+
+#[derive(Debug)]
+struct Open {
+    stage: Stage,
+    video: VideoId,
+    text: Option<TextKey>,
+    worker: WorkerId,
+    /// When it was given out; unknown for those from before a restart.
+    ready_at: Option<f64>,
+    begun: Option<f64>,
+    waited: f64,
+}
+
+/// Attempts by the video, or by the job and the text, they served. A text that several jobs read was encoded for the
+/// one that asked first, and is told of there.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    open: BTreeMap<AttemptId, Open>,
+    videos: BTreeMap<VideoId, Vec<AttemptRecord>>,
+    texts: BTreeMap<(JobId, TextKey), Vec<AttemptRecord>>,
+    tallies: BTreeMap<JobId, Tally>,
+    /// When each video's (or text's) previous piece of work ended: the next one has waited since then.
+    free_since: BTreeMap<VideoId, f64>,
+    workers: BTreeMap<WorkerId, KnownWorker>,
+}
+
+/// What people are told of a worker, whether it is there or not.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct KnownWorker {
+    /// Its name, as it was last told.
+    pub name: String,
+    /// Its device.
+    pub device: String,
+    /// When it was last known to be there, to a day, by the farm's clock.
+    pub seen: f64,
+}
+
+impl Ledger {
+    /// A video entered the farm: its first item waits from now on. Times are seconds since one origin.
+    pub fn video_added(&mut self, video: VideoId, now: f64) {
+        self.free_since.insert(video, now);
+    }
+
+    /// Who a worker is.
+    pub fn worker_is(&mut self, worker: WorkerId, known: KnownWorker) {
+        self.workers.insert(worker, known);
+    }
+
+    /// A worker is spoken of no more.
+    pub fn forget_worker(&mut self, worker: WorkerId) {
+        self.workers.remove(&worker);
+    }
+
+    /// What is known of a worker.
+    pub fn worker(&self, worker: WorkerId) -> Option<&KnownWorker> {
+        self.workers.get(&worker)
+    }
+
+    /// All workers that are known.
+    pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &KnownWorker)> {
+        self.workers.iter().map(|(&worker, known)| (worker, known))
+    }
+
+    /// The workers that an attempt of some job names.
+    pub fn named(&self) -> BTreeSet<WorkerId> {
+        let ended = self.tallies.values().flat_map(Tally::workers);
+        ended.chain(self.open.values().map(|open| open.worker)).collect()
+    }
+
+    /// How long an item has waited whose device begins now; `None` when that is known already, or cannot be.
+    pub fn begins(&self, attempt: AttemptId, now: f64) -> Option<f64> {
+        let ready_at = self.open.get(&attempt)?.ready_at?;
+        Some((now - ready_at).max(0.0))
+    }
+
+    /// An attempt's computation began, its item having waited for so many seconds.
+    pub fn begun(&mut self, attempt: AttemptId, begun: Moment, waited: f64) {
+        if let Some(open) = self.open.get_mut(&attempt) {
+            (open.begun, open.waited, open.ready_at) = (Some(begun.at), waited, None);
+            self.tallies.entry(open.video.job).or_default().begun(begun.elapsed);
+        }
+    }
+
+    /// Takes note of the rows that concern attempts. `passes`: how often each step of a stage of a video runs the
+    /// transformer without a step cache.
+    pub fn record(&mut self, change: &Change, now: f64, passes: impl Fn(VideoId, Stage) -> u32) {
+        match change {
+            Change::AttemptIssued { attempt, item, text, worker, .. } => {
+                let ready_at = Some(self.free_since.get(&item.video).copied().unwrap_or(now));
+                let (stage, video, text, worker) = (item.stage, item.video, *text, *worker);
+                self.open.insert(*attempt, Open { stage, video, text, worker, ready_at, begun: None, waited: 0.0 });
+            }
+            Change::AttemptEnded { attempt, end, steps, timing } => {
+                let Some(open) = self.open.remove(attempt) else { return };
+                let KnownWorker { name, device, .. } = self.workers.get(&open.worker).cloned().unwrap_or_default();
+                self.free_since.insert(open.video, now);
+                let (worker, text, video) = (open.worker, open.text, open.video);
+                let record = open.close(end, *steps, timing, name, device);
+                let passes = passes(video, record.stage);
+                self.tallies.entry(video.job).or_default().count(worker, &record, passes);
+                match text {
+                    Some(text) => self.texts.entry((video.job, text)).or_default().push(record),
+                    None => self.videos.entry(video).or_default().push(record),
+                }
+            }
+            Change::VideoState { video, state: VideoState::Done } => drop(self.free_since.remove(video)),
+            Change::JobForgotten(job) => {
+                self.open.retain(|_, open| open.video.job != *job);
+                self.videos.retain(|video, _| video.job != *job);
+                self.texts.retain(|(of, _), _| of != job);
+                self.tallies.remove(job);
+                self.free_since.retain(|video, _| video.job != *job);
+            }
+            _ => {}
+        }
+    }
+
+    /// The clock begins anew: what was out before a restart has waited for an unknown time.
+    pub fn restarted(&mut self) {
+        self.free_since.clear();
+        self.open.values_mut().for_each(|open| open.ready_at = None);
+    }
+
+    /// Everything that was done for a video, its texts first as far as its own job had them encoded.
+    pub fn attempts(&self, video: VideoId, texts: &[TextKey]) -> Vec<AttemptRecord> {
+        let texts = texts.iter().filter_map(|text| self.texts.get(&(video.job, *text))).flatten();
+        texts.chain(self.videos.get(&video).into_iter().flatten()).cloned().collect()
+    }
+
+    /// Where the time of a job went so far. `workers`: those that are known now.
+    pub fn totals(&self, job: JobId, workers: Vec<WorkerStatus>) -> Totals {
+        self.tallies.get(&job).map(|tally| tally.totals(workers)).unwrap_or_default()
+    }
+}
+
+impl Open {
+    fn close(
+        &self,
+        end: &AttemptEnd,
+        steps: StepRange,
+        timing: &StepTiming,
+        worker: String,
+        device: String,
+    ) -> AttemptRecord {
+        AttemptRecord {
+            stage: self.stage,
+            worker,
+            device,
+            first_step: (!steps.is_empty()).then_some(steps.first),
+            last_step: (!steps.is_empty()).then(|| steps.end - 1),
+            begun: self.begun,
+            seconds: timing.seconds,
+            step_seconds: timing.step_seconds.clone(),
+            evaluations: timing.evaluations.clone(),
+            text_tokens: (timing.text_tokens > 0).then_some(timing.text_tokens),
+            queue_seconds: self.waited,
+            input_wait_seconds: timing.input_wait_seconds,
+            result: match end {
+                AttemptEnd::Done => "done".to_owned(),
+                AttemptEnd::Failed(failure) => format!("failed: {failure}"),
+                AttemptEnd::Revoked => "given back".to_owned(),
+                AttemptEnd::Lost => "worker lost".to_owned(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+    use wanfarm_types::{Digest, Incarnation, WorkItem};
+
+    fn worker() -> WorkerId {
+        WorkerId(Uuid::nil())
+    }
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.worker_is(worker(), KnownWorker { name: "w".into(), device: "cpu".into(), seen: 0.0 });
+        ledger
+    }
+
+    fn issued(attempt: u64, video: VideoId, stage: Stage, text: Option<TextKey>) -> Change {
+        let steps = StepRange { first: 3, end: 5 };
+        Change::AttemptIssued {
+            attempt: AttemptId(attempt),
+            item: WorkItem { video, stage, steps },
+            text,
+            worker: worker(),
+            incarnation: Incarnation(Uuid::nil()),
+        }
+    }
+
+    fn ended(attempt: u64) -> Change {
+        let timing = StepTiming {
+            seconds: 0.5,
+            step_seconds: vec![0.25, 0.25],
+            evaluations: vec![2, 1],
+            input_wait_seconds: 0.1,
+            text_tokens: 0,
+        };
+        let steps = StepRange { first: 3, end: 5 };
+        Change::AttemptEnded { attempt: AttemptId(attempt), end: AttemptEnd::Done, steps, timing }
+    }
+
+    #[test]
+    fn an_attempt_is_told_with_its_waiting_time() {
+        let (mut ledger, video) = (ledger(), VideoId { job: JobId(1), index: 0 });
+        ledger.video_added(video, 1.0);
+        ledger.record(&issued(4, video, Stage::DenoiseLow, None), 2.0, |_, _| 2);
+        let waited = ledger.begins(AttemptId(4), 3.5).unwrap();
+        ledger.begun(AttemptId(4), Moment { at: 1e9, elapsed: 3.5 }, waited);
+        assert_eq!(ledger.begins(AttemptId(4), 9.0), None);
+        ledger.record(&ended(4), 4.0, |_, _| 2);
+        let [record] = ledger.attempts(video, &[]).try_into().unwrap();
+        assert_eq!((record.first_step, record.last_step), (Some(3), Some(4)));
+        assert_eq!((record.queue_seconds, record.result.as_str()), (2.5, "done"));
+        assert_eq!((record.worker.as_str(), record.device.as_str()), ("w", "cpu"));
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!(json["begun"], "2001-09-09T01:46:40.000Z");
+        let totals = ledger.totals(video.job, Vec::new());
+        assert_eq!((totals.begun, totals.shares[0].effort.skipped), (Some(3.5), 1));
+        ledger.record(&Change::JobForgotten(video.job), 5.0, |_, _| 2);
+        assert!(ledger.attempts(video, &[]).is_empty());
+    }
+
+    #[test]
+    fn a_text_is_told_of_by_the_job_that_had_it_encoded_and_by_no_other() {
+        let (mut ledger, text) = (ledger(), TextKey(Digest([1; 32])));
+        let video = |job| VideoId { job: JobId(job), index: 0 };
+        for job in 1..3 {
+            ledger.record(&issued(job, video(job), Stage::EncodeText, Some(text)), 0.0, |_, _| 0);
+            ledger.record(&ended(job), 1.0, |_, _| 0);
+        }
+        for job in 1..3 {
+            assert_eq!(ledger.attempts(video(job), &[text]).len(), 1);
+            assert_eq!(ledger.totals(JobId(job), Vec::new()).shares[0].effort.attempts, 1);
+        }
+        assert!(ledger.attempts(video(3), &[text]).is_empty(), "it found the text encoded");
+        ledger.record(&Change::JobForgotten(JobId(1)), 2.0, |_, _| 0);
+        assert!(ledger.attempts(video(1), &[text]).is_empty());
+        assert!(ledger.named().contains(&worker()));
+        assert_eq!(ledger.attempts(video(2), &[text]).len(), 1);
+    }
+}

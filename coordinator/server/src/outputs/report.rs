@@ -1,0 +1,157 @@
+//! The place of a job's report, and what may be replaced there. What it says is `client::ReportView`.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use wanfarm_client::ReportView;
+use wanfarm_manifest::{LAST_REPORT, REPORT};
+
+use super::look;
+use super::place::{self, PlaceError, Stage};
+use super::volume::Volume;
+use crate::obstacle::Obstacle;
+
+/// Before a report that could not be written is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a report was not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreported {
+    /// Nothing is wrong with its place: it is written when this is gone.
+    #[error("waits for {0}")]
+    Held(Obstacle),
+    /// No other try can help it.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What tells a report from other files, and one job's from another's.
+#[derive(Debug, Deserialize)]
+struct Stamp {
+    job: StampedJob,
+    #[serde(rename = "output_dir")]
+    _output_dir: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct StampedJob {
+    job: u64,
+    submitted: Option<String>,
+}
+
+impl Stamp {
+    fn read(path: &Path) -> Option<Self> {
+        serde_json::from_reader(BufReader::new(File::open(path).ok()?)).ok()
+    }
+}
+
+/// The names of reports that stand in an output directory, in lower case; of what `run` has left of its last job, none.
+/// Blocks.
+pub fn standing_reports(root: &Path, last: bool) -> BTreeSet<String> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().to_lowercase());
+    let reports = names.filter(|name| name == LAST_REPORT || name.ends_with(REPORT));
+    let own = last && Stamp::read(&root.join(LAST_REPORT)).is_some();
+    reports.filter(|name| !(own && name == LAST_REPORT)).collect()
+}
+
+/// Writes a report below the folder; what may pass gets two more tries. Blocks.
+///
+/// # Errors
+/// Whether it can be written later.
+pub(super) fn write(volume: &Volume, stage: &Stage, path: &Path, report: &ReportView) -> Result<(), Unreported> {
+    let json = serde_json::to_vec_pretty(report).map_err(|error| Unreported::Failed(error.to_string()))?;
+    volume.check().map_err(Unreported::Held)?;
+    // Its own, from before it was taken up again; and what `run` has left of its last job.
+    let own = |stamp: Stamp| stamp.job.job == report.job.job && stamp.job.submitted == report.job.submitted;
+    let last = path.file_name() == Some(LAST_REPORT.as_ref());
+    let may_replace = Stamp::read(path).is_some_and(|stamp| last || own(stamp));
+    let put = || -> Result<(), PlaceError> {
+        let placing = stage.begin(path)?;
+        place::write(&placing, &json)?;
+        if may_replace { placing.replace() } else { placing.finish() }
+    };
+    let mut written = put();
+    for _ in 0..2 {
+        if !written.as_ref().is_err_and(PlaceError::is_transient) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        written = put();
+    }
+    written.map_err(|error| match (volume.obstacle(&error, json.len() as u64), look::in_the_way(path, false)) {
+        (Some(obstacle), _) => Unreported::Held(obstacle),
+        (None, Some(what)) if error.is_taken() => {
+            Unreported::Failed(format!("{} is in the way: {what}; move it away", path.display()))
+        }
+        _ => Unreported::Failed(error.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+    use wanfarm_proto::v1;
+
+    fn report(job: u64, submitted: f64) -> ReportView {
+        let job = v1::JobSummary { job, submitted, ..v1::JobSummary::default() };
+        ReportView::from(v1::GetReportReply { job: Some(job), ..v1::GetReportReply::default() })
+    }
+
+    #[test]
+    fn a_report_replaces_its_own_and_nothing_else() {
+        let (dir, stage) = (tempfile::tempdir().unwrap(), Stage::new(Uuid::nil()));
+        let volume = Volume::new(dir.path().to_owned());
+        let path = dir.path().join("night.report.json");
+        write(&volume, &stage, &path, &report(1, 1e9)).unwrap();
+        write(&volume, &stage, &path, &report(1, 1e9)).unwrap();
+        for other in [report(2, 1e9), report(1, 2e9)] {
+            let why = write(&volume, &stage, &path, &other).unwrap_err().to_string();
+            assert!(why.contains("night.report.json is in the way"), "{why}");
+        }
+        fs::write(&path, "{}").unwrap();
+        write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"{}");
+    }
+
+    #[test]
+    fn a_run_replaces_the_report_of_the_last_and_no_other_file() {
+        let (dir, stage) = (tempfile::tempdir().unwrap(), Stage::new(Uuid::nil()));
+        let volume = Volume::new(dir.path().to_owned());
+        let path = dir.path().join(LAST_REPORT);
+        write(&volume, &stage, &path, &report(1, 1e9)).unwrap();
+        assert!(standing_reports(dir.path(), true).is_empty());
+        assert_eq!(standing_reports(dir.path(), false).len(), 1);
+        write(&volume, &stage, &path, &report(1, 2e9)).unwrap();
+        fs::write(&path, "{\"job\": 1}").unwrap();
+        fs::write(dir.path().join("Night.Report.json"), "").unwrap();
+        let standing: Vec<String> = standing_reports(dir.path(), true).into_iter().collect();
+        assert_eq!(standing, ["night.report.json", "report.json"]);
+        write(&volume, &stage, &path, &report(1, 3e9)).unwrap_err();
+    }
+
+    #[test]
+    fn a_report_waits_for_its_folder_and_is_no_ordinary_file_below_it() {
+        let (dir, stage) = (tempfile::tempdir().unwrap(), Stage::new(Uuid::nil()));
+        let mut volume = Volume::new(dir.path().join("renders"));
+        let path = volume.folder().join("night.report.json");
+        volume.expect(Some("/renders".into()));
+        let gone = write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        assert!(matches!(&gone, Unreported::Held(Obstacle::NotMounted { .. })), "{gone}");
+        assert!(!volume.folder().exists(), "nothing is made in its place");
+        volume.expect(None);
+        fs::write(volume.folder(), "a file").unwrap();
+        let refused = write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        assert!(matches!(&refused, Unreported::Held(Obstacle::Refused { .. })), "{refused}");
+        fs::remove_file(volume.folder()).unwrap();
+        // The folder takes files, and this place does not.
+        fs::create_dir_all(path.join("taken")).unwrap();
+        let taken = write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        assert!(matches!(&taken, Unreported::Failed(why) if why.contains("in the way")), "{taken}");
+    }
+}

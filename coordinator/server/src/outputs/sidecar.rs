@@ -1,0 +1,98 @@
+//! The sidecar: everything about one finished video, beside its files.
+
+use serde::{Deserialize, Serialize};
+use wanfarm_manifest::plan;
+use wanfarm_types::{Digest, ModelFile, Stage, VideoSpec};
+
+use crate::ledger::AttemptRecord;
+
+/// `<output>.json`.
+#[derive(Debug, Serialize)]
+pub struct Sidecar<'a> {
+    /// Every resolved setting.
+    pub spec: &'a VideoSpec,
+    /// What it was rendered with.
+    pub model: ModelRecord<'a>,
+    /// Versions that decide the bytes.
+    pub versions: Versions,
+    /// Who did what, and how long each stage waited.
+    pub attempts: &'a [AttemptRecord],
+    /// What people should know of it though nothing failed.
+    pub notes: &'a [String],
+    /// What its denoising ran, and what its step cache saved.
+    pub passes: &'a [StagePasses],
+    /// The quality gate's verdict and figures.
+    pub quality: &'a wanfarm_media::Quality,
+    /// The files.
+    pub outputs: &'a [OutputRecord],
+    /// Files that were asked for and cannot be made of these frames, each with the reason.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub unwritten: &'a [String],
+    /// Digest of the final latents, f32 little endian.
+    pub latents_blake3: Digest,
+}
+
+/// Passes of the transformer in a stage.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct StagePasses {
+    /// Which.
+    pub stage: Stage,
+    /// Passes that ran the blocks, those again that were run again.
+    pub computed: u64,
+    /// Passes that the step cache stood in for.
+    pub skipped: u64,
+}
+
+impl StagePasses {
+    /// Of every stage that denoises, in order.
+    pub fn of(spec: &VideoSpec, attempts: &[AttemptRecord]) -> Vec<Self> {
+        let mut passes: Vec<Self> = Vec::new();
+        for attempt in attempts.iter().filter(|attempt| attempt.stage.expert().is_some()) {
+            let (computed, skipped) = attempt.passes(plan::passes(spec, attempt.stage));
+            match passes.iter_mut().find(|known| known.stage == attempt.stage) {
+                Some(known) => (known.computed, known.skipped) = (known.computed + computed, known.skipped + skipped),
+                None => passes.push(Self { stage: attempt.stage, computed, skipped }),
+            }
+        }
+        passes
+    }
+}
+
+/// A model by name and content.
+#[derive(Debug, Serialize)]
+pub struct ModelRecord<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its files.
+    pub files: &'a [ModelFile],
+}
+
+/// Versions that decide the bytes.
+#[derive(Debug, Serialize)]
+pub struct Versions {
+    /// This program.
+    pub wanfarm: &'static str,
+    /// The control plane.
+    pub protocol: u32,
+}
+
+/// One file or folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OutputRecord {
+    /// Path relative to the output directory, with `/`.
+    pub path: String,
+    /// Its size; of a folder, the sum over its files.
+    pub bytes: u64,
+    /// Digest of its content; of a folder, over its files in order of name.
+    pub blake3: Digest,
+    /// What is unlike other videos' files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Versions {
+    /// Those of this program.
+    pub fn current() -> Self {
+        Self { wanfarm: env!("CARGO_PKG_VERSION"), protocol: wanfarm_proto::PROTOCOL }
+    }
+}

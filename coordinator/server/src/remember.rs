@@ -1,0 +1,411 @@
+//! What `run` goes on from: the job of the last time, made into the one that its manifest asks for now.
+//!
+//! Rows in, rows out, and none before every name can be had. A video is the same as long as what it is computed from
+//! is the same, whatever its name, its place and its formats: what was computed of it is carried over, and where its
+//! files stand as they were written, it stays done. Deliberately not here: how it is then rendered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use wanfarm_manifest::claims::{self, Claims, Holder};
+use wanfarm_manifest::first_frame::Image;
+use wanfarm_manifest::{Submission, Taken, report_names};
+use wanfarm_scheduler::{ArtifactId, Change, JobPlan, JobState, VideoState};
+use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, Role, VideoId, VideoRequest, VideoSpec, WorkItem};
+
+use crate::driver::RestoreError;
+use crate::images::Images;
+use crate::jobs::Jobs;
+use crate::outputs::{self, Fate, Look, Volume, Written};
+use crate::requests::{Obstruction, RequestError};
+use crate::store::{JobRow, Row, Store, when_unlocked};
+
+/// What a manifest asks for now.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The job.
+    pub submission: Submission,
+    /// Its model.
+    pub card: ModelCard,
+    /// The weights that it would be rendered with.
+    pub weights: BTreeMap<Role, Digest>,
+    /// The first frames that its videos start from.
+    pub images: Vec<Image>,
+    /// Whether what is done is rendered again.
+    pub again: bool,
+}
+
+/// What there was of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// The job.
+    pub job: JobId,
+    /// How many videos it has.
+    pub videos: u32,
+    /// How many stay done.
+    pub done: u32,
+    /// How many go on from what was computed of them.
+    pub begun: u32,
+    /// How many get a new name.
+    pub renamed: u32,
+    /// How many are left out, because they stand there whole.
+    pub left_out: u32,
+}
+
+impl Memory {
+    /// True when nothing is left to render.
+    pub fn is_over(self) -> bool {
+        self.done == self.videos
+    }
+}
+
+/// Makes the job in a store the one that is wanted; `None` when there is none to go on from. Blocks.
+///
+/// # Errors
+/// When names of videos are taken, the volume of their files is not there, or the store cannot be read or written.
+/// Nothing has changed then.
+pub fn remember(store: &mut dyn Store, wanted: &Wanted, mut volume: Volume) -> Result<Option<Memory>, RestoreError> {
+    let loaded = when_unlocked(|| store.load())?;
+    let Some(earlier) = Earlier::find(&loaded.rows) else { return Ok(None) };
+    if !wanted.again {
+        let written = volume.folder().to_string_lossy().into_owned();
+        volume.expect(loaded.rows.iter().find_map(|row| match row {
+            Row::Mount { folder, mount } if folder.as_os_str() == written.as_str() => Some(mount.clone()),
+            _ => None,
+        }));
+        volume.check().map_err(RestoreError::Output)?;
+    }
+    let root = volume.folder();
+    let submission = &wanted.submission;
+    let videos = submission.videos.iter().chain(&earlier.job.videos);
+    let mut names = videos.map(|video| video.output.clone()).collect();
+    let looks = outputs::look(root, submission, &mut names, &|| ());
+    let fate = |written: &[Written]| outputs::fate(root, written);
+    let now = Now::of(&earlier, wanted, root, &looks, &fate)?;
+    let rows = now.rows(&loaded.rows, &earlier);
+    if !rows.is_empty() {
+        when_unlocked(|| store.commit(&rows))?;
+    }
+    Ok((!now.parts.is_empty()).then(|| now.memory()))
+}
+
+impl Wanted {
+    /// The settings and the plan of some videos, as those of a job.
+    fn resolve(&self, job: &JobRow, videos: &[VideoRequest]) -> (Vec<Result<VideoSpec, String>>, Option<JobPlan>) {
+        let (mut jobs, mut images) = (Jobs::new(job.id), Images::default());
+        self.images.iter().for_each(|image| images.insert(*image));
+        jobs.add(&JobRow { videos: videos.to_vec(), ..job.clone() });
+        jobs.resolve(job.id, &self.card, &images).map_or((Vec::new(), None), |(specs, plan)| (specs, Some(plan)))
+    }
+}
+
+/// A job as its rows tell it; videos by their place in the manifest.
+struct Earlier<'r> {
+    job: &'r JobRow,
+    /// Of all videos, once they are known.
+    specs: &'r [Result<VideoSpec, String>],
+    /// Place in the plan → place in the manifest.
+    planned: Vec<u32>,
+    states: BTreeMap<u32, &'r VideoState>,
+    written: BTreeMap<u32, &'r [Written]>,
+    /// Those of which a state is kept.
+    begun: BTreeSet<u32>,
+    pins: BTreeMap<Role, Digest>,
+    paused: bool,
+}
+
+impl<'r> Earlier<'r> {
+    /// The last job there is.
+    fn find(rows: &'r [Row]) -> Option<Self> {
+        let jobs = rows.iter().filter_map(|row| if let Row::Job(job) = row { Some(job) } else { None });
+        let job = jobs.max_by_key(|job| job.id)?;
+        let mut earlier = Self {
+            job,
+            specs: &[],
+            planned: Vec::new(),
+            states: BTreeMap::new(),
+            written: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            pins: BTreeMap::new(),
+            paused: false,
+        };
+        for row in rows {
+            match row {
+                Row::Resolved { job: id, videos } if *id == job.id => {
+                    earlier.specs = videos;
+                    earlier.planned =
+                        (0u32..).zip(videos).filter(|(_, video)| video.is_ok()).map(|(place, _)| place).collect();
+                }
+                Row::Outputs { video, written, .. } if video.job == job.id => {
+                    earlier.written.insert(video.index, written);
+                }
+                Row::Scheduler(Change::VideoState { video, state }) if video.job == job.id => {
+                    earlier.states.extend(earlier.planned.get(video.index as usize).map(|&place| (place, state)));
+                }
+                Row::Scheduler(Change::ArtifactDurable { artifact: ArtifactId::Checkpoint { video, .. }, .. })
+                    if video.job == job.id =>
+                {
+                    earlier.begun.extend(earlier.planned.get(video.index as usize))
+                }
+                Row::Scheduler(Change::WeightsPinned { job: id, role, weights: Some(weights) }) if *id == job.id => {
+                    earlier.pins.insert(*role, *weights);
+                }
+                Row::Scheduler(Change::JobState { job: id, state }) if *id == job.id => {
+                    earlier.paused = *state == JobState::Paused;
+                }
+                _ => {}
+            }
+        }
+        Some(earlier)
+    }
+
+    /// Its videos by what they are computed from.
+    fn by_content(&self) -> BTreeMap<String, u32> {
+        let specs = (0u32..).zip(self.specs);
+        specs.filter_map(|(place, spec)| Some((content(spec.as_ref().ok()?), place))).collect()
+    }
+
+    fn request(&self, place: u32) -> Option<&'r VideoRequest> {
+        self.job.videos.get(place as usize)
+    }
+
+    /// True for a path at which files of it were put.
+    fn has_written(&self, path: &str) -> bool {
+        self.written.values().copied().flatten().any(|written| written.path == path)
+    }
+
+    /// True when the files of a video are all that these settings ask for.
+    fn is_written_as(&self, place: u32, spec: &Result<VideoSpec, String>) -> bool {
+        let (Some(Ok(had)), Ok(spec)) = (self.specs.get(place as usize), spec) else { return false };
+        had.fps == spec.fps && spec.formats.iter().all(|format| had.formats.contains(format))
+    }
+
+    fn is_done(&self, place: u32) -> bool {
+        self.states.get(&place).is_some_and(|state| **state == VideoState::Done)
+    }
+}
+
+/// What a video is computed from: all of its settings but those of its files.
+fn content(spec: &VideoSpec) -> String {
+    let mut settings = serde_json::to_value(spec).unwrap_or_default();
+    for of_files in ["output", "formats", "fps"] {
+        settings.as_object_mut().and_then(|settings| settings.remove(of_files));
+    }
+    settings.to_string()
+}
+
+/// A video of the job as it is wanted now.
+struct Part {
+    request: VideoRequest,
+    /// Its place in the earlier job.
+    before: Option<u32>,
+    /// What it wrote then is its own to replace.
+    same_place: bool,
+    done: bool,
+    /// What was computed of it is carried over.
+    goes_on: bool,
+    /// And that is some of its steps.
+    begun: bool,
+}
+
+/// The job as it is wanted now.
+struct Now<'w> {
+    job: JobRow,
+    parts: Vec<Part>,
+    wanted: &'w Wanted,
+    weights: BTreeMap<Role, Digest>,
+    renamed: u32,
+    left_out: u32,
+}
+
+impl<'w> Now<'w> {
+    fn of(
+        earlier: &Earlier<'_>,
+        wanted: &'w Wanted,
+        root: &Path,
+        looks: &[Look],
+        fate: &dyn Fn(&[Written]) -> Fate,
+    ) -> Result<Self, RequestError> {
+        let Wanted { submission, weights, again, .. } = wanted;
+        let same_weights = earlier.pins.iter().all(|(role, pin)| weights.get(role) == Some(pin));
+        // Of other weights nothing can be gone on from.
+        let known = if same_weights { earlier.by_content() } else { BTreeMap::new() };
+        let specs = wanted.resolve(earlier.job, &submission.videos).0;
+        let (mut own, mut obstructions, mut parts) = (Claims::default(), Vec::new(), Vec::new());
+        let (mut renamed, mut left_out) = (0, 0);
+        for (((index, request), look), spec) in (0u32..).zip(&submission.videos).zip(looks).zip(&specs) {
+            let mut obstruct = |why| obstructions.push(Obstruction { index, why });
+            let before = spec.as_ref().ok().and_then(|spec| known.get(&content(spec)).copied());
+            let had = before.and_then(|place| earlier.request(place));
+            let mut request = request.clone();
+            if let Some(had) = had.filter(|_| submission.taken == Taken::NewName) {
+                // The name that it was given then.
+                request.output.clone_from(&had.output);
+            }
+            let same_place = had.is_some_and(|had| had.output == request.output) && earlier.job.output == root;
+            let was_done = before.is_some_and(|place| earlier.is_done(place));
+            let mut done = false;
+            if let Some(place) = before.filter(|_| same_place) {
+                let same_files = earlier.is_written_as(place, spec);
+                match earlier.written.get(&place).filter(|_| was_done).map(|written| fate(written)) {
+                    Some(Fate::Whole) => done = same_files && !again,
+                    Some(Fate::Changed(path)) if submission.taken != Taken::Overwrite => {
+                        obstruct(format!("{path} is no longer what was written there"));
+                    }
+                    _ => {}
+                }
+            } else {
+                match look {
+                    Look::Free => {}
+                    Look::Renamed(name) => {
+                        request.output.clone_from(name);
+                        renamed += 1;
+                    }
+                    Look::Complete => {
+                        left_out += 1;
+                        continue;
+                    }
+                    Look::Blocked(obstacle) if earlier.has_written(&obstacle.path) => {
+                        obstruct(format!("{} is of a video that was finished with other settings", obstacle.path));
+                    }
+                    Look::Blocked(obstacle) => obstruct(format!("{} is {}", obstacle.path, obstacle.what)),
+                }
+            }
+            let paths = claims::Wanted::video(root, &request.output, &request.formats);
+            if let Some(clash) = own.clashes(&paths).into_iter().next() {
+                obstruct(format!("{} is what another video of the same job would get", clash.path));
+            }
+            own.claim(Holder { job: earlier.job.id, video: Some(index) }, &paths);
+            let goes_on = before.is_some() && (done || (!was_done && !again));
+            let begun = goes_on && !done && before.is_some_and(|place| earlier.begun.contains(&place));
+            parts.push(Part { request, before, same_place, done, goes_on, begun });
+        }
+        if !obstructions.is_empty() {
+            return Err(RequestError::Taken(obstructions, submission.videos.len()));
+        }
+        let mut reports = report_names(&submission.name, earlier.job.id, true);
+        let free = |name: &String| own.clashes(&claims::Wanted::file(root, name)).is_empty();
+        let Submission { client_key, name, model, priority, early_look, taken, .. } = submission.clone();
+        let job = JobRow {
+            id: earlier.job.id,
+            client_key,
+            name,
+            model,
+            priority,
+            early_look,
+            taken,
+            asked: submission.digest(),
+            submitted: earlier.job.submitted,
+            output: root.to_owned(),
+            // Without end, so that one is free.
+            report: reports.find(free).unwrap_or_default(),
+            videos: parts.iter().map(|part| part.request.clone()).collect(),
+        };
+        let weights = if same_weights { earlier.pins.clone() } else { BTreeMap::new() };
+        Ok(Self { job, parts, wanted, weights, renamed, left_out })
+    }
+
+    /// The rows that make the earlier job this one; none where it is.
+    fn rows(&self, rows: &[Row], earlier: &Earlier<'_>) -> Vec<Row> {
+        let forgotten = Row::Scheduler(Change::JobForgotten(earlier.job.id));
+        if self.parts.is_empty() {
+            return vec![forgotten];
+        }
+        let as_it_was = |(place, part): (u32, &Part)| {
+            let is_open = earlier.states.get(&place).is_none_or(|state| state.is_open());
+            part.before == Some(place) && (part.done || (is_open && part.goes_on))
+        };
+        let same_job = JobRow { asked: earlier.job.asked, ..self.job.clone() } == *earlier.job;
+        if same_job && !earlier.paused && (0u32..).zip(&self.parts).all(as_it_was) {
+            return Vec::new();
+        }
+        let id = self.job.id;
+        let (resolved, plan) = self.wanted.resolve(&self.job, &self.job.videos);
+        // Place in the earlier plan → places now, in the manifest and in the plan.
+        let mut places = BTreeMap::new();
+        let planned = (0u32..).zip(&resolved).filter(|(_, video)| video.is_ok()).map(|(place, _)| place);
+        for (number, place) in (0u32..).zip(planned) {
+            let before = self.parts.get(place as usize).and_then(|part| part.before);
+            let before = before.and_then(|before| earlier.planned.binary_search(&before).ok());
+            places.extend(before.map(|before| (before as u32, (place, VideoId { job: id, index: number }))));
+        }
+        let mut new = vec![forgotten, Row::Job(self.job.clone()), Row::Resolved { job: id, videos: resolved }];
+        new.extend(plan.map(Change::JobAdded).map(Row::Scheduler));
+        let pins = self.weights.iter().map(|(&role, &weights)| (role, Some(weights)));
+        new.extend(pins.map(|(role, weights)| Row::Scheduler(Change::WeightsPinned { job: id, role, weights })));
+        let mut attempts = BTreeSet::new();
+        for row in rows {
+            new.extend(self.carried(row, earlier, &places, &mut attempts));
+        }
+        new
+    }
+
+    /// A row of the earlier job as one of this.
+    fn carried(
+        &self,
+        row: &Row,
+        earlier: &Earlier<'_>,
+        places: &BTreeMap<u32, (u32, VideoId)>,
+        attempts: &mut BTreeSet<AttemptId>,
+    ) -> Option<Row> {
+        let of_job = |video: &VideoId| video.job == earlier.job.id;
+        let find = |video: &VideoId| {
+            let &(place, video) = places.get(&video.index).filter(|_| of_job(video))?;
+            Some((self.parts.get(place as usize)?, place, video))
+        };
+        let goes_on = |video: &VideoId| find(video).filter(|(part, ..)| part.goes_on).map(|(.., video)| video);
+        let change = match row {
+            Row::Outputs { video, written, verdict, seconds } if of_job(video) => {
+                let number = earlier.planned.binary_search(&video.index).ok()? as u32;
+                let (part, place, _) = find(&VideoId { index: number, ..*video })?;
+                let video = VideoId { index: place, ..*video };
+                let (written, verdict) = (written.clone(), verdict.clone());
+                return part.same_place.then_some(Row::Outputs { video, written, verdict, seconds: *seconds });
+            }
+            Row::Begun { attempt, .. } if attempts.contains(attempt) => return Some(row.clone()),
+            Row::Scheduler(change) => change,
+            _ => return None,
+        };
+        let change = match change {
+            Change::VideoState { video, state: VideoState::Done } => {
+                let (_, _, video) = find(video).filter(|(part, ..)| part.done)?;
+                Change::VideoState { video, state: VideoState::Done }
+            }
+            Change::ArtifactDurable { artifact, tensors } => {
+                let artifact = match *artifact {
+                    // As it is: it belongs to no job.
+                    ArtifactId::Text(_) => return None,
+                    ArtifactId::Image(video) => ArtifactId::Image(goes_on(&video)?),
+                    ArtifactId::Checkpoint { video, steps_done } => {
+                        ArtifactId::Checkpoint { video: goes_on(&video)?, steps_done }
+                    }
+                };
+                Change::ArtifactDurable { artifact, tensors: tensors.clone() }
+            }
+            Change::AttemptIssued { attempt, item, text, worker, incarnation } => {
+                let item = WorkItem { video: goes_on(&item.video)?, ..*item };
+                attempts.insert(*attempt);
+                let (attempt, text, worker, incarnation) = (*attempt, *text, *worker, *incarnation);
+                Change::AttemptIssued { attempt, item, text, worker, incarnation }
+            }
+            Change::AttemptEnded { attempt, .. } if attempts.contains(attempt) => change.clone(),
+            _ => return None,
+        };
+        Some(Row::Scheduler(change))
+    }
+
+    fn memory(&self) -> Memory {
+        let count = |is: fn(&Part) -> bool| self.parts.iter().filter(|part| is(part)).count() as u32;
+        Memory {
+            job: self.job.id,
+            videos: self.parts.len() as u32,
+            done: count(|part| part.done),
+            begun: count(|part| part.begun),
+            renamed: self.renamed,
+            left_out: self.left_out,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

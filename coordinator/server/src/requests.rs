@@ -1,0 +1,412 @@
+//! What people and pipelines ask of the driver, in domain types, and what it answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
+use wanfarm_manifest::Submission;
+use wanfarm_manifest::first_frame::Image;
+use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, WorkerId};
+
+use crate::estimate::{Workforce, Workload};
+use crate::jobs::{JobSummary, VideoStatus};
+use crate::outputs::{Look, Written};
+use crate::totals::Totals;
+
+/// A question or an order, with the way back.
+#[derive(Debug)]
+pub enum Request {
+    /// Which of these images are still to be given.
+    MissingImages {
+        /// By digest of the file.
+        images: Vec<Digest>,
+        /// Those.
+        reply: oneshot::Sender<Vec<Digest>>,
+    },
+    /// An image whose file is in the durable store.
+    ImageStored {
+        /// Which.
+        image: Image,
+        /// When it is on the books; false: it is just being removed, so that it has to be given again.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Which of these LoRA files are still to be given.
+    MissingLoras {
+        /// By digest.
+        loras: Vec<Digest>,
+        /// Those.
+        reply: oneshot::Sender<Vec<Digest>>,
+    },
+    /// A LoRA file that is in the durable store.
+    LoraStored {
+        /// Which.
+        lora: Digest,
+        /// When it is there to stay; false: it is just being removed, so that it has to be given again.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Queue a job.
+    Submit {
+        /// What.
+        submission: Submission,
+        /// Digest of what the client asked for.
+        asked: Digest,
+        /// Which of its videos the model cannot render, as far as the model was known when it came.
+        unfit: Option<String>,
+        /// What stands where its files are to go.
+        places: Places,
+        /// What it became.
+        reply: oneshot::Sender<Result<Submitted, RequestError>>,
+    },
+    /// What would become of a job's names, without queueing it.
+    Settle {
+        /// Which job.
+        submission: Submission,
+        /// What stands where its files are to go.
+        places: Places,
+        /// That.
+        reply: oneshot::Sender<Result<Settled, RequestError>>,
+    },
+    /// What has changed in a job.
+    Changes {
+        /// Which.
+        job: JobId,
+        /// After which version; 0 for everything.
+        since: u64,
+        /// The news.
+        reply: oneshot::Sender<Result<Changes, RequestError>>,
+    },
+    /// What is known of a model and of those who serve it.
+    Farm {
+        /// Which model.
+        model: String,
+        /// Images that the question is about.
+        images: Vec<Digest>,
+        /// That.
+        reply: oneshot::Sender<Farm>,
+    },
+    /// What is left of a job.
+    Remaining {
+        /// Which.
+        job: JobId,
+        /// That.
+        reply: oneshot::Sender<Result<Remaining, RequestError>>,
+    },
+    /// What came of a job so far.
+    Report {
+        /// Which.
+        job: JobId,
+        /// That.
+        reply: oneshot::Sender<Result<JobReport, RequestError>>,
+    },
+    /// The files of a job's finished videos.
+    Files {
+        /// Which.
+        job: JobId,
+        /// Of this video alone.
+        video: Option<u32>,
+        /// Those.
+        reply: oneshot::Sender<Result<JobFiles, RequestError>>,
+    },
+    /// Every job's line, and what it waits for.
+    Jobs {
+        /// The lines.
+        reply: oneshot::Sender<Vec<(JobSummary, String)>>,
+    },
+    /// Every worker's line.
+    Workers {
+        /// The lines.
+        reply: oneshot::Sender<Vec<WorkerStatus>>,
+    },
+    /// Steer a job or one of its videos.
+    ControlJob {
+        /// Which job.
+        job: JobId,
+        /// Which video of it, by its place in the manifest; none: all.
+        video: Option<u32>,
+        /// How.
+        verb: JobVerb,
+        /// Whether it could be.
+        reply: oneshot::Sender<Result<(), RequestError>>,
+    },
+    /// Steer a worker.
+    ControlWorker {
+        /// Which.
+        worker: WorkerId,
+        /// How.
+        verb: WorkerVerb,
+        /// Whether it could be.
+        reply: oneshot::Sender<Result<(), RequestError>>,
+    },
+}
+
+/// What stands on the disk where a submission's files are to go.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// Of each video.
+    pub looks: Vec<Look>,
+    /// Names that its videos have, had, or may have.
+    pub names: BTreeSet<String>,
+    /// Names that the job's report cannot have, in lower case.
+    pub reports: BTreeSet<String>,
+    /// Whether the report goes to `report.json`, where `run` keeps the last one.
+    pub last_report: bool,
+}
+
+/// A submission whose names are settled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// The videos to be rendered, under their final names.
+    pub videos: Vec<VideoRequest>,
+    /// How many of them got a new name.
+    pub renamed: u32,
+    /// How many were left out, because they stand there whole.
+    pub left_out: u32,
+}
+
+/// A video whose name is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstruction {
+    /// Its place in the manifest.
+    pub index: u32,
+    /// Which path, and by whom.
+    pub why: String,
+}
+
+/// The files of a job's finished videos.
+#[derive(Debug, Clone)]
+pub struct JobFiles {
+    /// The output directory of the job.
+    pub root: PathBuf,
+    /// In order.
+    pub videos: Vec<VideoFiles>,
+}
+
+/// The files of a finished video.
+#[derive(Debug, Clone)]
+pub struct VideoFiles {
+    /// Which.
+    pub video: u32,
+    /// As they were written.
+    pub written: Arc<[Written]>,
+    /// The later job that has written to the same places since, if one has.
+    pub replaced_by: Option<JobId>,
+}
+
+/// A model and the workers that serve it now.
+#[derive(Debug, Default)]
+pub struct Farm {
+    /// What the model is; `None` until somebody has announced it.
+    pub card: Option<ModelCard>,
+    /// How fast they are.
+    pub force: Workforce,
+    /// By role that the model needs: the workers, and the least memory of their machines in bytes.
+    pub roles: Vec<(Role, u32, u64)>,
+    /// The images asked about, as far as they were given.
+    pub images: BTreeMap<Digest, Image>,
+    /// What a job cannot go on without; empty when nothing is missing.
+    pub waiting_for: String,
+}
+
+/// What is left of a job, and who is there to do it.
+#[derive(Debug)]
+pub struct Remaining {
+    /// The job.
+    pub job: JobSummary,
+    /// Its model and the workers.
+    pub farm: Farm,
+    /// The rest of it, and of the jobs for the same model that go before it or beside it.
+    pub work: Workload,
+}
+
+/// What came of a job so far; of one that has ended, for good.
+#[derive(Debug)]
+pub struct JobReport {
+    /// Its line.
+    pub job: JobSummary,
+    /// What it waits for.
+    pub waiting_for: String,
+    /// From its submission to its last file, or to now.
+    pub wall_seconds: f64,
+    /// From its first computation to its last file, or to now; 0 while there was none.
+    pub render_seconds: f64,
+    /// Its videos' lines.
+    pub videos: Vec<Arc<VideoStatus>>,
+    /// Where the time went.
+    pub totals: Totals,
+    /// Its files as they were written.
+    pub files: JobFiles,
+}
+
+/// A worker's line in a table.
+#[derive(Debug, Clone)]
+pub struct WorkerStatus {
+    /// Its identity.
+    pub worker: WorkerId,
+    /// For people.
+    pub name: String,
+    /// What it can do.
+    pub roles: Vec<Role>,
+    /// For which models.
+    pub models: Vec<String>,
+    /// On what.
+    pub device: String,
+    /// Main memory of its machine, in bytes.
+    pub memory_bytes: u64,
+    /// `idle`, `busy`, `draining`, `drained`, `set aside`, `lost` or `gone`.
+    pub state: &'static str,
+    /// Why, when there is more to say.
+    pub detail: String,
+    /// Where its tensors are read; empty when it is unknown.
+    pub address: String,
+    /// Whether others can read them there, where that is known.
+    pub reachable: Option<bool>,
+    /// What it computes.
+    pub running: Option<RunningItem>,
+    /// How the weights of its roles are stored.
+    pub weights: Vec<StoredWeights>,
+    /// Smoothed seconds per step or item: model, stage, tokens, seconds.
+    pub paces: Vec<(String, Stage, u64, f64)>,
+}
+
+/// How the weights of a role are stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredWeights {
+    /// Of which model.
+    pub model: String,
+    /// For which role.
+    pub role: Role,
+    /// As most of their numbers are.
+    pub encoding: String,
+    /// All of them.
+    pub bytes: u64,
+}
+
+/// What a worker computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunningItem {
+    /// Of which video, by its place in the manifest.
+    pub video: VideoId,
+    /// Which stage.
+    pub stage: Stage,
+    /// Steps of the video that have run.
+    pub steps_done: u32,
+    /// All its steps.
+    pub steps: u32,
+}
+
+/// News of a job.
+#[derive(Debug)]
+pub struct Changes {
+    /// Its line.
+    pub job: JobSummary,
+    /// The lines of videos that changed.
+    pub videos: Vec<Arc<VideoStatus>>,
+    /// The version to ask from next time; the same as long as nothing of the job changes.
+    pub version: u64,
+    /// What the job cannot go on without; empty when it can.
+    pub waiting_for: String,
+}
+
+/// A request about something that is not there, or that is not as it would have to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// A video starts from an image that was not given.
+    #[error("the coordinator does not have image {0}; give it with PutImage before the job that names it")]
+    NoSuchImage(Digest),
+    /// A video needs a LoRA file that was not given.
+    #[error("the coordinator does not have the LoRA {0}; give it with PutLora before the job that names it")]
+    NoSuchLora(Digest),
+    /// No such job.
+    #[error("there is no job {0}")]
+    NoSuchJob(JobId),
+    /// No such video.
+    #[error("job {} has no video {}: it has {videos}, numbered from 0", .id.job, .id.index)]
+    NoSuchVideo {
+        /// As asked.
+        id: VideoId,
+        /// How many the job has.
+        videos: usize,
+    },
+    /// Videos of a submission that its model cannot render.
+    #[error("{0}")]
+    Unfit(String),
+    /// A video that its model cannot render, whatever is tried.
+    #[error("video {0} was refused for its settings, so no try can help; change the manifest and submit it anew")]
+    NeverPlanned(VideoId),
+    /// Pausing stops a job as a whole.
+    #[error(
+        "a single video cannot be paused, resumed or forgotten; pause job {}, or cancel the video and retry it later", .0.job
+    )]
+    OneVideo(VideoId),
+    /// The job's model is not known yet, so nothing of it runs or could.
+    #[error("nothing of job {0} can run yet: it waits for {1}; cancel it, or start such a worker")]
+    Waits(JobId, String),
+    /// Names of its videos are taken.
+    #[error("{}", taken_words(.0, *.1))]
+    Taken(Vec<Obstruction>, usize),
+    /// Every video of the job has ended.
+    #[error("job {0} has ended; retry it to have failed and cancelled videos tried again")]
+    Ended(JobId),
+    /// It may still be rendered.
+    #[error("job {0} has not ended; cancel it first, or forget it with --cancel")]
+    NotEnded(JobId),
+    /// Trying again would change nothing.
+    #[error("nothing of job {0} has failed or was cancelled, so there is nothing to try again")]
+    NothingToRetry(JobId),
+    /// Trying again would change nothing.
+    #[error("video {0} has neither failed nor was it cancelled, so there is nothing to try again")]
+    NotRetriable(VideoId),
+    /// A video of a job that ended before its model was known.
+    #[error("job {} was cancelled before its model was known; retry it as a whole", .0.job)]
+    NotPlanned(VideoId),
+    /// Its model still cannot render any of it.
+    #[error(
+        "every video of job {0} was refused for its settings, again: `coordinator report {0}` says why; change the manifest and submit it anew"
+    )]
+    RefusedAgain(JobId),
+    /// Another submission has this key.
+    #[error(
+        "job {job} ({name}) was submitted with the key {key:?}, and is another one; submit this one with another key, or forget job {job}"
+    )]
+    KeyTaken {
+        /// The key.
+        key: String,
+        /// Whose it is.
+        job: JobId,
+        /// Its name.
+        name: String,
+    },
+    /// A worker is there, or may still come back to its work.
+    #[error("worker {name} is {state}; only one that is gone can be forgotten")]
+    WorkerLives {
+        /// Its name.
+        name: String,
+        /// What it does.
+        state: &'static str,
+    },
+    /// Nothing can be taken in now.
+    #[error("nothing of this was taken in: {0}")]
+    Full(String),
+    /// No such worker.
+    #[error("there is no worker {0}")]
+    NoSuchWorker(WorkerId),
+}
+
+/// Taken names that are told one by one.
+const MOST_TOLD: usize = 10;
+
+fn taken_words(taken: &[Obstruction], videos: usize) -> String {
+    let mut words = format!("{} of {videos} videos have names that are taken:", taken.len());
+    for Obstruction { index, why } in taken.iter().take(MOST_TOLD) {
+        words += &format!("\n  video {index}: {why}");
+    }
+    if taken.len() > MOST_TOLD {
+        words += &format!("\n  … and {} more", taken.len() - MOST_TOLD);
+    }
+    words
+        + "\nnothing is queued; --new-name gives these videos names that are free, --skip-existing leaves out those that \
+             stand there whole, --overwrite replaces what stands there"
+}

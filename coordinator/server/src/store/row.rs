@@ -1,0 +1,166 @@
+//! The rows. The comment of each variant names its key; a row of a known key replaces the one before it.
+//!
+//! Deliberately not here: what only the moment shows, such as who is connected and which step is running.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wanfarm_manifest::Taken;
+use wanfarm_manifest::first_frame::Image;
+use wanfarm_scheduler::Change;
+use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, ModelFile, Role, VideoId, VideoRequest, VideoSpec, WorkerId};
+
+use crate::outputs::Written;
+use crate::times::Moment;
+use crate::totals::Totals;
+
+/// One row. Videos are named by their place in the manifest, except in [`Row::Scheduler`], which counts those planned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Row {
+    /// A model that a worker has announced, key `card.name`.
+    Model(ModelCard),
+    /// A model that nothing speaks of any more: removes the row of this name, and its files.
+    ModelForgotten(String),
+    /// The files behind a role of a model, key (`model`, `role`, `weights`).
+    Weights {
+        /// The model's name.
+        model: String,
+        /// The role.
+        role: Role,
+        /// One digest for all of them.
+        weights: Digest,
+        /// The files.
+        files: Vec<ModelFile>,
+    },
+    /// A first frame whose file is in the artifact directory, key `digest`.
+    Image(Image),
+    /// A first frame that no job starts from any more: removes the row of key `digest`.
+    ImageForgotten(Digest),
+    /// Who a worker is, for people, key `worker`.
+    Worker {
+        /// Who.
+        worker: WorkerId,
+        /// Its name.
+        name: String,
+        /// Its device.
+        device: String,
+        /// When it was last known to be there, to a day, by the farm's clock.
+        seen: f64,
+    },
+    /// A worker that nothing speaks of any more: removes the row of key `worker`.
+    WorkerForgotten(WorkerId),
+    /// A submission, key `id`. A job once submitted never changes.
+    Job(JobRow),
+    /// What became of a submission when its model was known, key `job`: for each video its settings, or why there are
+    /// none. Comes before the plan of the same job, which counts the videos that have settings.
+    Resolved {
+        /// Which job.
+        job: JobId,
+        /// In manifest order.
+        videos: Vec<Result<VideoSpec, String>>,
+    },
+    /// A job that ended before anything of it was planned is to wait for its model again: removes the rows `Resolved`,
+    /// `Held`, `Ended`, `Reported` and `Change::JobState` of key `job`. Refused of a job that has a plan.
+    Requeued(JobId),
+    /// Why the coordinator itself has paused a job; it takes it up again by itself. Key `job`; `None` removes it.
+    Held {
+        /// Which job.
+        job: JobId,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The files of a video, key `video`. Recorded when they are whole and before the first is put in its place, so that
+    /// whatever stands there after a kill is known; a video that is done has them all in place.
+    Outputs {
+        /// Which video.
+        video: VideoId,
+        /// Files and folders, the sidecar last.
+        written: Arc<[Written]>,
+        /// The quality gate's verdict.
+        verdict: String,
+        /// Seconds that workers have spent on it.
+        seconds: f64,
+    },
+    /// Every video of a job has ended, key `job`; `None` removes it.
+    Ended {
+        /// Which job.
+        job: JobId,
+        /// When, and where the time went until then.
+        end: Option<Box<JobEnd>>,
+    },
+    /// The report of a job is in its place, key `job`; `None` removes it.
+    Reported {
+        /// Which job.
+        job: JobId,
+        /// When, in seconds since 1970.
+        at: Option<f64>,
+    },
+    /// Where the volume of an output folder was mounted when files were last written to it, key `folder`.
+    Mount {
+        /// The output folder.
+        folder: PathBuf,
+        /// The mount point.
+        mount: PathBuf,
+    },
+    /// The computation of an attempt has begun, key `attempt`.
+    Begun {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// When.
+        at: Moment,
+        /// Seconds its item had waited.
+        waited: f64,
+    },
+    /// What the scheduler must find again; keys as in [`Change`].
+    Scheduler(Change),
+}
+
+/// A job as it was submitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRow {
+    /// Its number.
+    pub id: JobId,
+    /// Chosen by the client; empty: none. No two jobs have the same.
+    pub client_key: String,
+    /// Its name.
+    pub name: String,
+    /// Its model.
+    pub model: String,
+    /// Higher goes first.
+    pub priority: u32,
+    /// The first, the last and the middle video go first.
+    pub early_look: bool,
+    /// What becomes of videos whose names are taken.
+    pub taken: Taken,
+    /// Digest of what the client asked for.
+    pub asked: Digest,
+    /// When.
+    pub submitted: Moment,
+    /// Its output directory, absolute.
+    pub output: PathBuf,
+    /// Where its report goes, below the output directory.
+    pub report: String,
+    /// Its videos.
+    pub videos: Vec<VideoRequest>,
+}
+
+/// The end of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobEnd {
+    /// When.
+    pub at: Moment,
+    /// Where the time went until then. What still comes in of it later changes no report.
+    pub totals: Totals,
+}
+
+impl Row {
+    /// When it was written, of rows that tell.
+    pub fn moment(&self) -> Option<Moment> {
+        match self {
+            Row::Job(job) => Some(job.submitted),
+            Row::Begun { at, .. } => Some(*at),
+            Row::Ended { end, .. } => end.as_ref().map(|end| end.at),
+            _ => None,
+        }
+    }
+}

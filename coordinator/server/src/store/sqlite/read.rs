@@ -1,0 +1,252 @@
+//! Tables into rows, parents first. A value that [`super::write`] does not write is refused: it is better not to
+//! start than to go on from half of a farm.
+
+use std::str::FromStr;
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Row as Line};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+use wanfarm_manifest::first_frame::Image;
+use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, TextKey, VideoPlan, VideoState};
+use wanfarm_types::{AttemptId, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WorkItem, WorkerId};
+
+use super::Fault;
+use crate::store::{JobEnd, JobRow, Row};
+use crate::times::Moment;
+
+pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
+    let mut rows = Vec::new();
+    each(database, "model", "name", |line| {
+        rows.push(Row::Model(json(line, "card")?));
+        Ok(())
+    })?;
+    each(database, "weights", "model, role, weights", |line| {
+        rows.push(Row::Weights {
+            model: get(line, "model")?,
+            role: word(line, "role")?,
+            weights: text(line, "weights")?,
+            files: json(line, "files")?,
+        });
+        Ok(())
+    })?;
+    each(database, "image", "digest", |line| {
+        let (digest, bytes) = (text(line, "digest")?, count(line, "bytes")?);
+        rows.push(Row::Image(Image { digest, bytes, width: get(line, "width")?, height: get(line, "height")? }));
+        Ok(())
+    })?;
+    each(database, "worker", "id", |line| {
+        let worker = WorkerId(text(line, "id")?);
+        let (name, device, seen) = (get(line, "name")?, get(line, "device")?, get(line, "seen_elapsed")?);
+        rows.push(Row::Worker { worker, name, device, seen });
+        Ok(())
+    })?;
+    each(database, "worker_state", "worker", |line| {
+        rows.push(Row::Scheduler(Change::WorkerState {
+            worker: WorkerId(text(line, "worker")?),
+            name: get(line, "name")?,
+            draining: get(line, "draining")?,
+            set_aside: get(line, "set_aside")?,
+        }));
+        Ok(())
+    })?;
+    each(database, "output_mount", "folder", |line| {
+        let [folder, mount] = ["folder", "mount"].map(|column| get::<String>(line, column));
+        rows.push(Row::Mount { folder: folder?.into(), mount: mount?.into() });
+        Ok(())
+    })?;
+    each(database, "job", "id", |line| job(database, line, &mut rows))?;
+    each(database, "pin", "job, role", |line| {
+        let (job, weights) = (JobId(count(line, "job")?), Some(text(line, "weights")?));
+        rows.push(Row::Scheduler(Change::WeightsPinned { job, role: word(line, "role")?, weights }));
+        Ok(())
+    })?;
+    artifacts(database, &mut rows)?;
+    each(database, "attempt", "id", |line| attempt(line, &mut rows))?;
+    Ok(rows)
+}
+
+/// A job with its videos.
+fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
+    let id = JobId(count(line, "id")?);
+    let mut requests = Vec::new();
+    let (mut resolved, mut plans, mut states) = (Vec::new(), Vec::new(), Vec::new());
+    let mut statement = database.prepare_cached("SELECT * FROM video WHERE job = ?1 ORDER BY place")?;
+    let mut videos = statement.query([get::<i64>(line, "id")?])?;
+    let mut take = |video: &Line<'_>| {
+        requests.push(json(video, "request")?);
+        let spec: Option<VideoSpec> = optional(video, "spec")?;
+        if let Some(settings) = spec.map(Ok).or(get::<Option<String>>(video, "refused")?.map(Err)) {
+            resolved.push(settings);
+        }
+        plans.extend(optional::<VideoPlan>(video, "plan")?);
+        states.extend(state(id, video)?.map(Row::Scheduler));
+        if let Some(written) = optional(video, "written")? {
+            let place = VideoId { job: id, index: get(video, "place")? };
+            let (verdict, seconds) = (get(video, "verdict")?, get(video, "seconds")?);
+            states.push(Row::Outputs { video: place, written, verdict, seconds });
+        }
+        Ok(())
+    };
+    while let Some(video) = videos.next()? {
+        take(video).map_err(|fault| in_table("video", fault))?;
+    }
+    rows.push(Row::Job(JobRow {
+        id,
+        client_key: get::<Option<String>>(line, "client_key")?.unwrap_or_default(),
+        name: get(line, "name")?,
+        model: get(line, "model")?,
+        priority: get(line, "priority")?,
+        early_look: get(line, "early_look")?,
+        taken: word(line, "taken")?,
+        asked: word(line, "asked")?,
+        submitted: Moment { at: get(line, "submitted")?, elapsed: get(line, "submitted_elapsed")? },
+        output: get::<String>(line, "output")?.into(),
+        report: get(line, "report")?,
+        videos: requests,
+    }));
+    if get(line, "resolved")? {
+        rows.push(Row::Resolved { job: id, videos: resolved });
+    }
+    if let Some(plan) = optional::<JobPlan>(line, "plan")? {
+        rows.push(Row::Scheduler(Change::JobAdded(JobPlan { videos: plans, ..plan })));
+    }
+    rows.extend(states);
+    if get::<Option<String>>(line, "state")?.is_some() {
+        rows.push(Row::Scheduler(Change::JobState { job: id, state: word(line, "state")? }));
+    }
+    if let Some(reason) = get(line, "held")? {
+        rows.push(Row::Held { job: id, reason: Some(reason) });
+    }
+    if let Some(at) = get(line, "ended")? {
+        let at = Moment { at, elapsed: get(line, "ended_elapsed")? };
+        let end = JobEnd { at, totals: json(line, "totals")? };
+        rows.push(Row::Ended { job: id, end: Some(Box::new(end)) });
+    }
+    if let Some(at) = get(line, "reported")? {
+        rows.push(Row::Reported { job: id, at: Some(at) });
+    }
+    Ok(())
+}
+
+fn state(job: JobId, line: &Line<'_>) -> Result<Option<Change>, Fault> {
+    let Some(word) = get::<Option<String>>(line, "state")? else { return Ok(None) };
+    let state = match word.as_str() {
+        "open" => VideoState::Open,
+        "done" => VideoState::Done,
+        "failed" => VideoState::Failed(json(line, "failure")?),
+        "cancelled" => VideoState::Cancelled,
+        other => return Err(Fault::Value(format!("column state: {other:?} is no state of a video"))),
+    };
+    Ok(Some(Change::VideoState { video: VideoId { job, index: get(line, "number")? }, state }))
+}
+
+fn artifacts(database: &Connection, rows: &mut Vec<Row>) -> Result<(), Fault> {
+    let mut push = |artifact, line: &Line<'_>| {
+        rows.push(Row::Scheduler(Change::ArtifactDurable { artifact, tensors: json(line, "tensors")? }));
+        Ok(())
+    };
+    each(database, "text_artifact", "text", |line| push(ArtifactId::Text(TextKey(text(line, "text")?)), line))?;
+    each(database, "image_artifact", "job, video", |line| push(ArtifactId::Image(video(line)?), line))?;
+    each(database, "checkpoint", "job, video, steps_done", |line| {
+        push(ArtifactId::Checkpoint { video: video(line)?, steps_done: get(line, "steps_done")? }, line)
+    })
+}
+
+fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
+    let attempt = AttemptId(count(line, "id")?);
+    let steps = StepRange { first: get(line, "first_step")?, end: get(line, "end_step")? };
+    let reads_text = get::<Option<String>>(line, "text")?.is_some();
+    rows.push(Row::Scheduler(Change::AttemptIssued {
+        attempt,
+        item: WorkItem { video: video(line)?, stage: word(line, "stage")?, steps },
+        text: if reads_text { Some(TextKey(text(line, "text")?)) } else { None },
+        worker: WorkerId(text::<Uuid>(line, "worker")?),
+        incarnation: Incarnation(text::<Uuid>(line, "incarnation")?),
+    }));
+    if let Some(at) = get(line, "begun")? {
+        let at = Moment { at, elapsed: get(line, "begun_elapsed")? };
+        rows.push(Row::Begun { attempt, at, waited: get(line, "waited")? });
+    }
+    let Some(outcome) = get::<Option<String>>(line, "outcome")? else { return Ok(()) };
+    let end = match outcome.as_str() {
+        "done" => AttemptEnd::Done,
+        "failed" => AttemptEnd::Failed(json(line, "failure")?),
+        "revoked" => AttemptEnd::Revoked,
+        "lost" => AttemptEnd::Lost,
+        other => return Err(Fault::Value(format!("column outcome: {other:?} is no end of an attempt"))),
+    };
+    let steps = StepRange { first: get(line, "ran_first")?, end: get(line, "ran_end")? };
+    let timing = StepTiming {
+        seconds: get(line, "seconds")?,
+        step_seconds: json(line, "step_seconds")?,
+        // Not told in format 1.
+        evaluations: optional(line, "evaluations")?.unwrap_or_default(),
+        text_tokens: get::<Option<u32>>(line, "text_tokens")?.unwrap_or_default(),
+        input_wait_seconds: get(line, "input_wait_seconds")?,
+    };
+    rows.push(Row::Scheduler(Change::AttemptEnded { attempt, end, steps, timing }));
+    Ok(())
+}
+
+fn video(line: &Line<'_>) -> Result<VideoId, Fault> {
+    Ok(VideoId { job: JobId(count(line, "job")?), index: get(line, "video")? })
+}
+
+/// Takes every line of a table in order. What is wrong with one is told with the table's name.
+fn each(
+    database: &Connection,
+    table: &str,
+    order: &str,
+    mut take: impl FnMut(&Line<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut statement = database.prepare(&format!("SELECT * FROM {table} ORDER BY {order}"))?;
+    let mut lines = statement.query([])?;
+    while let Some(line) = lines.next()? {
+        take(line).map_err(|fault| in_table(table, fault))?;
+    }
+    Ok(())
+}
+
+/// Of which table a value is.
+fn in_table(table: &str, fault: Fault) -> Fault {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    match fault {
+        Fault::Value(why) if why.starts_with("table ") => Fault::Value(why),
+        Fault::Value(why) => Fault::Value(format!("table {table}: {why}")),
+        // A value of another type, or none where one has to be: the engine names the column.
+        Fault::Engine(
+            engine @ (InvalidColumnType(..) | IntegralValueOutOfRange(..) | FromSqlConversionFailure(..)),
+        ) => Fault::Value(format!("table {table}: {engine}")),
+        engine => engine,
+    }
+}
+
+fn get<T: FromSql>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
+    Ok(line.get(column)?)
+}
+
+fn count(line: &Line<'_>, column: &str) -> Result<u64, Fault> {
+    let value: i64 = get(line, column)?;
+    u64::try_from(value).map_err(|_| Fault::Value(format!("column {column}: {value} is below zero")))
+}
+
+fn json<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
+    let text: String = get(line, column)?;
+    serde_json::from_str(&text).map_err(|error| Fault::Value(format!("column {column}: {error}")))
+}
+
+fn optional<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<Option<T>, Fault> {
+    get::<Option<String>>(line, column)?.map(|_| json(line, column)).transpose()
+}
+
+fn text<T: FromStr<Err: std::fmt::Display>>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
+    let value: String = get(line, column)?;
+    value.parse().map_err(|error| Fault::Value(format!("column {column}: {value:?}: {error}")))
+}
+
+/// A unit variant by its name.
+fn word<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
+    let word = serde_json::Value::String(get(line, column)?);
+    serde_json::from_value(word).map_err(|error| Fault::Value(format!("column {column}: {error}")))
+}
