@@ -7,6 +7,7 @@
 mod actions;
 mod books;
 mod commit;
+mod event;
 mod facts;
 mod names;
 mod obstacles;
@@ -20,23 +21,20 @@ mod waiting;
 mod work;
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobState, Report, Scheduler};
 use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, VideoId, WorkerId};
 
 use crate::copies::{Copied, Copies};
-use crate::dispatch::{self, Attached, RawReport, WeakOutbox, WorkerEvent};
+use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
 use crate::jobs::JobSummary;
 use crate::ledger::KnownWorker;
-use crate::obstacle::Obstacle;
 use crate::outputs::{Outputs, Staged, Unreported, Unwritten};
-use crate::reach::{Dialler, Reach};
-use crate::requests::Request;
+use crate::reach::Dialler;
 use crate::sessions::{Session, Sessions};
 use crate::store::{JobEnd, Row, Store, StoreError};
 use crate::times::{Moment, wall_clock};
@@ -47,85 +45,11 @@ use upkeep::Upkeep;
 use uploads::Uploads;
 use waiting::{Hints, Unread};
 
+pub use event::Event;
 pub use restore::{Parts, RestoreError};
 
 /// Events taken in together at most, so that none waits long for its answer.
 const TURN: usize = 1024;
-
-/// Everything that can happen to a coordinator.
-#[derive(Debug)]
-pub enum Event {
-    /// A worker said hello on a new connection.
-    Attached(Box<Attached>),
-    /// A worker said something.
-    Worker {
-        /// On which connection.
-        connection: u64,
-        /// Who.
-        worker: WorkerId,
-        /// Which boot of it.
-        incarnation: Incarnation,
-        /// What.
-        event: WorkerEvent,
-    },
-    /// A worker's connection ended.
-    Detached {
-        /// Which connection.
-        connection: u64,
-        /// Who.
-        worker: WorkerId,
-        /// Which boot of it.
-        incarnation: Incarnation,
-    },
-    /// A worker's address was tried.
-    DialledBack {
-        /// On which connection it gave it.
-        connection: u64,
-        /// Who.
-        worker: WorkerId,
-        /// What came of it.
-        reach: Reach,
-    },
-    /// Somebody who reads here wants a tensor that is not durable. The answer is the connection of the worker that holds
-    /// it, which may be broken at present; none, if it is not known to be anywhere.
-    Wanted {
-        /// Which tensor.
-        digest: Digest,
-        /// Where the answer goes.
-        reply: oneshot::Sender<Option<WeakOutbox>>,
-    },
-    /// A person or a pipeline wants something.
-    Request(Request),
-    /// A durable copy was made, or not.
-    Copied {
-        /// Which.
-        artifact: ArtifactId,
-        /// How it went.
-        copied: Copied,
-    },
-    /// Files of durable copies are gone.
-    Deleted(Vec<Digest>),
-    /// The files of a video are whole and wait to be put in their places.
-    Staged {
-        /// Which video, by its place in the plan.
-        video: VideoId,
-        /// Which files.
-        staged: Box<Staged>,
-    },
-    /// The files of a video are in their places, or not.
-    Written {
-        /// Which video, by its place in the plan.
-        video: VideoId,
-        /// Why not.
-        result: Result<(), Unwritten>,
-    },
-    /// The output folder was tried out: where its volume is mounted, or what stands in the way.
-    TriedOut(Result<PathBuf, Obstacle>),
-    /// The report of a job that has ended is in its place, or cannot be.
-    Reported(JobId, Result<(), Unreported>),
-    /// Leave the loop.
-    Stop,
-}
 
 /// What the driver works with.
 pub struct Driver {

@@ -81,7 +81,7 @@ pub(super) fn download(args: DownloadArgs) -> Result<Exit, Failed> {
             return print_json(&told).map(|()| exit);
         }
         let (new, old) = (fetched.len(), kept.len());
-        errln!("{new} files fetched, {old} were there already, in {}", args.dir.display());
+        errln!("{} fetched, {old} there already, in {}", counted(new as u64, "file"), args.dir.display());
         if !lost.is_empty() {
             errln!("{}", lost_words(&lost).trim_end());
         }

@@ -179,10 +179,10 @@ fn words(answer: &Answer, manifest: &Manifest) -> String {
     }
     for (videos, what) in [
         (forecast.renamed, "would get a new name, because theirs is taken"),
-        (forecast.left_out, "stand there whole and would be left out"),
+        (forecast.left_out, "would be left out, as all files stand there whole"),
     ] {
         if videos > 0 {
-            text += &format!("{videos} videos {what}\n");
+            text += &format!("{} {what}\n", counted(videos, "video"));
         }
     }
     for note in notes {

@@ -15,7 +15,7 @@ use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
 use crate::exit::Exit;
 use crate::logging;
-use crate::progress::{Summary, tame};
+use crate::progress::{Summary, counted, tame};
 
 /// Lost files that are named one by one.
 const MOST_LOST: usize = 20;
@@ -145,7 +145,7 @@ fn efforts(head: &'static str, lines: &[EffortView]) -> String {
 
 /// The files that are gone, one by one as long as there are few.
 pub(super) fn lost_words(lost: &[LostView]) -> String {
-    let mut text = format!("{} files are not there as they were written:\n", lost.len());
+    let mut text = format!("not there as written: {}\n", counted(lost.len() as u64, "file"));
     for file in lost.iter().take(MOST_LOST) {
         text += &format!("  {}\n", tame(&file.to_string(), 300));
     }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::exit::Exit;
 use crate::logging;
+use crate::progress::counted;
 
 /// How often a connection that breaks is made again.
 const TRIES: u32 = 3;
@@ -164,10 +165,12 @@ struct Queued {
 pub(super) fn names_said(submitted: Submitted) {
     let Submitted { renamed, left_out, .. } = submitted;
     if renamed > 0 {
-        errln!("{renamed} videos get a new name, because theirs is taken");
+        let verb = if renamed == 1 { "gets" } else { "get" };
+        errln!("{} {verb} a new name, because theirs is taken", counted(renamed, "video"));
     }
     if left_out > 0 {
-        errln!("{left_out} videos stand there whole and are left out");
+        let (stand, are) = if left_out == 1 { ("stands", "is") } else { ("stand", "are") };
+        errln!("{} {stand} there whole and {are} left out", counted(left_out, "video"));
     }
 }
 

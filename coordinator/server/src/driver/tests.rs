@@ -5,6 +5,7 @@ mod forgetting;
 mod names;
 mod watching;
 
+use std::path::PathBuf;
 use std::sync::mpsc as gate;
 use std::time::Duration;
 
@@ -22,9 +23,10 @@ use super::*;
 use crate::artifacts::Artifacts;
 use crate::catalog::Announcement;
 use crate::jobs::JobPhase;
+use crate::obstacle::Obstacle;
 use crate::outputs::Volume;
 use crate::reach::{Address, Dialler, Ends};
-use crate::requests::{Changes, Places, RequestError};
+use crate::requests::{Changes, Places, Request, RequestError};
 use crate::sessions::Pace;
 use crate::source::Reader;
 use crate::store::Loaded;

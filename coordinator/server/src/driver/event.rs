@@ -1,0 +1,89 @@
+//! What the driver hears: from workers, from clients, and from the tasks that it has started.
+
+use std::path::PathBuf;
+
+use tokio::sync::oneshot;
+use wanfarm_scheduler::ArtifactId;
+use wanfarm_types::{Digest, Incarnation, JobId, VideoId, WorkerId};
+
+use crate::copies::Copied;
+use crate::dispatch::{Attached, WeakOutbox, WorkerEvent};
+use crate::obstacle::Obstacle;
+use crate::outputs::{Staged, Unreported, Unwritten};
+use crate::reach::Reach;
+use crate::requests::Request;
+
+/// Everything that can happen to a coordinator.
+#[derive(Debug)]
+pub enum Event {
+    /// A worker said hello on a new connection.
+    Attached(Box<Attached>),
+    /// A worker said something.
+    Worker {
+        /// On which connection.
+        connection: u64,
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+        /// What.
+        event: WorkerEvent,
+    },
+    /// A worker's connection ended.
+    Detached {
+        /// Which connection.
+        connection: u64,
+        /// Who.
+        worker: WorkerId,
+        /// Which boot of it.
+        incarnation: Incarnation,
+    },
+    /// A worker's address was tried.
+    DialledBack {
+        /// On which connection it gave it.
+        connection: u64,
+        /// Who.
+        worker: WorkerId,
+        /// What came of it.
+        reach: Reach,
+    },
+    /// Somebody who reads here wants a tensor that is not durable. The answer is the connection of the worker that holds
+    /// it, which may be broken at present; none, if it is not known to be anywhere.
+    Wanted {
+        /// Which tensor.
+        digest: Digest,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Option<WeakOutbox>>,
+    },
+    /// A person or a pipeline wants something.
+    Request(Request),
+    /// A durable copy was made, or not.
+    Copied {
+        /// Which.
+        artifact: ArtifactId,
+        /// How it went.
+        copied: Copied,
+    },
+    /// Files of durable copies are gone.
+    Deleted(Vec<Digest>),
+    /// The files of a video are whole and wait to be put in their places.
+    Staged {
+        /// Which video, by its place in the plan.
+        video: VideoId,
+        /// Which files.
+        staged: Box<Staged>,
+    },
+    /// The files of a video are in their places, or not.
+    Written {
+        /// Which video, by its place in the plan.
+        video: VideoId,
+        /// Why not.
+        result: Result<(), Unwritten>,
+    },
+    /// The output folder was tried out: where its volume is mounted, or what stands in the way.
+    TriedOut(Result<PathBuf, Obstacle>),
+    /// The report of a job that has ended is in its place, or cannot be.
+    Reported(JobId, Result<(), Unreported>),
+    /// Leave the loop.
+    Stop,
+}
