@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::tensors::is_out_of_descriptors;
+
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// How long a new connection may take to say who it is.
@@ -51,15 +53,19 @@ fn both_families(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// The connections that arrive. Never an error: what cannot be accepted now is accepted later.
-pub fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<Prompt>> {
-    futures::stream::unfold((listener, None), |(listener, mut told)| async move {
+/// The connections that arrive. Never an error: what cannot be accepted now is accepted later; `starved` is called each
+/// time that one has to wait for a free file descriptor.
+pub fn incoming(
+    listener: TcpListener,
+    starved: impl Fn() + Send + 'static,
+) -> impl Stream<Item = io::Result<Prompt>> + Send {
+    futures::stream::unfold((listener, None, starved), |(listener, mut told, starved)| async move {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     // Only speed is lost without.
                     let _ = stream.set_nodelay(true);
-                    return Some((Ok(Prompt::within(stream, PATIENCE)), (listener, told)));
+                    return Some((Ok(Prompt::within(stream, PATIENCE)), (listener, told, starved)));
                 }
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
@@ -69,6 +75,9 @@ pub fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<Prompt>>
                             "connections have to wait; if too many files are open, allow more (ulimit -n, \
                              LimitNOFILE in systemd, SoftResourceLimits in launchd)"
                         );
+                    }
+                    if is_out_of_descriptors(&error) {
+                        starved();
                     }
                     sleep(PAUSE).await;
                 }
@@ -206,7 +215,7 @@ mod tests {
     async fn connections_arrive_one_after_another() {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = std::pin::pin!(incoming(listener));
+        let mut incoming = std::pin::pin!(incoming(listener, || ()));
         for _ in 0..2 {
             let dialled = TcpStream::connect(address).await.unwrap();
             let accepted = incoming.next().await.unwrap().unwrap();

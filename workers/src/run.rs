@@ -106,7 +106,7 @@ pub(crate) async fn serve(
     let server = Server::builder()
         .http2_keepalive_interval(Some(SILENCE))
         .add_service(wanfarm_proto::tensors::service(store.clone()))
-        .serve_with_incoming_shutdown(listen::incoming(listener), served.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(listen::incoming(listener, || ()), served.clone().cancelled_owned());
     let _stop = served.drop_guard();
     tokio::spawn(server);
     Agent::new(identity, profile, Link::new(endpoint, address), device, store, loras).run(shutdown).await

@@ -33,6 +33,7 @@ use crate::copies::{Copied, Copies};
 use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
 use crate::jobs::JobSummary;
 use crate::ledger::KnownWorker;
+use crate::obstacle::Obstacle;
 use crate::outputs::{Outputs, Staged, Unreported, Unwritten};
 use crate::reach::Dialler;
 use crate::sessions::{Session, Sessions};
@@ -240,6 +241,7 @@ impl Driver {
             }
             Event::Written { video, result } => self.on_written(video, result),
             Event::TriedOut(tried) => self.on_tried_out(tried),
+            Event::NoDescriptors => self.on_obstacle(Obstacle::NoDescriptors),
             // It may have been forgotten or taken up again meanwhile.
             Event::Reported(job, _) if !self.has_finished(job) => {}
             Event::Reported(job, Ok(())) => self.put(Row::Reported { job, at: Some(wall_clock()) }),

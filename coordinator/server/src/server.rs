@@ -148,6 +148,11 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
     let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, !stays);
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let starved = {
+        let events = events.clone();
+        // Said again while it lasts, so one that finds no place in the queue is not missed.
+        move || drop(events.try_send(Event::NoDescriptors))
+    };
     let server = Server::builder()
         .tcp_nodelay(true)
         // A peer that vanished without a word is noticed by the transport, not only by the lease.
@@ -157,7 +162,7 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
         .add_service(dispatch)
         .add_service(farm)
         .add_service(tensors::service(Shelf::new(artifacts, reader.relay.clone(), events.clone())))
-        .serve_with_incoming_shutdown(listen::incoming(listener), async {
+        .serve_with_incoming_shutdown(listen::incoming(listener, starved), async {
             // A dropped handle means stop as well.
             let _ = stopped.await;
         });

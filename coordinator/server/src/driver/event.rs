@@ -82,6 +82,8 @@ pub enum Event {
     },
     /// The output folder was tried out: where its volume is mounted, or what stands in the way.
     TriedOut(Result<PathBuf, Obstacle>),
+    /// A connection waits for a free file descriptor: workers may be unable to read what they need.
+    NoDescriptors,
     /// The report of a job that has ended is in its place, or cannot be.
     Reported(JobId, Result<(), Unreported>),
     /// Leave the loop.

@@ -23,7 +23,6 @@ use super::*;
 use crate::artifacts::Artifacts;
 use crate::catalog::Announcement;
 use crate::jobs::JobPhase;
-use crate::obstacle::Obstacle;
 use crate::outputs::Volume;
 use crate::reach::{Address, Dialler, Ends};
 use crate::requests::{Changes, Places, Request, RequestError};
