@@ -159,10 +159,26 @@ impl<'r> Earlier<'r> {
         Some(earlier)
     }
 
-    /// Its videos by what they are computed from.
-    fn by_content(&self) -> BTreeMap<String, u32> {
-        let specs = (0u32..).zip(self.specs);
-        specs.filter_map(|(place, spec)| Some((content(spec.as_ref().ok()?), place))).collect()
+    /// For each of these videos its place here, by what it is computed from. Several may be computed from the same, and
+    /// differ in their files alone: then the name tells which is which.
+    fn places(&self, requests: &[VideoRequest], specs: &[Result<VideoSpec, String>]) -> Vec<Option<u32>> {
+        let mut left: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for (place, spec) in (0u32..).zip(self.specs) {
+            if let Ok(spec) = spec {
+                left.entry(content(spec)).or_default().push(place);
+            }
+        }
+        let contents: Vec<Option<String>> = specs.iter().map(|spec| spec.as_ref().ok().map(content)).collect();
+        let mut places = vec![None; requests.len()];
+        for by_name in [true, false] {
+            for ((place, request), content) in places.iter_mut().zip(requests).zip(&contents) {
+                let Some(left) = content.as_ref().and_then(|content| left.get_mut(content)) else { continue };
+                let same = |&place: &u32| self.request(place).is_some_and(|had| had.output == request.output);
+                let found = left.iter().position(|place| !by_name || same(place)).filter(|_| place.is_none());
+                *place = found.map(|at| left.remove(at)).or(*place);
+            }
+        }
+        places
     }
 
     fn request(&self, place: u32) -> Option<&'r VideoRequest> {
@@ -228,14 +244,17 @@ impl<'w> Now<'w> {
     ) -> Result<Self, RequestError> {
         let Wanted { submission, weights, again, .. } = wanted;
         let same_weights = earlier.pins.iter().all(|(role, pin)| weights.get(role) == Some(pin));
-        // Of other weights nothing can be gone on from.
-        let known = if same_weights { earlier.by_content() } else { BTreeMap::new() };
         let specs = wanted.resolve(earlier.job, &submission.videos).0;
+        // Of other weights nothing can be gone on from.
+        let places = match same_weights {
+            true => earlier.places(&submission.videos, &specs),
+            false => vec![None; submission.videos.len()],
+        };
         let (mut own, mut obstructions, mut parts) = (Claims::default(), Vec::new(), Vec::new());
         let (mut renamed, mut left_out) = (0, 0);
-        for (((index, request), look), spec) in (0u32..).zip(&submission.videos).zip(looks).zip(&specs) {
+        let videos = (0u32..).zip(&submission.videos).zip(looks).zip(&specs).zip(places);
+        for ((((index, request), look), spec), before) in videos {
             let mut obstruct = |why| obstructions.push(Obstruction { index, why });
-            let before = spec.as_ref().ok().and_then(|spec| known.get(&content(spec)).copied());
             let had = before.and_then(|place| earlier.request(place));
             let mut request = request.clone();
             if let Some(had) = had.filter(|_| submission.taken == Taken::NewName) {

@@ -202,6 +202,19 @@ fn with_other_weights_or_by_force_nothing_is_carried_over() {
 }
 
 #[test]
+fn videos_that_differ_in_their_files_alone_are_told_apart_by_name() {
+    let mut night = Night::interrupted();
+    let mut rates = wanted(&["a", "b", "c", "d"]);
+    let slow = VideoRequest { fps: Some(wanfarm_types::FrameRate::whole(8)), ..video("a") };
+    rates.submission.videos[3] = VideoRequest { output: "d".into(), ..slow };
+    let expected = states([("a", "done"), ("b", "goes on"), ("c", "goes on"), ("d", "new")]);
+    assert_eq!(night.goes_on(&rates), ((1, 2), expected.clone()));
+    let before = night.store.load().unwrap();
+    assert_eq!(night.goes_on(&rates), ((1, 2), expected));
+    assert_eq!(night.store.load().unwrap(), before);
+}
+
+#[test]
 fn a_name_that_was_given_stays() {
     let mut night = Night::interrupted();
     let mut named = wanted(&["b", "new"]);
