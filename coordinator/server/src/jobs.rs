@@ -4,6 +4,7 @@
 //! and to tell watchers. Every change carries a version, so that a watcher asks only for what is new to it; counts and
 //! the order of changes are kept, not looked for, so that answers to watchers do not grow with the job.
 
+mod job;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -12,106 +13,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wanfarm_manifest::claims::Wanted;
 use wanfarm_manifest::{Submission, first_frame, plan};
 use wanfarm_model::text::cut_off;
 use wanfarm_scheduler::{JobPlan, JobState, TextKey, VideoState};
-use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, VideoSpec};
+use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoSpec};
 
 use crate::images::Images;
 use crate::outputs::Written;
 use crate::store::{JobEnd, JobRow};
 use crate::times::Moment;
 
+use job::{Counts, Outputs, files};
+
+pub use job::Job;
 pub use status::{JobPhase, JobSummary, VideoPhase, VideoStatus};
-
-/// One job.
-#[derive(Debug)]
-pub struct Job {
-    /// Its number.
-    pub id: JobId,
-    /// What was submitted.
-    pub submission: Submission,
-    /// Digest of what the client asked for, before names were settled.
-    pub asked: Digest,
-    /// Its output directory, absolute.
-    pub output: PathBuf,
-    /// Where its report goes, below the output directory.
-    pub report: String,
-    /// Resolved videos, once the model is known; `None` for those that no size or schedule fits.
-    pub specs: Vec<Option<VideoSpec>>,
-    /// Texts each video reads, once the model is known.
-    pub texts: Vec<Vec<TextKey>>,
-    /// The weights it is rendered with, as far as they are known.
-    pub weights: BTreeMap<Role, Digest>,
-    state: Option<JobState>,
-    held: Option<String>,
-    submitted: Moment,
-    ended: Option<JobEnd>,
-    reported: bool,
-    /// Why its report was given up.
-    unreported: Option<String>,
-    /// Place in the scheduler's plan → place in the manifest: videos refused at resolution have no plan.
-    planned: Vec<u32>,
-    /// Shared with the answers that tell them: copied when they change meanwhile.
-    videos: Vec<Arc<VideoStatus>>,
-    counts: Counts,
-    /// What was or is about to be written, by the video's place in the manifest.
-    outputs: BTreeMap<u32, Outputs>,
-    /// The last change of any of it.
-    version: u64,
-    /// The last change of all videos at once, and which videos have changed after it, in this order.
-    whole: u64,
-    changed: BTreeMap<u64, u32>,
-}
-
-/// What was or is about to be written of a video.
-#[derive(Debug, Default)]
-struct Outputs {
-    written: Arc<[Written]>,
-    verdict: String,
-    seconds: f64,
-}
-
-/// Videos by where they stand.
-#[derive(Debug, Default, Clone, Copy)]
-struct Counts {
-    done: u32,
-    failed: u32,
-    cancelled: u32,
-    running: u32,
-}
-
-impl Counts {
-    fn of(videos: &[Arc<VideoStatus>]) -> Self {
-        let mut counts = Self::default();
-        for video in videos {
-            if let Some(count) = counts.count(video.phase) {
-                *count += 1;
-            }
-        }
-        counts
-    }
-
-    fn moves(&mut self, from: VideoPhase, to: VideoPhase) {
-        if let Some(count) = self.count(from) {
-            *count = count.saturating_sub(1);
-        }
-        if let Some(count) = self.count(to) {
-            *count += 1;
-        }
-    }
-
-    fn count(&mut self, phase: VideoPhase) -> Option<&mut u32> {
-        match phase {
-            VideoPhase::Waiting => None,
-            VideoPhase::Running | VideoPhase::Writing => Some(&mut self.running),
-            VideoPhase::Done => Some(&mut self.done),
-            VideoPhase::Failed => Some(&mut self.failed),
-            VideoPhase::Cancelled => Some(&mut self.cancelled),
-        }
-    }
-}
 
 /// All jobs.
 #[derive(Debug)]
@@ -150,56 +65,29 @@ impl Jobs {
         output: PathBuf,
         report: String,
     ) -> JobRow {
-        let Submission { client_key, name, model, priority, early_look, taken, videos } = submission;
-        JobRow {
-            id: self.next,
-            client_key,
-            name,
-            model,
-            priority,
-            early_look,
-            taken,
-            asked,
-            submitted,
-            output,
-            report,
-            videos,
-        }
+        JobRow { id: self.next, submission, asked, submitted, output, report }
     }
 
     /// Takes in a job.
     pub fn add(&mut self, row: &JobRow) {
-        let JobRow {
-            id,
-            client_key,
-            name,
-            model,
-            priority,
-            early_look,
-            taken,
-            asked,
-            submitted,
-            output,
-            report,
-            videos,
-        } = row.clone();
+        let JobRow { id, submission, asked, submitted, output, report } = row.clone();
         self.next = self.next.max(JobId(id.0 + 1));
         self.version += 1;
-        for file in videos.iter().flat_map(files) {
+        for file in submission.videos.iter().flat_map(files) {
             *self.files.entry(file).or_default() += 1;
         }
-        if !client_key.is_empty() {
-            self.keys.insert(client_key.clone(), id);
+        if !submission.client_key.is_empty() {
+            self.keys.insert(submission.client_key.clone(), id);
         }
         let line = |(index, request)| Arc::new(VideoStatus::new(index, request, self.version));
         let job = Job {
             id,
-            videos: (0u32..).zip(&videos).map(line).collect(),
+            videos: (0u32..).zip(&submission.videos).map(line).collect(),
             counts: Counts::default(),
             version: self.version,
             whole: self.version,
             changed: BTreeMap::new(),
-            submission: Submission { client_key, name, model, priority, early_look, taken, videos },
+            submission,
             asked,
             output,
             report,
@@ -542,105 +430,4 @@ impl Jobs {
         };
         Some((job.summary(), changed, job.version))
     }
-}
-
-impl Job {
-    /// Where it stands, for people.
-    pub fn phase(&self) -> JobPhase {
-        match self.state {
-            None => JobPhase::WaitingForModel,
-            Some(JobState::Paused) => JobPhase::Paused,
-            Some(JobState::Finished) if self.is_told() => JobPhase::Finished,
-            Some(JobState::Active | JobState::Finished) => JobPhase::Active,
-        }
-    }
-
-    /// Where it stands, for the scheduler; `None` before it is planned.
-    pub fn state(&self) -> Option<JobState> {
-        self.state
-    }
-
-    /// The scheduler knows it: something of it has a plan.
-    pub fn is_planned(&self) -> bool {
-        !self.planned.is_empty()
-    }
-
-    /// The files it names, as often as it does.
-    pub fn files(&self) -> impl Iterator<Item = Digest> {
-        self.submission.videos.iter().flat_map(files)
-    }
-
-    /// Why the coordinator has paused it, if so.
-    pub fn held(&self) -> Option<&str> {
-        self.held.as_deref()
-    }
-
-    /// What was or is about to be written of a video (by its place in the manifest).
-    pub fn written(&self, index: u32) -> Option<&Arc<[Written]>> {
-        self.outputs.get(&index).map(|outputs| &outputs.written)
-    }
-
-    /// The paths that one of its videos writes to.
-    pub fn wants(&self, video: &VideoRequest) -> Wanted {
-        Wanted::video(&self.output, &video.output, &video.formats)
-    }
-
-    /// Its line in a table.
-    pub fn summary(&self) -> JobSummary {
-        let Counts { done, failed, cancelled, running } = self.counts;
-        JobSummary {
-            job: self.id,
-            name: self.submission.name.clone(),
-            model: self.submission.model.clone(),
-            priority: self.submission.priority,
-            phase: self.phase(),
-            videos: u32::try_from(self.videos.len()).unwrap_or(u32::MAX),
-            done,
-            failed,
-            cancelled,
-            running,
-            submitted: self.submitted.at,
-            ended: self.ended.as_ref().map(|end| end.at.at),
-            unreported: self.unreported.clone(),
-            held: self.held.clone(),
-            report: self.output.join(&self.report),
-        }
-    }
-
-    /// When it was submitted.
-    pub fn submitted(&self) -> Moment {
-        self.submitted
-    }
-
-    /// Its end, once every video has ended.
-    pub fn ended(&self) -> Option<&JobEnd> {
-        self.ended.as_ref()
-    }
-
-    /// Its report is in place, or was given up.
-    pub fn is_told(&self) -> bool {
-        self.reported || self.unreported.is_some()
-    }
-
-    /// Its videos' lines.
-    pub fn videos(&self) -> &[Arc<VideoStatus>] {
-        &self.videos
-    }
-
-    /// Grows with every change of it.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// Every video has changed.
-    fn changes_whole(&mut self, version: u64) {
-        self.changed.clear();
-        self.counts = Counts::of(&self.videos);
-        (self.version, self.whole) = (version, version);
-    }
-}
-
-/// The files that a request names: its first frame, its LoRA files.
-fn files(request: &VideoRequest) -> impl Iterator<Item = Digest> {
-    request.image.into_iter().chain(request.loras.iter().map(|lora| lora.blake3))
 }

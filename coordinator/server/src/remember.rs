@@ -77,7 +77,7 @@ pub fn remember(store: &mut dyn Store, wanted: &Wanted, mut volume: Volume) -> R
     }
     let root = volume.folder();
     let submission = &wanted.submission;
-    let videos = submission.videos.iter().chain(&earlier.job.videos);
+    let videos = submission.videos.iter().chain(&earlier.job.submission.videos);
     let mut names = videos.map(|video| video.output.clone()).collect();
     let looks = outputs::look(root, submission, &mut names, &|| ());
     let fate = |written: &[Written]| outputs::fate(root, written);
@@ -94,7 +94,8 @@ impl Wanted {
     fn resolve(&self, job: &JobRow, videos: &[VideoRequest]) -> (Vec<Result<VideoSpec, String>>, Option<JobPlan>) {
         let (mut jobs, mut images) = (Jobs::new(job.id), Images::default());
         self.images.iter().for_each(|image| images.insert(*image));
-        jobs.add(&JobRow { videos: videos.to_vec(), ..job.clone() });
+        let submission = Submission { videos: videos.to_vec(), ..job.submission.clone() };
+        jobs.add(&JobRow { submission, ..job.clone() });
         jobs.resolve(job.id, &self.card, &images).map_or((Vec::new(), None), |(specs, plan)| (specs, Some(plan)))
     }
 }
@@ -182,7 +183,7 @@ impl<'r> Earlier<'r> {
     }
 
     fn request(&self, place: u32) -> Option<&'r VideoRequest> {
-        self.job.videos.get(place as usize)
+        self.job.submission.videos.get(place as usize)
     }
 
     /// True for a path at which files of it were put.
@@ -304,21 +305,17 @@ impl<'w> Now<'w> {
         }
         let mut reports = report_names(&submission.name, earlier.job.id, true);
         let free = |name: &String| own.clashes(&claims::Wanted::file(root, name)).is_empty();
-        let Submission { client_key, name, model, priority, early_look, taken, .. } = submission.clone();
         let job = JobRow {
             id: earlier.job.id,
-            client_key,
-            name,
-            model,
-            priority,
-            early_look,
-            taken,
+            submission: Submission {
+                videos: parts.iter().map(|part| part.request.clone()).collect(),
+                ..submission.clone()
+            },
             asked: submission.digest(),
             submitted: earlier.job.submitted,
             output: root.to_owned(),
             // Without end, so that one is free.
             report: reports.find(free).unwrap_or_default(),
-            videos: parts.iter().map(|part| part.request.clone()).collect(),
         };
         let weights = if same_weights { earlier.pins.clone() } else { BTreeMap::new() };
         Ok(Self { job, parts, wanted, weights, renamed, left_out })
@@ -339,7 +336,7 @@ impl<'w> Now<'w> {
             return Vec::new();
         }
         let id = self.job.id;
-        let (resolved, plan) = self.wanted.resolve(&self.job, &self.job.videos);
+        let (resolved, plan) = self.wanted.resolve(&self.job, &self.job.submission.videos);
         // Place in the earlier plan → places now, in the manifest and in the plan.
         let mut places = BTreeMap::new();
         let planned = (0u32..).zip(&resolved).filter(|(_, video)| video.is_ok()).map(|(place, _)| place);

@@ -297,44 +297,11 @@ fn in_order(start: f64, end: f64) -> Result<(f64, f64), CacheError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Defaults, Experts, FrameRate, Geometry, OwnCurve, Transformer, VaeKind};
+    use crate::{Experts, OwnCurve};
 
     fn card(preset: &str) -> ModelCard {
-        ModelCard {
-            name: "m".into(),
-            preset: preset.into(),
-            experts: Experts::Dual { boundary: 0.875 },
-            transformer: Transformer {
-                in_dim: 16,
-                out_dim: 16,
-                dim: 5120,
-                num_heads: 40,
-                num_layers: 40,
-                ffn_dim: 13_824,
-                freq_dim: 256,
-                text_dim: 4096,
-                text_len: 512,
-                eps: 1e-6,
-                cross_attn_norm: true,
-            },
-            vae: VaeKind::Wan21,
-            geometry: Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
-            takes_image: true,
-            needs_image: false,
-            defaults: Defaults {
-                width: 832,
-                height: 480,
-                frames: 81,
-                fps: FrameRate::whole(16),
-                steps: 40,
-                shift: 12.0,
-                solver: SolverKind::UniPc,
-                guidance: Guidance { high: 4.0, low: 3.0 },
-                negative: String::new(),
-            },
-            mag_curve: None,
-            loras: Vec::new(),
-        }
+        let card = crate::fixtures::card(Experts::Dual { boundary: 0.875 });
+        ModelCard { preset: preset.into(), takes_image: true, ..card }
     }
 
     fn resolved(request: CacheRequest, preset: &str, has_image: bool) -> Result<CacheSettings, CacheError> {

@@ -7,7 +7,7 @@ pub mod cache_request;
 pub mod calibration;
 pub mod digest;
 pub mod failure;
-#[cfg(feature = "fixtures")]
+#[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod format;
 pub mod frame_rate;

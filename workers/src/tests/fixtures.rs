@@ -25,31 +25,8 @@ pub(crate) fn served() -> Served {
         guidance: Guidance { high: 4.0, low: 3.0 },
         negative: String::new(),
     };
-    let card = ModelCard {
-        name: "tiny".to_owned(),
-        preset: "t2v-1.3b".to_owned(),
-        experts: Experts::Single,
-        transformer: Transformer {
-            in_dim: 16,
-            out_dim: 16,
-            dim: 5120,
-            num_heads: 40,
-            num_layers: 40,
-            ffn_dim: 13_824,
-            freq_dim: 256,
-            text_dim: 4096,
-            text_len: 512,
-            eps: 1e-6,
-            cross_attn_norm: true,
-        },
-        vae: VaeKind::Wan21,
-        geometry: Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
-        takes_image: false,
-        needs_image: false,
-        defaults,
-        mag_curve: None,
-        loras: Vec::new(),
-    };
+    let card = wanfarm_types::fixtures::card(Experts::Single);
+    let card = ModelCard { name: "tiny".to_owned(), preset: "t2v-1.3b".to_owned(), defaults, ..card };
     let file = ModelFile { path: "diffusion_pytorch_model.safetensors".to_owned(), blake3: Digest([9; 32]) };
     Served { card, roles: vec![(Role::Dit, vec![file])], stored: Default::default() }
 }

@@ -6,9 +6,7 @@ mod hostile;
 mod meaning;
 mod schema;
 
-use wanfarm_types::{
-    Defaults, Experts, FrameRate, Geometry, Guidance, ModelCard, SolverKind, Transformer, VaeKind, VideoRequest,
-};
+use wanfarm_types::{Defaults, Experts, FrameRate, Geometry, ModelCard, SolverKind, VaeKind, VideoRequest};
 
 use super::{Faults, Manifest, Syntax};
 
@@ -43,41 +41,8 @@ sweep = { colour = ["red", "blue"], direction = ["up", "left"], seed = [1, 2] } 
 "#;
 
 fn card() -> ModelCard {
-    ModelCard {
-        name: "m".into(),
-        preset: "t2v-a14b".into(),
-        experts: Experts::Dual { boundary: 0.875 },
-        transformer: Transformer {
-            in_dim: 16,
-            out_dim: 16,
-            dim: 5120,
-            num_heads: 40,
-            num_layers: 40,
-            ffn_dim: 13_824,
-            freq_dim: 256,
-            text_dim: 4096,
-            text_len: 512,
-            eps: 1e-6,
-            cross_attn_norm: true,
-        },
-        vae: VaeKind::Wan21,
-        geometry: Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
-        takes_image: false,
-        needs_image: false,
-        defaults: Defaults {
-            width: 832,
-            height: 480,
-            frames: 81,
-            fps: FrameRate::whole(16),
-            steps: 40,
-            shift: 12.0,
-            solver: SolverKind::UniPc,
-            guidance: Guidance { high: 4.0, low: 3.0 },
-            negative: "bad".into(),
-        },
-        mag_curve: None,
-        loras: Vec::new(),
-    }
+    let card = wanfarm_types::fixtures::card(Experts::Dual { boundary: 0.875 });
+    ModelCard { defaults: Defaults { width: 832, height: 480, ..card.defaults }, ..card }
 }
 
 fn read(text: &str) -> Result<Manifest, Faults> {

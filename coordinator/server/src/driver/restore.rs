@@ -180,7 +180,8 @@ impl Driver {
 pub(super) fn prune(store: &mut dyn Store, present: &BTreeMap<Digest, u64>) -> Result<Loaded, StoreError> {
     let loaded = when_unlocked(|| store.load())?;
     let jobs = loaded.rows.iter().filter_map(|row| if let Row::Job(job) = row { Some(job) } else { None });
-    let needed: BTreeSet<Digest> = jobs.flat_map(|job| &job.videos).filter_map(|video| video.image).collect();
+    let needed: BTreeSet<Digest> =
+        jobs.flat_map(|job| &job.submission.videos).filter_map(|video| video.image).collect();
     let gone = loaded.rows.iter().filter_map(|row| match row {
         Row::Image(image) if !needed.contains(&image.digest) => Some(Row::ImageForgotten(image.digest)),
         row => lost_artifact(row, present).map(Row::Scheduler),

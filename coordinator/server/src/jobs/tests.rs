@@ -1,5 +1,6 @@
 use wanfarm_manifest::Taken;
 use wanfarm_types::Experts;
+use wanfarm_types::VideoRequest;
 use wanfarm_types::fixtures::{card, request};
 
 use super::*;

@@ -48,19 +48,13 @@ impl Night {
         let id = JobId(1);
         let job = JobRow {
             id,
-            client_key: "run".into(),
-            name: "n".into(),
-            model: "m".into(),
-            priority: 50,
-            early_look: false,
-            taken: Taken::Refuse,
+            submission: wanted.submission.clone(),
             asked: Digest([9; 32]),
             submitted: Moment { at: 1e9, elapsed: 5.0 },
             output: night.root(),
             report: "report.json".into(),
-            videos: wanted.submission.videos.clone(),
         };
-        let (videos, plan) = wanted.resolve(&job, &job.videos);
+        let (videos, plan) = wanted.resolve(&job, &job.submission.videos);
         let place = |index| VideoId { job: id, index };
         let steps = StepRange { first: 0, end: 5 };
         let kept = |index, steps_done| Change::ArtifactDurable {
@@ -111,14 +105,14 @@ impl Night {
         let memory = self.remember(wanted).unwrap().unwrap();
         let loaded = self.store.load().unwrap();
         let earlier = Earlier::find(&loaded.rows).unwrap();
-        assert_eq!(memory.videos as usize, earlier.job.videos.len());
+        assert_eq!(memory.videos as usize, earlier.job.submission.videos.len());
         let state = |place: u32| match (earlier.is_done(place), earlier.begun.contains(&place)) {
             (true, _) => "done",
             (_, true) => "goes on",
             _ if earlier.written.contains_key(&place) => "again",
             _ => "new",
         };
-        let names = earlier.job.videos.iter().map(|video| video.output.clone());
+        let names = earlier.job.submission.videos.iter().map(|video| video.output.clone());
         let states = names.zip((0u32..).map(state)).collect();
         let changes = loaded.rows.iter().filter_map(|row| match row {
             Row::Scheduler(change) => Some(change.clone()),

@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wanfarm_manifest::Taken;
+use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Change;
-use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, ModelFile, Role, VideoId, VideoRequest, VideoSpec, WorkerId};
+use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, ModelFile, Role, VideoId, VideoSpec, WorkerId};
 
 use crate::outputs::Written;
 use crate::times::Moment;
@@ -120,19 +120,9 @@ pub enum Row {
 pub struct JobRow {
     /// Its number.
     pub id: JobId,
-    /// Chosen by the client; empty: none. No two jobs have the same.
-    pub client_key: String,
-    /// Its name.
-    pub name: String,
-    /// Its model.
-    pub model: String,
-    /// Higher goes first.
-    pub priority: u32,
-    /// The first, the last and the middle video go first.
-    pub early_look: bool,
-    /// What becomes of videos whose names are taken.
-    pub taken: Taken,
-    /// Digest of what the client asked for.
+    /// What was asked for, under its final names. No two jobs have the same client's key, unless that is empty.
+    pub submission: Submission,
+    /// Digest of what the client asked for, before names were settled.
     pub asked: Digest,
     /// When.
     pub submitted: Moment,
@@ -140,8 +130,6 @@ pub struct JobRow {
     pub output: PathBuf,
     /// Where its report goes, below the output directory.
     pub report: String,
-    /// Its videos.
-    pub videos: Vec<VideoRequest>,
 }
 
 /// The end of a job.

@@ -7,6 +7,7 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, Row as Line};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
+use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, TextKey, VideoPlan, VideoState};
 use wanfarm_types::{AttemptId, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WorkItem, WorkerId};
@@ -93,17 +94,19 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
     }
     rows.push(Row::Job(JobRow {
         id,
-        client_key: get::<Option<String>>(line, "client_key")?.unwrap_or_default(),
-        name: get(line, "name")?,
-        model: get(line, "model")?,
-        priority: get(line, "priority")?,
-        early_look: get(line, "early_look")?,
-        taken: word(line, "taken")?,
+        submission: Submission {
+            client_key: get::<Option<String>>(line, "client_key")?.unwrap_or_default(),
+            name: get(line, "name")?,
+            model: get(line, "model")?,
+            priority: get(line, "priority")?,
+            early_look: get(line, "early_look")?,
+            taken: word(line, "taken")?,
+            videos: requests,
+        },
         asked: word(line, "asked")?,
         submitted: Moment { at: get(line, "submitted")?, elapsed: get(line, "submitted_elapsed")? },
         output: get::<String>(line, "output")?.into(),
         report: get(line, "report")?,
-        videos: requests,
     }));
     if get(line, "resolved")? {
         rows.push(Row::Resolved { job: id, videos: resolved });

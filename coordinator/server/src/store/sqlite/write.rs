@@ -3,6 +3,7 @@
 use rusqlite::{Params, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use wanfarm_manifest::Submission;
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, VideoState};
 use wanfarm_types::{Failure, JobId, StepTiming, VideoId, VideoSpec};
 
@@ -85,7 +86,8 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
 
 fn submission(transaction: &Transaction<'_>, job: &JobRow) -> Result<(), Fault> {
     let id = number(job.id.0)?;
-    let key = (!job.client_key.is_empty()).then_some(&job.client_key);
+    let Submission { client_key, name, model, priority, early_look, taken, videos } = &job.submission;
+    let key = (!client_key.is_empty()).then_some(client_key);
     execute(
         transaction,
         "INSERT INTO job (id, client_key, name, model, priority, early_look, submitted, submitted_elapsed, taken, output,
@@ -93,20 +95,20 @@ fn submission(transaction: &Transaction<'_>, job: &JobRow) -> Result<(), Fault> 
         params![
             id,
             key,
-            job.name,
-            job.model,
-            job.priority,
-            job.early_look,
+            name,
+            model,
+            priority,
+            early_look,
             finite(job.submitted.at),
             finite(job.submitted.elapsed),
-            word(&job.taken)?,
+            word(taken)?,
             job.output.to_string_lossy(),
             job.report,
             word(&job.asked)?,
         ],
     )?;
     let mut insert = transaction.prepare_cached("INSERT INTO video (job, place, request) VALUES (?1, ?2, ?3)")?;
-    for (place, request) in (0u32..).zip(&job.videos) {
+    for (place, request) in (0u32..).zip(videos) {
         insert.execute(params![id, place, exact(request)?])?;
     }
     Ok(())

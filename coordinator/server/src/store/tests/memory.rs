@@ -106,9 +106,10 @@ impl Tables {
             return Err(format!("{key:?} is there already"));
         }
         if let Row::Job(job) = row {
-            let taken = |row: &Row| matches!(row, Row::Job(other) if other.client_key == job.client_key);
-            if !job.client_key.is_empty() && self.rows.values().any(taken) {
-                return Err(format!("key {:?} is taken", job.client_key));
+            let taken =
+                |row: &Row| matches!(row, Row::Job(other) if other.submission.client_key == job.submission.client_key);
+            if !job.submission.client_key.is_empty() && self.rows.values().any(taken) {
+                return Err(format!("key {:?} is taken", job.submission.client_key));
             }
             self.last_job = self.last_job.max(job.id.0);
         }
@@ -140,7 +141,7 @@ impl Tables {
         match *parent {
             Parent::Row(ref key) => self.rows.contains_key(key),
             Parent::Place(video) => match self.rows.get(&Key::Job(video.job, OfJob::Submission)) {
-                Some(Row::Job(job)) => (video.index as usize) < job.videos.len(),
+                Some(Row::Job(job)) => (video.index as usize) < job.submission.videos.len(),
                 _ => false,
             },
             Parent::Planned(video) => match self.rows.get(&Key::Job(video.job, OfJob::Resolved)) {

@@ -4,7 +4,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 use wanfarm_manifest::first_frame::Image;
-use wanfarm_manifest::{Taken, plan};
+use wanfarm_manifest::{Submission, Taken, plan};
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, JobState, TextKey, VideoState};
 use wanfarm_types::fixtures::{card, request};
 use wanfarm_types::{
@@ -52,21 +52,23 @@ fn exact() -> VideoRequest {
 }
 
 pub(super) fn job(id: u64, key: &str, videos: usize) -> Row {
-    let submission = JobRow {
-        id: JobId(id),
+    let submission = Submission {
         client_key: key.into(),
         name: "night".into(),
         model: "m".into(),
         priority: 50,
         early_look: true,
         taken: Taken::NewName,
+        videos: vec![exact(); videos],
+    };
+    Row::Job(JobRow {
+        id: JobId(id),
+        submission,
         asked: Digest([9; 32]),
         submitted: Moment { at: 1_791_000_000.123_456_7, elapsed: 0.1 + 0.2 },
         output: "/renders/é \"x\"".into(),
         report: "night-1.report.json".into(),
-        videos: vec![exact(); videos],
-    };
-    Row::Job(submission)
+    })
 }
 
 fn spec() -> VideoSpec {

@@ -251,7 +251,7 @@ fn what_cannot_be_read_again_is_not_written_and_the_field_is_named() {
         assert_eq!(store.load().unwrap().rows, []);
     }
     let Row::Job(mut job) = job(1, "a", 1) else { panic!() };
-    job.videos[0].shift = Some(f64::NEG_INFINITY);
+    job.submission.videos[0].shift = Some(f64::NEG_INFINITY);
     store.commit(&[Row::Job(job)]).unwrap_err();
     assert_eq!(store.load().unwrap().rows, []);
 }
