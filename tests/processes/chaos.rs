@@ -79,7 +79,8 @@ fn night(fault: Fault, most: u32, seed: u64) -> (Sandbox, u32) {
         while faults < most && !farm.ends_within(rng.random_range(20..400)) {
             let (worker, _) = WORKERS.choose(&mut rng).expect("workers");
             match fault {
-                Fault::WorkerKilled => farm.kill_worker(worker),
+                Fault::WorkerKilled if !farm.kill_worker(worker) => continue,
+                Fault::WorkerKilled => {}
                 Fault::WorkerAsleep => farm.outsleep(worker),
                 Fault::CoordinatorKilled => {
                     farm.kill_coordinator();

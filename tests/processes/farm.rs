@@ -1,5 +1,6 @@
 //! A farm of processes that come and go, each always at the same address.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
@@ -22,6 +23,8 @@ pub(crate) struct Farm {
     address: String,
     coordinator: Child,
     workers: Vec<Worker>,
+    /// How far each stage of each video was when a worker last died on it.
+    deaths: BTreeMap<(u64, u32, i32), u32>,
 }
 
 /// A worker and how it is started.
@@ -45,7 +48,7 @@ impl Farm {
         let mut command = disk.command();
         command.arg(binary());
         let (serve, address) = serve(place, ANY_PORT);
-        Self { coordinator: start(command, &serve), serve, address, workers: Vec::new() }
+        Self { coordinator: start(command, &serve), serve, address, workers: Vec::new(), deaths: BTreeMap::new() }
     }
 
     pub(crate) fn without_workers(sandbox: &Sandbox) -> Self {
@@ -55,7 +58,13 @@ impl Farm {
     /// A coordinator that listens there, and no workers.
     pub(crate) fn at(sandbox: &Sandbox, listen: &str) -> Self {
         let (serve, address) = serve(&sandbox.path(""), listen);
-        Self { coordinator: start(Command::new(binary()), &serve), serve, address, workers: Vec::new() }
+        Self {
+            coordinator: start(Command::new(binary()), &serve),
+            serve,
+            address,
+            workers: Vec::new(),
+            deaths: BTreeMap::new(),
+        }
     }
 
     /// A coordinator with these options, and no workers.
@@ -63,7 +72,7 @@ impl Farm {
         let (mut serve, address) = serve(&sandbox.path(""), ANY_PORT);
         serve.extend(options.iter().map(|&option| option.to_owned()));
         let coordinator = start(Command::new(binary()), &serve);
-        Self { serve, address, coordinator, workers: Vec::new() }
+        Self { serve, address, coordinator, workers: Vec::new(), deaths: BTreeMap::new() }
     }
 
     pub(crate) fn start(sandbox: &Sandbox) -> Self {
@@ -87,11 +96,24 @@ impl Farm {
     }
 
     /// Kills a worker outright and starts it again.
-    pub(crate) fn kill_worker(&mut self, name: &str) {
+    ///
+    /// Nothing happens, and the answer is false, while what it computes has come no farther than when a worker last died on
+    /// it: on a slow machine that would soon be three deaths at one step, which are rightly taken for the video's fault.
+    pub(crate) fn kill_worker(&mut self, name: &str) -> bool {
+        let line = self.worker_lines().into_iter().find(|line| line.name == name);
+        if let Some(item) = line.and_then(|line| line.running) {
+            let video = item.video.expect("a video");
+            let stage = (video.job, video.index, item.stage);
+            if self.deaths.get(&stage).is_some_and(|&before| item.steps_done <= before) {
+                return false;
+            }
+            self.deaths.insert(stage, item.steps_done);
+        }
         let worker = self.workers.iter_mut().find(|worker| worker.name == name).expect("a worker");
         worker.process.kill().expect("kill");
         worker.process.wait().expect("wait");
         worker.process = start_worker(&worker.arguments);
+        true
     }
 
     /// Puts a worker to sleep until the coordinator has given it up, and wakes it.
