@@ -4,6 +4,7 @@
 //! edges of the binaries, nowhere else.
 
 pub mod convert;
+mod frame;
 pub mod listen;
 mod location;
 pub mod tensors;
@@ -20,7 +21,7 @@ pub mod v1 {
 }
 
 /// Both sides of the control plane must speak the same version; raised with every incompatible change.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Largest message either side accepts or sends. Tensors travel in chunks and never come near it;
 /// a manifest of 10,000 videos does.

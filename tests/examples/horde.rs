@@ -18,12 +18,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::{Endpoint, Server};
+use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::tensors::{TensorSource, mark, service};
-use wanfarm_proto::v1::coordinator_message::Body as Order;
-use wanfarm_proto::v1::worker_message::Body as Word;
 use wanfarm_proto::v1::{self, dispatch_client::DispatchClient};
-use wanfarm_proto::{MAX_MESSAGE_BYTES, PROTOCOL};
-use wanfarm_types::{Digest, Incarnation};
+use wanfarm_types::{
+    Assignment, AttemptId, Checkpoint, CoordinatorMessage, DType, Defaults, Digest, Experts, FrameRate, Guidance,
+    Hello, Incarnation, ItemOutputs, ModelCard, ModelFile, Report, Role, ServedModel, ServedRole, SolverKind, Stage,
+    StepTiming, TensorRef, WorkerId, WorkerMessage,
+};
 
 /// What all of them hold, and for how many of their results.
 #[derive(Clone, Default)]
@@ -37,21 +39,13 @@ impl TensorSource for Held {
 
 impl Held {
     /// A tensor whose bytes follow from `name`.
-    fn make(&self, name: &str, kind: v1::DataType, shape: &[u64]) -> (Digest, v1::TensorRef) {
-        let width = if kind == v1::DataType::U8 { 1 } else { 4 };
-        let mut bytes = vec![0; shape.iter().product::<u64>() as usize * width];
+    fn make(&self, name: &str, dtype: DType, shape: &[u64]) -> TensorRef {
+        let mut bytes = vec![0; (shape.iter().product::<u64>() * dtype.size()) as usize];
         blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut bytes);
         let digest = Digest(*blake3::hash(&bytes).as_bytes());
-        let tensor = v1::TensorRef {
-            digest: digest.0.to_vec(),
-            data_type: kind.into(),
-            shape: shape.to_vec(),
-            byte_length: bytes.len() as u64,
-            locations: Vec::new(),
-        };
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.entry(digest).or_insert((bytes.into(), 0)).1 += 1;
-        (digest, tensor)
+        TensorRef { digest, dtype, shape: shape.to_vec() }
     }
 
     /// What the coordinator reads to know that it has reached this worker.
@@ -97,18 +91,18 @@ async fn main() -> Result<()> {
 }
 
 struct Worker {
-    words: mpsc::Sender<v1::WorkerMessage>,
+    words: mpsc::Sender<v1::Frame>,
     pace: Duration,
     held: Held,
     /// Given and not begun.
-    waiting: VecDeque<v1::Assign>,
+    waiting: VecDeque<Assignment>,
     running: Option<Running>,
     /// What it holds for each attempt.
-    results: BTreeMap<u64, Vec<Digest>>,
+    results: BTreeMap<AttemptId, Vec<Digest>>,
 }
 
 struct Running {
-    assign: v1::Assign,
+    assignment: Assignment,
     reached: u32,
     /// When its next step, or all of it, is done.
     ready: Instant,
@@ -122,47 +116,51 @@ impl Worker {
         let (words, outgoing) = mpsc::channel(64);
         let mut worker = Self { words, pace, held, waiting: VecDeque::new(), running: None, results: BTreeMap::new() };
         let hello = hello(number, tensors);
-        worker.held.show(Incarnation(hello.incarnation.parse()?));
-        worker.say(Word::Hello(hello)).await?;
+        worker.held.show(hello.incarnation);
+        worker.words.send(v1::Frame::of(&hello)).await?;
         let mut orders = client.attach(ReceiverStream::new(outgoing)).await?.into_inner();
         let mut beat = tokio::time::interval(Duration::from_secs(5));
         loop {
             // Far away when nothing runs.
             let ready = worker.running.as_ref().map_or(Instant::now() + Duration::from_secs(3600), |item| item.ready);
             tokio::select! {
-                order = orders.message() => match order?.and_then(|message| message.body) {
-                    Some(order) => worker.heed(order).await?,
+                order = orders.message() => match order? {
+                    Some(order) => worker.heed(order.read()?).await?,
                     None => bail!("the coordinator closed the connection"),
                 },
-                _ = beat.tick() => worker.say(Word::Heartbeat(v1::Heartbeat {})).await?,
+                _ = beat.tick() => worker.say(WorkerMessage::Heartbeat).await?,
                 () = tokio::time::sleep_until(ready) => worker.advance().await?,
             }
         }
     }
 
-    async fn say(&self, word: Word) -> Result<()> {
-        Ok(self.words.send(v1::WorkerMessage { body: Some(word) }).await?)
+    async fn say(&self, word: WorkerMessage) -> Result<()> {
+        Ok(self.words.send(v1::Frame::of(&word)).await?)
     }
 
-    async fn heed(&mut self, order: Order) -> Result<()> {
+    async fn report(&self, attempt: AttemptId, report: Report) -> Result<()> {
+        self.say(WorkerMessage::Report(attempt, report)).await
+    }
+
+    async fn heed(&mut self, order: CoordinatorMessage) -> Result<()> {
         match order {
-            Order::Refused(v1::Refused { reason, .. }) => bail!("refused: {reason}"),
-            Order::Assign(assign) => self.waiting.push_back(assign),
-            Order::Revoke(v1::Revoke { attempt }) => {
+            CoordinatorMessage::Refused { reason, .. } => bail!("refused: {reason}"),
+            CoordinatorMessage::Assign(assignment) => self.waiting.push_back(*assignment),
+            CoordinatorMessage::Revoke(attempt) => {
                 let before = self.waiting.len();
-                self.waiting.retain(|assign| assign.attempt != attempt);
+                self.waiting.retain(|waiting| waiting.attempt != attempt);
                 if self.waiting.len() < before {
-                    self.say(Word::Revoked(v1::Revoked { attempt })).await?;
+                    self.report(attempt, Report::Revoked).await?;
                 }
             }
-            Order::StopAfterStep(v1::StopAfterStep { attempt }) => {
-                if let Some(item) = self.running.as_mut().filter(|item| item.assign.attempt == attempt) {
+            CoordinatorMessage::StopAfterStep(attempt) => {
+                if let Some(item) = self.running.as_mut().filter(|item| item.assignment.attempt == attempt) {
                     item.stopping = true;
                 }
             }
-            Order::Drop(v1::Drop { attempt }) => {
-                self.waiting.retain(|assign| assign.attempt != attempt);
-                self.running.take_if(|item| item.assign.attempt == attempt);
+            CoordinatorMessage::Drop(attempt) => {
+                self.waiting.retain(|waiting| waiting.attempt != attempt);
+                self.running.take_if(|item| item.assignment.attempt == attempt);
                 self.held.free(self.results.remove(&attempt).unwrap_or_default());
             }
             _ => {}
@@ -172,12 +170,11 @@ impl Worker {
 
     async fn begin(&mut self) -> Result<()> {
         if self.running.is_none()
-            && let Some(assign) = self.waiting.pop_front()
+            && let Some(assignment) = self.waiting.pop_front()
         {
-            let attempt = assign.attempt;
-            let reached = item(&assign)?.1.first;
-            self.running = Some(Running { assign, reached, ready: Instant::now() + self.pace, stopping: false });
-            self.say(Word::Started(v1::Started { attempt })).await?;
+            let (attempt, reached) = (assignment.attempt, assignment.item.steps.first);
+            self.running = Some(Running { assignment, reached, ready: Instant::now() + self.pace, stopping: false });
+            self.report(attempt, Report::Started).await?;
         }
         Ok(())
     }
@@ -185,94 +182,77 @@ impl Worker {
     /// A step, or an item that has none, is done.
     async fn advance(&mut self) -> Result<()> {
         let Some(mut running) = self.running.take() else { return Ok(()) };
-        let attempt = running.assign.attempt;
-        let (stage, steps) = item(&running.assign)?;
+        let (attempt, item) = (running.assignment.attempt, running.assignment.item);
         let seconds = self.pace.as_secs_f64();
-        let timing = Some(v1::StepTiming { seconds, ..Default::default() });
-        if matches!(stage, v1::Stage::EncodeText | v1::Stage::EncodeImage | v1::Stage::Decode) {
-            let (kind, shape) = match stage {
-                v1::Stage::Decode => (v1::DataType::U8, vec![17, 64, 64, 3]),
-                _ => (v1::DataType::F32, vec![8, 64]),
-            };
-            let tensors = vec![self.make(attempt, 0, kind, &shape)];
-            self.say(Word::ItemDone(v1::ItemDone { attempt, tensors, checkpoint: None, timing })).await?;
-            return self.begin().await;
-        }
-        running.reached += 1;
-        let latents = |worker: &mut Self, index| {
-            worker.make(attempt, u64::from(running.reached) * 2 + index, v1::DataType::F32, &[16, 5, 8, 8])
+        let timing = StepTiming { seconds, ..StepTiming::default() };
+        let outputs = match item.stage {
+            Stage::EncodeText => ItemOutputs::Text(self.make(attempt, 0, DType::F32, &[8, 64])),
+            Stage::EncodeImage => ItemOutputs::Image(vec![self.make(attempt, 0, DType::F32, &[8, 64])]),
+            Stage::Decode => ItemOutputs::Frames(self.make(attempt, 0, DType::U8, &[17, 64, 64, 3])),
+            Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => {
+                running.reached += 1;
+                let steps_done = running.reached;
+                let number = u64::from(steps_done) * 2;
+                let latents = [0, 1].map(|index| self.make(attempt, number + index, DType::F32, &[16, 5, 8, 8]));
+                let checkpoint = Checkpoint { steps_done, tensors: latents.to_vec() };
+                if steps_done < item.steps.end && !running.stopping {
+                    self.report(attempt, Report::StepDone { checkpoint, seconds }).await?;
+                    running.ready += self.pace;
+                    self.running = Some(running);
+                    return Ok(());
+                }
+                ItemOutputs::Checkpoint(checkpoint)
+            }
         };
-        let tensors = vec![latents(self, 0), latents(self, 1)];
-        let checkpoint = Some(v1::Checkpoint { steps_done: running.reached, tensors });
-        if running.reached == steps.end || running.stopping {
-            let done = v1::ItemDone { attempt, tensors: Vec::new(), checkpoint, timing };
-            self.say(Word::ItemDone(done)).await?;
-            return self.begin().await;
-        }
-        self.say(Word::StepDone(v1::StepDone { attempt, checkpoint, seconds })).await?;
-        running.ready += self.pace;
-        self.running = Some(running);
-        Ok(())
+        self.report(attempt, Report::ItemDone { outputs, timing }).await?;
+        self.begin().await
     }
 
     /// A result of an attempt. Of its states only the last two are kept: the one before may be on its way.
-    fn make(&mut self, attempt: u64, number: u64, kind: v1::DataType, shape: &[u64]) -> v1::TensorRef {
-        let (digest, tensor) = self.held.make(&format!("{attempt}/{number}"), kind, shape);
+    fn make(&mut self, attempt: AttemptId, number: u64, dtype: DType, shape: &[u64]) -> TensorRef {
+        let tensor = self.held.make(&format!("{attempt}/{number}"), dtype, shape);
         let mine = self.results.entry(attempt).or_default();
-        mine.push(digest);
+        mine.push(tensor.digest);
         let stale = mine.len().saturating_sub(4);
         self.held.free(mine.drain(..stale).collect());
         tensor
     }
 }
 
-fn item(assign: &v1::Assign) -> Result<(v1::Stage, v1::StepRange)> {
-    let item = assign.item.as_ref().context("an assignment without an item")?;
-    Ok((item.stage(), item.steps.context("an item without steps")?))
-}
-
-fn hello(number: u64, tensor_url: String) -> v1::Hello {
+fn hello(number: u64, tensor_url: String) -> Hello {
     let role = match number % 10 {
-        0..4 => v1::Role::DitHigh,
-        4..8 => v1::Role::DitLow,
-        8 => v1::Role::TextEncoder,
-        _ => v1::Role::Vae,
+        0..4 => Role::DitHigh,
+        4..8 => Role::DitLow,
+        8 => Role::TextEncoder,
+        _ => Role::Vae,
     };
-    let card = v1::ModelCard {
-        name: "horde".to_owned(),
-        preset: "t2v-A14B".to_owned(),
-        boundary: Some(0.875),
-        transformer: Some(v1::Transformer { dim: 5120, num_layers: 40, ..Default::default() }),
-        vae: v1::VaeKind::Wan21.into(),
-        geometry: Some(v1::Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 }),
-        defaults: Some(v1::Defaults {
-            width: 64,
-            height: 64,
-            frames: 17,
-            fps: Some(v1::FrameRate { numerator: 8, denominator: 1 }),
-            steps: 40,
-            shift: 12.0,
-            solver: v1::SolverKind::Unipc.into(),
-            guidance: Some(v1::Guidance { high: 4.0, low: 3.0 }),
-            negative: String::new(),
-        }),
-        ..Default::default()
+    let defaults = Defaults {
+        width: 64,
+        height: 64,
+        frames: 17,
+        fps: FrameRate::whole(8),
+        steps: 40,
+        shift: 12.0,
+        solver: SolverKind::UniPc,
+        guidance: Guidance { high: 4.0, low: 3.0 },
+        negative: String::new(),
     };
-    let files = vec![v1::ModelFile { path: "weights".to_owned(), blake3: vec![role as u8; 32] }];
-    v1::Hello {
-        protocol: PROTOCOL,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        worker_id: format!("00000000-0000-4000-8000-{number:012x}"),
-        incarnation: format!("00000000-0000-4000-9000-{number:012x}"),
+    let card = wanfarm_types::fixtures::card(Experts::Dual { boundary: 0.875 });
+    let card = ModelCard { name: "horde".to_owned(), defaults, ..card };
+    let files = vec![ModelFile { path: "weights".to_owned(), blake3: Digest([role as u8; 32]) }];
+    let id = |kind: u128| uuid::Uuid::from_u128(kind << 64 | u128::from(number));
+    Hello {
+        worker: WorkerId(id(1)),
+        incarnation: Incarnation(id(2)),
         name: format!("horde-{number:04}"),
-        roles: vec![role.into()],
-        models: vec![v1::ServedModel {
-            card: Some(card),
-            roles: vec![v1::ServedRole { role: role.into(), files, ..Default::default() }],
-        }],
         device: "pretended".to_owned(),
         memory_bytes: 64 << 30,
         tensor_url,
-        ..Default::default()
+        models: vec![ServedModel {
+            card,
+            roles: vec![ServedRole { role, files, encoding: "f32".to_owned(), bytes: 0 }],
+        }],
+        running: Vec::new(),
+        holding: Vec::new(),
     }
 }

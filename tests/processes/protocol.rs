@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use wanfarm_proto::PROTOCOL;
+use wanfarm_proto::v1::Frame;
 use wanfarm_proto::v1::dispatch_client::DispatchClient;
-use wanfarm_proto::v1::{Hello, WorkerMessage, coordinator_message, worker_message};
+use wanfarm_types::{CoordinatorMessage, WorkerMessage};
 
 use crate::program::{Sandbox, binary};
 
@@ -24,15 +25,15 @@ async fn a_worker_of_another_protocol_version_is_refused_with_both_versions() {
     BufReader::new(serve.stdout.take().expect("stdout")).read_line(&mut line).expect("the address");
     let address = line.trim().rsplit(' ').next().expect("the address").to_owned();
 
-    let hello = Hello { protocol: PROTOCOL + 41, version: "9.9.9".to_owned(), ..Hello::default() };
-    let message = WorkerMessage { body: Some(worker_message::Body::Hello(hello)) };
+    let heartbeat = Frame::of(&WorkerMessage::Heartbeat);
+    let message = Frame { protocol: PROTOCOL + 41, version: "9.9.9".to_owned(), ..heartbeat };
     let mut client = DispatchClient::connect(address).await.expect("connection");
     let reply = client.attach(tonic::codegen::tokio_stream::iter([message])).await.expect("an answer");
     let answer = reply.into_inner().message().await.expect("a message").expect("not the end");
-    let Some(coordinator_message::Body::Refused(refused)) = answer.body else { panic!("not refused: {answer:?}") };
+    let Ok(CoordinatorMessage::Refused { reason, .. }) = answer.read() else { panic!("not refused: {answer:?}") };
     let (ours, theirs) = (format!("protocol {PROTOCOL}"), (PROTOCOL + 41).to_string());
     for word in [ours.as_str(), &theirs, "9.9.9", "same version"] {
-        assert!(refused.reason.contains(word), "nothing about {word:?} in: {}", refused.reason);
+        assert!(reason.contains(word), "nothing about {word:?} in: {reason}");
     }
     serve.kill().expect("kill");
     serve.wait().expect("wait");

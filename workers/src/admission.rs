@@ -3,10 +3,10 @@
 
 use wanfarm_proto::tensors::MAX_TENSOR_BYTES;
 use wanfarm_sampling::{Schedule, history_len};
-use wanfarm_types::{CacheSettings, DType, Expert, Experts, Failure, Guidance, LoraRef, Stage, TensorRef, VaeKind};
-
-use crate::assignments::Assignment;
-use crate::wire::Served;
+use wanfarm_types::{
+    Assignment, CacheSettings, DType, Expert, Experts, Failure, Guidance, LoraRef, ServedModel, Stage, TensorRef,
+    VaeKind,
+};
 
 /// Tokens of a text; rows of a context.
 const MOST_TOKENS: u64 = 512;
@@ -31,7 +31,7 @@ pub(crate) fn scale(guidance: Guidance, expert: Expert) -> f64 {
 ///
 /// # Errors
 /// A deterministic failure: the assignment contradicts itself or the model, or this worker.
-pub(crate) fn check(served: &[Served], assignment: &Assignment) -> Result<(), Failure> {
+pub(crate) fn check(served: &[ServedModel], assignment: &Assignment) -> Result<(), Failure> {
     let stage = assignment.item.stage;
     let refuse = |why: String| Err(Failure::deterministic(format!("{stage}: {why}")));
     match faults(served, assignment) {
@@ -40,13 +40,16 @@ pub(crate) fn check(served: &[Served], assignment: &Assignment) -> Result<(), Fa
     }
 }
 
-fn faults(served: &[Served], assignment: &Assignment) -> Option<String> {
+fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
+    if let Err(error) = assignment.check() {
+        return Some(error.to_string());
+    }
     let Assignment { item, spec, .. } = assignment;
     let Some(model) = served.iter().find(|served| served.card.name == spec.model) else {
         return Some(format!("this worker does not serve the model {}", spec.model));
     };
     let role = item.stage.role();
-    if !model.roles.iter().any(|(served, _)| *served == role) {
+    if !model.roles.iter().any(|served| served.role == role) {
         return Some(format!("this worker does not serve {role} of {}", spec.model));
     }
     let geometry = &model.card.geometry;
@@ -220,12 +223,12 @@ mod tests {
     use wanfarm_types::{Checkpoint, Digest, FailureKind, MagCache, MagCurve, Role, SenCache, SolverKind, StepRange};
 
     use super::*;
-    use crate::tests::fixtures::{assignment, served};
+    use crate::tests::fixtures::{self, assignment, served};
 
-    fn dual() -> Vec<Served> {
+    fn dual() -> Vec<ServedModel> {
         let mut model = served();
         model.card.experts = Experts::Dual { boundary: 0.875 };
-        model.roles = vec![(Role::DitHigh, vec![]), (Role::DitLow, vec![])];
+        model.roles = [Role::DitHigh, Role::DitLow].map(fixtures::role).to_vec();
         vec![model]
     }
 
@@ -237,7 +240,7 @@ mod tests {
         Some(Checkpoint { steps_done, tensors: vec![tensor(&[16, 1, 8, 8]); count] })
     }
 
-    fn refused(served: &[Served], change: impl FnOnce(&mut Assignment)) -> String {
+    fn refused(served: &[ServedModel], change: impl FnOnce(&mut Assignment)) -> String {
         let mut assignment = assignment(1);
         assert_eq!(check(&[self::served()], &assignment), Ok(()));
         change(&mut assignment);
@@ -256,10 +259,10 @@ mod tests {
     }
 
     /// A model that takes a first frame, or needs one, and an assignment of one of its videos that has one.
-    fn with_image(needed: bool) -> (Vec<Served>, Assignment) {
+    fn with_image(needed: bool) -> (Vec<ServedModel>, Assignment) {
         let (mut model, mut assignment) = (served(), assignment(1));
         (model.card.takes_image, model.card.needs_image) = (true, needed);
-        model.roles.push((Role::Vae, vec![]));
+        model.roles.push(fixtures::role(Role::Vae));
         assignment.spec.image = Some(Digest([3; 32]));
         assignment.inputs.image = vec![tensor(&[20, 1, 8, 8])];
         (vec![model], assignment)
@@ -278,7 +281,7 @@ mod tests {
     #[test]
     fn an_encoded_image_has_the_form_of_its_model() {
         let (mut served, good) = with_image(true);
-        let message = |served: &[Served], change: fn(&mut Assignment)| {
+        let message = |served: &[ServedModel], change: fn(&mut Assignment)| {
             let mut bad = good.clone();
             change(&mut bad);
             check(served, &bad).unwrap_err().message
@@ -404,7 +407,7 @@ mod tests {
     #[test]
     fn only_finished_latents_are_decoded() {
         let mut vae = served();
-        vae.roles = vec![(Role::Vae, vec![])];
+        vae.roles = vec![fixtures::role(Role::Vae)];
         let decode = |inputs: Option<Checkpoint>| {
             let mut a = assignment(1);
             a.item.stage = Stage::Decode;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
-use wanfarm_types::{AttemptId, Failure};
+use wanfarm_types::{AttemptId, CoordinatorMessage, Failure, Hello, Report, WorkerMessage};
 
-use crate::assignments::{Assignments, Effect, Input, Report};
+use crate::assignments::{Assignments, Effect, Input};
 use crate::deliver::Deliveries;
 use crate::device::Device;
 use crate::identity::Identity;
@@ -18,7 +18,6 @@ use crate::loras::Loras;
 use crate::prefetch::Prefetch;
 use crate::runner::PreparedItem;
 use crate::tensors::TensorStore;
-use crate::wire::{self, Profile};
 use crate::{WorkerError, admission};
 
 /// How long the coordinator may take to hear the goodbye, and meanwhile the device to notice that it is over.
@@ -30,7 +29,8 @@ type Fetched = Result<Box<PreparedItem>, Failure>;
 #[derive(Debug)]
 pub(crate) struct Agent {
     identity: Identity,
-    profile: Profile,
+    /// What it says of itself; who it is and what it has in hand is filled in whenever it is said.
+    hello: Hello,
     link: Link,
     device: Device,
     store: Arc<TensorStore>,
@@ -55,7 +55,7 @@ struct Fetching {
 impl Agent {
     pub(crate) fn new(
         identity: Identity,
-        profile: Profile,
+        hello: Hello,
         link: Link,
         device: Device,
         store: Arc<TensorStore>,
@@ -67,7 +67,7 @@ impl Agent {
         let state = Assignments::new(Instant::now());
         Self {
             identity,
-            profile,
+            hello,
             link,
             device,
             store,
@@ -104,7 +104,13 @@ impl Agent {
             }
             self.send_reports();
             self.note_fullness();
-            let hello = || wire::hello(&self.profile, &self.identity, &self.state.in_hand(), &self.state.holding());
+            let hello = || Hello {
+                worker: self.identity.worker,
+                incarnation: self.identity.incarnation,
+                running: self.state.in_hand(),
+                holding: self.state.holding(),
+                ..self.hello.clone()
+            };
             let input = tokio::select! {
                 () = &mut shutdown => return Ok("shutting down"),
                 event = self.link.next(hello) => match event {
@@ -156,18 +162,26 @@ impl Agent {
                 Ok(None)
             }
             Event::Beat | Event::Leave => Ok(None),
-            Event::Order(order) => Ok(wire::order(*order).map(|input| self.admit(input))),
+            Event::Order(order) => Ok(self.order(*order)),
         }
     }
 
-    fn admit(&self, input: Input) -> Input {
-        match input {
-            Input::Assigned(assignment) => match admission::check(&self.profile.models, &assignment) {
+    fn order(&self, order: CoordinatorMessage) -> Option<Input> {
+        Some(match order {
+            CoordinatorMessage::Assign(assignment) => match admission::check(&self.hello.models, &assignment) {
                 Ok(()) => Input::Assigned(assignment),
                 Err(failure) => Input::Unacceptable(assignment.attempt, failure),
             },
-            other => other,
-        }
+            CoordinatorMessage::Revoke(attempt) => Input::Revoke(attempt),
+            CoordinatorMessage::StopAfterStep(attempt) => Input::StopAfterStep(attempt),
+            CoordinatorMessage::Drop(attempt) => Input::Drop(attempt),
+            CoordinatorMessage::Acknowledge(attempt) => Input::Acknowledged(attempt),
+            // The link's.
+            CoordinatorMessage::Welcome { .. }
+            | CoordinatorMessage::Refused { .. }
+            | CoordinatorMessage::Leave
+            | CoordinatorMessage::Send(_) => return None,
+        })
     }
 
     fn carry_out(&mut self, effect: Effect) -> Result<(), WorkerError> {
@@ -211,7 +225,7 @@ impl Agent {
                 Report::ItemDone { timing, .. } => info!(%attempt, seconds = timing.seconds, "done"),
                 other => debug!(%attempt, report = ?other, "reported"),
             }
-            self.link.send(wire::report(attempt, report));
+            self.link.send(WorkerMessage::Report(attempt, report));
         }
     }
 }

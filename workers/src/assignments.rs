@@ -6,11 +6,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use wanfarm_types::{
-    AttemptId, Checkpoint, Failure, FailureKind, ItemInputs, StepTiming, TensorRef, VideoSpec, WorkItem,
-};
+use wanfarm_types::{Assignment, AttemptId, Failure, FailureKind, Report, StepTiming, TensorRef};
 
-use crate::runner::{HostTensor, Output, PreparedItem, State, refs};
+use crate::runner::{HostTensor, Output, PreparedItem, State};
 
 /// Items that may wait here. The coordinator sends one ahead; what is beyond this is given back at once.
 const MOST_WAITING: usize = 4;
@@ -19,18 +17,6 @@ const MOST_WAITING: usize = 4;
 /// begun: a coordinator that is away for long, or whose disk is full, stops the work instead of filling the memory.
 const MOST_UNANSWERED: usize = 4;
 const MOST_UNANSWERED_BYTES: u64 = 2 << 30;
-
-/// An attempt as the coordinator sent it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Assignment {
-    pub(crate) attempt: AttemptId,
-    pub(crate) item: WorkItem,
-    pub(crate) spec: VideoSpec,
-    pub(crate) text: String,
-    pub(crate) inputs: ItemInputs,
-    /// Per tensor of `inputs` (text, image, checkpoint, in this order): where to read it, best first.
-    pub(crate) locations: Vec<Vec<String>>,
-}
 
 /// Something that happened.
 #[derive(Debug)]
@@ -74,39 +60,6 @@ pub(crate) enum Effect {
     Keep(AttemptId, Vec<HostTensor>),
     /// Forget all results of an attempt.
     Free(AttemptId),
-}
-
-/// What the coordinator is told about an attempt.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Report {
-    Started,
-    StepDone { checkpoint: Checkpoint, seconds: f64 },
-    ItemDone { result: Outcome, timing: StepTiming },
-    Failed(Failure),
-    Revoked,
-}
-
-/// [`Output`] by name.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Outcome {
-    Tensors(Vec<TensorRef>),
-    Checkpoint(Checkpoint),
-}
-
-impl Outcome {
-    fn byte_len(&self) -> u64 {
-        let tensors = match self {
-            Outcome::Tensors(tensors) => tensors,
-            Outcome::Checkpoint(checkpoint) => &checkpoint.tensors,
-        };
-        tensors.iter().filter_map(TensorRef::byte_len).fold(0, u64::saturating_add)
-    }
-}
-
-impl Report {
-    fn is_final(&self) -> bool {
-        matches!(self, Report::ItemDone { .. } | Report::Failed(_) | Report::Revoked)
-    }
 }
 
 #[derive(Debug)]
@@ -219,10 +172,11 @@ impl Assignments {
     /// True while so much waits for the coordinator that nothing more is begun.
     pub(crate) fn is_full(&self) -> bool {
         let done = self.reports.iter().filter_map(|unanswered| match &unanswered.report {
-            Report::ItemDone { result, .. } => Some(result.byte_len()),
+            Report::ItemDone { outputs, .. } => Some(outputs.tensors()),
             _ => None,
         });
-        let (count, bytes) = done.fold((0, 0u64), |(count, sum), bytes| (count + 1, sum.saturating_add(bytes)));
+        let size = |tensors: &[TensorRef]| tensors.iter().filter_map(TensorRef::byte_len).fold(0, u64::saturating_add);
+        let (count, bytes) = done.fold((0, 0u64), |(count, sum), made| (count + 1, sum.saturating_add(size(made))));
         count >= MOST_UNANSWERED || bytes >= MOST_UNANSWERED_BYTES
     }
 
@@ -310,12 +264,9 @@ impl Assignments {
             Err(failure) => Report::Failed(failure),
             Ok(output) => {
                 let timing = StepTiming { input_wait_seconds: running.input_wait_seconds, ..timing };
-                let result = match &output {
-                    Output::Tensors(tensors) => Outcome::Tensors(refs(tensors)),
-                    Output::State(state) => Outcome::Checkpoint(state.checkpoint()),
-                };
+                let outputs = output.named();
                 self.keep(attempt, output.into_tensors());
-                Report::ItemDone { result, timing }
+                Report::ItemDone { outputs, timing }
             }
         };
         self.report(attempt, report);

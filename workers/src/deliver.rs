@@ -12,9 +12,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tracing::debug;
 use wanfarm_proto::tensors::{PieceSource, Pieces};
+use wanfarm_proto::v1::Delivery;
 use wanfarm_proto::v1::dispatch_client::DispatchClient;
-use wanfarm_proto::v1::{self, Delivery};
-use wanfarm_types::Digest;
+use wanfarm_types::Errand;
 
 use crate::tensors::TensorStore;
 
@@ -22,22 +22,6 @@ use crate::tensors::TensorStore;
 const AT_ONCE: usize = 4;
 /// Errands that may wait. The coordinator sends one that is not begun in time again, if it is still wanted.
 const WAITING: usize = 64;
-
-/// What the coordinator wants to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Errand {
-    number: u64,
-    digest: Digest,
-    offset: u64,
-}
-
-impl Errand {
-    /// `None` for one that names no tensor.
-    pub(crate) fn read(send: &v1::Send) -> Option<Self> {
-        let digest = wanfarm_proto::convert::digest_field(&send.digest).ok()?;
-        Some(Self { number: send.errand, digest, offset: send.offset })
-    }
-}
 
 /// Runs errands, as many at once as may be, for as long as it lives.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! ```text
 //!              orders                     items                    tensors
 //! coordinator ───────► link ─► agent ───────────────► device ──────────────► store ──► other workers
-//!             ◄─────── wire    assignments ◄───────── roles                  (tensor service)
+//!             ◄───────         assignments ◄───────── roles                  (tensor service)
 //!              reports         prefetch     results
 //! ```
 //!
@@ -32,7 +32,6 @@ mod runner;
 mod tensors;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 pub use config::{Dtype, WorkerConfig};
 pub use digests::role_files;

@@ -1,25 +1,23 @@
 //! The connection to the coordinator: dialled, welcomed, kept alive, and dialled again for ever. Not what is said on
-//! it (`assignments`), nor in which words (`wire`).
+//! it (`assignments`).
 
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, Sleep, sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Endpoint;
 use wanfarm_proto::tensors::root_cause;
-use wanfarm_proto::v1::coordinator_message::Body as Order;
 use wanfarm_proto::v1::dispatch_client::DispatchClient;
-use wanfarm_proto::v1::worker_message::Body;
 use wanfarm_proto::{MAX_MESSAGE_BYTES, v1};
+use wanfarm_types::{CoordinatorMessage, Errand, Hello, WorkerMessage};
 
 use crate::WorkerError;
-use crate::deliver::Errand;
 
 /// How long the coordinator may take to accept the connection, and then to answer the hello.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,7 +32,7 @@ pub(crate) enum Event {
     /// The coordinator said welcome.
     Attached,
     /// An order came.
-    Order(Box<Order>),
+    Order(Box<CoordinatorMessage>),
     /// The coordinator wants a tensor that this worker made.
     Wanted(Errand),
     /// The connection is gone, for this reason; it will be dialled again.
@@ -65,14 +63,14 @@ enum State {
 }
 
 struct Session {
-    outgoing: mpsc::Sender<v1::WorkerMessage>,
-    incoming: Streaming<v1::CoordinatorMessage>,
+    outgoing: mpsc::Sender<WorkerMessage>,
+    incoming: Streaming<v1::Frame>,
     heartbeat: Interval,
 }
 
 enum DialError {
     Lost(String),
-    Refused(v1::Refused),
+    Refused { reason: String, take_new_identity: bool },
 }
 
 /// Checks the coordinator's address.
@@ -104,7 +102,7 @@ impl Link {
 
     /// Goes on until there is something to say. Safe to drop and call again: nothing is lost in between.
     /// `hello` is asked for whenever the coordinator is dialled.
-    pub(crate) async fn next(&mut self, hello: impl Fn() -> v1::Hello) -> Event {
+    pub(crate) async fn next(&mut self, hello: impl Fn() -> Hello) -> Event {
         loop {
             match &mut self.state {
                 State::Pausing(pause) => {
@@ -119,32 +117,33 @@ impl Link {
                         return Event::Attached;
                     }
                     Err(DialError::Lost(reason)) => return self.lost(reason),
-                    Err(DialError::Refused(refused)) => return self.refused(refused),
+                    Err(DialError::Refused { reason, take_new_identity }) => {
+                        return self.refused(reason, take_new_identity);
+                    }
                 },
                 State::Attached(session) => {
-                    let message = tokio::select! {
-                        message = session.incoming.message() => message,
+                    let frame = tokio::select! {
+                        frame = session.incoming.message() => frame,
                         _ = session.heartbeat.tick() => {
                             // With the queue full, what waits there shows as well as a heartbeat that we live.
-                            let _ = session.outgoing.try_send(message(Body::Heartbeat(v1::Heartbeat {})));
+                            let _ = session.outgoing.try_send(WorkerMessage::Heartbeat);
                             return Event::Beat;
                         }
                     };
-                    match message {
-                        Ok(Some(v1::CoordinatorMessage { body: Some(Order::Refused(refused)) })) => {
-                            return self.refused(refused);
-                        }
-                        Ok(Some(v1::CoordinatorMessage { body: Some(Order::Leave(_)) })) => return Event::Leave,
-                        Ok(Some(v1::CoordinatorMessage { body: Some(Order::Send(send)) })) => {
-                            let Some(errand) = Errand::read(&send) else { continue };
-                            return Event::Wanted(errand);
-                        }
-                        Ok(Some(v1::CoordinatorMessage { body: Some(order) })) => return Event::Order(Box::new(order)),
-                        // A message of a later version that means nothing here.
-                        Ok(Some(v1::CoordinatorMessage { body: None })) => {}
+                    let frame = match frame {
+                        Ok(Some(frame)) => frame,
                         Ok(None) => return self.lost("the coordinator closed the connection".to_owned()),
                         Err(status) => return self.lost(status.message().to_owned()),
-                    }
+                    };
+                    return match frame.read() {
+                        Ok(CoordinatorMessage::Refused { reason, take_new_identity }) => {
+                            self.refused(reason, take_new_identity)
+                        }
+                        Ok(CoordinatorMessage::Leave) => Event::Leave,
+                        Ok(CoordinatorMessage::Send(errand)) => Event::Wanted(errand),
+                        Ok(order) => Event::Order(Box::new(order)),
+                        Err(error) => self.lost(format!("the coordinator sent what means nothing here: {error}")),
+                    };
                 }
             }
         }
@@ -156,9 +155,9 @@ impl Link {
     }
 
     /// Hands a message to the connection; without one it is gone.
-    pub(crate) fn send(&self, body: Body) {
+    pub(crate) fn send(&self, message: WorkerMessage) {
         if let State::Attached(session) = &self.state {
-            let _ = session.outgoing.try_send(message(body));
+            let _ = session.outgoing.try_send(message);
         }
     }
 
@@ -166,7 +165,7 @@ impl Link {
     pub(crate) async fn close(self, reason: &str) {
         if let State::Attached(session) = self.state {
             let Session { outgoing, mut incoming, .. } = *session;
-            let goodbye = message(Body::Goodbye(v1::Goodbye { reason: reason.to_owned() }));
+            let goodbye = WorkerMessage::Goodbye { reason: reason.to_owned() };
             if outgoing.send(goodbye).await.is_ok() {
                 drop(outgoing);
                 while let Ok(Some(_)) = incoming.message().await {}
@@ -174,7 +173,7 @@ impl Link {
         }
     }
 
-    fn refused(&mut self, v1::Refused { reason, take_new_identity }: v1::Refused) -> Event {
+    fn refused(&mut self, reason: String, take_new_identity: bool) -> Event {
         self.lost(String::new());
         if take_new_identity { Event::Mistaken(reason) } else { Event::Refused(reason) }
     }
@@ -196,17 +195,13 @@ impl std::fmt::Debug for State {
     }
 }
 
-fn message(body: Body) -> v1::WorkerMessage {
-    v1::WorkerMessage { body: Some(body) }
-}
-
 /// 0.2 s, doubling to 15 s, less up to half of it by `jitter` in 0..1, so that a farm does not return as one.
 fn backoff(failures: u32, jitter: f64) -> Duration {
     let full = (0.2 * 2f64.powi(failures.min(10) as i32)).min(15.0);
     Duration::from_secs_f64(full * (1.0 - 0.5 * jitter))
 }
 
-async fn dial(endpoint: Endpoint, mut hello: v1::Hello, tensors: SocketAddr) -> Result<Box<Session>, DialError> {
+async fn dial(endpoint: Endpoint, mut hello: Hello, tensors: SocketAddr) -> Result<Box<Session>, DialError> {
     let lost = |what: &str, why: String| DialError::Lost(format!("{what}: {why}"));
     if hello.tensor_url.is_empty() {
         // If that is every interface, the coordinator fills in the one it sees.
@@ -216,24 +211,27 @@ async fn dial(endpoint: Endpoint, mut hello: v1::Hello, tensors: SocketAddr) -> 
     let mut client = DispatchClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let (outgoing, requests) = mpsc::channel(OUTGOING);
-    let _ = outgoing.try_send(message(Body::Hello(hello)));
+    let (outgoing, messages) = mpsc::channel(OUTGOING);
+    let messages = ReceiverStream::new(messages).map(|message: WorkerMessage| v1::Frame::of(&message));
+    let frames = futures::stream::iter([v1::Frame::of(&hello)]).chain(messages);
     let answer = async {
-        let mut incoming = client.attach(ReceiverStream::new(requests)).await?.into_inner();
+        let mut incoming = client.attach(frames).await?.into_inner();
         let first = incoming.message().await?;
         Ok::<_, tonic::Status>((incoming, first))
     };
     let answer = tokio::time::timeout(PATIENCE, answer).await;
     let answer = answer.map_err(|_| lost("no answer to the hello", format!("within {} s", PATIENCE.as_secs())))?;
     let (incoming, first) = answer.map_err(|status| lost("no answer to the hello", status.message().to_owned()))?;
-    match first.and_then(|message| message.body) {
-        Some(Order::Welcome(welcome)) => {
-            let period = Duration::from_millis(u64::from(welcome.heartbeat_milliseconds.max(10)));
+    match first.map(|frame| frame.read()) {
+        Some(Ok(CoordinatorMessage::Welcome { heartbeat_milliseconds, .. })) => {
+            let period = Duration::from_millis(u64::from(heartbeat_milliseconds.max(10)));
             let mut heartbeat = tokio::time::interval(period);
             heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
             Ok(Box::new(Session { outgoing, incoming, heartbeat }))
         }
-        Some(Order::Refused(refused)) => Err(DialError::Refused(refused)),
+        Some(Ok(CoordinatorMessage::Refused { reason, take_new_identity })) => {
+            Err(DialError::Refused { reason, take_new_identity })
+        }
         _ => Err(lost("no answer to the hello", "something else came instead".to_owned())),
     }
 }

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use tracing::{info, warn};
 use wanfarm_model::ModelError;
 use wanfarm_model::files::{self, ModelFolder};
-use wanfarm_types::{ModelFile, Role};
+use wanfarm_types::{ModelFile, Role, ServedModel, ServedRole};
 
 use crate::WorkerError;
 use crate::digests::KnownDigests;
 use crate::loras::{self, Loras};
-use crate::wire::Served;
 
 /// Characters of what is said of one thing that is passed over.
 const MOST_SAID: usize = 240;
@@ -119,18 +118,17 @@ impl Catalog {
     }
 
     /// What a hello says of them.
-    pub(crate) fn served(&self) -> Vec<Served> {
-        let stored = |model: &Model, role: Role| {
+    pub(crate) fn served(&self) -> Vec<ServedModel> {
+        let role = |model: &Model, role: Role, files: &[ModelFile]| {
             // Whether they can be read shows when they are loaded.
             let dtypes = model.folder.weights(role).map(|weights| weights.dtypes()).unwrap_or_default();
             let bytes = dtypes.values().map(|share| share.bytes).sum();
             let most = dtypes.into_iter().max_by_key(|(_, share)| share.elements).map(|(name, _)| name);
-            (role, (most.unwrap_or_default(), bytes))
+            ServedRole { role, files: files.to_vec(), encoding: most.unwrap_or_default(), bytes }
         };
-        let served = |model: &Model| Served {
+        let served = |model: &Model| ServedModel {
             card: model.folder.card().clone(),
-            roles: model.roles.clone(),
-            stored: model.roles.iter().map(|(role, _)| stored(model, *role)).collect(),
+            roles: model.roles.iter().map(|(name, files)| role(model, *name, files)).collect(),
         };
         self.models.iter().map(served).collect()
     }
@@ -230,8 +228,9 @@ mod tests {
         assert_eq!(catalog.roles(), [Role::DitHigh]);
         let served = catalog.served();
         assert_eq!(served[0].card.name, "shapes");
-        let [(Role::DitHigh, files)] = &served[0].roles[..] else { panic!("{:?}", served[0].roles) };
-        let (encoding, bytes) = &served[0].stored[&Role::DitHigh];
+        let [ServedRole { role: Role::DitHigh, files, encoding, bytes }] = &served[0].roles[..] else {
+            panic!("{:?}", served[0].roles)
+        };
         assert!(encoding == "f32" && *bytes > 0, "{encoding} {bytes}");
         assert!(files.iter().all(|file| file.path.starts_with("high_noise_model/")), "{files:?}");
         assert!(files.iter().any(|file| file.path.ends_with(".safetensors")));
@@ -345,7 +344,7 @@ mod tests {
         };
         let plain = announced();
         assert_eq!(plain.card.mag_curve, None);
-        let mut measured = plain.roles[0].1.clone();
+        let mut measured = plain.roles[0].files.clone();
         calibrate(measured.clone());
         assert_eq!(announced().card.mag_curve.map(|curve| curve.ratios), Some(vec![[0.9, 0.8]]));
         assert_eq!(announced().roles, plain.roles, "the curve decides no bytes");

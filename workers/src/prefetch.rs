@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use tracing::debug;
 use wanfarm_proto::tensors::{PullError, Puller, TensorSource};
-use wanfarm_types::{Failure, LoraRef, TensorRef};
+use wanfarm_types::{Assignment, Failure, LoraRef, TensorRef};
 
-use crate::assignments::{Assignment, inputs_lost};
+use crate::assignments::inputs_lost;
 use crate::loras::{LoraMissing, Loras};
 use crate::runner::{HostTensor, PreparedItem, State};
 use crate::tensors::TensorStore;
@@ -35,11 +35,8 @@ impl Prefetch {
     /// lost, and the fetch goes on until it is cancelled.
     pub(crate) async fn fetch(&self, assignment: &Assignment, coordinator: String) -> Result<PreparedItem, Failure> {
         let inputs = &assignment.inputs;
-        let of_checkpoint = inputs.checkpoint.iter().flat_map(|checkpoint| &checkpoint.tensors);
-        let names = inputs.text.iter().chain(&inputs.image).chain(of_checkpoint);
-        let places = assignment.locations.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
-        let tensors =
-            try_join_all(names.zip(places).map(|(name, places)| self.tensor(name, places, &coordinator))).await?;
+        let places = |name: &TensorRef| assignment.locations.get(&name.digest).map_or(&[][..], Vec::as_slice);
+        let tensors = try_join_all(inputs.tensors().map(|name| self.tensor(name, places(name), &coordinator))).await?;
         if let Some(expert) = assignment.item.stage.expert() {
             for lora in assignment.spec.loras.iter().filter(|lora| lora.is_for(expert)) {
                 self.lora(lora, &coordinator).await?;

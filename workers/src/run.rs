@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Endpoint, Server};
 use tracing::info;
 use wanfarm_proto::{Location, listen};
+use wanfarm_types::{Hello, ServedModel};
 
 use crate::agent::Agent;
 use crate::device::Device;
@@ -19,7 +20,6 @@ use crate::loras::Loras;
 use crate::models::Catalog;
 use crate::roles::Roles;
 use crate::tensors::TensorStore;
-use crate::wire::Profile;
 use crate::{WorkerConfig, WorkerError, machine};
 
 /// A reader that vanished without a word is noticed after this long without a sign of it.
@@ -37,24 +37,33 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
     if config.roles.is_empty() {
         return Err(WorkerError::Settings("--role names no role".to_owned()));
     }
-    wanfarm_proto::convert::check_label("--name", &config.name)
+    wanfarm_types::check_label("--name", &config.name)
         .map_err(|error| WorkerError::Settings(format!("{error}; say another with --name")))?;
     let mut shutdown = std::pin::pin!(shutdown);
     let identity = Identity::claim(&config.data)?;
-    let listen = config.listen;
+    let (listen, name) = (config.listen, config.name.clone());
+    let described = machine::describe(config.device);
     let ready = tokio::select! {
-        ready = make_ready(config, advertised) => ready?,
+        ready = make_ready(config) => ready?,
         () = &mut shutdown => return Ok(()),
     };
-    let (profile, device, loras) = ready;
-    info!(worker = %identity.worker, name = %profile.name, device = %profile.device, "ready");
-    serve(endpoint, listen, identity, profile, device, loras, shutdown).await
+    let (models, device, loras) = ready;
+    let hello = Hello {
+        worker: identity.worker,
+        incarnation: identity.incarnation,
+        name,
+        device: described,
+        memory_bytes: machine::memory_bytes(),
+        tensor_url: advertised.map(|location| location.to_string()).unwrap_or_default(),
+        models,
+        running: Vec::new(),
+        holding: Vec::new(),
+    };
+    info!(worker = %hello.worker, name = %hello.name, device = %hello.device, "ready");
+    serve(endpoint, listen, identity, hello, device, loras, shutdown).await
 }
 
-async fn make_ready(
-    config: WorkerConfig,
-    advertised: Option<Location>,
-) -> Result<(Profile, Device, Arc<Loras>), WorkerError> {
+async fn make_ready(config: WorkerConfig) -> Result<(Vec<ServedModel>, Device, Arc<Loras>), WorkerError> {
     let (sender, found) = tokio::sync::oneshot::channel();
     let (folders, roles, data) = (config.models.clone(), config.roles.clone(), config.data.clone());
     let only = config.only.clone();
@@ -69,21 +78,14 @@ async fn make_ready(
         .map_err(|source| WorkerError::System { what: "cannot start a thread", source })?;
     let broken = || WorkerError::DeviceThread("the search for models crashed".to_owned());
     let catalog = Arc::new(found.await.map_err(|_| broken())??);
-    let profile = Profile {
-        name: config.name,
-        roles: catalog.roles(),
-        models: catalog.served(),
-        device: machine::describe(config.device),
-        memory_bytes: machine::memory_bytes(),
-        tensor_url: advertised.map(|location| location.to_string()),
-    };
+    let models = catalog.served();
     let loras = catalog.loras().clone();
     let (kind, dtype) = (config.device, config.dtype);
     let make = move || Ok(Box::new(Roles::load(catalog.clone(), kind, dtype)?) as Box<_>);
     let (device, ready) =
         Device::start(make).map_err(|source| WorkerError::System { what: "cannot start the device thread", source })?;
     ready.await.map_err(|_| WorkerError::DeviceThread("it ended while loading".to_owned()))??;
-    Ok((profile, device, loras))
+    Ok((models, device, loras))
 }
 
 /// Serves tensors and works, with a device that is ready.
@@ -91,7 +93,7 @@ pub(crate) async fn serve(
     endpoint: Endpoint,
     listen: Option<SocketAddr>,
     identity: Identity,
-    profile: Profile,
+    hello: Hello,
     device: Device,
     loras: Arc<Loras>,
     shutdown: impl Future<Output = ()>,
@@ -109,7 +111,7 @@ pub(crate) async fn serve(
         .serve_with_incoming_shutdown(listen::incoming(listener, || ()), served.clone().cancelled_owned());
     let _stop = served.drop_guard();
     tokio::spawn(server);
-    Agent::new(identity, profile, Link::new(endpoint, address), device, store, loras).run(shutdown).await
+    Agent::new(identity, hello, Link::new(endpoint, address), device, store, loras).run(shutdown).await
 }
 
 /// Checks `--advertise`.

@@ -2,7 +2,7 @@
 //! out of it, and how the two talk meanwhile. Everything beyond this boundary can be tested without a model.
 
 use bytes::Bytes;
-use wanfarm_types::{Checkpoint, DType, Digest, Failure, TensorRef, VideoSpec, WorkItem};
+use wanfarm_types::{Checkpoint, DType, Digest, Failure, ItemOutputs, TensorRef, VideoSpec, WorkItem};
 
 /// Computes items, one at a time, on the device thread.
 pub(crate) trait RoleRunner {
@@ -35,19 +35,29 @@ pub(crate) struct PreparedItem {
     pub(crate) state: Option<State>,
 }
 
-/// What came out of an item.
+/// What came out of an item: [`ItemOutputs`] with its bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Output {
-    /// Of stages that do not denoise.
-    Tensors(Vec<HostTensor>),
-    /// Of those that do: the state after the last step that ran.
+    Text(HostTensor),
+    Image(Vec<HostTensor>),
     State(State),
+    Frames(HostTensor),
 }
 
 impl Output {
+    pub(crate) fn named(&self) -> ItemOutputs {
+        match self {
+            Output::Text(tensor) => ItemOutputs::Text(tensor.name.clone()),
+            Output::Image(tensors) => ItemOutputs::Image(refs(tensors)),
+            Output::State(state) => ItemOutputs::Checkpoint(state.checkpoint()),
+            Output::Frames(tensor) => ItemOutputs::Frames(tensor.name.clone()),
+        }
+    }
+
     pub(crate) fn into_tensors(self) -> Vec<HostTensor> {
         match self {
-            Output::Tensors(tensors) => tensors,
+            Output::Text(tensor) | Output::Frames(tensor) => vec![tensor],
+            Output::Image(tensors) => tensors,
             Output::State(state) => state.tensors,
         }
     }

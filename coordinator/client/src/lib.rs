@@ -174,8 +174,12 @@ impl Client {
     /// When the coordinator cannot be reached.
     pub async fn model(&mut self, name: &str) -> Result<Option<ModelCard>, ClientError> {
         let reply = self.farm.get_model(v1::GetModelRequest { name: name.to_owned() }).await?.into_inner();
-        let card = reply.card.map(ModelCard::try_from).transpose();
-        card.map_err(|error| ClientError::Stranger(error.to_string()))
+        if reply.card.is_empty() {
+            return Ok(None);
+        }
+        let card: ModelCard = serde_json::from_str(&reply.card).map_err(stranger)?;
+        card.check().map_err(stranger)?;
+        Ok(Some(card))
     }
 
     /// Queues a job, and says which of the coordinator's disks have too little room for it. Its images and LoRA files must
@@ -300,6 +304,10 @@ impl Client {
         let request = v1::ReadFileRequest { job: job.0, video: file.video, path: file.path.clone() };
         Ok(Pieces(self.farm.read_file(request).await?.into_inner()))
     }
+}
+
+fn stranger(error: impl std::fmt::Display) -> ClientError {
+    ClientError::Stranger(error.to_string())
 }
 
 fn wire(submission: Submission) -> v1::SubmitRequest {

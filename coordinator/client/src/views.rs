@@ -2,7 +2,6 @@
 //! grow: scripts rely on every field. What is not known is `null`.
 
 use serde::Serialize;
-use wanfarm_proto::convert::cache_field;
 use wanfarm_proto::v1;
 use wanfarm_types::{CacheSettings, LoraRef, Role, Stage};
 
@@ -331,7 +330,7 @@ impl From<v1::VideoStatus> for VideoView {
             prompt: wire.label,
             seconds: positive(wire.seconds),
             // Of a newer coordinator, what this version does not know is not told.
-            cache: cache_field(wire.cache).ok().filter(|cache| !cache.is_none()),
+            cache: serde_json::from_str(&wire.cache).ok().filter(|cache: &CacheSettings| !cache.is_none()),
             loras: wire.loras.into_iter().filter_map(|lora| lora.try_into().ok()).collect(),
             notes: wire.notes,
         }

@@ -12,9 +12,7 @@
 //! job, in any order. Neither counts against a video. `Resume` takes the writing up again, from frames that are still
 //! held, or by decoding anew. A `Commit` that cannot be written is another matter: the coordinator must stop.
 
-use wanfarm_types::{
-    AttemptId, Checkpoint, Digest, Failure, Incarnation, JobId, Role, StepTiming, TensorRef, VideoId, WorkerId,
-};
+use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, Report, Role, VideoId, WorkerId};
 
 use crate::{ArtifactId, JobPlan};
 
@@ -136,50 +134,4 @@ pub struct Served {
     pub role: Role,
     /// Fingerprint of the weights behind it.
     pub weights: Digest,
-}
-
-/// What a worker says about one attempt. `ItemDone`, `Failed` and `Revoked` are final.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Report {
-    /// Inputs are at hand, the device has begun. From here on the attempt cannot be revoked, only stopped.
-    Started,
-    /// A step has run; the state after it lies in the worker's memory.
-    StepDone {
-        /// The state after the step.
-        checkpoint: Checkpoint,
-        /// Seconds the step took.
-        seconds: f64,
-    },
-    /// The item is finished, or stopped early: then the checkpoint has fewer steps than were asked for.
-    ItemDone {
-        /// What came out.
-        outputs: ItemOutputs,
-        /// How long it took.
-        timing: StepTiming,
-    },
-    /// The item failed. Checkpoints reported before still lie in the worker's memory.
-    Failed(Failure),
-    /// The item had not started and will not: the answer to `Action::Revoke`.
-    /// A worker that had already started ignores the revocation.
-    Revoked,
-}
-
-/// The results of an item, by stage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ItemOutputs {
-    /// `encode_text`: the context.
-    Text(TensorRef),
-    /// `encode_image`: the conditioning tensors.
-    Image(Vec<TensorRef>),
-    /// A denoising stage: the state after the last step that ran.
-    Checkpoint(Checkpoint),
-    /// `decode`: the frames.
-    Frames(TensorRef),
-}
-
-impl Report {
-    /// True when the worker says nothing more about the attempt after it.
-    pub fn is_final(&self) -> bool {
-        matches!(self, Report::ItemDone { .. } | Report::Failed(_) | Report::Revoked)
-    }
 }

@@ -28,7 +28,7 @@ mod worker;
 pub use action::{Action, Assignment, Refusal};
 pub use change::{ArtifactId, AttemptEnd, Change, JobState, VideoState};
 pub use config::Config;
-pub use input::{Input, ItemOutputs, Report, Served, Target, WorkerHello};
+pub use input::{Input, Served, Target, WorkerHello};
 pub use pace::effort;
 pub use plan::{JobPlan, PlanError, SizeClass, TextKey, VideoPlan};
 pub use scheduler::{JobView, QueueView, Remaining, RestoreError, Scheduler, VideoView, View, Violation, WorkerView};

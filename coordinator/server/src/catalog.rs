@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use wanfarm_types::{Digest, ModelCard, ModelFile, Role};
+use wanfarm_types::{Digest, ModelCard, ModelFile, Role, ServedModel, ServedRole};
 
 use crate::store::Row;
 
@@ -24,22 +24,13 @@ pub struct Catalog {
     models: BTreeMap<String, Model>,
 }
 
-/// One model as one worker serves it.
-#[derive(Debug, Clone)]
-pub struct Announcement {
-    /// What the folder was recognised as.
-    pub card: ModelCard,
-    /// The roles the worker serves, with their files.
-    pub roles: Vec<(Role, Vec<ModelFile>)>,
-}
-
 impl Catalog {
-    /// What is new in an announcement. `in_use`: a job or another worker relies on what the name means now.
+    /// What is new in what a worker serves. `in_use`: a job or another worker relies on what the name means now.
     ///
     /// # Errors
     /// When the name already stands for a model of another kind.
-    pub fn news(&self, announcement: &Announcement, in_use: bool) -> Result<Vec<Row>, String> {
-        let card = &announcement.card;
+    pub fn news(&self, served: &ServedModel, in_use: bool) -> Result<Vec<Row>, String> {
+        let card = &served.card;
         let known = self.models.get(&card.name);
         let mut news = Vec::new();
         match known {
@@ -59,7 +50,7 @@ impl Catalog {
             }
             _ => news.push(Row::Model(card.clone())),
         }
-        for (role, files) in &announcement.roles {
+        for ServedRole { role, files, .. } in &served.roles {
             let weights = fingerprint(files);
             if !known.is_some_and(|known| known.files.contains_key(&(*role, weights))) {
                 news.push(Row::Weights { model: card.name.clone(), role: *role, weights, files: files.clone() });
@@ -131,9 +122,13 @@ mod tests {
         ModelFile { path: path.into(), blake3: Digest([byte; 32]) }
     }
 
+    fn role(role: Role, file: ModelFile) -> ServedRole {
+        ServedRole { role, files: vec![file], encoding: "bf16".into(), bytes: 1 }
+    }
+
     /// Takes in what is new, as the rows would bring it.
-    fn announce(catalog: &mut Catalog, announcement: &Announcement, in_use: bool) -> Result<usize, String> {
-        let news = catalog.news(announcement, in_use)?;
+    fn announce(catalog: &mut Catalog, served: &ServedModel, in_use: bool) -> Result<usize, String> {
+        let news = catalog.news(served, in_use)?;
         for row in &news {
             match row {
                 Row::Model(card) => catalog.set_card(card),
@@ -148,10 +143,10 @@ mod tests {
     fn a_name_means_one_model_while_it_is_used() {
         let mut catalog = Catalog::default();
         let announcement =
-            Announcement { card: card(Experts::Single), roles: vec![(Role::Vae, vec![file("vae.pth", 1)])] };
+            ServedModel { card: card(Experts::Single), roles: vec![role(Role::Vae, file("vae.pth", 1))] };
         assert_eq!(announce(&mut catalog, &announcement, false), Ok(2));
         assert_eq!(announce(&mut catalog, &announcement, true), Ok(0));
-        let other = Announcement { card: card(Experts::Dual { boundary: 0.9 }), ..announcement };
+        let other = ServedModel { card: card(Experts::Dual { boundary: 0.9 }), ..announcement };
         assert!(announce(&mut catalog, &other, true).is_err());
         assert_eq!(catalog.get("m").unwrap().card, card(Experts::Single));
         assert_eq!(announce(&mut catalog, &other, false), Ok(1));
@@ -162,8 +157,8 @@ mod tests {
     fn a_curve_that_one_worker_has_is_enough() {
         let curve =
             |ratio| Some(OwnCurve { steps: 2, shift: 8.0, solver: SolverKind::UniPc, ratios: vec![[ratio; 2]] });
-        let plain = Announcement { card: card(Experts::Single), roles: Vec::new() };
-        let with = |ratio| Announcement {
+        let plain = ServedModel { card: card(Experts::Single), roles: Vec::new() };
+        let with = |ratio| ServedModel {
             card: ModelCard { mag_curve: curve(ratio), ..plain.card.clone() },
             roles: Vec::new(),
         };
@@ -182,8 +177,8 @@ mod tests {
     fn the_files_of_a_render_are_those_of_its_weights() {
         let mut catalog = Catalog::default();
         for byte in [1, 2] {
-            let roles = vec![(Role::Vae, vec![file("vae.pth", byte)]), (Role::Dit, vec![file("dit.pth", byte)])];
-            announce(&mut catalog, &Announcement { card: card(Experts::Single), roles }, false).unwrap();
+            let roles = vec![role(Role::Vae, file("vae.pth", byte)), role(Role::Dit, file("dit.pth", byte))];
+            announce(&mut catalog, &ServedModel { card: card(Experts::Single), roles }, false).unwrap();
         }
         let weights = |byte| [(Role::Vae, fingerprint(&[file("vae.pth", byte)]))].into();
         assert_eq!(catalog.get("m").unwrap().files(&weights(1)), [file("vae.pth", 1)]);

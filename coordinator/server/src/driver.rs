@@ -25,12 +25,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use wanfarm_proto::v1::{self, coordinator_message::Body};
-use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobState, Report, Scheduler};
-use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, VideoId, WorkerId};
+use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobState, Scheduler};
+use wanfarm_types::{
+    AttemptId, CoordinatorMessage, Digest, Incarnation, JobId, Report, VideoId, WorkerId, WorkerMessage,
+};
 
 use crate::copies::{Copied, Copies};
-use crate::dispatch::{self, Attached, RawReport, WorkerEvent};
+use crate::dispatch::{Attached, Outbox};
 use crate::jobs::JobSummary;
 use crate::ledger::KnownWorker;
 use crate::obstacle::Obstacle;
@@ -201,10 +202,10 @@ impl Driver {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Attached(attached) => self.on_attached(*attached),
-            Event::Worker { connection, worker, incarnation, event } => {
+            Event::Worker { connection, worker, incarnation, message } => {
                 // What an older connection still delivers, its successor has said again.
                 if self.sessions.is_current(worker, connection) {
-                    self.on_worker(worker, incarnation, event);
+                    self.on_worker(worker, incarnation, message);
                 }
             }
             Event::Detached { connection, worker, incarnation } => {
@@ -299,32 +300,31 @@ impl Driver {
     }
 
     fn on_attached(&mut self, mut attached: Attached) {
-        if let Some(twin) = self.sessions.twin(attached.worker, attached.incarnation) {
+        let hello = &mut attached.hello;
+        if let Some(twin) = self.sessions.twin(hello.worker, hello.incarnation) {
             let reason = format!("{twin} lives and has the same worker id, from a copy of the data folder");
-            return refuse(&attached.outbox, v1::Refused { reason, take_new_identity: true });
+            return refuse(&attached.outbox, reason, true);
         }
-        let mut news = Vec::new();
-        for announcement in std::mem::take(&mut attached.models) {
-            let model = &announcement.card.name;
-            let in_use = self.books.jobs.render_with(model) || self.serves(model, attached.worker);
-            match self.books.catalog.news(&announcement, in_use) {
+        let (mut news, mut passed_over) = (Vec::new(), Vec::new());
+        for served in std::mem::take(&mut hello.models) {
+            let model = &served.card.name;
+            let in_use = self.books.jobs.render_with(model) || self.serves(model, hello.worker);
+            match self.books.catalog.news(&served, in_use) {
                 Ok(rows) => {
                     news.extend(rows);
-                    attached.models.push(announcement);
+                    hello.models.push(served);
                 }
-                Err(reason) => attached.passed_over.push(reason),
+                Err(reason) => passed_over.push(reason),
             }
         }
         // It goes on with its other models, if it has any.
-        if attached.models.is_empty() && !attached.passed_over.is_empty() {
-            let reason = attached.passed_over.join("; ");
-            return refuse(&attached.outbox, v1::Refused { reason, take_new_identity: false });
+        if hello.models.is_empty() && !passed_over.is_empty() {
+            return refuse(&attached.outbox, passed_over.join("; "), false);
         }
-        for reason in &attached.passed_over {
-            tracing::warn!(worker = %attached.name, %reason, "a model is passed over");
+        for reason in &passed_over {
+            tracing::warn!(worker = %hello.name, %reason, "a model is passed over");
         }
-        let (worker, name, device, seen) =
-            (attached.worker, attached.name.clone(), attached.device.clone(), self.seconds());
+        let (worker, name, device, seen) = (hello.worker, hello.name.clone(), hello.device.clone(), self.seconds());
         let is_new = |known: &KnownWorker| {
             (&known.name, &known.device) != (&name, &device) || (known.seen - seen).abs() > upkeep::DAY
         };
@@ -332,12 +332,12 @@ impl Driver {
             news.push(Row::Worker { worker, name, device, seen });
         }
         news.into_iter().for_each(|row| self.put(row));
-        for announcement in &attached.models {
-            for job in self.books.jobs.waiting_for(&announcement.card.name) {
+        for served in &attached.hello.models {
+            for job in self.books.jobs.waiting_for(&served.card.name) {
                 self.plan(job);
             }
         }
-        let (hello, session) = Session::open(attached);
+        let (hello, session) = Session::open(attached, passed_over);
         self.sessions.insert(hello.worker, session);
         self.sessions.welcome(hello.worker);
         if let Some(suspect) = self.sessions.suspect(hello.worker) {
@@ -374,41 +374,26 @@ impl Driver {
         self.actions.push_back(Action::JobFinished(job));
     }
 
-    fn on_worker(&mut self, worker: WorkerId, incarnation: Incarnation, event: WorkerEvent) {
-        match event {
-            WorkerEvent::Heartbeat => self.feed(Input::Heartbeat { worker, incarnation }),
-            WorkerEvent::Goodbye => {
+    fn on_worker(&mut self, worker: WorkerId, incarnation: Incarnation, message: WorkerMessage) {
+        match message {
+            WorkerMessage::Heartbeat => self.feed(Input::Heartbeat { worker, incarnation }),
+            WorkerMessage::Goodbye { .. } => {
                 tracing::info!(worker = self.sessions.name(worker), "worker left");
                 self.sessions.close(worker);
                 self.feed(Input::WorkerGone { worker, incarnation, clean: true });
             }
-            WorkerEvent::Report(attempt, raw) => {
-                let Some(report) = self.read_report(attempt, raw) else { return };
+            WorkerMessage::Report(attempt, report) => {
                 self.show(attempt, &report);
                 self.feed(Input::Report { worker, incarnation, attempt, report });
             }
         }
     }
 
-    fn read_report(&self, attempt: AttemptId, raw: RawReport) -> Option<Report> {
-        let done = match raw {
-            RawReport::Report(report) => return Some(report),
-            RawReport::Done(done) => done,
-        };
-        // An attempt unknown here has ended for the scheduler too; any final report makes it answer with Drop.
-        let Some(running) = self.books.attempts.get(&attempt) else {
-            return Some(Report::Failed(Failure::transient("the attempt has ended")));
-        };
-        Some(dispatch::outputs(running.stage, done).unwrap_or_else(|error| {
-            Report::Failed(Failure::transient(format!("the worker's result is unusable: {error}")))
-        }))
-    }
-
     /// Keeps what people see up to date with a report.
     fn show(&mut self, attempt: AttemptId, report: &Report) {
         let now = self.seconds();
-        let Books { jobs, ledger, attempts, .. } = &mut self.books;
-        let Some(running) = attempts.get(&attempt) else { return };
+        let Books { jobs, ledger, .. } = &mut self.books;
+        let Some((video, _)) = ledger.open(attempt) else { return };
         match report {
             Report::Started => {
                 if let Some(waited) = ledger.begins(attempt, now) {
@@ -417,7 +402,7 @@ impl Driver {
                 }
             }
             Report::StepDone { checkpoint, seconds } => {
-                let Some(video) = jobs.in_manifest(running.video) else { return };
+                let Some(video) = jobs.in_manifest(video) else { return };
                 jobs.update(video, |status| {
                     status.steps_done = checkpoint.steps_done;
                     status.seconds_per_step = *seconds;
@@ -428,10 +413,10 @@ impl Driver {
     }
 }
 
-fn refuse(outbox: &dispatch::Outbox, refused: v1::Refused) {
-    tracing::warn!(reason = %refused.reason, "worker refused");
+fn refuse(outbox: &Outbox, reason: String, take_new_identity: bool) {
+    tracing::warn!(%reason, "worker refused");
     // A full or closed outbox means that the worker is gone or will be when it is dropped.
-    let _ = outbox.try_send(Ok(dispatch::message(Body::Refused(refused))));
+    let _ = outbox.try_send(CoordinatorMessage::Refused { reason, take_new_identity });
 }
 
 async fn until(timeout: Option<Instant>) {

@@ -291,7 +291,8 @@ impl Farm for FarmService {
     ) -> Result<Response<v1::GetModelReply>, Status> {
         let model = request.into_inner().name;
         let farm = self.ask(|reply| Request::Farm { model, images: Vec::new(), reply }).await?;
-        Ok(Response::new(v1::GetModelReply { card: farm.card.map(Into::into) }))
+        let card = farm.card.as_ref().map(wire::json).transpose()?;
+        Ok(Response::new(v1::GetModelReply { card: card.unwrap_or_default() }))
     }
 
     async fn estimate(

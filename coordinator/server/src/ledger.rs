@@ -125,6 +125,17 @@ impl Ledger {
         ended.chain(self.open.values().map(|open| open.worker)).collect()
     }
 
+    /// The video that an attempt which is out with a worker serves, and the text it encodes.
+    pub fn open(&self, attempt: AttemptId) -> Option<(VideoId, Option<TextKey>)> {
+        self.open.get(&attempt).map(|open| (open.video, open.text))
+    }
+
+    /// No attempt is out with a worker.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// How long an item has waited whose device begins now; `None` when that is known already, or cannot be.
     pub fn begins(&self, attempt: AttemptId, now: f64) -> Option<f64> {
         let ready_at = self.open.get(&attempt)?.ready_at?;

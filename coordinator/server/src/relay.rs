@@ -9,10 +9,9 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tonic::Status;
 use wanfarm_proto::tensors::{Pieces, not_held};
-use wanfarm_proto::v1::{self, coordinator_message::Body};
-use wanfarm_types::Digest;
+use wanfarm_types::{CoordinatorMessage, Digest, Errand};
 
-use crate::dispatch::{self, WeakOutbox};
+use crate::dispatch::WeakOutbox;
 
 /// Pieces of a tensor that may wait for its reader.
 const PIECES: usize = 8;
@@ -39,7 +38,7 @@ pub struct Delivery {
 }
 
 /// Takes an errand back when its reader goes.
-struct Errand {
+struct Reader {
     relay: Relay,
     number: u64,
 }
@@ -54,15 +53,14 @@ impl Relay {
         // Of a coordinator that ran before this one a delivery may still be under way.
         let number = rand::random();
         let (sink, parts) = mpsc::channel(PIECES);
-        let errand = Errand { relay: self.clone(), number };
+        let reader = Reader { relay: self.clone(), number };
         self.lock().insert(number, (digest, sink));
-        let send = v1::Send { errand: number, digest: digest.0.to_vec(), offset };
-        let sent = outbox.try_send(Ok(dispatch::message(Body::Send(send))));
+        let sent = outbox.try_send(CoordinatorMessage::Send(Errand { number, digest, offset }));
         sent.map_err(|_| Status::unavailable("it is behind with what it was told before"))?;
-        let pieces = futures::stream::unfold(Some((parts, errand)), |going| async {
-            let (mut parts, errand) = going?;
+        let pieces = futures::stream::unfold(Some((parts, reader)), |going| async {
+            let (mut parts, reader) = going?;
             match parts.recv().await {
-                Some(Ok(Part::Piece(bytes))) => Some((Ok(bytes), Some((parts, errand)))),
+                Some(Ok(Part::Piece(bytes))) => Some((Ok(bytes), Some((parts, reader)))),
                 Some(Ok(Part::End)) => None,
                 Some(Err(status)) => Some((Err(status), None)),
                 None => Some((Err(Status::unavailable("its connection broke")), None)),
@@ -81,7 +79,7 @@ impl Relay {
     }
 }
 
-impl Drop for Errand {
+impl Drop for Reader {
     fn drop(&mut self) {
         self.relay.lock().remove(&self.number);
     }
@@ -125,9 +123,9 @@ mod tests {
         let (outbox, mut orders) = mpsc::channel(1);
         let tensor = tensor(bytes);
         let pieces = relay.fetch(&outbox.downgrade(), tensor.digest, 0).unwrap();
-        let Some(Body::Send(send)) = orders.try_recv().unwrap().unwrap().body else { panic!("another order") };
-        assert_eq!(send.digest, tensor.digest.0);
-        (Pulling::new(&tensor, "maker", pieces).unwrap(), send.errand)
+        let CoordinatorMessage::Send(errand) = orders.try_recv().unwrap() else { panic!("another order") };
+        assert_eq!(errand.digest, tensor.digest);
+        (Pulling::new(&tensor, "maker", pieces).unwrap(), errand.number)
     }
 
     #[tokio::test]

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 use wanfarm_proto::Location;
-use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Served, WorkerHello};
-use wanfarm_types::{Incarnation, Role, WorkerId};
+use wanfarm_types::{CoordinatorMessage, Incarnation, Role, ServedModel, ServedRole, WorkerId};
 
 use crate::catalog::fingerprint;
-use crate::dispatch::{self, Attached, Outbox, WeakOutbox};
+use crate::dispatch::{Attached, Outbox, WeakOutbox};
 use crate::reach::{Address, Ends, Reach, Suspect};
 use crate::requests::StoredWeights;
 use crate::source::Source;
@@ -75,39 +74,40 @@ pub struct Sessions {
 }
 
 impl Session {
-    /// A session, and what the scheduler is told of it.
-    pub fn open(attached: Attached) -> (WorkerHello, Self) {
-        let mut serves = Vec::new();
-        for model in &attached.models {
-            for (role, files) in &model.roles {
-                let (name, weights) = (model.card.name.clone(), fingerprint(files));
-                serves.push(Served { model: name, role: *role, weights });
+    /// A session, and what the scheduler is told of it. `passed_over`: why models were taken out of its hello.
+    pub fn open(attached: Attached, passed_over: Vec<String>) -> (WorkerHello, Self) {
+        let Attached { connection, hello, address, ends, outbox } = attached;
+        let (mut serves, mut weights) = (Vec::new(), Vec::new());
+        for ServedModel { card, roles } in hello.models {
+            for ServedRole { role, files, encoding, bytes } in roles {
+                serves.push(Served { model: card.name.clone(), role, weights: fingerprint(&files) });
+                weights.push(StoredWeights { model: card.name.clone(), role, encoding, bytes });
             }
         }
         let session = Self {
-            connection: attached.connection,
-            incarnation: attached.incarnation,
-            name: attached.name.clone(),
-            device: attached.device,
-            memory_bytes: attached.memory_bytes,
-            weights: attached.weights,
-            address: attached.address,
-            ends: attached.ends,
+            connection,
+            incarnation: hello.incarnation,
+            name: hello.name.clone(),
+            device: hello.device,
+            memory_bytes: hello.memory_bytes,
+            weights,
+            address,
+            ends,
             reach: Reach::Untried,
             doubt: Arc::default(),
             gone_round: None,
             served: serves.iter().map(|served| (served.model.clone(), served.role)).collect(),
-            passed_over: attached.passed_over,
-            outbox: Some(attached.outbox),
+            passed_over,
+            outbox: Some(outbox),
             before: Vec::new(),
         };
         let hello = WorkerHello {
-            worker: attached.worker,
-            incarnation: attached.incarnation,
-            name: attached.name,
+            worker: hello.worker,
+            incarnation: hello.incarnation,
+            name: hello.name,
             serves,
-            running: attached.running,
-            holding: attached.holding,
+            running: hello.running,
+            holding: hello.holding,
         };
         (hello, session)
     }
@@ -197,16 +197,16 @@ impl Sessions {
     /// Tells a worker at which pace this coordinator works.
     pub fn welcome(&self, worker: WorkerId) {
         let Pace { heartbeat, lease } = self.pace;
-        let welcome = v1::Welcome { heartbeat_milliseconds: heartbeat, lease_milliseconds: lease };
-        self.send(worker, dispatch::message(Body::Welcome(welcome)));
+        let welcome = CoordinatorMessage::Welcome { heartbeat_milliseconds: heartbeat, lease_milliseconds: lease };
+        self.send(worker, welcome);
     }
 
     /// Queues a message; false when the worker is so far behind that its queue is full.
     /// A message to a worker without a connection is thrown away: re-attachment settles what was missed.
-    pub fn send(&self, worker: WorkerId, message: v1::CoordinatorMessage) -> bool {
+    pub fn send(&self, worker: WorkerId, message: CoordinatorMessage) -> bool {
         let Some(outbox) = self.sessions.get(&worker).and_then(|session| session.outbox.as_ref()) else { return true };
         // A closed queue is a connection that has just ended; the driver is about to hear of it.
-        !matches!(outbox.try_send(Ok(message)), Err(TrySendError::Full(_)))
+        !matches!(outbox.try_send(message), Err(TrySendError::Full(_)))
     }
 
     /// Closes a worker's connection after what is queued has been sent.
@@ -352,6 +352,7 @@ mod tests {
     use super::*;
     use tokio::sync::mpsc;
     use uuid::Uuid;
+    use wanfarm_types::Hello;
 
     const WORKER: WorkerId = WorkerId(Uuid::from_u128(7));
 
@@ -359,7 +360,7 @@ mod tests {
         Incarnation(Uuid::from_u128(n))
     }
 
-    type Wire = mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>>;
+    type Wire = mpsc::Receiver<CoordinatorMessage>;
 
     /// A hello, if it is not turned away; dropping the wire is the end of the connection.
     fn hello(sessions: &mut Sessions, incarnation: Incarnation) -> Option<Wire> {
@@ -367,23 +368,19 @@ mod tests {
             return None;
         }
         let (outbox, wire) = mpsc::channel(1);
-        let attached = Attached {
-            connection: 1,
+        let hello = Hello {
             worker: WORKER,
             incarnation,
             name: format!("boot {incarnation}"),
             device: String::new(),
             memory_bytes: 0,
-            weights: Vec::new(),
-            address: Address::Unknown,
-            ends: Ends::default(),
+            tensor_url: String::new(),
             models: Vec::new(),
-            passed_over: Vec::new(),
             running: Vec::new(),
             holding: Vec::new(),
-            outbox,
         };
-        sessions.insert(WORKER, Session::open(attached).1);
+        let attached = Attached { connection: 1, hello, address: Address::Unknown, ends: Ends::default(), outbox };
+        sessions.insert(WORKER, Session::open(attached, Vec::new()).1);
         Some(wire)
     }
 

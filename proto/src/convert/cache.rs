@@ -1,147 +1,124 @@
-//! The settings of a video's step cache. Whether they can be followed is for whoever follows them to check.
+//! A step cache as a video asks for it. Whether it can be followed is for whoever follows it to check.
 
 use wanfarm_types as domain;
 
 use super::enums::FromWireNumber;
-use super::{WireError, finite};
+use super::{WireError, finite_or_absent};
 use crate::v1;
-use v1::step_cache::Strategy;
+use v1::cache_request::Kind;
 
-/// Absent where there is none.
-pub fn to_wire(cache: domain::CacheSettings) -> Option<v1::StepCache> {
-    let strategy = match cache {
-        domain::CacheSettings::None => return None,
-        domain::CacheSettings::Magcache(cache) => {
-            let (curve, ratios) = curve(cache.curve);
-            Strategy::Magcache(v1::MagCache {
-                curve: curve.into(),
-                ratios: ratios.into_flattened(),
-                threshold: cache.threshold,
-                max_skip: cache.max_skip,
-                retention: cache.retention,
-                zones: v1::Retention::from(cache.zones).into(),
-                joint: cache.joint,
-            })
-        }
-        domain::CacheSettings::Teacache(cache) => Strategy::Teacache(v1::TeaCache {
-            model: v1::TeaModel::from(cache.model).into(),
+/// Absent where none is wanted: a request has nothing below it that this would have to switch off.
+pub(crate) fn to_wire(cache: domain::CacheRequest) -> Option<v1::CacheRequest> {
+    let kind = match cache {
+        domain::CacheRequest::None => return None,
+        domain::CacheRequest::Magcache(cache) => Kind::Magcache(v1::MagCacheRequest {
+            curve: cache.curve.and_then(published).map(Into::into),
+            threshold: cache.threshold,
+            max_skip: cache.max_skip,
+            retention: cache.retention,
+            zones: cache.zones.map(|zones| v1::Retention::from(zones).into()),
+            joint: cache.joint,
+        }),
+        domain::CacheRequest::Teacache(cache) => Kind::Teacache(v1::TeaCacheRequest {
+            model: cache.model.map(|model| v1::TeaModel::from(model).into()),
             threshold: cache.threshold,
             projected: cache.projected,
         }),
-        domain::CacheSettings::CfgCache(domain::CfgCache { interval, start, end, alpha }) => {
-            Strategy::CfgCache(v1::CfgCache { interval, start, end, alpha })
+        domain::CacheRequest::CfgCache(domain::CfgCacheRequest { interval, start, end, alpha }) => {
+            Kind::CfgCache(v1::CfgCacheRequest { interval, start, end, alpha })
         }
-        domain::CacheSettings::Sencache(domain::SenCache { tolerance, max_skip, start, end }) => {
-            Strategy::Sencache(v1::SenCache { tolerance, max_skip, start, end })
+        domain::CacheRequest::Sencache(domain::SenCacheRequest { tolerance, max_skip, start, end }) => {
+            Kind::Sencache(v1::SenCacheRequest { tolerance, max_skip, start, end })
         }
     };
-    Some(v1::StepCache { strategy: Some(strategy) })
+    Some(v1::CacheRequest { kind: Some(kind) })
 }
 
-/// No step cache where it is absent.
-///
-/// # Errors
-/// A kind or a value that this version does not know.
-pub fn from_wire(wire: Option<v1::StepCache>) -> Result<domain::CacheSettings, WireError> {
-    let Some(wire) = wire else { return Ok(domain::CacheSettings::None) };
-    Ok(match wire.strategy.ok_or(WireError::Missing("strategy"))? {
-        Strategy::Magcache(cache) => {
-            let (ratios, rest) = cache.ratios.as_chunks::<2>();
-            let odd = || WireError::unknown("ratios", format!("an odd number of {}", cache.ratios.len()));
-            domain::CacheSettings::Magcache(domain::MagCache {
-                curve: match v1::MagCurve::try_from(cache.curve) {
-                    Ok(v1::MagCurve::Own) if rest.is_empty() => domain::MagCurve::Own(ratios.to_vec()),
-                    Ok(v1::MagCurve::Own) => return Err(odd()),
-                    _ => published(cache.curve)?,
-                },
-                threshold: finite("threshold", cache.threshold)?,
-                max_skip: cache.max_skip,
-                retention: finite("retention", cache.retention)?,
-                zones: domain::Retention::from_wire_number(cache.zones)?,
-                joint: cache.joint,
-            })
-        }
-        Strategy::Teacache(cache) => domain::CacheSettings::Teacache(domain::TeaCache {
-            model: domain::TeaModel::from_wire_number(cache.model)?,
-            threshold: finite("threshold", cache.threshold)?,
+pub(crate) fn from_wire(wire: Option<v1::CacheRequest>) -> Result<Option<domain::CacheRequest>, WireError> {
+    let Some(wire) = wire else { return Ok(None) };
+    Ok(Some(match wire.kind.ok_or(WireError::Missing("kind"))? {
+        Kind::Magcache(cache) => domain::CacheRequest::Magcache(domain::MagCacheRequest {
+            curve: cache.curve.map(curve).transpose()?,
+            threshold: finite_or_absent("threshold", cache.threshold)?,
+            max_skip: cache.max_skip,
+            retention: finite_or_absent("retention", cache.retention)?,
+            zones: cache.zones.map(domain::Retention::from_wire_number).transpose()?,
+            joint: cache.joint,
+        }),
+        Kind::Teacache(cache) => domain::CacheRequest::Teacache(domain::TeaCacheRequest {
+            model: cache.model.map(domain::TeaModel::from_wire_number).transpose()?,
+            threshold: finite_or_absent("threshold", cache.threshold)?,
             projected: cache.projected,
         }),
-        Strategy::CfgCache(cache) => domain::CacheSettings::CfgCache(domain::CfgCache {
+        Kind::CfgCache(cache) => domain::CacheRequest::CfgCache(domain::CfgCacheRequest {
             interval: cache.interval,
-            start: finite("start", cache.start)?,
-            end: finite("end", cache.end)?,
-            alpha: finite("alpha", cache.alpha)?,
+            start: finite_or_absent("start", cache.start)?,
+            end: finite_or_absent("end", cache.end)?,
+            alpha: finite_or_absent("alpha", cache.alpha)?,
         }),
-        Strategy::Sencache(cache) => domain::CacheSettings::Sencache(domain::SenCache {
-            tolerance: finite("tolerance", cache.tolerance)?,
+        Kind::Sencache(cache) => domain::CacheRequest::Sencache(domain::SenCacheRequest {
+            tolerance: finite_or_absent("tolerance", cache.tolerance)?,
             max_skip: cache.max_skip,
-            start: finite("start", cache.start)?,
-            end: finite("end", cache.end)?,
+            start: finite_or_absent("start", cache.start)?,
+            end: finite_or_absent("end", cache.end)?,
         }),
-    })
+    }))
 }
 
-pub(super) fn published(curve: i32) -> Result<domain::MagCurve, WireError> {
-    match v1::MagCurve::try_from(curve) {
+/// A calibrated curve is the model's, not a video's.
+fn published(curve: domain::MagCurve) -> Option<v1::MagCurve> {
+    match curve {
+        domain::MagCurve::T2vA14b => Some(v1::MagCurve::T2vA14b),
+        domain::MagCurve::I2vA14b => Some(v1::MagCurve::I2vA14b),
+        domain::MagCurve::Ti2v5bText => Some(v1::MagCurve::Ti2v5bText),
+        domain::MagCurve::Ti2v5bImage => Some(v1::MagCurve::Ti2v5bImage),
+        domain::MagCurve::Own(_) => None,
+    }
+}
+
+fn curve(number: i32) -> Result<domain::MagCurve, WireError> {
+    match v1::MagCurve::try_from(number) {
         Ok(v1::MagCurve::T2vA14b) => Ok(domain::MagCurve::T2vA14b),
         Ok(v1::MagCurve::I2vA14b) => Ok(domain::MagCurve::I2vA14b),
         Ok(v1::MagCurve::Ti2v5bText) => Ok(domain::MagCurve::Ti2v5bText),
         Ok(v1::MagCurve::Ti2v5bImage) => Ok(domain::MagCurve::Ti2v5bImage),
-        Ok(v1::MagCurve::Own | v1::MagCurve::Unspecified) | Err(_) => Err(WireError::unknown("curve", curve)),
-    }
-}
-
-pub(super) fn curve(curve: domain::MagCurve) -> (v1::MagCurve, Vec<[f64; 2]>) {
-    match curve {
-        domain::MagCurve::T2vA14b => (v1::MagCurve::T2vA14b, Vec::new()),
-        domain::MagCurve::I2vA14b => (v1::MagCurve::I2vA14b, Vec::new()),
-        domain::MagCurve::Ti2v5bText => (v1::MagCurve::Ti2v5bText, Vec::new()),
-        domain::MagCurve::Ti2v5bImage => (v1::MagCurve::Ti2v5bImage, Vec::new()),
-        domain::MagCurve::Own(ratios) => (v1::MagCurve::Own, ratios),
+        Ok(v1::MagCurve::Unspecified) | Err(_) => Err(WireError::unknown("curve", number)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{CacheSettings, MagCache, MagCurve, TeaCache, TeaModel};
+    use domain::{CacheRequest, MagCacheRequest, MagCurve, Retention, TeaCacheRequest, TeaModel};
 
     #[test]
-    fn every_cache_crosses_the_wire_unchanged() {
-        let curves = [
-            MagCurve::T2vA14b,
-            MagCurve::I2vA14b,
-            MagCurve::Ti2v5bText,
-            MagCurve::Ti2v5bImage,
-            MagCurve::Own(vec![[0.5, 0.25], [1.0, 2.0]]),
-        ];
-        let mut caches: Vec<_> = curves.map(|curve| CacheSettings::Magcache(MagCache::published(curve))).to_vec();
-        for model in [TeaModel::T2v1_3b, TeaModel::T2v14b, TeaModel::I2v480p, TeaModel::I2v720p, TeaModel::Linear] {
-            caches.push(CacheSettings::Teacache(TeaCache { model, threshold: 0.2, projected: true }));
+    fn every_request_crosses_the_wire_unchanged() {
+        let said = CacheRequest::Magcache(MagCacheRequest {
+            curve: Some(MagCurve::I2vA14b),
+            threshold: Some(0.06),
+            max_skip: Some(3),
+            retention: Some(0.0),
+            zones: Some(Retention::FirstPhase),
+            joint: Some(false),
+        });
+        let tea = TeaCacheRequest { model: Some(TeaModel::Linear), threshold: Some(0.1), projected: Some(true) };
+        for request in [
+            said,
+            CacheRequest::Magcache(MagCacheRequest::default()),
+            CacheRequest::Teacache(tea),
+            CacheRequest::Teacache(TeaCacheRequest::default()),
+            CacheRequest::CfgCache(domain::CfgCacheRequest { interval: Some(2), ..Default::default() }),
+            CacheRequest::Sencache(domain::SenCacheRequest { tolerance: Some(0.5), ..Default::default() }),
+        ] {
+            assert_eq!(from_wire(to_wire(request.clone())), Ok(Some(request)));
         }
-        caches.push(CacheSettings::CfgCache(domain::CfgCache::default()));
-        caches.push(CacheSettings::Sencache(domain::SenCache::default()));
-        caches.push(CacheSettings::None);
-        for cache in caches {
-            assert_eq!(from_wire(to_wire(cache.clone())), Ok(cache));
-        }
-    }
-
-    #[test]
-    fn adapters_cross_the_wire_unchanged() {
-        for expert in [None, Some(domain::Expert::High), Some(domain::Expert::Low), Some(domain::Expert::Single)] {
-            let blake3 = domain::Digest([7; 32]);
-            let lora = domain::LoraRef { name: "a.safetensors".to_owned(), blake3, bytes: 9, strength: -0.5, expert };
-            assert_eq!(domain::LoraRef::try_from(v1::LoraRef::from(lora.clone())), Ok(lora));
-        }
+        assert_eq!(from_wire(to_wire(CacheRequest::None)), Ok(None));
     }
 
     #[test]
     fn what_means_nothing_is_refused() {
-        assert_eq!(from_wire(Some(v1::StepCache { strategy: None })), Err(WireError::Missing("strategy")));
-        let odd = v1::MagCache { curve: v1::MagCurve::Own.into(), ratios: vec![1.0; 3], ..Default::default() };
-        let wire = |cache| Some(v1::StepCache { strategy: Some(Strategy::Magcache(cache)) });
-        assert!(from_wire(wire(odd)).unwrap_err().to_string().contains("odd number of 3"));
-        assert!(from_wire(wire(v1::MagCache { curve: 77, ..Default::default() })).is_err());
+        assert_eq!(from_wire(Some(v1::CacheRequest { kind: None })), Err(WireError::Missing("kind")));
+        let unknown = v1::MagCacheRequest { curve: Some(77), ..Default::default() };
+        assert!(from_wire(Some(v1::CacheRequest { kind: Some(Kind::Magcache(unknown)) })).is_err());
     }
 }

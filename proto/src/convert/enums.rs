@@ -55,12 +55,6 @@ enumeration!("stage", Stage, domain::Stage, {
     Decode = domain::Stage::Decode,
 });
 
-enumeration!("data_type", DataType, domain::DType, {
-    F32 = domain::DType::F32,
-    Bf16 = domain::DType::Bf16,
-    U8 = domain::DType::U8,
-});
-
 enumeration!("solver", SolverKind, domain::SolverKind, {
     Unipc = domain::SolverKind::UniPc,
     DpmPlusPlus = domain::SolverKind::DpmPlusPlus,
@@ -92,18 +86,6 @@ enumeration!("format", Format, domain::Format, {
     Png = domain::Format::Png,
     Gif = domain::Format::Gif,
     Contact = domain::Format::Contact,
-});
-
-enumeration!("failure kind", FailureKind, domain::FailureKind, {
-    Transient = domain::FailureKind::Transient,
-    Deterministic = domain::FailureKind::Deterministic,
-    NotFinite = domain::FailureKind::NotFinite,
-    InputsLost = domain::FailureKind::InputsLost,
-});
-
-enumeration!("vae", VaeKind, domain::VaeKind, {
-    Wan21 = domain::VaeKind::Wan21,
-    Wan22 = domain::VaeKind::Wan22,
 });
 
 /// Reads a list of enumeration numbers.

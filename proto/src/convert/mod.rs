@@ -1,17 +1,13 @@
 //! Domain types to wire types and back. To the wire never fails; from the wire everything is checked.
 
-mod bounds;
 mod cache;
-mod cache_request;
 mod enums;
-mod ids;
-mod item;
-mod model;
-mod spec;
+mod request;
 
-pub use bounds::{check_hello, check_label};
-pub use cache::{from_wire as cache_field, to_wire as wire_cache};
-pub use ids::{attempt_ids, parse_uuid};
+use uuid::Uuid;
+use wanfarm_types::{BadMessage, Digest, JobId, VideoId};
+
+use crate::v1;
 
 /// A message from outside that does not mean anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,25 +24,14 @@ pub enum WireError {
         value: String,
     },
     /// A field holds what cannot be worked with.
-    #[error("{field} {why}")]
-    Unusable {
-        /// Field name.
-        field: &'static str,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error(transparent)]
+    Bad(#[from] BadMessage),
+    /// A message of the control plane that is none.
+    #[error("the message is unreadable: {0}")]
+    Unreadable(String),
 }
 
 impl WireError {
-    /// A message that must not come here.
-    pub fn unknown_message(value: impl ToString) -> Self {
-        Self::unknown("message", value)
-    }
-
-    pub(crate) fn unusable(field: &'static str, why: String) -> Self {
-        Self::Unusable { field, why }
-    }
-
     pub(crate) fn unknown(field: &'static str, value: impl ToString) -> Self {
         Self::Unknown { field, value: value.to_string() }
     }
@@ -56,14 +41,6 @@ impl From<WireError> for tonic::Status {
     fn from(error: WireError) -> Self {
         tonic::Status::invalid_argument(error.to_string())
     }
-}
-
-/// Takes a required sub-message out of its `Option`.
-pub(crate) fn required<W, D>(field: &'static str, wire: Option<W>) -> Result<D, WireError>
-where
-    D: TryFrom<W, Error = WireError>,
-{
-    D::try_from(wire.ok_or(WireError::Missing(field))?)
 }
 
 /// A number that is one.
@@ -88,6 +65,30 @@ where
 ///
 /// # Errors
 /// When there are not 32.
-pub fn digest_field(bytes: &[u8]) -> Result<wanfarm_types::Digest, WireError> {
-    ids::digest("digest", bytes)
+pub fn digest_field(bytes: &[u8]) -> Result<Digest, WireError> {
+    digest("digest", bytes)
+}
+
+fn digest(field: &'static str, bytes: &[u8]) -> Result<Digest, WireError> {
+    bytes.try_into().map(Digest).map_err(|_| WireError::unknown(field, format!("{} bytes long", bytes.len())))
+}
+
+/// Reads a UUID from its text.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_uuid(field: &'static str, text: &str) -> Result<Uuid, WireError> {
+    Uuid::parse_str(text).map_err(|_| WireError::unknown(field, format!("{text:?}")))
+}
+
+impl From<VideoId> for v1::VideoId {
+    fn from(id: VideoId) -> Self {
+        Self { job: id.job.0, index: id.index }
+    }
+}
+
+impl From<v1::VideoId> for VideoId {
+    fn from(id: v1::VideoId) -> Self {
+        Self { job: JobId(id.job), index: id.index }
+    }
 }

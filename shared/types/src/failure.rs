@@ -23,6 +23,7 @@ pub struct Failure {
     /// What follows from it.
     pub kind: FailureKind,
     /// What, where, why and what to do; one line.
+    #[serde(deserialize_with = "crate::bounds::read_reason")]
     pub message: String,
 }
 

@@ -57,15 +57,24 @@ pub struct ItemInputs {
     pub checkpoint: Option<Checkpoint>,
 }
 
+impl ItemInputs {
+    /// All of them: texts, image, checkpoint.
+    pub fn tensors(&self) -> impl Iterator<Item = &TensorRef> {
+        let of_checkpoint = self.checkpoint.iter().flat_map(|checkpoint| &checkpoint.tensors);
+        self.text.iter().chain(&self.image).chain(of_checkpoint)
+    }
+}
+
 /// How long a piece of work took on its worker, and how much there was of it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct StepTiming {
     /// Seconds from the start of the computation to its end, inputs at hand.
     pub seconds: f64,
     /// Seconds of each denoising step.
+    #[serde(deserialize_with = "crate::bounds::read_steps")]
     pub step_seconds: Vec<f64>,
     /// How often each of these steps ran the transformer's blocks: once per pass, unless a step cache stood in for it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::bounds::read_steps")]
     pub evaluations: Vec<u32>,
     /// Seconds the device waited for this item's inputs after it was free.
     pub input_wait_seconds: f64,

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
 
+pub mod bounds;
 pub mod cache;
 pub mod cache_request;
 pub mod calibration;
@@ -15,11 +16,13 @@ pub mod geometry;
 pub mod ids;
 pub mod item;
 pub mod lora;
+pub mod messages;
 pub mod model_card;
 pub mod spec;
 pub mod stage;
 pub mod tensor;
 
+pub use bounds::{BadMessage, check_label};
 pub use cache::{BadCache, CacheSettings, CfgCache, MagCache, MagCurve, Retention, SenCache, TeaCache, TeaModel};
 pub use cache_request::{
     CacheContext, CacheError, CacheRequest, CfgCacheRequest, MagCacheRequest, SenCacheRequest, TeaCacheRequest,
@@ -33,6 +36,9 @@ pub use geometry::{Geometry, GeometryError};
 pub use ids::{AttemptId, Incarnation, JobId, VideoId, WorkerId};
 pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};
 pub use lora::{FixedLora, LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
+pub use messages::{
+    Assignment, CoordinatorMessage, Errand, Hello, ItemOutputs, Report, ServedModel, ServedRole, WorkerMessage,
+};
 pub use model_card::{Defaults, Experts, ModelCard, ModelFile, Transformer, VaeKind};
 pub use spec::{Guidance, SolverKind, SpecError, VideoRequest, VideoSpec, method};
 pub use stage::{Expert, Role, Stage};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{self, BadMessage};
 use crate::{Digest, Expert, FixedLora, FrameRate, Geometry, Guidance, OwnCurve, Role, SolverKind};
 
 /// How many transformers denoise, and where the second takes over.
@@ -49,6 +50,19 @@ pub struct Defaults {
     pub guidance: Guidance,
     /// Negative prompt.
     pub negative: String,
+}
+
+impl Defaults {
+    fn check(&self) -> Result<(), BadMessage> {
+        bounds::text("defaults.negative", &self.negative)?;
+        bounds::count("defaults.width", self.width, MAX_PIXELS)?;
+        bounds::count("defaults.height", self.height, MAX_PIXELS)?;
+        bounds::count("defaults.frames", self.frames, MAX_FRAMES)?;
+        bounds::count("defaults.steps", self.steps, bounds::STEPS)?;
+        bounds::finite("defaults.shift", self.shift)?;
+        bounds::finite("guidance", self.guidance.high)?;
+        bounds::finite("guidance", self.guidance.low)
+    }
 }
 
 /// One file whose bytes decide the result.
@@ -116,7 +130,49 @@ pub struct ModelCard {
     pub loras: Vec<FixedLora>,
 }
 
+/// More than any transformer has.
+const MAX_LAYERS: u32 = 1000;
+/// Pixels along a side, and frames, beyond any model's.
+const MAX_PIXELS: u32 = 1 << 14;
+const MAX_FRAMES: u32 = 1 << 16;
+/// LoRA files that are part of a model.
+const MAX_LORAS: usize = 256;
+
 impl ModelCard {
+    /// Checks one that came from outside: numbers that can be kept, read again and calculated with.
+    ///
+    /// # Errors
+    /// The first field that cannot be worked with.
+    pub fn check(&self) -> Result<(), BadMessage> {
+        bounds::name("model name", &self.name)?;
+        bounds::check_label("preset", &self.preset)?;
+        if let Experts::Dual { boundary } = self.experts
+            && !(boundary > 0.0 && boundary < 1.0)
+        {
+            return Err(BadMessage::new("boundary", format!("is {boundary}, not between 0 and 1")));
+        }
+        // Whoever lists its tensors lists as many as it has layers.
+        if self.transformer.num_layers > MAX_LAYERS {
+            return Err(BadMessage::new("num_layers", format!("is {}", self.transformer.num_layers)));
+        }
+        bounds::finite("eps", self.transformer.eps)?;
+        // Zero would divide; anything large would overflow the products that follow.
+        bounds::count("latent_channels", self.geometry.latent_channels, 1024)?;
+        bounds::count("stride_t", self.geometry.stride_t, 64)?;
+        bounds::count("stride_hw", self.geometry.stride_hw, 256)?;
+        bounds::count("patch", self.geometry.patch, 64)?;
+        self.defaults.check()?;
+        if let Some(curve) = &self.mag_curve {
+            curve.check().map_err(|error| BadMessage::new("mag_curve", error.to_string()))?;
+        }
+        bounds::at_most("loras", self.loras.len(), MAX_LORAS, "files")?;
+        for lora in &self.loras {
+            bounds::path("LoRA path", &lora.path)?;
+            bounds::finite("LoRA strength", lora.strength)?;
+        }
+        Ok(())
+    }
+
     /// Whether it is the same model, whatever was measured with it.
     pub fn is_model_of(&self, other: &ModelCard) -> bool {
         let plain = |card: &ModelCard| ModelCard { mag_curve: None, ..card.clone() };
@@ -136,6 +192,51 @@ impl ModelCard {
         match self.experts {
             Experts::Single => vec![Role::TextEncoder, Role::Dit, Role::Vae],
             Experts::Dual { .. } => vec![Role::TextEncoder, Role::DitHigh, Role::DitLow, Role::Vae],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn a_card_has_numbers_that_can_be_kept_and_read_again() {
+        let lora = FixedLora { path: "loras/a.safetensors".into(), strength: -1.0, expert: None };
+        let ratios = vec![[0.5, 0.25], [1.0, 2.0]];
+        let curve = OwnCurve { steps: 3, shift: 5.0, solver: SolverKind::Euler, ratios };
+        let card = fixtures::card(Experts::Dual { boundary: 0.875 });
+        let good = ModelCard { loras: vec![lora], mag_curve: Some(curve), ..card };
+        assert_eq!(good.check(), Ok(()));
+        let json = serde_json::to_string(&good).unwrap();
+        assert_eq!(serde_json::from_str::<ModelCard>(&json).unwrap(), good);
+        let refused = |change: fn(&mut ModelCard)| {
+            let mut card = good.clone();
+            change(&mut card);
+            card.check().unwrap_err().to_string()
+        };
+        for (error, field) in [
+            (refused(|card| card.experts = Experts::Dual { boundary: f64::NAN }), "boundary"),
+            (refused(|card| card.experts = Experts::Dual { boundary: 1.0 }), "boundary"),
+            (refused(|card| card.defaults.shift = f64::INFINITY), "defaults.shift"),
+            (refused(|card| card.defaults.guidance.high = f64::NAN), "guidance"),
+            (refused(|card| card.defaults.guidance.low = f64::NEG_INFINITY), "guidance"),
+            (refused(|card| card.defaults.steps = 0), "defaults.steps"),
+            (refused(|card| card.defaults.width = u32::MAX), "defaults.width"),
+            (refused(|card| card.defaults.negative = "n".repeat(20 << 20)), "defaults.negative"),
+            (refused(|card| card.loras[0].strength = f64::NAN), "LoRA strength"),
+            (refused(|card| card.loras[0].path = "p".repeat(1 << 20)), "LoRA path"),
+            (refused(|card| card.loras = vec![card.loras[0].clone(); 257]), "loras"),
+            (refused(|card| card.name = String::new()), "model name is empty"),
+            (refused(|card| card.name = "m".repeat(1 << 20)), "model name"),
+            (refused(|card| card.transformer.num_layers = u32::MAX), "num_layers"),
+            (refused(|card| card.geometry.stride_t = 0), "stride_t"),
+            (refused(|card| card.geometry.patch = 1000), "patch"),
+            (refused(|card| card.mag_curve.as_mut().unwrap().ratios[0][0] = f64::NAN), "mag_curve"),
+            (refused(|card| card.mag_curve.as_mut().unwrap().ratios = vec![[1.0; 2]; 1 << 20]), "mag_curve"),
+        ] {
+            assert!(error.starts_with(field), "{error}");
         }
     }
 }

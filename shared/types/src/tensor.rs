@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
+use crate::bounds::BadMessage;
 
 /// Element type of a tensor on the wire and on disk; always little endian, row-major, dense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,7 +40,21 @@ pub struct TensorRef {
     pub shape: Vec<u64>,
 }
 
+/// Most dimensions of a tensor.
+const MAX_RANK: usize = 8;
+
 impl TensorRef {
+    /// Checks the form of one that came from outside.
+    ///
+    /// # Errors
+    /// When no tensor has this shape.
+    pub fn check(&self) -> Result<(), BadMessage> {
+        if self.shape.len() > MAX_RANK || self.byte_len().is_none() {
+            return Err(BadMessage::new("tensor shape", format!("is {:?} of {:?}", self.shape, self.dtype)));
+        }
+        Ok(())
+    }
+
     /// Length in bytes; `None` if the shape overflows, which only a hostile ref does.
     pub fn byte_len(&self) -> Option<u64> {
         self.shape.iter().try_fold(self.dtype.size(), |bytes, &dim| bytes.checked_mul(dim))

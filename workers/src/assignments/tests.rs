@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use wanfarm_types::ItemOutputs;
+
 use super::*;
 use crate::tests::fixtures;
 
@@ -123,7 +125,7 @@ fn unanswered_reports_are_sent_again_in_order_and_steps_only_once() {
     let expected = [
         Report::Started,
         Report::StepDone { checkpoint: checkpoint.clone(), seconds: 1.0 },
-        Report::ItemDone { result: Outcome::Checkpoint(checkpoint), timing: StepTiming::default() },
+        Report::ItemDone { outputs: ItemOutputs::Checkpoint(checkpoint), timing: StepTiming::default() },
     ];
     assert_eq!(kinds, expected.each_ref().map(std::mem::discriminant));
     assert_eq!(desk.reports(), []);
@@ -269,6 +271,6 @@ fn results_that_wait_are_bounded_in_bytes_too() {
     // Claims more than it holds, so that the test need not.
     let large = wanfarm_types::TensorRef { shape: vec![3 << 28], ..fixtures::state(1).tensors[0].name.clone() };
     let frames = crate::runner::HostTensor { name: large, bytes: bytes::Bytes::new() };
-    assert_eq!(desk.end(1, Ok(Output::Tensors(vec![frames]))), ["keep 1"]);
+    assert_eq!(desk.end(1, Ok(Output::Frames(frames))), ["keep 1"]);
     assert_eq!(desk.on(Input::Drop(AttemptId(1))), ["free 1", "compute 2"]);
 }

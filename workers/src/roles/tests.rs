@@ -80,9 +80,8 @@ impl Bench {
     }
 
     fn encode(&mut self, text: &str) -> HostTensor {
-        let Output::Tensors(mut tensors) = self.run(&item(Stage::EncodeText, text, 0..0)) else { panic!() };
-        assert_eq!(tensors.len(), 1);
-        tensors.remove(0)
+        let Output::Text(context) = self.run(&item(Stage::EncodeText, text, 0..0)) else { panic!() };
+        context
     }
 
     fn contexts(&mut self) -> Vec<HostTensor> {
@@ -156,10 +155,10 @@ fn from_the_prompt_to_the_frames_as_the_official_code() {
     let finished = observer.states.pop().unwrap();
     assert_eq!(finished.tensors.len(), 1, "nothing is left to remember");
     let decode = PreparedItem { state: Some(finished), ..item(Stage::Decode, "", 0..0) };
-    let Output::Tensors(frames) = bench.run(&decode) else { panic!() };
-    assert_eq!(frames[0].name.shape, [5, 32, 48, 3]);
+    let Output::Frames(frames) = bench.run(&decode) else { panic!() };
+    assert_eq!(frames.name.shape, [5, 32, 48, 3]);
     let want = truth["frames_u8"].flatten_all().unwrap().to_vec1::<u8>().unwrap();
-    let off = frames[0].bytes.iter().zip(&want).filter(|(got, want)| got != want);
+    let off = frames.bytes.iter().zip(&want).filter(|(got, want)| got != want);
     // Truncation turns a difference in the last bit into a difference of one.
     assert!(off.clone().all(|(got, want)| got.abs_diff(*want) == 1), "frames differ by more than one");
     assert!(off.count() * 1000 < want.len(), "more than one in a thousand differs");

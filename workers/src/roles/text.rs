@@ -22,6 +22,6 @@ impl RoleRunner for TextEncoder {
         let rows = self.umt5.encode(&tokens.ids).map_err(failed)?;
         let context = HostTensor::from_f32(rows.dims(), &values(&rows).map_err(failed)?);
         super::finite(&context.to_f32(), || format!("the text context of {:?}", item.text))?;
-        Ok(Output::Tensors(vec![context]))
+        Ok(Output::Text(context))
     }
 }

@@ -40,7 +40,7 @@ impl Vae {
         let encoded = encoded.ok_or_else(abandoned)?;
         let values = values(&encoded).map_err(failed)?;
         finite(&values, || "the latents of the first frame".to_owned())?;
-        Ok(Output::Tensors(vec![HostTensor::from_f32(encoded.dims(), &values)]))
+        Ok(Output::Image(vec![HostTensor::from_f32(encoded.dims(), &values)]))
     }
 
     fn decode(&self, item: &PreparedItem, control: &dyn Control) -> Result<Output, Failure> {
@@ -80,6 +80,6 @@ impl Vae {
             let why = format!("{} bytes of frames came out where {shape:?} are {size}", bytes.len());
             return Err(failed(ModelError::input("latents", why)));
         }
-        Ok(Output::Tensors(vec![HostTensor::new(DType::U8, &shape, bytes)]))
+        Ok(Output::Frames(HostTensor::new(DType::U8, &shape, bytes)))
     }
 }

@@ -1,8 +1,6 @@
 //! Hello, refusal, reconnecting, goodbye.
 
-use wanfarm_proto::v1;
-use wanfarm_proto::v1::coordinator_message::Body as Order;
-use wanfarm_proto::v1::worker_message::Body;
+use wanfarm_types::{AttemptId, CoordinatorMessage, ItemOutputs, Report, Role, WorkerMessage};
 
 use super::fixtures;
 use super::harness::{Connection, Coordinator, Play, Worker, soon};
@@ -15,7 +13,7 @@ async fn computing(coordinator: &mut Coordinator) -> (Worker, Connection) {
     let mut worker = Worker::start(&coordinator.url).await;
     let mut connection = coordinator.welcome().await;
     connection.assign(5, &fixtures::contexts(), &[]).await;
-    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 5 }));
+    assert_eq!(connection.report().await, (5, Report::Started));
     worker.hands.begun().await;
     (worker, connection)
 }
@@ -26,20 +24,19 @@ async fn a_hello_says_everything_and_heartbeats_follow() {
     let worker = Worker::start(&coordinator.url).await;
     let mut connection = coordinator.welcome().await;
     let hello = &connection.hello;
-    assert_eq!(hello.protocol, wanfarm_proto::PROTOCOL);
-    assert_eq!(hello.roles, [i32::from(v1::Role::Dit)]);
-    assert_eq!(hello.models[0].card.as_ref().unwrap().name, "tiny");
-    assert_eq!(hello.models[0].roles[0].files[0].blake3, [9; 32]);
+    assert_eq!(connection.protocol, wanfarm_proto::PROTOCOL);
+    assert_eq!(hello.models[0].card.name, "tiny");
+    assert_eq!(hello.models[0].roles, [fixtures::role(Role::Dit)]);
     // Every interface, though this coordinator is reached by loopback; without IPv6 it is the other one.
     let everywhere = ["http://[::]:", "http://0.0.0.0:"].iter().any(|start| hello.tensor_url.starts_with(start));
     assert!(everywhere, "{}", hello.tensor_url);
     assert!(hello.running.is_empty() && hello.holding.is_empty());
-    assert_eq!(connection.message().await, Body::Heartbeat(v1::Heartbeat {}));
+    assert_eq!(connection.message().await, WorkerMessage::Heartbeat);
     worker.leave(connection).await;
 }
 
-fn refused(reason: &str) -> v1::Refused {
-    v1::Refused { reason: reason.to_owned(), take_new_identity: false }
+fn refused(reason: &str) -> CoordinatorMessage {
+    CoordinatorMessage::Refused { reason: reason.to_owned(), take_new_identity: false }
 }
 
 #[tokio::test]
@@ -48,7 +45,7 @@ async fn a_refused_worker_ends_and_says_why() {
     let worker = Worker::start(&coordinator.url).await;
     let connection = coordinator.hello().await;
     let reason = "protocol 1 is not 2; run the same version everywhere".to_owned();
-    connection.send(Order::Refused(refused(&reason))).await;
+    connection.send(refused(&reason)).await;
     let error = soon("the worker to end", worker.ended).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(matches!(error, WorkerError::Refused(why) if why == reason));
@@ -59,7 +56,7 @@ async fn a_welcomed_worker_can_still_be_refused() {
     let mut coordinator = Coordinator::start().await;
     let worker = Worker::start(&coordinator.url).await;
     let connection = coordinator.welcome().await;
-    connection.send(Order::Refused(refused("other weights"))).await;
+    connection.send(refused("other weights")).await;
     let error = soon("the worker to end", worker.ended).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
 }
@@ -72,20 +69,24 @@ async fn a_worker_that_is_mistaken_for_another_takes_a_new_id_and_keeps_what_it_
     drop(connection);
 
     let connection = coordinator.hello().await;
-    let mistaken = v1::Refused { reason: "another lives".to_owned(), take_new_identity: true };
-    connection.send(Order::Refused(mistaken)).await;
+    let mistaken = CoordinatorMessage::Refused { reason: "another lives".to_owned(), take_new_identity: true };
+    connection.send(mistaken).await;
     let mut connection = coordinator.welcome().await;
     let new = connection.hello.clone();
-    assert_ne!(new.worker_id, old.worker_id);
-    assert_eq!((new.incarnation, new.running), (old.incarnation, vec![5]), "the same boot, with the same item");
+    assert_ne!(new.worker, old.worker);
+    assert_eq!(
+        (new.incarnation, new.running),
+        (old.incarnation, vec![AttemptId(5)]),
+        "the same boot, with the same item"
+    );
     let kept = std::fs::read_to_string(worker.data.path().join("worker-id")).unwrap();
-    assert!(kept.starts_with(&new.worker_id), "{kept}");
-    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 5 }));
+    assert!(kept.starts_with(&new.worker.to_string()), "{kept}");
+    assert_eq!(connection.report().await, (5, Report::Started));
     // Nobody knows the item under the new id.
-    connection.send(Order::Drop(v1::Drop { attempt: 5 })).await;
+    connection.send(CoordinatorMessage::Drop(AttemptId(5))).await;
     worker.hands.play(Play::Abandoned);
     connection.assign(6, &fixtures::contexts(), &[]).await;
-    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 6 }));
+    assert_eq!(connection.report().await, (6, Report::Started));
     worker.leave(connection).await;
 }
 
@@ -94,8 +95,8 @@ async fn a_drained_worker_says_goodbye_and_ends_well() {
     let mut coordinator = Coordinator::start().await;
     let worker = Worker::start(&coordinator.url).await;
     let mut connection = coordinator.welcome().await;
-    connection.send(Order::Leave(v1::Leave {})).await;
-    assert_eq!(connection.report().await, Body::Goodbye(v1::Goodbye { reason: "drained".to_owned() }));
+    connection.send(CoordinatorMessage::Leave).await;
+    assert_eq!(connection.goodbye().await, "drained");
     drop((connection, worker.hands));
     soon("the worker to leave", worker.ended).await.unwrap().unwrap();
 }
@@ -107,7 +108,7 @@ async fn a_cut_connection_disturbs_no_computation_and_loses_no_report() {
     drop(connection);
 
     let connection = coordinator.hello().await;
-    assert_eq!((&connection.hello.running[..], &connection.hello.holding[..]), (&[5][..], &[][..]));
+    assert_eq!((&connection.hello.running[..], &connection.hello.holding[..]), (&[AttemptId(5)][..], &[][..]));
     // Computes on, and finishes, while nobody listens; and this connection is cut before the welcome.
     worker.hands.play(Play::Step(1));
     worker.hands.play(Play::Step(2));
@@ -115,26 +116,29 @@ async fn a_cut_connection_disturbs_no_computation_and_loses_no_report() {
     drop(connection);
 
     let mut connection = coordinator.welcome().await;
-    assert_eq!(connection.hello.running, [5]);
-    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 5 }));
+    assert_eq!(connection.hello.running, [AttemptId(5)]);
+    assert_eq!(connection.report().await, (5, Report::Started));
     let steps = loop {
-        match connection.report().await {
+        match connection.report().await.1 {
             // One or both steps, as the computation raced with the welcome; the newest is among them.
-            Body::StepDone(step) => assert!(step.checkpoint.unwrap().steps_done <= 2),
-            Body::ItemDone(done) => break done.checkpoint.unwrap(),
+            Report::StepDone { checkpoint, .. } => assert!(checkpoint.steps_done <= 2),
+            Report::ItemDone { outputs, .. } => break outputs,
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(steps, fixtures::state(2).checkpoint().into());
-    connection.send(Order::Acknowledge(v1::Acknowledge { attempt: 5 })).await;
+    assert_eq!(steps, ItemOutputs::Checkpoint(fixtures::state(2).checkpoint()));
+    connection.send(CoordinatorMessage::Acknowledge(AttemptId(5))).await;
     // Once acknowledged it is held, and not reported again.
-    connection.send(Order::Revoke(v1::Revoke { attempt: 5 })).await;
+    connection.send(CoordinatorMessage::Revoke(AttemptId(5))).await;
     connection.assign(6, &fixtures::contexts(), &[]).await;
-    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 6 }));
+    assert_eq!(connection.report().await, (6, Report::Started));
     drop(connection);
     let mut connection = coordinator.welcome().await;
-    assert_eq!((&connection.hello.running[..], &connection.hello.holding[..]), (&[6][..], &[5][..]));
-    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 6 }));
+    assert_eq!(
+        (&connection.hello.running[..], &connection.hello.holding[..]),
+        (&[AttemptId(6)][..], &[AttemptId(5)][..])
+    );
+    assert_eq!(connection.report().await, (6, Report::Started));
     worker.leave(connection).await;
 }
 

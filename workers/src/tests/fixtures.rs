@@ -4,16 +4,19 @@ use std::path::PathBuf;
 
 use wanfarm_types::*;
 
-use crate::assignments::Assignment;
 use crate::runner::{HostTensor, PreparedItem, State, refs};
-use crate::wire::Served;
 
 /// A folder of the golden data, small models with random weights.
 pub(crate) fn golden(case: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/data")).join(case)
 }
 
-pub(crate) fn served() -> Served {
+pub(crate) fn role(role: Role) -> ServedRole {
+    let file = ModelFile { path: "diffusion_pytorch_model.safetensors".to_owned(), blake3: Digest([9; 32]) };
+    ServedRole { role, files: vec![file], encoding: "f32".to_owned(), bytes: 1 }
+}
+
+pub(crate) fn served() -> ServedModel {
     let defaults = Defaults {
         width: 64,
         height: 64,
@@ -27,8 +30,7 @@ pub(crate) fn served() -> Served {
     };
     let card = wanfarm_types::fixtures::card(Experts::Single);
     let card = ModelCard { name: "tiny".to_owned(), preset: "t2v-1.3b".to_owned(), defaults, ..card };
-    let file = ModelFile { path: "diffusion_pytorch_model.safetensors".to_owned(), blake3: Digest([9; 32]) };
-    Served { card, roles: vec![(Role::Dit, vec![file])], stored: Default::default() }
+    ServedModel { card, roles: vec![role(Role::Dit)] }
 }
 
 pub(crate) fn spec() -> VideoSpec {
@@ -87,6 +89,6 @@ pub(crate) fn assignment(attempt: u64) -> Assignment {
         spec: spec(),
         text: String::new(),
         inputs: ItemInputs { text: refs(&contexts()), image: Vec::new(), checkpoint: None },
-        locations: vec![Vec::new(); 2],
+        locations: Default::default(),
     }
 }

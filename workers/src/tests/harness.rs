@@ -15,17 +15,16 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 use wanfarm_proto::tensors::TensorSource;
 use wanfarm_proto::v1;
-use wanfarm_proto::v1::coordinator_message::Body as Order;
 use wanfarm_proto::v1::dispatch_server::{Dispatch, DispatchServer};
-use wanfarm_proto::v1::worker_message::Body;
-use wanfarm_types::{Digest, Failure, Role, VideoSpec};
+use wanfarm_types::{
+    Assignment, AttemptId, CoordinatorMessage, Digest, Failure, Hello, Report, VideoSpec, WorkerMessage,
+};
 
 use super::fixtures;
 use crate::device::Device;
 use crate::identity::Identity;
 use crate::loras::Loras;
-use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned};
-use crate::wire::Profile;
+use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned, refs};
 use crate::{WorkerError, link, run};
 
 /// Nothing in these tests takes long; what does is a fault.
@@ -98,9 +97,10 @@ type Delivered = (u64, Option<Bytes>);
 
 /// A worker's connection, seen from the coordinator. Dropping it cuts it.
 pub(super) struct Connection {
-    pub(super) hello: v1::Hello,
-    from_worker: Streaming<v1::WorkerMessage>,
-    to_worker: mpsc::Sender<Result<v1::CoordinatorMessage, Status>>,
+    pub(super) protocol: u32,
+    pub(super) hello: Hello,
+    from_worker: Streaming<v1::Frame>,
+    to_worker: mpsc::Sender<Result<v1::Frame, Status>>,
 }
 
 impl Coordinator {
@@ -129,8 +129,8 @@ impl Coordinator {
 
     pub(super) async fn welcome(&mut self) -> Connection {
         let connection = self.hello().await;
-        let welcome = v1::Welcome { heartbeat_milliseconds: 50, lease_milliseconds: 30_000 };
-        connection.send(Order::Welcome(welcome)).await;
+        let welcome = CoordinatorMessage::Welcome { heartbeat_milliseconds: 50, lease_milliseconds: 30_000 };
+        connection.send(welcome).await;
         connection
     }
 }
@@ -142,24 +142,42 @@ impl Connection {
         format!("http://127.0.0.1:{port}")
     }
 
-    pub(super) async fn send(&self, order: Order) {
-        let message = v1::CoordinatorMessage { body: Some(order) };
-        self.to_worker.send(Ok(message)).await.unwrap();
+    pub(super) async fn send(&self, order: CoordinatorMessage) {
+        self.send_frame(v1::Frame::of(&order)).await;
     }
 
-    /// The next message that is not a heartbeat.
-    pub(super) async fn report(&mut self) -> Body {
+    pub(super) async fn send_frame(&self, frame: v1::Frame) {
+        self.to_worker.send(Ok(frame)).await.unwrap();
+    }
+
+    /// The next report, and the attempt it is about.
+    pub(super) async fn report(&mut self) -> (u64, Report) {
         loop {
             match self.message().await {
-                Body::Heartbeat(_) => {}
-                body => return body,
+                WorkerMessage::Heartbeat => {}
+                WorkerMessage::Report(attempt, report) => return (attempt.0, report),
+                other => panic!("{other:?}"),
             }
         }
     }
 
-    pub(super) async fn message(&mut self) -> Body {
+    /// The reason why it leaves.
+    pub(super) async fn goodbye(&mut self) -> String {
+        loop {
+            if let WorkerMessage::Goodbye { reason } = self.message().await {
+                return reason;
+            }
+        }
+    }
+
+    pub(super) async fn message(&mut self) -> WorkerMessage {
         let message = soon("report", self.from_worker.message()).await.unwrap();
-        message.expect("the worker closed the connection").body.unwrap()
+        message.expect("the worker closed the connection").read().unwrap()
+    }
+
+    /// The worker ends the connection.
+    pub(super) async fn closed(mut self) {
+        soon("the end", async { while let Ok(Some(_)) = self.from_worker.message().await {} }).await;
     }
 
     /// Assigns the first two steps, from nothing, with contexts that lie where `locations` says.
@@ -169,16 +187,10 @@ impl Connection {
 
     /// The same of a video of its own.
     pub(super) async fn assign_of(&self, spec: VideoSpec, attempt: u64, contexts: &[HostTensor], locations: &[String]) {
-        let text = contexts.iter().map(|context| context.name.clone().into());
-        let text = text.map(|context: v1::TensorRef| context.with_locations(locations.to_vec())).collect();
-        let assign = v1::Assign {
-            attempt,
-            item: Some(fixtures::item().into()),
-            spec: Some(spec.into()),
-            text: String::new(),
-            inputs: Some(v1::ItemInputs { text, image: vec![], checkpoint: None }),
-        };
-        self.send(Order::Assign(assign)).await;
+        let inputs = wanfarm_types::ItemInputs { text: refs(contexts), ..Default::default() };
+        let locations = contexts.iter().map(|context| (context.name.digest, locations.to_vec())).collect();
+        let assignment = Assignment { attempt: AttemptId(attempt), spec, inputs, locations, ..fixtures::assignment(1) };
+        self.send(CoordinatorMessage::Assign(Box::new(assignment))).await;
     }
 }
 
@@ -186,19 +198,14 @@ struct Dispatcher(mpsc::Sender<Connection>, mpsc::Sender<Delivered>);
 
 #[tonic::async_trait]
 impl Dispatch for Dispatcher {
-    type AttachStream = Pin<Box<dyn Stream<Item = Result<v1::CoordinatorMessage, Status>> + Send>>;
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<v1::Frame, Status>> + Send>>;
 
-    async fn attach(
-        &self,
-        request: Request<Streaming<v1::WorkerMessage>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
+    async fn attach(&self, request: Request<Streaming<v1::Frame>>) -> Result<Response<Self::AttachStream>, Status> {
         let mut from_worker = request.into_inner();
-        let first = from_worker.message().await?.and_then(|message| message.body);
-        let Some(Body::Hello(hello)) = first else {
-            return Err(Status::invalid_argument("the first message is no hello"));
-        };
+        let first = from_worker.message().await?.expect("a hello");
+        let (hello, protocol) = (first.read()?, first.protocol);
         let (to_worker, messages) = mpsc::channel(16);
-        self.0.send(Connection { hello, from_worker, to_worker }).await.unwrap();
+        self.0.send(Connection { protocol, hello, from_worker, to_worker }).await.unwrap();
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
     }
 
@@ -295,21 +302,24 @@ impl Worker {
             move || Ok(Box::new(Puppet { begun: begun_sender.clone(), play: played.clone() }) as Box<dyn RoleRunner>);
         let (device, ready) = Device::start(make).unwrap();
         ready.await.unwrap().unwrap();
-        let profile = Profile {
-            name: "puppet".to_owned(),
-            roles: vec![Role::Dit],
-            models: vec![fixtures::served()],
-            device: "none".to_owned(),
-            memory_bytes: 1,
-            tensor_url: None,
-        };
         let (shutdown, told) = oneshot::channel::<()>();
         let endpoint = link::endpoint(coordinator).unwrap();
         let (data, models) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::create_dir(models.path().join("loras")).unwrap();
         let loras = Arc::new(Loras::new(&[models.path().to_owned()], data.path()));
         let identity = Identity::claim(data.path()).unwrap();
-        let ended = tokio::spawn(run::serve(endpoint, None, identity, profile, device, loras, async move {
+        let hello = Hello {
+            worker: identity.worker,
+            incarnation: identity.incarnation,
+            name: "puppet".to_owned(),
+            device: "none".to_owned(),
+            memory_bytes: 1,
+            tensor_url: String::new(),
+            models: vec![fixtures::served()],
+            running: Vec::new(),
+            holding: Vec::new(),
+        };
+        let ended = tokio::spawn(run::serve(endpoint, None, identity, hello, device, loras, async move {
             let _ = told.await;
         }));
         Self { hands: Hands { begun, play }, shutdown, ended, data, models }
@@ -320,7 +330,7 @@ impl Worker {
         self.shutdown.send(()).unwrap();
         drop(self.hands);
         if let Some(mut connection) = connection.into() {
-            while !matches!(connection.message().await, Body::Goodbye(_)) {}
+            connection.goodbye().await;
         }
         soon("the worker to leave", self.ended).await.unwrap().unwrap();
     }

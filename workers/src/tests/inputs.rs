@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
-use wanfarm_proto::v1;
-use wanfarm_proto::v1::worker_message::Body;
-use wanfarm_types::Incarnation;
+use wanfarm_types::{FailureKind, Incarnation, Report};
 
 use super::fixtures;
 use super::harness::{Coordinator, Play, Shelf, Worker, soon};
@@ -37,9 +35,9 @@ async fn inputs_of_the_next_item_are_fetched_while_the_device_computes() {
     assert!(worker.hands.begun.try_recv().is_err(), "one item at a time");
     worker.hands.play(Play::End(Ok(Output::State(fixtures::state(2)))));
     assert_eq!(worker.hands.begun().await.contexts, other);
-    assert!(matches!(connection.report().await, Body::Started(v1::Started { attempt: 1 })));
-    assert!(matches!(connection.report().await, Body::ItemDone(v1::ItemDone { attempt: 1, .. })));
-    assert!(matches!(connection.report().await, Body::Started(v1::Started { attempt: 2 })));
+    assert!(matches!(connection.report().await, (1, Report::Started)));
+    assert!(matches!(connection.report().await, (1, Report::ItemDone { .. })));
+    assert!(matches!(connection.report().await, (2, Report::Started)));
     worker.leave(connection).await;
 }
 
@@ -52,9 +50,9 @@ async fn what_this_worker_made_itself_is_not_fetched() {
     connection.assign(1, &fixtures::contexts(), &[]).await;
     worker.hands.begun().await;
     let made = [HostTensor::from_f32(&[2, 8], &[1.0; 16]), HostTensor::from_f32(&[2, 8], &[2.0; 16])];
-    worker.hands.play(Play::End(Ok(Output::Tensors(made.to_vec()))));
+    worker.hands.play(Play::End(Ok(Output::Image(made.to_vec()))));
     connection.report().await;
-    assert!(matches!(connection.report().await, Body::ItemDone(v1::ItemDone { attempt: 1, .. })));
+    assert!(matches!(connection.report().await, (1, Report::ItemDone { .. })));
     connection.assign(2, &made, &["http://127.0.0.1:1".to_owned()]).await;
     assert_eq!(worker.hands.begun().await.contexts, made);
     worker.leave(connection).await;
@@ -79,9 +77,8 @@ async fn wrong_bytes_are_thrown_away_and_the_next_place_is_asked() {
     worker.hands.play(Play::End(Ok(Output::State(fixtures::state(2)))));
     connection.report().await;
     connection.assign(2, &contexts, std::slice::from_ref(&liar)).await;
-    let Body::ItemFailed(failed) = connection.report().await else { panic!() };
-    let failure = failed.failure.unwrap();
-    assert_eq!(failure.kind, i32::from(v1::FailureKind::InputsLost));
+    let (2, Report::Failed(failure)) = connection.report().await else { panic!() };
+    assert_eq!(failure.kind, FailureKind::InputsLost);
     assert!(
         failure.message.contains("delivered other bytes") && failure.message.contains(&liar),
         "{}",

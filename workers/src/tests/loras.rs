@@ -3,9 +3,7 @@
 use std::fs;
 
 use bytes::Bytes;
-use wanfarm_proto::v1;
-use wanfarm_proto::v1::worker_message::Body;
-use wanfarm_types::{Digest, Expert, LoraRef, VideoSpec};
+use wanfarm_types::{Digest, Expert, FailureKind, LoraRef, Report, VideoSpec};
 
 use super::fixtures;
 use super::harness::{Coordinator, Play, Worker};
@@ -40,8 +38,8 @@ async fn a_file_that_is_not_here_comes_from_the_coordinator_once() {
         connection.assign_of(with(vec![lora(&wanted)]), attempt, &fixtures::contexts(), &[]).await;
         worker.hands.begun().await;
         worker.hands.play(Play::End(Ok(Output::State(fixtures::state(2)))));
-        assert!(matches!(connection.report().await, Body::Started(_)));
-        assert!(matches!(connection.report().await, Body::ItemDone(_)));
+        assert!(matches!(connection.report().await, (_, Report::Started)));
+        assert!(matches!(connection.report().await, (_, Report::ItemDone { .. })));
         assert_eq!(given(&worker), std::slice::from_ref(&wanted));
     }
     let mut reads = 0;
@@ -76,10 +74,8 @@ async fn a_file_that_nobody_has_fails_the_item_with_its_name() {
     coordinator.shelf.put_as(lora(b"honest").blake3, Bytes::from_static(b"forged"));
     for (attempt, wanted) in [(1, lora(b"nowhere")), (2, lora(b"honest"))] {
         connection.assign_of(with(vec![wanted.clone()]), attempt, &fixtures::contexts(), &[]).await;
-        let Body::ItemFailed(v1::ItemFailed { failure: Some(failure), .. }) = connection.report().await else {
-            panic!()
-        };
-        assert_eq!(failure.kind(), v1::FailureKind::Transient);
+        let (_, Report::Failed(failure)) = connection.report().await else { panic!() };
+        assert_eq!(failure.kind, FailureKind::Transient);
         let message = failure.message;
         assert!(message.contains("film.safetensors") && message.contains(&wanted.blake3.to_string()), "{message}");
         assert!(message.contains(&worker.models.path().join("loras").display().to_string()), "{message}");

@@ -5,10 +5,9 @@ use std::path::Path;
 use tokio::sync::oneshot;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_proto::tensors::Puller;
-use wanfarm_proto::v1;
-use wanfarm_proto::v1::coordinator_message::Body as Order;
-use wanfarm_proto::v1::worker_message::Body;
-use wanfarm_types::{Role, Stage, StepRange, TensorRef, WorkItem};
+use wanfarm_types::{
+    Assignment, CoordinatorMessage, ItemInputs, ItemOutputs, Report, Role, Stage, StepRange, WorkItem,
+};
 
 use super::fixtures::{self, golden};
 use super::harness::{Coordinator, soon};
@@ -45,29 +44,24 @@ async fn a_worker_finds_its_model_and_encodes_a_prompt() {
     }));
     let mut connection = coordinator.welcome().await;
     let hello = &connection.hello;
-    assert_eq!(hello.roles, [i32::from(v1::Role::TextEncoder)], "there is no such model for the role dit");
+    let roles: Vec<_> = hello.models[0].roles.iter().map(|served| served.role).collect();
+    assert_eq!(roles, [Role::TextEncoder], "there is no such model for the role dit");
     let files: Vec<_> = hello.models[0].roles[0].files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(files, ["models_t5_umt5-xxl-enc-bf16.pth", "google/umt5-xxl/tokenizer.json"]);
     assert!(hello.memory_bytes > 0 && hello.device.starts_with("cpu"));
 
     let steps = StepRange { first: 0, end: 0 };
     let item = WorkItem { stage: Stage::EncodeText, steps, ..fixtures::item() };
-    let assign = v1::Assign {
-        attempt: 1,
-        item: Some(item.into()),
-        spec: Some(fixtures::spec().into()),
-        text: "a red circle".to_owned(),
-        inputs: None,
-    };
-    connection.send(Order::Assign(assign)).await;
-    assert_eq!(connection.report().await, Body::Started(v1::Started { attempt: 1 }));
-    let Body::ItemDone(done) = connection.report().await else { panic!() };
-    let context = TensorRef::try_from(done.tensors[0].clone()).unwrap();
+    let (text, inputs) = ("a red circle".to_owned(), ItemInputs::default());
+    let assignment = Assignment { item, text, inputs, ..fixtures::assignment(1) };
+    connection.send(CoordinatorMessage::Assign(Box::new(assignment))).await;
+    assert_eq!(connection.report().await, (1, Report::Started));
+    let (1, Report::ItemDone { outputs: ItemOutputs::Text(context), .. }) = connection.report().await else { panic!() };
     assert_eq!(context.shape[1], 24);
     Puller::default().pull(&context, &[connection.tensors()]).await.unwrap();
 
     shutdown.send(()).unwrap();
-    assert!(matches!(connection.report().await, Body::Goodbye(_)));
+    connection.goodbye().await;
     drop(connection);
     soon("the worker to leave", ended).await.unwrap().unwrap();
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
-use wanfarm_scheduler::{
-    Action, Assignment, Change, Config, Input, ItemOutputs, Report, Scheduler, Served, WorkerHello,
+use wanfarm_scheduler::{Action, Assignment, Change, Config, Input, Scheduler, Served, WorkerHello};
+use wanfarm_types::{
+    AttemptId, Checkpoint, DType, Digest, Incarnation, ItemOutputs, Report, Stage, StepTiming, TensorRef, WorkerId,
 };
-use wanfarm_types::{AttemptId, Checkpoint, DType, Digest, Incarnation, Stage, StepTiming, TensorRef, WorkerId};
 
 use crate::batch::{self, Batch};
 

@@ -2,8 +2,8 @@
 //! worker and boot it was given to, can change anything.
 
 use wanfarm_types::{
-    AttemptId, Checkpoint, Failure, FailureKind, Incarnation, JobId, Stage, StepTiming, TensorRef, VideoId, WorkItem,
-    WorkerId,
+    AttemptId, Checkpoint, Failure, FailureKind, Incarnation, ItemOutputs, JobId, Report, Stage, StepTiming, TensorRef,
+    VideoId, WorkItem, WorkerId,
 };
 
 use super::{Dirty, Scheduler};
@@ -11,7 +11,7 @@ use crate::artifact::{Artifact, Holder};
 use crate::attempts::{Attempt, Recall, Work};
 use crate::placement::LaneId;
 use crate::video::Frames;
-use crate::{Action, AttemptEnd, Change, Instant, ItemOutputs, Report, SizeClass};
+use crate::{Action, AttemptEnd, Change, Instant, SizeClass};
 
 impl Scheduler {
     pub(super) fn report(&mut self, worker: WorkerId, incarnation: Incarnation, id: AttemptId, report: Report) {

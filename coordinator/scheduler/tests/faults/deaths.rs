@@ -1,7 +1,7 @@
 //! Workers that die, fall asleep, or lose their connection.
 
-use wanfarm_scheduler::{Action, Input, Report, Session, VideoState};
-use wanfarm_types::{JobId, Role, Stage, StepRange};
+use wanfarm_scheduler::{Action, Input, Session, VideoState};
+use wanfarm_types::{JobId, Report, Role, Stage, StepRange};
 
 use crate::desk::{ALL, Desk, LEASE, checkpoint_of, job, video, worker};
 

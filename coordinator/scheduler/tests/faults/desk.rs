@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 use wanfarm_scheduler::{
-    Action, ArtifactId, Assignment, Change, Config, Input, Instant, ItemOutputs, JobPlan, Report, Scheduler, Served,
-    SizeClass, TextKey, VideoPlan, VideoState, VideoView, WorkerHello, WorkerView,
+    Action, ArtifactId, Assignment, Change, Config, Input, Instant, JobPlan, Scheduler, Served, SizeClass, TextKey,
+    VideoPlan, VideoState, VideoView, WorkerHello, WorkerView,
 };
 use wanfarm_types::{
-    AttemptId, Checkpoint, DType, Digest, Failure, FailureKind, Incarnation, JobId, Role, Stage, StepRange, StepTiming,
-    TensorRef, VideoId, WorkerId,
+    AttemptId, Checkpoint, DType, Digest, Failure, FailureKind, Incarnation, ItemOutputs, JobId, Report, Role, Stage,
+    StepRange, StepTiming, TensorRef, VideoId, WorkerId,
 };
 
 pub(crate) const ALL: &[Role] = &[Role::TextEncoder, Role::DitHigh, Role::DitLow, Role::Vae];

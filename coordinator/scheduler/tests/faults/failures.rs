@@ -1,7 +1,7 @@
 //! Items that fail, and results that are not to be trusted.
 
-use wanfarm_scheduler::{Action, ArtifactId, AttemptEnd, Change, Input, ItemOutputs, JobState, Report, VideoState};
-use wanfarm_types::{FailureKind, JobId, Role, Stage, StepTiming};
+use wanfarm_scheduler::{Action, ArtifactId, AttemptEnd, Change, Input, JobState, VideoState};
+use wanfarm_types::{FailureKind, ItemOutputs, JobId, Report, Role, Stage, StepTiming};
 
 use crate::desk::{ALL, Desk, checkpoint_of, failure, job, tensor, video, worker};
 

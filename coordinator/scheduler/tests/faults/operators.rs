@@ -1,7 +1,7 @@
 //! Pause, cancel, retry, forget.
 
-use wanfarm_scheduler::{Action, Change, Input, Report, Target, VideoState};
-use wanfarm_types::{JobId, Role, Stage};
+use wanfarm_scheduler::{Action, Change, Input, Target, VideoState};
+use wanfarm_types::{JobId, Report, Role, Stage};
 
 use crate::desk::{ALL, Desk, job, video, worker};
 

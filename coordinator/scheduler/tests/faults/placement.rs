@@ -1,7 +1,7 @@
 //! Who gets what: priority, fair share, queues, prefetch.
 
-use wanfarm_scheduler::{Action, Config, Input, Report};
-use wanfarm_types::{JobId, Role, Stage};
+use wanfarm_scheduler::{Action, Config, Input};
+use wanfarm_types::{JobId, Report, Role, Stage};
 
 use crate::desk::{ALL, Desk, job};
 

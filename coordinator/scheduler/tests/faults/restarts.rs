@@ -1,7 +1,7 @@
 //! A coordinator that dies and comes back with its rows.
 
-use wanfarm_scheduler::{Action, Input, ItemOutputs, Report, VideoState};
-use wanfarm_types::{JobId, Role, Stage, StepTiming};
+use wanfarm_scheduler::{Action, Input, VideoState};
+use wanfarm_types::{ItemOutputs, JobId, Report, Role, Stage, StepTiming};
 
 use crate::desk::{ALL, Desk, LEASE, job, video, worker};
 

@@ -1,7 +1,7 @@
 //! Workers of unequal speed: who is chosen, who had better wait, and which videos move.
 
-use wanfarm_scheduler::{Action, Config, Input, Instant, ItemOutputs, Report, Scheduler};
-use wanfarm_types::{AttemptId, Checkpoint, Role, Stage, StepRange, StepTiming};
+use wanfarm_scheduler::{Action, Config, Input, Instant, Scheduler};
+use wanfarm_types::{AttemptId, Checkpoint, ItemOutputs, Report, Role, Stage, StepRange, StepTiming};
 
 use crate::desk::{Desk, job, video};
 

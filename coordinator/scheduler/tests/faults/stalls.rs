@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use wanfarm_scheduler::{Action, Config, Input, ItemOutputs, Report};
-use wanfarm_types::{Role, Stage, StepTiming};
+use wanfarm_scheduler::{Action, Config, Input};
+use wanfarm_types::{ItemOutputs, Report, Role, Stage, StepTiming};
 
 use crate::desk::{ALL, Desk, job, tensor, video};
 

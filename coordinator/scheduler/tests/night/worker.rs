@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
-use wanfarm_scheduler::{Action, Assignment, ItemOutputs, Report, Served, WorkerHello};
+use wanfarm_scheduler::{Action, Assignment, Served, WorkerHello};
 use wanfarm_types::{
-    AttemptId, Checkpoint, Digest, Failure, FailureKind, Incarnation, Stage, StepTiming, TensorRef, WorkerId,
+    AttemptId, Checkpoint, Digest, Failure, FailureKind, Incarnation, ItemOutputs, Report, Stage, StepTiming,
+    TensorRef, WorkerId,
 };
 
 use crate::reference;

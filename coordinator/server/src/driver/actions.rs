@@ -1,11 +1,9 @@
 //! What the scheduler wants done, carried out once the rows behind it are written.
 
-use wanfarm_proto::v1::{self, coordinator_message::Body};
 use wanfarm_scheduler::{Action, Input};
-use wanfarm_types::{Incarnation, WorkerId};
+use wanfarm_types::{CoordinatorMessage, Incarnation, WorkerId};
 
 use super::Driver;
-use crate::dispatch;
 use crate::store::Row;
 
 impl Driver {
@@ -15,21 +13,21 @@ impl Driver {
             Action::Commit(_) => {}
             Action::Assign(assignment) => self.assign(*assignment),
             Action::Revoke { worker, incarnation, attempt } => {
-                self.tell(worker, incarnation, Body::Revoke(v1::Revoke { attempt: attempt.0 }));
+                self.tell(worker, incarnation, CoordinatorMessage::Revoke(attempt));
             }
             Action::StopAfterStep { worker, incarnation, attempt } => {
-                self.tell(worker, incarnation, Body::StopAfterStep(v1::StopAfterStep { attempt: attempt.0 }));
+                self.tell(worker, incarnation, CoordinatorMessage::StopAfterStep(attempt));
             }
             Action::Ack { worker, incarnation, attempt } => {
-                self.tell(worker, incarnation, Body::Acknowledge(v1::Acknowledge { attempt: attempt.0 }));
+                self.tell(worker, incarnation, CoordinatorMessage::Acknowledge(attempt));
             }
             Action::Drop { worker, incarnation, attempt } => {
-                self.tell(worker, incarnation, Body::Drop(v1::Drop { attempt: attempt.0 }));
+                self.tell(worker, incarnation, CoordinatorMessage::Drop(attempt));
             }
             Action::RefuseWorker { worker, incarnation, refusal } => {
                 let reason = refusal.to_string();
                 tracing::warn!(%worker, %reason, "worker refused");
-                self.tell(worker, incarnation, Body::Refused(v1::Refused { reason, take_new_identity: false }));
+                self.tell(worker, incarnation, CoordinatorMessage::Refused { reason, take_new_identity: false });
                 self.sessions.close(worker);
             }
             Action::RefuseRole { worker, refusal } => {
@@ -37,7 +35,7 @@ impl Driver {
             }
             Action::Leave { worker, incarnation } => {
                 tracing::info!(worker = self.sessions.name(worker), "worker drained; telling it to leave");
-                self.tell(worker, incarnation, Body::Leave(v1::Leave {}));
+                self.tell(worker, incarnation, CoordinatorMessage::Leave);
             }
             Action::Disconnect { worker, incarnation } => {
                 if self.sessions.incarnation(worker) == Some(incarnation) {
@@ -75,10 +73,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn tell(&mut self, worker: WorkerId, incarnation: Incarnation, body: Body) {
-        if self.sessions.incarnation(worker) == Some(incarnation)
-            && !self.sessions.send(worker, dispatch::message(body))
-        {
+    pub(super) fn tell(&mut self, worker: WorkerId, incarnation: Incarnation, message: CoordinatorMessage) {
+        if self.sessions.incarnation(worker) == Some(incarnation) && !self.sessions.send(worker, message) {
             tracing::warn!(worker = self.sessions.name(worker), "worker reads too slowly; closing its connection");
             self.sessions.close(worker);
             self.feed(Input::WorkerLost { worker, incarnation });

@@ -8,7 +8,7 @@ use wanfarm_manifest::claims::{Claims, Holder, Wanted};
 use wanfarm_manifest::plan;
 use wanfarm_model::text::TEXT_LEN;
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
-use wanfarm_types::{AttemptId, JobId, Stage, VideoId};
+use wanfarm_types::{JobId, VideoId};
 
 use crate::catalog::Catalog;
 use crate::images::Images;
@@ -25,23 +25,12 @@ pub(super) struct Books {
     pub(super) images: Images,
     pub(super) catalog: Catalog,
     pub(super) ledger: Ledger,
-    /// Attempts that are out with a worker.
-    pub(super) attempts: BTreeMap<AttemptId, Running>,
     /// Tokens of the texts that are longer than is read.
     long_texts: BTreeMap<TextKey, u32>,
     /// Grows with every change of who may be given work.
     pub(super) standings: u64,
     /// Where the volume of an output folder was mounted when files were last written to it.
     pub(super) mounts: BTreeMap<PathBuf, PathBuf>,
-}
-
-/// What an attempt does that is out with a worker.
-#[derive(Debug)]
-pub(super) struct Running {
-    pub(super) video: VideoId,
-    pub(super) stage: Stage,
-    /// The text it encodes.
-    text: Option<TextKey>,
 }
 
 impl Books {
@@ -53,7 +42,6 @@ impl Books {
             images: Images::default(),
             catalog: Catalog::default(),
             ledger: Ledger::default(),
-            attempts: BTreeMap::new(),
             long_texts: BTreeMap::new(),
             standings: 0,
             mounts: BTreeMap::new(),
@@ -90,9 +78,9 @@ impl Books {
             Row::Mount { folder, mount } => drop(self.mounts.insert(folder.clone(), mount.clone())),
             Row::Begun { attempt, at, waited } => self.ledger.begun(*attempt, *at, *waited),
             Row::Scheduler(change) => {
+                self.record_change(change, now);
                 let passes = |video, stage| self.jobs.spec(video).map_or(0, |spec| plan::passes(spec, stage));
                 self.ledger.record(change, now, passes);
-                self.record_change(change, now);
             }
         }
     }
@@ -115,7 +103,6 @@ impl Books {
                 if let Some(job) = self.jobs.forget(*job) {
                     each_claim(&job, |holder, wanted| self.claims.release(holder, wanted));
                 }
-                self.attempts.retain(|_, running| running.video.job != *job);
                 if !self.long_texts.is_empty() {
                     let read: BTreeSet<TextKey> =
                         self.jobs.iter().flat_map(|job| job.texts.iter().flatten()).copied().collect();
@@ -126,16 +113,14 @@ impl Books {
             Change::ArtifactDurable { artifact: ArtifactId::Checkpoint { video, steps_done }, .. } => {
                 self.jobs.set_durable(*video, *steps_done);
             }
-            Change::AttemptIssued { attempt, item, worker, text, .. } => {
-                let running = Running { video: item.video, stage: item.stage, text: *text };
-                self.attempts.insert(*attempt, running);
+            Change::AttemptIssued { item, worker, .. } => {
                 let name = self.ledger.worker(*worker).map_or("", |known| &known.name);
                 self.jobs.set_work(item.video, VideoPhase::Running, Some(item.stage), name);
             }
             Change::AttemptEnded { attempt, timing, .. } => {
-                let Some(ended) = self.attempts.remove(attempt) else { return };
-                self.jobs.set_work(ended.video, VideoPhase::Waiting, None, "");
-                if let Some(text) = ended.text.filter(|_| timing.text_tokens as usize > TEXT_LEN) {
+                let Some((video, text)) = self.ledger.open(*attempt) else { return };
+                self.jobs.set_work(video, VideoPhase::Waiting, None, "");
+                if let Some(text) = text.filter(|_| timing.text_tokens as usize > TEXT_LEN) {
                     self.long_texts.insert(text, timing.text_tokens);
                     let jobs: Vec<JobId> = self.jobs.iter().map(|job| job.id).collect();
                     jobs.into_iter().for_each(|job| self.jobs.text_read(job, text, timing.text_tokens));

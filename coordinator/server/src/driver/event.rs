@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use tokio::sync::oneshot;
 use wanfarm_scheduler::ArtifactId;
-use wanfarm_types::{Digest, Incarnation, JobId, VideoId, WorkerId};
+use wanfarm_types::{Digest, Incarnation, JobId, VideoId, WorkerId, WorkerMessage};
 
 use crate::copies::Copied;
-use crate::dispatch::{Attached, WeakOutbox, WorkerEvent};
+use crate::dispatch::{Attached, WeakOutbox};
 use crate::obstacle::Obstacle;
 use crate::outputs::{Staged, Unreported, Unwritten};
 use crate::reach::Reach;
@@ -27,7 +27,7 @@ pub enum Event {
         /// Which boot of it.
         incarnation: Incarnation,
         /// What.
-        event: WorkerEvent,
+        message: WorkerMessage,
     },
     /// A worker's connection ended.
     Detached {

@@ -17,11 +17,10 @@ use wanfarm_manifest::{Submission, Taken};
 use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
 use wanfarm_types::fixtures::{card, request};
-use wanfarm_types::{DType, Experts, ModelFile, Role, TensorRef};
+use wanfarm_types::{DType, Experts, Hello, ModelFile, Role, ServedModel, ServedRole, TensorRef};
 
 use super::*;
 use crate::artifacts::Artifacts;
-use crate::catalog::Announcement;
 use crate::jobs::JobPhase;
 use crate::outputs::Volume;
 use crate::reach::{Address, Dialler, Ends};
@@ -150,27 +149,22 @@ impl Desk {
     }
 }
 
-type Messages = mpsc::Receiver<Result<v1::CoordinatorMessage, tonic::Status>>;
+type Messages = mpsc::Receiver<CoordinatorMessage>;
 
 fn attached() -> (Attached, Messages) {
     let (outbox, messages) = mpsc::channel(64);
-    let attached = Attached {
-        connection: 1,
+    let hello = Hello {
         worker: WorkerId(uuid::Uuid::from_u128(1)),
         incarnation: Incarnation(uuid::Uuid::from_u128(2)),
         name: "mac".into(),
         device: "cpu".into(),
         memory_bytes: 0,
-        weights: Vec::new(),
-        address: Address::Unknown,
-        ends: Ends::default(),
-        models: vec![announcement()],
-        passed_over: Vec::new(),
+        tensor_url: String::new(),
+        models: vec![served()],
         running: Vec::new(),
         holding: Vec::new(),
-        outbox,
     };
-    (attached, messages)
+    (Attached { connection: 1, hello, address: Address::Unknown, ends: Ends::default(), outbox }, messages)
 }
 
 fn taken_in(job: u64) -> Submitted {
@@ -184,15 +178,15 @@ fn submission(key: &str) -> Submission {
     Submission { client_key: key.into(), name, model, priority: 50, early_look: false, taken: Taken::Refuse, videos }
 }
 
-fn announcement() -> Announcement {
+fn served() -> ServedModel {
     let card = card(Experts::Single);
     let files = |role: Role| vec![ModelFile { path: role.name().into(), blake3: Digest([1; 32]) }];
-    let roles = card.roles().into_iter().map(|role| (role, files(role))).collect();
-    Announcement { card, roles }
+    let served = |role| ServedRole { role, files: files(role), encoding: "f32".into(), bytes: 1 };
+    ServedModel { roles: card.roles().into_iter().map(served).collect(), card }
 }
 
-fn is_assignment(message: Result<v1::CoordinatorMessage, tonic::Status>) -> bool {
-    matches!(message.unwrap().body, Some(Body::Assign(_)))
+fn is_assignment(message: CoordinatorMessage) -> bool {
+    matches!(message, CoordinatorMessage::Assign(_))
 }
 
 /// The next assignment among the messages.
@@ -339,7 +333,7 @@ async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
     let known = restored.books.ledger.worker(worker).unwrap();
     assert_eq!((known.name.as_str(), known.device.as_str()), ("mac", "cpu"));
     assert_eq!(restored.sessions.name(worker), "mac");
-    assert!(!restored.books.attempts.is_empty());
+    assert!(!restored.books.ledger.is_idle());
 }
 
 #[tokio::test]

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use wanfarm_manifest::{Taken, plan};
-use wanfarm_proto::v1::{self, coordinator_message::Body};
-use wanfarm_scheduler::{Assignment, Input};
-use wanfarm_types::{Digest, Failure, Stage, TensorRef, VideoId, WorkerId};
+use wanfarm_scheduler::Input;
+use wanfarm_types::{Assignment, CoordinatorMessage, Digest, Failure, ItemInputs, Stage, TensorRef, VideoId, WorkerId};
 
 use super::Driver;
 use super::books::Books;
@@ -13,8 +12,9 @@ use crate::jobs::VideoPhase;
 use crate::outputs::{Task, Volume};
 
 impl Driver {
-    pub(super) fn assign(&mut self, assignment: Assignment) {
-        let Assignment { worker, incarnation, attempt, item, text, inputs, holders, prefetch: _ } = assignment;
+    pub(super) fn assign(&mut self, assignment: wanfarm_scheduler::Assignment) {
+        let wanfarm_scheduler::Assignment { worker, incarnation, attempt, item, text, inputs, holders, .. } =
+            assignment;
         let Some(video) = self.books.jobs.in_manifest(item.video) else { return };
         let Some(job) = self.books.jobs.get(video.job) else { return };
         let Some(Some(spec)) = job.specs.get(video.index as usize) else { return };
@@ -25,32 +25,26 @@ impl Driver {
         let file =
             spec.image.filter(|_| item.stage == Stage::EncodeImage).and_then(|image| self.books.images.get(&image));
         let image = file.map_or(inputs.image, |file| vec![file.tensor()]);
-        let locate = |tensor: TensorRef| self.locate(tensor, &holders, worker);
-        let assign = v1::Assign {
-            attempt: attempt.0,
-            item: Some(item.into()),
-            spec: Some(spec.clone().into()),
+        let inputs = ItemInputs { image, ..inputs };
+        let locate = |tensor: &TensorRef| (tensor.digest, self.locate(&tensor.digest, &holders, worker));
+        let assignment = Assignment {
+            attempt,
+            item,
+            spec: spec.clone(),
             text: text.cloned().unwrap_or_default(),
-            inputs: Some(v1::ItemInputs {
-                text: inputs.text.into_iter().map(locate).collect(),
-                image: image.into_iter().map(locate).collect(),
-                checkpoint: inputs.checkpoint.map(|checkpoint| v1::Checkpoint {
-                    steps_done: checkpoint.steps_done,
-                    tensors: checkpoint.tensors.into_iter().map(locate).collect(),
-                }),
-            }),
+            locations: inputs.tensors().map(locate).collect(),
+            inputs,
         };
-        self.tell(worker, incarnation, Body::Assign(assign));
+        self.tell(worker, incarnation, CoordinatorMessage::Assign(Box::new(assignment)));
     }
 
-    /// A tensor with every address that its reader can read it from: workers first, the durable copy last. The reader asks
+    /// Every address that the reader of a tensor can read it from: workers first, the durable copy last. The reader asks
     /// here in any case when none of them delivers it.
-    fn locate(&self, tensor: TensorRef, holders: &[(Digest, WorkerId)], reader: WorkerId) -> v1::TensorRef {
-        let held = holders.iter().filter(|(digest, _)| *digest == tensor.digest);
+    fn locate(&self, digest: &Digest, holders: &[(Digest, WorkerId)], reader: WorkerId) -> Vec<String> {
+        let held = holders.iter().filter(|(held, _)| held == digest);
         let held = held.filter_map(|(_, worker)| self.sessions.location(*worker, reader));
-        let durable = self.sessions.coordinator(reader).filter(|_| self.copies.holds(&tensor.digest));
-        let locations = held.chain(durable).map(|location| location.to_string()).collect();
-        v1::TensorRef::from(tensor).with_locations(locations)
+        let durable = self.sessions.coordinator(reader).filter(|_| self.copies.holds(digest));
+        held.chain(durable).map(|location| location.to_string()).collect()
     }
 
     pub(super) fn write_outputs(

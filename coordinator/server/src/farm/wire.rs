@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use tonic::Status;
 use wanfarm_client::Shortage;
 use wanfarm_manifest::Taken;
-use wanfarm_proto::convert::wire_cache;
 use wanfarm_proto::v1;
 use wanfarm_types::Role;
 
@@ -23,6 +23,11 @@ pub(super) fn taken(wire: i32) -> Result<Taken, Status> {
         Ok(v1::Taken::Skip) => Ok(Taken::Skip),
         Err(_) => Err(Status::invalid_argument(format!("taken {wire} is none of what this version knows"))),
     }
+}
+
+/// What the wire carries as it is.
+pub(super) fn json(value: &impl Serialize) -> Result<String, Status> {
+    serde_json::to_string(value).map_err(|error| Status::internal(error.to_string()))
 }
 
 /// Why a request came to nothing, with the code that says whether asking again can help.
@@ -109,7 +114,7 @@ fn video(video: Arc<VideoStatus>) -> v1::VideoStatus {
         verdict: video.verdict,
         label: video.label,
         seconds: video.seconds,
-        cache: wire_cache(video.cache),
+        cache: if video.cache.is_none() { String::new() } else { json(&video.cache).unwrap_or_default() },
         loras: video.loras.into_iter().map(Into::into).collect(),
         notes: video.notes,
     }

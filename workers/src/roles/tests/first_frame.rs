@@ -74,7 +74,7 @@ impl Scene {
 
     fn encoded(&mut self) -> HostTensor {
         let item = self.item(Stage::EncodeImage, 0..0, std::slice::from_ref(&self.file), None);
-        let Output::Tensors(mut tensors) = self.bench.run(&item) else { panic!() };
+        let Output::Image(mut tensors) = self.bench.run(&item) else { panic!() };
         assert_eq!(tensors.len(), 1);
         tensors.remove(0)
     }

@@ -100,7 +100,7 @@ fn a_model_of_which_they_are_part_renders_as_published_and_is_another_model() {
     let served = catalog.served().remove(0);
     assert_eq!(served.card.loras.len(), 2);
     for (role, own) in [(Role::DitHigh, FILES[0].0), (Role::DitLow, FILES[1].0)] {
-        let files = &served.roles.iter().find(|(served, _)| *served == role).unwrap().1;
+        let files = &served.roles.iter().find(|served| served.role == role).unwrap().files;
         let is_there = |name: &str| files.iter().any(|file| file.path == name);
         assert!(is_there("loras.json") && is_there(own), "{files:?}");
         assert_eq!(FILES.iter().filter(|(name, _, _)| is_there(name)).count(), 1, "the other expert's are not its own");

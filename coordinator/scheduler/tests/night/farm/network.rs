@@ -72,7 +72,7 @@ impl Farm {
         }
     }
 
-    pub(super) fn tell(&mut self, number: usize, reports: Vec<(AttemptId, wanfarm_scheduler::Report)>) {
+    pub(super) fn tell(&mut self, number: usize, reports: Vec<(AttemptId, wanfarm_types::Report)>) {
         for (attempt, report) in reports {
             let (worker, incarnation) = (self.workers[number].id, self.workers[number].incarnation());
             self.workers[number].buffer.push((attempt, report.clone()));

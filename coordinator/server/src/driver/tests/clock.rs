@@ -10,12 +10,12 @@ async fn heartbeats_that_wait_come_before_leases_that_are_due() {
         let (events, driver) = driver(Box::<MemoryStore>::default(), dir.path());
         let mut driver = driver.unwrap();
         let (attached, mut messages) = attached();
-        let (worker, incarnation) = (attached.worker, attached.incarnation);
+        let (worker, incarnation) = (attached.hello.worker, attached.hello.incarnation);
         driver.on_attached(attached);
         // A second past the lease: too little to be taken for an absence of the coordinator.
         driver.started -= Duration::from_secs(31);
-        let event = WorkerEvent::Heartbeat;
-        events.send(Event::Worker { connection: 1, worker, incarnation, event }).await.unwrap();
+        let message = WorkerMessage::Heartbeat;
+        events.send(Event::Worker { connection: 1, worker, incarnation, message }).await.unwrap();
         let driver = tokio::spawn(driver.run());
         let (reply, answer) = oneshot::channel();
         let (submission, places) = (submission("a"), Places::default());

@@ -98,7 +98,7 @@ async fn a_job_that_goes_on_is_forgotten_only_when_it_is_cancelled_with_it() {
     assert_eq!(desk.steer(job, FORGET).await, Err(RequestError::NotEnded(job)));
     desk.steer(job, CANCEL_AND_FORGET).await.unwrap();
     assert_eq!(desk.phase(job), None);
-    assert!(!desk.has(is_of_job) && desk.driver.books.attempts.is_empty());
+    assert!(!desk.has(is_of_job) && desk.driver.books.ledger.is_idle());
     assert!(desk.driver.scheduler.view_job(job).is_none());
     // What tasks still say of it is no row.
     let video = VideoId { job, index: 0 };
@@ -244,12 +244,13 @@ async fn a_worker_is_forgotten_when_it_is_gone_and_named_as_long_as_a_job_tells_
     let mut desk = Direct::new();
     let job = desk.submit(submission("a")).await.unwrap().job;
     let (attached, mut messages) = attached();
-    let (worker, incarnation, connection) = (attached.worker, attached.incarnation, attached.connection);
+    let (worker, incarnation, connection) = (attached.hello.worker, attached.hello.incarnation, attached.connection);
     desk.event(Event::Attached(Box::new(attached))).await;
     assigned(&mut messages).await;
     let lives = desk.forget_worker(worker).await;
     assert!(matches!(&lives, Err(RequestError::WorkerLives { state: "busy", .. })), "{lives:?}");
-    desk.event(Event::Worker { connection, worker, incarnation, event: WorkerEvent::Goodbye }).await;
+    let message = WorkerMessage::Goodbye { reason: "shutting down".into() };
+    desk.event(Event::Worker { connection, worker, incarnation, message }).await;
     desk.forget_worker(worker).await.unwrap();
     assert_eq!(desk.forget_worker(worker).await, Err(RequestError::NoSuchWorker(worker)));
     let is_worker = |row: &Row| matches!(row, Row::Worker { .. } | Row::Scheduler(Change::WorkerState { .. }));
@@ -271,26 +272,25 @@ async fn a_worker_with_one_model_of_another_kind_goes_on_with_its_others() {
     desk.event(Event::Attached(Box::new(first))).await;
     let (mut second, mut messages) = attached();
     let other = |experts, name: &str| {
-        let mut announcement = announcement();
-        announcement.card = wanfarm_types::ModelCard { name: name.into(), ..card(experts) };
-        announcement
+        let card = wanfarm_types::ModelCard { name: name.into(), ..card(experts) };
+        ServedModel { card, ..served() }
     };
     let wrong = || other(Experts::Dual { boundary: 0.5 }, "m");
-    (second.worker, second.connection) = (WorkerId(uuid::Uuid::from_u128(7)), 2);
-    second.models = vec![wrong(), other(Experts::Single, "n")];
-    let worker = second.worker;
+    (second.hello.worker, second.connection) = (WorkerId(uuid::Uuid::from_u128(7)), 2);
+    second.hello.models = vec![wrong(), other(Experts::Single, "n")];
+    let worker = second.hello.worker;
     desk.event(Event::Attached(Box::new(second))).await;
-    let welcome = messages.recv().await.unwrap().unwrap().body;
-    assert!(matches!(welcome, Some(Body::Welcome(_))), "{welcome:?}");
+    let welcome = messages.recv().await.unwrap();
+    assert!(matches!(welcome, CoordinatorMessage::Welcome { .. }), "{welcome:?}");
     let lines = desk.driver.worker_lines();
     let line = lines.iter().find(|line| line.worker == worker).unwrap();
     assert_eq!(line.models, ["n"]);
     assert!(line.detail.contains("model m"), "{}", line.detail);
 
     let (mut third, mut messages) = attached();
-    third.worker = WorkerId(uuid::Uuid::from_u128(8));
-    third.models = vec![wrong()];
+    third.hello.worker = WorkerId(uuid::Uuid::from_u128(8));
+    third.hello.models = vec![wrong()];
     desk.event(Event::Attached(Box::new(third))).await;
-    let refused = messages.recv().await.unwrap().unwrap().body;
-    assert!(matches!(refused, Some(Body::Refused(_))), "{refused:?}");
+    let refused = messages.recv().await.unwrap();
+    assert!(matches!(refused, CoordinatorMessage::Refused { .. }), "{refused:?}");
 }

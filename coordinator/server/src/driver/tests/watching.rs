@@ -8,7 +8,7 @@ fn without_vae(videos: usize) -> (Driver, Messages, tempfile::TempDir) {
     let (_events, driver) = driver(Box::<MemoryStore>::default(), dir.path());
     let mut driver = driver.unwrap();
     let (mut attached, messages) = attached();
-    attached.models[0].roles.retain(|(role, _)| *role != Role::Vae);
+    attached.hello.models[0].roles.retain(|served| served.role != Role::Vae);
     driver.on_attached(attached);
     let mut submission = submission("a");
     submission.videos = vec![submission.videos[0].clone(); videos];
@@ -36,8 +36,8 @@ async fn a_missing_worker_is_told_until_it_comes_and_only_while_it_is_needed() {
     assert_eq!(again.waiting_for, first.waiting_for);
 
     let (mut vae, _others) = attached();
-    (vae.worker, vae.connection) = (WorkerId(uuid::Uuid::from_u128(9)), 2);
-    vae.models[0].roles.retain(|(role, _)| *role == Role::Vae);
+    (vae.hello.worker, vae.connection) = (WorkerId(uuid::Uuid::from_u128(9)), 2);
+    vae.hello.models[0].roles.retain(|served| served.role == Role::Vae);
     driver.on_attached(vae);
     assert!(driver.version() > before, "watchers look again");
     assert_eq!(changes(&mut driver, first.version).waiting_for, "");

@@ -1,9 +1,9 @@
-//! Video requests and specs.
+//! Videos as they are asked for.
 
 use wanfarm_types as domain;
 
 use super::enums::{FromWireNumber, numbers};
-use super::{WireError, cache, cache_request, each, finite, finite_or_absent, ids, required};
+use super::{WireError, cache, digest, each, finite, finite_or_absent};
 use crate::v1;
 
 fn formats(formats: Vec<domain::Format>) -> Vec<i32> {
@@ -11,7 +11,7 @@ fn formats(formats: Vec<domain::Format>) -> Vec<i32> {
 }
 
 fn image(wire: Option<Vec<u8>>) -> Result<Option<domain::Digest>, WireError> {
-    wire.map(|bytes| ids::digest("image digest", &bytes)).transpose()
+    wire.map(|bytes| digest("image digest", &bytes)).transpose()
 }
 
 impl From<domain::Guidance> for v1::Guidance {
@@ -59,7 +59,7 @@ impl From<domain::VideoRequest> for v1::VideoRequest {
             image: request.image.map(|digest| digest.0.to_vec()),
             formats: formats(request.formats),
             output: request.output,
-            cache: request.cache.and_then(cache_request::to_wire),
+            cache: request.cache.and_then(cache::to_wire),
             loras: request.loras.into_iter().map(Into::into).collect(),
         }
     }
@@ -84,7 +84,7 @@ impl TryFrom<v1::VideoRequest> for domain::VideoRequest {
             image: image(wire.image)?,
             formats: numbers(wire.formats)?,
             output: wire.output,
-            cache: cache_request::from_wire(wire.cache)?,
+            cache: cache::from_wire(wire.cache)?,
             loras: each(wire.loras)?,
         })
     }
@@ -104,60 +104,10 @@ impl TryFrom<v1::LoraRef> for domain::LoraRef {
     fn try_from(wire: v1::LoraRef) -> Result<Self, WireError> {
         Ok(Self {
             name: wire.name,
-            blake3: ids::digest("LoRA digest", &wire.blake3)?,
+            blake3: digest("LoRA digest", &wire.blake3)?,
             bytes: wire.bytes,
             strength: finite("strength", wire.strength)?,
             expert: wire.expert.map(domain::Expert::from_wire_number).transpose()?,
-        })
-    }
-}
-
-impl From<domain::VideoSpec> for v1::VideoSpec {
-    fn from(spec: domain::VideoSpec) -> Self {
-        Self {
-            model: spec.model,
-            prompt: spec.prompt,
-            negative: spec.negative,
-            seed: spec.seed,
-            width: spec.width,
-            height: spec.height,
-            frames: spec.frames,
-            fps: Some(spec.fps.into()),
-            steps: spec.steps,
-            shift: spec.shift,
-            solver: v1::SolverKind::from(spec.solver).into(),
-            guidance: Some(spec.guidance.into()),
-            image: spec.image.map(|digest| digest.0.to_vec()),
-            formats: formats(spec.formats),
-            output: spec.output,
-            cache: cache::to_wire(spec.cache),
-            loras: spec.loras.into_iter().map(Into::into).collect(),
-        }
-    }
-}
-
-impl TryFrom<v1::VideoSpec> for domain::VideoSpec {
-    type Error = WireError;
-
-    fn try_from(wire: v1::VideoSpec) -> Result<Self, WireError> {
-        Ok(Self {
-            model: wire.model,
-            prompt: wire.prompt,
-            negative: wire.negative,
-            seed: wire.seed,
-            width: wire.width,
-            height: wire.height,
-            frames: wire.frames,
-            fps: required("fps", wire.fps)?,
-            steps: wire.steps,
-            shift: finite("shift", wire.shift)?,
-            solver: domain::SolverKind::from_wire_number(wire.solver)?,
-            guidance: required("guidance", wire.guidance)?,
-            image: image(wire.image)?,
-            formats: numbers(wire.formats)?,
-            cache: cache::from_wire(wire.cache)?,
-            loras: each(wire.loras)?,
-            output: wire.output,
         })
     }
 }
@@ -193,6 +143,15 @@ mod tests {
     #[test]
     fn a_request_crosses_the_wire_unchanged() {
         assert_eq!(VideoRequest::try_from(v1::VideoRequest::from(request())), Ok(request()));
+    }
+
+    #[test]
+    fn adapters_cross_the_wire_unchanged() {
+        for expert in [None, Some(domain::Expert::High), Some(domain::Expert::Low), Some(domain::Expert::Single)] {
+            let blake3 = domain::Digest([7; 32]);
+            let lora = LoraRef { name: "a.safetensors".to_owned(), blake3, bytes: 9, strength: -0.5, expert };
+            assert_eq!(LoraRef::try_from(v1::LoraRef::from(lora.clone())), Ok(lora));
+        }
     }
 
     #[test]

@@ -1,0 +1,413 @@
+//! What a worker and its coordinator say to one another, as it is sent: JSON in a frame of the control plane.
+//!
+//! A worker says [`Hello`] first and then [`WorkerMessage`]s; the coordinator answers with [`CoordinatorMessage`]s.
+//! Whoever reads a message that came from outside calls its `check` before it is acted on. Deliberately not here: the
+//! frames and the connection (`wanfarm-proto`), and what follows from a message.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bounds::{self, BadMessage, at_most};
+use crate::{
+    AttemptId, Checkpoint, Digest, Failure, Incarnation, ItemInputs, ModelCard, ModelFile, Role, StepTiming, TensorRef,
+    VideoSpec, WorkItem, WorkerId,
+};
+
+/// Models of one worker.
+const MAX_MODELS: usize = 16;
+/// Files behind one role.
+const MAX_FILES: usize = 256;
+/// Attempts that a worker may have something of: a text encoder keeps many small results.
+const MAX_ATTEMPTS: usize = 1 << 16;
+/// Tensors of one result.
+const MAX_TENSORS: usize = 1 << 10;
+
+/// The first message of a worker on a connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Its persistent identity.
+    pub worker: WorkerId,
+    /// This boot of it.
+    pub incarnation: Incarnation,
+    /// For people: host name and roles.
+    pub name: String,
+    /// For people: what it computes on.
+    pub device: String,
+    /// Main memory of its machine, in bytes.
+    pub memory_bytes: u64,
+    /// Where its tensors are read: `http://host:port`; empty when it does not say.
+    pub tensor_url: String,
+    /// What it serves.
+    pub models: Vec<ServedModel>,
+    /// "May I keep these?": attempts computing, queued, or finished with an unanswered report.
+    pub running: Vec<AttemptId>,
+    /// Acknowledged attempts whose results are still in its memory.
+    pub holding: Vec<AttemptId>,
+}
+
+/// A model as one worker serves it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServedModel {
+    /// What the folder was recognised as.
+    pub card: ModelCard,
+    /// The roles that the worker serves of it.
+    pub roles: Vec<ServedRole>,
+}
+
+/// A role that a worker serves of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedRole {
+    /// The role.
+    pub role: Role,
+    /// The files behind it.
+    pub files: Vec<ModelFile>,
+    /// How most of its numbers are stored: `bf16`, `q8_0`, `f8_e4m3`, …
+    pub encoding: String,
+    /// Bytes of its tensors as they are stored.
+    pub bytes: u64,
+}
+
+/// What a worker says after its hello.
+///
+/// Reports are kept by the worker until their attempt is answered by `Acknowledge` or `Drop`, and sent again, in order,
+/// after a reconnect. Of several `StepDone` only the newest has to be kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerMessage {
+    /// It lives.
+    Heartbeat,
+    /// News of an attempt.
+    Report(AttemptId, Report),
+    /// It leaves on purpose.
+    Goodbye {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// What a worker says about one attempt. `ItemDone`, `Failed` and `Revoked` are final.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// Inputs are at hand, the device has begun. From here on the attempt cannot be revoked, only stopped.
+    Started,
+    /// A step has run; the state after it lies in the worker's memory.
+    StepDone {
+        /// The state after the step.
+        checkpoint: Checkpoint,
+        /// Seconds the step took.
+        seconds: f64,
+    },
+    /// The item is finished, or stopped early: then the checkpoint has fewer steps than were asked for.
+    ItemDone {
+        /// What came out.
+        outputs: ItemOutputs,
+        /// How long it took.
+        timing: StepTiming,
+    },
+    /// The item failed. Checkpoints reported before still lie in the worker's memory.
+    Failed(Failure),
+    /// The item had not started and will not: the answer to a `Revoke`.
+    /// A worker that had already started ignores the revocation.
+    Revoked,
+}
+
+/// The results of an item, by stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemOutputs {
+    /// `encode_text`: the context.
+    Text(TensorRef),
+    /// `encode_image`: the conditioning tensors.
+    Image(Vec<TensorRef>),
+    /// A denoising stage: the state after the last step that ran.
+    Checkpoint(Checkpoint),
+    /// `decode`: the frames.
+    Frames(TensorRef),
+}
+
+/// What the coordinator says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoordinatorMessage {
+    /// The hello is accepted.
+    Welcome {
+        /// Milliseconds between heartbeats.
+        heartbeat_milliseconds: u32,
+        /// Milliseconds after which a silent worker loses its work.
+        lease_milliseconds: u32,
+    },
+    /// The coordinator will not work with this worker as it is; dialling again changes nothing. Of the same form in all
+    /// versions of the protocol.
+    Refused {
+        /// Why, for people.
+        reason: String,
+        /// Another process that lives has this worker's id, from a copied data folder: draw a new one, and dial again.
+        take_new_identity: bool,
+    },
+    /// Run this item, or hold it as the next one.
+    Assign(Box<Assignment>),
+    /// Give back an item that has not started. Answered by `Revoked`, or by the reports of the running item.
+    Revoke(AttemptId),
+    /// Finish the current step and report what there is.
+    StopAfterStep(AttemptId),
+    /// Nothing of this attempt is wanted any more: stop it, forget its reports, free its tensors.
+    Drop(AttemptId),
+    /// The final report of this attempt is recorded: forget the report, keep the tensors until `Drop`.
+    Acknowledge(AttemptId),
+    /// Drained: nothing that only this worker has is needed any more. Say goodbye and end.
+    Leave,
+    /// Deliver this tensor.
+    Send(Errand),
+}
+
+/// One attempt, with everything it needs by reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The fencing number.
+    pub attempt: AttemptId,
+    /// What to run.
+    pub item: WorkItem,
+    /// The video it is of.
+    pub spec: VideoSpec,
+    /// What to encode, for `encode_text`.
+    pub text: String,
+    /// What to start from.
+    pub inputs: ItemInputs,
+    /// Where each input is read, best first: `http://host:port`.
+    pub locations: BTreeMap<Digest, Vec<String>>,
+}
+
+/// A tensor to be delivered to the coordinator, for those who cannot reach the worker's own service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errand {
+    /// Drawn at random, so that one of an earlier coordinator is nobody's.
+    pub number: u64,
+    /// Which tensor.
+    pub digest: Digest,
+    /// From this byte to its end.
+    pub offset: u64,
+}
+
+impl Hello {
+    /// Checks the size and the form of what is said; what it means is checked where it is acted on.
+    ///
+    /// # Errors
+    /// The first field that cannot be worked with.
+    pub fn check(&self) -> Result<(), BadMessage> {
+        bounds::check_label("device", &self.device)?;
+        bounds::check_label("name", &self.name)?;
+        bounds::path("tensor_url", &self.tensor_url)?;
+        at_most("models", self.models.len(), MAX_MODELS, "models")?;
+        at_most("running", self.running.len(), MAX_ATTEMPTS, "attempts")?;
+        at_most("holding", self.holding.len(), MAX_ATTEMPTS, "attempts")?;
+        for model in &self.models {
+            model.card.check()?;
+            at_most("roles", model.roles.len(), Role::ALL.len(), "roles")?;
+            for role in &model.roles {
+                bounds::check_label("encoding", &role.encoding)?;
+                at_most("files", role.files.len(), MAX_FILES, "files")?;
+                role.files.iter().try_for_each(|file| bounds::path("file path", &file.path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WorkerMessage {
+    /// Checks the form of what is said.
+    ///
+    /// # Errors
+    /// The first thing that means nothing.
+    pub fn check(&self) -> Result<(), BadMessage> {
+        match self {
+            Self::Report(_, Report::StepDone { checkpoint, .. }) => check_tensors(&checkpoint.tensors),
+            Self::Report(_, Report::ItemDone { outputs, .. }) => check_tensors(outputs.tensors()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Report {
+    /// True when the worker says nothing more about the attempt after it.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Report::ItemDone { .. } | Report::Failed(_) | Report::Revoked)
+    }
+}
+
+impl ItemOutputs {
+    /// All of them.
+    pub fn tensors(&self) -> &[TensorRef] {
+        match self {
+            Self::Text(tensor) | Self::Frames(tensor) => std::slice::from_ref(tensor),
+            Self::Image(tensors) => tensors,
+            Self::Checkpoint(checkpoint) => &checkpoint.tensors,
+        }
+    }
+}
+
+impl Assignment {
+    /// Checks the form of what is to be run; whether it can be is checked by whoever runs it.
+    ///
+    /// # Errors
+    /// The first thing that means nothing.
+    pub fn check(&self) -> Result<(), BadMessage> {
+        let steps = self.item.steps;
+        if steps.first > steps.end {
+            return Err(BadMessage::new("steps", format!("are {}..{}", steps.first, steps.end)));
+        }
+        let tensors: Vec<TensorRef> = self.inputs.tensors().cloned().collect();
+        check_tensors(&tensors)
+    }
+}
+
+fn check_tensors(tensors: &[TensorRef]) -> Result<(), BadMessage> {
+    at_most("tensors", tensors.len(), MAX_TENSORS, "tensors")?;
+    tensors.iter().try_for_each(TensorRef::check)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DType, Experts, JobId, Stage, StepRange, VideoId, fixtures};
+    use uuid::Uuid;
+
+    fn tensor(shape: &[u64]) -> TensorRef {
+        TensorRef { digest: Digest([1; 32]), dtype: DType::F32, shape: shape.to_vec() }
+    }
+
+    fn role(files: usize) -> ServedRole {
+        let file = ModelFile { path: "vae.pth".into(), blake3: Digest([2; 32]) };
+        ServedRole { role: Role::Vae, files: vec![file; files], encoding: "bf16".into(), bytes: 7 }
+    }
+
+    fn hello() -> Hello {
+        let card = fixtures::card(Experts::Dual { boundary: 0.875 });
+        Hello {
+            worker: WorkerId(Uuid::from_u128(1)),
+            incarnation: Incarnation(Uuid::from_u128(2)),
+            name: "Studio – 3 (Büro)/vae".into(),
+            device: "cpu".into(),
+            memory_bytes: 1 << 36,
+            tensor_url: "http://[::]:7001".into(),
+            models: vec![ServedModel { card, roles: vec![role(MAX_FILES); 5] }; MAX_MODELS],
+            running: vec![AttemptId(1); 100],
+            holding: Vec::new(),
+        }
+    }
+
+    fn assignment() -> Assignment {
+        let card = fixtures::card(Experts::Single);
+        let video = VideoId { job: JobId(3), index: 1 };
+        let checkpoint = Some(Checkpoint { steps_done: 4, tensors: vec![tensor(&[16, 2])] });
+        Assignment {
+            attempt: AttemptId(7),
+            item: WorkItem { video, stage: Stage::Denoise, steps: StepRange { first: 4, end: 40 } },
+            spec: fixtures::request().resolve(&card).unwrap(),
+            text: String::new(),
+            inputs: ItemInputs { text: vec![tensor(&[3, 8])], image: Vec::new(), checkpoint },
+            locations: [(Digest([1; 32]), vec!["http://10.0.0.7:7001".to_owned()])].into(),
+        }
+    }
+
+    fn again<T: Serialize + for<'de> Deserialize<'de>>(value: &T) -> T {
+        serde_json::from_slice(&serde_json::to_vec(value).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn messages_are_read_as_they_were_said() {
+        assert_eq!(again(&hello()), hello());
+        let checkpoint = Checkpoint { steps_done: 1, tensors: vec![tensor(&[2]); 3] };
+        let timing = StepTiming { seconds: 0.1, step_seconds: vec![1.0 / 3.0], ..StepTiming::default() };
+        let reports = [
+            Report::Started,
+            Report::StepDone { checkpoint: checkpoint.clone(), seconds: 0.3 },
+            Report::ItemDone { outputs: ItemOutputs::Checkpoint(checkpoint), timing: timing.clone() },
+            Report::ItemDone { outputs: ItemOutputs::Text(tensor(&[1])), timing: timing.clone() },
+            Report::ItemDone { outputs: ItemOutputs::Image(vec![tensor(&[1]); 2]), timing: timing.clone() },
+            Report::ItemDone { outputs: ItemOutputs::Frames(tensor(&[1])), timing },
+            Report::Failed(Failure::transient("a\nb")),
+            Report::Revoked,
+        ];
+        for report in reports {
+            let message = WorkerMessage::Report(AttemptId(9), report);
+            assert_eq!(again(&message), message);
+            assert_eq!(message.check(), Ok(()));
+        }
+        for message in [WorkerMessage::Heartbeat, WorkerMessage::Goodbye { reason: "drained".into() }] {
+            assert_eq!(again(&message), message);
+        }
+        for message in [
+            CoordinatorMessage::Welcome { heartbeat_milliseconds: 1, lease_milliseconds: 4 },
+            CoordinatorMessage::Refused { reason: "r".into(), take_new_identity: true },
+            CoordinatorMessage::Assign(Box::new(assignment())),
+            CoordinatorMessage::Revoke(AttemptId(1)),
+            CoordinatorMessage::StopAfterStep(AttemptId(1)),
+            CoordinatorMessage::Drop(AttemptId(1)),
+            CoordinatorMessage::Acknowledge(AttemptId(1)),
+            CoordinatorMessage::Leave,
+            CoordinatorMessage::Send(Errand { number: u64::MAX, digest: Digest([3; 32]), offset: 5 }),
+        ] {
+            assert_eq!(again(&message), message);
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_not_read() {
+        for text in [
+            "{}",
+            "\"shout\"",
+            "{\"report\":[1,\"shout\"]}",
+            "{\"report\":[-1,\"started\"]}",
+            "{\"report\":[1,{\"step_done\":{\"checkpoint\":{\"steps_done\":1,\"tensors\":[]},\"seconds\":null}}]}",
+            "{\"report\":[1,{\"step_done\":{\"checkpoint\":{\"steps_done\":1,\"tensors\":[]},\"seconds\":1e999}}]}",
+            "{\"report\":[1,{\"item_done\":{\"outputs\":{\"text\":{\"digest\":\"00\",\"dtype\":\"f32\",\"shape\":[]}},\
+             \"timing\":{\"seconds\":1,\"step_seconds\":[],\"input_wait_seconds\":0}}}]}",
+        ] {
+            assert!(serde_json::from_str::<WorkerMessage>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hello_has_its_limits() {
+        assert_eq!(hello().check(), Ok(()));
+        let with = |change: fn(&mut Hello)| {
+            let mut hello = hello();
+            change(&mut hello);
+            hello.check().unwrap_err().to_string()
+        };
+        for (error, field) in [
+            (with(|hello| hello.name = "n".repeat(201)), "name"),
+            (with(|hello| hello.name = "a\nINFO forged".into()), "name"),
+            (with(|hello| hello.device = "\u{1b}[2J".into()), "device"),
+            (with(|hello| hello.tensor_url = "u".repeat(2000)), "tensor_url"),
+            (with(|hello| hello.models.push(hello.models[0].clone())), "models"),
+            (with(|hello| hello.models[3].roles.push(role(0))), "roles"),
+            (with(|hello| hello.models[3].roles[2] = role(MAX_FILES + 1)), "files"),
+            (with(|hello| hello.models[3].roles[2].files[0].path = "p".repeat(2000)), "file path"),
+            (with(|hello| hello.models[3].roles[2].encoding = "\u{7}".into()), "encoding"),
+            (with(|hello| hello.models[3].card.name = String::new()), "model name"),
+            (with(|hello| hello.holding = vec![AttemptId(1); MAX_ATTEMPTS + 1]), "holding"),
+        ] {
+            assert!(error.starts_with(field), "{error}");
+        }
+    }
+
+    #[test]
+    fn results_and_inputs_have_the_form_of_tensors() {
+        let report = |shape: &[u64]| {
+            let outputs = ItemOutputs::Frames(tensor(shape));
+            WorkerMessage::Report(AttemptId(1), Report::ItemDone { outputs, timing: StepTiming::default() }).check()
+        };
+        assert_eq!(report(&[2, 3]), Ok(()));
+        assert!(report(&[u64::MAX, u64::MAX]).is_err() && report(&[1; 9]).is_err());
+        assert_eq!(assignment().check(), Ok(()));
+        let mut backwards = assignment();
+        backwards.item.steps = StepRange { first: 5, end: 4 };
+        assert!(backwards.check().unwrap_err().to_string().contains("5..4"));
+        let mut endless = assignment();
+        endless.inputs.text[0].shape = vec![u64::MAX, 2];
+        assert!(endless.check().is_err());
+    }
+}
