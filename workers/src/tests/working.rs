@@ -4,7 +4,7 @@ use wanfarm_proto::tensors::Puller;
 use wanfarm_proto::v1;
 use wanfarm_types::{
     Assignment, AttemptId, CoordinatorMessage, Digest, Errand, Failure, FailureKind, ItemOutputs, Report, StepRange,
-    VideoSpec, WorkItem,
+    VideoSpec, WorkItem, WorkerMessage,
 };
 
 use super::fixtures;
@@ -160,6 +160,7 @@ async fn a_message_that_means_nothing_ends_the_connection_and_not_the_worker() {
         v1::Frame { body: b"{\"assign\":{\"attempt\":1}}".to_vec(), ..v1::Frame::of(&CoordinatorMessage::Leave) };
     connection.send_frame(nonsense).await;
     connection.closed().await;
-    let connection = coordinator.welcome().await;
+    let mut connection = coordinator.welcome().await;
+    assert_eq!(connection.message().await, WorkerMessage::Heartbeat);
     worker.leave(connection).await;
 }
