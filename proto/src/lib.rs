@@ -13,7 +13,6 @@ pub mod tensors;
 #[expect(
     missing_docs,
     clippy::allow_attributes_without_reason,
-    clippy::large_enum_variant,
     reason = "generated code; the .proto files carry the comments"
 )]
 pub mod v1 {
