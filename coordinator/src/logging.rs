@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::debug_fn;
 use wanfarm_durable::FileId;
 
-use crate::progress::tame;
+use wanfarm_manifest::one_line;
 
 /// Longest value in a line, in characters.
 const LONGEST: usize = 2000;
@@ -34,7 +34,7 @@ fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
                  field: &tracing::field::Field,
                  value: &dyn std::fmt::Debug| {
         let text = format!("{value:?}");
-        let text = tame(&text, LONGEST);
+        let text = one_line(&text, LONGEST);
         match field.name() {
             "message" => write!(writer, "{text}"),
             name => write!(writer, "{name}={text}"),

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wanfarm_types::Role;
+use wanfarm_types::{Backoff, Role};
 
 use crate::exit::Exit;
 
@@ -20,6 +20,8 @@ use crate::exit::Exit;
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// Deaths in a row, each within [`HEALTHY_AFTER`], before the role is given up.
 const MOST_DEATHS: u32 = 5;
+/// Between two starts.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// How long a worker may take to say goodbye: a little longer than it gives itself. The whole command ends within 5 s.
 const FAREWELL: Duration = Duration::from_millis(2500);
 
@@ -136,7 +138,7 @@ async fn keep_running(
         }
         tracing::warn!(worker = %label, %status, "worker died; starting it again");
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(100) * 2u32.pow(deaths)) => {}
+            () = tokio::time::sleep(BACKOFF.pause(deaths)) => {}
             () = stopped(&mut stop) => {}
         }
     }

@@ -4,8 +4,7 @@
 use wanfarm_proto::tensors::MAX_TENSOR_BYTES;
 use wanfarm_sampling::{Schedule, history_len};
 use wanfarm_types::{
-    Assignment, CacheSettings, DType, Expert, Experts, Failure, Guidance, LoraRef, ServedModel, Stage, TensorRef,
-    VaeKind,
+    Assignment, CacheSettings, DType, Experts, Failure, LoraRef, ServedModel, Stage, TensorRef, VaeKind,
 };
 
 /// Tokens of a text; rows of a context.
@@ -18,14 +17,6 @@ const MOST_IMAGE_BYTES: u64 = 32 << 20;
 const MOST_LORAS: usize = 16;
 /// Channels of the mask that stands before an image's own.
 const MASK_CHANNELS: u64 = 4;
-
-/// The scale of an expert; a single-expert model uses `low`.
-pub(crate) fn scale(guidance: Guidance, expert: Expert) -> f64 {
-    match expert {
-        Expert::High => guidance.high,
-        Expert::Low | Expert::Single => guidance.low,
-    }
-}
 
 /// Checks an assignment against what is served.
 ///
@@ -98,12 +89,8 @@ fn steps(assignment: &Assignment, experts: Experts) -> Option<String> {
         Ok(schedule) => schedule,
         Err(error) => return Some(error.to_string()),
     };
-    let all = schedule.steps();
-    let of_expert = match (item.stage, experts) {
-        (Stage::Denoise, Experts::Single) => 0..all,
-        (Stage::DenoiseHigh, Experts::Dual { boundary }) => 0..schedule.high_steps(boundary),
-        (Stage::DenoiseLow, Experts::Dual { boundary }) => schedule.high_steps(boundary)..all,
-        _ => return Some(format!("the model {} has no such stage", spec.model)),
+    let Some(of_expert) = item.stage.expert().and_then(|expert| schedule.steps_of(expert, experts)) else {
+        return Some(format!("the model {} has no such stage", spec.model));
     };
     let (first, end) = (item.steps.first, item.steps.end);
     let inside = first < end && of_expert.contains(&first) && end <= of_expert.end;
@@ -112,7 +99,7 @@ fn steps(assignment: &Assignment, experts: Experts) -> Option<String> {
 
 fn contexts(assignment: &Assignment) -> Option<String> {
     let expert = assignment.item.stage.expert()?;
-    let scale = scale(assignment.spec.guidance, expert);
+    let scale = assignment.spec.guidance.of(expert);
     if !scale.is_finite() {
         return Some(format!("the guidance {scale} is no number to scale with"));
     }
@@ -220,7 +207,9 @@ fn tensors(tensors: &[TensorRef], count: usize, shape: &[u64], what: &str) -> Op
 
 #[cfg(test)]
 mod tests {
-    use wanfarm_types::{Checkpoint, Digest, FailureKind, MagCache, MagCurve, Role, SenCache, SolverKind, StepRange};
+    use wanfarm_types::{
+        Checkpoint, Digest, FailureKind, Guidance, MagCache, MagCurve, Role, SenCache, SolverKind, StepRange,
+    };
 
     use super::*;
     use crate::tests::fixtures::{self, assignment, served};

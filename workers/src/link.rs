@@ -15,7 +15,7 @@ use tonic::transport::Endpoint;
 use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::dispatch_client::DispatchClient;
 use wanfarm_proto::{MAX_MESSAGE_BYTES, v1};
-use wanfarm_types::{CoordinatorMessage, Errand, Hello, WorkerMessage};
+use wanfarm_types::{Backoff, CoordinatorMessage, Errand, Hello, WorkerMessage};
 
 use crate::WorkerError;
 
@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(10);
 /// Messages that may wait for the network. Reports wait in `assignments`, where the newer replace the older.
 const OUTGOING: usize = 16;
+/// Between two tries to attach.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
 
 /// What the link has to say.
 #[derive(Debug)]
@@ -179,7 +181,7 @@ impl Link {
     }
 
     fn lost(&mut self, reason: String) -> Event {
-        self.state = State::Pausing(Box::pin(sleep(backoff(self.failures, rand::random()))));
+        self.state = State::Pausing(Box::pin(sleep(pause(self.failures, rand::random()))));
         self.failures = self.failures.saturating_add(1);
         Event::Lost(reason)
     }
@@ -195,10 +197,9 @@ impl std::fmt::Debug for State {
     }
 }
 
-/// 0.2 s, doubling to 15 s, less up to half of it by `jitter` in 0..1, so that a farm does not return as one.
-fn backoff(failures: u32, jitter: f64) -> Duration {
-    let full = (0.2 * 2f64.powi(failures.min(10) as i32)).min(15.0);
-    Duration::from_secs_f64(full * (1.0 - 0.5 * jitter))
+/// Less up to half of the pause by `jitter` in 0..1, so that a farm does not return as one.
+fn pause(failures: u32, jitter: f64) -> Duration {
+    BACKOFF.pause(failures).mul_f64(1.0 - 0.5 * jitter)
 }
 
 async fn dial(endpoint: Endpoint, mut hello: Hello, tensors: SocketAddr) -> Result<Box<Session>, DialError> {
@@ -242,9 +243,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_limit_and_differ() {
-        let pauses: Vec<f64> = (0..9).map(|failures| backoff(failures, 0.0).as_secs_f64()).collect();
-        assert_eq!(pauses, [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 15.0, 15.0]);
-        assert_eq!(backoff(u32::MAX, 1.0), Duration::from_secs_f64(7.5));
+        assert_eq!(pause(0, 0.0), Duration::from_millis(200));
+        assert_eq!(pause(u32::MAX, 1.0), Duration::from_secs_f64(7.5));
     }
 
     #[test]

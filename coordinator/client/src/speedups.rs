@@ -3,20 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use wanfarm_types::{CacheSettings, Expert, LoraRef, MagCurve};
+use wanfarm_types::{CacheSettings, Expert, LoraRef};
 
 /// A step cache with its settings; `None` without one.
 fn cache_words(cache: &CacheSettings) -> Option<String> {
     let settings = match cache {
         CacheSettings::None => return None,
         CacheSettings::Magcache(cache) => {
-            let curve = match &cache.curve {
-                MagCurve::T2vA14b => "t2v-a14b",
-                MagCurve::I2vA14b => "i2v-a14b",
-                MagCurve::Ti2v5bText => "ti2v-5b-t2v",
-                MagCurve::Ti2v5bImage => "ti2v-5b-i2v",
-                MagCurve::Own(_) => "calibrated",
-            };
+            let curve = cache.curve.name();
             let joint = if cache.joint { ", joint" } else { "" };
             let (threshold, max_skip, retention) = (cache.threshold, cache.max_skip, cache.retention);
             format!("threshold {threshold}, max_skip {max_skip}, retention {retention}, curve {curve}{joint}")
@@ -61,7 +55,7 @@ pub fn speedups<'v>(videos: impl IntoIterator<Item = (&'v CacheSettings, &'v [Lo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wanfarm_types::{CfgCache, Digest, MagCache};
+    use wanfarm_types::{CfgCache, Digest, MagCache, MagCurve};
 
     #[test]
     fn what_is_on_is_told_once_with_its_count() {

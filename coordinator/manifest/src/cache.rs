@@ -5,7 +5,7 @@ use wanfarm_types::{
     CacheRequest, CfgCacheRequest, MagCacheRequest, MagCurve, Retention, SenCacheRequest, TeaCacheRequest, TeaModel,
 };
 
-use super::fault::{Fault, Place, quote, suggest, tame};
+use super::fault::{Fault, Place, clipped, quote, suggest};
 use super::keys::Rule;
 use super::node::{Entry, Node, Value};
 use super::settings::{self, Chosen, text, unknown_key, unknown_word, wrong_type};
@@ -26,12 +26,7 @@ pub(crate) struct Kind {
     pub(crate) keys: &'static [Key],
 }
 
-const CURVES: [(&str, MagCurve); 4] = [
-    ("t2v-a14b", MagCurve::T2vA14b),
-    ("i2v-a14b", MagCurve::I2vA14b),
-    ("ti2v-5b-t2v", MagCurve::Ti2v5bText),
-    ("ti2v-5b-i2v", MagCurve::Ti2v5bImage),
-];
+const CURVES: [(&str, MagCurve); 4] = MagCurve::PUBLISHED;
 const ZONES: [(&str, Retention); 2] = [("each-phase", Retention::EachPhase), ("first-phase", Retention::FirstPhase)];
 const TEA_MODELS: [(&str, TeaModel); 5] = [
     ("t2v-1.3b", TeaModel::T2v1_3b),
@@ -120,7 +115,7 @@ pub(crate) fn read(node: &Node, place: &Place) -> Result<CacheRequest, Fault> {
         Value::Table(entries) => entries,
         _ => return Err(wrong_type(node, place, "a kind such as \"magcache\", or { kind, … }")),
     };
-    let at = |entry: &Entry| Place::new(entry.node.span, format!("{}.{}", place.key, tame(&entry.key)));
+    let at = |entry: &Entry| Place::new(entry.node.span, format!("{}.{}", place.key, clipped(&entry.key)));
     let named = entries.iter().find(|entry| entry.key == "kind");
     let Some(named) = named else {
         return Err(Fault::at(place, format!("{} names no kind", place.key))
@@ -161,7 +156,7 @@ fn find(kind: Option<&'static Kind>, entry: &Entry, place: &Place) -> Result<&'s
         Some(kind) => of(kind),
         None => ALL.iter().find_map(of),
     };
-    let at = Place::new(entry.key_span, format!("{}.{}", place.key, tame(&entry.key)));
+    let at = Place::new(entry.key_span, format!("{}.{}", place.key, clipped(&entry.key)));
     found.ok_or_else(|| {
         let others: Vec<&str> = ALL.iter().filter(|kind| of(kind).is_some()).map(|kind| kind.name).collect();
         let name = kind.map_or("a step cache", |kind| kind.name);

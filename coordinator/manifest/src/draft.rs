@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use wanfarm_types::LoraRef;
 
-use super::fault::{Fault, Findings, Place, near, quote, suggest, tame};
+use super::fault::{Fault, Findings, Place, clipped, near, quote, suggest};
 use super::images::{self, Images};
 use super::keys::{MAX_TEXT, MAX_VIDEOS, OUTPUT_NAMES, SERIES, Setting};
 use super::loras::Loras;
@@ -66,7 +66,7 @@ pub(crate) fn settings<'n>(
         return (settings, rest);
     };
     for entry in entries {
-        let key = format!("{}.{}", place.key, tame(&entry.key));
+        let key = format!("{}.{}", place.key, clipped(&entry.key));
         if images::are_several(entry) {
             rest.push(entry);
         } else if let Some(setting) = Setting::of(&entry.key) {

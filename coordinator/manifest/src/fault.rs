@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::line::one_line;
 use super::source::{Position, Source, Span};
 
 /// Faults beyond this many are counted, not kept.
@@ -226,17 +227,14 @@ impl Findings {
 
 /// A piece of the manifest for a message.
 pub(crate) fn quote(text: &str) -> String {
-    format!("`{}`", tame(text))
+    format!("`{}`", clipped(text))
 }
 
-/// A text on one line, clipped, without control characters.
-pub(crate) fn tame(text: &str) -> String {
+/// The beginning of a text, on one line; what nobody sees in it is marked.
+pub(crate) fn clipped(text: &str) -> String {
     const LONGEST: usize = 100;
-    let mut tamed: String = text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        tamed.push('…');
-    }
-    tamed
+    let marked: String = text.chars().take(LONGEST + 1).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    one_line(&marked, LONGEST).into_owned()
 }
 
 /// A remedy for a word that is none of `known`: the nearest one, or all of them.
@@ -287,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_are_tame() {
+    fn quotes_fit_a_line() {
         assert_eq!(quote("a\u{1b}[31m\n"), "`a\u{fffd}[31m\u{fffd}`");
         assert!(quote(&"é".repeat(1000)).chars().count() < 110);
     }

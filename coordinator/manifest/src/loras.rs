@@ -9,7 +9,7 @@ use std::sync::Arc;
 use wanfarm_model::lora::LoraContents;
 use wanfarm_types::{Digest, Expert, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, ModelCard};
 
-use super::fault::{Fault, Place, quote, suggest, tame};
+use super::fault::{Fault, Place, clipped, quote, suggest};
 use super::images::no_folder;
 use super::names::component_fault;
 use super::node::{Node, Value};
@@ -162,7 +162,7 @@ fn entry(node: &Node, place: Place) -> Result<Wanted, Fault> {
     };
     let (mut file, mut strength, mut expert, mut faults) = (None, 1.0, None, Vec::new());
     for entry in entries {
-        let at = Place::new(entry.node.span, format!("{}.{}", place.key, tame(&entry.key)));
+        let at = Place::new(entry.node.span, format!("{}.{}", place.key, clipped(&entry.key)));
         let read = match entry.key.as_str() {
             "path" => path(&entry.node, &at).map(|path| file = Some(path)),
             "strength" => number(&entry.node, &at, -MAX_STRENGTH, false, MAX_STRENGTH).map(|value| strength = value),

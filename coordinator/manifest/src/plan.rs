@@ -5,7 +5,7 @@ use std::ops::Range;
 use wanfarm_sampling::cache::{Branch, Phases, Plan, TeaZones, computes_both, mag_plan, may_reuse};
 use wanfarm_sampling::{Schedule, ScheduleError};
 use wanfarm_scheduler::{SizeClass, TextKey, VideoPlan};
-use wanfarm_types::{CacheSettings, Digest, Experts, ModelCard, SpecError, Stage, StepRange, VideoRequest, VideoSpec};
+use wanfarm_types::{CacheSettings, Digest, ModelCard, SpecError, Stage, StepRange, VideoRequest, VideoSpec};
 
 /// The stages, texts and size of a video.
 ///
@@ -13,21 +13,15 @@ use wanfarm_types::{CacheSettings, Digest, Experts, ModelCard, SpecError, Stage,
 /// A step count or shift that no schedule has.
 pub fn plan(spec: &VideoSpec, card: &ModelCard) -> Result<VideoPlan, ScheduleError> {
     let schedule = Schedule::new(spec.solver, spec.steps, spec.shift)?;
-    let stages = match card.experts {
-        Experts::Single => vec![(Stage::Denoise, 0, spec.steps)],
-        Experts::Dual { boundary } => {
-            let switch = schedule.high_steps(boundary);
-            vec![(Stage::DenoiseHigh, 0, switch), (Stage::DenoiseLow, switch, spec.steps)]
-        }
-    };
     let mut texts = vec![text_key(&spec.model, &spec.prompt)];
     if spec.guidance.high != 1.0 || spec.guidance.low != 1.0 {
         texts.push(text_key(&spec.model, &spec.negative));
     }
-    let stages: Vec<(Stage, StepRange)> = stages
+    let stages: Vec<(Stage, StepRange)> = schedule
+        .split(card.experts)
         .into_iter()
-        .filter(|(_, first, end)| first < end)
-        .map(|(stage, first, end)| (stage, StepRange { first, end }))
+        .filter(|(_, steps)| !steps.is_empty())
+        .map(|(expert, steps)| (expert.stage(), StepRange { first: steps.start, end: steps.end }))
         .collect();
     Ok(VideoPlan {
         work: work(spec, &stages),
@@ -48,7 +42,7 @@ fn work(spec: &VideoSpec, stages: &[(Stage, StepRange)]) -> Vec<Option<u8>> {
         _ => Plan::dense(spec.steps),
     };
     let of_step = |stage: Stage, phase: &Range<u32>, step: u32| {
-        let guided = passes(spec, stage) == 2;
+        let guided = stage.expert().is_some_and(|expert| spec.guidance.passes(expert) == 2);
         match &spec.cache {
             CacheSettings::None => Some(100),
             CacheSettings::Magcache(_) => {
@@ -70,12 +64,6 @@ fn work(spec: &VideoSpec, stages: &[(Stage, StepRange)]) -> Vec<Option<u8>> {
         .flat_map(|(stage, phase)| phase.clone().map(move |step| (stage, phase.clone(), step)))
         .map(|(stage, phase, step)| of_step(stage, &phase, step))
         .collect()
-}
-
-/// How often a step of this stage runs the transformer without a step cache.
-pub fn passes(spec: &VideoSpec, stage: Stage) -> u32 {
-    let scale = if stage == Stage::DenoiseHigh { spec.guidance.high } else { spec.guidance.low };
-    if scale == 1.0 { 1 } else { 2 }
 }
 
 /// A request with nothing left open and its plan, or why this model cannot render it. A size that the image decides
@@ -113,7 +101,7 @@ mod tests {
     use super::*;
     use crate::first_frame::{Image, sized};
     use wanfarm_types::fixtures::{card, request};
-    use wanfarm_types::{CacheRequest, CfgCacheRequest, Guidance, MagCacheRequest, SenCacheRequest};
+    use wanfarm_types::{CacheRequest, CfgCacheRequest, Experts, Guidance, MagCacheRequest, SenCacheRequest};
 
     #[test]
     fn the_published_split_of_t2v_a14b() {

@@ -8,7 +8,7 @@ use wanfarm_types::{ModelCard, VideoRequest};
 
 use super::check::Context;
 use super::draft::{self, Draft, Drafting};
-use super::fault::{Fault, Faults, Findings, Place, suggest, tame};
+use super::fault::{Fault, Faults, Findings, Place, clipped, suggest};
 use super::front;
 use super::images::ImageFile;
 use super::keys::{self, Setting};
@@ -120,7 +120,7 @@ impl Manifest {
                 for fault in faults {
                     found.add(
                         Fault::at(&Place::new(fault.span, ""), format!("this is not {}", source.syntax.name()))
-                            .why(tame(&fault.what))
+                            .why(clipped(&fault.what))
                             .help("mend this first; the rest of the file is read after that"),
                     );
                 }
@@ -180,7 +180,7 @@ fn top<'n>(root: &'n Node, found: &mut Findings) -> [Option<&'n Entry>; 3] {
         match TOP.iter().position(|name| *name == entry.key) {
             Some(at) => entries[at] = Some(entry),
             None => found.add(
-                Fault::at(&Place::new(entry.key_span, tame(&entry.key)), unknown_key(&entry.key))
+                Fault::at(&Place::new(entry.key_span, clipped(&entry.key)), unknown_key(&entry.key))
                     .why("the top level has job, defaults and video")
                     .help(suggest(&entry.key, TOP)),
             ),
@@ -210,7 +210,7 @@ fn read_job(entry: &Entry, source: &Source, found: &mut Findings) -> Job {
         return job;
     };
     for Entry { key, key_span, node } in entries {
-        let place = Place::new(node.span, format!("job.{}", tame(key)));
+        let place = Place::new(node.span, format!("job.{}", clipped(key)));
         match (key.as_str(), Setting::of(key)) {
             ("name", _) => job.name = found.keep(word(node, &place)).unwrap_or("job".into()),
             ("model", _) => job.model = model_name(&found.keep(word(node, &place)).unwrap_or("model".into())),

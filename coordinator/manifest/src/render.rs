@@ -24,7 +24,7 @@ impl Faults {
         let count = self.count();
         let hidden = count - self.iter().count();
         let faults = if count == 1 { "fault" } else { "faults" };
-        text += &format!("{count} {faults} in {}", super::fault::tame(self.file()));
+        text += &format!("{count} {faults} in {}", super::fault::clipped(self.file()));
         if hidden > 0 {
             text += &format!(", {hidden} of them not shown");
         }

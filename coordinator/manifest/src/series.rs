@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::fault::{Fault, Findings, Place, quote, tame};
+use super::fault::{Fault, Findings, Place, clipped, quote};
 use super::images;
 use super::keys::{MAX_VIDEOS, Setting};
 use super::loras;
@@ -108,7 +108,7 @@ impl Series {
         found: &mut Findings,
     ) -> Option<Axis> {
         let name: Arc<str> = list.key.as_str().into();
-        let key_place = Place::new(list.key_span, format!("{}.{}", place.key, tame(&name)));
+        let key_place = Place::new(list.key_span, format!("{}.{}", place.key, clipped(&name)));
         let setting = Setting::of(&name);
         let before = found.reported();
         if !is_name(&name) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wanfarm_types::{BadFrameRate, CacheRequest, Format, FrameRate, Guidance, SolverKind};
 
 use super::cache;
-use super::fault::{Fault, Place, Placed, quote, suggest, tame};
+use super::fault::{Fault, Place, Placed, clipped, quote, suggest};
 use super::keys::{self, MAX_TEXT, Rule, Setting};
 use super::loras::{self, Wanted};
 use super::names;
@@ -227,7 +227,7 @@ fn rate(node: &Node, place: &Place) -> Result<FrameRate, Fault> {
             BadFrameRate::Unreadable(_) => "is no frame rate",
             BadFrameRate::OutOfRange(_) | BadFrameRate::TooFine(_) => "is out of range",
         };
-        let fault = Fault::at(place, format!("{} {what}", place.key)).why(tame(&error.to_string()));
+        let fault = Fault::at(place, format!("{} {what}", place.key)).why(clipped(&error.to_string()));
         fault.help("write a number from 1 to 240, or a fraction such as \"24000/1001\"")
     })
 }
@@ -242,7 +242,7 @@ fn guidance(node: &Node, place: &Place, most: f64) -> Result<Guidance, Fault> {
     };
     let mut experts = [None, None];
     for entry in entries {
-        let place = Place::new(entry.node.span, format!("{}.{}", place.key, tame(&entry.key)));
+        let place = Place::new(entry.node.span, format!("{}.{}", place.key, clipped(&entry.key)));
         match entry.key.as_str() {
             "high" => experts[0] = Some(number(&entry.node, &place, 0.0, false, most)?),
             "low" => experts[1] = Some(number(&entry.node, &place, 0.0, false, most)?),

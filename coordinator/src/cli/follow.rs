@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use wanfarm_client::{Client, ClientError, JobView, Update, VideoView, Watch};
-use wanfarm_types::{JobId, Stage, VideoId};
+use wanfarm_types::{Backoff, JobId, Stage, VideoId};
 
 use super::say::{errln, outln};
 use super::{Failed, asked_to_stop, client_failed};
 use crate::exit::Exit;
 use crate::progress::{self, Progress, Summary, VideoOutcome, VideoProgress, VideoState};
 
-/// Pauses between two tries to reach a coordinator: the first, doubling up to the last.
-const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
+/// Between two tries to reach a coordinator.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// What a followed job came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,13 +112,13 @@ pub(super) async fn follow_from_afar(
 
 /// Dials until somebody answers.
 pub(super) async fn again(url: &str) -> Client {
-    let [mut pause, longest] = PAUSES;
+    let mut failures = 0;
     loop {
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(BACKOFF.pause(failures)).await;
         if let Ok(client) = Client::connect(url).await {
             return client;
         }
-        pause = (pause * 2).min(longest);
+        failures = failures.saturating_add(1);
     }
 }
 

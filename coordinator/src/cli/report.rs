@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::HumanBytes;
 use wanfarm_client::{Client, EffortView, LostView, MachineView, ReportView, span};
+use wanfarm_manifest::one_line;
 use wanfarm_types::JobId;
 
 use super::follow::{outcome, retry_command};
@@ -15,7 +16,7 @@ use super::which::WhichJob;
 use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
 use crate::exit::Exit;
 use crate::logging;
-use crate::progress::{Summary, counted, tame};
+use crate::progress::{Summary, counted};
 
 /// Lost files that are named one by one.
 const MOST_LOST: usize = 20;
@@ -147,7 +148,7 @@ fn efforts(head: &'static str, lines: &[EffortView]) -> String {
 pub(super) fn lost_words(lost: &[LostView]) -> String {
     let mut text = format!("not there as written: {}\n", counted(lost.len() as u64, "file"));
     for file in lost.iter().take(MOST_LOST) {
-        text += &format!("  {}\n", tame(&file.to_string(), 300));
+        text += &format!("  {}\n", one_line(&file.to_string(), 300));
     }
     if lost.len() > MOST_LOST {
         text += &format!("  … and {} more\n", lost.len() - MOST_LOST);

@@ -1,8 +1,9 @@
 //! Tables for people: columns as wide as their widest cell, fitted to the terminal, the last column wrapped.
 
 use terminal_size::{Width, terminal_size_of};
+use wanfarm_manifest::one_line;
 
-use crate::progress::{columns, tame};
+use crate::progress::columns;
 
 /// Widest cell; a text beyond it is cut.
 const MAX_CELL: usize = 60;
@@ -30,7 +31,7 @@ fn fitted<const N: usize>(
         let mut column = 0;
         row.map(|cell| {
             column += 1;
-            tame(&cell, if column == N { MAX_LAST } else { MAX_CELL }).into_owned()
+            one_line(&cell, if column == N { MAX_LAST } else { MAX_CELL }).into_owned()
         })
     };
     let rows: Vec<[String; N]> = rows.into_iter().map(clean).collect();
@@ -77,7 +78,7 @@ fn fitted<const N: usize>(
 fn line(text: &mut String, row: &[impl AsRef<str>], widths: &[usize], last: &str) {
     let start = text.len();
     for (cell, &width) in row.iter().zip(widths) {
-        let cell = tame(cell.as_ref(), width);
+        let cell = one_line(cell.as_ref(), width);
         *text += &cell;
         *text += &" ".repeat(width - columns(&cell) + GAP.len());
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wanfarm_client::span;
+use wanfarm_manifest::one_line;
 use wanfarm_types::VideoId;
 
 use super::eta::steps_left;
-use super::event::{VideoProgress, VideoState, columns, counted, tame};
+use super::event::{VideoProgress, VideoState, columns, counted};
 use super::tally::Tally;
 
 /// More videos than this at once are counted, not drawn.
@@ -85,7 +86,7 @@ fn label(video: &VideoProgress, width: usize) -> String {
 }
 
 fn padded(text: &str, width: usize) -> String {
-    let text = tame(text, width);
+    let text = one_line(text, width);
     format!("{text}{}", " ".repeat(width - columns(&text)))
 }
 

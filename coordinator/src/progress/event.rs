@@ -1,8 +1,6 @@
 //! What happens to a video, as the display needs it. Where it comes from is the client's.
 
-use std::borrow::Cow;
-
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 use wanfarm_types::{Stage, VideoId};
 
 /// Where a video stands now.
@@ -60,27 +58,6 @@ impl VideoState {
     }
 }
 
-/// A text from elsewhere on one line, without control characters, at most `longest` columns of a terminal wide.
-pub(crate) fn tame(text: &str, longest: usize) -> Cow<'_, str> {
-    if columns(text) <= longest && !text.chars().any(char::is_control) {
-        return text.into();
-    }
-    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if columns(&flat) <= longest {
-        return flat.into();
-    }
-    let mut width = 0;
-    let fits = |c: &char| {
-        width += c.width().unwrap_or(0);
-        width < longest
-    };
-    let mut cut: String = flat.chars().take_while(fits).collect();
-    if longest > 0 {
-        cut.push('…');
-    }
-    cut.into()
-}
-
 /// How many columns of a terminal a text takes.
 pub(crate) fn columns(text: &str) -> usize {
     text.width()
@@ -97,22 +74,6 @@ pub(crate) fn counted(count: impl Into<u64>, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_cut_by_the_columns_that_it_takes() {
-        for (text, longest, want) in [
-            ("short", 5, "short"),
-            ("longer", 5, "long…"),
-            ("a\nb", 5, "a b"),
-            ("红色的圆", 8, "红色的圆"),
-            ("红色的圆形", 8, "红色的…"),
-            ("e\u{301}e\u{301}e\u{301}", 3, "e\u{301}e\u{301}e\u{301}"),
-            ("word", 0, ""),
-        ] {
-            assert_eq!(tame(text, longest), want, "{text}");
-            assert!(columns(&tame(text, longest)) <= longest, "{text}");
-        }
-    }
 
     #[test]
     fn one_thing_is_not_many() {

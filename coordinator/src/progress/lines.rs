@@ -8,10 +8,11 @@ use std::io::Write;
 use std::time::Duration;
 
 use wanfarm_client::span;
+use wanfarm_manifest::one_line;
 use wanfarm_types::VideoId;
 
 use super::eta::steps_left;
-use super::event::{VideoProgress, VideoState, tame};
+use super::event::{VideoProgress, VideoState};
 use super::tally::{Change, Tally};
 
 /// At most so many changes of stage a second.
@@ -81,9 +82,9 @@ fn line(video: &VideoProgress, tally: &Tally) -> String {
     if let Some(left) = tally.remaining() {
         line += &format!(" job_left={}", compact(left));
     }
-    line += &format!(" label={:?}", tame(&video.label, 80));
+    line += &format!(" label={:?}", one_line(&video.label, 80));
     if let VideoState::Failed(error) = &video.state {
-        line += &format!(" error={:?}", tame(error, 500));
+        line += &format!(" error={:?}", one_line(error, 500));
     }
     line
 }

@@ -12,7 +12,7 @@ mod tally;
 
 pub use eta::Pace;
 pub use event::{VideoProgress, VideoState};
-pub(crate) use event::{columns, counted, tame};
+pub(crate) use event::{columns, counted};
 pub use show::Progress;
 pub use summary::{Outcome, Summary, VideoOutcome};
 pub(crate) use summary::{list, together};

@@ -4,9 +4,10 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressDrawTarget;
+use wanfarm_manifest::one_line;
 
 use super::bars::Bars;
-use super::event::{VideoProgress, VideoState, tame};
+use super::event::{VideoProgress, VideoState};
 use super::lines::Lines;
 use super::tally::{Change, Tally};
 
@@ -48,7 +49,12 @@ impl Progress {
                 Face::Lines(lines) => lines.show(at, event, change, &self.tally),
                 Face::Bars(bars) => {
                     if let (Change::End, VideoState::Failed(error)) = (change, &event.state) {
-                        bars.say(&format!("{} {} failed: {}", event.id, tame(&event.label, 60), tame(error, 500)));
+                        bars.say(&format!(
+                            "{} {} failed: {}",
+                            event.id,
+                            one_line(&event.label, 60),
+                            one_line(error, 500)
+                        ));
                     }
                 }
             }
@@ -61,7 +67,7 @@ impl Progress {
 
     /// Says something that concerns the job as a whole, for example what it waits for.
     pub fn say(&mut self, line: &str) {
-        let line = tame(line, 500);
+        let line = one_line(line, 500);
         match &mut self.face {
             Face::Bars(bars) => bars.say(&line),
             Face::Lines(lines) => lines.say(&line),

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use wanfarm_client::span;
+use wanfarm_manifest::one_line;
 use wanfarm_types::{JobId, VideoId};
 
-use super::event::{counted, tame};
+use super::event::counted;
 
 /// Jobs of at most so many videos list every one; larger ones list those that need a look.
 const LIST_ALL: usize = 24;
@@ -138,7 +139,7 @@ pub(crate) fn list(f: &mut impl fmt::Write, heading: &str, said: &[(&str, Vec<u3
     for (words, videos) in said.iter().take(MOST_ERRORS) {
         let first: Vec<String> = videos.iter().take(5).map(u32::to_string).collect();
         let more = if videos.len() > first.len() { ", …" } else { "" };
-        writeln!(f, "  {}x  {}  (video {}{more})", videos.len(), tame(words, 300), first.join(", "))?;
+        writeln!(f, "  {}x  {}  (video {}{more})", videos.len(), one_line(words, 300), first.join(", "))?;
     }
     if said.len() > MOST_ERRORS {
         writeln!(f, "  … and {} other {heading}", said.len() - MOST_ERRORS)?;
@@ -149,11 +150,11 @@ pub(crate) fn list(f: &mut impl fmt::Write, heading: &str, said: &[(&str, Vec<u3
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wall = self.wall.map(|wall| format!(" in {}", span(wall))).unwrap_or_default();
-        writeln!(f, "job {} {}: {}{wall}", self.job, tame(&self.name, 60), self.counts())?;
+        writeln!(f, "job {} {}: {}{wall}", self.job, one_line(&self.name, 60), self.counts())?;
         let all = self.videos.len() <= LIST_ALL;
         let listed: Vec<&VideoOutcome> =
             self.videos.iter().filter(|video| all || video.outcome.needs_a_look()).take(LIST_MOST).collect();
-        let width = listed.iter().map(|video| tame(&video.output, 60).chars().count()).max().unwrap_or(0);
+        let width = listed.iter().map(|video| one_line(&video.output, 60).chars().count()).max().unwrap_or(0);
         if !listed.is_empty() {
             writeln!(f)?;
         }
@@ -161,13 +162,13 @@ impl fmt::Display for Summary {
             let (state, words) = match &video.outcome {
                 Outcome::Done { seconds, verdict, .. } => {
                     let seconds = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
-                    ("done", format!("{:>7}  {}", span(seconds), tame(verdict, 60)))
+                    ("done", format!("{:>7}  {}", span(seconds), one_line(verdict, 60)))
                 }
-                Outcome::Failed(error) => ("failed", tame(error, 100).into_owned()),
+                Outcome::Failed(error) => ("failed", one_line(error, 100).into_owned()),
                 Outcome::Cancelled => ("cancelled", String::new()),
                 Outcome::Unfinished(state) => (*state, String::new()),
             };
-            let output = tame(&video.output, 60);
+            let output = one_line(&video.output, 60);
             let row = format!("  {:>5}  {output:<width$}  {state:<9}  {words}", video.id.index);
             writeln!(f, "{}", row.trim_end())?;
         }
@@ -183,7 +184,7 @@ impl fmt::Display for Summary {
         let folder = self.output_dir.display();
         match &self.unreported {
             None => write!(f, "\nfiles in {folder}, report in {}", self.report.display()),
-            Some(why) => write!(f, "\nfiles in {folder}, without a report: {}", tame(why, 300)),
+            Some(why) => write!(f, "\nfiles in {folder}, without a report: {}", one_line(why, 300)),
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Flow matching: `x_σ = (1−σ)·x0 + σ·noise`, with σ falling from (nearly) 1 to 0.
 
-use wanfarm_types::SolverKind;
+use std::ops::Range;
+
+use wanfarm_types::{Expert, Experts, SolverKind};
 
 /// Timesteps of the training schedule; timestep = σ · 1000.
 const TRAIN_TIMESTEPS: f64 = 1000.0;
@@ -165,6 +167,22 @@ impl Schedule {
         let threshold = boundary * TRAIN_TIMESTEPS;
         self.switch.unwrap_or_else(|| self.timesteps.iter().take_while(|&&t| t >= threshold).count() as u32)
     }
+
+    /// The steps of each expert of a model, in order; either range of two may be empty.
+    pub fn split(&self, experts: Experts) -> Vec<(Expert, Range<u32>)> {
+        match experts {
+            Experts::Single => vec![(Expert::Single, 0..self.steps())],
+            Experts::Dual { boundary } => {
+                let switch = self.high_steps(boundary);
+                vec![(Expert::High, 0..switch), (Expert::Low, switch..self.steps())]
+            }
+        }
+    }
+
+    /// The steps of one expert; `None` when the model has no such expert.
+    pub fn steps_of(&self, expert: Expert, experts: Experts) -> Option<Range<u32>> {
+        self.split(experts).into_iter().find_map(|(known, steps)| (known == expert).then_some(steps))
+    }
 }
 
 /// σ' = sσ / (1 + (s−1)σ).
@@ -206,6 +224,17 @@ mod tests {
         assert_eq!(Schedule::new(SolverKind::UniPc, 40, 5.0).unwrap().high_steps(0.900), 15);
         assert_eq!(Schedule::new(SolverKind::UniPc, 40, 5.0).unwrap().high_steps(0.0), 40);
         assert_eq!(Schedule::new(SolverKind::UniPc, 40, 5.0).unwrap().high_steps(1.1), 0);
+    }
+
+    #[test]
+    fn every_step_belongs_to_one_expert() {
+        let schedule = Schedule::new(SolverKind::UniPc, 40, 12.0).unwrap();
+        let dual = Experts::Dual { boundary: 0.875 };
+        assert_eq!(schedule.split(dual), [(Expert::High, 0..26), (Expert::Low, 26..40)]);
+        assert_eq!(schedule.split(Experts::Single), [(Expert::Single, 0..40)]);
+        assert_eq!(schedule.steps_of(Expert::Low, dual), Some(26..40));
+        assert_eq!(schedule.steps_of(Expert::Single, dual), None);
+        assert_eq!(schedule.steps_of(Expert::High, Experts::Dual { boundary: 1.1 }), Some(0..0));
     }
 
     #[test]

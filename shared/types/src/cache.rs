@@ -110,6 +110,21 @@ pub enum MagCurve {
     Own(Vec<[f64; 2]>),
 }
 
+impl MagCurve {
+    /// The published ones, with their names in manifests.
+    pub const PUBLISHED: [(&'static str, MagCurve); 4] = [
+        ("t2v-a14b", MagCurve::T2vA14b),
+        ("i2v-a14b", MagCurve::I2vA14b),
+        ("ti2v-5b-t2v", MagCurve::Ti2v5bText),
+        ("ti2v-5b-i2v", MagCurve::Ti2v5bImage),
+    ];
+
+    /// Its name in manifests; a user's own has none there.
+    pub fn name(&self) -> &'static str {
+        Self::PUBLISHED.iter().find(|(_, curve)| curve == self).map_or("calibrated", |(name, _)| name)
+    }
+}
+
 /// Which steps MagCache always computes, counted over the whole schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

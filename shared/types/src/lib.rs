@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
 
+pub mod backoff;
 pub mod bounds;
 pub mod cache;
 pub mod cache_request;
@@ -22,6 +23,7 @@ pub mod spec;
 pub mod stage;
 pub mod tensor;
 
+pub use backoff::Backoff;
 pub use bounds::{BadMessage, check_label};
 pub use cache::{BadCache, CacheSettings, CfgCache, MagCache, MagCurve, Retention, SenCache, TeaCache, TeaModel};
 pub use cache_request::{

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CacheContext, CacheError, CacheRequest, CacheSettings, Digest, Format, FormatError, FrameRate, GeometryError,
-    LoraError, LoraRef, ModelCard,
+    CacheContext, CacheError, CacheRequest, CacheSettings, Digest, Expert, Format, FormatError, FrameRate,
+    GeometryError, LoraError, LoraRef, ModelCard,
 };
 
 /// The ODE or multistep method.
@@ -51,6 +51,21 @@ pub struct Guidance {
     pub high: f64,
     /// Scale in the rest of it.
     pub low: f64,
+}
+
+impl Guidance {
+    /// The scale of an expert.
+    pub fn of(self, expert: Expert) -> f64 {
+        match expert {
+            Expert::High => self.high,
+            Expert::Low | Expert::Single => self.low,
+        }
+    }
+
+    /// Forward passes per step of an expert, without a step cache: at scale 1 the one without the prompt changes nothing.
+    pub fn passes(self, expert: Expert) -> u32 {
+        if self.of(expert) == 1.0 { 1 } else { 2 }
+    }
 }
 
 /// A video as its manifest asks for it. `None` means: the model's preset decides.

@@ -3,7 +3,6 @@
 //! can go on from any other's state.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
@@ -15,10 +14,9 @@ use wanfarm_model::step_cache::{Kept, Part, StepCache};
 use wanfarm_model::{ModelError, Weights};
 use wanfarm_sampling::cache::Branch;
 use wanfarm_sampling::{Schedule, Solver, SolverState, history_len, randn};
-use wanfarm_types::{Digest, Expert, Experts, Failure, LoraRef, ModelCard};
+use wanfarm_types::{Digest, Expert, Failure, LoraRef, ModelCard};
 
 use super::{explain, finite, values};
-use crate::admission::scale;
 use crate::models::Catalog;
 use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, State, abandoned};
 
@@ -130,7 +128,7 @@ impl RoleRunner for Denoiser {
             Schedule::new(spec.solver, spec.steps, spec.shift).map_err(|error| impossible(error.to_string()))?;
         let solver = Solver::new(spec.solver, &schedule);
         let expert = work.stage.expert().ok_or_else(|| impossible("it does not denoise".to_owned()))?;
-        let scale = scale(spec.guidance, expert);
+        let scale = spec.guidance.of(expert);
         let (prompt, negative) = match &contexts[..] {
             [prompt, ..] if scale == 1.0 => (prompt, None),
             [prompt, negative] => (prompt, Some(negative)),
@@ -142,7 +140,8 @@ impl RoleRunner for Denoiser {
 
         let shape = self.card.geometry.latent_shape(spec.width, spec.height, spec.frames);
         let conditioning = self.conditioning(&item.image, shape).map_err(failed)?;
-        let steps = steps_of(expert, self.card.experts, &schedule);
+        let steps = schedule.steps_of(expert, self.card.experts);
+        let steps = steps.ok_or_else(|| impossible(format!("{} has no such expert", self.card.name)))?;
         let part = Part { schedule: &schedule, expert, steps, shape, scale };
         let mut cache = StepCache::new(&spec.cache, part, &self.model, &conditioning).map_err(failed)?;
         let mut state = match &item.state {
@@ -186,18 +185,6 @@ impl RoleRunner for Denoiser {
             }
         }
         done.map(Output::State).ok_or_else(|| impossible("the range of steps is empty".to_owned()))
-    }
-}
-
-/// All steps of an expert, whichever of them an item is for.
-fn steps_of(expert: Expert, experts: Experts, schedule: &Schedule) -> Range<u32> {
-    let switch = match experts {
-        Experts::Single => 0,
-        Experts::Dual { boundary } => schedule.high_steps(boundary),
-    };
-    match expert {
-        Expert::High => 0..switch,
-        Expert::Low | Expert::Single => switch..schedule.steps(),
     }
 }
 

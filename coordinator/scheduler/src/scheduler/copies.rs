@@ -1,6 +1,6 @@
 //! Where results lie: durable copies, lost holders, memory to be freed, outputs to be written.
 
-use wanfarm_types::{Failure, FailureKind, VideoId};
+use wanfarm_types::{Backoff, Failure, FailureKind, VideoId};
 
 use super::{Dirty, Scheduler};
 use crate::artifact::{Artifact, Copy, Holder};
@@ -69,8 +69,8 @@ impl Scheduler {
         }
         match failure.kind {
             FailureKind::Transient => {
-                let doubled = pause.saturating_mul(1 << (video.output_tries - 1).min(10));
-                video.write_after = self.now + doubled;
+                let backoff = Backoff::new(pause, pause.saturating_mul(1024));
+                video.write_after = self.now + backoff.pause(video.output_tries - 1);
                 self.timers.insert((video.write_after, Work::Video(id)));
             }
             _ => self.fail(Work::Video(id), &failure),

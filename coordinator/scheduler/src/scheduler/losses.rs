@@ -3,16 +3,13 @@
 
 use std::time::Duration;
 
-use wanfarm_types::{Digest, Failure, JobId, VideoId, WorkerId};
+use wanfarm_types::{Backoff, Digest, Failure, JobId, VideoId, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::ArtifactId;
 use crate::artifact::{Artifact, Holder};
 use crate::attempts::{Attempt, Work};
 use crate::strikes::Strikes;
-
-/// The pause before a video tries again doubles no further than that: some minutes.
-const MOST_DOUBLINGS: u32 = 6;
 
 impl Scheduler {
     /// The worker that holds an input of an attempt that is out: for readers that cannot get at the holder themselves.
@@ -167,8 +164,9 @@ impl Scheduler {
     }
 }
 
+/// None after the first loss; at the most some minutes.
 fn pause_after(strikes: &mut Strikes, pause: Duration) -> Option<Duration> {
-    let doublings = strikes.losses.checked_sub(1);
+    let failures = strikes.losses.checked_sub(1);
     strikes.losses = strikes.losses.saturating_add(1);
-    doublings.map(|doublings| pause.saturating_mul(1 << doublings.min(MOST_DOUBLINGS)))
+    failures.map(|failures| Backoff::new(pause, pause.saturating_mul(64)).pause(failures))
 }

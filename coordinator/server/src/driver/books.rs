@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use wanfarm_manifest::claims::{Claims, Holder, Wanted};
-use wanfarm_manifest::plan;
 use wanfarm_model::text::TEXT_LEN;
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
-use wanfarm_types::{JobId, VideoId};
+use wanfarm_types::{JobId, Stage, VideoId};
 
 use crate::catalog::Catalog;
 use crate::images::Images;
@@ -79,7 +78,10 @@ impl Books {
             Row::Begun { attempt, at, waited } => self.ledger.begun(*attempt, *at, *waited),
             Row::Scheduler(change) => {
                 self.record_change(change, now);
-                let passes = |video, stage| self.jobs.spec(video).map_or(0, |spec| plan::passes(spec, stage));
+                let passes = |video, stage: Stage| {
+                    let guidance = self.jobs.spec(video).map(|spec| spec.guidance);
+                    guidance.zip(stage.expert()).map_or(0, |(guidance, expert)| guidance.passes(expert))
+                };
                 self.ledger.record(change, now, passes);
             }
         }

@@ -12,15 +12,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wanfarm_scheduler::{Action, ArtifactId, Input, JobState};
-use wanfarm_types::{JobId, VideoId};
+use wanfarm_types::{Backoff, JobId, VideoId};
 
 use super::Driver;
 use crate::obstacle::Obstacle;
 use crate::store::{Row, StoreError};
 
-/// How soon to look again; doubles up to the longest.
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(30);
+/// How soon to look again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 /// Writing a video may take this long before anybody asks whether the folder still answers, and again after as long:
 /// encoding a long one takes minutes, and that is no fault of the disk.
 const SLOW: Duration = Duration::from_secs(20);
@@ -61,24 +60,25 @@ struct Silence {
 #[derive(Debug)]
 struct Again {
     at: Instant,
-    pause: Duration,
+    failures: u32,
 }
 
 impl Again {
     fn new() -> Self {
-        Self { at: Instant::now(), pause: SHORTEST }
+        Self { at: Instant::now(), failures: 0 }
     }
 
     /// As soon as makes sense.
     fn soon(&mut self) {
-        *self = Self { at: Instant::now() + SHORTEST, pause: SHORTEST };
+        *self = Self { at: Instant::now() + BACKOFF.pause(0), failures: 0 };
     }
 
     /// Later, and later each time unless it went well for a while.
     fn postpone(&mut self) {
         let now = Instant::now();
-        self.pause = if now > self.at + 2 * self.pause { SHORTEST } else { (2 * self.pause).min(LONGEST) };
-        self.at = now + self.pause;
+        let went_well = now > self.at + 2 * BACKOFF.pause(self.failures);
+        self.failures = if went_well { 0 } else { self.failures.saturating_add(1) };
+        self.at = now + BACKOFF.pause(self.failures);
     }
 }
 

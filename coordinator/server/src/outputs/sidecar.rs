@@ -1,7 +1,6 @@
 //! The sidecar: everything about one finished video, beside its files.
 
 use serde::{Deserialize, Serialize};
-use wanfarm_manifest::plan;
 use wanfarm_types::{Digest, ModelFile, Stage, VideoSpec};
 
 use crate::ledger::AttemptRecord;
@@ -47,8 +46,9 @@ impl StagePasses {
     /// Of every stage that denoises, in order.
     pub fn of(spec: &VideoSpec, attempts: &[AttemptRecord]) -> Vec<Self> {
         let mut passes: Vec<Self> = Vec::new();
-        for attempt in attempts.iter().filter(|attempt| attempt.stage.expert().is_some()) {
-            let (computed, skipped) = attempt.passes(plan::passes(spec, attempt.stage));
+        for attempt in attempts {
+            let Some(expert) = attempt.stage.expert() else { continue };
+            let (computed, skipped) = attempt.passes(spec.guidance.passes(expert));
             match passes.iter_mut().find(|known| known.stage == attempt.stage) {
                 Some(known) => (known.computed, known.skipped) = (known.computed + computed, known.skipped + skipped),
                 None => passes.push(Self { stage: attempt.stage, computed, skipped }),

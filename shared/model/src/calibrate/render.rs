@@ -7,7 +7,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor};
 use wanfarm_sampling::cache::Branch;
 use wanfarm_sampling::{Schedule, Solver, SolverState, Spread, guide, randn};
-use wanfarm_types::{CalibratedStage, Calibration, Expert, Experts, Guidance, Role, SolverKind};
+use wanfarm_types::{CalibratedStage, Calibration, Expert, Guidance, Role, SolverKind};
 
 use super::magnitude::{Magnitudes, Measured, mean};
 use crate::conditioning::{self, Conditioning, Rgb8};
@@ -99,7 +99,8 @@ impl Calibrator<'_> {
         let image = self.image.map(|image| self.encoded(image, &device)).transpose()?;
         let mut videos = self.begin(&device, shape)?;
         let mut files = Vec::new();
-        for (role, expert, steps) in stages(card.experts, &schedule) {
+        for (expert, steps) in schedule.split(card.experts).into_iter().filter(|(_, steps)| !steps.is_empty()) {
+            let role = expert.stage().role();
             let weights = self.folder.weights(role)?;
             let dtype = if self.bf16 { DType::BF16 } else { DType::F32 };
             let model = WanModel::load(self.folder.dit_config(role, &weights)?, &weights, dtype, &device)?;
@@ -156,20 +157,6 @@ impl Calibrator<'_> {
     }
 }
 
-/// The experts of a model, each with its steps; those that have none are left out.
-fn stages(experts: Experts, schedule: &Schedule) -> Vec<(Role, Expert, Range<u32>)> {
-    let all = schedule.steps();
-    let mut stages = match experts {
-        Experts::Single => vec![(Role::Dit, Expert::Single, 0..all)],
-        Experts::Dual { boundary } => {
-            let high = schedule.high_steps(boundary);
-            vec![(Role::DitHigh, Expert::High, 0..high), (Role::DitLow, Expert::Low, high..all)]
-        }
-    };
-    stages.retain(|(_, _, steps)| !steps.is_empty());
-    stages
-}
-
 /// One expert's steps.
 struct Stage<'a> {
     model: &'a WanModel,
@@ -188,7 +175,7 @@ impl Stage<'_> {
         image: Option<&Tensor>,
         mut done: impl FnMut(u32),
     ) -> Result<(), ModelError> {
-        let scale = if self.expert == Expert::High { guidance.high } else { guidance.low };
+        let scale = guidance.of(self.expert);
         let conditioning = Conditioning::new(self.model.config(), self.shape, image.cloned())?;
         if self.steps.start == 0 {
             conditioning.hold(&mut video.state.sample)?;

@@ -108,7 +108,8 @@ impl Examination<'_> {
         };
         let mut trial = recorder.obtain(Section::Transformers, "schedule", || Trial::new(folder.card(), subject.size));
         let mut responses: Vec<Response> = Vec::new();
-        for role in folder.card().roles().into_iter().filter(|role| role.expert().is_some()) {
+        for &expert in folder.card().denoisers() {
+            let role = expert.stage().role();
             let model = recorder.obtain(Section::Transformers, format!("{role}: loading"), || {
                 let weights = folder.weights(role)?;
                 let dtype = if self.bf16 { DType::BF16 } else { DType::F32 };
@@ -121,7 +122,7 @@ impl Examination<'_> {
             responses.extend(dit::check(&model, role, &scene, recorder));
             trial = trial.and_then(|trial| {
                 recorder.obtain(Section::Transformers, format!("{role}: steps of the render"), || {
-                    trial.advance(&model, role, boundary, &scene)
+                    trial.advance(&model, expert, &scene)
                 })
             });
         }

@@ -2,11 +2,9 @@
 //!
 //! Not here: judging the frames.
 
-use std::ops::Range;
-
 use candle_core::{Device, Tensor};
 use wanfarm_sampling::{Schedule, Solver, SolverState, Spread, guide, randn};
-use wanfarm_types::{Defaults, ModelCard, Role};
+use wanfarm_types::{Defaults, Expert, Experts, ModelCard};
 
 use super::clip::Size;
 use super::dit::Scene;
@@ -38,6 +36,7 @@ pub struct Rendered {
 pub(super) struct Trial {
     size: Size,
     shape: [usize; 4],
+    experts: Experts,
     defaults: Defaults,
     schedule: Schedule,
     solver: Solver,
@@ -56,6 +55,7 @@ impl Trial {
         Ok(Self {
             size,
             shape,
+            experts: card.experts,
             solver: Solver::new(defaults.solver, &schedule),
             schedule,
             defaults,
@@ -64,28 +64,11 @@ impl Trial {
         })
     }
 
-    /// The steps of a role; `boundary` is where the second expert takes over.
-    fn steps(&self, role: Role, boundary: f64) -> Range<u32> {
-        let high = self.schedule.high_steps(boundary);
-        match role {
-            Role::DitHigh => 0..high,
-            Role::DitLow => high..STEPS,
-            _ => 0..STEPS,
-        }
-    }
-
-    /// Takes a transformer's steps.
-    pub(super) fn advance(
-        mut self,
-        model: &WanModel,
-        role: Role,
-        boundary: f64,
-        scene: &Scene<'_>,
-    ) -> Result<Self, ModelError> {
-        let guidance = self.defaults.guidance;
-        let scale = if role == Role::DitHigh { guidance.high } else { guidance.low };
+    /// Takes the steps of an expert.
+    pub(super) fn advance(mut self, model: &WanModel, expert: Expert, scene: &Scene<'_>) -> Result<Self, ModelError> {
+        let scale = self.defaults.guidance.of(expert);
         let [cond, uncond] = [model.embed_text(scene.texts[0])?, model.embed_text(scene.texts[1])?];
-        for step in self.steps(role, boundary) {
+        for step in self.schedule.steps_of(expert, self.experts).unwrap_or_default() {
             let latents = Tensor::from_slice(&self.state.sample, &self.shape[..], &Device::Cpu)?;
             let (x, timestep) = (scene.input(&latents)?, Timesteps::Scalar(self.schedule.timesteps()[step as usize]));
             let velocity = |text| host_f32(&model.forward(&x, timestep, text)?);
