@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use wanfarm_types::{AttemptId, Checkpoint, Incarnation, JobId, StepRange, StepTiming, VideoId, WorkItem, WorkerId};
 
-use crate::job::ModelId;
-use crate::placement::PoolId;
+use crate::job::{ModelId, PoolId};
 use crate::{Instant, TextKey};
 
 /// What an item belongs to. Each has at most one attempt out.

@@ -13,6 +13,13 @@ use crate::strikes::Strikes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ModelId(u32);
 
+/// The workers that hold one role of one model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PoolId {
+    pub(crate) model: ModelId,
+    pub(crate) role: Role,
+}
+
 /// The names of models seen so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Models {

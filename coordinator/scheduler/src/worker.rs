@@ -7,9 +7,9 @@ use std::sync::Arc;
 use wanfarm_types::{AttemptId, Digest, Incarnation, Role, Stage, VideoId, WorkerId};
 
 use crate::attempts::Work;
-use crate::job::ModelId;
+use crate::job::{ModelId, PoolId};
 use crate::pace::{Pace, Slowness, effort};
-use crate::placement::{Membership, PoolId};
+use crate::placement::Membership;
 use crate::{Instant, Refusal, SizeClass};
 
 /// How a worker is connected.

@@ -19,6 +19,8 @@ pub mod item;
 pub mod lora;
 pub mod messages;
 pub mod model_card;
+pub mod model_file;
+pub mod solver;
 pub mod spec;
 pub mod stage;
 pub mod tensor;
@@ -37,11 +39,13 @@ pub use frame_rate::{BadFrameRate, FrameRate};
 pub use geometry::{Geometry, GeometryError};
 pub use ids::{AttemptId, Incarnation, JobId, VideoId, WorkerId};
 pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};
-pub use lora::{FixedLora, LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
+pub use lora::{LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
 pub use messages::{
     Assignment, CoordinatorMessage, Errand, Hello, ItemOutputs, Report, ServedModel, ServedRole, WorkerMessage,
 };
-pub use model_card::{Defaults, Experts, ModelCard, ModelFile, Transformer, VaeKind};
-pub use spec::{Guidance, SolverKind, SpecError, VideoRequest, VideoSpec, method};
+pub use model_card::{Defaults, Experts, FixedLora, ModelCard, Transformer, VaeKind};
+pub use model_file::ModelFile;
+pub use solver::{Guidance, SolverKind};
+pub use spec::{SpecError, VideoRequest, VideoSpec, method};
 pub use stage::{Expert, Role, Stage};
 pub use tensor::{DType, TensorRef};

@@ -19,17 +19,6 @@ pub struct LoraRef {
     pub expert: Option<Expert>,
 }
 
-/// A LoRA file that is part of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FixedLora {
-    /// Relative to the model folder, with `/`.
-    pub path: String,
-    /// What its differences are multiplied by.
-    pub strength: f64,
-    /// The expert it is for; absent: each.
-    pub expert: Option<Expert>,
-}
-
 /// No LoRA file is larger.
 pub const MAX_LORA_BYTES: u64 = 8 << 30;
 /// Beyond this, a strength means nothing.

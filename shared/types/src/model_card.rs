@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{self, BadMessage};
-use crate::{Digest, Expert, FixedLora, FrameRate, Geometry, Guidance, OwnCurve, Role, SolverKind};
+use crate::{Expert, FrameRate, Geometry, Guidance, OwnCurve, Role, SolverKind};
 
 /// How many transformers denoise, and where the second takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -65,13 +65,15 @@ impl Defaults {
     }
 }
 
-/// One file whose bytes decide the result.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ModelFile {
-    /// Path relative to the model folder, with `/`.
+/// A LoRA file that is part of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FixedLora {
+    /// Relative to the model folder, with `/`.
     pub path: String,
-    /// BLAKE3 of the file.
-    pub blake3: Digest,
+    /// What its differences are multiplied by.
+    pub strength: f64,
+    /// The expert it is for; absent: each.
+    pub expert: Option<Expert>,
 }
 
 /// The sizes of a transformer: the shapes of all its tensors follow from them.

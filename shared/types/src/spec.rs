@@ -3,27 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CacheContext, CacheError, CacheRequest, CacheSettings, Digest, Expert, Format, FormatError, FrameRate,
-    GeometryError, LoraError, LoraRef, ModelCard,
+    CacheContext, CacheError, CacheRequest, CacheSettings, Digest, Format, FormatError, FrameRate, GeometryError,
+    Guidance, LoraError, LoraRef, ModelCard, SolverKind,
 };
-
-/// The ODE or multistep method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum SolverKind {
-    /// UniPC, B(h) variant 2, order 2, corrector on.
-    #[serde(rename = "unipc")]
-    UniPc,
-    /// DPM-Solver++ 2M, midpoint.
-    #[serde(rename = "dpm++")]
-    DpmPlusPlus,
-    /// Euler on UniPC's grid.
-    #[serde(rename = "euler")]
-    Euler,
-    /// Euler on the few noise levels that step-distilled models were trained for; half of the steps are the high-noise
-    /// expert's.
-    #[serde(rename = "lightning")]
-    Lightning,
-}
 
 /// Steps of a distilled render that names none.
 const LIGHTNING_STEPS: u32 = 4;
@@ -31,42 +13,6 @@ const LIGHTNING_STEPS: u32 = 4;
 const LIGHTNING_SHIFT: f64 = 5.0;
 /// Its guidance, and whoever's that runs one pass only.
 const NO_GUIDANCE: Guidance = Guidance { high: 1.0, low: 1.0 };
-
-impl SolverKind {
-    /// Its name in manifests.
-    pub const fn name(self) -> &'static str {
-        match self {
-            SolverKind::UniPc => "unipc",
-            SolverKind::DpmPlusPlus => "dpm++",
-            SolverKind::Euler => "euler",
-            SolverKind::Lightning => "lightning",
-        }
-    }
-}
-
-/// Classifier-free guidance per expert; a single-expert model uses `low`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Guidance {
-    /// Scale in the noisy part of the schedule.
-    pub high: f64,
-    /// Scale in the rest of it.
-    pub low: f64,
-}
-
-impl Guidance {
-    /// The scale of an expert.
-    pub fn of(self, expert: Expert) -> f64 {
-        match expert {
-            Expert::High => self.high,
-            Expert::Low | Expert::Single => self.low,
-        }
-    }
-
-    /// Forward passes per step of an expert, without a step cache: at scale 1 the one without the prompt changes nothing.
-    pub fn passes(self, expert: Expert) -> u32 {
-        if self.of(expert) == 1.0 { 1 } else { 2 }
-    }
-}
 
 /// A video as its manifest asks for it. `None` means: the model's preset decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

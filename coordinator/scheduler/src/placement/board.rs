@@ -2,80 +2,15 @@
 //! Tickets and seats are put on it whole and replaced whole; the indexes follow. Deliberately without decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use wanfarm_types::{AttemptId, JobId, Stage, WorkerId};
+use wanfarm_types::{JobId, Stage, WorkerId};
 
-use super::lane::{Lane, LaneId, PoolId, Ticket};
+use super::lane::{Lane, LaneId, Ticket};
 use super::pool::Pool;
+use super::seat::Seat;
 use crate::attempts::Work;
+use crate::job::PoolId;
 use crate::pace::Slowness;
-
-/// How urgent: priority, then nearness to the end of the way.
-pub(crate) type Urgency = (i32, Stage);
-
-/// A worker that may be given work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seat {
-    pub(crate) memberships: Arc<[Membership]>,
-    pub(crate) running: Option<Running>,
-    pub(crate) next: Option<Next>,
-    /// Idle, and an item was called back for it.
-    pub(crate) awaiting: bool,
-    /// So many of its decoded videos are still to be written that it decodes no more.
-    pub(crate) full: bool,
-}
-
-/// What a worker can do, and how fast it is at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Membership {
-    pub(crate) pool: PoolId,
-    /// `None` until it was measured.
-    pub(crate) slowness: Option<Slowness>,
-}
-
-/// What it computes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Running {
-    pub(crate) attempt: AttemptId,
-    pub(crate) pool: PoolId,
-    pub(crate) priority: i32,
-    /// Already asked to stop.
-    pub(crate) recalled: bool,
-    /// It can stop between two steps.
-    pub(crate) can_stop: bool,
-    /// Time to fetch the inputs of the next item.
-    pub(crate) nearly_done: bool,
-    /// The item that will follow from this one, if this worker can run it too: it needs no fetching.
-    pub(crate) follows: Option<Urgency>,
-    /// Its video has not moved too often in this stage.
-    pub(crate) may_move: bool,
-    /// Workers its video failed on.
-    pub(crate) avoids: BTreeSet<WorkerId>,
-    /// Steps to go, the one being computed included; 1 for an item without steps.
-    pub(crate) left: u32,
-    /// The work of each.
-    pub(crate) piece: u64,
-    /// When it was expected to end, as foreseen at its start; for order only.
-    pub(crate) ends: u64,
-}
-
-/// What it holds as the next item, not started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Next {
-    pub(crate) attempt: AttemptId,
-    pub(crate) priority: i32,
-    pub(crate) pool: PoolId,
-    pub(crate) avoids: BTreeSet<WorkerId>,
-    /// Already called back.
-    pub(crate) recalled: bool,
-    /// It makes frames.
-    pub(crate) decodes: bool,
-    /// Steps, or 1.
-    pub(crate) left: u32,
-    /// The work of each.
-    pub(crate) piece: u64,
-}
 
 /// Everything the policy may know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,29 +27,6 @@ pub(crate) struct Board {
     pools: BTreeMap<PoolId, Pool>,
     /// Where the fair share stands, per stage and priority: comparable between models.
     clocks: BTreeMap<(Stage, bool, i32), u64>,
-}
-
-impl Seat {
-    pub(crate) fn is_idle(&self) -> bool {
-        self.running.is_none() && self.next.is_none()
-    }
-
-    /// True when nothing differs but how far the running item is.
-    fn is_indexed_like(&self, other: &Seat) -> bool {
-        let place = |seat: &Seat| seat.running.as_ref().map(Running::place);
-        (self.awaiting, self.full) == (other.awaiting, other.full)
-            && place(self) == place(other)
-            && self.next == other.next
-            && self.memberships == other.memberships
-    }
-}
-
-impl Running {
-    /// What it is indexed by.
-    fn place(&self) -> impl Eq + use<> {
-        let Running { attempt, pool, priority, recalled, can_stop, nearly_done, follows, ends, .. } = *self;
-        (attempt, pool, priority, recalled, can_stop, nearly_done, follows, ends)
-    }
 }
 
 impl Board {

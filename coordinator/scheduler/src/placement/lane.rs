@@ -4,17 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{JobId, Role, Stage, StepRange, VideoId, WorkerId};
+use wanfarm_types::{JobId, Stage, StepRange, VideoId, WorkerId};
 
 use crate::attempts::Work;
-use crate::job::ModelId;
-
-/// The workers that hold one role of one model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PoolId {
-    pub(crate) model: ModelId,
-    pub(crate) role: Role,
-}
+use crate::job::{ModelId, PoolId};
 
 /// The ready items of one stage of one model; those that begin something are apart from those that go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,10 +5,12 @@ mod board;
 mod lane;
 mod policy;
 mod pool;
+mod seat;
 mod tail;
 
-pub(crate) use board::{Board, Membership, Next, Running, Seat};
-pub(crate) use lane::{LaneId, PoolId, Ticket};
+pub(crate) use board::Board;
+pub(crate) use lane::{LaneId, Ticket};
 pub(crate) use policy::{Decision, is_held_back, next_decision};
 pub(crate) use pool::Candidate;
+pub(crate) use seat::{Membership, Next, Running, Seat};
 pub(crate) use tail::is_better_kept;

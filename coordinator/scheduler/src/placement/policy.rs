@@ -5,11 +5,13 @@ use std::cmp::Reverse;
 
 use wanfarm_types::{AttemptId, Role, Stage, WorkerId};
 
-use super::board::{Board, Urgency};
-use super::lane::{Lane, LaneId, PoolId, Ticket};
+use super::board::Board;
+use super::lane::{Lane, LaneId, Ticket};
 use super::pool::Pool;
+use super::seat::Urgency;
 use super::tail;
 use crate::attempts::Work;
+use crate::job::PoolId;
 use crate::pace::Slowness;
 
 /// One thing to do.
@@ -34,7 +36,7 @@ pub(crate) fn next_decision(board: &Board) -> Option<Decision> {
         .or_else(|| best(board, Place::Next).map(|(work, worker)| Decision::Prefetch { work, worker }))
         .or_else(|| take_back(board))
         .or_else(|| make_room(board))
-        .or_else(|| tail::move_over(board))
+        .or_else(|| tail::move_over(board).map(|(attempt, to)| Decision::Move { attempt, to }))
 }
 
 /// Where an item may go: to an idle worker, or behind the item of one that is nearly done.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use wanfarm_types::{AttemptId, WorkerId};
 
-use super::board::{Membership, Seat, Urgency};
+use super::seat::{Membership, Seat, Urgency};
 use crate::pace::{Slowness, Speeds};
 
 /// Workers in the order of their speed; those never measured stand before all others.

@@ -4,12 +4,12 @@
 //! The measure of plenty is how long the whole pool would need for all of its work, shared out perfectly. An item that
 //! a worker would have done by then holds nobody up, however slow it is.
 
-use wanfarm_types::{Stage, WorkerId};
+use wanfarm_types::{AttemptId, Stage, WorkerId};
 
-use super::board::{Board, Next, Running};
+use super::board::Board;
 use super::lane::Ticket;
-use super::policy::Decision;
 use super::pool::{Candidate, Pool};
+use super::seat::{Next, Running};
 use crate::pace::Slowness;
 
 /// Per cent by which a worker must be faster for a video to be moved to it: more than measurements waver.
@@ -69,8 +69,8 @@ pub(super) fn is_better_queued(board: &Board, pool: &Pool, next: &Next, from: Wo
         && time_left(running, theirs) + theirs.time(next.piece) < slowness.time(next.piece)
 }
 
-/// A running video that would end sooner on an idle worker, by more than the move costs.
-pub(super) fn move_over(board: &Board) -> Option<Decision> {
+/// A running video that would end sooner on an idle worker, by more than the move costs, and that worker.
+pub(super) fn move_over(board: &Board) -> Option<(AttemptId, WorkerId)> {
     board.pools().find_map(|(_, pool)| {
         let &(_, last) = pool.ends.last().filter(|_| !pool.idle_free.is_empty())?;
         let rest = |worker, slowness| running(board, worker).map_or(0, |running| time_left(running, slowness));
@@ -84,7 +84,7 @@ pub(super) fn move_over(board: &Board) -> Option<Decision> {
             running(board, *worker).is_some_and(|running| gains(board, pool, running, *theirs, to))
         });
         let &(_, from) = gaining.max_by_key(|(theirs, worker)| (rest(*worker, *theirs), *worker))?;
-        Some(Decision::Move { attempt: running(board, from)?.attempt, to: to.worker })
+        Some((running(board, from)?.attempt, to.worker))
     })
 }
 

@@ -7,8 +7,7 @@ use wanfarm_types::{Failure, JobId, VideoId};
 use super::{Dirty, Scheduler};
 use crate::artifact::Trail;
 use crate::attempts::Work;
-use crate::job::{Job, Text};
-use crate::placement::PoolId;
+use crate::job::{Job, PoolId, Text};
 use crate::video::Video;
 use crate::{Action, ArtifactId, AttemptEnd, Change, JobPlan, JobState, Target, VideoState};
 

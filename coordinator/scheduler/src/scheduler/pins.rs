@@ -9,7 +9,7 @@ use wanfarm_types::{Digest, JobId, Role, WorkerId};
 
 use super::workers::Death;
 use super::{Dirty, Scheduler};
-use crate::placement::PoolId;
+use crate::job::PoolId;
 use crate::worker::{Session, Worker};
 use crate::{Action, AttemptEnd, Change, JobState, Refusal};
 

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use wanfarm_types::{AttemptId, Incarnation, JobId, Role, Stage, VideoId, WorkerId};
 
 use super::Scheduler;
-use crate::placement::{LaneId, PoolId};
+use crate::job::PoolId;
+use crate::placement::LaneId;
 use crate::worker::Session;
 use crate::{Instant, JobState, SizeClass, VideoPlan, VideoState};
 

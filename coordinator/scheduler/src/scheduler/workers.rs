@@ -7,7 +7,7 @@ use wanfarm_types::{AttemptId, Failure, Incarnation, WorkerId};
 use super::{Dirty, Scheduler};
 use crate::artifact::Holder;
 use crate::attempts::{Attempt, Recall};
-use crate::placement::PoolId;
+use crate::job::PoolId;
 use crate::worker::{Session, Worker, label};
 use crate::{Action, AttemptEnd, Change, WorkerHello};
 

@@ -2,7 +2,7 @@
 
 use wanfarm_types::{Role, Stage};
 
-use super::makespan::StageEstimate;
+use super::stage::StageEstimate;
 use super::workforce::Workforce;
 
 /// A team is well divided when it takes at most this much longer than one that could be divided at will.

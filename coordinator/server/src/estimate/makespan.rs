@@ -10,6 +10,7 @@ use wanfarm_scheduler::SizeClass;
 use wanfarm_types::Stage;
 
 use super::balance::Balance;
+use super::stage::StageEstimate;
 use super::workforce::{Basis, Workforce};
 use super::workload::Workload;
 
@@ -24,25 +25,6 @@ pub struct Estimate {
     pub bottleneck: Option<Stage>,
     /// How to divide workers between two experts.
     pub balance: Option<Balance>,
-}
-
-/// What one stage of it takes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StageEstimate {
-    /// Which.
-    pub stage: Stage,
-    /// Steps, or items of stages without steps.
-    pub units: u64,
-    /// How many of them step caches leave to be computed, as far as that is known beforehand.
-    pub work: f64,
-    /// Who serves it.
-    pub workers: usize,
-    /// Of one that computes everything; mean over its workers.
-    pub seconds_per_unit: Option<f64>,
-    /// What that rests on.
-    pub basis: Option<Basis>,
-    /// Seconds if its workers did nothing else.
-    pub seconds: Option<f64>,
 }
 
 /// A stage and the seconds each of its workers would take for all of it.

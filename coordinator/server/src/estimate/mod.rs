@@ -7,11 +7,13 @@
 mod balance;
 mod makespan;
 mod space;
+mod stage;
 mod workforce;
 mod workload;
 
 pub use balance::Balance;
-pub use makespan::{Estimate, StageEstimate};
+pub use makespan::Estimate;
 pub use space::{Footprint, Space};
+pub use stage::StageEstimate;
 pub use workforce::{Basis, Workforce};
 pub use workload::{Progress, Workload, stages_left};
