@@ -3,6 +3,8 @@
 //!
 //!     cargo run --release -p wanfarm-server --example durability [DIRECTORY]
 
+#![expect(clippy::disallowed_methods, reason = "waiting for the disk is what it measures")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;

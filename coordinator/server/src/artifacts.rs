@@ -57,6 +57,7 @@ impl Artifacts {
     ///
     /// # Errors
     /// When the directory cannot be made or listed.
+    #[expect(clippy::disallowed_methods, reason = "runs before the loop starts")]
     pub fn open(root: &Path) -> Result<Self, ArtifactError> {
         let fail = |source: io::Error| {
             let source = object_store::Error::Generic { store: "local", source: Box::new(source) };

@@ -3,6 +3,8 @@
 //! Read `server` for how it is put together and `driver` for what happens. Decisions are in `wanfarm-scheduler`; the
 //! command line, and what shows progress, are in `wanfarm-coordinator`.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may wait for a disk"))]
+
 pub mod artifacts;
 pub mod catalog;
 pub mod copies;

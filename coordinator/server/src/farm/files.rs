@@ -3,6 +3,8 @@
 //! Only what the books name as a job's own outputs is touched, never through a link, and each is held against what was
 //! written. Reading blocks; it runs off the async threads and waits for a receiver that is slower.
 
+#![expect(clippy::disallowed_methods, reason = "reads on threads of its own, at the speed of its receiver")]
+
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

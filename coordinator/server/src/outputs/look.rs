@@ -2,6 +2,8 @@
 //!
 //! Only looks. What other jobs speak for is compared elsewhere (`claims`); and whoever writes looks again.
 
+#![expect(clippy::disallowed_methods, reason = "looks on a thread of its own")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;

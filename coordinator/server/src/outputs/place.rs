@@ -2,6 +2,8 @@
 //!
 //! Nothing that stands at a place is touched unless the caller says so, and of a folder only numbered frames ever are.
 
+#![expect(clippy::disallowed_methods, reason = "writes on a thread of its own")]
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The place of a job's report, and what may be replaced there. What it says is `client::ReportView`.
 
+#![expect(clippy::disallowed_methods, reason = "writes on a thread of its own")]
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::BufReader;

@@ -2,6 +2,8 @@
 //!
 //! Runs beside the driver; encoding is blocking work and stays off the async threads.
 
+#![expect(clippy::disallowed_methods, reason = "writes on a thread of its own")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

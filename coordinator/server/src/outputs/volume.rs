@@ -3,6 +3,8 @@
 //! A folder below a mount point whose volume is gone looks like any other: what is written there fills the disk below.
 //! So it is remembered where its volume was mounted. Everything here may block for as long as a share does not answer.
 
+#![expect(clippy::disallowed_methods, reason = "tries the folder out on a thread of its own")]
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -3,6 +3,8 @@
 //! Locks and memory maps do not hold across machines, so a directory on a network share is refused rather than
 //! corrupted some night.
 
+#![expect(clippy::disallowed_methods, reason = "runs before the loop starts")]
+
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};

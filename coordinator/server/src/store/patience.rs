@@ -1,6 +1,8 @@
 //! Waiting at the start for a database that another program has locked. A coordinator that runs waits as for a full
 //! disk: see the driver's `obstacles`.
 
+#![expect(clippy::disallowed_methods, reason = "runs before the loop starts")]
+
 use std::time::{Duration, Instant};
 
 use super::StoreError;

@@ -1,6 +1,8 @@
 //! Where the files of an open database lie. An open file can be moved, deleted or replaced, and be written to as before:
 //! at the next start nothing of that would be found.
 
+#![expect(clippy::disallowed_methods, reason = "commits on a thread of its own")]
+
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
