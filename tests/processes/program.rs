@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -14,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The repository.
 pub(crate) fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lies in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a package of the repository").to_owned()
 }
 
 /// The demo model's folder of models.
@@ -22,24 +21,9 @@ pub(crate) fn demo() -> PathBuf {
     repository().join("deploy/demo")
 }
 
-/// The `coordinator` binary of the profile these tests were built with.
+/// The `coordinator` binary, of the profile and with the features that these tests were built with.
 pub(crate) fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        // …/target/PROFILE/deps/processes-HASH
-        let profile = std::env::current_exe().expect("test binary").ancestors().nth(2).expect("profile").to_owned();
-        let mut build = Command::new(env!("CARGO"));
-        // Its own integration test wants the binary too, and with the features that all tests together ask of the
-        // dependencies: after `cargo test --workspace` everything is there, and nothing is compiled a second time.
-        build.args(["test", "--quiet", "--workspace", "--test", "operations", "--no-run"]);
-        build.arg("--target-dir").arg(profile.parent().expect("target directory"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        let status = build.current_dir(repository()).status().expect("cargo runs");
-        assert!(status.success(), "building the coordinator failed");
-        profile.join("coordinator")
-    })
+    Path::new(env!("CARGO_BIN_EXE_coordinator"))
 }
 
 /// The beginning of a manifest whose videos take 20 steps each and are written as PNG frames.

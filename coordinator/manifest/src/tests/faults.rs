@@ -266,16 +266,6 @@ fn files_that_cannot_be_read() {
 }
 
 #[test]
-fn drawn_for_people() {
-    let text = "[job]\nname = 'j'\nmodel = 'm'\n[[video]]\n\tprompt = 'ü {colour}'\nstep = 3\n[[video]]\nprompt = 'q'\noutput = 'x'\n[[video]]\nprompt = 'r'\noutput = 'X'\n";
-    let faults = read(text).unwrap_err();
-    let drawn = faults.to_string();
-    assert_eq!(drawn, include_str!("drawn.txt").trim_end(), "\n{drawn}");
-    assert!(!drawn.contains('\u{1b}'));
-    assert!(faults.render(true).contains('\u{1b}'));
-}
-
-#[test]
 fn told_to_programs() {
     let faults =
         read("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\noutput='x'\n[[video]]\nprompt='q'\noutput='x'")

@@ -1,5 +1,6 @@
 //! What manifests mean, and what is refused: tables of texts and outcomes.
 
+mod diagnostics;
 mod faster;
 mod faults;
 mod hostile;
