@@ -1,11 +1,10 @@
 //! What a batch will take, in the shape that `submit --dry-run --json` prints: told by a coordinator, or as far as this
-//! machine alone can tell. As in `views`, fields are only ever added.
+//! machine alone can tell. As in `wanfarm_types::status`, fields are only ever added.
 
 use serde::Serialize;
 use wanfarm_proto::v1;
-use wanfarm_types::Stage;
+use wanfarm_types::{Role, Stage};
 
-use super::views;
 use crate::Shortage;
 
 /// What a batch will take.
@@ -101,14 +100,14 @@ pub struct FaultForecast {
 
 impl From<v1::EstimateReply> for Forecast {
     fn from(wire: v1::EstimateReply) -> Self {
-        let role = |served: v1::ServedBy| RoleForecast {
-            role: views::role(served.role),
+        let served = |served: v1::ServedBy| RoleForecast {
+            role: role(served.role),
             workers: served.workers,
             least_memory_bytes: (served.least_memory_bytes > 0).then_some(served.least_memory_bytes),
             needs_bytes: None,
         };
-        let stage = |line: v1::StageEstimate| StageForecast {
-            stage: views::stage(line.stage).map_or("unknown", Stage::name),
+        let line = |line: v1::StageEstimate| StageForecast {
+            stage: stage(line.stage).map_or("unknown", Stage::name),
             units: line.units,
             work: line.work,
             workers: line.workers,
@@ -130,22 +129,33 @@ impl From<v1::EstimateReply> for Forecast {
         };
         let fault = |fault: v1::VideoFault| FaultForecast { index: fault.index, why: fault.why };
         Self {
-            taken: views::some(wire.taken),
+            taken: Some(wire.taken).filter(|why| !why.is_empty()),
             renamed: wire.renamed,
             left_out: wire.left_out,
             shortages: wire.shortages.into_iter().map(Into::into).collect(),
             videos: wire.videos,
             model_known: wire.model_known,
-            roles: wire.roles.into_iter().map(role).collect(),
-            stages: wire.stages.into_iter().map(stage).collect(),
+            roles: wire.roles.into_iter().map(served).collect(),
+            stages: wire.stages.into_iter().map(line).collect(),
             seconds: wire.seconds,
-            bottleneck: views::stage(wire.bottleneck).map(Stage::name),
+            bottleneck: stage(wire.bottleneck).map(Stage::name),
             balance: wire.balance.map(balance),
             faults: wire.faults.into_iter().map(fault).collect(),
             waiting_for: (!wire.waiting_for.is_empty()).then_some(wire.waiting_for),
             speedups: wire.speedups,
         }
     }
+}
+
+/// A stage; one of a newer coordinator is none.
+fn stage(number: i32) -> Option<Stage> {
+    v1::Stage::try_from(number).ok()?.try_into().ok()
+}
+
+/// A role's name.
+fn role(number: i32) -> &'static str {
+    let role = v1::Role::try_from(number).ok().and_then(|role| Role::try_from(role).ok());
+    role.map_or("unknown", Role::name)
 }
 
 impl From<v1::Shortage> for Shortage {

@@ -6,7 +6,6 @@ mod shortage;
 mod speedups;
 mod time_words;
 mod verbs;
-mod views;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,20 +17,17 @@ use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::convert::digest_field;
 use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
-use wanfarm_types::{Digest, JobId, ModelCard};
+use wanfarm_types::{
+    Digest, FileState, JobId, JobReport, JobStatus, JobSummary, LostFile, ModelCard, WorkerId, WorkerStatus,
+};
 
 use wanfarm_manifest::{ImageFile, Submission, Taken};
 
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
 pub use shortage::Shortage;
 pub use speedups::speedups;
-pub use time_words::{rfc3339, serialize_rfc3339, span};
+pub use time_words::span;
 pub use verbs::{JobVerb, Submitted, WorkerVerb};
-pub use views::{
-    EffortView, JobDetail, JobView, LostView, MachineView, PaceView, ReportView, RunningView, VideoView, WeightsView,
-    WorkerView,
-};
-
 /// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -76,15 +72,6 @@ pub enum ClientError {
     Stranger(String),
 }
 
-/// News of a job.
-#[derive(Debug, Clone)]
-pub struct Update {
-    /// Its line.
-    pub job: JobView,
-    /// The lines of videos that changed; the first update has all.
-    pub videos: Vec<VideoView>,
-}
-
 /// A finished file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
@@ -97,7 +84,7 @@ pub struct RemoteFile {
     /// Its digest.
     pub blake3: Digest,
     /// Why it cannot be had, if so.
-    pub lost: Option<LostView>,
+    pub lost: Option<LostFile>,
 }
 
 impl ClientError {
@@ -224,18 +211,18 @@ impl Client {
     ///
     /// # Errors
     /// When there is no such job or the connection breaks.
-    pub async fn job(&mut self, job: JobId) -> Result<JobDetail, ClientError> {
+    pub async fn job(&mut self, job: JobId) -> Result<JobStatus, ClientError> {
         let first = self.watch(job).await?.next().await?;
-        let Update { job: line, videos } = first.ok_or_else(|| ClientError::Broken("it ended early".to_owned()))?;
-        let seconds_left = if line.has_ended() { None } else { self.remaining(job).await?.seconds };
-        Ok(JobDetail { job: line, videos, seconds_left })
+        let status = first.ok_or_else(|| ClientError::Broken("it ended early".to_owned()))?;
+        let seconds_left = if status.job.state.is_end() { None } else { self.remaining(job).await?.seconds };
+        Ok(JobStatus { seconds_left, ..status })
     }
 
     /// Every job's line.
     ///
     /// # Errors
     /// When the coordinator cannot be reached.
-    pub async fn jobs(&mut self) -> Result<Vec<JobView>, ClientError> {
+    pub async fn jobs(&mut self) -> Result<Vec<JobSummary>, ClientError> {
         let jobs = self.farm.list_jobs(v1::ListJobsRequest {}).await?.into_inner().jobs;
         Ok(jobs.into_iter().map(Into::into).collect())
     }
@@ -244,16 +231,16 @@ impl Client {
     ///
     /// # Errors
     /// When the coordinator cannot be reached.
-    pub async fn workers(&mut self) -> Result<Vec<WorkerView>, ClientError> {
+    pub async fn workers(&mut self) -> Result<Vec<WorkerStatus>, ClientError> {
         let workers = self.farm.list_workers(v1::ListWorkersRequest {}).await?.into_inner().workers;
-        Ok(workers.into_iter().map(Into::into).collect())
+        workers.into_iter().map(|worker| worker.try_into().map_err(stranger)).collect()
     }
 
     /// What came of a job so far.
     ///
     /// # Errors
     /// When there is no such job or the coordinator cannot be reached.
-    pub async fn report(&mut self, job: JobId) -> Result<ReportView, ClientError> {
+    pub async fn report(&mut self, job: JobId) -> Result<JobReport, ClientError> {
         Ok(self.farm.get_report(v1::GetReportRequest { job: job.0 }).await?.into_inner().into())
     }
 
@@ -278,13 +265,13 @@ impl Client {
     ///
     /// # Errors
     /// When there is no such worker, it cannot be steered so, or the coordinator cannot be reached.
-    pub async fn control_worker(&mut self, worker_id: String, verb: WorkerVerb) -> Result<(), ClientError> {
+    pub async fn control_worker(&mut self, worker: WorkerId, verb: WorkerVerb) -> Result<(), ClientError> {
         let verb = match verb {
             WorkerVerb::Drain => v1::WorkerVerb::Drain,
             WorkerVerb::Enable => v1::WorkerVerb::Enable,
             WorkerVerb::Forget => v1::WorkerVerb::Forget,
         };
-        self.farm.control_worker(v1::ControlWorkerRequest { worker_id, verb: verb.into() }).await?;
+        self.farm.control_worker(v1::ControlWorkerRequest { worker_id: worker.to_string(), verb: verb.into() }).await?;
         Ok(())
     }
 
@@ -333,16 +320,12 @@ fn wire(submission: Submission) -> v1::SubmitRequest {
 pub struct Watch(Streaming<v1::JobUpdate>);
 
 impl Watch {
-    /// The next; `None` when the job has ended.
+    /// The next: of the first update all videos, then those that changed; `None` when the job has ended.
     ///
     /// # Errors
     /// When the connection breaks.
-    pub async fn next(&mut self) -> Result<Option<Update>, ClientError> {
-        let update = self.0.message().await?;
-        Ok(update.map(|update| Update {
-            job: update.job.unwrap_or_default().into(),
-            videos: update.videos.into_iter().map(Into::into).collect(),
-        }))
+    pub async fn next(&mut self) -> Result<Option<JobStatus>, ClientError> {
+        Ok(self.0.message().await?.map(Into::into))
     }
 }
 
@@ -358,8 +341,10 @@ impl Files {
     pub async fn next(&mut self) -> Result<Option<RemoteFile>, ClientError> {
         let Some(file) = self.0.message().await? else { return Ok(None) };
         let blake3 = digest_field(&file.blake3).map_err(Status::from)?;
-        let lost = LostView::of(file.clone());
-        Ok(Some(RemoteFile { video: file.video, path: file.path, bytes: file.bytes, blake3, lost }))
+        let (video, bytes, lost) = (file.video, file.bytes, LostFile::from(file));
+        let path = lost.path.clone();
+        let lost = Some(lost).filter(|lost| lost.state != FileState::Whole);
+        Ok(Some(RemoteFile { video, path, bytes, blake3, lost }))
     }
 }
 

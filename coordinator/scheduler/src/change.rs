@@ -16,11 +16,11 @@ pub enum Change {
     /// Job: its plan, key `plan.id`. Its state is `Active` and its videos are `Open` until rows say otherwise.
     JobAdded(JobPlan),
     /// Job: its state, key `job`.
-    JobState {
+    JobPhase {
         /// Which job.
         job: JobId,
         /// Its state.
-        state: JobState,
+        state: JobPhase,
     },
     /// Job: the weights it is rendered with, key (`job`, `role`).
     WeightsPinned {
@@ -36,11 +36,11 @@ pub enum Change {
     /// [`crate::Scheduler::restore`].
     JobForgotten(JobId),
     /// Video: its state, key `video`.
-    VideoState {
+    VideoPhase {
         /// Which video.
         video: VideoId,
         /// Its state.
-        state: VideoState,
+        state: VideoPhase,
     },
     /// Artifact: the durable store has it, key `artifact`.
     ArtifactDurable {
@@ -93,7 +93,7 @@ pub enum Change {
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum JobState {
+pub enum JobPhase {
     /// Being rendered, or waiting for workers.
     Active,
     /// Nothing new is started.
@@ -105,7 +105,7 @@ pub enum JobState {
 /// Where a video stands, as far as it must survive. How far an open video has come follows from its checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum VideoState {
+pub enum VideoPhase {
     /// To be rendered.
     Open,
     /// Its files are written.
@@ -116,10 +116,10 @@ pub enum VideoState {
     Cancelled,
 }
 
-impl VideoState {
+impl VideoPhase {
     /// True when there is still something to do.
     pub fn is_open(&self) -> bool {
-        matches!(self, VideoState::Open)
+        matches!(self, VideoPhase::Open)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wanfarm_types::{AttemptId, Digest, Role, VideoId};
 
-use crate::JobState;
+use crate::JobPhase;
 use crate::artifact::Artifact;
 use crate::strikes::Strikes;
 
@@ -56,7 +56,7 @@ impl Models {
 pub(crate) struct Job {
     pub(crate) priority: i32,
     pub(crate) model: ModelId,
-    pub(crate) state: JobState,
+    pub(crate) state: JobPhase,
     /// How many videos it has.
     pub(crate) videos: u32,
     /// How many of them are open.

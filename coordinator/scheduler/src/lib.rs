@@ -26,7 +26,7 @@ mod video;
 mod worker;
 
 pub use action::{Action, Assignment, Refusal};
-pub use change::{ArtifactId, AttemptEnd, Change, JobState, VideoState};
+pub use change::{ArtifactId, AttemptEnd, Change, JobPhase, VideoPhase};
 pub use config::Config;
 pub use input::{Input, Served, Target, WorkerHello};
 pub use pace::effort;

@@ -6,7 +6,7 @@ use wanfarm_types::{AttemptId, Checkpoint, Stage, StepRange, TensorRef, WorkerId
 use crate::artifact::{Artifact, Holder, Trail};
 use crate::pace::effort;
 use crate::strikes::Strikes;
-use crate::{Instant, VideoPlan, VideoState};
+use crate::{Instant, VideoPhase, VideoPlan};
 
 /// A video.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) struct Video {
     pub(crate) plan: VideoPlan,
     /// Its turn among the videos of its job: the lower goes first.
     pub(crate) turn: u8,
-    pub(crate) state: VideoState,
+    pub(crate) state: VideoPhase,
     pub(crate) image: Option<Artifact>,
     pub(crate) trail: Trail,
     pub(crate) frames: Option<Frames>,
@@ -78,7 +78,7 @@ impl Video {
         Self {
             plan,
             turn,
-            state: VideoState::Open,
+            state: VideoPhase::Open,
             image: None,
             trail: Trail::default(),
             frames: None,

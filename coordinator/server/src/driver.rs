@@ -25,14 +25,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobState, Scheduler};
+use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobPhase, Scheduler};
 use wanfarm_types::{
-    AttemptId, CoordinatorMessage, Digest, Incarnation, JobId, Report, VideoId, WorkerId, WorkerMessage,
+    AttemptId, CoordinatorMessage, Digest, Incarnation, JobId, JobSummary, Report, VideoId, WorkerId, WorkerMessage,
 };
 
 use crate::copies::{Copied, Copies};
 use crate::dispatch::{Attached, Outbox};
-use crate::jobs::JobSummary;
 use crate::ledger::KnownWorker;
 use crate::obstacle::Obstacle;
 use crate::outputs::{Outputs, Staged, Unreported, Unwritten};
@@ -171,7 +170,7 @@ impl Driver {
 
     fn put_change(&mut self, change: Change) {
         // A job that is taken up again has a new end, and a new report.
-        if let Change::JobState { job, state: JobState::Active } = change
+        if let Change::JobPhase { job, state: JobPhase::Active } = change
             && self.has_finished(job)
         {
             self.put(Row::Ended { job, end: None });
@@ -180,7 +179,7 @@ impl Driver {
         if let Change::JobForgotten(job) = change {
             self.hints.forget(job);
         }
-        let ends = if let Change::JobState { job, state: JobState::Finished } = change { Some(job) } else { None };
+        let ends = if let Change::JobPhase { job, state: JobPhase::Finished } = change { Some(job) } else { None };
         self.put(Row::Scheduler(change));
         if let Some(job) = ends {
             self.end(job);
@@ -263,7 +262,7 @@ impl Driver {
                 let place = self.books.jobs.in_manifest(video).unwrap_or(video);
                 self.feed(Input::OutputsWritten(video));
                 if let Some(line) = self.books.jobs.line(place) {
-                    tracing::info!(video = %place, verdict = line.verdict, seconds = line.seconds.round(), "video done");
+                    tracing::info!(video = %place, verdict = line.verdict, seconds = line.seconds.unwrap_or(0.0).round(), "video done");
                 }
             }
             Err(Unwritten::Held(obstacle)) => {
@@ -284,7 +283,7 @@ impl Driver {
     }
 
     fn is_wanted(&self, video: VideoId) -> bool {
-        self.books.jobs.line(video).is_some_and(|line| !line.is_over())
+        self.books.jobs.line(video).is_some_and(|line| !line.state.is_end())
     }
 
     fn on_copied(&mut self, artifact: ArtifactId, copied: Copied) {
@@ -365,12 +364,12 @@ impl Driver {
     }
 
     fn has_finished(&self, job: JobId) -> bool {
-        self.books.jobs.get(job).is_some_and(|job| job.state() == Some(JobState::Finished))
+        self.books.jobs.get(job).is_some_and(|job| job.phase() == Some(JobPhase::Finished))
     }
 
     /// The end of a job of which the scheduler knows nothing.
     fn finish_unplanned(&mut self, job: JobId) {
-        self.put_change(Change::JobState { job, state: JobState::Finished });
+        self.put_change(Change::JobPhase { job, state: JobPhase::Finished });
         self.actions.push_back(Action::JobFinished(job));
     }
 
@@ -405,7 +404,7 @@ impl Driver {
                 let Some(video) = jobs.in_manifest(video) else { return };
                 jobs.update(video, |status| {
                     status.steps_done = checkpoint.steps_done;
-                    status.seconds_per_step = *seconds;
+                    status.seconds_per_step = Some(*seconds).filter(|seconds| *seconds > 0.0);
                 });
             }
             _ => {}

@@ -18,19 +18,18 @@ use futures::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
-use wanfarm_client::{JobVerb, ReportView, Submitted, WorkerVerb, speedups};
+use wanfarm_client::{JobVerb, Submitted, WorkerVerb, speedups};
 use wanfarm_manifest::first_frame::{self, Image};
 use wanfarm_manifest::{Submission, plan};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
-use wanfarm_types::{JobId, Role, VideoRequest, WorkerId};
+use wanfarm_types::{JobId, JobReport, Role, VideoRequest, WorkerId};
 
 use crate::artifacts::Artifacts;
 use crate::driver::Event;
 use crate::estimate::{Estimate, Footprint, Space, Workload};
-use crate::jobs::JobPhase;
 use crate::outputs::Look;
-use crate::requests::{Changes, JobReport, Request, Settled};
+use crate::requests::{Changes, Report, Request, Settled};
 use crate::room;
 use looking::{Looking, Seen};
 use wire::refusal;
@@ -312,7 +311,7 @@ impl Farm for FarmService {
                 // Of a job that has no plan yet, nothing is known; not even that nothing is left.
                 let seconds = reply.seconds.filter(|_| known);
                 let waiting_for = rest.farm.waiting_for;
-                v1::EstimateReply { videos: rest.job.videos, model_known: known, seconds, waiting_for, ..reply }
+                v1::EstimateReply { videos: rest.videos, model_known: known, seconds, waiting_for, ..reply }
             }
         };
         Ok(Response::new(reply))
@@ -325,7 +324,7 @@ impl Farm for FarmService {
         news.mark_unchanged();
         let first = self.ask(|reply| Request::Changes { job, since: 0, reply }).await?.map_err(refusal)?;
         // (version seen, last hint shown, news); `None` once the job has ended.
-        let start = (!finished(&first)).then(|| (first.version, first.waiting_for.clone(), news));
+        let start = (!finished(&first)).then(|| (first.version, first.news.job.waiting_for.clone(), news));
         let service = self.clone();
         let later = futures::stream::try_unfold(start, move |state| {
             let service = service.clone();
@@ -336,20 +335,20 @@ impl Farm for FarmService {
                     news.changed().await.map_err(|_| stopping())?;
                     let update = service.ask(|reply| Request::Changes { job, since, reply }).await?.map_err(refusal)?;
                     let ended = finished(&update);
-                    if ended || update.version != since || update.waiting_for != shown {
-                        let next = (!ended).then(|| (update.version, update.waiting_for.clone(), news));
-                        return Ok(Some((wire::update(update), next)));
+                    if ended || update.version != since || update.news.job.waiting_for != shown {
+                        let next = (!ended).then(|| (update.version, update.news.job.waiting_for.clone(), news));
+                        return Ok(Some((update.news.into(), next)));
                     }
                 }
             }
         });
-        Ok(Response::new(Box::pin(futures::StreamExt::chain(futures::stream::iter([Ok(wire::update(first))]), later))))
+        let first = futures::stream::iter([Ok(first.news.into())]);
+        Ok(Response::new(Box::pin(futures::StreamExt::chain(first, later))))
     }
 
     async fn list_jobs(&self, _: tonic::Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsReply>, Status> {
         let jobs = self.ask(|reply| Request::Jobs { reply }).await?;
-        let jobs = jobs.into_iter().map(|(job, waiting_for)| wire::summary(job, waiting_for)).collect();
-        Ok(Response::new(v1::ListJobsReply { jobs }))
+        Ok(Response::new(v1::ListJobsReply { jobs: jobs.into_iter().map(Into::into).collect() }))
     }
 
     async fn get_report(
@@ -357,10 +356,10 @@ impl Farm for FarmService {
         request: tonic::Request<v1::GetReportRequest>,
     ) -> Result<Response<v1::GetReportReply>, Status> {
         let job = JobId(request.into_inner().job);
-        let told = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
-        let files = told.files.clone();
-        let lost = self.looking.at(&told.files.root, move |seen| files::lost(&files, seen)).await?;
-        Ok(Response::new(wire::report(told, lost)))
+        let Report { report, files, .. } = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
+        let root = files.root.clone();
+        let lost = self.looking.at(&root, move |seen| files::lost(&files, seen)).await?;
+        Ok(Response::new(JobReport { lost, ..report }.into()))
     }
 
     async fn list_files(
@@ -394,7 +393,7 @@ impl Farm for FarmService {
         _: tonic::Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersReply>, Status> {
         let workers = self.ask(|reply| Request::Workers { reply }).await?;
-        Ok(Response::new(v1::ListWorkersReply { workers: workers.into_iter().map(wire::worker).collect() }))
+        Ok(Response::new(v1::ListWorkersReply { workers: workers.into_iter().map(Into::into).collect() }))
     }
 
     async fn control_job(
@@ -460,16 +459,11 @@ fn submission(wire: v1::SubmitRequest) -> Result<Submission, Status> {
     Ok(submission)
 }
 
-/// What `coordinator report JOB --json` prints of this report while its files are all there.
-pub fn report_view(told: JobReport) -> ReportView {
-    wire::report(told, Vec::new()).into()
-}
-
 /// A file that came while the one of the same bytes was being removed has gone with it.
 fn stays(stored: bool) -> Result<(), Status> {
     if stored { Ok(()) } else { Err(Status::unavailable("a file was just being removed as unused; send it again")) }
 }
 
 fn finished(changes: &Changes) -> bool {
-    changes.job.phase == JobPhase::Finished
+    changes.news.job.state.is_end()
 }

@@ -5,7 +5,6 @@
 //! the order of changes are kept, not looked for, so that answers to watchers do not grow with the job.
 
 mod job;
-mod status;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +14,8 @@ use std::sync::Arc;
 
 use wanfarm_manifest::{Submission, first_frame, plan};
 use wanfarm_model::text::cut_off;
-use wanfarm_scheduler::{JobPlan, JobState, TextKey, VideoState};
-use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoSpec};
+use wanfarm_scheduler::{JobPhase, JobPlan, TextKey, VideoPhase};
+use wanfarm_types::{Digest, JobId, JobSummary, ModelCard, Role, Stage, VideoId, VideoSpec, VideoState, VideoStatus};
 
 use crate::images::Images;
 use crate::outputs::Written;
@@ -26,7 +25,6 @@ use crate::times::Moment;
 use job::{Counts, Outputs, files};
 
 pub use job::Job;
-pub use status::{JobPhase, JobSummary, VideoPhase, VideoStatus};
 
 /// All jobs.
 #[derive(Debug)]
@@ -79,10 +77,11 @@ impl Jobs {
         if !submission.client_key.is_empty() {
             self.keys.insert(submission.client_key.clone(), id);
         }
-        let line = |(index, request)| Arc::new(VideoStatus::new(index, request, self.version));
+        let line = |(index, request)| Arc::new(VideoStatus::new(index, request));
         let job = Job {
             id,
             videos: (0u32..).zip(&submission.videos).map(line).collect(),
+            versions: vec![self.version; submission.videos.len()],
             counts: Counts::default(),
             version: self.version,
             whole: self.version,
@@ -94,7 +93,7 @@ impl Jobs {
             specs: Vec::new(),
             texts: Vec::new(),
             weights: BTreeMap::new(),
-            state: None,
+            phase: None,
             held: None,
             submitted,
             ended: None,
@@ -145,13 +144,13 @@ impl Jobs {
             match video {
                 Ok(spec) => {
                     status.steps = spec.steps;
-                    status.cache = spec.cache.clone();
+                    status.cache = Some(spec.cache.clone()).filter(|cache| !cache.is_none());
                     status.loras.clone_from(&spec.loras);
                     job.planned.push(status.index);
                 }
                 Err(error) => {
-                    status.phase = VideoPhase::Failed;
-                    status.error.clone_from(error);
+                    status.state = VideoState::Failed;
+                    status.error = Some(error.clone());
                 }
             }
         }
@@ -166,7 +165,7 @@ impl Jobs {
                 texts.clone_from(&video.texts);
             }
         }
-        job.state = Some(JobState::Active);
+        job.phase = Some(JobPhase::Active);
     }
 
     /// Takes in how many tokens a text has, for the videos of a job that read it.
@@ -192,13 +191,13 @@ impl Jobs {
 
     /// Takes in where a job stands. It is shown as finished when its report is there, so that whoever waits for the end
     /// finds it.
-    pub fn set_state(&mut self, id: JobId, state: JobState) {
+    pub fn set_phase(&mut self, id: JobId, phase: JobPhase) {
         let Some(job) = self.change(id) else { return };
-        job.state = Some(state);
+        job.phase = Some(phase);
         // The scheduler says of each video how it ended; of a job that was never planned it knows nothing.
-        if state == JobState::Finished && job.specs.is_empty() {
+        if phase == JobPhase::Finished && job.specs.is_empty() {
             for video in &mut job.videos {
-                Arc::make_mut(video).phase = VideoPhase::Cancelled;
+                Arc::make_mut(video).state = VideoState::Cancelled;
             }
             job.changes_whole(job.version);
         }
@@ -244,11 +243,11 @@ impl Jobs {
     /// Takes in that a job of which nothing was planned waits for its model again.
     pub fn requeue(&mut self, id: JobId) {
         let Some(job) = self.change(id) else { return };
-        (job.state, job.held, job.ended, job.reported, job.unreported) = (None, None, None, false, None);
+        (job.phase, job.held, job.ended, job.reported, job.unreported) = (None, None, None, false, None);
         job.specs.clear();
         job.texts.clear();
         job.planned.clear();
-        let line = |(index, request)| Arc::new(VideoStatus::new(index, request, job.version));
+        let line = |(index, request)| Arc::new(VideoStatus::new(index, request));
         job.videos = (0u32..).zip(&job.submission.videos).map(line).collect();
         job.changes_whole(job.version);
     }
@@ -273,24 +272,23 @@ impl Jobs {
     }
 
     /// Takes in where a video (by its place in the plan) stands.
-    pub fn set_video_state(&mut self, video: VideoId, state: &VideoState) {
+    pub fn set_video_phase(&mut self, video: VideoId, phase: &VideoPhase) {
         let Some(place) = self.in_manifest(video) else { return };
         self.update(place, |status| {
-            status.error.clear();
-            status.worker.clear();
-            status.phase = match state {
-                VideoState::Open => VideoPhase::Waiting,
-                VideoState::Cancelled => VideoPhase::Cancelled,
-                VideoState::Failed(failure) => {
-                    status.error.clone_from(&failure.message);
-                    VideoPhase::Failed
+            (status.error, status.worker) = (None, None);
+            status.state = match phase {
+                VideoPhase::Open => VideoState::Waiting,
+                VideoPhase::Cancelled => VideoState::Cancelled,
+                VideoPhase::Failed(failure) => {
+                    status.error = Some(failure.message.clone());
+                    VideoState::Failed
                 }
-                VideoState::Done => {
+                VideoPhase::Done => {
                     status.stage = None;
                     status.steps_done = status.steps;
                     // Of the moment, and in no row: a report must not change with a restart.
-                    status.seconds_per_step = 0.0;
-                    VideoPhase::Done
+                    status.seconds_per_step = None;
+                    VideoState::Done
                 }
             };
         });
@@ -298,12 +296,12 @@ impl Jobs {
     }
 
     /// Takes in that a video (by its place in the plan) is being worked on, or no longer.
-    pub fn set_work(&mut self, video: VideoId, phase: VideoPhase, stage: Option<Stage>, worker: &str) {
+    pub fn set_work(&mut self, video: VideoId, state: VideoState, stage: Option<Stage>, worker: &str) {
         self.update_planned(video, |status| {
-            if !status.is_over() {
-                status.phase = phase;
+            if !status.state.is_end() {
+                status.state = state;
                 status.stage = stage.or(status.stage);
-                worker.clone_into(&mut status.worker);
+                status.worker = Some(worker.to_owned()).filter(|name| !name.is_empty());
             }
         });
     }
@@ -325,11 +323,12 @@ impl Jobs {
     /// Shown while the video (by its place in the manifest) is done: before that its files may not be in place.
     fn show_outputs(&mut self, video: VideoId) {
         let Some(job) = self.jobs.get(&video.job) else { return };
-        let done = job.videos.get(video.index as usize).is_some_and(|status| status.phase == VideoPhase::Done);
+        let done = job.videos.get(video.index as usize).is_some_and(|status| status.state == VideoState::Done);
         let shown = job.outputs.get(&video.index).filter(|_| done);
         let (files, verdict, seconds) = shown.map_or_else(Default::default, |outputs| {
-            let files: Vec<PathBuf> = outputs.written.iter().map(|one| job.output.join(&one.path)).collect();
-            (files, outputs.verdict.clone(), outputs.seconds)
+            let files = outputs.written.iter().map(|one| job.output.join(&one.path).display().to_string());
+            let verdict = Some(outputs.verdict.clone()).filter(|verdict| !verdict.is_empty());
+            (files.collect(), verdict, Some(outputs.seconds).filter(|seconds| *seconds > 0.0))
         });
         self.update(video, |status| (status.files, status.verdict, status.seconds) = (files, verdict, seconds));
     }
@@ -370,13 +369,13 @@ impl Jobs {
 
     /// Jobs that wait for this model to be announced.
     pub fn waiting_for(&self, model: &str) -> Vec<JobId> {
-        let waits = |job: &&Job| job.phase() == JobPhase::WaitingForModel && job.submission.model == model;
+        let waits = |job: &&Job| job.phase.is_none() && job.submission.model == model;
         self.jobs.values().filter(waits).map(|job| job.id).collect()
     }
 
     /// True while a job is being rendered with this model.
     pub fn render_with(&self, model: &str) -> bool {
-        let renders = |job: &Job| matches!(job.state, Some(JobState::Active | JobState::Paused));
+        let renders = |job: &Job| matches!(job.phase, Some(JobPhase::Active | JobPhase::Paused));
         self.jobs.values().any(|job| job.submission.model == model && renders(job))
     }
 
@@ -386,12 +385,15 @@ impl Jobs {
         if let Some(status) = job.videos.get_mut(video.index as usize) {
             self.version += 1;
             let status = Arc::make_mut(status);
-            let before = status.phase;
+            let before = status.state;
             change(status);
-            job.counts.moves(before, status.phase);
-            job.changed.remove(&status.version);
+            job.counts.moves(before, status.state);
+            if let Some(version) = job.versions.get_mut(video.index as usize) {
+                job.changed.remove(version);
+                *version = self.version;
+            }
             job.changed.insert(self.version, video.index);
-            (status.version, job.version) = (self.version, self.version);
+            job.version = self.version;
         }
     }
 
@@ -419,8 +421,8 @@ impl Jobs {
         self.jobs.values().map(Job::summary).collect()
     }
 
-    /// A job's line, what changed in it after `since`, and the version to ask from next time.
-    pub fn changes(&self, id: JobId, since: u64) -> Option<(JobSummary, Vec<Arc<VideoStatus>>, u64)> {
+    /// What changed in a job after `since`, and the version to ask from next time.
+    pub fn changes(&self, id: JobId, since: u64) -> Option<(Vec<Arc<VideoStatus>>, u64)> {
         let job = self.jobs.get(&id)?;
         let changed = if since < job.whole {
             job.videos.clone()
@@ -428,6 +430,6 @@ impl Jobs {
             let later = job.changed.range(since + 1..);
             later.filter_map(|(_, &index)| job.videos.get(index as usize)).cloned().collect()
         };
-        Some((job.summary(), changed, job.version))
+        Some((changed, job.version))
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use wanfarm_scheduler::{AttemptEnd, Change, TextKey, VideoState};
-use wanfarm_types::{AttemptId, JobId, Stage, StepRange, StepTiming, VideoId, WorkerId};
+use wanfarm_scheduler::{AttemptEnd, Change, TextKey, VideoPhase};
+use wanfarm_types::{AttemptId, JobId, Stage, StepRange, StepTiming, VideoId, WorkerId, WorkerStatus};
 
-use crate::requests::WorkerStatus;
 use crate::times::Moment;
 use crate::totals::{Tally, Totals};
 
@@ -26,7 +25,7 @@ pub struct AttemptRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_step: Option<u32>,
     /// When its computation began, in seconds since 1970; absent when it never did.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "wanfarm_client::serialize_rfc3339")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::times::serialize_rfc3339")]
     pub begun: Option<f64>,
     /// Seconds of computing.
     pub seconds: f64,
@@ -172,7 +171,7 @@ impl Ledger {
                     None => self.videos.entry(video).or_default().push(record),
                 }
             }
-            Change::VideoState { video, state: VideoState::Done } => drop(self.free_since.remove(video)),
+            Change::VideoPhase { video, state: VideoPhase::Done } => drop(self.free_since.remove(video)),
             Change::JobForgotten(job) => {
                 self.open.retain(|_, open| open.video.job != *job);
                 self.videos.retain(|video, _| video.job != *job);

@@ -10,7 +10,7 @@ use std::path::Path;
 use wanfarm_manifest::claims::{self, Claims, Holder};
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_manifest::{Submission, Taken, report_names};
-use wanfarm_scheduler::{ArtifactId, Change, JobPlan, JobState, VideoState};
+use wanfarm_scheduler::{ArtifactId, Change, JobPhase, JobPlan, VideoPhase};
 use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, Role, VideoId, VideoRequest, VideoSpec, WorkItem};
 
 use crate::driver::RestoreError;
@@ -107,7 +107,7 @@ struct Earlier<'r> {
     specs: &'r [Result<VideoSpec, String>],
     /// Place in the plan → place in the manifest.
     planned: Vec<u32>,
-    states: BTreeMap<u32, &'r VideoState>,
+    states: BTreeMap<u32, &'r VideoPhase>,
     written: BTreeMap<u32, &'r [Written]>,
     /// Those of which a state is kept.
     begun: BTreeSet<u32>,
@@ -140,7 +140,7 @@ impl<'r> Earlier<'r> {
                 Row::Outputs { video, written, .. } if video.job == job.id => {
                     earlier.written.insert(video.index, written);
                 }
-                Row::Scheduler(Change::VideoState { video, state }) if video.job == job.id => {
+                Row::Scheduler(Change::VideoPhase { video, state }) if video.job == job.id => {
                     earlier.states.extend(earlier.planned.get(video.index as usize).map(|&place| (place, state)));
                 }
                 Row::Scheduler(Change::ArtifactDurable { artifact: ArtifactId::Checkpoint { video, .. }, .. })
@@ -151,8 +151,8 @@ impl<'r> Earlier<'r> {
                 Row::Scheduler(Change::WeightsPinned { job: id, role, weights: Some(weights) }) if *id == job.id => {
                     earlier.pins.insert(*role, *weights);
                 }
-                Row::Scheduler(Change::JobState { job: id, state }) if *id == job.id => {
-                    earlier.paused = *state == JobState::Paused;
+                Row::Scheduler(Change::JobPhase { job: id, state }) if *id == job.id => {
+                    earlier.paused = *state == JobPhase::Paused;
                 }
                 _ => {}
             }
@@ -198,7 +198,7 @@ impl<'r> Earlier<'r> {
     }
 
     fn is_done(&self, place: u32) -> bool {
-        self.states.get(&place).is_some_and(|state| **state == VideoState::Done)
+        self.states.get(&place).is_some_and(|state| **state == VideoPhase::Done)
     }
 }
 
@@ -383,9 +383,9 @@ impl<'w> Now<'w> {
             _ => return None,
         };
         let change = match change {
-            Change::VideoState { video, state: VideoState::Done } => {
+            Change::VideoPhase { video, state: VideoPhase::Done } => {
                 let (_, _, video) = find(video).filter(|(part, ..)| part.done)?;
-                Change::VideoState { video, state: VideoState::Done }
+                Change::VideoPhase { video, state: VideoPhase::Done }
             }
             Change::ArtifactDurable { artifact, tensors } => {
                 let artifact = match *artifact {

@@ -4,17 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
-use wanfarm_types::{Digest, JobId, ModelCard, Role, Stage, VideoId, VideoRequest, WorkerId};
+use wanfarm_types::{
+    Digest, JobId, JobReport, JobStatus, JobSummary, ModelCard, Role, VideoId, VideoRequest, WorkerId, WorkerStatus,
+};
 
 use crate::estimate::{Workforce, Workload};
-use crate::jobs::{JobSummary, VideoStatus};
 use crate::outputs::{Look, Written};
-use crate::totals::Totals;
 
 /// A question or an order, with the way back.
 #[derive(Debug)]
@@ -99,7 +98,7 @@ pub enum Request {
         /// Which.
         job: JobId,
         /// That.
-        reply: oneshot::Sender<Result<JobReport, RequestError>>,
+        reply: oneshot::Sender<Result<Report, RequestError>>,
     },
     /// The files of a job's finished videos.
     Files {
@@ -110,10 +109,10 @@ pub enum Request {
         /// Those.
         reply: oneshot::Sender<Result<JobFiles, RequestError>>,
     },
-    /// Every job's line, and what it waits for.
+    /// Every job's line.
     Jobs {
         /// The lines.
-        reply: oneshot::Sender<Vec<(JobSummary, String)>>,
+        reply: oneshot::Sender<Vec<JobSummary>>,
     },
     /// Every worker's line.
     Workers {
@@ -213,8 +212,8 @@ pub struct Farm {
 /// What is left of a job, and who is there to do it.
 #[derive(Debug)]
 pub struct Remaining {
-    /// The job.
-    pub job: JobSummary,
+    /// How many videos it has.
+    pub videos: u32,
     /// Its model and the workers.
     pub farm: Farm,
     /// The rest of it, and of the jobs for the same model that go before it or beside it.
@@ -223,91 +222,22 @@ pub struct Remaining {
 
 /// What came of a job so far; of one that has ended, for good.
 #[derive(Debug)]
-pub struct JobReport {
-    /// Its line.
-    pub job: JobSummary,
-    /// What it waits for.
-    pub waiting_for: String,
-    /// From its submission to its last file, or to now.
-    pub wall_seconds: f64,
-    /// From its first computation to its last file, or to now; 0 while there was none.
-    pub render_seconds: f64,
-    /// Its videos' lines.
-    pub videos: Vec<Arc<VideoStatus>>,
-    /// Where the time went.
-    pub totals: Totals,
+pub struct Report {
+    /// All but the files that are lost.
+    pub report: JobReport,
+    /// Where it goes when the job has ended.
+    pub place: PathBuf,
     /// Its files as they were written.
     pub files: JobFiles,
-}
-
-/// A worker's line in a table.
-#[derive(Debug, Clone)]
-pub struct WorkerStatus {
-    /// Its identity.
-    pub worker: WorkerId,
-    /// For people.
-    pub name: String,
-    /// What it can do.
-    pub roles: Vec<Role>,
-    /// For which models.
-    pub models: Vec<String>,
-    /// On what.
-    pub device: String,
-    /// Main memory of its machine, in bytes.
-    pub memory_bytes: u64,
-    /// `idle`, `busy`, `draining`, `drained`, `set aside`, `lost` or `gone`.
-    pub state: &'static str,
-    /// Why, when there is more to say.
-    pub detail: String,
-    /// Where its tensors are read; empty when it is unknown.
-    pub address: String,
-    /// Whether others can read them there, where that is known.
-    pub reachable: Option<bool>,
-    /// What it computes.
-    pub running: Option<RunningItem>,
-    /// How the weights of its roles are stored.
-    pub weights: Vec<StoredWeights>,
-    /// Smoothed seconds per step or item: model, stage, tokens, seconds.
-    pub paces: Vec<(String, Stage, u64, f64)>,
-}
-
-/// How the weights of a role are stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredWeights {
-    /// Of which model.
-    pub model: String,
-    /// For which role.
-    pub role: Role,
-    /// As most of their numbers are.
-    pub encoding: String,
-    /// All of them.
-    pub bytes: u64,
-}
-
-/// What a worker computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunningItem {
-    /// Of which video, by its place in the manifest.
-    pub video: VideoId,
-    /// Which stage.
-    pub stage: Stage,
-    /// Steps of the video that have run.
-    pub steps_done: u32,
-    /// All its steps.
-    pub steps: u32,
 }
 
 /// News of a job.
 #[derive(Debug)]
 pub struct Changes {
-    /// Its line.
-    pub job: JobSummary,
-    /// The lines of videos that changed.
-    pub videos: Vec<Arc<VideoStatus>>,
+    /// Its line, and the lines of videos that changed.
+    pub news: JobStatus,
     /// The version to ask from next time; the same as long as nothing of the job changes.
     pub version: u64,
-    /// What the job cannot go on without; empty when it can.
-    pub waiting_for: String,
 }
 
 /// A request about something that is not there, or that is not as it would have to be.

@@ -10,12 +10,11 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 use wanfarm_proto::Location;
 use wanfarm_scheduler::{Served, WorkerHello};
-use wanfarm_types::{CoordinatorMessage, Incarnation, Role, ServedModel, ServedRole, WorkerId};
+use wanfarm_types::{CoordinatorMessage, Incarnation, Role, ServedModel, ServedRole, StoredWeights, WorkerId};
 
 use crate::catalog::fingerprint;
 use crate::dispatch::{Attached, Outbox, WeakOutbox};
 use crate::reach::{Address, Ends, Reach, Suspect};
-use crate::requests::StoredWeights;
 use crate::source::Source;
 
 /// Boots of a worker that are remembered, to know them again.

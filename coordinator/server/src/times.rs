@@ -2,12 +2,35 @@
 //! differences of the farm's own clock, which only goes forward: it runs with the process, and at a restart goes on from
 //! the last moment that the rows tell of.
 
+use std::num::NonZero;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use time::OffsetDateTime;
+use time::format_description::well_known::Iso8601;
+use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
 
 /// An absence longer than this, in seconds, is taken for a clock that was wrong: 30 days.
 const LONGEST_ABSENCE: f64 = 30.0 * 24.0 * 3600.0;
+
+/// RFC 3339 with thousandths, always: so that texts sort as times do.
+const FORMAT: EncodedConfig =
+    Config::DEFAULT.set_time_precision(TimePrecision::Second { decimal_digits: NonZero::new(3) }).encode();
+
+/// A time of day as scripts read it, such as `2026-11-28T21:04:05.250Z`; `None` for what is no time.
+pub fn rfc3339(at: f64) -> Option<String> {
+    // Thousandths are as exact as such clocks are, and an f64 has them.
+    let nanoseconds = i128::from((at * 1000.0).round() as i64) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()?.format(&Iso8601::<FORMAT>).ok()
+}
+
+/// Serialises a time of day as [`rfc3339`] has it.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_rfc3339<S: Serializer>(at: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.and_then(rfc3339).serialize(serializer)
+}
 
 /// When something happened, by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -44,5 +67,13 @@ mod tests {
         assert_eq!(last.resume(0.0), 50.0, "an empty battery");
         assert_eq!(last.resume(last.at + 400.0 * 86_400.0), 50.0, "set to another year");
         assert_eq!(last.resume(f64::NAN), 50.0);
+    }
+
+    #[test]
+    fn times_of_day_are_written_in_utc() {
+        assert_eq!(rfc3339(0.0).as_deref(), Some("1970-01-01T00:00:00.000Z"));
+        assert_eq!(rfc3339(1_795_899_845.25).as_deref(), Some("2026-11-28T21:04:05.250Z"));
+        assert!(rfc3339(5.0) < rfc3339(5.2) && rfc3339(5.2) < rfc3339(5.25), "texts sort as times do");
+        assert_eq!(rfc3339(1e300), None);
     }
 }

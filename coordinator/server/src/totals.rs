@@ -5,31 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use wanfarm_types::{Stage, WorkerId};
+use wanfarm_types::{Effort, EffortLine, Machine, Stage, WorkerId, WorkerStatus};
 
 use crate::ledger::AttemptRecord;
-use crate::requests::{StoredWeights, WorkerStatus};
-
-/// Work that was done.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Effort {
-    /// Items tried.
-    pub attempts: u64,
-    /// Of these: failed, given back, or lost with their worker.
-    pub failed: u64,
-    /// Denoising steps.
-    pub steps: u64,
-    /// Seconds of computing.
-    pub seconds: f64,
-    /// Seconds the items waited in line, each for itself.
-    pub queue_seconds: f64,
-    /// Seconds free devices waited for inputs.
-    pub input_wait_seconds: f64,
-    /// Passes that ran the transformer's blocks.
-    pub evaluations: u64,
-    /// Passes that step caches stood in for.
-    pub skipped: u64,
-}
 
 /// What one worker did in one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,19 +20,6 @@ pub struct Share {
     pub stage: Stage,
     /// What.
     pub effort: Effort,
-}
-
-/// What a worker computed on, and with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Machine {
-    /// The worker's name.
-    pub name: String,
-    /// Its device.
-    pub device: String,
-    /// Main memory, in bytes; 0: not known.
-    pub memory_bytes: u64,
-    /// How the weights of its roles are stored.
-    pub weights: Vec<StoredWeights>,
 }
 
 /// Where the time of a job went.
@@ -75,29 +40,18 @@ pub struct Tally {
     shares: BTreeMap<(WorkerId, Stage), (String, Effort)>,
 }
 
-impl Effort {
-    /// Adds an attempt. `passes`: of each of its steps, without a step cache.
-    fn count(&mut self, record: &AttemptRecord, passes: u32) {
-        self.attempts += 1;
-        self.failed += u64::from(record.result != "done");
-        self.steps += record.step_seconds.len() as u64;
-        self.seconds += duration(record.seconds);
-        self.queue_seconds += duration(record.queue_seconds);
-        self.input_wait_seconds += duration(record.input_wait_seconds);
-        let (computed, skipped) = record.passes(passes);
-        self.evaluations += computed;
-        self.skipped += skipped;
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.attempts += other.attempts;
-        self.failed += other.failed;
-        self.steps += other.steps;
-        self.seconds += other.seconds;
-        self.queue_seconds += other.queue_seconds;
-        self.input_wait_seconds += other.input_wait_seconds;
-        self.evaluations += other.evaluations;
-        self.skipped += other.skipped;
+/// What one attempt was. `passes`: of each of its steps, without a step cache.
+fn effort(record: &AttemptRecord, passes: u32) -> Effort {
+    let (evaluations, skipped) = record.passes(passes);
+    Effort {
+        attempts: 1,
+        failed: u64::from(record.result != "done"),
+        steps: record.step_seconds.len() as u64,
+        seconds: duration(record.seconds),
+        queue_seconds: duration(record.queue_seconds),
+        input_wait_seconds: duration(record.input_wait_seconds),
+        evaluations,
+        skipped,
     }
 }
 
@@ -114,9 +68,9 @@ impl Tally {
 
     /// An attempt has ended. `passes`: of each of its steps, without a step cache.
     pub fn count(&mut self, worker: WorkerId, record: &AttemptRecord, passes: u32) {
-        let (name, effort) = self.shares.entry((worker, record.stage)).or_default();
+        let (name, sum) = self.shares.entry((worker, record.stage)).or_default();
         name.clone_from(&record.worker);
-        effort.count(record, passes);
+        sum.add(&effort(record, passes));
     }
 
     /// Who took part.
@@ -134,7 +88,7 @@ impl Tally {
         });
         let shares: Vec<Share> = shares.collect();
         let part: BTreeSet<WorkerId> = shares.iter().map(|share| share.worker).collect();
-        let machines = workers.into_iter().filter(|worker| part.contains(&worker.worker)).map(|worker| {
+        let machines = workers.into_iter().filter(|worker| part.contains(&worker.id)).map(|worker| {
             let WorkerStatus { name, device, memory_bytes, weights, .. } = worker;
             Machine { name, device, memory_bytes, weights }
         });
@@ -143,8 +97,19 @@ impl Tally {
 }
 
 impl Totals {
+    /// Added up by stage, by role and by worker, as lines of a job that has been rendered for so long.
+    pub fn lines(&self, render_seconds: Option<f64>) -> [Vec<EffortLine>; 3] {
+        let line = |name: &str, (workers, effort)| EffortLine::new(name.to_owned(), workers, effort, render_seconds);
+        let stages = self.by(|share| share.stage).into_iter().map(|(stage, done)| line(stage.name(), done));
+        let roles = self.by(|share| share.stage.role()).into_iter().map(|(role, done)| line(role.name(), done));
+        // By name, for people; two workers of one name stay two.
+        let workers = self.by(|share| (share.name.clone(), share.worker));
+        let workers = workers.into_iter().map(|((name, _), done)| line(&name, done));
+        [stages.collect(), roles.collect(), workers.collect()]
+    }
+
     /// Added up by a property of each share, in its order: how many workers had it, and what they did.
-    pub fn by<K: Ord>(&self, key: impl Fn(&Share) -> K) -> BTreeMap<K, (u64, Effort)> {
+    fn by<K: Ord>(&self, key: impl Fn(&Share) -> K) -> BTreeMap<K, (u64, Effort)> {
         let mut sums: BTreeMap<K, (BTreeSet<WorkerId>, Effort)> = BTreeMap::new();
         for share in &self.shares {
             let (workers, effort) = sums.entry(key(share)).or_default();

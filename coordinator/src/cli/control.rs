@@ -1,7 +1,6 @@
 //! `coordinator pause`, `resume`, `cancel`, `retry` and `forget`.
 
 use wanfarm_client::{Client, JobVerb};
-use wanfarm_types::JobId;
 
 use super::say::outln;
 use super::which::{Which, WhichJob, name};
@@ -62,7 +61,7 @@ pub(super) fn forget(args: ForgetArgs) -> Result<Exit, Failed> {
         let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
         let line = args.which.line(&mut client).await?;
         let verb = JobVerb::Forget { cancel: args.cancel };
-        client.control_job(JobId(line.job), None, verb).await.map_err(client_failed)?;
+        client.control_job(line.job, None, verb).await.map_err(client_failed)?;
         if args.json {
             print_json(&line)?;
         } else {
@@ -79,7 +78,7 @@ pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, Failed> 
         let (job, video) = (args.which.find(&mut client).await?, args.which.video);
         client.control_job(job, video, verb).await.map_err(client_failed)?;
         let mut lines = client.jobs().await.map_err(client_failed)?;
-        lines.retain(|line| line.job == job.0);
+        lines.retain(|line| line.job == job);
         let Some(line) = lines.pop() else { return Ok(Exit::Ok) };
         if args.json {
             print_json(&line)?;

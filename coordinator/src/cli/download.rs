@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
-use wanfarm_client::{Client, ClientError, LostView, RemoteFile};
+use wanfarm_client::{Client, ClientError, RemoteFile};
 use wanfarm_server::outputs::{Placing, Stage, print};
-use wanfarm_types::JobId;
+use wanfarm_types::{FileState, JobId, LostFile};
 
 use super::report::lost_words;
 use super::say::{errln, outln};
@@ -87,7 +87,7 @@ pub(super) fn download(args: DownloadArgs) -> Result<Exit, Failed> {
         }
         let lines = client.jobs().await.map_err(client_failed)?;
         let unfinished =
-            lines.iter().find(|line| line.job == job.0).filter(|line| !line.has_ended() && video.is_none());
+            lines.iter().find(|line| line.job == job).filter(|line| !line.state.is_end() && video.is_none());
         if let Some(line) = unfinished {
             errln!("{} of {} done; the same command fetches the rest later", line.done, counted(line.videos, "video"));
         }
@@ -167,19 +167,19 @@ async fn is_there(target: &Path, file: &RemoteFile) -> Result<bool, Failed> {
 enum Fetched {
     Whole,
     /// It has been damaged since it was listed.
-    Lost(LostView),
+    Lost(LostFile),
 }
 
 /// Fetches a file, checks it, and puts it in its place.
 async fn fetch(client: &mut Client, job: JobId, file: &RemoteFile, placing: Placing) -> Result<Fetched, Failed> {
     let gone =
-        |state| Ok(Fetched::Lost(LostView { video: file.video, path: file.path.clone(), state, replaced_by: None }));
+        |state| Ok(Fetched::Lost(LostFile { video: file.video, path: file.path.clone(), state, replaced_by: None }));
     let target = placing.target().to_owned();
     let mut out = File::create_new(placing.staged()).map_err(|error| local(&target, &error))?;
     let mut pieces = match client.read_file(job, file).await {
         Ok(pieces) => pieces,
         Err(error) if error.is_broken() => return Err(interrupted(error)),
-        Err(_) => return gone("missing"),
+        Err(_) => return gone(FileState::Missing),
     };
     let (mut hasher, mut length) = (blake3::Hasher::new(), 0u64);
     loop {
@@ -187,7 +187,7 @@ async fn fetch(client: &mut Client, job: JobId, file: &RemoteFile, placing: Plac
             // What is longer than announced is damaged already; it must not fill the disk.
             Ok(piece) => piece.filter(|_| length <= file.bytes),
             Err(error) if error.is_broken() => return Err(interrupted(error)),
-            Err(_) => return gone("damaged"),
+            Err(_) => return gone(FileState::Damaged),
         };
         let Some(piece) = piece else { break };
         length += piece.len() as u64;
@@ -195,7 +195,7 @@ async fn fetch(client: &mut Client, job: JobId, file: &RemoteFile, placing: Plac
         out.write_all(&piece).map_err(|error| local(&target, &error))?;
     }
     if length != file.bytes || *hasher.finalize().as_bytes() != file.blake3.0 {
-        return gone("damaged");
+        return gone(FileState::Damaged);
     }
     out.sync_all().map_err(|error| local(&target, &error))?;
     placing.replace().map_err(|error| Failed::new(Exit::SomeFailed, error))?;

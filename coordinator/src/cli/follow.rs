@@ -4,15 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wanfarm_client::{Client, ClientError, JobView, Update, VideoView, Watch};
-use wanfarm_types::{Backoff, JobId, Stage, VideoId};
+use wanfarm_client::{Client, ClientError, Watch};
+use wanfarm_types::{Backoff, JobId, JobState, JobStatus, JobSummary, VideoStatus};
 
 use super::say::{errln, outln};
 use super::{Failed, asked_to_stop, client_failed};
 use crate::exit::Exit;
-use crate::progress::{self, Progress, Summary, VideoOutcome, VideoProgress, VideoState};
+use crate::progress::{Progress, Summary};
 
 /// Between two tries to reach a coordinator.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
@@ -75,7 +76,7 @@ pub(super) async fn follow(
                 }
                 continue;
             }
-            Ok(None) if display.job.has_ended() => break,
+            Ok(None) if display.job.state.is_end() => break,
             Ok(None) => ClientError::Broken("it ended before the job did".to_owned()),
             Err(error) if error.is_broken() => error,
             Err(error) => return Err(error),
@@ -141,14 +142,14 @@ struct Display {
     url: String,
     here: Option<String>,
     started: Instant,
-    job: JobView,
-    videos: BTreeMap<u32, VideoView>,
+    job: JobSummary,
+    videos: BTreeMap<u32, Arc<VideoStatus>>,
     progress: Option<Progress>,
 }
 
 impl Display {
     fn new(interest: Interest, url: &str, here: Option<&str>) -> Self {
-        let (started, job) = (Instant::now(), JobView::default());
+        let (started, job) = (Instant::now(), JobSummary::default());
         Self {
             interest,
             url: url.to_owned(),
@@ -161,20 +162,19 @@ impl Display {
     }
 
     /// False when it was to be read and nobody does any more.
-    fn show(&mut self, Update { job, videos }: Update) -> bool {
+    fn show(&mut self, JobStatus { job, videos, .. }: JobStatus) -> bool {
         let mut read = true;
         if self.interest == Interest::Json {
             read = outln!("{}", serde_json::json!({ "job": job, "videos": videos }));
         } else {
             let total = job.videos as usize;
-            let progress = self.progress.get_or_insert_with(|| Progress::new(total, Instant::now()));
-            let events: Vec<VideoProgress> = videos.iter().map(|video| event(job.job, video)).collect();
-            progress.update(Instant::now(), &events);
+            let progress = self.progress.get_or_insert_with(|| Progress::new(job.job, total, Instant::now()));
+            progress.update(Instant::now(), &videos);
             match &job.waiting_for {
                 Some(hint) if job.waiting_for != self.job.waiting_for => progress.say(&format!("waiting for {hint}")),
                 _ => {}
             }
-            if job.state == "paused" && self.job.state != "paused" {
+            if job.state == JobState::Paused && self.job.state != JobState::Paused {
                 let (job, url) = (job.job, &self.url);
                 progress.say(&format!("paused; go on with: coordinator resume {job} --coordinator {url}"));
             }
@@ -195,61 +195,20 @@ impl Display {
         let Self { interest, url, here, started, job, videos, progress, .. } = self;
         drop(progress);
         let summary = Summary {
-            job: JobId(job.job),
-            name: job.name,
+            retry: here.unwrap_or_else(|| retry_command(job.job, &url)),
             wall: Some(started.elapsed()),
             output_dir,
-            report: job.report.unwrap_or_default().into(),
-            videos: videos.into_values().map(|video| outcome(job.job, video)).collect(),
-            unreported: job.unreported,
-            retry: here.unwrap_or_else(|| retry_command(job.job, &url)),
+            job,
+            videos: videos.into_values().collect(),
         };
         if interest == Interest::Progress {
             outln!("{summary}");
         }
-        Outcome { failed: summary.videos.len() - summary.done(), unreported: summary.unreported }
+        Outcome { failed: summary.videos.len() - summary.done(), unreported: summary.job.unreported }
     }
 }
 
 /// Has failed videos of a job tried again by the coordinator that has it.
-pub(super) fn retry_command(job: u64, url: &str) -> String {
+pub(super) fn retry_command(job: JobId, url: &str) -> String {
     format!("coordinator retry {job} --coordinator {url}")
-}
-
-fn event(job: u64, video: &VideoView) -> VideoProgress {
-    VideoProgress {
-        id: VideoId { job: JobId(job), index: video.index },
-        label: video.prompt.clone(),
-        stage: Stage::ALL.into_iter().find(|stage| Some(stage.name()) == video.stage),
-        step: video.steps_done,
-        steps: video.steps,
-        seconds_per_step: video.seconds_per_step,
-        state: match video.state {
-            "running" => VideoState::Running,
-            "writing" => VideoState::Writing,
-            "done" => VideoState::Done,
-            "failed" => VideoState::Failed(video.error.clone().unwrap_or_default()),
-            "cancelled" => VideoState::Cancelled,
-            _ => VideoState::Waiting,
-        },
-    }
-}
-
-/// What came of a video, for the summary.
-pub(super) fn outcome(job: u64, video: VideoView) -> VideoOutcome {
-    use progress::Outcome;
-    VideoOutcome {
-        id: VideoId { job: JobId(job), index: video.index },
-        outcome: match video.state {
-            "done" => {
-                let verdict = video.verdict.unwrap_or_default();
-                Outcome::Done { seconds: video.seconds.unwrap_or(0.0), passed: verdict == "ok", verdict }
-            }
-            "cancelled" => Outcome::Cancelled,
-            "waiting" | "running" | "writing" => Outcome::Unfinished(video.state),
-            _ => Outcome::Failed(video.error.unwrap_or_default()),
-        },
-        output: video.output,
-        notes: video.notes,
-    }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indicatif::HumanBytes;
-use wanfarm_client::{Client, EffortView, LostView, MachineView, ReportView, span};
+use wanfarm_client::{Client, span};
 use wanfarm_manifest::one_line;
-use wanfarm_types::JobId;
+use wanfarm_types::{EffortLine, JobReport, LostFile, Machine};
 
-use super::follow::{outcome, retry_command};
+use super::follow::retry_command;
 use super::say::out;
 use super::status::speedups_of;
 use super::table::table;
@@ -53,27 +53,23 @@ pub(super) fn report(args: ReportArgs) -> Result<Exit, Failed> {
     })
 }
 
-fn words(report: ReportView, url: &str) -> String {
-    let ReportView {
-        job, output_dir, wall_seconds, bottleneck, stages, roles, workers, videos, machines, lost, ..
-    } = report;
+fn words(report: JobReport, url: &str) -> String {
+    let JobReport { job, output_dir, wall_seconds, bottleneck, stages, roles, workers, videos, machines, lost, .. } =
+        report;
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     for verdict in videos.iter().filter_map(|video| video.verdict.clone()) {
         *verdicts.entry(verdict).or_default() += 1;
     }
     let speedups = speedups_of(&videos);
     let summary = Summary {
-        job: JobId(job.job),
-        name: job.name,
+        retry: retry_command(job.job, url),
         wall: Duration::try_from_secs_f64(wall_seconds).ok(),
         output_dir: output_dir.into(),
-        report: job.report.unwrap_or_default().into(),
-        videos: videos.into_iter().map(|video| outcome(job.job, video)).collect(),
-        unreported: job.unreported,
-        retry: retry_command(job.job, url),
+        job,
+        videos,
     };
     let mut text = format!("{summary}\n");
-    if let Some(waiting_for) = job.waiting_for {
+    if let Some(waiting_for) = &summary.job.waiting_for {
         text += &format!("waiting for {waiting_for}\n");
     }
     if !lost.is_empty() {
@@ -104,7 +100,7 @@ fn words(report: ReportView, url: &str) -> String {
 }
 
 /// Of a role: how busy its workers were while the job was rendered.
-fn role(line: &EffortView, bottleneck: Option<&str>) -> [String; 4] {
+fn role(line: &EffortLine, bottleneck: Option<&str>) -> [String; 4] {
     let remark = if bottleneck == Some(&line.name) { "the bottleneck" } else { "" };
     [line.name.clone(), line.workers.to_string(), percent(line.busy), remark.to_owned()]
 }
@@ -113,20 +109,24 @@ fn percent(share: Option<f64>) -> String {
     share.map(|share| format!("{:.0} %", 100.0 * share)).unwrap_or_default()
 }
 
-fn efforts(head: &'static str, lines: &[EffortView]) -> String {
+fn efforts(head: &'static str, lines: &[EffortLine]) -> String {
     let time = |seconds: f64| Duration::try_from_secs_f64(seconds).map(span).unwrap_or_default();
-    let row = |line: &EffortView| {
+    let row = |line: &EffortLine| {
         [
             line.name.clone(),
-            time(line.seconds),
+            time(line.effort.seconds),
             percent(line.busy),
-            line.attempts.to_string(),
-            line.failed.to_string(),
-            line.steps.to_string(),
-            if line.steps > 0 { format!("{:.2}", line.seconds / line.steps as f64) } else { String::new() },
-            time(line.queue_seconds),
-            time(line.input_wait_seconds),
-            if line.skipped > 0 { share(line.skipped, line.evaluations) } else { String::new() },
+            line.effort.attempts.to_string(),
+            line.effort.failed.to_string(),
+            line.effort.steps.to_string(),
+            if line.effort.steps > 0 {
+                format!("{:.2}", line.effort.seconds / line.effort.steps as f64)
+            } else {
+                String::new()
+            },
+            time(line.effort.queue_seconds),
+            time(line.effort.input_wait_seconds),
+            if line.effort.skipped > 0 { share(line.effort.skipped, line.effort.evaluations) } else { String::new() },
         ]
     };
     let head = [
@@ -145,7 +145,7 @@ fn efforts(head: &'static str, lines: &[EffortView]) -> String {
 }
 
 /// The files that are gone, one by one as long as there are few.
-pub(super) fn lost_words(lost: &[LostView]) -> String {
+pub(super) fn lost_words(lost: &[LostFile]) -> String {
     let mut text = format!("not there as written: {}\n", counted(lost.len() as u64, "file"));
     for file in lost.iter().take(MOST_LOST) {
         text += &format!("  {}\n", one_line(&file.to_string(), 300));
@@ -162,7 +162,7 @@ fn share(skipped: u64, computed: u64) -> String {
     format!("{:.0} % of {all} passes", 100.0 * skipped as f64 / all as f64)
 }
 
-fn machine(worker: &MachineView) -> [String; 4] {
+fn machine(worker: &Machine) -> [String; 4] {
     let weights = worker.weights.iter().map(|of| format!("{} {} {}", of.role, of.encoding, HumanBytes(of.bytes)));
     [
         worker.name.clone(),

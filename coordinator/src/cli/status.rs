@@ -1,10 +1,11 @@
 //! `coordinator status`.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
-use wanfarm_client::{Client, JobDetail, JobView, VideoView, span, speedups};
-use wanfarm_types::CacheSettings;
+use wanfarm_client::{Client, span, speedups};
+use wanfarm_types::{CacheSettings, JobStatus, JobSummary, VideoStatus};
 
 use super::follow::{Connection, Interest, follow_from_afar};
 use super::say::{errln, out, outln};
@@ -65,7 +66,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, Failed> {
     })
 }
 
-fn show_jobs(jobs: &[JobView], json: bool) -> Result<(), Failed> {
+fn show_jobs(jobs: &[JobSummary], json: bool) -> Result<(), Failed> {
     if json {
         return print_json(&serde_json::json!({ "jobs": jobs }));
     }
@@ -103,16 +104,16 @@ async fn watch_jobs(mut client: Client, url: &str, json: bool) -> Result<(), Fai
     }
 }
 
-fn all_jobs(jobs: &[JobView]) -> String {
+fn all_jobs(jobs: &[JobSummary]) -> String {
     if jobs.is_empty() {
         return "no jobs yet; queue one with: coordinator submit MANIFEST\n".to_owned();
     }
-    let row = |job: &JobView| {
+    let row = |job: &JobSummary| {
         let ended = job.done + job.failed + job.cancelled;
         [
             job.job.to_string(),
             job.name.clone(),
-            job.state.to_owned(),
+            job.state.name().to_owned(),
             format!("{}/{}", ended, job.videos),
             job.running.to_string(),
             job.failed.to_string(),
@@ -126,18 +127,18 @@ fn all_jobs(jobs: &[JobView]) -> String {
 }
 
 /// A line for each step cache and LoRA file of these videos.
-pub(super) fn speedups_of(videos: &[VideoView]) -> String {
+pub(super) fn speedups_of(videos: &[Arc<VideoStatus>]) -> String {
     let none = CacheSettings::None;
     let lines = speedups(videos.iter().map(|video| (video.cache.as_ref().unwrap_or(&none), &video.loras[..])));
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-fn one_job(detail: &JobDetail) -> String {
-    let JobDetail { job, videos, seconds_left } = detail;
+fn one_job(detail: &JobStatus) -> String {
+    let JobStatus { job, videos, seconds_left } = detail;
     let counts = [(job.done, "done"), (job.running, "running"), (job.failed, "failed"), (job.cancelled, "cancelled")];
     let counts: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-    let mut text = format!("job {} {}: {}, {}", job.job, job.name, job.state, counted(job.videos, "video"));
+    let mut text = format!("job {} {}: {}, {}", job.job, job.name, job.state.name(), counted(job.videos, "video"));
     if !counts.is_empty() {
         text += &format!(", {}", counts.join(", "));
     }
@@ -150,11 +151,11 @@ fn one_job(detail: &JobDetail) -> String {
     }
     text += &speedups_of(videos);
     text.push('\n');
-    let row = |video: &VideoView| {
+    let row = |video: &Arc<VideoStatus>| {
         [
             video.index.to_string(),
-            video.state.to_owned(),
-            video.stage.unwrap_or_default().to_owned(),
+            video.state.name().to_owned(),
+            video.stage.map(|stage| stage.to_string()).unwrap_or_default(),
             if video.steps > 0 { format!("{}/{}", video.steps_done, video.steps) } else { String::new() },
             video.seconds_per_step.map(|seconds| format!("{seconds:.2}")).unwrap_or_default(),
             video.worker.clone().unwrap_or_default(),

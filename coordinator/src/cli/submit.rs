@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
-use wanfarm_client::{Client, ClientError, JobView, Shortage, Submitted};
+use wanfarm_client::{Client, ClientError, Shortage, Submitted};
 use wanfarm_manifest::{Manifest, Submission};
+use wanfarm_types::JobSummary;
 
 use super::follow::{Connection, Interest, again, follow_from_afar};
 use super::say::{errln, outln};
@@ -93,7 +94,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
             let interest = if args.json { Interest::Json } else { Interest::Progress };
             return follow_from_afar(connection, job, interest).await?.exit();
         }
-        let line = client.jobs().await.map_err(client_failed)?.into_iter().find(|line| line.job == job.0);
+        let line = client.jobs().await.map_err(client_failed)?.into_iter().find(|line| line.job == job);
         match line {
             Some(line) if args.json => print_json(&Queued { line, renamed, left_out })?,
             line => {
@@ -154,7 +155,7 @@ fn unsure(error: ClientError, key: &str) -> Failed {
 #[derive(Debug, Serialize)]
 struct Queued {
     #[serde(flatten)]
-    line: JobView,
+    line: JobSummary,
     /// Videos that got a new name.
     renamed: u32,
     /// Videos that stand there whole.

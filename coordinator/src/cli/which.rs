@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use wanfarm_client::{Client, JobView, WorkerView};
+use wanfarm_client::Client;
 use wanfarm_manifest::near;
-use wanfarm_types::{JobId, VideoId};
+use wanfarm_types::{JobId, JobSummary, VideoId, WorkerStatus};
 
 use super::{Failed, client_failed};
 use crate::exit::Exit;
@@ -79,11 +79,11 @@ impl From<WhichJob> for Which {
 impl WhichJob {
     /// Asks the coordinator who is meant.
     pub(super) async fn find(&self, client: &mut Client) -> Result<JobId, Failed> {
-        Ok(JobId(self.line(client).await?.job))
+        Ok(self.line(client).await?.job)
     }
 
     /// As [`Self::find`], with what else is known of it.
-    pub(super) async fn line(&self, client: &mut Client) -> Result<JobView, Failed> {
+    pub(super) async fn line(&self, client: &mut Client) -> Result<JobSummary, Failed> {
         let jobs = client.jobs().await.map_err(client_failed)?;
         pick_job(self, &jobs).cloned()
     }
@@ -101,8 +101,8 @@ pub(super) fn name(job: JobId, video: Option<u32>) -> String {
     video.map_or_else(|| job.to_string(), |index| VideoId { job, index }.to_string())
 }
 
-fn pick_job<'j>(which: &WhichJob, jobs: &'j [JobView]) -> Result<&'j JobView, Failed> {
-    let numbered = |number: u64| jobs.iter().find(|job| job.job == number);
+fn pick_job<'j>(which: &WhichJob, jobs: &'j [JobSummary]) -> Result<&'j JobSummary, Failed> {
+    let numbered = |number: u64| jobs.iter().find(|job| job.job.0 == number);
     let none = |what: String| unknown(format!("there is no job {what}; `coordinator status` lists them"));
     let (name, number) = match which {
         WhichJob::Number(number) => return numbered(*number).ok_or_else(|| none(number.to_string())),
@@ -111,7 +111,7 @@ fn pick_job<'j>(which: &WhichJob, jobs: &'j [JobView]) -> Result<&'j JobView, Fa
         WhichJob::Any(text) => (text, text.parse().ok().filter(|number: &u64| number.to_string() == *text)),
     };
     let by_number = number.and_then(numbered);
-    let named: Vec<&JobView> = jobs.iter().filter(|job| job.name == *name).collect();
+    let named: Vec<&JobSummary> = jobs.iter().filter(|job| job.name == *name).collect();
     match (by_number, named.as_slice()) {
         (Some(job), []) => Ok(job),
         (Some(job), [same]) if same.job == job.job => Ok(job),
@@ -134,19 +134,19 @@ fn pick_job<'j>(which: &WhichJob, jobs: &'j [JobView]) -> Result<&'j JobView, Fa
 }
 
 /// Jobs by number, each with where it stands.
-fn list(jobs: &[&JobView]) -> String {
-    let job = |job: &&JobView| format!("job {} ({})", job.job, job.state);
+fn list(jobs: &[&JobSummary]) -> String {
+    let job = |job: &&JobSummary| format!("job {} ({})", job.job, job.state.name());
     jobs.iter().map(job).collect::<Vec<_>>().join(", ")
 }
 
 /// The worker of that name, or whose id starts so. Of several with one name the only one that lives is meant.
-pub(super) fn pick_worker<'w>(name: &str, workers: &'w [WorkerView]) -> Result<&'w WorkerView, Failed> {
+pub(super) fn pick_worker<'w>(name: &str, workers: &'w [WorkerStatus]) -> Result<&'w WorkerStatus, Failed> {
     let found = workers_called(name, workers)?;
-    let living: Vec<&WorkerView> = found.iter().copied().filter(|worker| !worker.is_gone()).collect();
+    let living: Vec<&WorkerStatus> = found.iter().copied().filter(|worker| !worker.is_gone()).collect();
     match (found.as_slice(), living.as_slice()) {
         ([one], _) | (_, [one]) => Ok(one),
         (several, _) => {
-            let worker = |worker: &&WorkerView| format!("{} ({})", worker.id, worker.state);
+            let worker = |worker: &&WorkerStatus| format!("{} ({})", worker.id, worker.state);
             let ids = several.iter().map(worker).collect::<Vec<_>>().join(", ");
             Err(unknown(format!(
                 "{} workers are meant by {name:?}: {ids}; name one by the start of its id",
@@ -157,9 +157,10 @@ pub(super) fn pick_worker<'w>(name: &str, workers: &'w [WorkerView]) -> Result<&
 }
 
 /// Every worker of that name, or else those whose id starts so; at least one.
-pub(super) fn workers_called<'w>(name: &str, workers: &'w [WorkerView]) -> Result<Vec<&'w WorkerView>, Failed> {
-    let by_name: Vec<&WorkerView> = workers.iter().filter(|worker| worker.name == name).collect();
-    let by_id = || workers.iter().filter(|worker| !name.is_empty() && worker.id.starts_with(&name.to_lowercase()));
+pub(super) fn workers_called<'w>(name: &str, workers: &'w [WorkerStatus]) -> Result<Vec<&'w WorkerStatus>, Failed> {
+    let by_name: Vec<&WorkerStatus> = workers.iter().filter(|worker| worker.name == name).collect();
+    let by_id =
+        || workers.iter().filter(|worker| !name.is_empty() && worker.id.to_string().starts_with(&name.to_lowercase()));
     let found = if by_name.is_empty() { by_id().collect() } else { by_name };
     if found.is_empty() {
         let near = near_to(name, workers.iter().map(|worker| worker.name.as_str()));
@@ -180,9 +181,10 @@ fn unknown(message: String) -> Failed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wanfarm_types::{JobState, WorkerId};
 
-    fn job(number: u64, name: &str) -> JobView {
-        JobView { job: number, name: name.into(), state: "active", ..JobView::default() }
+    fn job(number: u64, name: &str) -> JobSummary {
+        JobSummary { job: JobId(number), name: name.into(), state: JobState::Active, ..JobSummary::default() }
     }
 
     #[test]
@@ -203,8 +205,8 @@ mod tests {
     }
 
     /// The number of the job that is meant.
-    fn pick(which: &str, jobs: &[JobView]) -> Result<u64, Failed> {
-        pick_job(&which.parse().unwrap(), jobs).map(|job| job.job)
+    fn pick(which: &str, jobs: &[JobSummary]) -> Result<u64, Failed> {
+        pick_job(&which.parse().unwrap(), jobs).map(|job| job.job.0)
     }
 
     #[test]
@@ -234,10 +236,15 @@ mod tests {
         assert!(pick("number:2026", &jobs).is_err() && pick("name:4", &jobs).is_err());
     }
 
+    /// The id that starts so, and is zeros from there.
+    fn id_starting(text: &str) -> WorkerId {
+        WorkerId(format!("{text:0<32}").parse().unwrap())
+    }
+
     #[test]
     fn a_worker_goes_by_name_or_by_the_start_of_its_id() {
-        let worker = |id: &str, name: &str| WorkerView {
-            id: id.into(),
+        let worker = |id: &str, name: &str| WorkerStatus {
+            id: id_starting(id),
             name: name.into(),
             state: "idle".into(),
             detail: None,
@@ -252,11 +259,14 @@ mod tests {
             reachable: None,
         };
         let workers = [worker("ab12", "mac-1"), worker("ab34", "mac-2"), worker("cd56", "mac-2")];
-        assert_eq!(pick_worker("mac-1", &workers).unwrap().id, "ab12");
-        assert_eq!(pick_worker("CD", &workers).unwrap().id, "cd56");
-        for (name, says) in
-            [("mac-2", "ab34 (idle), cd56"), ("ab", "ab12 (idle), ab34"), ("mac-4", "did you mean"), ("", "no worker")]
-        {
+        assert_eq!(pick_worker("mac-1", &workers).unwrap().id, id_starting("ab12"));
+        assert_eq!(pick_worker("CD", &workers).unwrap().id, id_starting("cd56"));
+        for (name, says) in [
+            ("mac-2", "ab340000-0000-0000-0000-000000000000 (idle), cd56"),
+            ("ab", "ab120000-0000-0000-0000-000000000000 (idle), ab34"),
+            ("mac-4", "did you mean"),
+            ("", "no worker"),
+        ] {
             let error = pick_worker(name, &workers).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
@@ -265,9 +275,13 @@ mod tests {
         for (worker, state) in workers.iter_mut().zip(["gone", "busy", "left (drained)"]) {
             worker.state = state.into();
         }
-        assert_eq!(pick_worker("mac", &workers).unwrap().id, "b2");
+        assert_eq!(pick_worker("mac", &workers).unwrap().id, id_starting("b2"));
         workers[1].state = "refused".into();
-        assert!(pick_worker("mac", &workers).unwrap_err().to_string().contains("a1 (gone), b2 (refused)"));
+        assert!(
+            pick_worker("mac", &workers).unwrap_err().to_string().contains(
+                "a1000000-0000-0000-0000-000000000000 (gone), b2000000-0000-0000-0000-000000000000 (refused)"
+            )
+        );
         assert_eq!(workers_called("mac", &workers).unwrap().len(), 3);
     }
 }

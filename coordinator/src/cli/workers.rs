@@ -1,6 +1,7 @@
 //! `coordinator workers`.
 
-use wanfarm_client::{Client, WorkerVerb, WorkerView};
+use wanfarm_client::{Client, WorkerVerb};
+use wanfarm_types::{Stage, WorkerStatus};
 
 use super::say::{out, outln};
 use super::table::table;
@@ -69,8 +70,8 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
             Some(Verb::Enable { worker }) => (worker, WorkerVerb::Enable),
             Some(Verb::Forget { worker }) => return forget(&mut client, &worker, &workers, args.json).await,
         };
-        let id = pick_worker(&name, &workers)?.id.clone();
-        client.control_worker(id.clone(), verb).await.map_err(client_failed)?;
+        let id = pick_worker(&name, &workers)?.id;
+        client.control_worker(id, verb).await.map_err(client_failed)?;
         workers = client.workers().await.map_err(client_failed)?;
         let Some(worker) = workers.iter().find(|worker| worker.id == id) else { return Ok(Exit::Ok) };
         if args.json {
@@ -83,13 +84,14 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
 }
 
 /// Forgets those of a name that are gone.
-async fn forget(client: &mut Client, name: &str, workers: &[WorkerView], json: bool) -> Result<Exit, Failed> {
+async fn forget(client: &mut Client, name: &str, workers: &[WorkerStatus], json: bool) -> Result<Exit, Failed> {
     let called = workers_called(name, workers)?;
-    let (gone, living): (Vec<&WorkerView>, Vec<&WorkerView>) = called.into_iter().partition(|worker| worker.is_gone());
+    let (gone, living): (Vec<&WorkerStatus>, Vec<&WorkerStatus>) =
+        called.into_iter().partition(|worker| worker.is_gone());
     // The coordinator says why not.
     let forgotten = if gone.is_empty() { &living } else { &gone };
     for worker in forgotten {
-        client.control_worker(worker.id.clone(), WorkerVerb::Forget).await.map_err(client_failed)?;
+        client.control_worker(worker.id, WorkerVerb::Forget).await.map_err(client_failed)?;
     }
     if json {
         print_json(&serde_json::json!({ "forgotten": forgotten }))?;
@@ -101,22 +103,23 @@ async fn forget(client: &mut Client, name: &str, workers: &[WorkerView], json: b
     Ok(Exit::Ok)
 }
 
-fn lines(workers: &[WorkerView]) -> String {
+fn lines(workers: &[WorkerStatus]) -> String {
     if workers.is_empty() {
         return "no workers yet; start one with: coordinator worker --coordinator URL --role ROLE --models DIR\n"
             .to_owned();
     }
-    let row = |worker: &WorkerView| {
+    let stage = |stage: Option<Stage>| stage.map_or("unknown", Stage::name);
+    let row = |worker: &WorkerStatus| {
         let running = worker.running.as_ref().map(|item| match item.steps {
-            0 => format!("{} {}", item.video, item.stage),
-            steps => format!("{} {} {}/{steps}", item.video, item.stage, item.steps_done),
+            0 => format!("{} {}", item.video, stage(item.stage)),
+            steps => format!("{} {} {}/{steps}", item.video, stage(item.stage), item.steps_done),
         });
-        let paces = worker.paces.iter().map(|pace| format!("{} {:.2} s", pace.stage, pace.seconds));
+        let paces = worker.paces.iter().map(|pace| format!("{} {:.2} s", stage(pace.stage), pace.seconds));
         [
             worker.name.clone(),
-            worker.id.chars().take(8).collect(),
+            worker.id.to_string().chars().take(8).collect(),
             worker.state.clone(),
-            worker.roles.join(","),
+            worker.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(","),
             worker.models.join(","),
             worker.device.clone(),
             running.unwrap_or_default(),

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wanfarm_client::span;
 use wanfarm_manifest::one_line;
-use wanfarm_types::VideoId;
+use wanfarm_types::{VideoId, VideoState, VideoStatus};
 
 use super::eta::steps_left;
-use super::event::{VideoProgress, VideoState, columns, counted};
 use super::tally::Tally;
+use super::words::{columns, counted};
 
 /// More videos than this at once are counted, not drawn.
 const MOST_BARS: usize = 12;
@@ -38,8 +38,8 @@ impl Bars {
     }
 
     pub(crate) fn show(&mut self, tally: &Tally) {
-        let active: BTreeMap<VideoId, &VideoProgress> =
-            tally.active().take(MOST_BARS).map(|video| (video.id, video)).collect();
+        let active: BTreeMap<VideoId, &VideoStatus> =
+            tally.active().take(MOST_BARS).map(|video| (tally.id(video), &**video)).collect();
         self.videos.retain(|id, bar| {
             let stays = active.contains_key(id);
             if !stays {
@@ -56,8 +56,8 @@ impl Bars {
             }
             let Some(bar) = self.videos.get(&id) else { continue };
             bar.set_length(video.steps.max(1).into());
-            bar.set_position(video.step.into());
-            bar.set_prefix(label(video, self.label));
+            bar.set_position(video.steps_done.into());
+            bar.set_prefix(label(id, video, self.label));
             bar.set_message(words(video));
         }
         self.job.set_length(tally.total.max(1) as u64);
@@ -81,8 +81,8 @@ impl Drop for Bars {
     }
 }
 
-fn label(video: &VideoProgress, width: usize) -> String {
-    padded(&format!("{} {}", video.id, video.label), width)
+fn label(id: VideoId, video: &VideoStatus, width: usize) -> String {
+    padded(&format!("{id} {}", video.prompt), width)
 }
 
 fn padded(text: &str, width: usize) -> String {
@@ -91,19 +91,20 @@ fn padded(text: &str, width: usize) -> String {
 }
 
 /// Stage, step k/n, s/step, time left.
-fn words(video: &VideoProgress) -> String {
-    let stage = match (&video.state, video.stage) {
+fn words(video: &VideoStatus) -> String {
+    let stage = match (video.state, video.stage) {
         (VideoState::Writing, _) | (_, None) => video.state.name(),
         (_, Some(stage)) => stage.name(),
     };
     let mut words = stage.to_owned();
     if video.steps > 0 && video.state == VideoState::Running {
-        words += &format!("  {}/{}", video.step, video.steps);
+        words += &format!("  {}/{}", video.steps_done, video.steps);
     }
     if let Some(seconds) = video.seconds_per_step.filter(|seconds| *seconds > 0.0) {
         words += &format!("  {seconds:.2} s/step");
     }
-    if let Some(left) = steps_left(video.step, video.steps, video.seconds_per_step).filter(|left| !left.is_zero()) {
+    if let Some(left) = steps_left(video.steps_done, video.steps, video.seconds_per_step).filter(|left| !left.is_zero())
+    {
         words += &format!("  {} left", span(left));
     }
     words
@@ -128,12 +129,13 @@ fn overall(tally: &Tally) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use indicatif::InMemoryTerm;
-    use wanfarm_types::Stage;
+    use wanfarm_types::{JobId, Stage};
 
-    use super::super::tally::tests::event;
+    use super::super::tally::tests::{JOB, event, failed};
     use super::*;
 
     fn bars(term: &InMemoryTerm, columns: usize) -> Bars {
@@ -144,7 +146,7 @@ mod tests {
     fn only_active_videos_have_a_bar() {
         let term = InMemoryTerm::new(20, 120);
         let mut bars = bars(&term, 120);
-        let mut tally = Tally::new(3);
+        let mut tally = Tally::new(JOB, 3);
         tally.note(Duration::ZERO);
         tally.apply(&event(0, None, 20, VideoState::Done));
         tally.apply(&event(1, Some(Stage::DenoiseHigh), 5, VideoState::Running));
@@ -160,7 +162,7 @@ mod tests {
         assert!(lines[1].starts_with("all "), "{drawn}");
         assert!(lines[1].contains("1/3 videos  1m 2"), "{drawn}");
 
-        tally.apply(&event(1, None, 5, VideoState::Failed("x".into())));
+        tally.apply(&failed(1, 5, "x"));
         bars.show(&tally);
         bars.say("7/1 failed: x");
         let drawn = term.contents();
@@ -174,7 +176,7 @@ mod tests {
     fn bars_stand_in_order_of_their_videos() {
         let term = InMemoryTerm::new(20, 120);
         let mut bars = bars(&term, 120);
-        let mut tally = Tally::new(12);
+        let mut tally = Tally::new(JOB, 12);
         for index in [10, 8, 11, 2] {
             tally.apply(&event(index, Some(Stage::DenoiseLow), 1, VideoState::Running));
             bars.show(&tally);
@@ -188,10 +190,10 @@ mod tests {
     fn eighty_columns_show_speed_and_time_left() {
         let term = InMemoryTerm::new(20, 80);
         let mut bars = bars(&term, 80);
-        let mut tally = Tally::new(12);
-        let mut video = event(1, Some(Stage::DenoiseHigh), 13, VideoState::Running);
-        (video.label, video.seconds_per_step) = ("a red circle moving right on black".into(), Some(21.5));
-        tally.apply(&video);
+        let mut tally = Tally::new(JOB, 12);
+        let video = event(1, Some(Stage::DenoiseHigh), 13, VideoState::Running);
+        let prompt = "a red circle moving right on black".into();
+        tally.apply(&Arc::new(VideoStatus { prompt, seconds_per_step: Some(21.5), ..Arc::unwrap_or_clone(video) }));
         bars.show(&tally);
         let drawn = term.contents();
         assert!(drawn.lines().next().is_some_and(|line| line.ends_with("13/20  21.50 s/step  2m 31s left")), "{drawn}");
@@ -199,11 +201,11 @@ mod tests {
 
     #[test]
     fn labels_have_one_width_and_no_escapes() {
-        let mut video = event(3, Some(Stage::Decode), 20, VideoState::Running);
+        let mut video = Arc::unwrap_or_clone(event(3, Some(Stage::Decode), 20, VideoState::Running));
         for text in ["short", "\u{1b}[2Ja\nb", &"wide ".repeat(50), "红色的圆向右移动黑色背景上的方块", ""]
         {
-            video.label = text.into();
-            let label = label(&video, 36);
+            video.prompt = text.into();
+            let label = label(VideoId { job: JobId(7), index: 3 }, &video, 36);
             assert_eq!(columns(&label), 36, "{label:?}");
             assert!(!label.chars().any(char::is_control), "{label:?}");
         }
@@ -214,7 +216,7 @@ mod tests {
     fn a_crowd_is_counted() {
         let term = InMemoryTerm::new(40, 120);
         let mut bars = bars(&term, 120);
-        let mut tally = Tally::new(100);
+        let mut tally = Tally::new(JOB, 100);
         for index in 0..20 {
             tally.apply(&event(index, Some(Stage::DenoiseLow), 1, VideoState::Running));
         }

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use wanfarm_client::span;
 use wanfarm_manifest::one_line;
-use wanfarm_types::VideoId;
+use wanfarm_types::{VideoState, VideoStatus};
 
 use super::eta::steps_left;
-use super::event::{VideoProgress, VideoState};
 use super::tally::{Change, Tally};
 
 /// At most so many changes of stage a second.
@@ -23,7 +22,7 @@ const STEP_EVERY: Duration = Duration::from_secs(30);
 /// Lines on a stream.
 pub(crate) struct Lines {
     out: Box<dyn Write + Send>,
-    spoke: BTreeMap<VideoId, Duration>,
+    spoke: BTreeMap<u32, Duration>,
     second: u64,
     stages: u32,
 }
@@ -33,7 +32,7 @@ impl Lines {
         Self { out, spoke: BTreeMap::new(), second: 0, stages: 0 }
     }
 
-    pub(crate) fn show(&mut self, at: Duration, video: &VideoProgress, change: Change, tally: &Tally) {
+    pub(crate) fn show(&mut self, at: Duration, video: &VideoStatus, change: Change, tally: &Tally) {
         let speaks = match change {
             Change::Nothing => false,
             Change::End => true,
@@ -44,13 +43,13 @@ impl Lines {
                 self.stages += 1;
                 self.stages <= STAGES_PER_SECOND
             }
-            Change::Step => self.spoke.get(&video.id).is_none_or(|&last| at.saturating_sub(last) >= STEP_EVERY),
+            Change::Step => self.spoke.get(&video.index).is_none_or(|&last| at.saturating_sub(last) >= STEP_EVERY),
         };
         if speaks {
             if video.state.is_end() {
-                self.spoke.remove(&video.id);
+                self.spoke.remove(&video.index);
             } else {
-                self.spoke.insert(video.id, at);
+                self.spoke.insert(video.index, at);
             }
             self.say(&line(video, tally));
         }
@@ -63,18 +62,18 @@ impl Lines {
 }
 
 /// `video=7/3 state=running stage=denoise_high step=5/20 seconds_per_step=1.50 left=23s done=2 failed=0 total=9 label="…"`
-fn line(video: &VideoProgress, tally: &Tally) -> String {
-    let mut line = format!("video={} state={}", video.id, video.state.name());
+fn line(video: &VideoStatus, tally: &Tally) -> String {
+    let mut line = format!("video={} state={}", tally.id(video), video.state.name());
     if let Some(stage) = video.stage.filter(|_| !video.state.is_end()) {
         line += &format!(" stage={stage}");
     }
     if video.steps > 0 {
-        line += &format!(" step={}/{}", video.step, video.steps);
+        line += &format!(" step={}/{}", video.steps_done, video.steps);
     }
     if let Some(seconds) = video.seconds_per_step {
         line += &format!(" seconds_per_step={seconds:.2}");
     }
-    let left = steps_left(video.step, video.steps, video.seconds_per_step);
+    let left = steps_left(video.steps_done, video.steps, video.seconds_per_step);
     if let Some(left) = left.filter(|_| video.state == VideoState::Running) {
         line += &format!(" left={}", compact(left));
     }
@@ -82,8 +81,8 @@ fn line(video: &VideoProgress, tally: &Tally) -> String {
     if let Some(left) = tally.remaining() {
         line += &format!(" job_left={}", compact(left));
     }
-    line += &format!(" label={:?}", one_line(&video.label, 80));
-    if let VideoState::Failed(error) = &video.state {
+    line += &format!(" label={:?}", one_line(&video.prompt, 80));
+    if let Some(error) = &video.error {
         line += &format!(" error={:?}", one_line(error, 500));
     }
     line
@@ -100,7 +99,7 @@ pub(crate) mod tests {
 
     use wanfarm_types::Stage;
 
-    use super::super::tally::tests::event;
+    use super::super::tally::tests::{JOB, event, failed};
     use super::*;
 
     /// A stream that can be read back.
@@ -123,9 +122,9 @@ pub(crate) mod tests {
         }
     }
 
-    fn play(events: &[(u64, VideoProgress)], total: usize) -> Vec<String> {
+    fn play(events: &[(u64, Arc<VideoStatus>)], total: usize) -> Vec<String> {
         let page = Page::default();
-        let (mut lines, mut tally) = (Lines::new(Box::new(page.clone())), Tally::new(total));
+        let (mut lines, mut tally) = (Lines::new(Box::new(page.clone())), Tally::new(JOB, total));
         tally.note(Duration::ZERO);
         for (second, event) in events {
             let at = Duration::from_secs(*second);
@@ -187,8 +186,7 @@ pub(crate) mod tests {
 
     #[test]
     fn errors_stay_on_their_line() {
-        let failed = VideoState::Failed("out of memory\n\u{1b}[31m \"at\" 720p".into());
-        let told = play(&[(0, event(0, None, 3, failed))], 1);
+        let told = play(&[(0, failed(0, 3, "out of memory\n\u{1b}[31m \"at\" 720p"))], 1);
         assert_eq!(told.len(), 1);
         assert!(told[0].ends_with(r#"error="out of memory  [31m \"at\" 720p""#), "{}", told[0]);
     }

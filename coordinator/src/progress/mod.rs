@@ -1,18 +1,17 @@
 //! What a following client shows: how far every video is, when the job will be done, and what came of it.
 //!
-//! Plain events in, text out; the time is an argument. Deliberately not here: asking the coordinator for the events.
+//! Lines of videos in, text out; the time is an argument. Deliberately not here: asking the coordinator for them.
 
 mod bars;
 mod eta;
-mod event;
 mod lines;
 mod show;
 mod summary;
 mod tally;
+mod words;
 
 pub use eta::Pace;
-pub use event::{VideoProgress, VideoState};
-pub(crate) use event::{columns, counted};
 pub use show::Progress;
-pub use summary::{Outcome, Summary, VideoOutcome};
+pub use summary::Summary;
 pub(crate) use summary::{list, together};
+pub(crate) use words::{columns, counted};

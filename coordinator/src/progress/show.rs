@@ -1,13 +1,14 @@
 //! The display a following client holds: bars on a terminal, lines elsewhere.
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressDrawTarget;
 use wanfarm_manifest::one_line;
+use wanfarm_types::{JobId, VideoStatus};
 
 use super::bars::Bars;
-use super::event::{VideoProgress, VideoState};
 use super::lines::Lines;
 use super::tally::{Change, Tally};
 
@@ -26,35 +27,31 @@ enum Face {
 
 impl Progress {
     /// For a job of `total` videos, as the standard error stream allows.
-    pub fn new(total: usize, now: Instant) -> Self {
+    pub fn new(job: JobId, total: usize, now: Instant) -> Self {
         if std::io::stderr().is_terminal() {
             let terminal = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0.into());
-            Self::with(total, now, Face::Bars(Bars::new(ProgressDrawTarget::stderr(), terminal)))
+            Self::with(job, total, now, Face::Bars(Bars::new(ProgressDrawTarget::stderr(), terminal)))
         } else {
-            Self::lines(total, now, Box::new(std::io::stderr()))
+            Self::lines(job, total, now, Box::new(std::io::stderr()))
         }
     }
 
     /// One line for each change, into `out`.
-    pub fn lines(total: usize, now: Instant, out: Box<dyn Write + Send>) -> Self {
-        Self::with(total, now, Face::Lines(Lines::new(out)))
+    pub fn lines(job: JobId, total: usize, now: Instant, out: Box<dyn Write + Send>) -> Self {
+        Self::with(job, total, now, Face::Lines(Lines::new(out)))
     }
 
     /// Takes in where videos stand now. The first batch of a resumed job is where its pace starts.
-    pub fn update<'e>(&mut self, now: Instant, events: impl IntoIterator<Item = &'e VideoProgress>) {
+    pub fn update<'e>(&mut self, now: Instant, videos: impl IntoIterator<Item = &'e Arc<VideoStatus>>) {
         let at = self.since_start(now);
-        for event in events {
-            let change = self.tally.apply(event);
+        for video in videos {
+            let change = self.tally.apply(video);
             match &mut self.face {
-                Face::Lines(lines) => lines.show(at, event, change, &self.tally),
+                Face::Lines(lines) => lines.show(at, video, change, &self.tally),
                 Face::Bars(bars) => {
-                    if let (Change::End, VideoState::Failed(error)) = (change, &event.state) {
-                        bars.say(&format!(
-                            "{} {} failed: {}",
-                            event.id,
-                            one_line(&event.label, 60),
-                            one_line(error, 500)
-                        ));
+                    if let (Change::End, Some(error)) = (change, &video.error) {
+                        let id = self.tally.id(video);
+                        bars.say(&format!("{id} {} failed: {}", one_line(&video.prompt, 60), one_line(error, 500)));
                     }
                 }
             }
@@ -74,8 +71,8 @@ impl Progress {
         }
     }
 
-    fn with(total: usize, now: Instant, face: Face) -> Self {
-        Self { tally: Tally::new(total), start: now, face }
+    fn with(job: JobId, total: usize, now: Instant, face: Face) -> Self {
+        Self { tally: Tally::new(job, total), start: now, face }
     }
 
     fn since_start(&self, now: Instant) -> Duration {
@@ -85,17 +82,17 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use wanfarm_types::Stage;
+    use wanfarm_types::{Stage, VideoState};
 
     use super::super::lines::tests::Page;
-    use super::super::tally::tests::event;
+    use super::super::tally::tests::{JOB, event};
     use super::*;
 
     #[test]
     fn what_was_done_before_is_no_pace() {
         let page = Page::default();
         let start = Instant::now();
-        let mut progress = Progress::lines(4, start, Box::new(page.clone()));
+        let mut progress = Progress::lines(JOB, 4, start, Box::new(page.clone()));
         let first: Vec<_> = (0..2).map(|index| event(index, None, 20, VideoState::Done)).collect();
         progress.update(start, &first);
         progress.update(start + Duration::from_secs(60), [&event(2, None, 20, VideoState::Done)]);

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wanfarm_client::span;
 use wanfarm_manifest::one_line;
-use wanfarm_types::{JobId, VideoId};
+use wanfarm_types::{JobSummary, VideoState, VideoStatus};
 
-use super::event::counted;
+use super::words::counted;
 
 /// Jobs of at most so many videos list every one; larger ones list those that need a look.
 const LIST_ALL: usize = 24;
@@ -18,83 +19,53 @@ const LIST_MOST: usize = 60;
 /// Most errors, or notes, told apart.
 const MOST_ERRORS: usize = 10;
 
-/// A job that has ended.
+/// What came of a job, and what to do about it.
 #[derive(Debug, Clone)]
 pub struct Summary {
-    /// Which job.
-    pub job: JobId,
-    /// Its name.
-    pub name: String,
+    /// Its line.
+    pub job: JobSummary,
     /// From its start to its end, if that was seen.
     pub wall: Option<Duration>,
     /// Where its files are.
     pub output_dir: PathBuf,
-    /// Where its report is.
-    pub report: PathBuf,
     /// Its videos, in order.
-    pub videos: Vec<VideoOutcome>,
-    /// Why it has no report, if so.
-    pub unreported: Option<String>,
+    pub videos: Vec<Arc<VideoStatus>>,
     /// What has failed videos tried again.
     pub retry: String,
 }
 
-/// What came of a video.
-#[derive(Debug, Clone)]
-pub struct VideoOutcome {
-    /// Which video.
-    pub id: VideoId,
-    /// Its output name below the output directory.
-    pub output: String,
-    /// What came of it.
-    pub outcome: Outcome,
-    /// What people should know of it though nothing failed.
-    pub notes: Vec<String>,
-}
-
-/// What came of a video.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// Its files are in place.
-    Done {
-        /// Seconds that workers spent on it.
-        seconds: f64,
-        /// The quality gate's verdict: `ok`, or what it looks like.
-        verdict: String,
-        /// Whether the gate let it pass.
-        passed: bool,
-    },
-    /// Given up with this error.
-    Failed(String),
-    /// Given up by an operator.
-    Cancelled,
-    /// Not there yet: `waiting`, `running` or `writing`.
-    Unfinished(&'static str),
-}
-
-impl Outcome {
-    fn needs_a_look(&self) -> bool {
-        !matches!(self, Self::Done { passed: true, .. } | Self::Unfinished(_))
+/// Failed, cancelled, or not let pass by the quality gate.
+fn needs_a_look(video: &VideoStatus) -> bool {
+    match video.state {
+        VideoState::Done => is_doubtful(video),
+        state => state.is_end() || state == VideoState::Unknown,
     }
+}
+
+fn is_doubtful(video: &VideoStatus) -> bool {
+    video.state == VideoState::Done && video.verdict.as_deref() != Some("ok")
 }
 
 impl Summary {
     /// How many videos have their files in place.
     pub fn done(&self) -> usize {
-        self.videos.iter().filter(|video| matches!(video.outcome, Outcome::Done { .. })).count()
+        self.count(|video| video.state == VideoState::Done)
     }
 
     /// How many were given up with an error.
     pub fn failed(&self) -> usize {
-        self.videos.iter().filter(|video| matches!(video.outcome, Outcome::Failed(_))).count()
+        self.count(|video| matches!(video.state, VideoState::Failed | VideoState::Unknown))
+    }
+
+    fn count(&self, is: impl Fn(&VideoStatus) -> bool) -> usize {
+        self.videos.iter().filter(|video| is(video)).count()
     }
 
     fn counts(&self) -> String {
         let (done, failed, all) = (self.done(), self.failed(), self.videos.len());
-        let count = |is: fn(&Outcome) -> bool| self.videos.iter().filter(|video| is(&video.outcome)).count();
-        let cancelled = count(|outcome| matches!(outcome, Outcome::Cancelled));
-        let open = count(|outcome| matches!(outcome, Outcome::Unfinished(_)));
-        let doubtful = count(|outcome| matches!(outcome, Outcome::Done { passed: false, .. }));
+        let cancelled = self.count(|video| video.state == VideoState::Cancelled);
+        let open = all - done - failed - cancelled;
+        let doubtful = self.count(is_doubtful);
         let mut counts = format!("{done} of {} done", counted(all as u64, "video"));
         for (count, name) in
             [(failed, "failed"), (cancelled, "cancelled"), (open, "to come"), (doubtful, "to be looked at")]
@@ -108,15 +79,12 @@ impl Summary {
 
     /// The errors of its videos.
     fn errors(&self) -> Vec<(&str, Vec<u32>)> {
-        together(self.videos.iter().filter_map(|video| match &video.outcome {
-            Outcome::Failed(error) => Some((error.as_str(), video.id.index)),
-            _ => None,
-        }))
+        together(self.videos.iter().filter_map(|video| Some((video.error.as_deref()?, video.index))))
     }
 
     /// The notes of its videos.
     fn notes(&self) -> Vec<(&str, Vec<u32>)> {
-        together(self.videos.iter().flat_map(|video| video.notes.iter().map(|note| (note.as_str(), video.id.index))))
+        together(self.videos.iter().flat_map(|video| video.notes.iter().map(|note| (note.as_str(), video.index))))
     }
 }
 
@@ -150,29 +118,27 @@ pub(crate) fn list(f: &mut impl fmt::Write, heading: &str, said: &[(&str, Vec<u3
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wall = self.wall.map(|wall| format!(" in {}", span(wall))).unwrap_or_default();
-        writeln!(f, "job {} {}: {}{wall}", self.job, one_line(&self.name, 60), self.counts())?;
+        writeln!(f, "job {} {}: {}{wall}", self.job.job, one_line(&self.job.name, 60), self.counts())?;
         let all = self.videos.len() <= LIST_ALL;
-        let listed: Vec<&VideoOutcome> =
-            self.videos.iter().filter(|video| all || video.outcome.needs_a_look()).take(LIST_MOST).collect();
+        let listed: Vec<&Arc<VideoStatus>> =
+            self.videos.iter().filter(|video| all || needs_a_look(video)).take(LIST_MOST).collect();
         let width = listed.iter().map(|video| one_line(&video.output, 60).chars().count()).max().unwrap_or(0);
         if !listed.is_empty() {
             writeln!(f)?;
         }
         for video in &listed {
-            let (state, words) = match &video.outcome {
-                Outcome::Done { seconds, verdict, .. } => {
-                    let seconds = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
-                    ("done", format!("{:>7}  {}", span(seconds), one_line(verdict, 60)))
+            let words = match video.state {
+                VideoState::Done => {
+                    let seconds = Duration::try_from_secs_f64(video.seconds.unwrap_or(0.0)).unwrap_or_default();
+                    format!("{:>7}  {}", span(seconds), one_line(video.verdict.as_deref().unwrap_or_default(), 60))
                 }
-                Outcome::Failed(error) => ("failed", one_line(error, 100).into_owned()),
-                Outcome::Cancelled => ("cancelled", String::new()),
-                Outcome::Unfinished(state) => (*state, String::new()),
+                _ => one_line(video.error.as_deref().unwrap_or_default(), 100).into_owned(),
             };
             let output = one_line(&video.output, 60);
-            let row = format!("  {:>5}  {output:<width$}  {state:<9}  {words}", video.id.index);
+            let row = format!("  {:>5}  {output:<width$}  {:<9}  {words}", video.index, video.state.name());
             writeln!(f, "{}", row.trim_end())?;
         }
-        let waiting = self.videos.iter().filter(|video| video.outcome.needs_a_look()).count();
+        let waiting = self.count(needs_a_look);
         if !all && waiting > listed.len() {
             writeln!(f, "  … and {} more that need a look", waiting - listed.len())?;
         }
@@ -182,8 +148,11 @@ impl fmt::Display for Summary {
             writeln!(f, "  once mended: {}", self.retry)?;
         }
         let folder = self.output_dir.display();
-        match &self.unreported {
-            None => write!(f, "\nfiles in {folder}, report in {}", self.report.display()),
+        match &self.job.unreported {
+            None => {
+                let report = self.job.report.as_deref().unwrap_or_default();
+                write!(f, "\nfiles in {folder}, report in {report}")
+            }
             Some(why) => write!(f, "\nfiles in {folder}, without a report: {}", one_line(why, 300)),
         }
     }
@@ -192,35 +161,36 @@ impl fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wanfarm_types::JobId;
 
-    fn summary(outcomes: impl IntoIterator<Item = Outcome>) -> Summary {
-        let video = |(index, outcome): (usize, Outcome)| VideoOutcome {
-            id: VideoId { job: JobId(17), index: index as u32 },
-            output: format!("shapes/{index:04}"),
-            outcome,
-            notes: Vec::new(),
+    fn summary(videos: impl IntoIterator<Item = VideoStatus>) -> Summary {
+        let video = |(index, video): (usize, VideoStatus)| {
+            Arc::new(VideoStatus { index: index as u32, output: format!("shapes/{index:04}"), ..video })
         };
+        let report = Some("out/shapes.report.json".into());
         Summary {
-            job: JobId(17),
-            name: "shapes".into(),
+            job: JobSummary { job: JobId(17), name: "shapes".into(), report, ..JobSummary::default() },
             wall: Some(Duration::from_secs(3725)),
             output_dir: "out".into(),
-            report: "out/shapes.report.json".into(),
-            videos: outcomes.into_iter().enumerate().map(video).collect(),
-            unreported: None,
+            videos: videos.into_iter().enumerate().map(video).collect(),
             retry: "coordinator retry 17".into(),
         }
     }
 
-    fn done(seconds: f64, verdict: &str) -> Outcome {
-        Outcome::Done { seconds, verdict: verdict.into(), passed: verdict == "ok" }
+    fn done(seconds: f64, verdict: &str) -> VideoStatus {
+        let verdict = Some(verdict.to_owned());
+        VideoStatus { state: VideoState::Done, seconds: Some(seconds), verdict, ..VideoStatus::default() }
+    }
+
+    fn failed(error: &str) -> VideoStatus {
+        VideoStatus { state: VideoState::Failed, error: Some(error.to_owned()), ..VideoStatus::default() }
     }
 
     #[test]
     fn a_small_job_lists_every_video() {
-        let failed = Outcome::Failed("out of memory at 1280x720".into());
-        let told =
-            summary([done(75.2, "ok"), failed.clone(), done(9.0, "frozen"), Outcome::Cancelled, failed]).to_string();
+        let cancelled = VideoStatus { state: VideoState::Cancelled, ..VideoStatus::default() };
+        let failed = failed("out of memory at 1280x720");
+        let told = summary([done(75.2, "ok"), failed.clone(), done(9.0, "frozen"), cancelled, failed]).to_string();
         assert_eq!(
             told,
             "\
@@ -243,7 +213,7 @@ files in out, report in out/shapes.report.json"
     #[test]
     fn a_large_job_lists_what_needs_a_look() {
         let told = summary((0..10_000).map(|n| match n % 100 {
-            0 => Outcome::Failed(format!("error {}", n % 1300)),
+            0 => failed(&format!("error {}", n % 1300)),
             1 => done(1.0, "noise"),
             _ => done(f64::INFINITY, "ok"),
         }))
@@ -261,8 +231,8 @@ files in out, report in out/shapes.report.json"
     #[test]
     fn a_note_of_many_videos_is_told_once() {
         let mut summary = summary([done(1.0, "ok"), done(1.0, "ok"), done(1.0, "ok")]);
-        summary.videos[0].notes = vec!["the prompt is long".into()];
-        summary.videos[2].notes = vec!["the prompt is long".into(), "so is the other".into()];
+        Arc::make_mut(&mut summary.videos[0]).notes = vec!["the prompt is long".into()];
+        Arc::make_mut(&mut summary.videos[2]).notes = vec!["the prompt is long".into(), "so is the other".into()];
         let told = summary.to_string();
         let notes = "\nnotes\n  2x  the prompt is long  (video 0, 2)\n  1x  so is the other  (video 2)\n";
         assert!(told.contains(notes), "{told}");
@@ -273,7 +243,9 @@ files in out, report in out/shapes.report.json"
         let told = summary((0..100).map(|_| done(2.0, "ok"))).to_string();
         let place = "files in out, report in out/shapes.report.json";
         assert_eq!(told, format!("job 17 shapes: 100 of 100 videos done in 1h 02m\n\n{place}"));
-        let unreported = Summary { unreported: Some("cannot write it".into()), ..summary([]) }.to_string();
+        let mut unreported = summary([]);
+        unreported.job.unreported = Some("cannot write it".into());
+        let unreported = unreported.to_string();
         assert!(unreported.ends_with("files in out, without a report: cannot write it"), "{unreported}");
     }
 }

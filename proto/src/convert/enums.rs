@@ -18,9 +18,10 @@ macro_rules! enumeration {
             type Error = WireError;
 
             fn try_from(value: v1::$wire) -> Result<Self, WireError> {
+                #[allow(unreachable_patterns, reason = "where unspecified means something")]
                 match value {
+                    $(v1::$wire::$w => Ok($d),)+
                     v1::$wire::Unspecified => Err(WireError::Missing($field)),
-                    $(v1::$wire::$w => Ok($d)),+
                 }
             }
         }
@@ -86,6 +87,34 @@ enumeration!("format", Format, domain::Format, {
     Png = domain::Format::Png,
     Gif = domain::Format::Gif,
     Contact = domain::Format::Contact,
+});
+
+enumeration!("job state", JobState, domain::JobState, {
+    Active = domain::JobState::Active,
+    Paused = domain::JobState::Paused,
+    Done = domain::JobState::Done,
+    Cancelled = domain::JobState::Cancelled,
+    Failed = domain::JobState::Failed,
+    Unspecified = domain::JobState::Unknown,
+});
+
+enumeration!("video state", VideoState, domain::VideoState, {
+    Waiting = domain::VideoState::Waiting,
+    Running = domain::VideoState::Running,
+    Writing = domain::VideoState::Writing,
+    Done = domain::VideoState::Done,
+    Failed = domain::VideoState::Failed,
+    Cancelled = domain::VideoState::Cancelled,
+    Unspecified = domain::VideoState::Unknown,
+});
+
+enumeration!("file state", FileState, domain::FileState, {
+    Whole = domain::FileState::Whole,
+    Damaged = domain::FileState::Damaged,
+    Missing = domain::FileState::Missing,
+    Unreadable = domain::FileState::Unreadable,
+    Replaced = domain::FileState::Replaced,
+    Unspecified = domain::FileState::Unknown,
 });
 
 /// Reads a list of enumeration numbers.

@@ -3,6 +3,7 @@
 mod cache;
 mod enums;
 mod request;
+mod status;
 
 use uuid::Uuid;
 use wanfarm_types::{BadMessage, Digest, JobId, VideoId};

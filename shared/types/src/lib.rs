@@ -20,10 +20,13 @@ pub mod lora;
 pub mod messages;
 pub mod model_card;
 pub mod model_file;
+pub mod report;
 pub mod solver;
 pub mod spec;
 pub mod stage;
+pub mod status;
 pub mod tensor;
+pub mod worker_status;
 
 pub use backoff::Backoff;
 pub use bounds::{BadMessage, check_label};
@@ -45,7 +48,10 @@ pub use messages::{
 };
 pub use model_card::{Defaults, Experts, FixedLora, ModelCard, Transformer, VaeKind};
 pub use model_file::ModelFile;
+pub use report::{Effort, EffortLine, FileState, JobReport, LostFile, Machine, StoredWeights, bottleneck};
 pub use solver::{Guidance, SolverKind};
 pub use spec::{SpecError, VideoRequest, VideoSpec, method};
 pub use stage::{Expert, Role, Stage};
+pub use status::{JobState, JobStatus, JobSummary, VideoState, VideoStatus};
 pub use tensor::{DType, TensorRef};
+pub use worker_status::{Pace, RunningItem, WorkerStatus};

@@ -5,7 +5,7 @@ use wanfarm_types::{Backoff, Failure, FailureKind, VideoId};
 use super::{Dirty, Scheduler};
 use crate::artifact::{Artifact, Copy, Holder};
 use crate::attempts::Work;
-use crate::{Action, ArtifactId, Change, VideoState};
+use crate::{Action, ArtifactId, Change, VideoPhase};
 
 impl Scheduler {
     pub(super) fn durable(&mut self, id: ArtifactId) {
@@ -35,7 +35,7 @@ impl Scheduler {
     pub(super) fn outputs_written(&mut self, id: VideoId) {
         let Some(video) = self.videos.get_mut(&id) else { return };
         if video.writing.take().is_some() && video.state.is_open() {
-            self.close(id, VideoState::Done);
+            self.close(id, VideoPhase::Done);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::job::PoolId;
 use crate::placement::{Candidate, Membership, Ticket, is_better_kept, is_held_back, next_decision};
 use crate::video::Video;
 use crate::worker::Session;
-use crate::{JobState, VideoState};
+use crate::{JobPhase, VideoPhase};
 
 /// A state that should not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +72,7 @@ impl Scheduler {
     /// Frames of active jobs, by the worker that holds them.
     fn frames_to_write(&self) -> BTreeSet<(WorkerId, VideoId, u64)> {
         let goes_on = |id: &VideoId, video: &Video| {
-            video.state.is_open() && self.jobs.get(&id.job).is_some_and(|job| job.state == JobState::Active)
+            video.state.is_open() && self.jobs.get(&id.job).is_some_and(|job| job.state == JobPhase::Active)
         };
         let open = self.videos.iter().filter(|(id, video)| goes_on(id, video));
         let frames = open.filter_map(|(id, video)| {
@@ -178,7 +178,7 @@ impl Scheduler {
             let held = frames.is_some() || artifacts().any(|artifact| artifact.holder.is_some());
             ensure(video.state.is_open() || !held, || format!("video {id} is closed and still held in memory"))?;
             let left = held || artifacts().next().is_some();
-            ensure(video.state != VideoState::Done || !left, || format!("video {id} is done and left something"))?;
+            ensure(video.state != VideoPhase::Done || !left, || format!("video {id} is done and left something"))?;
         }
         Ok(())
     }
@@ -191,7 +191,7 @@ impl Scheduler {
         for (&id, job) in &self.jobs {
             let counted = open.get(&id).copied().unwrap_or(0);
             ensure(job.open == counted, || format!("job {id} counts {} open videos of {counted}", job.open))?;
-            let finished = job.state == JobState::Finished;
+            let finished = job.state == JobPhase::Finished;
             ensure(finished == (counted == 0), || format!("job {id} is {:?} with {counted} open videos", job.state))?;
         }
         Ok(())
@@ -265,7 +265,7 @@ impl Scheduler {
         let on_its_way =
             |work: Work, attempt: Option<AttemptId>| attempt.is_some() || self.board.ticket(work).is_some();
         for (&id, video) in self.videos.iter().filter(|(_, video)| video.state.is_open()) {
-            if self.jobs.get(&id.job).is_none_or(|job| job.state != JobState::Active) {
+            if self.jobs.get(&id.job).is_none_or(|job| job.state != JobPhase::Active) {
                 continue;
             }
             let writes = video.frames.is_some()

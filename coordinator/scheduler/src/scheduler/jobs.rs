@@ -9,7 +9,7 @@ use crate::artifact::Trail;
 use crate::attempts::Work;
 use crate::job::{Job, PoolId, Text};
 use crate::video::Video;
-use crate::{Action, ArtifactId, AttemptEnd, Change, JobPlan, JobState, Target, VideoState};
+use crate::{Action, ArtifactId, AttemptEnd, Change, JobPhase, JobPlan, Target, VideoPhase};
 
 impl Scheduler {
     pub(super) fn job_added(&mut self, plan: JobPlan) {
@@ -34,7 +34,7 @@ impl Scheduler {
         let job = Job {
             priority: plan.priority,
             model,
-            state: JobState::Active,
+            state: JobPhase::Active,
             videos,
             open: videos,
             pins: Default::default(),
@@ -50,24 +50,24 @@ impl Scheduler {
     }
 
     pub(super) fn pause(&mut self, job: JobId) {
-        self.move_job(job, JobState::Active, JobState::Paused);
+        self.move_job(job, JobPhase::Active, JobPhase::Paused);
     }
 
     pub(super) fn resume(&mut self, job: JobId) {
-        self.move_job(job, JobState::Paused, JobState::Active);
+        self.move_job(job, JobPhase::Paused, JobPhase::Active);
     }
 
-    fn move_job(&mut self, id: JobId, from: JobState, to: JobState) {
+    fn move_job(&mut self, id: JobId, from: JobPhase, to: JobPhase) {
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.state == from) else { return };
         job.state = to;
-        self.record(Change::JobState { job: id, state: to });
+        self.record(Change::JobPhase { job: id, state: to });
         self.touch_job(id);
     }
 
     pub(super) fn cancel(&mut self, target: Target) {
         for video in self.targets(target) {
             if self.videos.get(&video).is_some_and(|video| video.state.is_open()) {
-                self.close(video, VideoState::Cancelled);
+                self.close(video, VideoPhase::Cancelled);
             }
         }
     }
@@ -78,28 +78,28 @@ impl Scheduler {
         self.reopen_job(first.job, again.len() as u32);
         for id in again {
             if let Some(video) = self.videos.get_mut(&id) {
-                video.state = VideoState::Open;
+                video.state = VideoPhase::Open;
                 video.output_tries = 0;
                 video.rests_until = None;
                 video.best = video.progress();
             }
             self.clear_strikes(id);
-            self.record(Change::VideoState { video: id, state: VideoState::Open });
+            self.record(Change::VideoPhase { video: id, state: VideoPhase::Open });
             self.add_reader(id);
         }
     }
 
     fn is_retriable(&self, id: VideoId) -> bool {
         let state = self.videos.get(&id).map(|video| &video.state);
-        matches!(state, Some(VideoState::Failed(_) | VideoState::Cancelled))
+        matches!(state, Some(VideoPhase::Failed(_) | VideoPhase::Cancelled))
     }
 
     fn reopen_job(&mut self, id: JobId, videos: u32) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.open += videos;
-        if job.state == JobState::Finished {
-            job.state = JobState::Active;
-            self.record(Change::JobState { job: id, state: JobState::Active });
+        if job.state == JobPhase::Finished {
+            job.state = JobPhase::Active;
+            self.record(Change::JobPhase { job: id, state: JobPhase::Active });
             self.check_pins(id);
         }
     }
@@ -112,7 +112,7 @@ impl Scheduler {
             let pool = PoolId { model: job.model, role };
             let workers = self.workers.values().filter(|worker| worker.is_connected());
             let others =
-                self.jobs.values().filter(|other| other.model == job.model && other.state != JobState::Finished);
+                self.jobs.values().filter(|other| other.model == job.model && other.state != JobPhase::Finished);
             let mut in_use = workers
                 .filter_map(|worker| worker.serves.get(&pool))
                 .chain(others.filter_map(|other| other.pins.get(&role)));
@@ -130,7 +130,7 @@ impl Scheduler {
             self.look_again = true;
         }
         for video in self.video_ids(id) {
-            if !self.videos.get(&video).is_some_and(|video| video.state == VideoState::Done) {
+            if !self.videos.get(&video).is_some_and(|video| video.state == VideoPhase::Done) {
                 self.forget_results(video, true);
             }
         }
@@ -139,7 +139,7 @@ impl Scheduler {
     /// The end of a finished job's memory. What still runs of it, an attempt asked to stop, is dropped; a text encoded
     /// in its name is given out again if another job reads it.
     pub(super) fn forget(&mut self, id: JobId) {
-        if self.jobs.get(&id).is_none_or(|job| job.state != JobState::Finished) {
+        if self.jobs.get(&id).is_none_or(|job| job.state != JobPhase::Finished) {
             return;
         }
         let live: Vec<_> = self.ledger.iter().filter(|(_, attempt)| attempt.job == id).map(|(id, _)| id).collect();
@@ -157,12 +157,12 @@ impl Scheduler {
     }
 
     /// The end of a video, for whatever reason. Done videos leave nothing behind; others keep what is durable.
-    pub(super) fn close(&mut self, id: VideoId, state: VideoState) {
+    pub(super) fn close(&mut self, id: VideoId, state: VideoPhase) {
         let Some(video) = self.videos.get_mut(&id) else { return };
-        let done = state == VideoState::Done;
+        let done = state == VideoPhase::Done;
         video.state = state.clone();
         self.clear_strikes(id);
-        self.record(Change::VideoState { video: id, state });
+        self.record(Change::VideoPhase { video: id, state });
         self.want_texts(id, false);
         self.forget_results(id, done);
         self.remove_reader(id);
@@ -198,7 +198,7 @@ impl Scheduler {
         };
         for video in videos {
             if self.videos.get(&video).is_some_and(|video| video.state.is_open()) {
-                self.close(video, VideoState::Failed(failure.clone()));
+                self.close(video, VideoPhase::Failed(failure.clone()));
                 self.act(Action::VideoFailed { video, failure: failure.clone() });
             }
         }
@@ -206,10 +206,10 @@ impl Scheduler {
 
     pub(super) fn finish_if_over(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        if job.open == 0 && job.state != JobState::Finished {
-            job.state = JobState::Finished;
+        if job.open == 0 && job.state != JobPhase::Finished {
+            job.state = JobPhase::Finished;
             self.look_again = true;
-            self.record(Change::JobState { job: id, state: JobState::Finished });
+            self.record(Change::JobPhase { job: id, state: JobPhase::Finished });
             self.act(Action::JobFinished(id));
         }
     }

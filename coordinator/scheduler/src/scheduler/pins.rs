@@ -11,7 +11,7 @@ use super::workers::Death;
 use super::{Dirty, Scheduler};
 use crate::job::PoolId;
 use crate::worker::{Session, Worker};
-use crate::{Action, AttemptEnd, Change, JobState, Refusal};
+use crate::{Action, AttemptEnd, Change, JobPhase, Refusal};
 
 impl Scheduler {
     /// Pins the weights of unfinished jobs in those roles that nobody served before this worker came.
@@ -19,7 +19,7 @@ impl Scheduler {
         let Some(worker) = self.workers.get(&comes) else { return };
         let unfinished = self.jobs.iter().filter(|(_, job)| {
             let pools = worker.serves.keys().filter(|pool| pool.model == job.model && worker.is_member(**pool));
-            job.state != JobState::Finished && pools.into_iter().any(|pool| !job.pins.contains_key(&pool.role))
+            job.state != JobPhase::Finished && pools.into_iter().any(|pool| !job.pins.contains_key(&pool.role))
         });
         for id in unfinished.map(|(&id, _)| id).collect::<Vec<_>>() {
             self.pin_job(id);
@@ -69,7 +69,7 @@ impl Scheduler {
             others.into_iter().any(|(_, worker)| worker.serves.get(&pool) == Some(&pin))
         };
         let mut idle = Vec::new();
-        for (&id, job) in self.jobs.iter().filter(|(_, job)| job.state != JobState::Finished) {
+        for (&id, job) in self.jobs.iter().filter(|(_, job)| job.state != JobPhase::Finished) {
             for (&role, &pin) in job.pins.iter().filter(|(role, _)| !job.made.contains(role)) {
                 let pool = PoolId { model: job.model, role };
                 if serves.get(&pool).is_some_and(|theirs| *theirs != pin) && !present(pool, pin) {
@@ -145,7 +145,7 @@ impl Scheduler {
     pub(super) fn refusals(&self, id: WorkerId) -> BTreeMap<PoolId, Refusal> {
         let Some(worker) = self.workers.get(&id) else { return BTreeMap::new() };
         let mut refused = BTreeMap::new();
-        for (&job, of) in self.jobs.iter().filter(|(_, job)| job.state != JobState::Finished) {
+        for (&job, of) in self.jobs.iter().filter(|(_, job)| job.state != JobPhase::Finished) {
             for (&role, &expected) in &of.pins {
                 let pool = PoolId { model: of.model, role };
                 if let Some(&got) = worker.serves.get(&pool).filter(|got| **got != expected) {

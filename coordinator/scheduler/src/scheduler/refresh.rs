@@ -14,7 +14,7 @@ use crate::placement::{LaneId, Next, Running, Seat, Ticket};
 use crate::strikes::Strikes;
 use crate::video::{Frames, Video, Wish};
 use crate::worker::Worker;
-use crate::{Action, ArtifactId, JobState, SizeClass, TextKey};
+use crate::{Action, ArtifactId, JobPhase, SizeClass, TextKey};
 
 impl Scheduler {
     pub(super) fn refresh_video(&mut self, id: VideoId) {
@@ -40,7 +40,7 @@ impl Scheduler {
 
     /// What a video wants, given the state of its job and texts.
     pub(super) fn wish(&self, id: VideoId, video: &Video) -> Wish {
-        let active = self.jobs.get(&id.job).is_some_and(|job| job.state == JobState::Active);
+        let active = self.jobs.get(&id.job).is_some_and(|job| job.state == JobPhase::Active);
         let texts_usable = video.plan.texts.iter().all(|key| self.texts.get(key).is_some_and(Text::is_usable));
         video.wish(active, texts_usable, self.now)
     }

@@ -17,7 +17,7 @@ use crate::attempts::{Attempt, Work};
 use crate::pace::effort;
 use crate::video::Video;
 use crate::worker::{Session, Worker};
-use crate::{ArtifactId, AttemptEnd, Change, Config, Instant, JobPlan, JobState, PlanError, TextKey, VideoState};
+use crate::{ArtifactId, AttemptEnd, Change, Config, Instant, JobPhase, JobPlan, PlanError, TextKey, VideoPhase};
 
 /// Rows that no scheduler has written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +38,9 @@ pub enum RestoreError {
 #[derive(Default)]
 struct Rows {
     jobs: BTreeMap<JobId, JobPlan>,
-    job_states: BTreeMap<JobId, JobState>,
+    job_states: BTreeMap<JobId, JobPhase>,
     pins: BTreeMap<(JobId, Role), Digest>,
-    videos: BTreeMap<VideoId, VideoState>,
+    videos: BTreeMap<VideoId, VideoPhase>,
     artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>,
     attempts: BTreeMap<AttemptId, (WorkItem, Option<TextKey>, WorkerId, Incarnation)>,
     ended: BTreeMap<AttemptId, StepTiming>,
@@ -95,7 +95,7 @@ impl Scheduler {
     fn restore_jobs(
         &mut self,
         plans: BTreeMap<JobId, JobPlan>,
-        states: &BTreeMap<JobId, JobState>,
+        states: &BTreeMap<JobId, JobPhase>,
         pins: BTreeMap<(JobId, Role), Digest>,
     ) -> Result<(), RestoreError> {
         for (id, plan) in plans {
@@ -114,7 +114,7 @@ impl Scheduler {
         Ok(())
     }
 
-    fn restore_videos(&mut self, states: BTreeMap<VideoId, VideoState>) {
+    fn restore_videos(&mut self, states: BTreeMap<VideoId, VideoPhase>) {
         for (id, state) in states {
             let Some(video) = self.videos.get_mut(&id).filter(|_| !state.is_open()) else { continue };
             video.state = state;
@@ -129,7 +129,7 @@ impl Scheduler {
     fn restore_artifacts(&mut self, artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>) {
         for (id, tensors) in artifacts {
             let artifact = Artifact::durable(tensors);
-            let unfinished = |video: &&mut Video| video.state != VideoState::Done;
+            let unfinished = |video: &&mut Video| video.state != VideoPhase::Done;
             let unneeded = match id {
                 ArtifactId::Text(key) => match self.texts.get_mut(&key) {
                     Some(text) => text.artifact.replace(artifact),
@@ -221,7 +221,7 @@ impl Rows {
             Change::JobAdded(plan) => {
                 self.jobs.insert(plan.id, plan);
             }
-            Change::JobState { job, state } => {
+            Change::JobPhase { job, state } => {
                 self.job_states.insert(job, state);
             }
             Change::WeightsPinned { job, role, weights: Some(weights) } => {
@@ -230,7 +230,7 @@ impl Rows {
             Change::WeightsPinned { job, role, weights: None } => {
                 self.pins.remove(&(job, role));
             }
-            Change::VideoState { video, state } => {
+            Change::VideoPhase { video, state } => {
                 self.videos.insert(video, state);
             }
             Change::ArtifactDurable { artifact, tensors } => {

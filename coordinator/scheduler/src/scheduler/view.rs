@@ -9,7 +9,7 @@ use super::Scheduler;
 use crate::job::PoolId;
 use crate::placement::LaneId;
 use crate::worker::Session;
-use crate::{Instant, JobState, SizeClass, VideoPlan, VideoState};
+use crate::{Instant, JobPhase, SizeClass, VideoPhase, VideoPlan};
 
 /// Everything at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,7 @@ pub struct JobView {
     /// Higher goes first.
     pub priority: i32,
     /// Where it stands.
-    pub state: JobState,
+    pub state: JobPhase,
     /// In manifest order.
     pub videos: Vec<VideoView>,
 }
@@ -43,7 +43,7 @@ pub struct VideoView {
     /// Which.
     pub id: VideoId,
     /// Where it stands.
-    pub state: VideoState,
+    pub state: VideoPhase,
     /// The stage it is in or waits for; `None` once it is decoded or closed.
     pub stage: Option<Stage>,
     /// Steps that need not be computed again.

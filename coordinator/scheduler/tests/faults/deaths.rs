@@ -1,6 +1,6 @@
 //! Workers that die, fall asleep, or lose their connection.
 
-use wanfarm_scheduler::{Action, Input, Session, VideoState};
+use wanfarm_scheduler::{Action, Input, Session, VideoPhase};
 use wanfarm_types::{JobId, Report, Role, Stage, StepRange};
 
 use crate::desk::{ALL, Desk, LEASE, checkpoint_of, job, video, worker};
@@ -173,10 +173,10 @@ fn poison_video_is_stopped_after_three_workers_and_the_job_goes_on() {
         desk.start(n);
         desk.gone(n, false);
     }
-    assert!(matches!(desk.states(1)[..], [VideoState::Failed(_), VideoState::Open]));
+    assert!(matches!(desk.states(1)[..], [VideoPhase::Failed(_), VideoPhase::Open]));
     desk.boot(5, DIT);
     desk.play();
-    assert_eq!(desk.states(1)[1], VideoState::Done);
+    assert_eq!(desk.states(1)[1], VideoPhase::Done);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn progress_between_deaths_wipes_the_strikes() {
         assert_eq!(desk.video(video(1, 0)).strikes, 0);
         desk.gone(2, true);
     }
-    assert_eq!(desk.states(1), [VideoState::Open]);
+    assert_eq!(desk.states(1), [VideoPhase::Open]);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn recomputing_lost_steps_is_no_progress() {
         desk.input(Input::CopyFailed(checkpoint_of(video(1, 0), 1)));
     }
     // Each death came right after a step, but it was always the same step.
-    assert!(matches!(desk.states(1)[..], [VideoState::Failed(_)]));
+    assert!(matches!(desk.states(1)[..], [VideoPhase::Failed(_)]));
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn silence_counts_against_the_video_it_befell() {
         desk.start(n);
         desk.pass(LEASE + 5_000, &[1]);
     }
-    assert!(matches!(desk.states(1)[..], [VideoState::Failed(_)]));
+    assert!(matches!(desk.states(1)[..], [VideoPhase::Failed(_)]));
     assert!((2..5).all(|n| desk.worker(n).set_aside.is_none()), "a sleeper is no bad worker");
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 use wanfarm_scheduler::{
     Action, ArtifactId, Assignment, Change, Config, Input, Instant, JobPlan, Scheduler, Served, SizeClass, TextKey,
-    VideoPlan, VideoState, VideoView, WorkerHello, WorkerView,
+    VideoPhase, VideoPlan, VideoView, WorkerHello, WorkerView,
 };
 use wanfarm_types::{
     AttemptId, Checkpoint, DType, Digest, Failure, FailureKind, Incarnation, ItemOutputs, JobId, Report, Role, Stage,
@@ -315,13 +315,13 @@ impl Desk {
         self.scheduler.view_worker(worker(n)).expect("a known worker")
     }
 
-    pub(crate) fn states(&self, job: u64) -> Vec<VideoState> {
+    pub(crate) fn states(&self, job: u64) -> Vec<VideoPhase> {
         let job = self.scheduler.view_job(JobId(job)).expect("a known job");
         job.videos.into_iter().map(|video| video.state).collect()
     }
 
     pub(crate) fn is_done(&self, job: u64) -> bool {
-        self.states(job).iter().all(|state| *state == VideoState::Done)
+        self.states(job).iter().all(|state| *state == VideoPhase::Done)
     }
 
     /// The coordinator dies and comes back with nothing but its rows.

@@ -1,6 +1,6 @@
 //! Items that fail, and results that are not to be trusted.
 
-use wanfarm_scheduler::{Action, ArtifactId, AttemptEnd, Change, Input, JobState, VideoState};
+use wanfarm_scheduler::{Action, ArtifactId, AttemptEnd, Change, Input, JobPhase, VideoPhase};
 use wanfarm_types::{FailureKind, ItemOutputs, JobId, Report, Role, Stage, StepTiming};
 
 use crate::desk::{ALL, Desk, checkpoint_of, failure, job, tensor, video, worker};
@@ -17,7 +17,7 @@ fn transient_failure_is_retried_on_another_worker() {
     desk.fail(1, FailureKind::Transient);
     assert!(desk.try_item(1).is_none());
     desk.fail(2, FailureKind::Transient);
-    assert!(matches!(desk.states(1)[..], [VideoState::Failed(_)]), "three tries, and nobody left to ask");
+    assert!(matches!(desk.states(1)[..], [VideoPhase::Failed(_)]), "three tries, and nobody left to ask");
 }
 
 #[test]
@@ -48,8 +48,8 @@ fn deterministic_failure_is_not_retried_and_blames_no_worker() {
     assert!(desk.worker(1).set_aside.is_none());
     desk.play();
     let states = desk.states(1);
-    assert_eq!(states.iter().filter(|state| **state == VideoState::Done).count(), 1);
-    assert!(desk.rows.iter().any(|row| matches!(row, Change::JobState { state: JobState::Finished, .. })));
+    assert_eq!(states.iter().filter(|state| **state == VideoPhase::Done).count(), 1);
+    assert!(desk.rows.iter().any(|row| matches!(row, Change::JobPhase { state: JobPhase::Finished, .. })));
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn not_finite_is_tried_once_more_elsewhere() {
     desk.fail(1, FailureKind::NotFinite);
     assert!(desk.try_item(1).is_none());
     desk.fail(2, FailureKind::NotFinite);
-    assert_eq!(desk.states(1), [VideoState::Failed(failure(FailureKind::NotFinite))]);
+    assert_eq!(desk.states(1), [VideoPhase::Failed(failure(FailureKind::NotFinite))]);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn lost_inputs_go_back_to_the_durable_checkpoint() {
     desk.input(Input::CopyFailed(checkpoint_of(video(1, 0), 3)));
     let item = desk.item(1);
     assert_eq!((item.item.stage, item.item.steps.first), (Stage::DenoiseHigh, 2));
-    assert_eq!(desk.states(1), [VideoState::Open]);
+    assert_eq!(desk.states(1), [VideoPhase::Open]);
     desk.store = true;
     desk.boot(3, &[Role::Vae]);
     desk.play();
@@ -134,7 +134,7 @@ fn durable_copies_that_nobody_can_read_are_made_again() {
         desk.pass(60_000, &[1]);
     }
     assert!(desk.rows.contains(&Change::ArtifactForgotten(checkpoint_of(video(1, 0), 3))));
-    assert_eq!(desk.states(1), [VideoState::Open]);
+    assert_eq!(desk.states(1), [VideoPhase::Open]);
     assert!(desk.worker(1).set_aside.is_none(), "the copies are to blame");
     desk.play();
     assert!(desk.is_done(1));
@@ -165,7 +165,7 @@ fn inputs_lost_again_and_again_pause_the_video_and_never_fail_it() {
     }
     assert_eq!(pauses[..9], [0, 0, 2, 4, 8, 16, 32, 64, 128]);
     assert!(pauses[9..].iter().all(|&pause| pause == 128), "{pauses:?}");
-    assert_eq!(desk.states(1), [VideoState::Open]);
+    assert_eq!(desk.states(1), [VideoPhase::Open]);
     assert!(desk.worker(1).set_aside.is_none() && desk.worker(2).set_aside.is_none());
     desk.store = true;
     desk.finish(1);
@@ -260,7 +260,7 @@ fn failed_writes_are_tried_again_with_growing_pauses() {
     }
     assert_eq!(pauses, [2, 4, 8, 16, 32]);
     desk.input(Input::OutputsFailed { video: video(1, 0), failure: failure(FailureKind::Transient) });
-    assert!(matches!(desk.states(1)[..], [VideoState::Failed(_)]));
+    assert!(matches!(desk.states(1)[..], [VideoPhase::Failed(_)]));
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn report_on_the_attempt_of_another_worker_is_refused() {
     let attempt = desk.start(1);
     desk.log.clear();
     desk.report(2, attempt, Report::Failed(failure(FailureKind::Deterministic)));
-    assert_eq!(desk.states(1), [VideoState::Open]);
+    assert_eq!(desk.states(1), [VideoPhase::Open]);
     assert!(desk.said(|action| matches!(action, Action::Drop { worker: w, .. } if *w == worker(2))));
     desk.play();
     assert!(desk.is_done(1));

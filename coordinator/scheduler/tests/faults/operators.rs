@@ -1,6 +1,6 @@
 //! Pause, cancel, retry, forget.
 
-use wanfarm_scheduler::{Action, Change, Input, Target, VideoState};
+use wanfarm_scheduler::{Action, Change, Input, Target, VideoPhase};
 use wanfarm_types::{JobId, Report, Role, Stage};
 
 use crate::desk::{ALL, Desk, job, video, worker};
@@ -37,7 +37,7 @@ fn cancel_frees_workers_and_memory_and_retry_goes_on_from_what_is_durable() {
     desk.done(1, 3);
     assert!(desk.said(|action| matches!(action, Action::Drop { attempt, .. } if *attempt == item.attempt)));
     desk.play();
-    assert_eq!(desk.states(1), [VideoState::Cancelled, VideoState::Done]);
+    assert_eq!(desk.states(1), [VideoPhase::Cancelled, VideoPhase::Done]);
     desk.input(Input::Retry(Target::Video(item.item.video)));
     assert_eq!(desk.video(item.item.video).steps_done, 2);
     desk.play();
@@ -86,7 +86,7 @@ fn finished_video_leaves_nothing_in_memory_or_store() {
     let forgotten = desk.rows.iter().filter(|row| matches!(row, Change::ArtifactForgotten(_))).count();
     let deleted = desk.log.iter().filter(|action| matches!(action, Action::DeleteDurable(_))).count();
     assert_eq!((durable, forgotten, deleted), (7, 7, 7), "one text, six steps");
-    assert_eq!(desk.video(video(1, 0)).state, VideoState::Done);
+    assert_eq!(desk.video(video(1, 0)).state, VideoPhase::Done);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn full_disk_counts_no_try_and_writing_goes_on_after_resume() {
         assert_eq!(writes(&mut desk).len(), 0, "a paused job writes nothing");
         desk.input(Input::Resume(JobId(1)));
         assert_eq!(writes(&mut desk).len(), 1);
-        assert_eq!(desk.states(1), [VideoState::Open]);
+        assert_eq!(desk.states(1), [VideoPhase::Open]);
     }
     desk.input(Input::OutputsWritten(video(1, 0)));
     assert!(desk.is_done(1));

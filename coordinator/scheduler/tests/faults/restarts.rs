@@ -1,6 +1,6 @@
 //! A coordinator that dies and comes back with its rows.
 
-use wanfarm_scheduler::{Action, Input, VideoState};
+use wanfarm_scheduler::{Action, Input, VideoPhase};
 use wanfarm_types::{ItemOutputs, JobId, Report, Role, Stage, StepTiming};
 
 use crate::desk::{ALL, Desk, LEASE, job, video, worker};
@@ -73,7 +73,7 @@ fn pauses_drains_and_ends_survive_a_restart() {
     desk.input(Input::Pause(JobId(2)));
     desk.input(Input::Drain(worker(1)));
     desk.restart();
-    assert_eq!(desk.states(1), [VideoState::Done]);
+    assert_eq!(desk.states(1), [VideoPhase::Done]);
     desk.hello(1, ALL, &[]);
     assert!(desk.worker(1).draining);
     desk.input(Input::WorkerEnabled(worker(1)));

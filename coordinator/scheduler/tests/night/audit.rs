@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobState, TextKey, VideoState};
+use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPhase, TextKey, VideoPhase};
 use wanfarm_types::{AttemptId, Digest, JobId, Role, Stage, TensorRef, VideoId, WorkerId};
 
 use crate::worker::FORGED;
@@ -13,7 +13,7 @@ type Work = (Option<TextKey>, Option<VideoId>, bool);
 
 #[derive(Default)]
 pub(crate) struct Audit {
-    pub(crate) jobs: BTreeMap<JobId, JobState>,
+    pub(crate) jobs: BTreeMap<JobId, JobPhase>,
     pub(crate) pins: BTreeMap<(JobId, Role), Digest>,
     out: BTreeMap<AttemptId, (Work, WorkerId)>,
     busy: BTreeMap<Work, AttemptId>,
@@ -32,11 +32,11 @@ impl Audit {
     pub(crate) fn take(&mut self, row: &Change) {
         match row {
             Change::JobAdded(plan) => {
-                assert!(self.jobs.insert(plan.id, JobState::Active).is_none(), "{} was added twice", plan.id);
+                assert!(self.jobs.insert(plan.id, JobPhase::Active).is_none(), "{} was added twice", plan.id);
             }
-            Change::JobState { job, state } => drop(self.jobs.insert(*job, *state)),
+            Change::JobPhase { job, state } => drop(self.jobs.insert(*job, *state)),
             Change::JobForgotten(job) => {
-                assert_eq!(self.jobs.get(job), Some(&JobState::Finished), "{job} was forgotten unfinished");
+                assert_eq!(self.jobs.get(job), Some(&JobPhase::Finished), "{job} was forgotten unfinished");
                 self.pins.retain(|(of, _), _| of != job);
                 let left = self.artifacts.keys().any(|artifact| match artifact {
                     ArtifactId::Text(_) => false,
@@ -48,10 +48,10 @@ impl Audit {
                 self.pins.insert((*job, *role), *weights);
             }
             Change::WeightsPinned { job, role, weights: None } => drop(self.pins.remove(&(*job, *role))),
-            Change::VideoState { video, state: VideoState::Done } => {
+            Change::VideoPhase { video, state: VideoPhase::Done } => {
                 assert!(self.done.insert(*video), "{video} finished twice");
             }
-            Change::VideoState { video, .. } => assert!(!self.done.contains(video), "{video} was done"),
+            Change::VideoPhase { video, .. } => assert!(!self.done.contains(video), "{video} was done"),
             Change::ArtifactDurable { artifact, tensors } => drop(self.artifacts.insert(*artifact, tensors.clone())),
             Change::ArtifactForgotten(artifact) => drop(self.artifacts.remove(artifact)),
             Change::AttemptIssued { attempt, item, text, worker, .. } => {

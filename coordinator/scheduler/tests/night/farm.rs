@@ -12,8 +12,8 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use wanfarm_scheduler::{
-    Action, ArtifactId, Change, Config, Input, Instant, JobPlan, JobState, Scheduler, Served, Target, VideoPlan,
-    VideoState,
+    Action, ArtifactId, Change, Config, Input, Instant, JobPhase, JobPlan, Scheduler, Served, Target, VideoPhase,
+    VideoPlan,
 };
 use wanfarm_types::{AttemptId, Digest, Failure, FailureKind, JobId, Role, TensorRef, VideoId, WorkerId};
 
@@ -313,9 +313,9 @@ impl Farm {
         for job in self.jobs.iter().filter_map(|job| scheduler.view_job(job.id)) {
             for video in job.videos {
                 match (&video.state, self.bad.get(&video.id)) {
-                    (VideoState::Open, _) => panic!("{} is still open", video.id),
-                    (VideoState::Done, bad) => assert!(bad.is_none(), "{} cannot be done", video.id),
-                    (VideoState::Failed(_) | VideoState::Cancelled, _) => {}
+                    (VideoPhase::Open, _) => panic!("{} is still open", video.id),
+                    (VideoPhase::Done, bad) => assert!(bad.is_none(), "{} cannot be done", video.id),
+                    (VideoPhase::Failed(_) | VideoPhase::Cancelled, _) => {}
                 }
             }
         }

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use wanfarm_manifest::claims::{Claims, Holder, Wanted};
 use wanfarm_model::text::TEXT_LEN;
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
-use wanfarm_types::{JobId, Stage, VideoId};
+use wanfarm_types::{JobId, Stage, VideoId, VideoState};
 
 use crate::catalog::Catalog;
 use crate::images::Images;
-use crate::jobs::{Job, Jobs, VideoPhase};
+use crate::jobs::{Job, Jobs};
 use crate::ledger::{KnownWorker, Ledger};
 use crate::store::Row;
 
@@ -99,7 +99,7 @@ impl Books {
                     self.jobs.text_read(plan.id, *text, *tokens);
                 }
             }
-            Change::JobState { job, state } => self.jobs.set_state(*job, *state),
+            Change::JobPhase { job, state } => self.jobs.set_phase(*job, *state),
             Change::WeightsPinned { job, role, weights } => self.jobs.pin(*job, *role, *weights),
             Change::JobForgotten(job) => {
                 if let Some(job) = self.jobs.forget(*job) {
@@ -111,17 +111,17 @@ impl Books {
                     self.long_texts.retain(|text, _| read.contains(text));
                 }
             }
-            Change::VideoState { video, state } => self.jobs.set_video_state(*video, state),
+            Change::VideoPhase { video, state } => self.jobs.set_video_phase(*video, state),
             Change::ArtifactDurable { artifact: ArtifactId::Checkpoint { video, steps_done }, .. } => {
                 self.jobs.set_durable(*video, *steps_done);
             }
             Change::AttemptIssued { item, worker, .. } => {
                 let name = self.ledger.worker(*worker).map_or("", |known| &known.name);
-                self.jobs.set_work(item.video, VideoPhase::Running, Some(item.stage), name);
+                self.jobs.set_work(item.video, VideoState::Running, Some(item.stage), name);
             }
             Change::AttemptEnded { attempt, timing, .. } => {
                 let Some((video, text)) = self.ledger.open(*attempt) else { return };
-                self.jobs.set_work(video, VideoPhase::Waiting, None, "");
+                self.jobs.set_work(video, VideoState::Waiting, None, "");
                 if let Some(text) = text.filter(|_| timing.text_tokens as usize > TEXT_LEN) {
                     self.long_texts.insert(text, timing.text_tokens);
                     let jobs: Vec<JobId> = self.jobs.iter().map(|job| job.id).collect();

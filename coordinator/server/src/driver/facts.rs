@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wanfarm_scheduler::{Session, WorkerView};
-use wanfarm_types::{Digest, JobId, Role, Stage, VideoId, WorkerId};
+use wanfarm_types::{
+    Digest, JobId, JobReport, JobState, JobSummary, Pace, Role, RunningItem, Stage, VideoId, WorkerId, WorkerStatus,
+    bottleneck,
+};
 
 use super::Driver;
 use crate::estimate::{Progress, Workforce, Workload};
-use crate::jobs::{JobPhase, JobSummary};
-use crate::requests::{Farm, JobReport, Remaining, RequestError, RunningItem, WorkerStatus};
+use crate::requests::{Farm, Remaining, Report, RequestError};
 
 impl Driver {
     /// Every worker's line.
@@ -22,19 +24,25 @@ impl Driver {
         let roles: BTreeSet<Role> = view.serves.iter().map(|(_, role)| *role).collect();
         let models: BTreeSet<&String> = view.serves.iter().map(|(model, _)| model).collect();
         let (address, reachable) = self.sessions.address(worker);
+        let pace = |(model, stage, size, seconds): (_, _, wanfarm_scheduler::SizeClass, _)| Pace {
+            model,
+            stage: Some(stage),
+            tokens: size.0,
+            seconds,
+        };
         Some(WorkerStatus {
-            worker,
-            address,
+            id: worker,
+            address: some(address),
             reachable: reachable.filter(|_| connected),
             roles: roles.into_iter().collect(),
             models: models.into_iter().cloned().collect(),
             device: self.sessions.device(worker).to_owned(),
-            memory_bytes: self.sessions.memory_bytes(worker),
+            memory_bytes: Some(self.sessions.memory_bytes(worker)).filter(|bytes| *bytes > 0),
             weights: self.sessions.weights(worker).to_vec(),
-            state: state(&view, connected),
+            state: state(&view, connected).to_owned(),
             running: view.running.and_then(|(_, video, stage, reached)| self.running_item(video, stage, reached)),
-            paces: view.pace.into_iter().map(|(model, stage, size, pace)| (model, stage, size.0, pace)).collect(),
-            detail: self.detail(worker, view.set_aside, &view.refused),
+            paces: view.pace.into_iter().map(pace).collect(),
+            detail: some(self.detail(worker, view.set_aside, &view.refused)),
             name: view.name,
         })
     }
@@ -55,7 +63,8 @@ impl Driver {
     fn running_item(&self, video: VideoId, stage: Stage, steps_done: u32) -> Option<RunningItem> {
         let video = self.books.jobs.in_manifest(video)?;
         let line = self.books.jobs.get(video.job)?.videos().get(video.index as usize)?;
-        Some(RunningItem { video, stage, steps_done: steps_done.max(line.steps_done), steps: line.steps })
+        let steps_done = steps_done.max(line.steps_done);
+        Some(RunningItem { video, stage: Some(stage), steps_done, steps: line.steps })
     }
 
     /// A model, and the workers that could be given work for it now.
@@ -91,16 +100,16 @@ impl Driver {
     /// What is left of a job, with what goes before it or beside it.
     pub(super) fn remaining(&self, job: JobId) -> Result<Remaining, RequestError> {
         let asked = self.books.jobs.get(job).ok_or(RequestError::NoSuchJob(job))?;
-        let summary = asked.summary();
+        let videos = asked.summary().videos;
         let (model, priority) = (&asked.submission.model, asked.submission.priority);
         let mut work = Workload::default();
         for other in self.books.jobs.summaries() {
-            let competes = other.phase == JobPhase::Active && other.model == *model && other.priority >= priority;
+            let competes = other.state == JobState::Active && other.model == *model && other.priority >= priority;
             if other.job == job || competes {
                 self.add_remaining(other.job, &mut work);
             }
         }
-        Ok(Remaining { farm: self.farm(model, &[]), work, job: summary })
+        Ok(Remaining { farm: self.farm(model, &[]), work, videos })
     }
 
     fn add_remaining(&self, job: JobId, work: &mut Workload) {
@@ -155,25 +164,42 @@ impl Driver {
         self.sessions.connected().filter(|worker| self.scheduler.barred(*worker).is_none())
     }
 
-    /// What came of a job, and where the time went.
-    pub(super) fn job_report(&mut self, id: JobId) -> Result<JobReport, RequestError> {
-        let waiting_for = self.waiting_for(id);
-        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
-        let (phase, now, totals) = match job.ended() {
-            // To watchers it ends with this report; the report itself tells of a job that has ended.
-            Some(end) => (JobPhase::Finished, end.at.elapsed, end.totals.clone()),
-            None => (job.phase(), self.seconds(), self.books.ledger.totals(id, self.worker_lines())),
-        };
-        Ok(JobReport {
-            job: JobSummary { phase, ..job.summary() },
-            waiting_for,
-            wall_seconds: (now - job.submitted().elapsed).max(0.0),
-            render_seconds: totals.begun.map_or(0.0, |begun| (now - begun).max(0.0)),
-            videos: job.videos().to_vec(),
-            files: self.files_of(job, None),
-            totals,
-        })
+    /// A job's line.
+    pub(super) fn job_line(&mut self, id: JobId) -> Option<JobSummary> {
+        let waiting_for = some(self.waiting_for(id));
+        Some(JobSummary { waiting_for, ..self.books.jobs.get(id)?.summary() })
     }
+
+    /// What came of a job, and where the time went.
+    pub(super) fn job_report(&mut self, id: JobId) -> Result<Report, RequestError> {
+        let waiting_for = some(self.waiting_for(id));
+        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let (now, totals) = match job.ended() {
+            Some(end) => (end.at.elapsed, end.totals.clone()),
+            None => (self.seconds(), self.books.ledger.totals(id, self.worker_lines())),
+        };
+        let render_seconds = totals.begun.map(|begun| now - begun).filter(|seconds| *seconds > 0.0);
+        let [stages, roles, workers] = totals.lines(render_seconds);
+        let (place, files) = (job.output.join(&job.report), self.files_of(job, None));
+        let report = JobReport {
+            job: JobSummary { waiting_for, ..job.summary_in_report() },
+            output_dir: files.root.display().to_string(),
+            wall_seconds: (now - job.submitted().elapsed).max(0.0),
+            render_seconds,
+            bottleneck: bottleneck(&roles),
+            stages,
+            roles,
+            workers,
+            videos: job.videos().to_vec(),
+            machines: totals.machines,
+            lost: Vec::new(),
+        };
+        Ok(Report { report, place, files })
+    }
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
 }
 
 fn roles_for(served: &[(String, Role)], model: &str) -> BTreeSet<Role> {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use wanfarm_client::span;
 use wanfarm_manifest::claims::{Claims, Clash, Holder, Wanted};
 use wanfarm_manifest::{Submission, Taken, report_names};
-use wanfarm_types::{JobId, VideoId};
+use wanfarm_types::{JobId, VideoId, VideoState};
 
 use super::Driver;
-use crate::jobs::{Job, VideoPhase};
+use crate::jobs::Job;
 use crate::outputs::Look;
 use crate::requests::{JobFiles, Obstruction, Places, RequestError, Settled, VideoFiles};
 use crate::times::wall_clock;
@@ -57,12 +57,12 @@ impl Driver {
             return Some(format!("{path} is what another video of the same job would get"));
         };
         let line = holder.video.and_then(|video| job.videos().get(video as usize));
-        let over = line.is_some_and(|line| line.is_over());
+        let over = line.is_some_and(|line| line.state.is_end());
         let yields = matches!(taken, Taken::Overwrite | Taken::Skip);
         if *same && over && yields {
             return None;
         }
-        let age = (wall_clock() - job.summary().submitted).max(0.0);
+        let age = (wall_clock() - job.submitted().at).max(0.0);
         let age = Duration::try_from_secs_f64(age).map(span).unwrap_or_default();
         let what = match holder.video {
             Some(video) => format!("video {}", VideoId { job: job.id, index: video }),
@@ -105,7 +105,7 @@ impl Driver {
 
     pub(super) fn files_of(&self, job: &Job, video: Option<u32>) -> JobFiles {
         let wanted = job.videos().iter().filter(|line| video.is_none_or(|index| line.index == index));
-        let done = wanted.filter(|line| line.phase == VideoPhase::Done);
+        let done = wanted.filter(|line| line.state == VideoState::Done);
         let yields = |other: &Job| matches!(other.submission.taken, Taken::Overwrite | Taken::Skip);
         let may_be_replaced = self.books.jobs.iter().any(|other| other.id > job.id && yields(other));
         let videos = done.filter_map(|line| {
@@ -121,6 +121,6 @@ impl Driver {
     fn replaced_by(&self, job: JobId, root: &Path, path: &str) -> Option<JobId> {
         let holder = self.books.claims.holder(root, path).filter(|holder| holder.job > job)?;
         let later = self.books.jobs.get(holder.job)?.videos().get(holder.video? as usize)?;
-        (later.phase == VideoPhase::Done).then_some(holder.job)
+        (later.state == VideoState::Done).then_some(holder.job)
     }
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wanfarm_scheduler::{Action, ArtifactId, Input, JobState};
+use wanfarm_scheduler::{Action, ArtifactId, Input, JobPhase};
 use wanfarm_types::{Backoff, JobId, VideoId};
 
 use super::Driver;
@@ -290,7 +290,7 @@ impl Driver {
     pub(super) fn hold_if_blocked(&mut self, job: JobId) {
         let Some(reason) = self.reason(job) else { return };
         let Some(known) = self.books.jobs.get(job) else { return };
-        let active = known.state() == Some(JobState::Active);
+        let active = known.phase() == Some(JobPhase::Active);
         if active || known.held().is_some_and(|held| held != reason) {
             self.put(Row::Held { job, reason: Some(reason) });
         }

@@ -6,10 +6,9 @@ use tokio::sync::oneshot;
 use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
 use wanfarm_scheduler::{Change, Input, Session, Target};
-use wanfarm_types::{Digest, JobId, VideoId, WorkerId};
+use wanfarm_types::{Digest, JobId, JobStatus, VideoId, VideoState, VideoStatus, WorkerId};
 
 use super::{Driver, facts};
-use crate::jobs::{JobPhase, VideoPhase, VideoStatus};
 use crate::requests::{Changes, Places, Request, RequestError, Settled};
 use crate::store::Row;
 
@@ -56,9 +55,7 @@ impl Driver {
                 answer(reply, self.settle_names(&submission, &places.looks))
             }
             Request::Changes { job, since, reply } => {
-                let waiting_for = self.waiting_for(job);
-                let changes = self.books.jobs.changes(job, since);
-                let changes = changes.map(|(job, videos, version)| Changes { job, videos, version, waiting_for });
+                let changes = self.changes(job, since);
                 answer(reply, changes.ok_or(RequestError::NoSuchJob(job)));
             }
             Request::Farm { model, images, reply } => answer(reply, self.farm(&model, &images)),
@@ -66,12 +63,8 @@ impl Driver {
             Request::Report { job, reply } => answer(reply, self.job_report(job)),
             Request::Files { job, video, reply } => answer(reply, self.files(job, video)),
             Request::Jobs { reply } => {
-                let mut lines = Vec::new();
-                for line in self.books.jobs.summaries() {
-                    let waiting_for = self.waiting_for(line.job);
-                    lines.push((line, waiting_for));
-                }
-                answer(reply, lines);
+                let jobs: Vec<JobId> = self.books.jobs.iter().map(|job| job.id).collect();
+                answer(reply, jobs.into_iter().filter_map(|job| self.job_line(job)).collect());
             }
             Request::Workers { reply } => answer(reply, self.worker_lines()),
             Request::ControlJob { job, video, verb, reply } => {
@@ -83,6 +76,12 @@ impl Driver {
                 self.answer_when_recorded(reply, done);
             }
         }
+    }
+
+    fn changes(&mut self, job: JobId, since: u64) -> Option<Changes> {
+        let line = self.job_line(job)?;
+        let (videos, version) = self.books.jobs.changes(job, since)?;
+        Some(Changes { news: JobStatus { job: line, videos, seconds_left: None }, version })
     }
 
     /// Those files that are not there; the others are kept for the job that is about to name them.
@@ -151,12 +150,12 @@ impl Driver {
                 return Err(RequestError::OneVideo(video));
             }
             (JobVerb::Forget { cancel }, None, _) => return self.cancel_and_forget(id, cancel),
-            (JobVerb::Pause | JobVerb::Resume, None, JobPhase::Finished) => return Err(RequestError::Ended(id)),
-            (JobVerb::Cancel, None, JobPhase::WaitingForModel) => {
+            (JobVerb::Pause | JobVerb::Resume, None, _) if job.state().is_end() => return Err(RequestError::Ended(id)),
+            (JobVerb::Cancel, None, None) => {
                 self.finish_unplanned(id);
                 return Ok(());
             }
-            (_, _, JobPhase::WaitingForModel) => return Err(RequestError::Waits(id, self.waiting_for(id))),
+            (_, _, None) => return Err(RequestError::Waits(id, self.waiting_for(id))),
             (JobVerb::Retry, _, _) => return self.retry(id, video),
             _ => {}
         }
@@ -191,7 +190,7 @@ impl Driver {
         if !job.is_planned() {
             return self.requeue(id);
         }
-        let is_retriable = |line: &VideoStatus| matches!(line.phase, VideoPhase::Failed | VideoPhase::Cancelled);
+        let is_retriable = |line: &VideoStatus| matches!(line.state, VideoState::Failed | VideoState::Cancelled);
         let lines = job.videos().iter().filter(|line| video.is_none_or(|video| video.index == line.index));
         let planned = |line: &VideoStatus| self.books.jobs.in_plan(VideoId { job: id, index: line.index }).is_some();
         if !lines.into_iter().any(|line| is_retriable(line) && planned(line)) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use wanfarm_scheduler::{Action, Change, Config, JobState, Scheduler};
-use wanfarm_types::Digest;
+use wanfarm_scheduler::{Action, Change, Config, JobPhase, Scheduler};
+use wanfarm_types::{Digest, VideoState};
 
 use super::books::Books;
 use super::obstacles::Obstacles;
@@ -15,7 +15,6 @@ use super::uploads::Uploads;
 use super::waiting::{Hints, Unread};
 use super::{Driver, Event};
 use crate::copies::Copies;
-use crate::jobs::VideoPhase;
 use crate::obstacle::Obstacle;
 use crate::outputs::Outputs;
 use crate::reach::Dialler;
@@ -151,9 +150,9 @@ impl Driver {
     fn clear_leftovers(&self) {
         let mut folders = BTreeSet::new();
         for job in self.books.jobs.iter() {
-            let open = job.videos().iter().filter(|video| video.phase != VideoPhase::Done);
+            let open = job.videos().iter().filter(|video| video.state != VideoState::Done);
             folders.extend(open.filter_map(|video| Some(job.output.join(&video.output).parent()?.to_owned())));
-            if job.summary().ended.is_none() {
+            if job.ended().is_none() {
                 folders.insert(job.output.clone());
             }
         }
@@ -162,7 +161,7 @@ impl Driver {
 
     /// Jobs that ended just before the restart have no report yet.
     fn report_again(&mut self) {
-        let ended = self.books.jobs.iter().filter(|job| job.state() == Some(JobState::Finished));
+        let ended = self.books.jobs.iter().filter(|job| job.phase() == Some(JobPhase::Finished));
         let unreported: Vec<_> =
             ended.filter(|job| !job.is_told()).map(|job| (job.id, job.ended().is_some())).collect();
         for (job, has_end) in unreported {

@@ -17,11 +17,10 @@ use wanfarm_manifest::{Submission, Taken};
 use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
 use wanfarm_types::fixtures::{card, request};
-use wanfarm_types::{DType, Experts, Hello, ModelFile, Role, ServedModel, ServedRole, TensorRef};
+use wanfarm_types::{DType, Experts, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, TensorRef};
 
 use super::*;
 use crate::artifacts::Artifacts;
-use crate::jobs::JobPhase;
 use crate::outputs::Volume;
 use crate::reach::{Address, Dialler, Ends};
 use crate::requests::{Changes, Places, Request, RequestError};
@@ -185,6 +184,10 @@ fn served() -> ServedModel {
     ServedModel { roles: card.roles().into_iter().map(served).collect(), card }
 }
 
+fn waits_for(changes: &Changes, what: &str) -> bool {
+    changes.news.job.waiting_for.as_ref().is_some_and(|words| words.contains(what))
+}
+
 fn is_assignment(message: CoordinatorMessage) -> bool {
     matches!(message, CoordinatorMessage::Assign(_))
 }
@@ -244,13 +247,13 @@ async fn a_store_that_takes_no_rows_holds_everything_says_so_and_goes_on_by_itse
         // Questions are answered; nothing new is taken in.
         let refused = desk.submit("b").await.await.unwrap().unwrap_err();
         assert!(matches!(&refused, RequestError::Full(why) if why.contains("rows")), "{refused}");
-        assert!(desk.changes(JobId(1)).await.waiting_for.contains(word));
+        assert!(waits_for(&desk.changes(JobId(1)).await, word));
         assert!(job.try_recv().is_err());
         // The same rows again, after a pause.
         assert!(matches!(desk.asked().await[..], [Row::Job(_)]));
         desk.verdict(Verdict::Write);
         assert_eq!(job.await.unwrap(), Ok(taken_in(1)));
-        assert!(!desk.changes(JobId(1)).await.waiting_for.contains(word));
+        assert!(!waits_for(&desk.changes(JobId(1)).await, word));
         desk.stop().await.unwrap();
     }
 }
@@ -281,13 +284,13 @@ async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
     let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
     desk.events.send(Event::Written { video, result: Err(Unwritten::Held(full)) }).await.unwrap();
     let changes = desk.changes(job).await;
-    assert_eq!(changes.job.phase, JobPhase::Paused);
-    assert!(changes.waiting_for.contains("full"), "{}", changes.waiting_for);
+    assert_eq!(changes.news.job.state, JobState::Paused);
+    assert!(waits_for(&changes, "full"), "{changes:?}");
     // There is room, as it finds out by itself.
-    while desk.changes(job).await.job.phase == JobPhase::Paused {
+    while desk.changes(job).await.news.job.state == JobState::Paused {
         tokio::task::yield_now().await;
     }
-    assert_eq!(desk.changes(job).await.job.held, None);
+    assert_eq!(desk.changes(job).await.news.job.waiting_for, None);
     desk.stop().await.unwrap();
 }
 
@@ -305,10 +308,10 @@ async fn a_pause_that_people_asked_for_outlasts_a_full_disk() {
     let pause = Request::ControlJob { job, video: None, verb: JobVerb::Pause, reply };
     desk.events.send(Event::Request(pause)).await.unwrap();
     answer.await.unwrap().unwrap();
-    while desk.changes(other).await.job.phase == JobPhase::Paused {
+    while desk.changes(other).await.news.job.state == JobState::Paused {
         tokio::task::yield_now().await;
     }
-    assert_eq!(desk.changes(job).await.job.phase, JobPhase::Paused);
+    assert_eq!(desk.changes(job).await.news.job.state, JobState::Paused);
     desk.stop().await.unwrap();
 }
 
@@ -327,7 +330,7 @@ async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
     let (_events, restored) = driver(Box::new(rows), dir.path());
     let restored = restored.unwrap();
     assert_eq!(restored.books.jobs.with_key("a"), Some(job));
-    assert_eq!(restored.books.jobs.get(job).unwrap().phase(), JobPhase::Active);
+    assert_eq!(restored.books.jobs.get(job).unwrap().state(), JobState::Active);
     assert!(restored.books.catalog.get("m").is_some(), "the job goes on before a worker announces its model again");
     let worker = WorkerId(uuid::Uuid::from_u128(1));
     let known = restored.books.ledger.worker(worker).unwrap();
@@ -369,7 +372,7 @@ async fn a_job_that_ended_just_before_a_restart_gets_its_report() {
     let (output, report) = (dir.path().join("output"), "n.report.json".into());
     let job =
         crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Digest([0; 32]), Moment::default(), output, report);
-    let finished = Change::JobState { job: JobId(1), state: JobState::Finished };
+    let finished = Change::JobPhase { job: JobId(1), state: JobPhase::Finished };
     rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
     let (events, restored) = driver(Box::new(rows.clone()), dir.path());
     let running = tokio::spawn(restored.unwrap().run());
@@ -388,7 +391,7 @@ async fn a_report_waits_for_the_volume_of_its_folder() {
     let (output, report) = (dir.path().join("output"), "n.report.json".into());
     let job =
         crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Digest([0; 32]), Moment::default(), output, report);
-    let finished = Change::JobState { job: JobId(1), state: JobState::Finished };
+    let finished = Change::JobPhase { job: JobId(1), state: JobPhase::Finished };
     rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
     let (events, restored) = driver(Box::new(rows.clone()), dir.path());
     let mut restored = restored.unwrap();
@@ -401,22 +404,22 @@ async fn a_report_waits_for_the_volume_of_its_folder() {
     };
     let waiting = loop {
         let told = changes().await;
-        if !told.waiting_for.is_empty() {
+        if told.news.job.waiting_for.is_some() {
             break told;
         }
         tokio::task::yield_now().await;
     };
-    assert!(waiting.waiting_for.contains("the volume /renders, which is not mounted"), "{}", waiting.waiting_for);
-    assert!(waiting.job.phase != JobPhase::Finished && waiting.job.unreported.is_none());
+    assert!(waits_for(&waiting, "the volume /renders, which is not mounted"), "{waiting:?}");
+    assert!(!waiting.news.job.state.is_end() && waiting.news.job.unreported.is_none());
     assert!(!dir.path().join("output").exists());
     let (reply, answer) = oneshot::channel();
     let resume = Request::ControlJob { job: JobId(1), video: None, verb: JobVerb::Resume, reply };
     events.send(Event::Request(resume)).await.unwrap();
     answer.await.unwrap().unwrap();
-    while changes().await.job.phase != JobPhase::Finished {
+    while !changes().await.news.job.state.is_end() {
         tokio::task::yield_now().await;
     }
-    assert!(dir.path().join("output/n.report.json").is_file() && changes().await.waiting_for.is_empty());
+    assert!(dir.path().join("output/n.report.json").is_file() && changes().await.news.job.waiting_for.is_none());
     events.send(Event::Stop).await.unwrap();
     running.await.unwrap().unwrap();
 }
@@ -429,24 +432,24 @@ async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
     let job = desk.submit("a").await.await.unwrap().unwrap().job.unwrap();
     // It is tried out at once, before anything is rendered.
     let waiting_for = loop {
-        let Changes { job, waiting_for, .. } = desk.changes(job).await;
-        if job.phase == JobPhase::Paused {
-            break waiting_for;
+        let JobSummary { state, waiting_for, .. } = desk.changes(job).await.news.job;
+        if state == JobState::Paused {
+            break waiting_for.unwrap();
         }
         tokio::task::yield_now().await;
     };
     assert!(waiting_for.contains("/renders") && waiting_for.contains("coordinator resume 1"), "{waiting_for}");
     // Jobs that come meanwhile are held as well.
     let other = desk.submit("b").await.await.unwrap().unwrap().job.unwrap();
-    assert!(desk.changes(other).await.waiting_for.contains("coordinator resume 2"));
+    assert!(waits_for(&desk.changes(other).await, "coordinator resume 2"));
     let (reply, answer) = oneshot::channel();
     let resume = Request::ControlJob { job, video: None, verb: JobVerb::Resume, reply };
     desk.events.send(Event::Request(resume)).await.unwrap();
     answer.await.unwrap().unwrap();
-    while desk.changes(other).await.job.phase == JobPhase::Paused {
+    while desk.changes(other).await.news.job.state == JobState::Paused {
         tokio::task::yield_now().await;
     }
-    assert_eq!(desk.changes(job).await.job.phase, JobPhase::Active);
+    assert_eq!(desk.changes(job).await.news.job.state, JobState::Active);
     desk.stop().await.unwrap();
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wanfarm_scheduler::{Input, JobState, Session};
+use wanfarm_scheduler::{Input, JobPhase, Session};
 use wanfarm_types::{JobId, WorkerId};
 
 use super::Driver;
@@ -60,7 +60,7 @@ impl Driver {
     }
 
     fn ended_before(&self, oldest: f64) -> Option<JobId> {
-        let mut told = self.books.jobs.iter().filter(|job| job.state() == Some(JobState::Finished) && job.is_told());
+        let mut told = self.books.jobs.iter().filter(|job| job.phase() == Some(JobPhase::Finished) && job.is_told());
         told.find(|job| job.ended().is_some_and(|end| end.at.elapsed < oldest)).map(|job| job.id)
     }
 

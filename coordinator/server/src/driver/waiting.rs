@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wanfarm_types::{JobId, Role, VideoId};
+use wanfarm_types::{JobId, JobState, Role, VideoId};
 
 use super::Driver;
 use crate::estimate::{Progress, stages_left};
-use crate::jobs::{Job, JobPhase};
+use crate::jobs::Job;
 
 /// While a job goes on, what it needs is looked at again after this long, not after every step.
 const FRESH: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ impl Driver {
         if let Some(why) = self.obstacles.of_store() {
             return why.to_owned();
         }
-        if matches!(job.phase(), JobPhase::Finished | JobPhase::Paused) {
+        if job.state().is_end() || job.state() == JobState::Paused {
             return job.held().unwrap_or_default().to_owned();
         }
         if let Some(silent) = self.silence() {

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use wanfarm_manifest::{Taken, plan};
 use wanfarm_scheduler::Input;
-use wanfarm_types::{Assignment, CoordinatorMessage, Digest, Failure, ItemInputs, Stage, TensorRef, VideoId, WorkerId};
+use wanfarm_types::{
+    Assignment, CoordinatorMessage, Digest, Failure, ItemInputs, Stage, TensorRef, VideoId, VideoState, WorkerId,
+};
 
 use super::Driver;
 use super::books::Books;
-use crate::jobs::VideoPhase;
 use crate::outputs::{Task, Volume};
 
 impl Driver {
@@ -54,7 +55,7 @@ impl Driver {
         holder: WorkerId,
         latents: Option<Digest>,
     ) {
-        self.books.jobs.set_work(video, VideoPhase::Writing, None, "");
+        self.books.jobs.set_work(video, VideoState::Writing, None, "");
         let Books { jobs, catalog, ledger, .. } = &self.books;
         let (place, job) = (jobs.in_manifest(video), jobs.get(video.job));
         let found = place.zip(job).and_then(|(place, job)| {

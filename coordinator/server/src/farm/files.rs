@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 use tonic::Status;
 use wanfarm_proto::v1;
+use wanfarm_types::{FileState, JobId, LostFile};
 
 use super::Seen;
-use crate::outputs::{FileState, Print, state};
+use crate::outputs::{Print, state};
 use crate::requests::{JobFiles, VideoFiles};
 
 /// Bytes of one piece.
@@ -27,7 +28,16 @@ pub(super) fn list(files: &JobFiles, lines: &mpsc::Sender<Result<v1::OutputFile,
     for video in &files.videos {
         for (path, print) in video.written.iter().flat_map(|written| written.files()) {
             // A receiver that has left wants no more.
-            if lines.blocking_send(Ok(describe(&files.root, video, path, print, true))).is_err() {
+            let (state, replaced_by) = became(&files.root, video, &path, &print, true);
+            let line = v1::OutputFile {
+                video: video.video,
+                path,
+                bytes: print.bytes,
+                blake3: print.blake3.0.to_vec(),
+                state: v1::FileState::from(state).into(),
+                replaced_by: replaced_by.map_or(0, |job| job.0),
+            };
+            if lines.blocking_send(Ok(line)).is_err() {
                 return;
             }
         }
@@ -35,14 +45,17 @@ pub(super) fn list(files: &JobFiles, lines: &mpsc::Sender<Result<v1::OutputFile,
 }
 
 /// The files that are not there as they were written, as far as their lengths tell; each is `seen` when it was looked at.
-pub(super) fn lost(files: &JobFiles, seen: &Seen) -> Vec<v1::OutputFile> {
+pub(super) fn lost(files: &JobFiles, seen: &Seen) -> Vec<LostFile> {
     let each = files.videos.iter().flat_map(|video| {
         let files_of_video = video.written.iter().flat_map(|written| written.files());
         files_of_video.map(move |(path, print)| (video, path, print))
     });
-    let lines = each.map(|(video, path, print)| describe(&files.root, video, path, print, false));
+    let lines = each.map(|(video, path, print)| {
+        let (state, replaced_by) = became(&files.root, video, &path, &print, false);
+        LostFile { video: video.video, path, state, replaced_by }
+    });
     let lines = lines.inspect(|_| seen.one());
-    lines.filter(|line| line.state() != v1::FileState::Whole).take(MOST_LOST).collect()
+    lines.filter(|line| line.state != FileState::Whole).take(MOST_LOST).collect()
 }
 
 /// The file of that name among a video's outputs, and what it was when it was written.
@@ -83,22 +96,12 @@ pub(super) fn read(path: &Path, written: &Print, pieces: &mpsc::Sender<Result<v1
     }
 }
 
-fn describe(root: &Path, video: &VideoFiles, path: String, print: Print, reading: bool) -> v1::OutputFile {
-    let state = match (state(&root.join(&path), &print, reading), video.replaced_by) {
-        (FileState::Whole, _) => v1::FileState::Whole,
-        (_, Some(_)) => v1::FileState::Replaced,
-        (FileState::Damaged, None) => v1::FileState::Damaged,
-        (FileState::Missing, None) => v1::FileState::Missing,
-        (FileState::Unreadable, None) => v1::FileState::Unreadable,
-    };
-    let replaced_by = video.replaced_by.filter(|_| state == v1::FileState::Replaced);
-    v1::OutputFile {
-        video: video.video,
-        path,
-        bytes: print.bytes,
-        blake3: print.blake3.0.to_vec(),
-        state: state.into(),
-        replaced_by: replaced_by.map_or(0, |job| job.0),
+/// What a file is now, and which job has replaced it.
+fn became(root: &Path, video: &VideoFiles, path: &str, print: &Print, reading: bool) -> (FileState, Option<JobId>) {
+    match (state(&root.join(path), print, reading), video.replaced_by) {
+        (FileState::Whole, _) => (FileState::Whole, None),
+        (_, Some(job)) => (FileState::Replaced, Some(job)),
+        (state, None) => (state, None),
     }
 }
 
@@ -106,7 +109,6 @@ fn describe(root: &Path, video: &VideoFiles, path: String, print: Print, reading
 mod tests {
     use super::*;
     use crate::outputs::{Content, Written, print};
-    use wanfarm_types::JobId;
 
     /// Two videos: 3 with frames and a film, 4 with a film that job 7 has replaced.
     fn rendered() -> (tempfile::TempDir, JobFiles) {

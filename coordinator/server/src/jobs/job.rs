@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::claims::Wanted;
-use wanfarm_scheduler::{JobState, TextKey};
-use wanfarm_types::{Digest, JobId, Role, VideoRequest, VideoSpec};
+use wanfarm_scheduler::{JobPhase, TextKey};
+use wanfarm_types::{Digest, JobId, JobState, JobSummary, Role, VideoRequest, VideoSpec, VideoState, VideoStatus};
 
-use super::status::{JobPhase, JobSummary, VideoPhase, VideoStatus};
 use crate::outputs::Written;
 use crate::store::JobEnd;
-use crate::times::Moment;
+use crate::times::{Moment, rfc3339};
 
 /// One job.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ pub struct Job {
     pub texts: Vec<Vec<TextKey>>,
     /// The weights it is rendered with, as far as they are known.
     pub weights: BTreeMap<Role, Digest>,
-    pub(super) state: Option<JobState>,
+    pub(super) phase: Option<JobPhase>,
     pub(super) held: Option<String>,
     pub(super) submitted: Moment,
     pub(super) ended: Option<JobEnd>,
@@ -44,6 +43,8 @@ pub struct Job {
     pub(super) planned: Vec<u32>,
     /// Shared with the answers that tell them: copied when they change meanwhile.
     pub(super) videos: Vec<Arc<VideoStatus>>,
+    /// The last change of each of these.
+    pub(super) versions: Vec<u64>,
     pub(super) counts: Counts,
     /// What was or is about to be written, by the video's place in the manifest.
     pub(super) outputs: BTreeMap<u32, Outputs>,
@@ -75,14 +76,14 @@ impl Counts {
     pub(super) fn of(videos: &[Arc<VideoStatus>]) -> Self {
         let mut counts = Self::default();
         for video in videos {
-            if let Some(count) = counts.count(video.phase) {
+            if let Some(count) = counts.count(video.state) {
                 *count += 1;
             }
         }
         counts
     }
 
-    pub(super) fn moves(&mut self, from: VideoPhase, to: VideoPhase) {
+    pub(super) fn moves(&mut self, from: VideoState, to: VideoState) {
         if let Some(count) = self.count(from) {
             *count = count.saturating_sub(1);
         }
@@ -91,31 +92,40 @@ impl Counts {
         }
     }
 
-    fn count(&mut self, phase: VideoPhase) -> Option<&mut u32> {
-        match phase {
-            VideoPhase::Waiting => None,
-            VideoPhase::Running | VideoPhase::Writing => Some(&mut self.running),
-            VideoPhase::Done => Some(&mut self.done),
-            VideoPhase::Failed => Some(&mut self.failed),
-            VideoPhase::Cancelled => Some(&mut self.cancelled),
+    fn count(&mut self, state: VideoState) -> Option<&mut u32> {
+        match state {
+            VideoState::Waiting | VideoState::Unknown => None,
+            VideoState::Running | VideoState::Writing => Some(&mut self.running),
+            VideoState::Done => Some(&mut self.done),
+            VideoState::Failed => Some(&mut self.failed),
+            VideoState::Cancelled => Some(&mut self.cancelled),
         }
     }
 }
 
 impl Job {
-    /// Where it stands, for people.
-    pub fn phase(&self) -> JobPhase {
-        match self.state {
-            None => JobPhase::WaitingForModel,
-            Some(JobState::Paused) => JobPhase::Paused,
-            Some(JobState::Finished) if self.is_told() => JobPhase::Finished,
-            Some(JobState::Active | JobState::Finished) => JobPhase::Active,
+    /// Where it stands, for people. It has ended when its report is in place or was given up, so that whoever waits for
+    /// the end finds it.
+    pub fn state(&self) -> JobState {
+        match self.phase {
+            Some(JobPhase::Paused) => JobState::Paused,
+            Some(JobPhase::Finished) if self.is_told() => self.end_state(),
+            None | Some(JobPhase::Active | JobPhase::Finished) => JobState::Active,
+        }
+    }
+
+    /// What it comes to if it has ended.
+    fn end_state(&self) -> JobState {
+        match self.counts {
+            Counts { done: 1.., .. } => JobState::Done,
+            Counts { failed: 1.., .. } => JobState::Failed,
+            _ => JobState::Cancelled,
         }
     }
 
     /// Where it stands, for the scheduler; `None` before it is planned.
-    pub fn state(&self) -> Option<JobState> {
-        self.state
+    pub fn phase(&self) -> Option<JobPhase> {
+        self.phase
     }
 
     /// The scheduler knows it: something of it has a plan.
@@ -143,7 +153,7 @@ impl Job {
         Wanted::video(&self.output, &video.output, &video.formats)
     }
 
-    /// Its line in a table.
+    /// Its line. What it waits for is not known here.
     pub fn summary(&self) -> JobSummary {
         let Counts { done, failed, cancelled, running } = self.counts;
         JobSummary {
@@ -151,18 +161,24 @@ impl Job {
             name: self.submission.name.clone(),
             model: self.submission.model.clone(),
             priority: self.submission.priority,
-            phase: self.phase(),
+            state: self.state(),
             videos: u32::try_from(self.videos.len()).unwrap_or(u32::MAX),
             done,
             failed,
             cancelled,
             running,
-            submitted: self.submitted.at,
-            ended: self.ended.as_ref().map(|end| end.at.at),
+            waiting_for: None,
             unreported: self.unreported.clone(),
-            held: self.held.clone(),
-            report: self.output.join(&self.report),
+            submitted: rfc3339(self.submitted.at),
+            ended: self.ended.as_ref().and_then(|end| rfc3339(end.at.at)),
+            report: Some(self.output.join(&self.report).display().to_string()),
         }
+    }
+
+    /// Its line in its own report, which tells of a job that has ended though to watchers it ends with it.
+    pub fn summary_in_report(&self) -> JobSummary {
+        let state = if self.ended.is_some() { self.end_state() } else { self.state() };
+        JobSummary { state, ..self.summary() }
     }
 
     /// When it was submitted.

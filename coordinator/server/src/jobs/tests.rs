@@ -1,7 +1,6 @@
 use wanfarm_manifest::Taken;
-use wanfarm_types::Experts;
-use wanfarm_types::VideoRequest;
 use wanfarm_types::fixtures::{card, request};
+use wanfarm_types::{Experts, JobState, VideoRequest};
 
 use super::*;
 
@@ -52,9 +51,10 @@ fn a_video_that_does_not_fit_the_model_fails_alone() {
     assert_eq!(jobs.in_plan(VideoId { job: id, index: 1 }), Some(planned));
     assert_eq!(jobs.in_plan(VideoId { job: id, index: 0 }), None);
     assert_eq!(jobs.get(id).unwrap().texts[1], plan.videos[0].texts);
-    let (summary, videos, _) = jobs.changes(id, 0).unwrap();
-    assert_eq!((summary.failed, summary.phase), (1, JobPhase::Active));
-    assert!(videos[0].error.contains("width = 65"), "{}", videos[0].error);
+    let (videos, _) = jobs.changes(id, 0).unwrap();
+    let summary = jobs.get(id).unwrap().summary();
+    assert_eq!((summary.failed, summary.state), (1, JobState::Active));
+    assert!(videos[0].error.as_ref().unwrap().contains("width = 65"), "{videos:?}");
 }
 
 #[test]
@@ -65,25 +65,25 @@ fn a_video_that_is_over_is_not_shown_as_working() {
     jobs.resolved(id, &videos);
     jobs.planned(&plan);
     let video = VideoId { job: id, index: 0 };
-    jobs.set_work(video, VideoPhase::Running, Some(Stage::Denoise), "mac");
-    jobs.set_video_state(video, &VideoState::Cancelled);
-    jobs.set_work(video, VideoPhase::Waiting, None, "");
-    assert_eq!(jobs.get(id).unwrap().videos()[0].phase, VideoPhase::Cancelled);
-    jobs.set_video_state(video, &VideoState::Open);
-    assert_eq!(jobs.get(id).unwrap().videos()[0].phase, VideoPhase::Waiting);
-    jobs.update(VideoId { job: id, index: 0 }, |status| status.seconds_per_step = 0.5);
-    jobs.set_video_state(video, &VideoState::Done);
-    assert_eq!(jobs.get(id).unwrap().videos()[0].seconds_per_step, 0.0, "no row would tell it after a restart");
+    jobs.set_work(video, VideoState::Running, Some(Stage::Denoise), "mac");
+    jobs.set_video_phase(video, &VideoPhase::Cancelled);
+    jobs.set_work(video, VideoState::Waiting, None, "");
+    assert_eq!(jobs.get(id).unwrap().videos()[0].state, VideoState::Cancelled);
+    jobs.set_video_phase(video, &VideoPhase::Open);
+    assert_eq!(jobs.get(id).unwrap().videos()[0].state, VideoState::Waiting);
+    jobs.update(VideoId { job: id, index: 0 }, |status| status.seconds_per_step = Some(0.5));
+    jobs.set_video_phase(video, &VideoPhase::Done);
+    assert_eq!(jobs.get(id).unwrap().videos()[0].seconds_per_step, None, "no row would tell it after a restart");
 }
 
 #[test]
 fn a_job_is_shown_as_finished_when_its_report_is_there() {
     let mut jobs = jobs();
     let id = submitted(&mut jobs, "k", vec![request()]);
-    jobs.set_state(id, JobState::Finished);
-    assert_eq!(jobs.get(id).unwrap().phase(), JobPhase::Active);
+    jobs.set_phase(id, JobPhase::Finished);
+    assert_eq!(jobs.get(id).unwrap().state(), JobState::Active);
     jobs.reported(id, Some(1.0));
-    assert_eq!(jobs.get(id).unwrap().phase(), JobPhase::Finished);
+    assert_eq!(jobs.get(id).unwrap().state(), JobState::Cancelled);
     assert!(!jobs.render_with("m"));
 }
 
@@ -91,7 +91,7 @@ fn a_job_is_shown_as_finished_when_its_report_is_there() {
 fn a_job_that_was_given_up_before_it_was_planned_has_no_video_waiting() {
     let mut jobs = jobs();
     let id = submitted(&mut jobs, "k", vec![request(), request()]);
-    jobs.set_state(id, JobState::Finished);
+    jobs.set_phase(id, JobPhase::Finished);
     assert_eq!(jobs.get(id).unwrap().summary().cancelled, 2);
     assert!(jobs.waiting_for("m").is_empty());
 }
@@ -100,12 +100,12 @@ fn a_job_that_was_given_up_before_it_was_planned_has_no_video_waiting() {
 fn a_watcher_is_told_only_what_is_new() {
     let mut jobs = jobs();
     let id = submitted(&mut jobs, "k", vec![request(), request()]);
-    let (_, all, version) = jobs.changes(id, 0).unwrap();
+    let (all, version) = jobs.changes(id, 0).unwrap();
     assert_eq!(all.len(), 2);
     jobs.update(VideoId { job: id, index: 1 }, |status| status.steps_done = 3);
-    let (_, changed, next) = jobs.changes(id, version).unwrap();
+    let (changed, next) = jobs.changes(id, version).unwrap();
     assert_eq!(changed.iter().map(|video| video.index).collect::<Vec<_>>(), [1]);
-    assert!(jobs.changes(id, next).unwrap().1.is_empty());
+    assert!(jobs.changes(id, next).unwrap().0.is_empty());
 }
 
 #[test]

@@ -11,10 +11,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 use wanfarm_manifest::{Submission, Taken, output_fault, path_of, sidecar_of};
-use wanfarm_types::{Format, VideoRequest, VideoSpec};
+use wanfarm_types::{FileState, Format, VideoRequest, VideoSpec};
 
 use super::place::is_frame;
-use super::record::{FileState, Print, state};
+use super::record::{Print, state};
 use super::sidecar::OutputRecord;
 
 /// Numbers that are tried for a new name.

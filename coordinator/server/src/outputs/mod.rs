@@ -10,7 +10,7 @@ mod volume;
 
 pub use look::{InTheWay, Look, free_name, look};
 pub use place::{PlaceError, Placing, Stage};
-pub use record::{Content, Fate, FileState, Print, Written, fate, print, state};
+pub use record::{Content, Fate, Print, Written, fate, print, state};
 pub use report::{Unreported, standing_reports};
 pub use sidecar::Sidecar;
 pub use task::{Outputs, Staged, Task, Unwritten};

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use wanfarm_media::frame_name;
-use wanfarm_types::Digest;
+use wanfarm_types::{Digest, FileState};
 
 /// What tells a file's content from any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,19 +39,6 @@ pub enum Content {
     File(Print),
     /// A folder of numbered frames, in order.
     Frames(Vec<Print>),
-}
-
-/// What has become of a file since it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileState {
-    /// It is as it was written.
-    Whole,
-    /// It holds other bytes.
-    Damaged,
-    /// It is not there.
-    Missing,
-    /// It cannot be read.
-    Unreadable,
 }
 
 /// What has become of the files of a video.
@@ -123,7 +110,9 @@ pub fn fate(root: &Path, written: &[Written]) -> Fate {
         match state(&root.join(&path), &print, true) {
             FileState::Whole => {}
             FileState::Missing => fate = Fate::Missing,
-            FileState::Damaged | FileState::Unreadable => return Fate::Changed(path),
+            FileState::Damaged | FileState::Unreadable | FileState::Replaced | FileState::Unknown => {
+                return Fate::Changed(path);
+            }
         }
     }
     fate

@@ -1,4 +1,4 @@
-//! The place of a job's report, and what may be replaced there. What it says is `client::ReportView`.
+//! The place of a job's report, and what may be replaced there. What it says is `wanfarm_types::JobReport`.
 
 #![expect(clippy::disallowed_methods, reason = "writes on a thread of its own")]
 
@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use wanfarm_client::ReportView;
 use wanfarm_manifest::{LAST_REPORT, REPORT};
+use wanfarm_types::JobReport;
 
 use super::look;
 use super::place::{self, PlaceError, Stage};
@@ -65,11 +65,11 @@ pub fn standing_reports(root: &Path, last: bool) -> BTreeSet<String> {
 ///
 /// # Errors
 /// Whether it can be written later.
-pub(super) fn write(volume: &Volume, stage: &Stage, path: &Path, report: &ReportView) -> Result<(), Unreported> {
+pub(super) fn write(volume: &Volume, stage: &Stage, path: &Path, report: &JobReport) -> Result<(), Unreported> {
     let json = serde_json::to_vec_pretty(report).map_err(|error| Unreported::Failed(error.to_string()))?;
     volume.check().map_err(Unreported::Held)?;
     // Its own, from before it was taken up again; and what `run` has left of its last job.
-    let own = |stamp: Stamp| stamp.job.job == report.job.job && stamp.job.submitted == report.job.submitted;
+    let own = |stamp: Stamp| stamp.job.job == report.job.job.0 && stamp.job.submitted == report.job.submitted;
     let last = path.file_name() == Some(LAST_REPORT.as_ref());
     let may_replace = Stamp::read(path).is_some_and(|stamp| last || own(stamp));
     let put = || -> Result<(), PlaceError> {
@@ -98,11 +98,12 @@ pub(super) fn write(volume: &Volume, stage: &Stage, path: &Path, report: &Report
 mod tests {
     use super::*;
     use uuid::Uuid;
-    use wanfarm_proto::v1;
+    use wanfarm_types::{JobId, JobSummary};
 
-    fn report(job: u64, submitted: f64) -> ReportView {
-        let job = v1::JobSummary { job, submitted, ..v1::JobSummary::default() };
-        ReportView::from(v1::GetReportReply { job: Some(job), ..v1::GetReportReply::default() })
+    fn report(job: u64, submitted: f64) -> JobReport {
+        let submitted = crate::times::rfc3339(submitted);
+        let job = JobSummary { job: JobId(job), submitted, ..JobSummary::default() };
+        JobReport { job, ..JobReport::default() }
     }
 
     #[test]

@@ -24,10 +24,9 @@ use super::report::{self, Unreported};
 use super::sidecar::{ModelRecord, OutputRecord, Sidecar, StagePasses, Versions};
 use super::volume::Volume;
 use crate::driver::Event;
-use crate::farm::report_view;
 use crate::ledger::AttemptRecord;
 use crate::obstacle::Obstacle;
-use crate::requests::JobReport;
+use crate::requests::Report;
 use crate::room;
 use crate::source::{Reader, Source};
 
@@ -168,12 +167,13 @@ impl Outputs {
 
     /// Writes the report of a job that has ended, again for a moment where it fails; [`Event::Reported`] tells when it
     /// is there, or why it is not. Only for the folder of new jobs is anything waited for.
-    pub fn report(&self, job: JobReport) {
-        let (id, place, volume) = (job.job.job, job.job.report.clone(), self.volume(&job.files.root));
+    pub fn report(&self, report: Report) {
+        let Report { report, place, files } = report;
+        let (id, volume) = (report.job.job, self.volume(&files.root));
         let (stage, events) = (self.stage.clone(), self.events.clone());
         let is_of_now = volume.folder() == self.root();
         tokio::task::spawn_blocking(move || {
-            let written = report::write(&volume, &stage, &place, &report_view(job));
+            let written = report::write(&volume, &stage, &place, &report);
             let written =
                 written.map_err(|error| if is_of_now { error } else { Unreported::Failed(error.to_string()) });
             if let Err(error) = &written {

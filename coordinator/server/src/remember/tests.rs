@@ -64,7 +64,7 @@ impl Night {
         let changes = [
             Change::JobAdded(plan.unwrap()),
             Change::WeightsPinned { job: id, role: Role::Dit, weights: Some(Digest([1; 32])) },
-            Change::VideoState { video: place(0), state: VideoState::Done },
+            Change::VideoPhase { video: place(0), state: VideoPhase::Done },
             kept(1, 5),
             Change::AttemptIssued {
                 attempt: AttemptId(3),
@@ -74,7 +74,7 @@ impl Night {
                 incarnation: Incarnation(uuid::Uuid::nil()),
             },
             kept(2, 40),
-            Change::VideoState { video: place(2), state: VideoState::Failed(Failure::deterministic("no room")) },
+            Change::VideoPhase { video: place(2), state: VideoPhase::Failed(Failure::deterministic("no room")) },
         ];
         let outputs = Row::Outputs { video: place(0), written, verdict: "ok".into(), seconds: 7.0 };
         let mut rows = vec![Row::Job(job), Row::Resolved { job: id, videos }, outputs];

@@ -60,7 +60,7 @@ pub enum Row {
         videos: Vec<Result<VideoSpec, String>>,
     },
     /// A job that ended before anything of it was planned is to wait for its model again: removes the rows `Resolved`,
-    /// `Held`, `Ended`, `Reported` and `Change::JobState` of key `job`. Refused of a job that has a plan.
+    /// `Held`, `Ended`, `Reported` and `Change::JobPhase` of key `job`. Refused of a job that has a plan.
     Requeued(JobId),
     /// Why the coordinator itself has paused a job; it takes it up again by itself. Key `job`; `None` removes it.
     Held {

@@ -65,7 +65,7 @@ impl Farm {
     pub(super) fn copy_weights(&mut self) {
         let mut pins = BTreeMap::new();
         for ((job, role), weights) in &self.audit.pins {
-            if self.audit.jobs.get(job) != Some(&JobState::Finished) {
+            if self.audit.jobs.get(job) != Some(&JobPhase::Finished) {
                 pins.insert((self.jobs[job.0 as usize - 1].model.clone(), *role), *weights);
             }
         }

@@ -43,7 +43,7 @@ fn wall_seconds(before_restart: f64) -> f64 {
     );
     rows.commit(&[Row::Job(job)]).unwrap();
     let (_events, driver) = driver(Box::new(rows), dir.path());
-    driver.unwrap().job_report(JobId(1)).unwrap().wall_seconds
+    driver.unwrap().job_report(JobId(1)).unwrap().report.wall_seconds
 }
 
 #[tokio::test]

@@ -63,8 +63,13 @@ impl Direct {
         self.driver.uploads.asked.values_mut().for_each(|at| *at -= Duration::from_secs(seconds));
     }
 
-    fn phase(&self, job: JobId) -> Option<JobPhase> {
-        self.driver.books.jobs.get(job).map(|job| job.phase())
+    /// The scheduler knows it.
+    fn is_planned(&self, job: JobId) -> bool {
+        self.driver.books.jobs.get(job).is_some_and(|job| job.phase().is_some())
+    }
+
+    fn state(&self, job: JobId) -> Option<JobState> {
+        self.driver.books.jobs.get(job).map(|job| job.state())
     }
 
     /// Kinds of the rows that speak of something.
@@ -85,7 +90,7 @@ const CANCEL_AND_FORGET: JobVerb = JobVerb::Forget { cancel: true };
 
 fn is_of_job(row: &Row) -> bool {
     matches!(row, Row::Job(_) | Row::Resolved { .. } | Row::Reported { .. })
-        || matches!(row, Row::Scheduler(Change::JobAdded(_) | Change::AttemptIssued { .. } | Change::JobState { .. }))
+        || matches!(row, Row::Scheduler(Change::JobAdded(_) | Change::AttemptIssued { .. } | Change::JobPhase { .. }))
 }
 
 #[tokio::test]
@@ -97,7 +102,7 @@ async fn a_job_that_goes_on_is_forgotten_only_when_it_is_cancelled_with_it() {
     assigned(&mut messages).await;
     assert_eq!(desk.steer(job, FORGET).await, Err(RequestError::NotEnded(job)));
     desk.steer(job, CANCEL_AND_FORGET).await.unwrap();
-    assert_eq!(desk.phase(job), None);
+    assert_eq!(desk.state(job), None);
     assert!(!desk.has(is_of_job) && desk.driver.books.ledger.is_idle());
     assert!(desk.driver.scheduler.view_job(job).is_none());
     // What tasks still say of it is no row.
@@ -124,7 +129,7 @@ async fn jobs_of_which_nothing_was_planned_can_be_forgotten_as_well() {
     let cancelled = desk.submit(submission("b")).await.unwrap().job;
     desk.steer(cancelled, JobVerb::Cancel).await.unwrap();
     desk.steer(cancelled, FORGET).await.unwrap();
-    assert_eq!((desk.phase(waits), desk.phase(cancelled), desk.has(is_of_job)), (None, None, false));
+    assert_eq!((desk.state(waits), desk.state(cancelled), desk.has(is_of_job)), (None, None, false));
 }
 
 #[tokio::test]
@@ -148,13 +153,13 @@ async fn a_job_cancelled_before_its_model_was_known_waits_again_when_it_is_retri
     let job = desk.submit(submission("a")).await.unwrap().job;
     desk.steer(job, JobVerb::Cancel).await.unwrap();
     desk.event(Event::Reported(job, Ok(()))).await;
-    assert_eq!(desk.phase(job), Some(JobPhase::Finished));
+    assert_eq!(desk.state(job), Some(JobState::Cancelled));
     let one = desk.ask(|reply| Request::ControlJob { job, video: Some(0), verb: JobVerb::Retry, reply }).await;
     assert!(matches!(one, Err(RequestError::NotPlanned(_))), "{one:?}");
     desk.steer(job, JobVerb::Retry).await.unwrap();
-    assert_eq!(desk.phase(job), Some(JobPhase::WaitingForModel));
+    assert_eq!((desk.state(job), desk.is_planned(job)), (Some(JobState::Active), false));
     let mut desk = Direct::on(desk.rows.clone());
-    assert_eq!(desk.phase(job), Some(JobPhase::WaitingForModel));
+    assert_eq!((desk.state(job), desk.is_planned(job)), (Some(JobState::Active), false));
     let (attached, mut messages) = attached();
     desk.event(Event::Attached(Box::new(attached))).await;
     assigned(&mut messages).await;
@@ -171,7 +176,7 @@ async fn a_job_whose_videos_were_all_refused_says_so_when_it_is_retried() {
     desk.event(Event::Attached(Box::new(attached))).await;
     for _ in 0..2 {
         desk.event(Event::Reported(job, Ok(()))).await;
-        assert_eq!(desk.phase(job), Some(JobPhase::Finished));
+        assert_eq!(desk.state(job), Some(JobState::Failed));
         assert_eq!(desk.steer(job, JobVerb::Retry).await, Err(RequestError::RefusedAgain(job)));
     }
 }
@@ -195,7 +200,7 @@ async fn jobs_that_ended_long_ago_are_forgotten_and_others_stay() {
             let (job, state) = (job.id, [Row::Job(job)]);
             rows.commit(&state).unwrap();
             if let Some(days) = end {
-                let over = Row::Scheduler(Change::JobState { job, state: JobState::Finished });
+                let over = Row::Scheduler(Change::JobPhase { job, state: JobPhase::Finished });
                 let end = JobEnd { at: moment(days), totals: Default::default() };
                 let end = Row::Ended { job, end: Some(Box::new(end)) };
                 rows.commit(&[over, end, Row::Reported { job, at: Some(1.0) }]).unwrap();
@@ -205,7 +210,7 @@ async fn jobs_that_ended_long_ago_are_forgotten_and_others_stay() {
     };
     let mut desk = Direct::on(rows);
     desk.keep_up().await;
-    assert_eq!([1, 2, 3, 4].map(|job| desk.phase(JobId(job)).is_some()), [false, true, true, true]);
+    assert_eq!([1, 2, 3, 4].map(|job| desk.state(JobId(job)).is_some()), [false, true, true, true]);
     assert!(!desk.has(|row| matches!(row, Row::Job(job) if job.id == JobId(1))));
 }
 
@@ -283,9 +288,9 @@ async fn a_worker_with_one_model_of_another_kind_goes_on_with_its_others() {
     let welcome = messages.recv().await.unwrap();
     assert!(matches!(welcome, CoordinatorMessage::Welcome { .. }), "{welcome:?}");
     let lines = desk.driver.worker_lines();
-    let line = lines.iter().find(|line| line.worker == worker).unwrap();
+    let line = lines.iter().find(|line| line.id == worker).unwrap();
     assert_eq!(line.models, ["n"]);
-    assert!(line.detail.contains("model m"), "{}", line.detail);
+    assert!(line.detail.as_ref().unwrap().contains("model m"), "{line:?}");
 
     let (mut third, mut messages) = attached();
     third.hello.worker = WorkerId(uuid::Uuid::from_u128(8));

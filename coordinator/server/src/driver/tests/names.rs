@@ -78,8 +78,8 @@ async fn what_files_hold_is_recorded_before_they_are_put_in_their_places() {
     assert!(told.try_recv().is_err(), "a file could have been put in its place that is not recorded");
     (0..100).for_each(|_| desk.verdict(Verdict::Write));
     told.await.unwrap();
-    let shown = desk.changes(job).await.videos.remove(0);
-    assert_eq!((shown.verdict.as_str(), shown.seconds), ("", 0.0), "it is not done before they are there");
+    let shown = desk.changes(job).await.news.videos.remove(0);
+    assert_eq!((&shown.verdict, shown.seconds), (&None, None), "it is not done before they are there");
     let (event, told) = staged(JobId(9));
     desk.events.send(event).await.unwrap();
     told.await.expect_err("nothing is written for a job that nobody knows");

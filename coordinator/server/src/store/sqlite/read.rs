@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
-use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, TextKey, VideoPlan, VideoState};
+use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, TextKey, VideoPhase, VideoPlan};
 use wanfarm_types::{AttemptId, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WorkItem, WorkerId};
 
 use super::Fault;
@@ -116,7 +116,7 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
     }
     rows.extend(states);
     if get::<Option<String>>(line, "state")?.is_some() {
-        rows.push(Row::Scheduler(Change::JobState { job: id, state: word(line, "state")? }));
+        rows.push(Row::Scheduler(Change::JobPhase { job: id, state: word(line, "state")? }));
     }
     if let Some(reason) = get(line, "held")? {
         rows.push(Row::Held { job: id, reason: Some(reason) });
@@ -135,13 +135,13 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
 fn state(job: JobId, line: &Line<'_>) -> Result<Option<Change>, Fault> {
     let Some(word) = get::<Option<String>>(line, "state")? else { return Ok(None) };
     let state = match word.as_str() {
-        "open" => VideoState::Open,
-        "done" => VideoState::Done,
-        "failed" => VideoState::Failed(json(line, "failure")?),
-        "cancelled" => VideoState::Cancelled,
+        "open" => VideoPhase::Open,
+        "done" => VideoPhase::Done,
+        "failed" => VideoPhase::Failed(json(line, "failure")?),
+        "cancelled" => VideoPhase::Cancelled,
         other => return Err(Fault::Value(format!("column state: {other:?} is no state of a video"))),
     };
-    Ok(Some(Change::VideoState { video: VideoId { job, index: get(line, "number")? }, state }))
+    Ok(Some(Change::VideoPhase { video: VideoId { job, index: get(line, "number")? }, state }))
 }
 
 fn artifacts(database: &Connection, rows: &mut Vec<Row>) -> Result<(), Fault> {

@@ -4,7 +4,7 @@ use rusqlite::{Params, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wanfarm_manifest::Submission;
-use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, VideoState};
+use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, VideoPhase};
 use wanfarm_types::{Failure, JobId, StepTiming, VideoId, VideoSpec};
 
 use super::Fault;
@@ -161,7 +161,7 @@ fn plan(transaction: &Transaction<'_>, plan: &JobPlan) -> Result<(), Fault> {
 fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
     match change {
         Change::JobAdded(plan) => self::plan(transaction, plan),
-        Change::JobState { job, state } => {
+        Change::JobPhase { job, state } => {
             let sql = "UPDATE job SET state = ?2 WHERE id = ?1";
             changed(execute_counting(transaction, sql, params![number(job.0)?, word(state)?])?, job)
         }
@@ -175,12 +175,12 @@ fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
             execute(transaction, "DELETE FROM pin WHERE job = ?1 AND role = ?2", params![number(job.0)?, role.name()])
         }
         Change::JobForgotten(job) => execute(transaction, "DELETE FROM job WHERE id = ?1", params![number(job.0)?]),
-        Change::VideoState { video, state } => {
+        Change::VideoPhase { video, state } => {
             let (state, failure) = match state {
-                VideoState::Open => ("open", None),
-                VideoState::Done => ("done", None),
-                VideoState::Failed(failure) => ("failed", Some(failure)),
-                VideoState::Cancelled => ("cancelled", None),
+                VideoPhase::Open => ("open", None),
+                VideoPhase::Done => ("done", None),
+                VideoPhase::Failed(failure) => ("failed", Some(failure)),
+                VideoPhase::Cancelled => ("cancelled", None),
             };
             let failure = failure.map(json).transpose()?;
             let sql = "UPDATE video SET state = ?3, failure = ?4 WHERE job = ?1 AND number = ?2";

@@ -1,7 +1,7 @@
 //! What every engine must do. Another engine adds a line to each test: a function that opens it anew, as after a
 //! restart, on what it has kept.
 
-use wanfarm_scheduler::{ArtifactId, Change, JobState, VideoState};
+use wanfarm_scheduler::{ArtifactId, Change, JobPhase, VideoPhase};
 use wanfarm_types::{AttemptId, JobId, VideoId};
 
 use super::memory::MemoryStore;
@@ -26,8 +26,8 @@ fn video(index: u32) -> VideoId {
     VideoId { job: JobId(1), index }
 }
 
-fn state(index: u32, state: VideoState) -> Row {
-    Row::Scheduler(Change::VideoState { video: video(index), state })
+fn state(index: u32, state: VideoPhase) -> Row {
+    Row::Scheduler(Change::VideoPhase { video: video(index), state })
 }
 
 fn an_empty_store_counts_from_one(store: &mut impl Store) {
@@ -39,9 +39,9 @@ fn an_empty_store_counts_from_one(store: &mut impl Store) {
 fn a_batch_that_fails_in_the_middle_leaves_nothing(store: &mut impl Store) {
     store.commit(&[job(1, "a", 3), resolved(1, 3), planned(1, 3)]).unwrap();
     let before = store.load().unwrap();
-    let good = || vec![state(0, VideoState::Done), issued(1, video(1)), durable(ArtifactId::Image(video(0)), 1)];
+    let good = || vec![state(0, VideoPhase::Done), issued(1, video(1)), durable(ArtifactId::Image(video(0)), 1)];
     let bad = [
-        state(2, VideoState::Done),
+        state(2, VideoPhase::Done),
         issued(2, video(2)),
         durable(ArtifactId::Checkpoint { video: video(9), steps_done: 1 }, 1),
         Row::Begun { attempt: AttemptId(5), at: Moment::default(), waited: 1.0 },
@@ -66,11 +66,11 @@ fn a_batch_that_fails_in_the_middle_leaves_nothing(store: &mut impl Store) {
 fn a_row_replaces_the_one_with_its_key(store: &mut impl Store) {
     store.commit(&[job(1, "", 3), resolved(1, 3), planned(1, 3)]).unwrap();
     let artifact = ArtifactId::Checkpoint { video: video(1), steps_done: 4 };
-    store.commit(&[state(1, VideoState::Done), durable(artifact, 1)]).unwrap();
-    store.commit(&[durable(artifact, 2), state(1, VideoState::Open)]).unwrap();
+    store.commit(&[state(1, VideoPhase::Done), durable(artifact, 1)]).unwrap();
+    store.commit(&[durable(artifact, 2), state(1, VideoPhase::Open)]).unwrap();
     let rows = store.load().unwrap().rows;
     assert_eq!(rows.len(), 5);
-    assert!(rows.contains(&durable(artifact, 2)) && rows.contains(&state(1, VideoState::Open)));
+    assert!(rows.contains(&durable(artifact, 2)) && rows.contains(&state(1, VideoPhase::Open)));
     store.commit(&[Row::Scheduler(Change::ArtifactForgotten(artifact))]).unwrap();
     store.commit(&[Row::Scheduler(Change::ArtifactForgotten(artifact))]).unwrap();
     assert_eq!(store.load().unwrap().rows.len(), 4);
@@ -81,7 +81,7 @@ fn a_forgotten_job_leaves_its_numbers_behind<S: Store>(mut open: impl FnMut() ->
     let checkpoint = ArtifactId::Checkpoint { video: video(0), steps_done: 1 };
     let text = ArtifactId::Text(wanfarm_scheduler::TextKey(digest(1)));
     store.commit(&[job(1, "a", 3), resolved(1, 3), planned(1, 3), issued(41, video(0))]).unwrap();
-    store.commit(&[durable(checkpoint, 1), durable(text, 1), state(0, VideoState::Done)]).unwrap();
+    store.commit(&[durable(checkpoint, 1), durable(text, 1), state(0, VideoPhase::Done)]).unwrap();
     store.commit(&[Row::Scheduler(Change::JobForgotten(JobId(1)))]).unwrap();
     drop(store);
     let left = open().load().unwrap();
@@ -99,7 +99,7 @@ fn a_job_without_a_plan_can_wait_again(store: &mut impl Store) {
     store.commit(&[job(1, "a", 2)]).unwrap();
     let before = store.load().unwrap();
     let refused = Row::Resolved { job: JobId(1), videos: vec![Err("too wide".to_owned()), Err("too high".to_owned())] };
-    let ended = Row::Scheduler(Change::JobState { job: JobId(1), state: JobState::Finished });
+    let ended = Row::Scheduler(Change::JobPhase { job: JobId(1), state: JobPhase::Finished });
     store.commit(&[refused, ended, Row::Reported { job: JobId(1), at: Some(7.0) }]).unwrap();
     store.commit(&[Row::Requeued(JobId(1))]).unwrap();
     assert_eq!(store.load().unwrap(), before);

@@ -31,7 +31,7 @@ enum OfJob {
     Submission,
     Resolved,
     Plan,
-    VideoState(u32),
+    VideoPhase(u32),
     Outputs(u32),
     State,
     Held,
@@ -217,13 +217,13 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
                 let last = plan.videos.len().checked_sub(1).map(|last| VideoId { job: plan.id, index: last as u32 });
                 (Key::Job(plan.id, OfJob::Plan), last.map(Parent::Planned).or(submission(plan.id)))
             }
-            Change::JobState { job, .. } => (Key::Job(*job, OfJob::State), submission(*job)),
+            Change::JobPhase { job, .. } => (Key::Job(*job, OfJob::State), submission(*job)),
             Change::WeightsPinned { job, role, weights } => {
                 (Key::Pin(*job, *role), weights.and_then(|_| submission(*job)))
             }
             Change::JobForgotten(job) => (Key::Job(*job, OfJob::Submission), None),
-            Change::VideoState { video, .. } => {
-                (Key::Job(video.job, OfJob::VideoState(video.index)), Some(Parent::Planned(*video)))
+            Change::VideoPhase { video, .. } => {
+                (Key::Job(video.job, OfJob::VideoPhase(video.index)), Some(Parent::Planned(*video)))
             }
             Change::ArtifactDurable { artifact, .. } | Change::ArtifactForgotten(artifact) => {
                 let parent = match artifact {

@@ -5,18 +5,18 @@ use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_manifest::{Submission, Taken, plan};
-use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, JobState, TextKey, VideoState};
+use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPhase, JobPlan, TextKey, VideoPhase};
 use wanfarm_types::fixtures::{card, request};
 use wanfarm_types::{
-    AttemptId, CacheRequest, DType, Digest, Expert, Experts, Failure, FailureKind, Guidance, Incarnation, JobId,
-    LoraRef, MagCacheRequest, MagCurve, ModelFile, Role, Stage, StepRange, StepTiming, TensorRef, VideoId,
-    VideoRequest, VideoSpec, WorkItem, WorkerId,
+    AttemptId, CacheRequest, DType, Digest, Effort, Expert, Experts, Failure, FailureKind, Guidance, Incarnation,
+    JobId, LoraRef, Machine, MagCacheRequest, MagCurve, ModelFile, Role, Stage, StepRange, StepTiming, TensorRef,
+    VideoId, VideoRequest, VideoSpec, WorkItem, WorkerId,
 };
 
 use crate::outputs::{Content, Print, Written};
 use crate::store::{JobEnd, JobRow, Row};
 use crate::times::Moment;
-use crate::totals::{Effort, Machine, Share, Totals};
+use crate::totals::{Share, Totals};
 
 pub(super) fn digest(n: u8) -> Digest {
     Digest([n; 32])
@@ -134,7 +134,8 @@ fn over(job: u64, n: Option<u8>) -> Row {
     let end = n.map(|n| {
         let effort = Effort { attempts: 3, seconds: f64::from(n) / 3.0, ..Effort::default() };
         let share = Share { worker: worker(7), name: format!("mac {n}"), stage: Stage::Decode, effort };
-        let machine = Machine { name: "mac".into(), device: "cpu".into(), memory_bytes: u64::MAX, weights: Vec::new() };
+        let machine =
+            Machine { name: "mac".into(), device: "cpu".into(), memory_bytes: Some(u64::MAX), weights: Vec::new() };
         let totals = Totals { begun: Some(1.0 / 3.0), shares: vec![share], machines: vec![machine] };
         Box::new(JobEnd { at: Moment { at: f64::from(n), elapsed: f64::from(n) / 7.0 }, totals })
     });
@@ -223,12 +224,12 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
             return vec![ended(attempt, end[usize::from(n % 4)].clone())];
         }
         15 => {
-            let state = [VideoState::Open, VideoState::Done, VideoState::Failed(failure), VideoState::Cancelled];
-            Change::VideoState { video, state: state[usize::from(n % 4)].clone() }
+            let state = [VideoPhase::Open, VideoPhase::Done, VideoPhase::Failed(failure), VideoPhase::Cancelled];
+            Change::VideoPhase { video, state: state[usize::from(n % 4)].clone() }
         }
         16 => {
-            let state = [JobState::Active, JobState::Paused, JobState::Finished][usize::from(n % 3)];
-            Change::JobState { job: job_id, state }
+            let state = [JobPhase::Active, JobPhase::Paused, JobPhase::Finished][usize::from(n % 3)];
+            Change::JobPhase { job: job_id, state }
         }
         17 => Change::WeightsPinned { job: job_id, role: Role::Vae, weights: (n % 3 > 0).then(|| digest(n)) },
         19 => {

@@ -1,0 +1,70 @@
+//! Where workers stand, as people and programs are told. As in [`crate::status`], fields are only ever added.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Role, Stage, StoredWeights, VideoId, WorkerId};
+
+/// A worker's line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its identity.
+    pub id: WorkerId,
+    /// For people.
+    pub name: String,
+    /// `idle`, `busy`, `draining`, `drained`, `set aside`, `refused`, `lost`, `gone` or `left (drained)`.
+    pub state: String,
+    /// Why, when there is more to say.
+    pub detail: Option<String>,
+    /// What it can do.
+    pub roles: Vec<Role>,
+    /// For which models.
+    pub models: Vec<String>,
+    /// On what.
+    pub device: String,
+    /// Main memory of its machine, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// What it computes.
+    pub running: Option<RunningItem>,
+    /// Its measured speeds.
+    pub paces: Vec<Pace>,
+    /// How its weights are stored.
+    pub weights: Vec<StoredWeights>,
+    /// Where its tensors are read.
+    pub address: Option<String>,
+    /// Whether others can read them there, where that is known.
+    pub reachable: Option<bool>,
+}
+
+/// What a worker computes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunningItem {
+    /// Of which video, by its place in the manifest; in JSON as `JOB/INDEX`.
+    #[serde(with = "crate::ids::as_text")]
+    pub video: VideoId,
+    /// Which stage; absent for one of a later version.
+    pub stage: Option<Stage>,
+    /// Steps of the video that have run.
+    pub steps_done: u32,
+    /// All its steps.
+    pub steps: u32,
+}
+
+/// A measured speed, smoothed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pace {
+    /// On this model.
+    pub model: String,
+    /// In this stage; absent for one of a later version.
+    pub stage: Option<Stage>,
+    /// Size of the videos it was measured on; 0 for texts.
+    pub tokens: u64,
+    /// Seconds per step; of stages without steps, per item.
+    pub seconds: f64,
+}
+
+impl WorkerStatus {
+    /// Its process has ended, as far as is known.
+    pub fn is_gone(&self) -> bool {
+        ["gone", "left (drained)", "refused"].contains(&self.state.as_str())
+    }
+}
