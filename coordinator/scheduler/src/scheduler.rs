@@ -28,7 +28,7 @@ use crate::{Action, Change, Config, Input, Instant, TextKey};
 
 pub use invariants::Violation;
 pub use restore::RestoreError;
-pub use view::{JobView, QueueView, Remaining, VideoView, View, WorkerView};
+pub use view::{Remaining, WorkerView};
 
 /// The scheduler.
 #[derive(Debug, Clone)]

@@ -127,7 +127,8 @@ impl Farm {
     }
 
     pub(crate) fn report(&self) -> Figures {
-        let open = self.scheduler.view().jobs.iter().flat_map(|job| &job.videos).filter(|v| v.state.is_open()).count();
+        let phases = self.scheduler.job_ids().flat_map(|job| self.scheduler.phases(job));
+        let open = phases.filter(|(_, phase)| phase.is_open()).count();
         let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
         Figures {
             open,

@@ -57,7 +57,7 @@ fn main() {
     println!(
         "restored from {count} rows in {:.0} ms: {} jobs",
         start.elapsed().as_secs_f64() * 1e3,
-        restored.view().jobs.len()
+        restored.job_ids().count()
     );
 }
 

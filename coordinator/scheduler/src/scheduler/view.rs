@@ -6,59 +6,9 @@ use std::collections::BTreeSet;
 use wanfarm_types::{AttemptId, Incarnation, JobId, Role, Stage, VideoId, WorkerId};
 
 use super::Scheduler;
-use crate::job::PoolId;
 use crate::placement::LaneId;
 use crate::worker::Session;
-use crate::{Instant, JobPhase, SizeClass, VideoPhase, VideoPlan};
-
-/// Everything at one moment.
-#[derive(Debug, Clone, PartialEq)]
-pub struct View {
-    /// By number.
-    pub jobs: Vec<JobView>,
-    /// By id.
-    pub workers: Vec<WorkerView>,
-    /// By model and stage; only those with ready items or workers.
-    pub queues: Vec<QueueView>,
-}
-
-/// A job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobView {
-    /// Its number.
-    pub id: JobId,
-    /// Its model.
-    pub model: String,
-    /// Higher goes first.
-    pub priority: i32,
-    /// Where it stands.
-    pub state: JobPhase,
-    /// In manifest order.
-    pub videos: Vec<VideoView>,
-}
-
-/// A video.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VideoView {
-    /// Which.
-    pub id: VideoId,
-    /// Where it stands.
-    pub state: VideoPhase,
-    /// The stage it is in or waits for; `None` once it is decoded or closed.
-    pub stage: Option<Stage>,
-    /// Steps that need not be computed again.
-    pub steps_done: u32,
-    /// Steps of which a durable checkpoint exists.
-    pub durable_steps: u32,
-    /// All its steps.
-    pub steps: u32,
-    /// Its frames are being written to files.
-    pub writing: bool,
-    /// Who works on it, and in which attempt.
-    pub attempts: Vec<(AttemptId, WorkerId)>,
-    /// Failures since it last came farther than ever.
-    pub strikes: u32,
-}
+use crate::{Instant, SizeClass, VideoPhase, VideoPlan};
 
 /// A worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,64 +57,55 @@ pub struct Remaining<'s> {
     pub decoded: bool,
 }
 
-/// The ready items of one stage of one model, and who could take them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueView {
-    /// The model.
-    pub model: String,
-    /// The stage.
-    pub stage: Stage,
-    /// Items whose inputs are there and that nobody has.
-    pub ready: usize,
-    /// Available workers of the role.
-    pub workers: usize,
-    /// Those of them without an item.
-    pub idle: usize,
-}
-
 impl Scheduler {
-    /// A copy of the state for displays. Linear in its size: not for every event.
-    pub fn view(&self) -> View {
-        View {
-            jobs: self.jobs.keys().filter_map(|&id| self.view_job(id)).collect(),
-            workers: self.workers.keys().filter_map(|&id| self.view_worker(id)).collect(),
-            queues: self.view_queues(),
-        }
+    /// Every job it knows, in order.
+    pub fn job_ids(&self) -> impl Iterator<Item = JobId> {
+        self.jobs.keys().copied()
     }
 
-    /// One job.
-    pub fn view_job(&self, id: JobId) -> Option<JobView> {
-        let job = self.jobs.get(&id)?;
-        let videos = (0..job.videos).filter_map(|index| self.view_video(VideoId { job: id, index })).collect();
-        let model = self.models.name(job.model).to_owned();
-        Some(JobView { id, model, priority: job.priority, state: job.state, videos })
+    /// Where the videos of a job stand; none of one that it does not know.
+    pub fn phases(&self, id: JobId) -> impl Iterator<Item = (VideoId, &VideoPhase)> {
+        let videos = self.jobs.get(&id).map_or(0, |job| job.videos);
+        let video = move |index| self.videos.get_key_value(&VideoId { job: id, index });
+        (0..videos).filter_map(video).map(|(&id, video)| (id, &video.state))
     }
 
-    /// One video.
-    pub fn view_video(&self, id: VideoId) -> Option<VideoView> {
-        let video = self.videos.get(&id)?;
+    /// The stage that a video is in or waits for; `None` once it is decoded or closed.
+    pub fn stage(&self, id: VideoId) -> Option<Stage> {
+        let video = self.videos.get(&id).filter(|video| video.state.is_open() && video.frames.is_none())?;
         let steps_done = video.trail.steps_done();
         let missing_text =
             || video.plan.texts.iter().any(|key| !self.texts.get(key).is_some_and(crate::job::Text::is_usable));
-        let stage = match video.plan.stage_of(steps_done) {
-            _ if !video.state.is_open() || video.frames.is_some() => None,
-            None => Some(Stage::Decode),
-            Some(_) if steps_done == 0 && missing_text() => Some(Stage::EncodeText),
-            Some(_) if steps_done == 0 && video.plan.has_image && !video.image_is_usable() => Some(Stage::EncodeImage),
-            Some((stage, _)) => Some(stage),
-        };
-        let attempts = [video.image_attempt, video.attempt].into_iter().flatten();
-        Some(VideoView {
-            id,
-            state: video.state.clone(),
-            stage,
-            steps_done,
-            durable_steps: video.trail.durable_steps(),
-            steps: video.plan.total_steps(),
-            writing: video.writing.is_some(),
-            attempts: attempts.filter_map(|id| Some((id, self.ledger.get(id)?.worker))).collect(),
-            strikes: video.strikes.tries,
+        Some(match video.plan.stage_of(steps_done) {
+            None => Stage::Decode,
+            Some(_) if steps_done == 0 && missing_text() => Stage::EncodeText,
+            Some(_) if steps_done == 0 && video.plan.has_image && !video.image_is_usable() => Stage::EncodeImage,
+            Some((stage, _)) => stage,
         })
+    }
+
+    /// Steps of a video that need not be computed again.
+    pub fn steps_done(&self, id: VideoId) -> Option<u32> {
+        self.videos.get(&id).map(|video| video.trail.steps_done())
+    }
+
+    /// Steps of a video of which a durable checkpoint exists.
+    pub fn durable_steps(&self, id: VideoId) -> Option<u32> {
+        self.videos.get(&id).map(|video| video.trail.durable_steps())
+    }
+
+    /// Failures of a video since it last came farther than ever.
+    pub fn strikes(&self, id: VideoId) -> Option<u32> {
+        self.videos.get(&id).map(|video| video.strikes.tries)
+    }
+
+    /// Items whose inputs are there and that nobody has.
+    pub fn ready(&self) -> usize {
+        let lanes = self.models.ids().flat_map(|model| {
+            let of_stage = move |stage| [false, true].map(|begins| LaneId { model, stage, begins });
+            Stage::ALL.into_iter().flat_map(of_stage)
+        });
+        lanes.filter_map(|lane| self.board.lane(lane)).map(|lane| lane.at_least(i32::MIN)).sum()
     }
 
     /// What is left of a job's open videos, for estimates.
@@ -229,24 +170,5 @@ impl Scheduler {
                 .filter_map(|(&(model, stage, size), pace)| Some((name(model), stage, size, pace.seconds()?)))
                 .collect(),
         })
-    }
-
-    fn view_queues(&self) -> Vec<QueueView> {
-        let mut queues = Vec::new();
-        for model in self.models.ids() {
-            for stage in Stage::ALL {
-                let ready = [false, true]
-                    .into_iter()
-                    .filter_map(|begins| self.board.lane(LaneId { model, stage, begins }))
-                    .map(|lane| lane.at_least(i32::MIN))
-                    .sum();
-                let pool = self.board.pool(PoolId { model, role: stage.role() });
-                let (workers, idle) = pool.map_or((0, 0), |pool| (pool.members.len(), pool.idle.len()));
-                if ready > 0 || workers > 0 {
-                    queues.push(QueueView { model: self.models.name(model).to_owned(), stage, ready, workers, idle });
-                }
-            }
-        }
-        queues
     }
 }

@@ -107,7 +107,7 @@ fn reconnect_within_the_lease_keeps_the_attempt() {
     desk.step(2, 2);
     desk.step(2, 3);
     desk.done(2, 3);
-    assert_eq!(desk.video(video(1, 0)).steps_done, 3);
+    assert_eq!(desk.scheduler.steps_done(video(1, 0)), Some(3));
     desk.play();
     assert!(desk.is_done(1));
 }
@@ -123,7 +123,7 @@ fn assignment_lost_with_its_connection_is_given_out_again() {
     desk.hello(1, ALL, &[]);
     let again = desk.item(1);
     assert!(again.attempt > first);
-    assert_eq!(desk.video(video(1, 0)).strikes, 0, "nobody is to blame");
+    assert_eq!(desk.scheduler.strikes(video(1, 0)), Some(0), "nobody is to blame");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn expired_lease_requeues_and_the_late_result_is_refused() {
     assert!(desk.said(|action| matches!(action, Action::Drop { attempt, .. } if *attempt == late.attempt)));
     desk.given.insert(2, vec![late]);
     desk.step(2, 3);
-    assert_eq!(desk.video(video(1, 0)).steps_done, 1, "the fence holds");
+    assert_eq!(desk.scheduler.steps_done(video(1, 0)), Some(1), "the fence holds");
     desk.given.remove(&2);
     desk.play();
     assert!(desk.is_done(1));
@@ -194,7 +194,7 @@ fn progress_between_deaths_wipes_the_strikes() {
         desk.boot(2, DIT);
         desk.start(2);
         desk.step(2, steps_done);
-        assert_eq!(desk.video(video(1, 0)).strikes, 0);
+        assert_eq!(desk.scheduler.strikes(video(1, 0)), Some(0));
         desk.gone(2, true);
     }
     assert_eq!(desk.states(1), [VideoPhase::Open]);

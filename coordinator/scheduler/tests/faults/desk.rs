@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 use wanfarm_scheduler::{
     Action, ArtifactId, Assignment, Change, Config, Input, Instant, JobPlan, Scheduler, Served, SizeClass, TextKey,
-    VideoPhase, VideoPlan, VideoView, WorkerHello, WorkerView,
+    VideoPhase, VideoPlan, WorkerHello, WorkerView,
 };
 use wanfarm_types::{
     AttemptId, Checkpoint, DType, Digest, Failure, FailureKind, Incarnation, ItemOutputs, JobId, Report, Role, Stage,
@@ -307,17 +307,12 @@ impl Desk {
         self.log.iter().any(test)
     }
 
-    pub(crate) fn video(&self, id: VideoId) -> VideoView {
-        self.scheduler.view_video(id).expect("a known video")
-    }
-
     pub(crate) fn worker(&self, n: u64) -> WorkerView {
         self.scheduler.view_worker(worker(n)).expect("a known worker")
     }
 
     pub(crate) fn states(&self, job: u64) -> Vec<VideoPhase> {
-        let job = self.scheduler.view_job(JobId(job)).expect("a known job");
-        job.videos.into_iter().map(|video| video.state).collect()
+        self.scheduler.phases(JobId(job)).map(|(_, phase)| phase.clone()).collect()
     }
 
     pub(crate) fn is_done(&self, job: u64) -> bool {

@@ -205,7 +205,7 @@ fn inputs_that_went_with_their_holder_are_held_against_nobody() {
     let attempt = desk.item(2).attempt;
     desk.boot(1, &[Role::TextEncoder, Role::DitHigh]);
     desk.report(2, attempt, Report::Failed(failure(FailureKind::InputsLost)));
-    assert_eq!(desk.video(video(1, 0)).strikes, 0);
+    assert_eq!(desk.scheduler.strikes(video(1, 0)), Some(0));
     desk.store = true;
     desk.boot(3, &[Role::Vae]);
     desk.play();

@@ -78,7 +78,7 @@ fn idle_worker_takes_back_a_queued_item() {
     assert!(desk.said(|action| matches!(action, Action::Revoke { attempt, .. } if *attempt == queued.attempt)));
     desk.report(2, queued.attempt, Report::Revoked);
     assert_eq!(desk.item(3).item.video, queued.item.video);
-    assert_eq!(desk.video(queued.item.video).strikes, 0);
+    assert_eq!(desk.scheduler.strikes(queued.item.video), Some(0));
 }
 
 #[test]

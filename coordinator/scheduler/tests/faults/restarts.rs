@@ -14,7 +14,7 @@ fn restart_does_not_disturb_a_running_worker() {
     let attempt = desk.start(1);
     desk.step(1, 4);
     desk.restart();
-    assert_eq!(desk.video(video(1, 0)).durable_steps, 4);
+    assert_eq!(desk.scheduler.durable_steps(video(1, 0)), Some(4));
     desk.hello(1, ALL, &[attempt]);
     assert!(desk.log.iter().all(|action| !matches!(action, Action::Assign(_) | Action::Drop { .. })));
     desk.step(1, 5);
@@ -41,7 +41,7 @@ fn attempts_that_nobody_claims_after_a_restart_are_given_out_again_without_blame
     let item = desk.item(2);
     assert_eq!(item.item.steps.first, 2);
     assert!(item.attempt > old);
-    assert_eq!(desk.video(video(1, 0)).strikes, 0);
+    assert_eq!(desk.scheduler.strikes(video(1, 0)), Some(0));
 }
 
 #[test]
@@ -56,9 +56,9 @@ fn only_durable_tensors_count_after_a_restart() {
     desk.step(1, 2);
     desk.step(1, 3);
     desk.done(1, 3);
-    assert_eq!(desk.video(video(1, 0)).steps_done, 3);
+    assert_eq!(desk.scheduler.steps_done(video(1, 0)), Some(3));
     desk.restart();
-    assert_eq!(desk.video(video(1, 0)).steps_done, 1);
+    assert_eq!(desk.scheduler.steps_done(video(1, 0)), Some(1));
     desk.hello(1, &[Role::TextEncoder, Role::DitHigh], &[]);
     assert_eq!(desk.item(1).item.steps.first, 1);
 }

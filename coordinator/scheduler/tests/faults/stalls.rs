@@ -24,7 +24,7 @@ fn a_worker_that_beats_and_gets_nowhere_loses_its_item_and_in_the_end_all_work()
     // What it says of it later means nothing.
     let late = ItemOutputs::Text(tensor(77));
     desk.report(1, first.attempt, Report::ItemDone { outputs: late, timing: StepTiming::default() });
-    assert_eq!(desk.video(video(1, 0)).stage, Some(Stage::EncodeText));
+    assert_eq!(desk.scheduler.stage(video(1, 0)), Some(Stage::EncodeText));
     desk.play();
     assert!(desk.is_done(1));
 }

@@ -38,7 +38,7 @@ fn a_writer_that_never_answers_stops_decoding_and_nothing_else() {
     // Texts and steps of all the others went on.
     let left: Vec<_> =
         (0..8).map(|index| VideoId { job: JobId(1), index }).filter(|id| !waiting.contains(id)).collect();
-    assert!(left.iter().all(|id| desk.video(*id).stage == Some(Stage::Decode)));
+    assert!(left.iter().all(|id| desk.scheduler.stage(*id) == Some(Stage::Decode)));
     // Each one that is written makes room for one.
     desk.input(Input::OutputsWritten(waiting[0]));
     assert_eq!(decoding(&desk, 2), 1);
@@ -85,7 +85,7 @@ fn a_full_worker_does_what_else_it_can_and_another_one_decodes() {
     let waiting = to_write(&mut desk);
     assert_eq!(waiting.len(), 1);
     let mut others = (0..4).map(|index| VideoId { job: JobId(1), index }).filter(|id| *id != waiting[0]);
-    assert!(others.all(|id| desk.video(id).stage == Some(Stage::Decode)), "it denoised all of them");
+    assert!(others.all(|id| desk.scheduler.stage(id) == Some(Stage::Decode)), "it denoised all of them");
     desk.boot(2, &[Role::Vae]);
     assert_eq!(desk.item(2).item.stage, Stage::Decode);
 }

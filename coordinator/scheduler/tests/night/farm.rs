@@ -193,10 +193,7 @@ impl Farm {
     }
 
     fn is_over(&self) -> bool {
-        let open = |scheduler: &Scheduler, job: &JobPlan| {
-            let known = scheduler.view_job(job.id);
-            known.is_some_and(|job| job.videos.iter().any(|video| video.state.is_open()))
-        };
+        let open = |scheduler: &Scheduler, job: &JobPlan| scheduler.phases(job.id).any(|(_, phase)| phase.is_open());
         self.scheduler.as_ref().is_some_and(|scheduler| !self.jobs.iter().any(|job| open(scheduler, job)))
     }
 
@@ -310,13 +307,11 @@ impl Farm {
 
     pub(crate) fn assert_everything_has_ended(&self) {
         let scheduler = self.scheduler.as_ref().expect("the coordinator is up");
-        for job in self.jobs.iter().filter_map(|job| scheduler.view_job(job.id)) {
-            for video in job.videos {
-                match (&video.state, self.bad.get(&video.id)) {
-                    (VideoPhase::Open, _) => panic!("{} is still open", video.id),
-                    (VideoPhase::Done, bad) => assert!(bad.is_none(), "{} cannot be done", video.id),
-                    (VideoPhase::Failed(_) | VideoPhase::Cancelled, _) => {}
-                }
+        for (video, phase) in self.jobs.iter().flat_map(|job| scheduler.phases(job.id)) {
+            match (phase, self.bad.get(&video)) {
+                (VideoPhase::Open, _) => panic!("{video} is still open"),
+                (VideoPhase::Done, bad) => assert!(bad.is_none(), "{video} cannot be done"),
+                (VideoPhase::Failed(_) | VideoPhase::Cancelled, _) => {}
             }
         }
         for worker in self.workers.iter().filter(|worker| worker.up) {

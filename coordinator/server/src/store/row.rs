@@ -1,5 +1,11 @@
 //! The rows. The comment of each variant names its key; a row of a known key replaces the one before it.
 //!
+//! Rows outlive the version that wrote them. All rows of a database are of one format, whose number it carries
+//! (`user_version`). Whoever changes what a row holds, in columns or in the JSON of one, adds a step to
+//! `sqlite/migrations.rs` that brings every row of the format before to the new one; it runs once, as one transaction, when
+//! the database is opened. A field that is only added, and has a default, needs none. A database of a later format is
+//! refused.
+//!
 //! Deliberately not here: what only the moment shows, such as who is connected and which step is running.
 
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "opens the database before the loop starts")]
 
+mod migrations;
 mod place;
 mod read;
 mod write;
@@ -15,11 +16,9 @@ use wanfarm_types::{AttemptId, JobId};
 
 use super::belonging::Belongings;
 use super::{DataDirectory, Loaded, Row, Store, StoreError, when_unlocked};
+use migrations::MIGRATIONS;
 use place::Place;
 
-/// How each format becomes the next; the last one is what this version reads and writes.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema.sql"), include_str!("evaluations.sql"), include_str!("format-3.sql")];
 /// Somebody else may hold the file for this long before it is called locked; as long, the driver hears of nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Statements kept compiled: one for each kind of row, and some to spare.
@@ -130,7 +129,10 @@ fn migrate(path: &Path, database: &mut Connection) -> Result<(), StoreError> {
     }
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
     for migration in missing {
-        transaction.execute_batch(migration).map_err(fail)?;
+        migration.run(&transaction).map_err(|fault| match fault {
+            Fault::Value(why) => StoreError::Damaged { path: path.to_owned(), why },
+            engine => error("upgrade", path, engine),
+        })?;
     }
     transaction.pragma_update(None, "user_version", known).map_err(fail)?;
     transaction.commit().map_err(fail)

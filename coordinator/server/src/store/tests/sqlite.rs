@@ -104,6 +104,41 @@ fn a_newer_format_is_refused() {
 }
 
 #[test]
+fn rows_of_an_older_format_are_brought_up_to_date_with_the_json_in_them() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let database = Connection::open(file(&dir)).unwrap();
+    let job = "INSERT INTO job (id, client_key, name, model, priority, early_look, submitted, totals)
+               VALUES (?1, ?2, 'n', 'm', 50, 0, 0.0, ?3)";
+    let totals = |bytes: &str| {
+        format!(
+            "{{\"begun\":0.1,\"shares\":[],\"machines\":[{{\"name\":\"a\",\"memory_bytes\":{bytes},\"weights\":[]}}]}}"
+        )
+    };
+    database.execute(job, (1, "a", totals("0"))).unwrap();
+    database.execute(job, (2, "b", None::<String>)).unwrap();
+    database.execute(job, (3, "c", totals("7"))).unwrap();
+    database.pragma_update(None, "user_version", 3).unwrap();
+    drop(database);
+    for _ in 0..2 {
+        drop(open(dir.path()).unwrap());
+        let database = Connection::open(file(&dir)).unwrap();
+        let read = |id: i64| {
+            database
+                .query_row("SELECT totals FROM job WHERE id = ?1", [id], |row| row.get::<_, Option<String>>(0))
+                .unwrap()
+        };
+        assert_eq!([1, 2, 3].map(read), [Some(totals("null")), None, Some(totals("7"))]);
+    }
+    let database = Connection::open(file(&dir)).unwrap();
+    database.execute("UPDATE job SET totals = '{' WHERE id = 3", []).unwrap();
+    database.pragma_update(None, "user_version", 3).unwrap();
+    drop(database);
+    let damaged = open(dir.path()).unwrap_err().to_string();
+    assert!(damaged.contains("table job: column totals"), "{damaged}");
+}
+
+#[test]
 fn what_another_program_locks_is_written_when_it_lets_go() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path()).unwrap();

@@ -1,0 +1,58 @@
+//! How the tables of each format become those of the next, and the JSON in them with them. The format is the database's
+//! `user_version`. A step that has been released is never edited: what rows hold changes by a further one.
+
+use rusqlite::{Transaction, params};
+use serde_json::Value;
+
+use super::Fault;
+
+/// One step.
+pub(super) enum Migration {
+    /// Of tables and columns.
+    Sql(&'static str),
+    /// Of what a column holds as JSON, row by row.
+    Json { table: &'static str, column: &'static str, rewrite: fn(&mut Value) },
+}
+
+/// Step by step; after the last, rows are as this version reads and writes them.
+pub(super) const MIGRATIONS: [Migration; 4] = [
+    Migration::Sql(include_str!("schema.sql")),
+    Migration::Sql(include_str!("evaluations.sql")),
+    Migration::Sql(include_str!("format-3.sql")),
+    // Format 4: a memory that is not known is no number.
+    Migration::Json { table: "job", column: "totals", rewrite: unknown_memory },
+];
+
+impl Migration {
+    /// Takes the step.
+    pub(super) fn run(&self, transaction: &Transaction<'_>) -> Result<(), Fault> {
+        let (table, column, rewrite) = match self {
+            Self::Sql(statements) => return Ok(transaction.execute_batch(statements)?),
+            Self::Json { table, column, rewrite } => (table, column, rewrite),
+        };
+        let select = format!("SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL AND rowid > ?1 LIMIT 1");
+        let update = format!("UPDATE {table} SET {column} = ?2 WHERE rowid = ?1");
+        let (mut select, mut update) = (transaction.prepare(&select)?, transaction.prepare(&update)?);
+        let mut last = i64::MIN;
+        // One row at a time: what they hold may be large.
+        while let Some((row, json)) =
+            select.query_map([last], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?.next().transpose()?
+        {
+            let damaged = |error| Fault::Value(format!("table {table}: column {column}: {error}"));
+            let mut value: Value = serde_json::from_str(&json).map_err(damaged)?;
+            rewrite(&mut value);
+            update.execute(params![row, value.to_string()])?;
+            last = row;
+        }
+        Ok(())
+    }
+}
+
+fn unknown_memory(totals: &mut Value) {
+    let machines = totals.get_mut("machines").and_then(Value::as_array_mut);
+    for bytes in machines.into_iter().flatten().filter_map(|machine| machine.get_mut("memory_bytes")) {
+        if *bytes == 0 {
+            *bytes = Value::Null;
+        }
+    }
+}
