@@ -372,7 +372,8 @@ mod tests {
 
     #[test]
     fn where_jobs_and_workers_stand_crosses_the_wire_unchanged() {
-        let status = domain::JobStatus { job: job(), videos: vec![Arc::new(video()); 2], seconds_left: None };
+        let status =
+            domain::JobStatus { job: job(), videos: vec![Arc::new(video()), Arc::new(video())], seconds_left: None };
         assert_eq!(domain::JobStatus::from(v1::JobUpdate::from(status.clone())), status);
         let weights = vec![domain::StoredWeights {
             model: "m".into(),

@@ -50,10 +50,6 @@ impl BySpeed {
         self.0.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(crate) fn contains(&self, worker: WorkerId, slowness: Option<Slowness>) -> bool {
         self.0.contains(&(slowness, worker))
     }

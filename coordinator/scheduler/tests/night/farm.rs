@@ -13,9 +13,9 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use wanfarm_scheduler::{
     Action, ArtifactId, Change, Config, Input, Instant, JobPhase, JobPlan, Scheduler, Served, Target, VideoPhase,
-    VideoPlan,
+    VideoPlan, WorkerView,
 };
-use wanfarm_types::{AttemptId, Digest, Failure, FailureKind, JobId, Role, TensorRef, VideoId, WorkerId};
+use wanfarm_types::{AttemptId, Digest, Failure, FailureKind, JobId, Role, Stage, TensorRef, VideoId, WorkerId};
 
 use crate::audit::Audit;
 use crate::reference;
@@ -88,6 +88,13 @@ pub(crate) struct Farm {
     /// Attempts that were ever called back or stopped.
     recalled: BTreeSet<AttemptId>,
     steps_run: u64,
+}
+
+/// What is still to be done, and who is there to do it.
+fn open(scheduler: &Scheduler) -> (Vec<(VideoId, Option<Stage>)>, Vec<WorkerView>) {
+    let videos = scheduler.job_ids().flat_map(|job| scheduler.phases(job)).filter(|(_, phase)| phase.is_open());
+    let workers = scheduler.worker_ids().filter_map(|worker| scheduler.view_worker(worker));
+    (videos.map(|(video, _)| (video, scheduler.stage(video))).collect(), workers.collect())
 }
 
 impl Farm {
@@ -185,7 +192,7 @@ impl Farm {
         }
         let deadline = self.now + 24 * 60 * MINUTE;
         while !self.is_over() {
-            assert!(self.now < deadline, "not over after a day: {:#?}", self.scheduler.as_ref().map(Scheduler::view));
+            assert!(self.now < deadline, "not over after a day: {:#?}", self.scheduler.as_ref().map(open));
             self.run_until(self.now + MINUTE);
         }
         // Last words arrive, memory is freed.
