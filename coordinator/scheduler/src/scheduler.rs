@@ -28,7 +28,7 @@ use crate::{Action, Change, Config, Input, Instant, TextKey};
 
 pub use invariants::Violation;
 pub use restore::RestoreError;
-pub use view::{Remaining, WorkerView};
+pub use view::{Progress, WorkerView};
 
 /// The scheduler.
 #[derive(Debug, Clone)]

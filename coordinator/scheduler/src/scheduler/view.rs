@@ -42,11 +42,9 @@ pub struct WorkerView {
     pub pace: Vec<(String, Stage, SizeClass, f64)>,
 }
 
-/// What is left of an open video.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Remaining<'s> {
-    /// All of it.
-    pub plan: &'s VideoPlan,
+/// How far a video is. The default is a video of which nothing is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
     /// Steps that need not be computed again.
     pub steps_done: u32,
     /// Its texts are encoded.
@@ -108,20 +106,19 @@ impl Scheduler {
         lanes.filter_map(|lane| self.board.lane(lane)).map(|lane| lane.at_least(i32::MIN)).sum()
     }
 
-    /// What is left of a job's open videos, for estimates.
-    pub fn remaining(&self, id: JobId) -> impl Iterator<Item = Remaining<'_>> {
+    /// A job's open videos and how far they are, for estimates.
+    pub fn remaining(&self, id: JobId) -> impl Iterator<Item = (&VideoPlan, Progress)> {
         let videos = self.jobs.get(&id).map_or(0, |job| job.videos);
         let videos = (0..videos).filter_map(move |index| self.videos.get(&VideoId { job: id, index }));
-        videos.filter(|video| video.state.is_open()).map(|video| Remaining {
-            plan: &video.plan,
-            steps_done: video.trail.steps_done(),
-            has_texts: video
-                .plan
-                .texts
-                .iter()
-                .all(|text| self.texts.get(text).is_some_and(crate::job::Text::is_usable)),
-            has_image: video.image_is_usable(),
-            decoded: video.frames.is_some(),
+        videos.filter(|video| video.state.is_open()).map(|video| {
+            let is_usable = |text| self.texts.get(text).is_some_and(crate::job::Text::is_usable);
+            let progress = Progress {
+                steps_done: video.trail.steps_done(),
+                has_texts: video.plan.texts.iter().all(is_usable),
+                has_image: video.image_is_usable(),
+                decoded: video.frames.is_some(),
+            };
+            (&video.plan, progress)
         })
     }
 

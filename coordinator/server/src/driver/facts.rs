@@ -9,7 +9,7 @@ use wanfarm_types::{
 };
 
 use super::Driver;
-use crate::estimate::{Progress, Workforce, Workload};
+use crate::estimate::{Workforce, Workload};
 use crate::requests::{Farm, Remaining, Report, RequestError};
 
 impl Driver {
@@ -113,10 +113,7 @@ impl Driver {
     }
 
     fn add_remaining(&self, job: JobId, work: &mut Workload) {
-        for left in self.scheduler.remaining(job) {
-            let wanfarm_scheduler::Remaining { plan, steps_done, has_texts, has_image, decoded } = left;
-            work.add(plan, Progress { steps_done, has_texts, has_image, decoded });
-        }
+        self.scheduler.remaining(job).for_each(|(plan, progress)| work.add(plan, progress));
     }
 
     /// Who is missing for a model of which these roles are needed.

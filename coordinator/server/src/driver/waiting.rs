@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use wanfarm_types::{JobId, JobState, Role, VideoId};
 
 use super::Driver;
-use crate::estimate::{Progress, stages_left};
+use crate::estimate::stages_left;
 use crate::jobs::Job;
 
 /// While a job goes on, what it needs is looked at again after this long, not after every step.
@@ -120,9 +120,8 @@ impl Driver {
     /// Those of some roles that a job still needs: looks at its videos until each was found to be needed.
     fn needed(&self, job: JobId, roles: &[Role]) -> Vec<Role> {
         let mut open: BTreeSet<Role> = roles.iter().copied().collect();
-        for left in self.scheduler.remaining(job) {
-            let wanfarm_scheduler::Remaining { plan, steps_done, has_texts, has_image, decoded } = left;
-            for stage in stages_left(plan, Progress { steps_done, has_texts, has_image, decoded }) {
+        for (plan, progress) in self.scheduler.remaining(job) {
+            for stage in stages_left(plan, progress) {
                 open.remove(&stage.role());
             }
             if open.is_empty() {

@@ -16,4 +16,4 @@ pub use makespan::Estimate;
 pub use space::{Footprint, Space};
 pub use stage::StageEstimate;
 pub use workforce::{Basis, Workforce};
-pub use workload::{Progress, Workload, stages_left};
+pub use workload::{Workload, stages_left};

@@ -2,21 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_scheduler::{SizeClass, TextKey, VideoPlan};
+use wanfarm_scheduler::{Progress, SizeClass, TextKey, VideoPlan};
 use wanfarm_types::{Stage, StepRange};
-
-/// How far a video is. The default is a video of which nothing is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
-    /// Steps that need not be computed again.
-    pub steps_done: u32,
-    /// Its texts are encoded.
-    pub has_texts: bool,
-    /// Its first frame is encoded.
-    pub has_image: bool,
-    /// It is decoded.
-    pub decoded: bool,
-}
 
 /// Work that is still to be done, of any number of videos of one model.
 #[derive(Debug, Clone, Default)]
