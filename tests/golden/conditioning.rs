@@ -9,12 +9,14 @@
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
 use serde_json::Value;
+use wanfarm_image::RgbImage;
 use wanfarm_model::Weights;
-use wanfarm_model::conditioning::{FirstFrame, Rgb8, encode, i2v, i2v_size, lanczos, ti2v, ti2v_size};
+use wanfarm_model::conditioning::{FirstFrame, encode, i2v, lanczos, ti2v};
 use wanfarm_model::vae::WanVae;
 use wanfarm_tests::files::{vae, weights_in};
 use wanfarm_tests::render::flat;
 use wanfarm_types::Geometry;
+use wanfarm_types::{i2v_size, ti2v_size};
 
 use crate::case::{Case, Checks, Tensors, Tolerance, read_json};
 
@@ -108,8 +110,8 @@ impl<'a> Image<'a> {
         format!("{}.{what}", self.tag)
     }
 
-    fn rgb(&self) -> Result<Rgb8<'_>> {
-        Ok(Rgb8::new(self.of_image[0], self.of_image[1], &self.bytes)?)
+    fn rgb(&self) -> Result<RgbImage> {
+        Ok(RgbImage::new(self.of_image[0], self.of_image[1], self.bytes.clone())?)
     }
 
     fn close(&self, checks: &mut Checks, what: &str, got: &Tensor, tolerance: Tolerance) -> Result<()> {
@@ -118,12 +120,12 @@ impl<'a> Image<'a> {
     }
 
     fn encoded(&self, vae: &WanVae) -> Result<Tensor> {
-        encode(vae, self.rgb()?, self.of_video, self.frames, || false)?.context("encoding was stopped")
+        encode(vae, &self.rgb()?, self.of_video, self.frames, || false)?.context("encoding was stopped")
     }
 
     fn check_i2v(&self, checks: &mut Checks, vae: &WanVae, tolerance: Tolerance) -> Result<()> {
         let [width, height] = self.of_video;
-        let frame = i2v::frame(self.rgb()?, width, height)?.permute((2, 0, 1))?.contiguous()?;
+        let frame = i2v::frame(&self.rgb()?, width, height)?.permute((2, 0, 1))?.contiguous()?;
         self.close(checks, "resized", &frame, tolerance)?;
         let y = self.encoded(vae)?;
         let (_, frames, rows, columns) = y.dims4()?;
@@ -134,12 +136,12 @@ impl<'a> Image<'a> {
 
     fn check_ti2v(&self, checks: &mut Checks, vae: &WanVae, tolerance: Tolerance) -> Result<()> {
         let [width, height] = self.of_video;
-        let whole = ti2v::Cover::of(self.rgb()?, width, height).size;
-        let resized = lanczos::resize(self.rgb()?, whole, 0..whole[0], 0..whole[1])?;
-        checks.equal(self.name("lanczos_u8"), &resized, &self.io.u8(&self.name("lanczos_u8"))?);
-        let cut = ti2v::cut(self.rgb()?, width, height)?;
-        checks.equal(self.name("crop_u8"), &cut, &self.io.u8(&self.name("crop_u8"))?);
-        let frame = ti2v::frame(self.rgb()?, width, height)?.permute((2, 0, 1))?.contiguous()?;
+        let whole = ti2v::Cover::of(&self.rgb()?, width, height).size;
+        let resized = lanczos::resize(&self.rgb()?, whole, 0..whole[0], 0..whole[1])?;
+        checks.equal(self.name("lanczos_u8"), resized.data(), &self.io.u8(&self.name("lanczos_u8"))?);
+        let cut = ti2v::cut(&self.rgb()?, width, height)?;
+        checks.equal(self.name("crop_u8"), cut.data(), &self.io.u8(&self.name("crop_u8"))?);
+        let frame = ti2v::frame(&self.rgb()?, width, height)?.permute((2, 0, 1))?.contiguous()?;
         self.close(checks, "vae_input", &frame, tolerance)?;
         let z = self.encoded(vae)?;
         self.close(checks, "z", &z, tolerance)?;

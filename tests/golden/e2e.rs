@@ -10,8 +10,9 @@
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
+use wanfarm_image::RgbImage;
 use wanfarm_model::Weights;
-use wanfarm_model::conditioning::{Rgb8, encode};
+use wanfarm_model::conditioning::encode;
 use wanfarm_model::vae::WanVae;
 use wanfarm_sampling::{Schedule, randn};
 use wanfarm_tests::files::{Experts, vae, weights_in};
@@ -76,7 +77,7 @@ fn image(case: &Case<'_>, checks: &mut Checks, io: &Tensors, vae: &WanVae) -> Re
     let shape = io.shape("image_u8")?;
     let [width, height] = [0, 1].map(|axis| case.number(&format!("/run/size_wh/{axis}")));
     let (size, frames) = ([width? as usize, height? as usize], case.number("/run/frames")? as usize);
-    let encoded = encode(vae, Rgb8::new(shape[1], shape[0], &bytes)?, size, frames, || false)?;
+    let encoded = encode(vae, &RgbImage::new(shape[1], shape[0], bytes)?, size, frames, || false)?;
     let encoded = encoded.context("encoding was stopped")?;
     if io.has("y") {
         checks.close("y", &flat(&encoded)?, &io.f32("y")?, case.tolerance_or(TOLERANCE)?);

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device};
 use wanfarm_model::Weights;
-use wanfarm_model::dit::{Timesteps, WanModel, parameters};
-use wanfarm_model::files;
+use wanfarm_model::dit::{Timesteps, WanModel};
+use wanfarm_model::folder;
 use wanfarm_model::lora::{Adapters, Lora};
 use wanfarm_tests::files::with_loras;
 use wanfarm_tests::render::flat;
 use wanfarm_types::{Expert, Role};
+use wanfarm_weights::transformer::parameters;
 
 use crate::case::{Case, Checks, Tensors};
 
@@ -24,10 +25,10 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     let (io, tolerance) = (case.io()?, case.tolerance()?);
     let mut checks = Checks::default();
     for layout in case.folders()? {
-        let folder = files::open(&case.dir.join(&layout))?;
+        let folder = folder::open(&case.dir.join(&layout))?;
         let mut weights = folder.weights(Role::Dit)?;
         let config = folder.dit_config(Role::Dit, &weights)?;
-        let load = |weights: &Weights| WanModel::load(config.clone(), weights, DType::F32, &Device::Cpu);
+        let load = |weights: &Weights| WanModel::load(config, weights, DType::F32, &Device::Cpu);
         let mut resident = load(&weights)?;
         let base = io.f32("out.base")?;
         checks.close(format!("{layout}: out.base"), &velocity(&resident, &io)?, &base, tolerance);
@@ -54,7 +55,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
             let path = case.dir.join(format!("lora_{file}.safetensors"));
             let entries = [(path.as_path(), strength.parse()?, None)];
             let model = with_loras(&case.dir.join(&layout), &entries)?;
-            let folder = files::open(model.path())?;
+            let folder = folder::open(model.path())?;
             let want = io.f32(name)?;
             let mut weights = folder.weights(Role::Dit)?;
             let mut part_of_it = load(&weights)?;
@@ -109,7 +110,7 @@ mod negative_controls {
         let changed = dir.path().join("lora.safetensors");
         let tensors = tensors.into_iter().filter_map(|(name, tensor)| mistake(name, tensor));
         candle_core::safetensors::save(&tensors.collect(), &changed).unwrap();
-        let folder = files::open(&case.dir.join("official")).unwrap();
+        let folder = folder::open(&case.dir.join("official")).unwrap();
         let mut weights = folder.weights(Role::Dit).unwrap();
         let config = folder.dit_config(Role::Dit, &weights).unwrap();
         let lora = Lora::open(&changed, &parameters(&config), Expert::Single).unwrap();

@@ -25,7 +25,7 @@ fn check(case: &Case<'_>, layout: &str, checks: &mut Checks) -> Result<()> {
     let io = case.io()?;
     let run = Run::read(case, "")?;
     let path = case.dir.join(layout);
-    let folder = wanfarm_model::files::open(&path)?;
+    let folder = wanfarm_model::folder::open(&path)?;
     let [width, height] = [0, 1].map(|axis| case.number(&format!("/run/size_wh/{axis}")));
     let shape = folder.card().geometry.latent_shape(width? as u32, height? as u32, case.number("/run/frames")? as u32);
     checks.equal(format!("{layout}: shape of the latents"), &shape, io.shape("noise")?);

@@ -5,7 +5,8 @@
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use wanfarm_model::text::{TEXT_LEN, Tokenizer, clean_prompt};
+use wanfarm_model::text::{Tokenizer, clean_prompt};
+use wanfarm_types::TEXT_LEN;
 
 use crate::case::{Case, Checks, read_json};
 

@@ -50,12 +50,12 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
 
 fn is_f32(weights: &Weights) -> bool {
     let all_f32 = |name| weights.tensor(name, None, &Device::Cpu).is_ok_and(|tensor| tensor.dtype() == DType::F32);
-    weights.names().all(all_f32)
+    weights.files().names().all(all_f32)
 }
 
 /// The tensors of a file in half precision are those of the f32 file, rounded, to the last bit.
 fn check_rounding(checks: &mut Checks, file: &str, weights: &Weights, truth: &Weights) -> Result<()> {
-    for name in truth.names() {
+    for name in truth.files().names() {
         let stored = weights.tensor(name, None, &Device::Cpu)?;
         let rounded = truth.tensor(name, Some(stored.dtype()), &Device::Cpu)?;
         let [stored, rounded] = [stored, rounded].map(|tensor| tensor.to_dtype(DType::F32));

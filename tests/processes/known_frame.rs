@@ -6,8 +6,8 @@ use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
-use wanfarm_model::conditioning::{Rgb8, encode};
-use wanfarm_model::files;
+use wanfarm_model::conditioning::encode;
+use wanfarm_model::folder;
 use wanfarm_model::text::Tokenizer;
 use wanfarm_sampling::{Schedule, randn};
 use wanfarm_tests::files::{Experts, text_encoder, vae};
@@ -115,7 +115,7 @@ fn with_the_image_in_further_channels_bytes_depend_on_the_image_alone() {
 /// The final latents of `output` in this process, and the encoded image.
 fn in_one_process(sandbox: &Sandbox, output: &str) -> (Tensor, Option<Tensor>) {
     let folder = sandbox.path("models/tiny");
-    let model = files::open(&folder).expect("model");
+    let model = folder::open(&folder).expect("model");
     let tokenizer = Tokenizer::load(model.tokenizer()).expect("tokenizer");
     let encoder = text_encoder(model.weights(Role::TextEncoder).expect("weights")).expect("encoder");
     let context = |text: &str| encoder.encode(&tokenizer.encode(text).expect("ids").ids).expect("context");
@@ -123,10 +123,9 @@ fn in_one_process(sandbox: &Sandbox, output: &str) -> (Tensor, Option<Tensor>) {
     let [width, height] = EITHER.size;
     let image = (output != "text").then(|| {
         let bytes = std::fs::read(sandbox.path(&format!("{output}.png"))).expect("image");
-        let image = wanfarm_media::load_image(output, &bytes).expect("image");
-        let image = Rgb8::new(image.width, image.height, &image.data).expect("image");
+        let image = wanfarm_image::load_image(output, &bytes).expect("image");
         let vae = vae(&model.weights(Role::Vae).expect("weights")).expect("autoencoder");
-        encode(&vae, image, [width, height], FRAMES, || false).expect("encoded").expect("not stopped")
+        encode(&vae, &image, [width, height], FRAMES, || false).expect("encoded").expect("not stopped")
     });
     let shape = model.card().geometry.latent_shape(width as u32, height as u32, FRAMES as u32);
     let noise = Tensor::from_vec(randn(9, shape.iter().product()), &shape, &Device::Cpu).expect("noise");

@@ -130,9 +130,9 @@ impl Sandbox {
         let mut clip = Clip { shape: [files.len(), 0, 0], rgb: Vec::new() };
         for file in files {
             let frame =
-                wanfarm_media::load_image("frame", &std::fs::read(&file).expect("frame")).expect("frame decodes");
-            clip.shape = [clip.shape[0], frame.height as usize, frame.width as usize];
-            clip.rgb.extend(frame.data);
+                wanfarm_image::load_image("frame", &std::fs::read(&file).expect("frame")).expect("frame decodes");
+            clip.shape = [clip.shape[0], frame.height(), frame.width()];
+            clip.rgb.extend_from_slice(frame.data());
         }
         clip
     }

@@ -1,6 +1,6 @@
 //! The networks of a test's model files, on the CPU.
 //!
-//! Not here: recognising a model's folder, which is the product's own business (`wanfarm_model::files`).
+//! Not here: recognising a model's folder, which is the product's own business (`wanfarm_model::folder`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device};
 use wanfarm_model::Weights;
-use wanfarm_model::dit::{WanModel, parameters};
-use wanfarm_model::files::ModelFolder;
+use wanfarm_model::dit::WanModel;
+use wanfarm_model::folder::ModelFolder;
 use wanfarm_model::lora::{Adapters, Lora};
 use wanfarm_model::umt5::Umt5;
 use wanfarm_model::vae::{VaeConfig, WanVae};
 use wanfarm_types::{Expert, Role};
+use wanfarm_weights::transformer::parameters;
 
 /// The weights files that lie in a folder, in the order of their names.
 ///
@@ -41,7 +42,7 @@ pub fn text_encoder(weights: Weights) -> Result<Umt5> {
 /// # Errors
 /// Weights that are missing or unfit.
 pub fn vae(weights: &Weights) -> Result<WanVae> {
-    Ok(WanVae::load(VaeConfig::from_weights(weights, None)?, weights, &Device::Cpu)?)
+    Ok(WanVae::load(VaeConfig::from_weights(weights.files(), None)?, weights, &Device::Cpu)?)
 }
 
 /// The transformers of a model.
@@ -66,7 +67,7 @@ impl Experts {
     /// # Errors
     /// No model, or weights or adapters that are missing or unfit.
     pub fn adapted(folder: &Path, dtype: DType, lora: impl Fn(Role) -> Option<(PathBuf, f64)>) -> Result<Self> {
-        let folder = wanfarm_model::files::open(folder)?;
+        let folder = wanfarm_model::folder::open(folder)?;
         let dit = |role| dit(&folder, role, dtype, lora(role));
         if folder.roles().contains(&Role::Dit) {
             return Ok(Self { high: None, low: dit(Role::Dit)? });

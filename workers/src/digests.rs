@@ -9,9 +9,9 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
-use wanfarm_model::ModelError;
-use wanfarm_model::files::{ModelFolder, digest_files};
+use wanfarm_model::folder::ModelFolder;
 use wanfarm_types::{Digest, ModelFile, Role};
+use wanfarm_weights::{FileError, digest_files};
 
 /// The digests, and where they are kept.
 #[derive(Debug)]
@@ -63,8 +63,8 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// As it is now.
-    pub(crate) fn of(path: &Path) -> Result<Self, ModelError> {
-        let io = |source| ModelError::io(path, source);
+    pub(crate) fn of(path: &Path) -> Result<Self, FileError> {
+        let io = |source| FileError::io(path, source);
         let state = FileState::of(&fs::metadata(path).map_err(io)?);
         Ok(Self { path: std::path::absolute(path).map_err(io)?, state })
     }
@@ -75,16 +75,16 @@ impl Seen {
 ///
 /// # Errors
 /// A file cannot be read.
-pub fn role_files(model: &ModelFolder, role: Role, data: &Path) -> Result<Vec<ModelFile>, ModelError> {
+pub fn role_files(model: &ModelFolder, role: Role, data: &Path) -> Result<Vec<ModelFile>, FileError> {
     // A folder that cannot be made is one where nothing is remembered.
     let _ = fs::create_dir_all(data);
     KnownDigests::load(data).of(model.path(), &model.files(role))
 }
 
 /// The digest of a file's bytes, all of which are read.
-pub(crate) fn hash(path: &Path) -> Result<Digest, ModelError> {
+pub(crate) fn hash(path: &Path) -> Result<Digest, FileError> {
     let file = digest_files(path.parent().unwrap_or(path), &[path.to_owned()])?.pop();
-    file.map(|file| file.blake3).ok_or_else(|| ModelError::corrupt(path, "it has no digest"))
+    file.map(|file| file.blake3).ok_or_else(|| FileError::corrupt(path, "it has no digest"))
 }
 
 impl KnownDigests {
@@ -104,11 +104,11 @@ impl KnownDigests {
     }
 
     /// The digests of a model's files, with their paths relative to its folder.
-    pub(crate) fn of(&mut self, folder: &Path, files: &[PathBuf]) -> Result<Vec<ModelFile>, ModelError> {
+    pub(crate) fn of(&mut self, folder: &Path, files: &[PathBuf]) -> Result<Vec<ModelFile>, FileError> {
         files.iter().map(|file| self.digest(folder, file)).collect()
     }
 
-    fn digest(&mut self, folder: &Path, path: &Path) -> Result<ModelFile, ModelError> {
+    fn digest(&mut self, folder: &Path, path: &Path) -> Result<ModelFile, FileError> {
         let seen = Seen::of(path)?;
         let blake3 = match self.known(&seen) {
             Some(blake3) => blake3,

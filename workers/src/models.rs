@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 use wanfarm_model::ModelError;
-use wanfarm_model::files::{self, ModelFolder};
+use wanfarm_model::folder::{self, ModelFolder};
 use wanfarm_types::{ModelFile, Role, ServedModel, ServedRole};
+use wanfarm_weights::FileError;
 
 use crate::WorkerError;
 use crate::digests::KnownDigests;
@@ -30,7 +31,7 @@ pub(crate) struct Model {
 impl Model {
     /// The model in a folder, with those of the roles whose files are here, and whole.
     fn look(folder: &Path, roles: &[Role], digests: &mut KnownDigests) -> Result<Self, ModelError> {
-        let mut model = Self { folder: files::open(folder)?, roles: Vec::new() };
+        let mut model = Self { folder: folder::open(folder)?, roles: Vec::new() };
         for role in model.folder.roles().into_iter().filter(|role| roles.contains(role)) {
             model.folder.check(role)?;
             model.roles.push((role, digests.of(model.folder.path(), &model.folder.files(role))?));
@@ -121,7 +122,7 @@ impl Catalog {
     pub(crate) fn served(&self) -> Vec<ServedModel> {
         let role = |model: &Model, role: Role, files: &[ModelFile]| {
             // Whether they can be read shows when they are loaded.
-            let dtypes = model.folder.weights(role).map(|weights| weights.dtypes()).unwrap_or_default();
+            let dtypes = model.folder.weights(role).map(|weights| weights.files().dtypes()).unwrap_or_default();
             let bytes = dtypes.values().map(|share| share.bytes).sum();
             let most = dtypes.into_iter().max_by_key(|(_, share)| share.elements).map(|(name, _)| name);
             ServedRole { role, files: files.to_vec(), encoding: most.unwrap_or_default(), bytes }
@@ -152,16 +153,17 @@ impl Catalog {
 fn places(folders: &[PathBuf], only: &[String]) -> Result<Vec<PathBuf>, WorkerError> {
     let mut places = Vec::new();
     for name in only {
-        let found = files::find(folders, name);
-        let found = found.map_err(|source| WorkerError::Model { model: name.clone(), source: Box::new(source) })?;
+        let found = folder::find(folders, name);
+        let found =
+            found.map_err(|source| WorkerError::Model { model: name.clone(), source: Box::new(source.into()) })?;
         places.extend(found);
     }
     for folder in folders.iter().filter(|_| only.is_empty()) {
-        if files::is_model(folder) {
-            return Err(unusable(folder, ModelError::ItselfAModel { folder: folder.clone() }));
+        if folder::is_model(folder) {
+            return Err(unusable(folder, FileError::ItselfAModel { folder: folder.clone() }.into()));
         }
         let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-        let entries = entries.map_err(|source| unusable(folder, ModelError::io(folder, source)))?;
+        let entries = entries.map_err(|source| unusable(folder, FileError::io(folder, source).into()))?;
         let mut found: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         found.retain(|path| path.is_dir() && !name(path).starts_with('.') && name(path) != loras::FOLDER);
@@ -179,7 +181,7 @@ fn unusable(folder: &Path, source: ModelError) -> WorkerError {
 /// In one line: what is wrong with something that is passed over.
 fn brief(folder: &Path, error: &ModelError) -> String {
     match error {
-        ModelError::NotAModel { .. } => format!("{}: no Wan model", folder.display()),
+        ModelError::File(FileError::NotAModel { .. }) => format!("{}: no Wan model", folder.display()),
         error => {
             let text = error.to_string();
             let short: String = text.chars().take(MOST_SAID).collect();
@@ -340,7 +342,7 @@ mod tests {
                 files,
                 stages: vec![CalibratedStage { expert: Expert::Single, cond: vec![0.9], uncond: vec![0.8] }],
             };
-            files::write_calibration(&calibration, &files::calibration_file(&model)).unwrap();
+            folder::write_calibration(&calibration, &folder::calibration_file(&model)).unwrap();
         };
         let plain = announced();
         assert_eq!(plain.card.mag_curve, None);
@@ -351,7 +353,7 @@ mod tests {
         measured[0].blake3 = Digest([0; 32]);
         calibrate(measured);
         assert_eq!(announced().card, plain.card);
-        fs::write(files::calibration_file(&model), "{").unwrap();
+        fs::write(folder::calibration_file(&model), "{").unwrap();
         assert_eq!(discover().unwrap_err().kind(), ErrorKind::ModelFiles);
     }
 

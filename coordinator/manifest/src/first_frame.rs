@@ -3,9 +3,8 @@
 //! Of a file only the header is read, which tells its size; its pixels are the worker's. Deliberately not here: where
 //! files lie, and the models' own resizing.
 
-use wanfarm_media::MediaError;
-use wanfarm_model::conditioning::{i2v_size, ti2v_size};
-use wanfarm_types::{DType, Digest, ModelCard, TensorRef, VaeKind, VideoRequest};
+use wanfarm_image::{ImageError, image_size, load_image};
+use wanfarm_types::{DType, Digest, ModelCard, TensorRef, VaeKind, VideoRequest, i2v_size, ti2v_size};
 
 /// A larger file is no first frame.
 pub const MAX_BYTES: u64 = 32 << 20;
@@ -44,7 +43,7 @@ impl Image {
         if length > MAX_BYTES {
             return Err(NoImage::TooLarge);
         }
-        let [width, height] = wanfarm_media::image_size("it", bytes).map_err(broken)?;
+        let [width, height] = image_size("it", bytes).map_err(broken)?;
         Ok(Self { digest: Digest(*blake3::hash(bytes).as_bytes()), bytes: length, width, height })
     }
 
@@ -54,7 +53,7 @@ impl Image {
     /// When they are too many, or no whole image.
     pub fn read_whole(bytes: &[u8]) -> Result<Self, NoImage> {
         let image = Self::read(bytes)?;
-        wanfarm_media::load_image("it", bytes).map_err(broken)?;
+        load_image("it", bytes).map_err(broken)?;
         Ok(image)
     }
 
@@ -73,11 +72,8 @@ impl Image {
     }
 }
 
-fn broken(error: MediaError) -> NoImage {
-    match error {
-        MediaError::Image { why, .. } => NoImage::Broken(why),
-        other => NoImage::Broken(other.to_string()),
-    }
+fn broken(error: ImageError) -> NoImage {
+    NoImage::Broken(error.why)
 }
 
 /// A request whose size follows from its image where it names none. One side alone stays, and the image's aspect tells

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wanfarm_model::lora::LoraContents;
 use wanfarm_types::{Digest, Expert, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, ModelCard};
+use wanfarm_weights::lora::LoraContents;
 
 use super::fault::{Fault, Place, clipped, quote, suggest};
 use super::images::no_folder;

@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_model::text::{TEXT_LEN, Tokenizer, cut_off};
-use wanfarm_types::ModelCard;
+use wanfarm_types::{ModelCard, TEXT_LEN, cut_off};
 
 use super::loras::Fits;
 use super::read::Manifest;
@@ -34,8 +33,9 @@ impl Manifest {
         self.texts().any(|(_, _, text)| text.len() >= LONG)
     }
 
-    /// What is cut off its texts.
-    pub fn text_notes(&self, tokenizer: &Tokenizer) -> Vec<String> {
+    /// What is cut off its texts. `tokens` counts those of a text; `None` for one that cannot be read at all, which is
+    /// told when it is to be encoded.
+    pub fn text_notes(&self, tokens: impl Fn(&str) -> Option<usize>) -> Vec<String> {
         // Videos that differ in their seed alone have one text.
         let mut of_videos: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
         for (video, what, text) in self.texts().filter(|(_, _, text)| text.len() >= LONG) {
@@ -44,10 +44,7 @@ impl Manifest {
         }
         let mut notes = Vec::new();
         for ((what, text), (video, count)) in of_videos {
-            // A text that cannot be read at all is told when it is to be encoded.
-            let Some(cut) = tokenizer.encode(text).ok().and_then(|tokens| cut_off(what, tokens.length)) else {
-                continue;
-            };
+            let Some(cut) = tokens(text).and_then(|length| cut_off(what, length)) else { continue };
             let more = if count > 1 { format!(" and of {} others", count - 1) } else { String::new() };
             notes.push((video, format!("{cut} (of video {video}{more})")));
         }

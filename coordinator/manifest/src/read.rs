@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use wanfarm_model::files::model_name;
 use wanfarm_types::{ModelCard, VideoRequest};
+use wanfarm_weights::model_name;
 
 use super::check::Context;
 use super::draft::{self, Draft, Drafting};

@@ -5,13 +5,12 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use wanfarm_image::{RgbImage, load_image};
 use wanfarm_manifest::solver;
-use wanfarm_media::{RgbImage, load_image};
-use wanfarm_model::calibrate::{Calibrator, Measured, Progress, StepRatios, Videos};
-use wanfarm_model::conditioning::Rgb8;
-use wanfarm_model::files::{self, calibration_file, write_calibration};
+use wanfarm_model::folder::{self, calibration_file, write_calibration};
 use wanfarm_model::{ModelError, ops::device::DeviceKind};
 use wanfarm_sampling::cache::{Branch, Phases, Plan, mag_plan};
+use wanfarm_tools::calibrate::{Calibrator, Measured, Progress, StepRatios, Videos};
 use wanfarm_types::{Calibration, Expert, MagCache, MagCurve, ModelCard, SolverKind};
 use wanfarm_workers::Dtype;
 
@@ -95,13 +94,11 @@ pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, Failed> {
         .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
     let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
-    let folder = files::open(&args.model).map_err(failed)?;
+    let folder = folder::open(&args.model).map_err(|error| failed(error.into()))?;
     let videos = videos(&args, folder.card());
     let count = (videos.prompts.len(), videos.steps);
     let image = args.image.as_deref().map(read_image).transpose()?;
-    let image = image.as_ref().map(|image| Rgb8::new(image.width, image.height, &image.data));
-    let image = image.transpose().map_err(failed)?;
-    let calibrator = Calibrator { folder: &folder, device, bf16: dtype == Dtype::Bf16, videos, image };
+    let calibrator = Calibrator { folder: &folder, device, bf16: dtype == Dtype::Bf16, videos, image: image.as_ref() };
     let shown = std::io::stderr().is_terminal();
     let mut progress = |Progress { video, step }: Progress| {
         if shown {

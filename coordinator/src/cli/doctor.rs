@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use wanfarm_model::doctor::Examination;
 use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_tools::doctor::Examination;
 use wanfarm_workers::Dtype;
 
 use super::say::outln;

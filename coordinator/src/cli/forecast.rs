@@ -7,11 +7,11 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 use wanfarm_client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast, span, speedups};
 use wanfarm_manifest::{Manifest, first_frame, plan};
-use wanfarm_model::files::{self, ModelFolder};
-use wanfarm_model::inspect::{Questions, inspect};
+use wanfarm_model::folder::{self, ModelFolder};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_scheduler::VideoPlan;
 use wanfarm_server::estimate::{Estimate, Workforce, Workload};
+use wanfarm_tools::inspect::{Questions, inspect};
 use wanfarm_types::{ModelCard, Role, VideoRequest, VideoSpec};
 
 use super::say::out;
@@ -41,8 +41,8 @@ struct Answer {
 pub(super) fn dry_run(args: &SubmitArgs, manifest: &Manifest) -> Result<Exit, Failed> {
     let folders: Vec<PathBuf> = args.models.iter().cloned().chain(beside(&args.manifest)).collect();
     let bad = |error| Failed::new(Exit::BadModelFiles, error);
-    let folder = files::find(&folders, &manifest.model).map_err(bad)?;
-    let model = folder.map(|folder| files::open(&folder)).transpose().map_err(bad)?;
+    let folder = folder::find(&folders, &manifest.model).map_err(bad)?;
+    let model = folder.map(|folder| folder::open(&folder)).transpose().map_err(bad)?;
     let here = model.as_ref().map(ModelFolder::card);
     let (videos, mut notes, asked) = block_on(ask(args, manifest, here))?;
     let (mut forecast, why_not) = match asked {

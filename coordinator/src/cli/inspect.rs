@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use wanfarm_model::inspect::{Questions, inspect as examine, inspect_lora, is_lora};
 use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_tools::inspect::{Questions, inspect as examine, inspect_lora, is_lora};
 
 use super::say::out;
 use super::{Failed, print_json};

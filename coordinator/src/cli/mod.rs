@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use wanfarm_client::{ClientError, JobVerb};
 use wanfarm_manifest::{Faults, Manifest, Taken};
-use wanfarm_model::files::ModelFolder;
+use wanfarm_model::folder::ModelFolder;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::text::Tokenizer;
 use wanfarm_server::driver::RestoreError;
@@ -341,7 +341,7 @@ fn notes(manifest: &Manifest, model: &ModelFolder) -> Result<Vec<String>, Failed
     // Reading the words of a tokenizer takes a second.
     if manifest.has_long_texts() {
         let tokenizer = Tokenizer::load(model.tokenizer()).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
-        notes.extend(manifest.text_notes(&tokenizer));
+        notes.extend(manifest.text_notes(|text| tokenizer.encode(text).ok().map(|tokens| tokens.length)));
     }
     Ok(notes)
 }

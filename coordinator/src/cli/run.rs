@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 use wanfarm_client::{Client, Submitted};
 use wanfarm_manifest::{Manifest, slug};
-use wanfarm_model::files::{self, ModelFolder};
-use wanfarm_model::inspect;
+use wanfarm_model::folder::{self, ModelFolder};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_server::catalog::fingerprint;
 use wanfarm_server::remember::{Memory, Wanted};
 use wanfarm_server::server::{self, ServerConfig};
+use wanfarm_tools::inspect;
 use wanfarm_types::{Digest, JobId, Role};
 
 use super::follow::{self, Connection, Interest};
@@ -220,14 +220,14 @@ fn model_folders(args: &RunArgs) -> Vec<PathBuf> {
 
 fn find_model(folders: &[PathBuf], name: &str) -> Result<ModelFolder, Failed> {
     let bad = |error| Failed::new(Exit::BadModelFiles, error);
-    let Some(folder) = files::find(folders, name).map_err(bad)? else {
+    let Some(folder) = folder::find(folders, name).map_err(bad)? else {
         let looked = folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");
         return Err(Failed::new(
             Exit::BadModelFiles,
             format!("no model folder named {name} in {looked}; say where models are with --models DIR"),
         ));
     };
-    files::open(&folder).map_err(bad)
+    folder::open(&folder).map_err(bad)
 }
 
 /// Cores shared out among the workers, at least one each.

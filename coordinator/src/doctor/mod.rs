@@ -1,4 +1,4 @@
-//! Examining a device and a model before a night is spent on them: the checks of `wanfarm_model::doctor`, then the
+//! Examining a device and a model before a night is spent on them: the checks of `wanfarm_tools::doctor`, then the
 //! quality gate on the frames of their small render.
 
 mod quality;
@@ -12,8 +12,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use wanfarm_model::doctor::{Examination, Outcome};
     use wanfarm_model::ops::device::DeviceKind;
+    use wanfarm_tools::doctor::{Examination, Outcome};
 
     use super::{Report, judge};
     use crate::exit::Exit;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use wanfarm_media::{Frames, MediaError, Verdict, assess};
-use wanfarm_model::doctor::{Finding, Outcome, Rendered, Section};
+use wanfarm_tools::doctor::{Finding, Outcome, Rendered, Section};
 
 /// Judges the frames: one finding per check of the gate. What was rendered is asked to move, so stillness is a fault.
 ///

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wanfarm_model::doctor::finding::short;
-use wanfarm_model::doctor::{Finding, Outcome, Section};
+use wanfarm_tools::doctor::finding::short;
+use wanfarm_tools::doctor::{Finding, Outcome, Section};
 
 use crate::exit::Exit;
 
@@ -71,7 +71,7 @@ pub fn line(finding: &Finding) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wanfarm_model::doctor::Limit;
+    use wanfarm_tools::doctor::Limit;
 
     fn finding(section: Section, outcome: Outcome) -> Finding {
         let (figure, limit) = (Some(f64::NAN), Some(Limit::AtMost(0.5)));

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::mp4_in::Mp4;
-use crate::{MediaError, RgbImage, load_image};
+use wanfarm_image::{RgbImage, load_image};
+
+use crate::MediaError;
 
 /// A frame is at most this large a file; 8192x8192 pixels take less.
 const MAX_PNG: u64 = 256 << 20;
@@ -74,7 +76,7 @@ impl Clip {
             Frames::Mp4(mp4) => mp4.next_frame()?,
         };
         if let Some(frame) = &frame {
-            let size = [frame.width, frame.height];
+            let size = [frame.width(), frame.height()];
             let [width, height] = *self.size.get_or_insert(size);
             if size != [width, height] {
                 let why = format!("a frame of {}x{} follows one of {width}x{height}", size[0], size[1]);
@@ -114,5 +116,5 @@ fn read_png(path: &Path) -> Result<RgbImage, MediaError> {
     if length > MAX_PNG {
         return Err(MediaError::clip(path, format!("{length} bytes are too many for a frame")));
     }
-    load_image(&path.display().to_string(), &fs::read(path).map_err(unreadable)?)
+    Ok(load_image(&path.display().to_string(), &fs::read(path).map_err(unreadable)?)?)
 }

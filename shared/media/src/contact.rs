@@ -83,29 +83,29 @@ mod tests {
         }
     }
 
-    fn sheet_of(frames: usize, height: usize, width: usize, sheet: ContactSheet) -> crate::RgbImage {
+    fn sheet_of(frames: usize, height: usize, width: usize, sheet: ContactSheet) -> wanfarm_image::RgbImage {
         // Frame k is grey 10 + 10 k.
         let data: Vec<u8> = (0..frames).flat_map(|k| vec![10 + 10 * k as u8; height * width * 3]).collect();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sheet.png");
         write_contact(&Frames::new(&data, frames, height, width).unwrap(), sheet, &path).unwrap();
-        crate::load_image("sheet", &fs::read(path).unwrap()).unwrap()
+        wanfarm_image::load_image("sheet", &fs::read(path).unwrap()).unwrap()
     }
 
     #[test]
     fn small_frames_keep_their_pixels() {
         let image = sheet_of(17, 20, 30, ContactSheet::default());
-        assert_eq!((image.width, image.height), (8 + 4 * 38, 8 + 4 * 28));
-        let grey = |x: usize, y: usize| image.data[(y * image.width + x) * 3];
+        assert_eq!((image.width(), image.height()), (8 + 4 * 38, 8 + 4 * 28));
+        let grey = |x: usize, y: usize| image.data()[(y * image.width() + x) * 3];
         assert_eq!(grey(0, 0), 24);
         assert_eq!(grey(8, 8), 10);
-        assert_eq!(grey(image.width - 9, image.height - 9), 170);
+        assert_eq!(grey(image.width() - 9, image.height() - 9), 170);
     }
 
     #[test]
     fn large_frames_shrink_with_their_aspect() {
         let image = sheet_of(4, 90, 160, ContactSheet { tiles: 4, max_width: 184 });
-        assert_eq!((image.width, image.height), (184, 8 + 2 * (45 + 8)));
-        assert_eq!(image.data[(8 * image.width + 8) * 3], 10);
+        assert_eq!((image.width(), image.height()), (184, 8 + 2 * (45 + 8)));
+        assert_eq!(image.data()[(8 * image.width() + 8) * 3], 10);
     }
 }

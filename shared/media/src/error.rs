@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use wanfarm_image::ImageError;
 use wanfarm_types::FormatError;
 
 /// A file that could not be written or read, or frames that cannot become one.
@@ -57,14 +58,9 @@ pub enum MediaError {
         /// What the encoder said.
         why: String,
     },
-    /// An image that cannot be used as a first frame.
-    #[error("cannot use image {name}: {why}")]
-    Image {
-        /// Its file or other name.
-        name: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// A picture that cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// A video that cannot be read back.
     #[error("cannot read {path}: {why}")]
     Clip {

@@ -1,8 +1,8 @@
-//! Frames to files and back: mp4, PNG folders, GIFs and contact sheets out, first frames and finished clips in, and
+//! Frames to files and back: mp4, PNG folders, GIFs and contact sheets out, finished clips in, and
 //! what the numbers say about a rendered clip and about how like another it is.
 //!
-//! Deliberately not here: where outputs go, temporary names and atomic renames (the caller's), tensors, and the
-//! resizing an image model wants of its first frame (the model's own rule, to the bit).
+//! Deliberately not here: where outputs go, temporary names and atomic renames (the caller's), first frames
+//! (`wanfarm-image`), and tensors.
 
 mod clip;
 mod colour;
@@ -13,7 +13,6 @@ mod file;
 mod frames;
 mod gif;
 mod grid;
-mod image_in;
 mod likeness;
 mod mp4;
 mod mp4_in;
@@ -28,7 +27,6 @@ pub use contact::{ContactSheet, write_contact};
 pub use error::MediaError;
 pub use frames::Frames;
 pub use gif::write_gif;
-pub use image_in::{RgbImage, image_size, load_image};
 pub use likeness::{FrameLikeness, Likeness};
 pub use mp4::{QUANTISER, write_mp4};
 pub use png::{frame_name, is_frame_name, write_png_folder};

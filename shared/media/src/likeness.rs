@@ -42,20 +42,20 @@ impl Likeness {
         let (mut frames, mut errors, mut samples) = (Vec::new(), 0, 0);
         let mut unequal = None;
         while let (Some(a), Some(b)) = (left.next_frame()?, right.next_frame()?) {
-            let shapes = [lengths[0], a.height, a.width, lengths[1], b.height, b.width];
+            let shapes = [lengths[0], a.height(), a.width(), lengths[1], b.height(), b.width()];
             if shapes[..3] != shapes[3..] {
                 let [frames, height, width, others @ ..] = shapes;
                 unequal = Some(MediaError::Unequal { left: [frames, height, width], right: others });
                 break;
             }
-            if a.width.min(a.height) < WINDOW {
-                let why = format!("frames of {}x{} are smaller than {WINDOW} pixels a side", a.width, a.height);
+            if a.width().min(a.height()) < WINDOW {
+                let why = format!("frames of {}x{} are smaller than {WINDOW} pixels a side", a.width(), a.height());
                 return Err(MediaError::clip(left.path(), why));
             }
-            let error = squared_error(&a.data, &b.data);
-            (errors, samples) = (errors + error, samples + a.data.len());
-            let ssim = ssim(&a.data, &b.data, a.width, a.height);
-            frames.push(FrameLikeness { ssim, psnr: decibels(error, a.data.len()) });
+            let error = squared_error(a.data(), b.data());
+            (errors, samples) = (errors + error, samples + a.data().len());
+            let ssim = ssim(a.data(), b.data(), a.width(), a.height());
+            frames.push(FrameLikeness { ssim, psnr: decibels(error, a.data().len()) });
         }
         if let Some(unequal) = unequal {
             return Err(unequal);

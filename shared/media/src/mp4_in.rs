@@ -11,7 +11,9 @@ use mp4_atom::{Atom, Avcc, Codec, Moov, Stbl, StszSamples};
 use openh264::decoder::{DecodedYUV, Decoder};
 use openh264::formats::YUVSource;
 
-use crate::{MediaError, RgbImage};
+use wanfarm_image::{ImageError, RgbImage};
+
+use crate::MediaError;
 
 /// An index is at most this long; that of an hour takes a hundredth.
 const MAX_INDEX: u64 = 64 << 20;
@@ -82,7 +84,7 @@ impl Mp4 {
         let picture = self.decoder.decode(&stream).map_err(|error| fault(error.to_string()))?;
         let picture =
             picture.ok_or_else(|| fault("its pictures are not stored in the order they are shown in".into()))?;
-        Ok(Some(rgb(&picture)))
+        Ok(Some(rgb(&picture)?))
     }
 }
 
@@ -164,7 +166,7 @@ fn annex_b(stream: &mut Vec<u8>, sample: &[u8], length_size: usize) -> Option<()
 }
 
 /// A picture in RGB: BT.709, limited range, chroma between its samples, as the files are tagged.
-fn rgb(picture: &DecodedYUV<'_>) -> RgbImage {
+fn rgb(picture: &DecodedYUV<'_>) -> Result<RgbImage, ImageError> {
     const KR: f32 = 0.2126;
     const KB: f32 = 0.0722;
     let ((width, height), (sy, su, sv)) = (picture.dimensions(), picture.strides());
@@ -187,5 +189,5 @@ fn rgb(picture: &DecodedYUV<'_>) -> RgbImage {
         let green = (luma - KR * red - KB * blue) / (1.0 - KR - KB);
         data.extend([red, green, blue].map(|value| (value * 255.0).round().clamp(0.0, 255.0) as u8));
     }
-    RgbImage { width, height, data }
+    RgbImage::new(width, height, data)
 }

@@ -69,9 +69,9 @@ mod tests {
         names.sort();
         assert_eq!(names, ["00000.png", "00001.png", "00002.png"]);
         for (index, frame) in clip.iter().enumerate() {
-            let image = crate::load_image("frame", &fs::read(out.join(&names[index])).unwrap()).unwrap();
-            assert_eq!((image.width, image.height), (7, 5));
-            assert_eq!(image.data, frame);
+            let image = wanfarm_image::load_image("frame", &fs::read(out.join(&names[index])).unwrap()).unwrap();
+            assert_eq!((image.width(), image.height()), (7, 5));
+            assert_eq!(image.data(), frame);
         }
     }
 

@@ -7,7 +7,8 @@ use std::path::Path;
 use mp4_atom::{Atom, Codec, Colr, Moov, StszSamples};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
-use wanfarm_media::{Frames, QUANTISER, load_image, psnr, write_mp4};
+use wanfarm_image::load_image;
+use wanfarm_media::{Frames, QUANTISER, psnr, write_mp4};
 use wanfarm_types::FrameRate;
 
 /// Kr and Kb of a matrix.
@@ -216,7 +217,7 @@ fn pictures_stay_close() {
         assert!(psnr > 42.0, "{shape:?}: {psnr} dB");
     }
     let strip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/red_circle.png");
-    let data = load_image("strip", &std::fs::read(strip).unwrap()).unwrap().data;
+    let data = load_image("strip", &std::fs::read(strip).unwrap()).unwrap().data().to_vec();
     let mp4 = Mp4::write(&data, [17, 64, 64], 8);
     let psnr = quality(&data, &mp4.decode(BT709), [17, 64, 64]);
     println!("render: {psnr:.1} dB, {} bytes", mp4.bytes.len());

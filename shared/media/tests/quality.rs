@@ -7,7 +7,8 @@
 
 use std::path::Path;
 
-use wanfarm_media::{Frames, Quality, Verdict, assess, load_image};
+use wanfarm_image::load_image;
+use wanfarm_media::{Frames, Quality, Verdict, assess};
 
 const REAL: [&str; 4] = ["red_circle", "blue_square", "purple_circle", "standing_still"];
 const SIDE: usize = 64;
@@ -15,8 +16,8 @@ const SIDE: usize = 64;
 fn clip(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(format!("{name}.png"));
     let image = load_image(name, &std::fs::read(path).unwrap()).unwrap();
-    assert_eq!((image.width, image.height % SIDE), (SIDE, 0));
-    image.data
+    assert_eq!((image.width(), image.height() % SIDE), (SIDE, 0));
+    image.data().to_vec()
 }
 
 fn judge(data: &[u8]) -> Quality {

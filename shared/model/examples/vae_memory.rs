@@ -14,9 +14,10 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, View};
+use wanfarm_model::Weights;
 use wanfarm_model::vae::{LatentStatistics, VaeConfig, WanVae, parameters};
-use wanfarm_model::{Param, Weights};
 use wanfarm_types::VaeKind;
+use wanfarm_weights::Param;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -2,95 +2,15 @@
 //!
 //! Not here: whether another try makes sense. That is for whoever runs the network to decide.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use wanfarm_image::ImageError;
+use wanfarm_weights::FileError;
 
 /// A fault of model files, of a network's input, or of the device.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The folder is not laid out like any known model.
-    #[error("{folder}: no model here: {why}")]
-    NotAModel {
-        /// The folder.
-        folder: PathBuf,
-        /// What was looked for and not found.
-        why: String,
-    },
-    /// A folder that models should lie in is one of them.
-    #[error("{folder}: this is a model itself; give the folder it lies in")]
-    ItselfAModel {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// There is a model, and some of its files are not there.
-    #[error("{folder}: the model is incomplete: {why}")]
-    Incomplete {
-        /// The folder.
-        folder: PathBuf,
-        /// What is missing.
-        why: String,
-    },
-    /// Each network is whole, and together they make no model.
-    #[error("{folder}: its parts do not belong together: {why}")]
-    Mixed {
-        /// The folder.
-        folder: PathBuf,
-        /// Which files, and what differs.
-        why: String,
-    },
-    /// A file ends before its contents do.
-    #[error("{file}: the file is truncated: {} of {expected} bytes are missing; download it again", expected - actual)]
-    Truncated {
-        /// The file.
-        file: PathBuf,
-        /// Bytes the file's own directory promises.
-        expected: u64,
-        /// Bytes there are.
-        actual: u64,
-    },
-    /// A file contradicts itself or its format.
-    #[error("{file}: the file is damaged or not what its name says: {why}")]
-    Corrupt {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// A file is another thing than its name says: what is left of a download that went wrong.
-    #[error("{file}: {why}")]
-    Mistaken {
-        /// The file.
-        file: PathBuf,
-        /// What it is, and what to do.
-        why: String,
-    },
-    /// A configuration file holds a value no network can have.
-    #[error("{file}: {why}")]
-    Config {
-        /// The file.
-        file: PathBuf,
-        /// Which key, and why it cannot be.
-        why: String,
-    },
-    /// Tensors are not those the network needs.
+    /// Files are missing, damaged, or of another model.
     #[error(transparent)]
-    BadTensors(#[from] Box<BadTensors>),
-    /// A file of adapters cannot be used, or not with this model.
-    #[error("{file}: {why}")]
-    Lora {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// The operating system refused.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Its reason.
-        source: std::io::Error,
-    },
+    File(#[from] FileError),
     /// The input of a network has a wrong shape or value.
     #[error("{what}: {why}")]
     Input {
@@ -99,6 +19,9 @@ pub enum ModelError {
         /// What was expected, and what came.
         why: String,
     },
+    /// A picture that is none.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// The device cannot be had.
     #[error("device {device}: {why}")]
     Device {
@@ -107,136 +30,22 @@ pub enum ModelError {
         /// Why not, and what to do.
         why: String,
     },
-    /// Well formed, but beyond what this program does.
-    #[error("{what} is not supported: {why}")]
-    Unsupported {
-        /// What was met.
-        what: String,
-        /// Why, and what to use instead.
-        why: String,
-    },
     /// A computation failed on its device.
     #[error("tensor computation failed: {0}")]
     Candle(#[from] candle_core::Error),
 }
 
 impl ModelError {
-    /// An operating-system error at `path`.
-    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::Io { path: path.as_ref().to_owned(), source }
-    }
-
-    /// A file that contradicts itself.
-    pub fn corrupt(file: impl AsRef<Path>, why: impl Into<String>) -> Self {
-        Self::Corrupt { file: file.as_ref().to_owned(), why: why.into() }
-    }
-
-    /// A configuration file with an impossible value.
-    pub fn config(file: impl AsRef<Path>, why: impl Into<String>) -> Self {
-        Self::Config { file: file.as_ref().to_owned(), why: why.into() }
-    }
-
-    /// A LoRA file that cannot be used.
-    pub fn lora(file: impl AsRef<Path>, why: impl Into<String>) -> Self {
-        Self::Lora { file: file.as_ref().to_owned(), why: why.into() }
-    }
-
-    /// What is wrong, without the file's path: for messages that name the file in their own words.
-    pub fn why(&self) -> String {
-        let words = self.to_string();
-        let file = match self {
-            Self::NotAModel { folder: file, .. }
-            | Self::Incomplete { folder: file, .. }
-            | Self::Truncated { file, .. }
-            | Self::Corrupt { file, .. }
-            | Self::Config { file, .. }
-            | Self::Mistaken { file, .. }
-            | Self::Mixed { folder: file, .. }
-            | Self::ItselfAModel { folder: file }
-            | Self::Lora { file, .. }
-            | Self::Io { path: file, .. } => file.display().to_string(),
-            Self::BadTensors(bad) => bad.file.clone(),
-            Self::Input { .. } | Self::Device { .. } | Self::Unsupported { .. } | Self::Candle(_) => return words,
-        };
-        words.strip_prefix(&format!("{file}: ")).unwrap_or(&words).to_owned()
-    }
-
     /// An input of a network that it cannot take.
     pub fn input(what: &'static str, why: impl Into<String>) -> Self {
         Self::Input { what, why: why.into() }
     }
-}
 
-/// More names of one kind than this are counted, not listed.
-const SHOWN: usize = 10;
-
-/// Every difference between the tensors a network needs and those its files hold. Nothing is loaded when there is one:
-/// a network with a missing weight would run, and render noise.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct BadTensors {
-    /// The file, or the folder and its number of files.
-    pub file: String,
-    /// Needed, not there.
-    pub missing: Vec<String>,
-    /// There, not needed.
-    pub unexpected: Vec<String>,
-    /// Name, shape needed, shape found, and a remark if the difference is a known one.
-    pub misshapen: Vec<String>,
-    /// Name and element type that no network computes with.
-    pub wrong_dtype: Vec<String>,
-}
-
-impl BadTensors {
-    /// True when there is nothing to report.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty()
-            && self.unexpected.is_empty()
-            && self.misshapen.is_empty()
-            && self.wrong_dtype.is_empty()
-    }
-}
-
-impl fmt::Display for BadTensors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: the tensors are not those of this network", self.file)?;
-        let kinds = [
-            ("missing", &self.missing),
-            ("unexpected", &self.unexpected),
-            ("of another shape", &self.misshapen),
-            ("of an unusable element type", &self.wrong_dtype),
-        ];
-        for (kind, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
-            write!(f, "; {} {kind}: {}", names.len(), listed(names))?;
+    /// What is wrong, without the file's path: for messages that name the file in their own words.
+    pub fn why(&self) -> String {
+        match self {
+            Self::File(fault) => fault.why(),
+            other => other.to_string(),
         }
-        if !self.wrong_dtype.is_empty() {
-            write!(f, "; use a file in f32, f16, bf16, fp8 or GGUF")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for BadTensors {}
-
-/// As many names as a person reads, and how many more there are.
-pub(crate) fn listed(names: &[String]) -> String {
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ten_names_of_a_kind_are_enough() {
-        let names = |count: usize| (0..count).map(|i| format!("t{i}")).collect::<Vec<_>>();
-        let bad =
-            BadTensors { file: "a.gguf".to_owned(), missing: names(10), unexpected: names(12), ..Default::default() };
-        let said = bad.to_string();
-        assert!(said.contains("10 missing: t0, t1, t2, t3, t4, t5, t6, t7, t8, t9; 12 unexpected"), "{said}");
-        assert!(said.ends_with("t8, t9 and 2 more"), "{said}");
     }
 }

@@ -4,13 +4,10 @@
 //! their tensors into the official names, quantisation is a variant of [`ops::Linear`], and the choice of an attention
 //! kernel is a branch inside [`ops::attention`].
 
-pub mod calibrate;
 pub mod conditioning;
 pub mod dit;
-pub mod doctor;
 pub mod error;
-pub mod files;
-pub mod inspect;
+pub mod folder;
 pub mod lora;
 pub mod ops;
 pub mod step_cache;
@@ -19,5 +16,5 @@ pub mod umt5;
 pub mod vae;
 pub mod weights;
 
-pub use error::{BadTensors, ModelError};
-pub use weights::{Param, Weights};
+pub use error::ModelError;
+pub use weights::Weights;

@@ -9,6 +9,7 @@ pub mod cache_request;
 pub mod calibration;
 pub mod digest;
 pub mod failure;
+pub mod first_frame_size;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod format;
@@ -26,6 +27,7 @@ pub mod spec;
 pub mod stage;
 pub mod status;
 pub mod tensor;
+pub mod text;
 pub mod worker_status;
 
 pub use backoff::Backoff;
@@ -37,6 +39,7 @@ pub use cache_request::{
 pub use calibration::{BadCalibration, CalibratedStage, Calibration, OwnCurve};
 pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
+pub use first_frame_size::{i2v_size, ti2v_size};
 pub use format::{Format, FormatError};
 pub use frame_rate::{BadFrameRate, FrameRate};
 pub use geometry::{Geometry, GeometryError};
@@ -54,4 +57,5 @@ pub use spec::{SpecError, VideoRequest, VideoSpec, method};
 pub use stage::{Expert, Role, Stage};
 pub use status::{JobState, JobStatus, JobSummary, VideoState, VideoStatus};
 pub use tensor::{DType, TensorRef};
+pub use text::{TEXT_LEN, cut_off};
 pub use worker_status::{Pace, RunningItem, WorkerStatus};

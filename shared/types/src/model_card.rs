@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::bounds::{self, BadMessage};
 use crate::{Expert, FrameRate, Geometry, Guidance, OwnCurve, Role, SolverKind};
 
+/// Channels of Wan2.2's latents.
+const WAN22_CHANNELS: usize = 48;
+
 /// How many transformers denoise, and where the second takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -77,30 +80,48 @@ pub struct FixedLora {
 }
 
 /// The sizes of a transformer: the shapes of all its tensors follow from them.
+///
+/// Source: Wan2.2@42bf4cf `wan/modules/model.py` `WanModel.__init__`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Transformer {
     /// Channels of the input: latents, then what conditions them.
-    pub in_dim: u32,
+    pub in_dim: usize,
     /// Channels of the velocity.
-    pub out_dim: u32,
+    pub out_dim: usize,
     /// Channels of a token.
-    pub dim: u32,
+    pub dim: usize,
     /// Attention heads.
-    pub num_heads: u32,
+    pub num_heads: usize,
     /// Blocks.
-    pub num_layers: u32,
+    pub num_layers: usize,
     /// Channels inside the feed-forward layers.
-    pub ffn_dim: u32,
+    pub ffn_dim: usize,
     /// Channels of the timestep's sinusoid.
-    pub freq_dim: u32,
+    pub freq_dim: usize,
     /// Channels of a text row.
-    pub text_dim: u32,
+    pub text_dim: usize,
     /// Text rows attended, padding included.
-    pub text_len: u32,
+    pub text_len: usize,
     /// Added to variances.
     pub eps: f64,
     /// Whether cross-attention has a norm of its own.
     pub cross_attn_norm: bool,
+}
+
+impl Transformer {
+    /// More layers than any DiT has.
+    pub const MAX_LAYERS: usize = 1000;
+
+    /// Channels of a head.
+    pub fn head_dim(&self) -> usize {
+        self.dim / self.num_heads
+    }
+
+    /// The autoencoder whose latents it denoises, which their channels tell. Of the published models, that of Wan2.2
+    /// has a first frame inside its latents; the others have it in further channels, or not at all.
+    pub fn vae(&self) -> VaeKind {
+        if self.out_dim == WAN22_CHANNELS { VaeKind::Wan22 } else { VaeKind::Wan21 }
+    }
 }
 
 /// A model as workers announce it and the coordinator plans with it.
@@ -132,8 +153,8 @@ pub struct ModelCard {
     pub loras: Vec<FixedLora>,
 }
 
-/// More than any transformer has.
-const MAX_LAYERS: u32 = 1000;
+/// Larger sizes than any transformer has; products of a few of them can be counted.
+const MAX_SIZE: usize = 1 << 24;
 /// Pixels along a side, and frames, beyond any model's.
 const MAX_PIXELS: u32 = 1 << 14;
 const MAX_FRAMES: u32 = 1 << 16;
@@ -154,10 +175,25 @@ impl ModelCard {
             return Err(BadMessage::new("boundary", format!("is {boundary}, not between 0 and 1")));
         }
         // Whoever lists its tensors lists as many as it has layers.
-        if self.transformer.num_layers > MAX_LAYERS {
+        if self.transformer.num_layers > Transformer::MAX_LAYERS {
             return Err(BadMessage::new("num_layers", format!("is {}", self.transformer.num_layers)));
         }
-        bounds::finite("eps", self.transformer.eps)?;
+        let Transformer { in_dim, out_dim, dim, num_heads, ffn_dim, freq_dim, text_dim, text_len, eps, .. } =
+            self.transformer;
+        let sizes = [
+            ("in_dim", in_dim),
+            ("out_dim", out_dim),
+            ("dim", dim),
+            ("num_heads", num_heads),
+            ("ffn_dim", ffn_dim),
+            ("freq_dim", freq_dim),
+            ("text_dim", text_dim),
+            ("text_len", text_len),
+        ];
+        if let Some((field, size)) = sizes.into_iter().find(|(_, size)| !(1..=MAX_SIZE).contains(size)) {
+            return Err(BadMessage::new(field, format!("is {size}")));
+        }
+        bounds::finite("eps", eps)?;
         // Zero would divide; anything large would overflow the products that follow.
         bounds::count("latent_channels", self.geometry.latent_channels, 1024)?;
         bounds::count("stride_t", self.geometry.stride_t, 64)?;
@@ -232,7 +268,9 @@ mod tests {
             (refused(|card| card.loras = vec![card.loras[0].clone(); 257]), "loras"),
             (refused(|card| card.name = String::new()), "model name is empty"),
             (refused(|card| card.name = "m".repeat(1 << 20)), "model name"),
-            (refused(|card| card.transformer.num_layers = u32::MAX), "num_layers"),
+            (refused(|card| card.transformer.num_layers = usize::MAX), "num_layers"),
+            (refused(|card| card.transformer.dim = usize::MAX / 6 + 1), "dim"),
+            (refused(|card| card.transformer.num_heads = 0), "num_heads"),
             (refused(|card| card.geometry.stride_t = 0), "stride_t"),
             (refused(|card| card.geometry.patch = 1000), "patch"),
             (refused(|card| card.mag_curve.as_mut().unwrap().ratios[0][0] = f64::NAN), "mag_curve"),

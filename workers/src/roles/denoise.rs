@@ -8,13 +8,15 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use tracing::warn;
 use wanfarm_model::conditioning::Conditioning;
-use wanfarm_model::dit::{Blocks, TextContext, WanModel, parameters};
+use wanfarm_model::dit::{Blocks, TextContext, WanModel};
 use wanfarm_model::lora::{Adapters, Lora};
 use wanfarm_model::step_cache::{Kept, Part, StepCache};
 use wanfarm_model::{ModelError, Weights};
 use wanfarm_sampling::cache::Branch;
 use wanfarm_sampling::{Schedule, Solver, SolverState, history_len, randn};
 use wanfarm_types::{Digest, Expert, Failure, LoraRef, ModelCard};
+use wanfarm_weights::FileError;
+use wanfarm_weights::transformer::parameters;
 
 use super::{explain, finite, values};
 use crate::models::Catalog;
@@ -89,7 +91,7 @@ impl Denoiser {
             let file = Lora::open(&path, &parameters, expert).map_err(|error| {
                 // Of its place on this machine, people know nothing.
                 let why = format!("{}: cannot use the LoRA {}: {}", item.item.stage, lora.name, error.why());
-                if matches!(error, ModelError::Io { .. }) {
+                if matches!(error, ModelError::File(FileError::Io { .. })) {
                     Failure::transient(why)
                 } else {
                     Failure::deterministic(why)

@@ -13,6 +13,7 @@ use candle_core::{DType, Tensor};
 use wanfarm_model::ModelError;
 use wanfarm_sampling::Spread;
 use wanfarm_types::{Failure, FailureKind};
+use wanfarm_weights::FileError;
 
 use crate::runner::PreparedItem;
 
@@ -22,7 +23,9 @@ fn explain(item: &PreparedItem, error: ModelError) -> Failure {
     let PreparedItem { item, spec, .. } = item;
     let what = item.stage;
     match &error {
-        ModelError::Input { .. } | ModelError::Unsupported { .. } => Failure::deterministic(format!("{what}: {error}")),
+        ModelError::Input { .. } | ModelError::Image(_) | ModelError::File(FileError::Unsupported { .. }) => {
+            Failure::deterministic(format!("{what}: {error}"))
+        }
         ModelError::Candle(cause) if is_out_of_memory(&cause.to_string()) => Failure::deterministic(format!(
             "{what}: out of memory at {}x{} with {} frames; render it smaller or shorter, or on a larger device ({error})",
             spec.width, spec.height, spec.frames
@@ -69,7 +72,7 @@ mod faults {
                 FailureKind::Deterministic,
             ),
             (candle("Caused GPU Timeout Error"), FailureKind::Transient),
-            (ModelError::corrupt("a.safetensors", "it changed"), FailureKind::Transient),
+            (FileError::corrupt("a.safetensors", "it changed").into(), FailureKind::Transient),
         ] {
             let failure = explain(&prepared(), error);
             assert_eq!(failure.kind, kind, "{failure}");

@@ -85,7 +85,7 @@ impl Bench {
     }
 
     fn contexts(&mut self) -> Vec<HostTensor> {
-        vec![self.encode(PROMPT), self.encode(wanfarm_model::files::NEGATIVE_PROMPT)]
+        vec![self.encode(PROMPT), self.encode(wanfarm_model::folder::NEGATIVE_PROMPT)]
     }
 }
 

@@ -1,8 +1,9 @@
 //! `vae`: an image file → what conditions a video on it; finished latents → frames, one latent frame at a time.
 
 use candle_core::{Device, Tensor};
+use wanfarm_image::load_image;
 use wanfarm_model::ModelError;
-use wanfarm_model::conditioning::{Rgb8, encode};
+use wanfarm_model::conditioning::encode;
 use wanfarm_model::vae::{WanVae, rgb8};
 use wanfarm_types::{DType, Failure, FailureKind, Stage};
 
@@ -32,11 +33,11 @@ impl Vae {
             let why = format!("{} image files where there must be one", item.image.len());
             return Err(failed(ModelError::input("image", why)));
         };
-        let image = wanfarm_media::load_image("the image", &file.bytes)
+        let image = load_image("the image", &file.bytes)
             .map_err(|error| Failure::deterministic(format!("{}: {error}", work.stage)))?;
-        let image = Rgb8::new(image.width, image.height, &image.data).map_err(failed)?;
         let size = [spec.width, spec.height].map(|side| side as usize);
-        let encoded = encode(&self.model, image, size, spec.frames as usize, || control.abandoned()).map_err(failed)?;
+        let encoded =
+            encode(&self.model, &image, size, spec.frames as usize, || control.abandoned()).map_err(failed)?;
         let encoded = encoded.ok_or_else(abandoned)?;
         let values = values(&encoded).map_err(failed)?;
         finite(&values, || "the latents of the first frame".to_owned())?;

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use wanfarm_manifest::claims::{Claims, Holder, Wanted};
-use wanfarm_model::text::TEXT_LEN;
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
-use wanfarm_types::{JobId, Stage, VideoId, VideoState};
+use wanfarm_types::{JobId, Stage, TEXT_LEN, VideoId, VideoState};
 
 use crate::catalog::Catalog;
 use crate::images::Images;

@@ -4,7 +4,9 @@
 
 use candle_core::{Device, Tensor};
 
-use super::rgb::{Rgb8, scaled};
+use wanfarm_image::RgbImage;
+
+use super::rgb::scaled;
 use crate::error::ModelError;
 
 /// Of the cubic kernel.
@@ -29,7 +31,7 @@ struct Taps {
 ///
 /// Source: Wan2.2@42bf4cf `wan/image2video.py#L313` `torch.nn.functional.interpolate(…, mode='bicubic')`, which is
 /// PyTorch's `aten/src/ATen/native/UpSample.h` `area_pixel_compute_source_index`, `get_cubic_upsample_coefficients`.
-pub fn stretch(image: Rgb8<'_>, width: usize, height: usize) -> Result<Tensor, ModelError> {
+pub fn stretch(image: &RgbImage, width: usize, height: usize) -> Result<Tensor, ModelError> {
     let columns: Vec<Taps> = taps(image.width(), width).collect();
     let mut values = Vec::with_capacity(width * height * 3);
     for row in taps(image.height(), height) {
@@ -76,8 +78,8 @@ mod tests {
     use super::*;
 
     fn stretched(data: &[u8], size: (usize, usize), to: (usize, usize)) -> Vec<f32> {
-        let image = Rgb8::new(size.0, size.1, data).unwrap();
-        let frame = stretch(image, to.0, to.1).unwrap();
+        let image = RgbImage::new(size.0, size.1, data.to_vec()).unwrap();
+        let frame = stretch(&image, to.0, to.1).unwrap();
         assert_eq!(frame.dims(), [to.1, to.0, 3]);
         frame.flatten_all().unwrap().to_vec1().unwrap()
     }

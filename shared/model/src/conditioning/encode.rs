@@ -5,10 +5,10 @@ use std::iter::{once, repeat_n};
 use candle_core::{Device, Tensor};
 use wanfarm_types::VaeKind;
 
-use super::rgb::Rgb8;
 use super::{i2v, ti2v};
 use crate::error::ModelError;
 use crate::vae::WanVae;
+use wanfarm_image::RgbImage;
 
 /// Encodes the first frame of a video of `[width, height]` and `frames` for the model that uses this autoencoder.
 /// `None` if `stop` said so, which is asked before each frame.
@@ -23,7 +23,7 @@ use crate::vae::WanVae;
 /// Source: Wan2.2@42bf4cf `wan/image2video.py#L313`, `wan/textimage2video.py#L520`.
 pub fn encode(
     vae: &WanVae,
-    image: Rgb8<'_>,
+    image: &RgbImage,
     [width, height]: [usize; 2],
     frames: usize,
     stop: impl Fn() -> bool,

@@ -5,8 +5,8 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::bicubic::stretch;
-use super::rgb::Rgb8;
 use crate::error::ModelError;
+use wanfarm_image::RgbImage;
 
 /// Channels of the mask: one for each frame of a latent frame.
 pub(super) const MASK: usize = 4;
@@ -23,7 +23,7 @@ pub(super) const MASK: usize = 4;
 /// None but those of memory.
 ///
 /// Source: Wan2.2@42bf4cf `wan/image2video.py#L313`.
-pub fn frame(image: Rgb8<'_>, width: usize, height: usize) -> Result<Tensor, ModelError> {
+pub fn frame(image: &RgbImage, width: usize, height: usize) -> Result<Tensor, ModelError> {
     stretch(image, width, height)
 }
 

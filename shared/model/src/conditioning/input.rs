@@ -2,11 +2,11 @@
 //! latents. Not the loop.
 
 use candle_core::Tensor;
-use wanfarm_types::VaeKind;
+use wanfarm_types::{Transformer, VaeKind};
 
 use super::first_frame::FirstFrame;
 use super::i2v::MASK;
-use crate::dit::{Blocks, Config, TextContext, Timesteps, WanModel};
+use crate::dit::{Blocks, TextContext, Timesteps, WanModel};
 use crate::error::ModelError;
 
 /// The conditioning of one video.
@@ -28,7 +28,7 @@ impl Conditioning {
     ///
     /// # Errors
     /// The model needs an image and there is none, or takes none and there is one, or the image has another shape.
-    pub fn new(config: &Config, latents: [usize; 4], image: Option<Tensor>) -> Result<Self, ModelError> {
+    pub fn new(config: &Transformer, latents: [usize; 4], image: Option<Tensor>) -> Result<Self, ModelError> {
         let refuse = |why: String| Err(ModelError::input("first frame", why));
         let further = config.in_dim.saturating_sub(config.out_dim);
         let [_, frames, height, width] = latents;
@@ -113,7 +113,7 @@ mod tests {
     const LATENTS: [usize; 4] = [16, 2, 4, 6];
 
     fn conditioning(in_dim: usize, out_dim: usize, image: Option<[usize; 4]>) -> Result<Conditioning, String> {
-        let config = Config {
+        let config = Transformer {
             in_dim,
             out_dim,
             dim: 8,

@@ -6,8 +6,8 @@
 use std::f64::consts::PI;
 use std::ops::Range;
 
-use super::rgb::Rgb8;
 use crate::error::ModelError;
+use wanfarm_image::RgbImage;
 
 /// Half the filter's width, in pixels of the coarser of the two grids.
 const SUPPORT: f64 = 3.;
@@ -28,19 +28,16 @@ impl Taps {
 
 /// Resizes a picture to `width × height` and gives the window `columns × rows` of that.
 ///
-/// # Shapes
-/// Three bytes a pixel, row by row.
-///
 /// # Errors
 /// A size of zero, or a window that is empty or leaves the picture.
 ///
 /// Source: Pillow `src/libImaging/Resample.c` `ImagingResample`, `precompute_coeffs`, `normalize_coeffs_8bpc`.
 pub fn resize(
-    image: Rgb8<'_>,
+    image: &RgbImage,
     [width, height]: [usize; 2],
     columns: Range<usize>,
     rows: Range<usize>,
-) -> Result<Vec<u8>, ModelError> {
+) -> Result<RgbImage, ModelError> {
     if columns.is_empty() || rows.is_empty() || columns.end > width || rows.end > height {
         let why = format!("there is no window {columns:?} x {rows:?} in a picture of {width}x{height}");
         return Err(ModelError::input("image", why));
@@ -56,7 +53,8 @@ pub fn resize(
     }
     let at = |x: usize, y: usize| passed[(y - start) * across.len() + x].as_slice();
     let pixels = down.iter().flat_map(|taps| (0..across.len()).map(move |x| (taps, x)));
-    Ok(pixels.flat_map(|(taps, x)| filter(taps, |y| at(x, y))).collect())
+    let data = pixels.flat_map(|(taps, x)| filter(taps, |y| at(x, y))).collect();
+    Ok(RgbImage::new(across.len(), down.len(), data)?)
 }
 
 /// One pixel: the weighted sum, rounded and clamped to bytes.
@@ -101,35 +99,35 @@ mod tests {
     #[test]
     fn the_same_size_is_the_same_picture() {
         let data = picture(7, 5);
-        let image = Rgb8::new(7, 5, &data).unwrap();
-        assert_eq!(resize(image, [7, 5], 0..7, 0..5).unwrap(), data);
+        let image = RgbImage::new(7, 5, data.clone()).unwrap();
+        assert_eq!(resize(&image, [7, 5], 0..7, 0..5).unwrap(), image);
     }
 
     #[test]
     fn a_window_is_a_part_of_the_whole() {
         let data = picture(13, 29);
-        let image = Rgb8::new(13, 29, &data).unwrap();
-        let whole = resize(image, [40, 17], 0..40, 0..17).unwrap();
-        let part = resize(image, [40, 17], 5..9, 3..17).unwrap();
-        let rows = (3..17).flat_map(|y| whole[(y * 40 + 5) * 3..(y * 40 + 9) * 3].to_vec());
-        assert_eq!(part, rows.collect::<Vec<u8>>());
+        let image = RgbImage::new(13, 29, data.clone()).unwrap();
+        let whole = resize(&image, [40, 17], 0..40, 0..17).unwrap();
+        let part = resize(&image, [40, 17], 5..9, 3..17).unwrap();
+        let rows = (3..17).flat_map(|y| whole.data()[(y * 40 + 5) * 3..(y * 40 + 9) * 3].to_vec());
+        assert_eq!(part.data(), rows.collect::<Vec<u8>>());
     }
 
     #[test]
     fn a_thin_strip_does_not_unfold() {
         let data = picture(1, 4000);
-        let image = Rgb8::new(1, 4000, &data).unwrap();
-        let part = resize(image, [1280, 1280 * 4000], 0..1280, 2_559_000..2_559_004).unwrap();
-        assert_eq!(part.len(), 1280 * 4 * 3);
+        let image = RgbImage::new(1, 4000, data.clone()).unwrap();
+        let part = resize(&image, [1280, 1280 * 4000], 0..1280, 2_559_000..2_559_004).unwrap();
+        assert_eq!(part.data().len(), 1280 * 4 * 3);
     }
 
     #[test]
     fn windows_must_lie_inside() {
         let data = picture(4, 4);
-        let image = Rgb8::new(4, 4, &data).unwrap();
+        let image = RgbImage::new(4, 4, data.clone()).unwrap();
         for (columns, rows) in [(0..5, 0..4), (0..4, 0..5), (2..2, 0..4), (0..4, 3..3)] {
-            assert!(resize(image, [4, 4], columns, rows).is_err());
+            assert!(resize(&image, [4, 4], columns, rows).is_err());
         }
-        assert!(resize(image, [0, 0], 0..1, 0..1).is_err());
+        assert!(resize(&image, [0, 0], 0..1, 0..1).is_err());
     }
 }

@@ -12,11 +12,8 @@ pub mod i2v;
 mod input;
 pub mod lanczos;
 mod rgb;
-mod sizes;
 pub mod ti2v;
 
 pub use encode::encode;
 pub use first_frame::FirstFrame;
 pub use input::Conditioning;
-pub use rgb::Rgb8;
-pub use sizes::{i2v_size, ti2v_size};

@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::lanczos;
-use super::rgb::Rgb8;
+use super::{lanczos, rgb};
 use crate::error::ModelError;
+use wanfarm_image::RgbImage;
 
 /// How an image covers a frame: the size it is resized to, and where the frame's corner lies in that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl Cover {
     /// The smallest size that keeps the image's aspect and leaves nothing of the frame open; the frame is its middle.
     ///
     /// Source: Wan2.2@42bf4cf `wan/textimage2video.py#L464` `WanTI2V.i2v`.
-    pub fn of(image: Rgb8<'_>, width: usize, height: usize) -> Self {
+    pub fn of(image: &RgbImage, width: usize, height: usize) -> Self {
         let sides = [(image.width(), width), (image.height(), height)];
         let scale = sides.map(|(of_image, of_frame)| of_frame as f64 / of_image as f64);
         let scale = scale[0].max(scale[1]);
@@ -28,11 +28,11 @@ impl Cover {
     }
 }
 
-/// The image resized and cut to the video's size, three bytes a pixel.
+/// The image resized and cut to the video's size.
 ///
 /// # Errors
 /// A size of zero.
-pub fn cut(image: Rgb8<'_>, width: usize, height: usize) -> Result<Vec<u8>, ModelError> {
+pub fn cut(image: &RgbImage, width: usize, height: usize) -> Result<RgbImage, ModelError> {
     let Cover { size, corner: [x, y] } = Cover::of(image, width, height);
     lanczos::resize(image, size, x..x + width, y..y + height)
 }
@@ -47,8 +47,8 @@ pub fn cut(image: Rgb8<'_>, width: usize, height: usize) -> Result<Vec<u8>, Mode
 ///
 /// # Errors
 /// A size of zero.
-pub fn frame(image: Rgb8<'_>, width: usize, height: usize) -> Result<Tensor, ModelError> {
-    Rgb8::new(width, height, &cut(image, width, height)?)?.frame()
+pub fn frame(image: &RgbImage, width: usize, height: usize) -> Result<Tensor, ModelError> {
+    rgb::frame(&cut(image, width, height)?)
 }
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ mod tests {
     fn the_longer_side_is_cut_in_the_middle() {
         let cover = |from: (usize, usize), to: (usize, usize)| {
             let data = vec![0; from.0 * from.1 * 3];
-            Cover::of(Rgb8::new(from.0, from.1, &data).unwrap(), to.0, to.1)
+            Cover::of(&RgbImage::new(from.0, from.1, data).unwrap(), to.0, to.1)
         };
         assert_eq!(cover((90, 61), (96, 64)), Cover { size: [96, 65], corner: [0, 0] });
         assert_eq!(cover((77, 131), (64, 96)), Cover { size: [64, 109], corner: [0, 6] });
@@ -72,7 +72,7 @@ mod tests {
     fn a_picture_larger_than_the_frame_is_its_middle() {
         // Three squares side by side; the frame is one of them.
         let data: Vec<u8> = (0..8).flat_map(|_| [[10; 24], [90; 24], [200; 24]].concat()).collect();
-        let cut = cut(Rgb8::new(24, 8, &data).unwrap(), 8, 8).unwrap();
-        assert_eq!(cut, [90; 8 * 8 * 3]);
+        let cut = cut(&RgbImage::new(24, 8, data).unwrap(), 8, 8).unwrap();
+        assert_eq!(cut.data(), [90; 8 * 8 * 3]);
     }
 }

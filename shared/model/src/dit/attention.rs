@@ -2,14 +2,14 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::config::Config;
 use crate::error::ModelError;
 use crate::ops::Linear;
 use crate::ops::attention::attend;
 use crate::ops::chunks::Chunks;
 use crate::ops::norm::rms_norm;
 use crate::ops::rope::RopeTable;
-use crate::weights::{Param, Weights};
+use crate::weights::Weights;
+use wanfarm_types::Transformer;
 
 /// The four projections and two norms that both kinds of attention have. Queries and keys are normalised over all
 /// channels, before the heads are split.
@@ -28,17 +28,13 @@ struct Projections {
 }
 
 impl Projections {
-    fn parameters(cfg: &Config, prefix: &str) -> Vec<Param> {
-        let mut params = Vec::new();
-        for name in ["q", "k", "v", "o"] {
-            params.extend(Param::linear(&format!("{prefix}.{name}"), cfg.dim, cfg.dim, true));
-        }
-        params.push(Param::new(format!("{prefix}.norm_q.weight"), [cfg.dim]));
-        params.push(Param::new(format!("{prefix}.norm_k.weight"), [cfg.dim]));
-        params
-    }
-
-    fn load(cfg: &Config, weights: &Weights, prefix: &str, dtype: DType, device: &Device) -> Result<Self, ModelError> {
+    fn load(
+        cfg: &Transformer,
+        weights: &Weights,
+        prefix: &str,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
         let linear = |name: &str| Linear::load(weights, &format!("{prefix}.{name}"), true, dtype, device);
         let norm = |name: &str| weights.tensor(&format!("{prefix}.{name}.weight"), Some(DType::F32), device);
         Ok(Self {
@@ -96,12 +92,8 @@ impl Projections {
 pub(super) struct WanSelfAttention(Projections);
 
 impl WanSelfAttention {
-    pub(super) fn parameters(cfg: &Config, prefix: &str) -> Vec<Param> {
-        Projections::parameters(cfg, prefix)
-    }
-
     pub(super) fn load(
-        cfg: &Config,
+        cfg: &Transformer,
         weights: &Weights,
         prefix: &str,
         dtype: DType,
@@ -155,12 +147,8 @@ pub(super) struct TextKeys {
 pub(super) struct WanCrossAttention(Projections);
 
 impl WanCrossAttention {
-    pub(super) fn parameters(cfg: &Config, prefix: &str) -> Vec<Param> {
-        Projections::parameters(cfg, prefix)
-    }
-
     pub(super) fn load(
-        cfg: &Config,
+        cfg: &Transformer,
         weights: &Weights,
         prefix: &str,
         dtype: DType,

@@ -3,7 +3,6 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::attention::{TextKeys, WanCrossAttention, WanSelfAttention};
-use super::config::Config;
 use super::embedding::PerTime;
 use crate::error::ModelError;
 use crate::ops::Linear;
@@ -11,7 +10,8 @@ use crate::ops::activation::gelu;
 use crate::ops::chunks::Chunks;
 use crate::ops::norm::layer_norm;
 use crate::ops::rope::RopeTable;
-use crate::weights::{Param, Weights};
+use crate::weights::Weights;
+use wanfarm_types::Transformer;
 
 /// `norm(x)·(1 + scale) + shift`, the norm without parameters of its own.
 pub(super) fn modulated_norm(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor, ModelError> {
@@ -32,21 +32,8 @@ pub(super) struct WanAttentionBlock {
 }
 
 impl WanAttentionBlock {
-    pub(super) fn parameters(cfg: &Config, prefix: &str) -> Vec<Param> {
-        let mut params = vec![Param::new(format!("{prefix}.modulation"), [1, 6, cfg.dim])];
-        params.extend(WanSelfAttention::parameters(cfg, &format!("{prefix}.self_attn")));
-        if cfg.cross_attn_norm {
-            params.push(Param::new(format!("{prefix}.norm3.weight"), [cfg.dim]));
-            params.push(Param::new(format!("{prefix}.norm3.bias"), [cfg.dim]));
-        }
-        params.extend(WanCrossAttention::parameters(cfg, &format!("{prefix}.cross_attn")));
-        params.extend(Param::linear(&format!("{prefix}.ffn.0"), cfg.ffn_dim, cfg.dim, true));
-        params.extend(Param::linear(&format!("{prefix}.ffn.2"), cfg.dim, cfg.ffn_dim, true));
-        params
-    }
-
     pub(super) fn load(
-        cfg: &Config,
+        cfg: &Transformer,
         weights: &Weights,
         prefix: &str,
         dtype: DType,

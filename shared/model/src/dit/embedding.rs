@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::silu;
 
-use super::config::{Config, PATCH};
 use crate::error::ModelError;
 use crate::ops::Linear;
-use crate::weights::{Param, Weights};
+use crate::weights::Weights;
+use wanfarm_types::Transformer;
+use wanfarm_weights::transformer::PATCH;
 
 /// When the latents are, in units of training timesteps (0 … 1000).
 #[derive(Debug, Clone, Copy)]
@@ -94,14 +95,7 @@ pub(super) struct TimeEmbedding {
 }
 
 impl TimeEmbedding {
-    pub(super) fn parameters(cfg: &Config) -> Vec<Param> {
-        let mut params = Param::linear("time_embedding.0", cfg.dim, cfg.freq_dim, true);
-        params.extend(Param::linear("time_embedding.2", cfg.dim, cfg.dim, true));
-        params.extend(Param::linear("time_projection.1", 6 * cfg.dim, cfg.dim, true));
-        params
-    }
-
-    pub(super) fn load(cfg: &Config, weights: &Weights, device: &Device) -> Result<Self, ModelError> {
+    pub(super) fn load(cfg: &Transformer, weights: &Weights, device: &Device) -> Result<Self, ModelError> {
         let linear = |name| Linear::load(weights, name, true, DType::F32, device);
         Ok(Self {
             freq_dim: cfg.freq_dim,

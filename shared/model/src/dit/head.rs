@@ -3,12 +3,12 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::block::modulated_norm;
-use super::config::{Config, PATCH};
 use super::embedding::PerTime;
 use crate::error::ModelError;
 use crate::ops::Linear;
 use crate::ops::chunks::Chunks;
-use crate::weights::{Param, Weights};
+use crate::weights::Weights;
+use wanfarm_types::Transformer;
 
 /// Computed in f32 whatever the type of the other weights.
 ///
@@ -21,14 +21,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn parameters(cfg: &Config) -> Vec<Param> {
-        let out = cfg.out_dim * PATCH.iter().product::<usize>();
-        let mut params = vec![Param::new("head.modulation", [1, 2, cfg.dim])];
-        params.extend(Param::linear("head.head", out, cfg.dim, true));
-        params
-    }
-
-    pub(super) fn load(cfg: &Config, weights: &Weights, device: &Device) -> Result<Self, ModelError> {
+    pub(super) fn load(cfg: &Transformer, weights: &Weights, device: &Device) -> Result<Self, ModelError> {
         Ok(Self {
             eps: cfg.eps,
             modulation: weights.tensor("head.modulation", Some(DType::F32), device)?,

@@ -4,14 +4,11 @@
 
 mod attention;
 mod block;
-mod config;
 mod embedding;
 mod head;
 mod model;
 mod text;
 
-pub use config::Config;
-pub(crate) use config::PATCH;
 pub use embedding::Timesteps;
-pub use model::{Blocks, Residual, WanModel, parameters};
+pub use model::{Blocks, Residual, WanModel};
 pub use text::TextContext;

@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{DType, Device, Tensor};
 
 use super::block::WanAttentionBlock;
-use super::config::{Config, PATCH};
 use super::embedding::{PerTime, TimeEmbedding, Timesteps, patchify, unpatchify};
 use super::head::Head;
 use super::text::{TextContext, TextEmbedding};
@@ -13,21 +12,9 @@ use crate::error::ModelError;
 use crate::ops::Linear;
 use crate::ops::chunks::{Chunks, TOKENS};
 use crate::ops::rope::RopeTable;
-use crate::weights::{Param, Weights};
-
-/// Every tensor of a DiT, by official name.
-pub fn parameters(cfg: &Config) -> Vec<Param> {
-    let [t, p, q] = PATCH;
-    let mut params = vec![
-        Param::new("patch_embedding.weight", [cfg.dim, cfg.in_dim, t, p, q]),
-        Param::new("patch_embedding.bias", [cfg.dim]),
-    ];
-    params.extend(TextEmbedding::parameters(cfg));
-    params.extend(TimeEmbedding::parameters(cfg));
-    params.extend((0..cfg.num_layers).flat_map(|i| WanAttentionBlock::parameters(cfg, &format!("blocks.{i}"))));
-    params.extend(Head::parameters(cfg));
-    params
-}
+use crate::weights::Weights;
+use wanfarm_types::Transformer;
+use wanfarm_weights::transformer::{PATCH, parameters};
 
 /// What all blocks together added to the tokens: f32 `(L, dim)` on the device.
 #[derive(Debug)]
@@ -38,7 +25,7 @@ impl Residual {
     ///
     /// # Errors
     /// A device out of memory.
-    pub(crate) fn norms(&self) -> Result<Vec<f32>, ModelError> {
+    pub fn norms(&self) -> Result<Vec<f32>, ModelError> {
         let mut norms = Vec::new();
         for (first, count) in Chunks::new(self.0.dim(0)?, TOKENS).iter() {
             let chunk = self.0.narrow(0, first, count)?.sqr()?.sum(1)?.sqrt()?;
@@ -48,8 +35,7 @@ impl Residual {
     }
 
     /// All of it.
-    #[cfg(test)]
-    pub(crate) fn rows(&self) -> &Tensor {
+    pub fn rows(&self) -> &Tensor {
         &self.0
     }
 }
@@ -70,7 +56,7 @@ pub enum Blocks<'a> {
 /// Source: Wan2.2@42bf4cf `wan/modules/model.py#L294` `WanModel`.
 #[derive(Debug)]
 pub struct WanModel {
-    cfg: Config,
+    cfg: Transformer,
     device: Device,
     patch_embedding: Linear,
     text_embedding: TextEmbedding,
@@ -89,8 +75,8 @@ impl WanModel {
     ///
     /// # Errors
     /// All faults of the tensors at once, before anything is loaded; or a device out of memory.
-    pub fn load(cfg: Config, weights: &Weights, dtype: DType, device: &Device) -> Result<Self, ModelError> {
-        weights.check(&parameters(&cfg))?;
+    pub fn load(cfg: Transformer, weights: &Weights, dtype: DType, device: &Device) -> Result<Self, ModelError> {
+        weights.files().check(&parameters(&cfg))?;
         let block = |i| WanAttentionBlock::load(&cfg, weights, &format!("blocks.{i}"), dtype, device);
         Ok(Self {
             patch_embedding: Linear::load(weights, "patch_embedding", true, DType::F32, device)?,
@@ -123,7 +109,7 @@ impl WanModel {
     }
 
     /// Its sizes.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &Transformer {
         &self.cfg
     }
 
@@ -145,7 +131,10 @@ impl WanModel {
     ///
     /// # Shapes
     /// As of [`Self::embed_text`] → f32 `(text_len, dim)`.
-    pub(crate) fn text_rows(&self, context: &Tensor) -> Result<Tensor, ModelError> {
+    ///
+    /// # Errors
+    /// A context of another shape, or a device out of memory.
+    pub fn text_rows(&self, context: &Tensor) -> Result<Tensor, ModelError> {
         self.text_embedding.forward(&context.to_device(&self.device)?)
     }
 
@@ -265,7 +254,7 @@ mod tests {
 
     use super::*;
 
-    const CFG: Config = Config {
+    const CFG: Transformer = Transformer {
         in_dim: 5,
         out_dim: 3,
         dim: 24,

@@ -4,10 +4,10 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::attention::TextKeys;
-use super::config::Config;
 use crate::error::ModelError;
 use crate::ops::Linear;
-use crate::weights::{Param, Weights};
+use crate::weights::Weights;
+use wanfarm_types::Transformer;
 
 /// Keys and values of one text, for every block of one transformer.
 #[derive(Debug, Clone)]
@@ -26,13 +26,12 @@ pub(super) struct TextEmbedding {
 }
 
 impl TextEmbedding {
-    pub(super) fn parameters(cfg: &Config) -> Vec<Param> {
-        let mut params = Param::linear("text_embedding.0", cfg.dim, cfg.text_dim, true);
-        params.extend(Param::linear("text_embedding.2", cfg.dim, cfg.dim, true));
-        params
-    }
-
-    pub(super) fn load(cfg: &Config, weights: &Weights, dtype: DType, device: &Device) -> Result<Self, ModelError> {
+    pub(super) fn load(
+        cfg: &Transformer,
+        weights: &Weights,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
         let linear = |name| Linear::load(weights, name, true, dtype, device);
         Ok(Self {
             text_len: cfg.text_len,

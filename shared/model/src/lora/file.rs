@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-
 use wanfarm_types::Expert;
+use wanfarm_weights::lora::{Change, LoraContents};
+use wanfarm_weights::{Entry, Param};
 
-use super::contents::{Change, LoraContents};
 use crate::error::ModelError;
-use crate::files::decode::decode;
-use crate::weights::{Entry, Param};
+use crate::ops::decode::decode;
 
 /// What is added to one tensor at strength 1; f32 on the CPU.
 #[derive(Debug, Clone)]
@@ -49,7 +48,7 @@ impl Lora {
             Ok::<_, ModelError>(((*name).to_owned(), deltas(&lora, change, shape)?))
         };
         let deltas = fit.changes.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { name: lora.file.name(), remark: fit.remark(), deltas })
+        Ok(Self { name: lora.file().name(), remark: fit.remark(), deltas })
     }
 
     /// The file's name, without its folder.
@@ -76,7 +75,7 @@ impl Lora {
 /// The differences that a change makes to a tensor of this shape, which it suits.
 fn deltas(lora: &LoraContents, change: &Change<'_>, shape: &[usize]) -> Result<Vec<Delta>, ModelError> {
     let tensor = |entry: &Entry| {
-        let numbers = decode(lora.file.bytes(entry.bytes.clone())?, entry.encoding)?;
+        let numbers = decode(lora.file().bytes(entry.bytes.clone())?, entry.encoding)?;
         Ok::<_, ModelError>(Tensor::from_vec(numbers, entry.shape.as_slice(), &Device::Cpu)?)
     };
     let mut deltas = Vec::new();

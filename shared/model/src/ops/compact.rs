@@ -11,17 +11,15 @@ use std::sync::Arc;
 
 use candle_core::quantized::{QMatMul, QStorage, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
+use wanfarm_weights::{Encoding, MappedFile, scales};
 
 use crate::error::ModelError;
-use crate::files::decode::decode;
-use crate::files::encoding::Encoding;
-use crate::files::mapped::MappedFile;
-use crate::files::scales;
+use crate::ops::decode::{decode, ggml};
 use crate::ops::device::DeviceKind;
 
 /// A matrix `(out, in)`, as its file stores it.
 #[derive(Debug, Clone)]
-pub(crate) struct Compact {
+pub struct Compact {
     file: Arc<MappedFile>,
     bytes: Range<usize>,
     encoding: Encoding,
@@ -42,12 +40,12 @@ impl Compact {
     }
 
     /// How it is stored.
-    pub(crate) fn encoding(&self) -> Encoding {
+    pub fn encoding(&self) -> Encoding {
         self.encoding
     }
 
     /// Its bytes on a device of this kind; `None` if it is decoded when it is loaded there.
-    pub(crate) fn kept_bytes(&self, device: DeviceKind) -> Option<u64> {
+    pub fn kept_bytes(&self, device: DeviceKind) -> Option<u64> {
         let kept = device == DeviceKind::Cpu || matches!(self.encoding, Encoding::Blocks(_)) && self.scale.is_none();
         kept.then_some(self.bytes.len() as u64)
     }
@@ -56,7 +54,10 @@ impl Compact {
     ///
     /// # Shapes
     /// → f32 `(out, in)` on the CPU.
-    pub(crate) fn decoded(&self) -> Result<Tensor, ModelError> {
+    ///
+    /// # Errors
+    /// Bytes that are no whole blocks.
+    pub fn decoded(&self) -> Result<Tensor, ModelError> {
         let mut numbers = decode(self.file.bytes(self.bytes.clone())?, self.encoding)?;
         if let Some(scale) = &self.scale {
             scales::apply(&mut numbers, scale);
@@ -68,12 +69,15 @@ impl Compact {
     ///
     /// # Errors
     /// A device out of memory.
-    pub(crate) fn on(self, dtype: DType, device: &Device) -> Result<Matrix, ModelError> {
+    ///
+    /// # Errors
+    /// The device is out of memory.
+    pub fn on(self, dtype: DType, device: &Device) -> Result<Matrix, ModelError> {
         match (device, self.encoding) {
             (Device::Cpu, _) => Ok(Matrix::Mapped { matrix: self, dtype }),
             (_, Encoding::Blocks(blocks)) if self.scale.is_none() => {
                 let bytes = Cow::Borrowed(self.file.bytes(self.bytes.clone())?);
-                let storage = QStorage::from_data(bytes, device, blocks)?;
+                let storage = QStorage::from_data(bytes, device, ggml(blocks))?;
                 Ok(Matrix::Blocks { matrix: Arc::new(QTensor::new(storage, self.shape)?), dtype })
             }
             // No GPU computes in fp8 here; what the bytes stand for is exact in bf16, and the factor comes later.
@@ -89,7 +93,7 @@ impl Compact {
 
 /// A matrix `(out, in)` that can be multiplied by.
 #[derive(Debug, Clone)]
-pub(crate) enum Matrix {
+pub enum Matrix {
     /// Numbers of the type that products are taken in, and what products are multiplied by: `(1)` or `(out)`, f32.
     Dense {
         /// `(out, in)`.
@@ -133,7 +137,10 @@ impl Matrix {
 
     /// # Shapes
     /// `x` `(n, in)`, dense → f32 `(n, out)`.
-    pub(crate) fn product(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+    ///
+    /// # Errors
+    /// The device is out of memory.
+    pub fn product(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         let dense = |matrix: &Tensor| x.to_dtype(matrix.dtype())?.matmul(&matrix.t()?)?.to_dtype(DType::F32);
         match self {
             Self::Dense { matrix, scale: None } => Ok(dense(matrix)?),

@@ -16,7 +16,7 @@ use crate::weights::Weights;
 
 /// How a kernel lies in the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Window {
+pub enum Window {
     /// 1×1.
     Point,
     /// 3×3, stride 1, one zero pixel around the frame.
@@ -182,7 +182,11 @@ impl CausalConv3d {
         Self::new(&weight, bias, device)
     }
 
-    pub(crate) fn new(weight: &Tensor, bias: Tensor, device: &Device) -> Result<Self, ModelError> {
+    /// Weight `(out, in, t, h, w)`, bias `(out)`, both in f32.
+    ///
+    /// # Errors
+    /// A kernel that is neither one pixel nor three a side, or a device out of memory.
+    pub fn new(weight: &Tensor, bias: Tensor, device: &Device) -> Result<Self, ModelError> {
         let window = match weight.dims5()? {
             (_, _, 1.., 1, 1) => Window::Point,
             (_, _, 1.., 3, 3) => Window::Same,
@@ -261,7 +265,11 @@ impl Conv2d {
         Self::new(&weight, bias, window, device)
     }
 
-    pub(crate) fn new(weight: &Tensor, bias: Tensor, window: Window, device: &Device) -> Result<Self, ModelError> {
+    /// Weight `(out, in, 3, 3)`, bias `(out)`, both in f32.
+    ///
+    /// # Errors
+    /// Another kernel, or a device out of memory.
+    pub fn new(weight: &Tensor, bias: Tensor, window: Window, device: &Device) -> Result<Self, ModelError> {
         match weight.dims4()? {
             (_, _, 3, 3) => Ok(Self(Kernel::new(&weight.unsqueeze(2)?, bias, window, device)?)),
             _ => Err(ModelError::input("convolution", format!("a kernel of {:?}", weight.dims()))),

@@ -18,7 +18,7 @@ pub struct Linear {
 
 impl Linear {
     /// Weight `(out, in)` in the type to multiply in, bias `(out)` in f32.
-    pub(crate) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
         Self { weight: Matrix::Dense { matrix: weight, scale: None }, bias, side: None }
     }
 

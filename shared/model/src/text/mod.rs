@@ -12,7 +12,7 @@ mod tokenizer;
 mod utf8;
 
 pub use clean::clean_prompt;
-pub use tokenizer::{MAX_PROMPT_BYTES, TEXT_LEN, Tokenizer, Tokens, cut_off};
+pub use tokenizer::{MAX_PROMPT_BYTES, Tokenizer, Tokens};
 
 /// Compiles a regular expression that is part of this program.
 fn pattern(text: &str) -> regex::Regex {

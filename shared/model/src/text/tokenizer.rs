@@ -10,12 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use wanfarm_types::TEXT_LEN;
+use wanfarm_weights::FileError;
 
 use super::clean_prompt;
-use crate::ModelError;
-
-/// Tokens that a prompt may have, its end mark included: the length of the text that the DiT attends to.
-pub const TEXT_LEN: usize = 512;
+use crate::error::ModelError;
 
 /// Longest prompt that is looked at. What fits into [`TEXT_LEN`] tokens is some hundred times shorter.
 pub const MAX_PROMPT_BYTES: usize = 1_000_000;
@@ -49,11 +48,11 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The file cannot be read, is no tokenizer, or has no `</s>`.
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
-        let corrupt = |why: String| ModelError::corrupt(path, format!("{why}; download it again"));
-        let (file, mut bytes) = (File::open(path).map_err(|source| ModelError::io(path, source))?, Vec::new());
-        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|source| ModelError::io(path, source))?;
+        let corrupt = |why: String| FileError::corrupt(path, format!("{why}; download it again"));
+        let (file, mut bytes) = (File::open(path).map_err(|source| FileError::io(path, source))?, Vec::new());
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|source| FileError::io(path, source))?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(corrupt(format!("no tokenizer.json is larger than {} MiB", MAX_FILE >> 20)));
         }
@@ -97,14 +96,6 @@ impl Tokenizer {
     }
 }
 
-/// Says of a text of so many tokens what of it is not read, if anything is not. `what`: `prompt`, `negative prompt`.
-pub fn cut_off(what: &str, length: usize) -> Option<String> {
-    let left = length.saturating_sub(TEXT_LEN);
-    (left > 0).then(|| {
-        format!("the {what} has {length} tokens, the model reads {TEXT_LEN}: the last {left} are left out; shorten it")
-    })
-}
-
 /// What the crate makes of a file from anywhere; it panics at some that are damaged.
 fn sheltered<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(work)) {
@@ -130,7 +121,7 @@ mod tests {
         "model": {"type": "Unigram", "unk_id": 2, "vocab": [["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], ["▁a", -1.0], ["▁b", -2.0], ["▁", -3.0], ["\"", -4.0]]}
     }"#;
 
-    fn load(rules: &str) -> Result<Tokenizer, ModelError> {
+    fn load(rules: &str) -> Result<Tokenizer, FileError> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), rules).unwrap();
         Tokenizer::load(file.path())
@@ -151,7 +142,7 @@ mod tests {
             let Tokens { ids, length } = tokenizer.encode(&format!("b {}", "a ".repeat(words - 1))).unwrap();
             assert_eq!((ids.len(), ids[0], ids[len - 2], ids[len - 1]), (len, 4, 3, 1), "{words} words");
             assert_eq!(length, words + 1, "what is cut is counted");
-            assert_eq!(cut_off("prompt", length).is_some(), words > 511);
+            assert_eq!(wanfarm_types::cut_off("prompt", length).is_some(), words > 511);
         }
     }
 

@@ -1,7 +1,6 @@
 //! The sizes of a UMT5 encoder, all of which its tensors' shapes tell, and the tensors that follow from them.
 
-use crate::error::ModelError;
-use crate::weights::{Param, Weights};
+use wanfarm_weights::{FileError, Param, WeightFiles};
 
 /// Distances that a bias of attention is learnt for.
 pub(super) const BUCKETS: usize = 32;
@@ -32,8 +31,8 @@ impl Config {
     ///
     /// # Errors
     /// The tensors that tell are not there, or tell what cannot be.
-    pub fn from_weights(weights: &Weights) -> Result<Self, ModelError> {
-        let not_umt5 = |why: String| ModelError::corrupt(weights.place(), format!("this is no UMT5 encoder: {why}"));
+    pub fn from_weights(weights: &WeightFiles) -> Result<Self, FileError> {
+        let not_umt5 = |why: String| FileError::corrupt(weights.place(), format!("this is no UMT5 encoder: {why}"));
         let matrix = |name: &str| match weights.shape(name) {
             Some(&[rows, columns]) => Ok((rows, columns)),
             Some(shape) => Err(not_umt5(format!("{name} has the shape {shape:?}"))),
@@ -84,7 +83,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::files::names::Naming;
+    use wanfarm_weights::Naming;
 
     const XXL: Config =
         Config { vocab_size: 256_384, dim: 4096, dim_attn: 4096, dim_ffn: 10_240, num_heads: 64, num_layers: 24 };
@@ -100,7 +99,7 @@ mod tests {
     fn parameters_are_the_tensors_of_the_real_files() {
         let params: BTreeMap<_, _> = XXL.parameters().into_iter().map(|param| (param.name, param.shape)).collect();
         assert_eq!(params.len(), 2 + 24 * 10);
-        assert_eq!(params, file(include_str!("../../tests/data/umt5-xxl-encoder.json")));
-        assert_eq!(params, file(include_str!("../../tests/data/diffusers-umt5-xxl.json")));
+        assert_eq!(params, file(include_str!("../../../weights/tests/data/umt5-xxl-encoder.json")));
+        assert_eq!(params, file(include_str!("../../../weights/tests/data/diffusers-umt5-xxl.json")));
     }
 }

@@ -33,8 +33,8 @@ impl Umt5 {
     /// # Errors
     /// Tensors that are missing, unexpected, misshapen or of an unusable type; all are named.
     pub fn load(weights: Weights, device: &Device) -> Result<Self, ModelError> {
-        let config = Config::from_weights(&weights)?;
-        weights.check(&config.parameters())?;
+        let config = Config::from_weights(weights.files())?;
+        weights.files().check(&config.parameters())?;
         Ok(Self { config, weights, device: device.clone() })
     }
 

@@ -8,7 +8,7 @@
 use wanfarm_types::VaeKind;
 
 use super::config::VaeConfig;
-use crate::weights::Param;
+use wanfarm_weights::Param;
 
 /// A layer and the official name of its tensors' common prefix.
 #[derive(Debug)]
@@ -214,8 +214,8 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::files::names::Naming;
     use crate::vae::LatentStatistics;
+    use wanfarm_weights::Naming;
 
     type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -246,10 +246,10 @@ mod tests {
     #[test]
     fn published_files_hold_exactly_these_tensors() {
         let files = [
-            (VaeKind::Wan21, include_str!("../../tests/data/vae-2.1.json")),
-            (VaeKind::Wan21, include_str!("../../tests/data/diffusers-vae-2.1.json")),
-            (VaeKind::Wan22, include_str!("../../tests/data/vae-2.2.json")),
-            (VaeKind::Wan22, include_str!("../../tests/data/diffusers-vae-2.2.json")),
+            (VaeKind::Wan21, include_str!("../../../weights/tests/data/vae-2.1.json")),
+            (VaeKind::Wan21, include_str!("../../../weights/tests/data/diffusers-vae-2.1.json")),
+            (VaeKind::Wan22, include_str!("../../../weights/tests/data/vae-2.2.json")),
+            (VaeKind::Wan22, include_str!("../../../weights/tests/data/diffusers-vae-2.2.json")),
         ];
         for (kind, file) in files {
             let file: Shapes = serde_json::from_str(file).unwrap();

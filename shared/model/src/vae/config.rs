@@ -4,8 +4,7 @@
 
 use wanfarm_types::VaeKind;
 
-use crate::error::ModelError;
-use crate::weights::Weights;
+use wanfarm_weights::{FileError, WeightFiles};
 
 /// Most blocks of one resolution, and most resolutions, that any known autoencoder comes near.
 const MOST_LAYERS: usize = 64;
@@ -58,28 +57,23 @@ impl VaeConfig {
     ///
     /// # Errors
     /// The shapes are those of no autoencoder, or the statistics have another number of channels.
-    pub fn from_weights(weights: &Weights, statistics: Option<LatentStatistics>) -> Result<Self, ModelError> {
+    pub fn from_weights(weights: &WeightFiles, statistics: Option<LatentStatistics>) -> Result<Self, FileError> {
         let config = Self::from_shapes(|name| weights.shape(name).map(<[usize]>::to_vec), statistics);
-        config.map_err(|error| match error {
-            ModelError::Input { why, .. } => {
-                ModelError::corrupt(weights.place(), format!("this is no Wan autoencoder: {why}"))
-            }
-            other => other,
-        })
+        config.map_err(|why| FileError::corrupt(weights.place(), format!("this is no Wan autoencoder: {why}")))
     }
 
     pub(crate) fn from_shapes(
         shape: impl Fn(&str) -> Option<Vec<usize>>,
         statistics: Option<LatentStatistics>,
-    ) -> Result<Self, ModelError> {
-        let dim = |name: &str, axis: usize| -> Result<usize, ModelError> {
+    ) -> Result<Self, String> {
+        let dim = |name: &str, axis: usize| -> Result<usize, String> {
             let found = shape(name).and_then(|dims| dims.get(axis).copied());
-            found.ok_or_else(|| fault(format!("{name} is missing, which every Wan autoencoder has")))
+            found.ok_or_else(|| format!("{name} is missing, which every Wan autoencoder has"))
         };
         let kind = match dim("encoder.conv1.weight", 1)? {
             3 => VaeKind::Wan21,
             12 => VaeKind::Wan22,
-            other => return Err(fault(format!("encoder.conv1.weight takes {other} channels; 3 or 12 are known"))),
+            other => return Err(format!("encoder.conv1.weight takes {other} channels; 3 or 12 are known")),
         };
         // The encoder's layers in order: residual blocks, and a resampling layer behind each resolution but the last.
         let layer = |level: usize, block: usize, index: usize| match kind {
@@ -95,7 +89,7 @@ impl VaeConfig {
                 width = found.first().copied();
                 (blocks, index) = (blocks + 1, index + 1);
                 if blocks > MOST_LAYERS {
-                    return Err(fault(format!("more than {MOST_LAYERS} residual blocks at one resolution")));
+                    return Err(format!("more than {MOST_LAYERS} residual blocks at one resolution"));
                 }
             }
             let Some(width) = width else { break };
@@ -124,22 +118,22 @@ impl VaeConfig {
     }
 
     /// Checks what building the network relies on; that its tensors have these shapes is for `Weights::check`.
-    pub(crate) fn check(&self) -> Result<(), ModelError> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let levels = self.dim_mult.len();
         if levels == 0 || levels > MOST_LAYERS || self.temporal_downsample.len() + 1 != levels {
             let halvings = self.temporal_downsample.len();
-            return Err(fault(format!("{levels} resolutions with {halvings} steps between them")));
+            return Err(format!("{levels} resolutions with {halvings} steps between them"));
         }
         if [self.dim, self.dec_dim, self.z, self.num_res_blocks].contains(&0) || self.dim_mult.contains(&0) {
-            return Err(fault("a dimension is zero".to_owned()));
+            return Err("a dimension is zero".to_owned());
         }
         for (what, values) in [("means", &self.statistics.mean), ("standard deviations", &self.statistics.std)] {
             if values.len() != self.z {
-                return Err(fault(format!("{} {what} for {} latent channels", values.len(), self.z)));
+                return Err(format!("{} {what} for {} latent channels", values.len(), self.z));
             }
         }
         if !self.statistics.std.iter().all(|std| std.is_finite() && *std > 0.) {
-            return Err(fault("a standard deviation is not positive".to_owned()));
+            return Err("a standard deviation is not positive".to_owned());
         }
         Ok(())
     }
@@ -166,10 +160,6 @@ impl VaeConfig {
     pub(crate) fn pixel_channels(&self) -> usize {
         3 * self.patch() * self.patch()
     }
-}
-
-fn fault(why: String) -> ModelError {
-    ModelError::input("autoencoder", why)
 }
 
 const MEAN_21: [f32; 16] = [

@@ -32,8 +32,8 @@ impl WanVae {
     /// # Errors
     /// Tensors that are missing, unexpected or misshapen, or a device out of memory.
     pub fn load(config: VaeConfig, weights: &Weights, device: &Device) -> Result<Self, ModelError> {
-        config.check()?;
-        weights.check(&blueprint::parameters(&config))?;
+        config.check().map_err(|why| ModelError::input("autoencoder", why))?;
+        weights.files().check(&blueprint::parameters(&config))?;
         let scale: Vec<f32> = config.statistics.std.iter().map(|std| 1. / std).collect();
         let mut slots = Slots::default();
         let mut network = |layers: Vec<_>| Network::load(&layers, weights, &mut slots, device);
@@ -64,7 +64,7 @@ impl WanVae {
 
     /// Starts to decode a video as if there were no rule for the first frame: an equal number of frames comes of each
     /// latent frame. Not what the network was trained for.
-    pub(crate) fn decoder_without_first(&self) -> Decoder<'_> {
+    pub fn decoder_without_first(&self) -> Decoder<'_> {
         Decoder { cache: FeatureCache::without_first(), ..self.decoder() }
     }
 

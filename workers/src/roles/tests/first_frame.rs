@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use wanfarm_media::{Frames, write_png_folder};
-use wanfarm_model::files;
+use wanfarm_model::folder;
 use wanfarm_types::DType;
 
 use super::*;
@@ -224,7 +224,7 @@ fn an_abandoned_image_is_not_encoded() {
 
 #[test]
 fn cards_tell_which_models_take_an_image() {
-    let card = |case: &str| files::open(&golden(case).join("official_repo")).unwrap().card().clone();
+    let card = |case: &str| folder::open(&golden(case).join("official_repo")).unwrap().card().clone();
     let images = |case: &str| (card(case).takes_image, card(case).needs_image);
     assert_eq!(images("e2e_i2v_a14b"), (true, true));
     assert_eq!(images("e2e_ti2v_i2v"), (true, false));

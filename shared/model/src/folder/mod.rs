@@ -1,0 +1,23 @@
+//! Folders of models: which layout a folder has, which file holds what, and what model the files make.
+//!
+//! Not here: the formats of files (`wanfarm_weights`).
+
+mod calibration;
+mod card;
+mod experts;
+mod find;
+mod fit;
+mod layout;
+mod loose;
+mod loras;
+mod model_folder;
+mod parts;
+mod presets;
+
+pub use calibration::{calibration_file, write_calibration};
+pub use experts::named as named_expert;
+pub use find::{find, is_model};
+pub use layout::detect;
+pub use model_folder::{ModelFolder, calibrated, open, recognise};
+pub use parts::Parts;
+pub use presets::{NEGATIVE_PROMPT, of_width};

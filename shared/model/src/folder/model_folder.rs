@@ -1,0 +1,139 @@
+//! A model folder: its card, and the files of each role.
+
+use std::path::{Path, PathBuf};
+
+use wanfarm_types::{Calibration, ModelCard, Role, Transformer};
+
+use super::calibration;
+use super::card;
+use super::fit;
+use super::layout;
+use super::parts::Parts;
+use crate::error::ModelError;
+use crate::vae::VaeConfig;
+use crate::weights::Weights;
+use wanfarm_weights::FileError;
+use wanfarm_weights::WeightFiles;
+use wanfarm_weights::transformer;
+
+/// A model on disk. A machine need not hold all of it: what it does not hold is an error when it is asked for.
+#[derive(Debug)]
+pub struct ModelFolder {
+    parts: Parts,
+    card: ModelCard,
+    calibration: Option<Calibration>,
+}
+
+/// Recognises the model in a folder, from the headers of its files; no weights are read.
+///
+/// # Errors
+/// There is none, its files are incomplete or damaged, nothing tells the sizes of its transformers, or its networks do
+/// not belong together.
+pub fn open(folder: &Path) -> Result<ModelFolder, FileError> {
+    let parts = layout::detect(folder)?;
+    let (card, calibration) = calibrated(recognise(&parts)?, &parts)?;
+    Ok(ModelFolder { parts, card, calibration })
+}
+
+/// The model that these parts make together, by the shapes of its transformers.
+pub fn recognise(parts: &Parts) -> Result<ModelCard, FileError> {
+    let (config, file) = transformer(parts)?;
+    fit::check(parts)?;
+    card::card(&parts.folder, parts, &config, &file)
+}
+
+/// The card with what was measured with the model, and that itself.
+pub fn calibrated(card: ModelCard, parts: &Parts) -> Result<(ModelCard, Option<Calibration>), FileError> {
+    let (calibration, mag_curve) = calibration::read(&parts.folder)?.unzip();
+    Ok((ModelCard { mag_curve, ..card }, calibration))
+}
+
+/// The sizes of the model's transformers, of whichever there is, and the file that tells them.
+fn transformer(layout: &Parts) -> Result<(Transformer, String), FileError> {
+    let parts = || layout.parts.iter().filter(|(role, _)| role.expert().is_some()).map(|(_, part)| part);
+    if let Some(part) = parts().find(|part| !part.weights.is_empty()) {
+        let weights = WeightFiles::open(&part.weights)?;
+        return Ok((transformer::sizes(&weights, &part.config)?, weights.place()));
+    }
+    if let Some(part) = parts().find(|part| !part.config.is_empty()) {
+        return Ok((transformer::sizes_in_config(&part.config)?, part.config.path().display().to_string()));
+    }
+    let wanted: Vec<&str> = parts().map(|part| part.wanted.as_str()).collect();
+    let why = format!(
+        "nothing tells which model it is: there is no {}, and no config.json beside where it would be; \
+         the config.json is small and enough on a machine that runs no transformer",
+        wanted.join(" or ")
+    );
+    Err(FileError::NotAModel { folder: layout.folder.clone(), why })
+}
+
+impl ModelFolder {
+    /// What others need to know of the model.
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    /// What was measured with this model, if anything was.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// Goes on without what was measured: it was with other weights than those that are here.
+    pub fn forget_calibration(&mut self) {
+        (self.calibration, self.card.mag_curve) = (None, None);
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.parts.folder
+    }
+
+    /// The roles whose files are here.
+    pub fn roles(&self) -> Vec<Role> {
+        self.card.roles().into_iter().filter(|role| !self.files(*role).is_empty()).collect()
+    }
+
+    /// The files whose bytes decide a role's result: weights, configuration and, for text, the tokenizer. Empty if the
+    /// model has no such role, or its weights are not here.
+    pub fn files(&self, role: Role) -> Vec<PathBuf> {
+        self.parts.files(role)
+    }
+
+    /// The tensors of a role under their official names.
+    ///
+    /// # Errors
+    /// The model has no such role, its files are not here, or one of them is damaged.
+    pub fn weights(&self, role: Role) -> Result<Weights, ModelError> {
+        self.parts.weights(role)
+    }
+
+    /// The sizes of a transformer whose tensors are `weights`.
+    ///
+    /// # Errors
+    /// The model has no such role, or its tensors and `config.json` make no transformer.
+    pub fn dit_config(&self, role: Role, weights: &Weights) -> Result<Transformer, FileError> {
+        self.parts.dit_config(role, weights.files())
+    }
+
+    /// The dimensions of the autoencoder whose tensors are `weights`; the statistics of its latents are those of its
+    /// `config.json`, if it has them, and else the published ones.
+    ///
+    /// # Errors
+    /// The tensors make no autoencoder, or the statistics do not fit it.
+    pub fn vae_config(&self, weights: &Weights) -> Result<VaeConfig, FileError> {
+        self.parts.vae_config(weights.files())
+    }
+
+    /// The tokenizer's file, where it is or should be.
+    pub fn tokenizer(&self) -> PathBuf {
+        self.parts.tokenizer.clone()
+    }
+
+    /// Compares the tensors of a role with what its network needs.
+    ///
+    /// # Errors
+    /// Its files are missing, damaged or of another shape; all faults at once.
+    pub fn check(&self, role: Role) -> Result<(), ModelError> {
+        self.parts.check(role)
+    }
+}

@@ -1,0 +1,6 @@
+//! What looks at models and devices beside rendering: `doctor` tries out every part of a device and a model, `inspect`
+//! says what files are, `calibrate` measures a model's step cache.
+
+pub mod calibrate;
+pub mod doctor;
+pub mod inspect;

@@ -1,0 +1,40 @@
+//! Files of weights: which tensors they hold under which official names, how their numbers are stored, and what a LoRA
+//! file changes. Headers are read whole and checked; numbers only when somebody asks for them.
+//!
+//! Deliberately not here: networks, devices and arithmetic on tensors (`wanfarm-model`). So whoever only names files, as
+//! a client does, needs none of those.
+
+mod config_file;
+pub mod decode;
+mod digest;
+pub mod encoding;
+mod entry;
+mod error;
+mod gguf;
+pub mod kernels;
+pub mod listing;
+pub mod lora;
+mod mapped;
+mod mistaken;
+mod names;
+mod param;
+mod pickle;
+mod prefix;
+mod pth;
+mod safetensors;
+pub mod scales;
+pub mod shards;
+pub mod transformer;
+mod weight_files;
+
+pub use config_file::ConfigFile;
+pub use digest::digest_files;
+pub use encoding::Encoding;
+pub use entry::Entry;
+pub use error::{BadTensors, FileError, listed};
+pub use listing::model_name;
+pub use mapped::MappedFile;
+pub use mistaken::mistaken;
+pub use names::Naming;
+pub use param::Param;
+pub use weight_files::{Share, WeightFiles};
