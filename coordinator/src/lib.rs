@@ -1,14 +1,16 @@
-//! The coordinator: a queue of jobs, the scheduler's driver, durable copies, finished files, and the command line.
-//!
-//! Read `server` for how it is put together and `driver` for what happens. Decisions are in `wanfarm-scheduler`.
+//! The program `coordinator`: its command line, progress, and the workers that `run` starts. Without the feature `farm`
+//! it is a client alone.
 
 // They panic when nobody reads any more; `cli::say` does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;
+#[cfg(feature = "farm")]
 pub mod compare;
+#[cfg(feature = "farm")]
 pub mod doctor;
 pub mod exit;
 pub mod logging;
 pub mod progress;
+#[cfg(feature = "farm")]
 pub mod supervisor;

@@ -3,7 +3,7 @@
 # rendered three times by one warm farm of worker processes with one thread each. Prints the transformers' passes that were
 # computed, the seconds of denoising as the sidecars have them, and how like the dense videos the cached ones are.
 #
-#     cargo build --release -p wanfarm-coordinator
+#     cargo build --release -p coordinator
 #     tests/benchmarks/caches.sh [FOLDER OF THE BINARIES]
 #
 # MagCache follows a curve calibrated here, for nobody has published one of the demo model. Needs jq.

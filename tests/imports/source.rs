@@ -117,6 +117,9 @@ impl Visit<'_> for Module {
         }
     }
 
+    /// Who may see an item is no import.
+    fn visit_visibility(&mut self, _: &Visibility) {}
+
     fn visit_path(&mut self, path: &syn::Path) {
         self.paths.insert(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         visit::visit_path(self, path);

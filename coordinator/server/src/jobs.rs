@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use wanfarm_manifest::{Submission, first_frame, plan};
 use wanfarm_scheduler::{JobPhase, JobPlan, TextKey, VideoPhase};
-use wanfarm_types::{Digest, JobId, JobSummary, ModelCard, Role, Stage, VideoId, VideoSpec, VideoState, VideoStatus, cut_off};
+use wanfarm_types::{
+    Digest, JobId, JobSummary, ModelCard, Role, Stage, VideoId, VideoSpec, VideoState, VideoStatus, cut_off,
+};
 
 use crate::images::Images;
 use crate::outputs::Written;

@@ -1,7 +1,7 @@
 //! The coordinator as a server: the queue, the scheduler's driver, durable copies, finished files, and the gRPC services.
 //!
 //! Read `server` for how it is put together and `driver` for what happens. Decisions are in `wanfarm-scheduler`; the
-//! command line, and what shows progress, are in `wanfarm-coordinator`.
+//! command line, and what shows progress, are in the package `coordinator`.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may wait for a disk"))]
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 use wanfarm_client::{Client, ClientError, RemoteFile};
-use wanfarm_server::outputs::{Placing, Stage, print};
-use wanfarm_types::{FileState, JobId, LostFile};
+use wanfarm_durable::place::{Placing, Stage};
+use wanfarm_types::{Digest, FileState, JobId, LostFile};
 
 use super::report::lost_words;
 use super::say::{errln, outln};
@@ -155,12 +155,19 @@ async fn is_there(target: &Path, file: &RemoteFile) -> Result<bool, Failed> {
     let (path, wanted) = (target.to_owned(), file.clone());
     let looked = tokio::task::spawn_blocking(move || {
         if std::fs::metadata(&path).is_ok_and(|there| there.is_file() && there.len() == wanted.bytes) {
-            return Ok(print(&path)?.blake3 == wanted.blake3);
+            return Ok(digest(&path)? == wanted.blake3);
         }
         Ok(false)
     });
     let looked = looked.await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
     looked.map_err(|error: io::Error| local(target, &error))
+}
+
+/// BLAKE3 of a file.
+fn digest(path: &Path) -> io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
 }
 
 /// What came of fetching a file.

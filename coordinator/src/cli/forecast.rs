@@ -1,21 +1,19 @@
 //! `coordinator submit --dry-run`: what a batch would take, asked of a coordinator, and of this machine where there is none.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::HumanBytes;
 use serde::Serialize;
-use wanfarm_client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast, span, speedups};
-use wanfarm_manifest::{Manifest, first_frame, plan};
-use wanfarm_model::folder::{self, ModelFolder};
-use wanfarm_model::ops::device::DeviceKind;
-use wanfarm_scheduler::VideoPlan;
-use wanfarm_server::estimate::{Estimate, Workforce, Workload};
-use wanfarm_tools::inspect::{Questions, inspect};
-use wanfarm_types::{ModelCard, Role, VideoRequest, VideoSpec};
+use wanfarm_client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast, span};
+use wanfarm_manifest::{Manifest, Taken};
+use wanfarm_types::{ModelCard, VideoRequest};
 
+#[cfg(feature = "farm")]
+use super::here::local::LocalModel;
+#[cfg(not(feature = "farm"))]
+use super::nowhere::LocalModel;
 use super::say::out;
-use super::submit::SubmitArgs;
 use super::table::table;
 use super::{Failed, block_on, client_failed, faulty, print_json};
 use crate::exit::Exit;
@@ -38,29 +36,40 @@ struct Answer {
     forecast: Forecast,
 }
 
-pub(super) fn dry_run(args: &SubmitArgs, manifest: &Manifest) -> Result<Exit, Failed> {
-    let folders: Vec<PathBuf> = args.models.iter().cloned().chain(beside(&args.manifest)).collect();
-    let bad = |error| Failed::new(Exit::BadModelFiles, error);
-    let folder = folder::find(&folders, &manifest.model).map_err(bad)?;
-    let model = folder.map(|folder| folder::open(&folder)).transpose().map_err(bad)?;
-    let here = model.as_ref().map(ModelFolder::card);
-    let (videos, mut notes, asked) = block_on(ask(args, manifest, here))?;
+/// What is asked.
+pub(super) struct Question<'a> {
+    /// The coordinator's address.
+    pub(super) coordinator: &'a str,
+    /// Folders that models may lie in.
+    pub(super) models: Vec<PathBuf>,
+    pub(super) taken: Taken,
+    pub(super) json: bool,
+}
+
+pub(super) fn dry_run(question: &Question<'_>, manifest: &Manifest) -> Result<Exit, Failed> {
+    let model = LocalModel::find(&question.models, &manifest.model)?;
+    let here = model.as_ref().map(LocalModel::card);
+    let (videos, mut notes, asked) = block_on(ask(question, manifest, here))?;
+    let alone = || match &model {
+        Some(model) => model.forecast(manifest, &videos),
+        None => Ok(Forecast { videos: u32::try_from(videos.len()).unwrap_or(u32::MAX), ..Forecast::default() }),
+    };
     let (mut forecast, why_not) = match asked {
         Ok(forecast) if forecast.model_known || here.is_none() => (forecast, None),
         // Nobody serves the model, but its files are here.
         Ok(asked) => {
             let Forecast { waiting_for, taken, renamed, left_out, .. } = asked;
-            (Forecast { waiting_for, taken, renamed, left_out, ..local(manifest, here, &videos)? }, None)
+            (Forecast { waiting_for, taken, renamed, left_out, ..alone()? }, None)
         }
-        Err(error) => (local(manifest, here, &videos)?, Some(error.to_string())),
+        Err(error) => (alone()?, Some(error.to_string())),
     };
     if let Some(model) = &model {
-        add_needs(&mut forecast.roles, model)?;
-        notes.extend(super::notes(manifest, model)?);
+        model.add_needs(&mut forecast.roles)?;
+        notes.extend(model.notes(manifest)?);
     }
     let (name, model, asked) = (manifest.name.clone(), manifest.model.clone(), why_not.is_none());
     let answer = Answer { name, model, asked, why_not, notes, forecast };
-    if args.json {
+    if question.json {
         print_json(&answer)?;
     } else {
         out!("{}", words(&answer, manifest));
@@ -70,102 +79,24 @@ pub(super) fn dry_run(args: &SubmitArgs, manifest: &Manifest) -> Result<Exit, Fa
     Ok(if good { Exit::Ok } else { Exit::Usage })
 }
 
-/// Folders of models that a manifest brings with it.
-pub(super) fn beside(manifest: &Path) -> Option<PathBuf> {
-    let parent = manifest.parent()?;
-    Some(if parent.as_os_str().is_empty() { ".".into() } else { parent.to_owned() })
-}
-
 /// The videos, checked against the model that is here or that the coordinator knows, and the coordinator's answer; the
 /// inner error is that there is none to ask.
 async fn ask(
-    args: &SubmitArgs,
+    question: &Question<'_>,
     manifest: &Manifest,
     here: Option<&ModelCard>,
 ) -> Result<(Vec<VideoRequest>, Vec<String>, Result<Forecast, ClientError>), Failed> {
-    let check = |card: Option<&ModelCard>| manifest.check(card).map_err(|faults| faulty(&faults, args.json));
-    let mut client = match Client::connect(&args.coordinator.coordinator).await {
+    let check = |card: Option<&ModelCard>| manifest.check(card).map_err(|faults| faulty(&faults, question.json));
+    let mut client = match Client::connect(question.coordinator).await {
         Ok(client) => client,
         Err(error) => return Ok((check(here)?, Vec::new(), Err(error))),
     };
     let known = client.model(&manifest.model).await.map_err(client_failed)?;
     let videos = check(here.or(known.as_ref()))?;
     let notes = known.filter(|_| here.is_none()).map(|card| manifest.lora_notes(&card)).unwrap_or_default();
-    let submission = manifest.submission(String::new(), args.taken.taken(), videos.clone());
+    let submission = manifest.submission(String::new(), question.taken, videos.clone());
     let forecast = client.estimate(submission).await.map_err(client_failed)?;
     Ok((videos, notes, Ok(forecast)))
-}
-
-fn local(manifest: &Manifest, card: Option<&ModelCard>, videos: &[VideoRequest]) -> Result<Forecast, Failed> {
-    let count = u32::try_from(videos.len()).unwrap_or(u32::MAX);
-    let Some(card) = card else { return Ok(Forecast { videos: count, ..Forecast::default() }) };
-    let specs = resolved(manifest, card, videos)?;
-    let work = Workload::of(specs.iter().map(|(plan, _)| plan));
-    let speedups = speedups(specs.iter().map(|(_, spec)| (&spec.cache, &spec.loras[..])));
-    Ok(alone(count, card, &work, speedups))
-}
-
-/// The videos with nothing left open, each with its plan.
-pub(super) fn resolved(
-    manifest: &Manifest,
-    card: &ModelCard,
-    videos: &[VideoRequest],
-) -> Result<Vec<(VideoPlan, VideoSpec)>, Failed> {
-    let resolved = videos.iter().map(|request| {
-        let image = manifest.images.iter().find(|file| Some(file.image.digest) == request.image);
-        let sized = first_frame::sized(request, image.map(|file| &file.image), card);
-        plan::resolve(&sized, card).map_err(|why| Failed::new(Exit::Usage, why))
-    });
-    resolved.collect()
-}
-
-/// What this machine alone can tell: the work, but neither workers nor speeds.
-fn alone(videos: u32, card: &ModelCard, work: &Workload, speedups: Vec<String>) -> Forecast {
-    let estimate = Estimate::new(work, &Workforce::default());
-    let role = |role: Role| RoleForecast { role: role.name(), workers: 0, least_memory_bytes: None, needs_bytes: None };
-    let stages = estimate.stages.iter().map(|line| StageForecast {
-        stage: line.stage.name(),
-        units: line.units,
-        work: line.work,
-        workers: 0,
-        seconds_per_unit: None,
-        basis: "none",
-        seconds: None,
-    });
-    let balance = estimate.balance.map(|balance| {
-        let (high_workers, low_workers) = balance.now.unzip();
-        let (high, low) = balance.team;
-        BalanceForecast {
-            measured: balance.measured,
-            high_share: balance.high_share,
-            high,
-            low,
-            high_workers,
-            low_workers,
-        }
-    });
-    Forecast {
-        videos,
-        model_known: true,
-        roles: card.roles().into_iter().map(role).collect(),
-        stages: stages.collect(),
-        balance,
-        speedups,
-        ..Forecast::default()
-    }
-}
-
-/// What each role needs of memory, as far as the files here tell.
-fn add_needs(roles: &mut [RoleForecast], model: &ModelFolder) -> Result<(), Failed> {
-    let questions = Questions { device: DeviceKind::preferred(), digests: false };
-    let inspection = inspect(model.path(), questions).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
-    for found in inspection.roles {
-        let role = roles.iter_mut().find(|role| role.role == found.role.name());
-        if let (Some(role), Some(memory)) = (role, found.memory) {
-            role.needs_bytes = Some(memory.weights.saturating_add(memory.activations.unwrap_or(0)));
-        }
-    }
-    Ok(())
 }
 
 fn words(answer: &Answer, manifest: &Manifest) -> String {

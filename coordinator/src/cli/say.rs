@@ -4,6 +4,11 @@
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 
+use wanfarm_client::Shortage;
+
+use super::failed::Failed;
+use crate::exit::Exit;
+
 /// Writes and flushes; false once nobody reads any more, and nothing can be said.
 pub(crate) fn say(text: Arguments<'_>) -> bool {
     let mut out = std::io::stdout().lock();
@@ -30,6 +35,7 @@ macro_rules! outln {
 }
 
 /// As `eprint!`, without the panic.
+#[cfg(feature = "farm")]
 macro_rules! err {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -45,4 +51,26 @@ macro_rules! errln {
     }};
 }
 
-pub(crate) use {err, errln, out, outln};
+#[cfg(feature = "farm")]
+pub(crate) use err;
+pub(crate) use {errln, out, outln};
+
+/// Tells a person what is worth knowing; programs read standard output.
+pub(super) fn note(notes: &[String]) {
+    for note in notes {
+        errln!("note: {note}");
+    }
+}
+
+/// Tells a person what may become too little.
+pub(super) fn say_shortages(shortages: &[Shortage]) {
+    for short in shortages {
+        errln!("note: the job {short}");
+    }
+}
+
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failed> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    outln!("{json}");
+    Ok(())
+}

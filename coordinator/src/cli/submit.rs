@@ -9,9 +9,10 @@ use wanfarm_manifest::{Manifest, Submission};
 use wanfarm_types::JobSummary;
 
 use super::follow::{Connection, Interest, again, follow_from_afar};
+use super::forecast::{self, Question};
 use super::say::{errln, outln};
 use super::{
-    CoordinatorArg, Failed, TakenArgs, block_on, client_failed, faulty, forecast, note, print_json, read_manifest, room,
+    CoordinatorArg, Failed, TakenArgs, block_on, client_failed, faulty, note, print_json, read_manifest, say_shortages,
 };
 use crate::exit::Exit;
 use crate::logging;
@@ -47,6 +48,7 @@ pub(super) struct SubmitArgs {
     dry_run: bool,
     /// With --dry-run: folder with one subfolder per model, to say what each role needs of a machine's memory; may be
     /// repeated. The manifest's folder is searched as well.
+    #[cfg(feature = "farm")]
     #[arg(long, value_name = "DIR", requires = "dry_run", value_parser = super::path::existing())]
     pub(super) models: Vec<PathBuf>,
     #[command(flatten)]
@@ -60,11 +62,22 @@ pub(super) struct SubmitArgs {
     pub(super) json: bool,
 }
 
+impl SubmitArgs {
+    /// Folders that models may lie in: those named, and the manifest's.
+    fn models(&self) -> Vec<PathBuf> {
+        #[cfg(feature = "farm")]
+        return super::here::local::folders(&self.models, &self.manifest);
+        #[cfg(not(feature = "farm"))]
+        return Vec::new();
+    }
+}
+
 pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
     logging::quiet();
     let manifest = read_manifest(&args.manifest, args.json)?;
     if args.dry_run {
-        return forecast::dry_run(&args, &manifest);
+        let (coordinator, taken, json) = (args.coordinator.coordinator.as_str(), args.taken.taken(), args.json);
+        return forecast::dry_run(&Question { coordinator, models: args.models(), taken, json }, &manifest);
     }
     // Always one: whatever breaks on the way, asking again makes no second job.
     let drawn = || uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string();
@@ -85,7 +98,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         if already {
             errln!("already queued as job {job}");
         }
-        room::say(&shortages);
+        say_shortages(&shortages);
         if !args.json {
             names_said(submitted);
         }

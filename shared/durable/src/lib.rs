@@ -8,6 +8,7 @@
 //! [`refusal`] first).
 
 mod file_id;
+pub mod place;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -29,5 +29,5 @@ pub use frames::Frames;
 pub use gif::write_gif;
 pub use likeness::{FrameLikeness, Likeness};
 pub use mp4::{QUANTISER, write_mp4};
-pub use png::{frame_name, is_frame_name, write_png_folder};
+pub use png::write_png_folder;
 pub use quality::{Checkerboard, Exposure, Flat, Frozen, Noise, Quality, Verdict, assess};

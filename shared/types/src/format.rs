@@ -80,6 +80,17 @@ impl Format {
     }
 }
 
+/// The name of a frame in its folder: `00000.png`, `00001.png` …
+pub fn frame_name(index: usize) -> String {
+    format!("{index:05}.png")
+}
+
+/// True for what [`frame_name`] makes.
+pub fn is_frame_name(name: &str) -> bool {
+    let digits = name.strip_suffix(".png").unwrap_or_default();
+    digits.len() >= 5 && digits.bytes().all(|digit| digit.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +125,14 @@ mod tests {
         ] {
             let error = format.check_size(width, height).unwrap_err();
             assert!(error.why.contains(why) && error.to_string().contains(format.name()), "{error}");
+        }
+    }
+
+    #[test]
+    fn frames_are_known_by_their_names() {
+        assert!([0, 7, 99_999, 100_000].into_iter().all(|index| is_frame_name(&frame_name(index))));
+        for other in ["", ".png", "0001.png", "00000.PNG", "00000.jpg", "0000a.png", "+0000.png", "first.png"] {
+            assert!(!is_frame_name(other), "{other}");
         }
     }
 }

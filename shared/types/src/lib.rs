@@ -40,7 +40,7 @@ pub use calibration::{BadCalibration, CalibratedStage, Calibration, OwnCurve};
 pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
 pub use first_frame_size::{i2v_size, ti2v_size};
-pub use format::{Format, FormatError};
+pub use format::{Format, FormatError, frame_name, is_frame_name};
 pub use frame_rate::{BadFrameRate, FrameRate};
 pub use geometry::{Geometry, GeometryError};
 pub use ids::{AttemptId, Incarnation, JobId, VideoId, WorkerId};

@@ -31,3 +31,11 @@ impl Entry {
         volume.map(|_| Self { encoding, shape, bytes }).ok_or_else(|| "it is too large".to_owned())
     }
 }
+
+/// A tensor, where it is, and what it is called there.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) file: usize,
+    pub(crate) name: String,
+    pub(crate) entry: Entry,
+}

@@ -6,6 +6,10 @@
 
 use crate::names::Naming;
 
+/// Latent frames, rows and columns per token. All Wan models share it.
+///
+/// Source: Wan2.2@42bf4cf `wan/configs/wan_t2v_A14B.py` `patch_size`.
+pub const PATCH: [usize; 3] = [1, 2, 2];
 /// The kernels Wan's networks have: frames, rows, columns; or rows, columns.
 const KERNELS: [&[usize]; 6] = [&[1, 1, 1], &[3, 3, 3], &[3, 1, 1], &[1, 2, 2], &[1, 1], &[3, 3]];
 

@@ -9,9 +9,9 @@ use safetensors::Dtype;
 
 use crate::decode::decode;
 use crate::encoding::Encoding;
+use crate::entry::Stored;
 use crate::error::FileError;
 use crate::mapped::MappedFile;
-use crate::weight_files::Stored;
 
 /// What a matrix's factor is called instead of `weight`.
 const SCALES: [&str; 2] = ["scale_weight", "weight_scale"];

@@ -4,13 +4,10 @@ use wanfarm_types::Transformer;
 
 use crate::config_file::ConfigFile;
 use crate::error::FileError;
+use crate::kernels::PATCH;
 use crate::param::Param;
 use crate::weight_files::WeightFiles;
 
-/// Latent frames, rows and columns per token. All Wan models share it.
-///
-/// Source: Wan2.2@42bf4cf `wan/configs/wan_t2v_A14B.py` `patch_size`.
-pub const PATCH: [usize; 3] = [1, 2, 2];
 /// Channels of a head where nothing says otherwise.
 const HEAD_DIM: usize = 128;
 

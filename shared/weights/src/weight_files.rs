@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::encoding;
-use crate::entry::Entry;
+use crate::entry::{Entry, Stored};
 use crate::error::{BadTensors, FileError};
+use crate::kernels::PATCH;
 use crate::mapped::MappedFile;
 use crate::names::Naming;
 use crate::param::Param;
-use crate::transformer::PATCH;
 use crate::{gguf, kernels, prefix, pth, safetensors, scales};
 
 /// The tensors of one network, over one or more files. Names and shapes are the official ones, however they are stored.
@@ -33,14 +33,6 @@ pub struct Share {
     pub elements: u64,
     /// Bytes in the files.
     pub bytes: u64,
-}
-
-/// A tensor, where it is, and what it is called there.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    pub(crate) file: usize,
-    pub(crate) name: String,
-    pub(crate) entry: Entry,
 }
 
 impl WeightFiles {

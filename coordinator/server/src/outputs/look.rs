@@ -13,9 +13,9 @@ use serde::Deserialize;
 use wanfarm_manifest::{Submission, Taken, output_fault, path_of, sidecar_of};
 use wanfarm_types::{FileState, Format, VideoRequest, VideoSpec};
 
-use super::place::is_frame;
 use super::record::{Print, state};
 use super::sidecar::OutputRecord;
+use wanfarm_durable::place::is_frame;
 
 /// Numbers that are tried for a new name.
 const MOST_NUMBERS: u32 = 10_000;

@@ -1,7 +1,6 @@
 //! Finished videos on disk: media files, sidecars and the job's report, each appearing whole or not at all.
 
 mod look;
-mod place;
 mod record;
 mod report;
 mod sidecar;
@@ -9,7 +8,6 @@ mod task;
 mod volume;
 
 pub use look::{InTheWay, Look, free_name, look};
-pub use place::{PlaceError, Placing, Stage};
 pub use record::{Content, Fate, Print, Written, fate, print, state};
 pub use report::{Unreported, standing_reports};
 pub use sidecar::Sidecar;

@@ -9,8 +9,7 @@ use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use wanfarm_media::frame_name;
-use wanfarm_types::{Digest, FileState};
+use wanfarm_types::{Digest, FileState, frame_name};
 
 /// What tells a file's content from any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

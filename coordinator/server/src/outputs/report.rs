@@ -13,9 +13,9 @@ use wanfarm_manifest::{LAST_REPORT, REPORT};
 use wanfarm_types::JobReport;
 
 use super::look;
-use super::place::{self, PlaceError, Stage};
 use super::volume::Volume;
 use crate::obstacle::Obstacle;
+use wanfarm_durable::place::{self, PlaceError, Stage};
 
 /// Before a report that could not be written is tried again.
 const PAUSE: Duration = Duration::from_secs(1);

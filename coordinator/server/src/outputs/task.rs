@@ -18,7 +18,6 @@ use wanfarm_proto::tensors::PullError;
 use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, VideoId, VideoSpec};
 
 use super::look;
-use super::place::{self, PlaceError, Placing, Stage};
 use super::record::{self, Content, Print, Standing, Written, print};
 use super::report::{self, Unreported};
 use super::sidecar::{ModelRecord, OutputRecord, Sidecar, StagePasses, Versions};
@@ -29,6 +28,7 @@ use crate::obstacle::Obstacle;
 use crate::requests::Report;
 use crate::room;
 use crate::source::{Reader, Source};
+use wanfarm_durable::place::{self, PlaceError, Placing, Stage};
 
 /// Videos written at the same time; each holds its frames in memory.
 const AT_ONCE: usize = 2;

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::error::ModelError;
-use wanfarm_weights::transformer::PATCH;
+use wanfarm_weights::kernels::PATCH;
 
 /// The encoded first frame of a video. The reference's mask, zero in the first latent frame and one in all others, is
 /// not a tensor here: it says which values are taken from where.

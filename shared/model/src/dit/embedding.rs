@@ -9,7 +9,7 @@ use crate::error::ModelError;
 use crate::ops::Linear;
 use crate::weights::Weights;
 use wanfarm_types::Transformer;
-use wanfarm_weights::transformer::PATCH;
+use wanfarm_weights::kernels::PATCH;
 
 /// When the latents are, in units of training timesteps (0 … 1000).
 #[derive(Debug, Clone, Copy)]

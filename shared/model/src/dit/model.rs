@@ -14,7 +14,8 @@ use crate::ops::chunks::{Chunks, TOKENS};
 use crate::ops::rope::RopeTable;
 use crate::weights::Weights;
 use wanfarm_types::Transformer;
-use wanfarm_weights::transformer::{PATCH, parameters};
+use wanfarm_weights::kernels::PATCH;
+use wanfarm_weights::transformer::parameters;
 
 /// What all blocks together added to the tokens: f32 `(L, dim)` on the device.
 #[derive(Debug)]

@@ -2,16 +2,15 @@
 //!
 //! Nothing that stands at a place is touched unless the caller says so, and of a folder only numbered frames ever are.
 
-#![expect(clippy::disallowed_methods, reason = "writes on a thread of its own")]
-
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
+use wanfarm_types::is_frame_name;
 
-use wanfarm_durable::{sync, sync_folder};
+use crate::{sync, sync_folder};
 
 /// How the hidden names of all writers begin and end.
 const HIDDEN: [&str; 2] = [".wanfarm-", ".partial"];
@@ -174,7 +173,7 @@ impl Drop for Placing {
 ///
 /// # Errors
 /// When the operating system refuses.
-pub(super) fn write(placing: &Placing, bytes: &[u8]) -> Result<(), PlaceError> {
+pub fn write(placing: &Placing, bytes: &[u8]) -> Result<(), PlaceError> {
     use std::io::Write;
     let written = fs::File::create_new(placing.staged()).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -239,9 +238,9 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// A file with the name of a frame, as only folders of frames hold.
-pub(super) fn is_frame(entry: &fs::DirEntry) -> bool {
+pub fn is_frame(entry: &fs::DirEntry) -> bool {
     let name = entry.file_name();
-    entry.file_type().is_ok_and(|kind| kind.is_file()) && name.to_str().is_some_and(wanfarm_media::is_frame_name)
+    entry.file_type().is_ok_and(|kind| kind.is_file()) && name.to_str().is_some_and(is_frame_name)
 }
 
 fn fail(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PlaceError {

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_tools::inspect::{Questions, inspect as examine, inspect_lora, is_lora};
 
-use super::say::out;
-use super::{Failed, print_json};
+use crate::cli::failed::Failed;
+use crate::cli::say::out;
+use crate::cli::say::print_json;
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct InspectArgs {
+pub(in crate::cli) struct InspectArgs {
     /// A model folder, one file of weights, or a LoRA file.
-    #[arg(value_parser = super::path::existing())]
+    #[arg(value_parser = crate::cli::path::existing())]
     path: PathBuf,
     /// Count memory for this device: cpu, metal, cuda [default: the best this build supports].
     #[arg(long, value_name = "DEVICE")]

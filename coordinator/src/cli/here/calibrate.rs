@@ -14,9 +14,11 @@ use wanfarm_tools::calibrate::{Calibrator, Measured, Progress, StepRatios, Video
 use wanfarm_types::{Calibration, Expert, MagCache, MagCurve, ModelCard, SolverKind};
 use wanfarm_workers::Dtype;
 
-use super::say::{err, errln, out};
-use super::table::table;
-use super::{ComputeArgs, Failed, print_json};
+use super::ComputeArgs;
+use crate::cli::failed::Failed;
+use crate::cli::say::print_json;
+use crate::cli::say::{err, errln, out};
+use crate::cli::table::table;
 use crate::exit::Exit;
 
 /// What is rendered where nothing else is asked for.
@@ -35,15 +37,15 @@ Examples:
 
 Exits with 0 when the curve is written, 2 for settings that make no video of this model, 4 for bad model files."
 )]
-pub(super) struct CalibrateArgs {
+pub(in crate::cli) struct CalibrateArgs {
     /// The model folder.
-    #[arg(value_parser = super::path::existing())]
+    #[arg(value_parser = crate::cli::path::existing())]
     model: PathBuf,
     /// What to render; several are averaged, and tell how far apart videos are.
     #[arg(long = "prompt", value_name = "TEXT")]
     prompts: Vec<String>,
     /// First frame of every video, for models that start from one: PNG, JPEG or WebP.
-    #[arg(long, value_name = "FILE", value_parser = super::path::existing())]
+    #[arg(long, value_name = "FILE", value_parser = crate::cli::path::existing())]
     image: Option<PathBuf>,
     /// Denoising steps [default: the model's].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
@@ -69,7 +71,7 @@ pub(super) struct CalibrateArgs {
     #[command(flatten)]
     compute: ComputeArgs,
     /// Write the curve here [default: mag_ratios.json in the model folder].
-    #[arg(long, value_name = "FILE", value_parser = super::path::new())]
+    #[arg(long, value_name = "FILE", value_parser = crate::cli::path::new())]
     out: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]

@@ -15,10 +15,15 @@ use wanfarm_server::server::{self, ServerConfig};
 use wanfarm_tools::inspect;
 use wanfarm_types::{Digest, JobId, Role};
 
-use super::follow::{self, Connection, Interest};
-use super::say::errln;
-use super::submit::{names_said, nothing_left};
-use super::{Failed, RunArgs, asked_to_stop, block_on, data_directory, read_manifest};
+use super::{ComputeArgs, data_directory, local, not_started};
+use crate::cli::args::{TakenArgs, faulty, read_manifest};
+use crate::cli::failed::{Failed, client_failed};
+use crate::cli::follow::{self, Connection, Interest};
+use crate::cli::path;
+use crate::cli::runtime::{asked_to_stop, block_on};
+use crate::cli::say::errln;
+use crate::cli::say::note;
+use crate::cli::submit::{names_said, nothing_left};
 use crate::exit::Exit;
 use crate::logging;
 use crate::supervisor::{self, SupervisorError, Workers};
@@ -26,18 +31,55 @@ use crate::supervisor::{self, SupervisorError, Workers};
 /// The key of a run's only job.
 const KEY: &str = "run";
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  coordinator run night.toml --models /models
+  coordinator run night.toml               again: goes on, renders what is new
+  coordinator run night.toml --overwrite   replaces what other settings made
+  coordinator run night.toml --force       renders everything once more
+
+Only one run is under way at a time; another one waits for its turn.")]
+pub(in crate::cli) struct RunArgs {
+    /// Manifest: TOML, YAML or JSON.
+    #[arg(value_parser = path::existing())]
+    manifest: PathBuf,
+    /// Folder with one subfolder per model; may be repeated. The manifest's folder is searched as well.
+    #[arg(long, value_name = "DIR", value_parser = path::new())]
+    models: Vec<PathBuf>,
+    /// Where finished files go.
+    #[arg(long, value_name = "DIR", default_value = "output", value_parser = path::new())]
+    output: PathBuf,
+    /// Working data, by manifest and output folder: what the same command goes on from [default: the platform's data
+    /// directory].
+    #[arg(long, value_name = "DIR", value_parser = path::new())]
+    data: Option<PathBuf>,
+    /// Compute threads of each worker [default: cores divided by workers].
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    #[command(flatten)]
+    taken: TakenArgs,
+    /// Render every video again, also those that are done and stand as they were written: these are replaced.
+    #[arg(long, conflicts_with = "skip_existing")]
+    force: bool,
+    /// Print every update as a line of JSON; faults of the manifest too.
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     logging::quiet();
     let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
     device.supported().map_err(|error| Failed::new(Exit::Usage, error))?;
     let manifest = read_manifest(&args.manifest, args.json)?;
-    let folders = model_folders(&args);
+    let folders = local::folders(&args.models, &args.manifest);
     let model = find_model(&folders, &manifest.model)?;
     let roles = model.card().roles();
     // Looked at here, before any process starts; the workers look again at what they load.
     inspect::check(&model, &roles).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
-    let videos = manifest.check(Some(model.card())).map_err(|faults| super::faulty(&faults, args.json))?;
-    super::note(&super::notes(&manifest, &model)?);
+    let videos = manifest.check(Some(model.card())).map_err(|faults| faulty(&faults, args.json))?;
+    note(&local::notes(&manifest, &model)?);
 
     let base = data_directory(args.data.clone(), "run")?;
     super::room::check(&manifest, model.card(), &videos, &args.output, &base)?;
@@ -81,7 +123,7 @@ async fn render(
         // Somebody is waiting: what a few seconds do not cure is theirs to mend.
         scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
     };
-    let mut coordinator = server::start(config).await.map_err(super::not_started)?;
+    let mut coordinator = server::start(config).await.map_err(not_started)?;
     workers.coordinator = format!("http://{}", coordinator.address);
     let same = if args.force { "the same command without --force" } else { "the same command" };
     let interrupted = || {
@@ -102,7 +144,7 @@ async fn render(
             let again = format!("{same} again; what is done stays");
             let connection = Connection { client, url: &url, here: Some(&again) };
             let followed = follow::follow(connection, job, interest, Some(&args.output));
-            let ended = async { followed.await.map_err(super::client_failed)?.exit() };
+            let ended = async { followed.await.map_err(client_failed)?.exit() };
             let (stop, stopped) = watch::channel(false);
             // Where nothing is left to compute, none are started.
             let processes = if over { Vec::new() } else { workers.processes.clone() };
@@ -139,14 +181,14 @@ async fn queue(
     manifest: &Manifest,
     wanted: Wanted,
 ) -> Result<Queued, Failed> {
-    let mut client = Client::connect(url).await.map_err(super::client_failed)?;
-    client.put_images(&manifest.images).await.map_err(super::client_failed)?;
-    client.put_loras(&manifest.loras).await.map_err(super::client_failed)?;
+    let mut client = Client::connect(url).await.map_err(client_failed)?;
+    client.put_images(&manifest.images).await.map_err(client_failed)?;
+    client.put_loras(&manifest.loras).await.map_err(client_failed)?;
     if let Some(memory) = memory {
         remembered(memory);
         return Ok(Queued::Job(client, memory.job));
     }
-    let (submitted, _) = client.submit(wanted.submission).await.map_err(super::client_failed)?;
+    let (submitted, _) = client.submit(wanted.submission).await.map_err(client_failed)?;
     let Some(job) = submitted.job else { return nothing_left(submitted, args.json).map(Queued::Nothing) };
     names_said(submitted);
     Ok(Queued::Job(client, job))
@@ -212,10 +254,6 @@ fn worker_failure(ended: Result<Result<(), SupervisorError>, tokio::task::JoinEr
         Ok(Ok(())) => Failed::new(Exit::SomeFailed, "the workers have stopped"),
         Err(panic) => Failed::new(Exit::SomeFailed, panic),
     }
-}
-
-fn model_folders(args: &RunArgs) -> Vec<PathBuf> {
-    args.models.iter().cloned().chain(super::forecast::beside(&args.manifest)).collect()
 }
 
 fn find_model(folders: &[PathBuf], name: &str) -> Result<ModelFolder, Failed> {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wanfarm_media::{Clip, Likeness};
 
-use super::say::out;
-use super::table::table;
-use super::{Failed, print_json};
+use crate::cli::failed::Failed;
+use crate::cli::say::out;
+use crate::cli::say::print_json;
+use crate::cli::table::table;
 use crate::compare::{Pair, pairs};
 use crate::exit::Exit;
 
@@ -27,12 +28,12 @@ Examples:
 Exits with 0 when everything was compared, 1 when a video's SSIM is below --min-ssim, and 2 when nothing could be \
 compared or two videos differ in size or length."
 )]
-pub(super) struct CompareArgs {
+pub(in crate::cli) struct CompareArgs {
     /// A render.
-    #[arg(value_parser = super::path::existing())]
+    #[arg(value_parser = crate::cli::path::existing())]
     a: PathBuf,
     /// Another.
-    #[arg(value_parser = super::path::existing())]
+    #[arg(value_parser = crate::cli::path::existing())]
     b: PathBuf,
     /// Fail if the mean SSIM of a video is below this.
     #[arg(long, value_name = "SSIM")]

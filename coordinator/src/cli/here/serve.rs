@@ -1,15 +1,52 @@
 //! `coordinator serve`.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use wanfarm_scheduler::Config;
 use wanfarm_server::server::{self, ServerConfig};
 
-use super::say::outln;
-use super::{Failed, ServeArgs, address, asked_to_stop, block_on, data_directory};
+use super::{data_directory, listen, not_started};
+use crate::cli::failed::Failed;
+use crate::cli::path;
+use crate::cli::runtime::{asked_to_stop, block_on};
+use crate::cli::say::outln;
 use crate::exit::Exit;
 use crate::logging;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ServeArgs {
+    /// Address to listen on; clients, workers and tensors all use it. [::] is every interface, by IPv4 and IPv6;
+    /// 127.0.0.1:7700 is for this machine alone.
+    #[arg(long, value_name = "HOST:PORT", default_value = "[::]:7700", value_parser = listen::address)]
+    listen: SocketAddr,
+    /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
+    #[arg(long, value_name = "DIR", value_parser = path::new())]
+    data: Option<PathBuf>,
+    /// Where the files of jobs go that are submitted from now on; older jobs keep their folder.
+    #[arg(long, value_name = "DIR", default_value = "output", value_parser = path::new())]
+    output: PathBuf,
+    /// How long a job is kept after it has ended, as 30d or 12h; then all but its finished files is forgotten: its line and
+    /// report, and what `retry` would go on from. forever: until `coordinator forget`.
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    keep: Retention,
+    /// After how long without a sign of life a worker's work goes elsewhere.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    lease: u64,
+    /// Take a worker to hang when it is connected but finishes no step for this long, and for ten times as long as its
+    /// steps take; its work goes elsewhere.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    stall: u64,
+    /// Keep the state of a video durably after this many steps: what may be lost with a worker [default: every step, or
+    /// none but the last of a stage with --checkpoint-seconds].
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..))]
+    checkpoint_steps: Option<u32>,
+    /// The same by time: after as many seconds of computing, at the end of a step. With both, whichever comes first.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_seconds: Option<u64>,
+}
 
 /// The scheduler's constants as asked for. One interval alone leaves the other open.
 fn policy(args: &ServeArgs) -> Config {
@@ -50,8 +87,8 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
     let (listen, output, retention) = (args.listen, args.output, args.keep.0);
     let config = ServerConfig { listen, data, output, wanted: None, retention, scheduler };
     block_on(async {
-        let mut coordinator = server::start(config).await.map_err(super::not_started)?;
-        let (reached, port) = (address::reached(coordinator.address), coordinator.address.port());
+        let mut coordinator = server::start(config).await.map_err(not_started)?;
+        let (reached, port) = (listen::reached(coordinator.address), coordinator.address.port());
         // Scripts that chose port 0 read the address from here.
         outln!("listening on http://{reached}");
         if !coordinator.address.ip().is_loopback() {

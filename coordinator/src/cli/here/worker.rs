@@ -1,6 +1,8 @@
 //! `coordinator worker`.
 
 use std::io::Read;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -8,9 +10,50 @@ use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_types::Role;
 use wanfarm_workers::{Dtype, ErrorKind, WorkerConfig, WorkerError};
 
-use super::{Failed, WorkerArgs, asked_to_stop, block_on, data_directory};
+use super::{ComputeArgs, data_directory, listen};
+use crate::cli::args::CoordinatorArg;
+use crate::cli::failed::Failed;
+use crate::cli::path;
+use crate::cli::runtime::{asked_to_stop, block_on};
 use crate::exit::Exit;
 use crate::logging;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct WorkerArgs {
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// What to serve: text-encoder, dit-high, dit-low, dit, vae; several with commas.
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', required = true)]
+    roles: Vec<Role>,
+    /// Folder with one subfolder per model; may be repeated.
+    #[arg(long, value_name = "DIR", required = true, value_parser = path::new())]
+    models: Vec<PathBuf>,
+    /// Serve this model alone; may be repeated [default: all that are there].
+    #[arg(long, value_name = "MODEL")]
+    only: Vec<String>,
+    /// Working data of this worker alone: its identity, logs [default: the platform's data directory].
+    #[arg(long, value_name = "DIR", value_parser = path::new())]
+    data: Option<PathBuf>,
+    /// Compute threads [default: all cores].
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+    /// Address of this worker's tensor service, which the other machines read its results from; [::]:7701 is a port to
+    /// open in a firewall [default: a free port, on every interface].
+    #[arg(long, value_name = "HOST:PORT", value_parser = listen::address)]
+    listen: Option<SocketAddr>,
+    /// Address under which others reach that service, if it is another: behind NAT, in a container
+    /// [default: the one it listens on].
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<String>,
+    /// Name shown to people [default: host name and roles].
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// Leave when standard input is closed.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
 
 pub(super) fn worker(args: WorkerArgs) -> Result<Exit, Failed> {
     let cores = thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);

@@ -8,15 +8,16 @@ use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_tools::doctor::Examination;
 use wanfarm_workers::Dtype;
 
-use super::say::outln;
-use super::{ComputeArgs, Failed};
+use super::ComputeArgs;
+use crate::cli::failed::Failed;
+use crate::cli::say::outln;
 use crate::doctor::{Report, judge, line};
 use crate::exit::Exit;
 
 #[derive(Debug, Args)]
-pub(super) struct DoctorArgs {
+pub(in crate::cli) struct DoctorArgs {
     /// The model folder.
-    #[arg(long, value_name = "DIR", value_parser = super::path::existing())]
+    #[arg(long, value_name = "DIR", value_parser = crate::cli::path::existing())]
     model: PathBuf,
     #[command(flatten)]
     compute: ComputeArgs,

@@ -1,17 +1,17 @@
-//! Whether the disks have room for a job: what `run` finds out itself, and what a coordinator tells.
+//! Whether the disks have room for a job, which `run` finds out itself; for other verbs the coordinator tells.
 
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use wanfarm_client::Shortage;
 use wanfarm_manifest::{Manifest, sidecar_of};
 use wanfarm_server::estimate::{Footprint, Space};
 use wanfarm_server::room;
 use wanfarm_types::{ModelCard, VideoRequest};
 
-use super::say::errln;
-use super::{Failed, forecast};
+use super::local;
+use crate::cli::failed::Failed;
+use crate::cli::say::say_shortages;
 use crate::exit::Exit;
 
 /// How long disks may take to tell. One that does not is said not to answer by whoever writes there.
@@ -29,7 +29,7 @@ pub(super) fn check(
     output: &Path,
     data: &Path,
 ) -> Result<(), Failed> {
-    let specs = forecast::resolved(manifest, card, videos)?;
+    let specs = local::resolved(manifest, card, videos)?;
     let footprints: Vec<_> =
         specs.iter().map(|(_, spec)| (spec.output.clone(), Footprint::of(spec, &card.geometry))).collect();
     let workers = card.roles().len() as u64;
@@ -44,13 +44,6 @@ pub(super) fn check(
     if let Some(short) = shortages.iter().find(|short| short.certain) {
         return Err(Failed::new(Exit::Usage, format!("the job {short}")));
     }
-    say(&shortages);
+    say_shortages(&shortages);
     Ok(())
-}
-
-/// Tells a person what may become too little.
-pub(super) fn say(shortages: &[Shortage]) {
-    for short in shortages {
-        errln!("note: the job {short}");
-    }
 }

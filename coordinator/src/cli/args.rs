@@ -1,0 +1,66 @@
+//! Arguments that several verbs take.
+
+use std::path::Path;
+
+use clap::Args;
+use wanfarm_manifest::{Faults, Manifest, Taken};
+
+use super::address;
+use super::failed::Failed;
+use super::say::{errln, outln};
+use crate::exit::Exit;
+use crate::logging;
+
+/// What becomes of videos whose names are taken, by files or by other jobs. None of these: nothing is rendered.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(multiple = false)]
+pub(super) struct TakenArgs {
+    /// Replace what stands where videos are to go: files, and folders that hold nothing but frames.
+    #[arg(long)]
+    overwrite: bool,
+    /// Give videos whose names are taken names that are free: NAME-2 and so on.
+    #[arg(long)]
+    new_name: bool,
+    /// Leave out the videos that stand there whole, as their sidecars tell; render the others.
+    #[arg(long)]
+    skip_existing: bool,
+}
+
+impl TakenArgs {
+    pub(super) fn taken(self) -> Taken {
+        match self {
+            Self { overwrite: true, .. } => Taken::Overwrite,
+            Self { new_name: true, .. } => Taken::NewName,
+            Self { skip_existing: true, .. } => Taken::Skip,
+            _ => Taken::Refuse,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CoordinatorArg {
+    /// The coordinator's address: HOST, HOST:PORT or http://HOST:PORT.
+    #[arg(
+        long,
+        value_parser = address::coordinator,
+        value_name = "URL",
+        env = "WANFARM_COORDINATOR",
+        default_value = "http://127.0.0.1:7700",
+        global = true
+    )]
+    pub(super) coordinator: String,
+}
+
+pub(super) fn read_manifest(path: &Path, json: bool) -> Result<Manifest, Failed> {
+    Manifest::read(path).map_err(|faults| faulty(&faults, json))
+}
+
+/// A manifest with faults: all of them, for a person or for a program.
+pub(super) fn faulty(faults: &Faults, json: bool) -> Failed {
+    if json {
+        outln!("{:#}", faults.to_json());
+    } else {
+        errln!("{}", faults.render(logging::colour(&std::io::stderr())).trim_end());
+    }
+    Failed::new(Exit::Usage, "")
+}

@@ -1,0 +1,84 @@
+//! What this machine does itself: coordinate, compute, look at models. Built with the feature `farm`.
+
+mod calibrate;
+mod compare;
+mod doctor;
+mod inspect;
+mod listen;
+pub(super) mod local;
+mod room;
+mod run;
+mod serve;
+mod worker;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_server::driver::RestoreError;
+use wanfarm_server::server::ServerError;
+use wanfarm_workers::Dtype;
+
+use crate::cli::failed::Failed;
+use crate::exit::Exit;
+
+/// Verbs that need more than a connection to a coordinator.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Render a manifest on this machine: starts a coordinator and workers, waits, stops them.
+    Run(run::RunArgs),
+    /// Run a coordinator that workers and clients dial.
+    Serve(serve::ServeArgs),
+    /// Run a worker that holds the weights of one or more roles and computes for a coordinator.
+    Worker(worker::WorkerArgs),
+    /// Describe a folder or file of model weights: what it is, what it needs, what is missing.
+    #[command(display_order = 100)]
+    Inspect(inspect::InspectArgs),
+    /// Check that this machine computes a model correctly: files, operations, networks, a small render.
+    #[command(display_order = 101)]
+    Doctor(doctor::DoctorArgs),
+    /// Measure a model's own MagCache curve, and write it beside the model.
+    #[command(display_order = 102)]
+    Calibrate(calibrate::CalibrateArgs),
+    /// Compare two renders: structural similarity (SSIM) and signal-to-noise ratio (PSNR).
+    #[command(display_order = 103)]
+    Compare(compare::CompareArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct ComputeArgs {
+    /// Where to compute: cpu, metal, cuda [default: the best this build supports].
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceKind>,
+    /// Element type of the transformers' matrix products: f32, bf16 [default: f32 on the CPU, bf16 elsewhere].
+    #[arg(long, value_name = "DTYPE")]
+    dtype: Option<Dtype>,
+}
+
+impl Command {
+    pub(super) fn execute(self) -> Result<Exit, Failed> {
+        match self {
+            Self::Run(args) => run::run(args),
+            Self::Serve(args) => serve::serve(args),
+            Self::Worker(args) => worker::worker(args),
+            Self::Inspect(args) => inspect::inspect(args),
+            Self::Doctor(args) => doctor::doctor(args),
+            Self::Calibrate(args) => calibrate::calibrate(args),
+            Self::Compare(args) => compare::compare(args),
+        }
+    }
+}
+
+fn not_started(error: ServerError) -> Failed {
+    let mended_first = matches!(error, ServerError::Output(_) | ServerError::Restore(RestoreError::Wanted(_)));
+    let exit = if mended_first { Exit::Usage } else { Exit::SomeFailed };
+    Failed::new(exit, error)
+}
+
+/// The directory of a command when `--data` is absent.
+fn data_directory(given: Option<PathBuf>, name: &str) -> Result<PathBuf, Failed> {
+    let default = || dirs::data_dir().map(|dir| dir.join("wanfarm").join(name));
+    given.or_else(default).ok_or_else(|| {
+        Failed::new(Exit::Usage, "this system names no data directory for you; say where with --data DIR")
+    })
+}
