@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use graph::Graph;
 
 /// Crates with circles left, and how many files are in them at most. Each number may only fall.
-const CIRCLES: [(&str, usize); 4] =
-    [("coordinator", 3), ("coordinator/manifest", 3), ("coordinator/server", 21), ("shared/model", 17)];
+const CIRCLES: [(&str, usize); 1] = [("shared/model", 17)];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lies in the repository").to_owned()

@@ -8,7 +8,7 @@ use wanfarm_types::{
 use super::fault::{Fault, Place, clipped, quote, suggest};
 use super::keys::Rule;
 use super::node::{Entry, Node, Value};
-use super::settings::{self, Chosen, text, unknown_key, unknown_word, wrong_type};
+use super::values::{Chosen, text, unknown_key, unknown_word, wrong_type};
 
 /// A key of one kind.
 #[derive(Debug)]
@@ -105,11 +105,14 @@ pub(crate) const KINDS: [Kind; 5] = [
     },
 ];
 
+/// Reads what a rule takes.
+type Read = fn(&Rule, &Node, &Place) -> Result<Chosen, Fault>;
+
 /// The values of a table, by key.
 struct Table(Vec<(&'static str, Chosen)>);
 
-/// Reads a kind alone, or a table with its settings.
-pub(crate) fn read(node: &Node, place: &Place) -> Result<CacheRequest, Fault> {
+/// Reads a kind alone, or a table with its settings, each by `read_value`.
+pub(crate) fn read(node: &Node, place: &Place, read_value: Read) -> Result<CacheRequest, Fault> {
     let entries = match &node.value {
         Value::Text(_) => return Ok(request(kind(node, place)?, &Table(Vec::new()))),
         Value::Table(entries) => entries,
@@ -127,7 +130,7 @@ pub(crate) fn read(node: &Node, place: &Place) -> Result<CacheRequest, Fault> {
     let mut given = Vec::new();
     for entry in entries.iter().filter(|entry| entry.key != "kind") {
         match find(kind, entry, place) {
-            Ok(key) => match settings::read(&key.rule, &entry.node, &at(entry)) {
+            Ok(key) => match read_value(&key.rule, &entry.node, &at(entry)) {
                 Ok(value) => given.push((key.name, value)),
                 Err(fault) => faults.push(fault),
             },

@@ -10,8 +10,9 @@ use super::keys::{MAX_TEXT, MAX_VIDEOS, OUTPUT_NAMES, SERIES, Setting};
 use super::loras::Loras;
 use super::node::{Entry, Node, Value};
 use super::series::{Series, Word};
-use super::settings::{Settings, empty, unknown_key, wrong_type};
+use super::settings::Settings;
 use super::template::{Template, Unexpandable};
+use super::values::{empty, unknown_key, wrong_type};
 
 /// Most bytes of all prompts together; far more than anyone writes, far less than a machine has.
 const MAX_EXPANDED: usize = 64 << 20;

@@ -31,6 +31,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod twins;
+mod values;
 
 pub use fault::{Fault, Faults, Related};
 pub use images::ImageFile;

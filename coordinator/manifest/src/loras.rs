@@ -13,7 +13,7 @@ use super::fault::{Fault, Place, clipped, quote, suggest};
 use super::images::no_folder;
 use super::names::component_fault;
 use super::node::{Node, Value};
-use super::settings::{empty, number, text, unknown_key, unknown_word, wrong_type};
+use super::values::{LoraEntry, empty, number, text, unknown_key, unknown_word, wrong_type};
 
 /// Most of one video: each is added to every matrix.
 pub(crate) const MOST: usize = 16;
@@ -25,15 +25,6 @@ pub(crate) const KEYS: [(&str, &str); 3] = [
 ];
 /// The words of `expert`.
 pub(crate) const EXPERTS: [&str; 2] = [Expert::High.name(), Expert::Low.name()];
-
-/// An entry of `loras`.
-#[derive(Debug, Clone)]
-pub(crate) struct Wanted {
-    pub(crate) path: String,
-    pub(crate) strength: f64,
-    pub(crate) expert: Option<Expert>,
-    pub(crate) place: Place,
-}
 
 /// A LoRA file of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,15 +48,15 @@ pub(crate) struct Loras {
 
 impl LoraFile {
     /// As a video names it.
-    pub(crate) fn at(&self, wanted: &Wanted) -> LoraRef {
-        let Wanted { strength, expert, .. } = *wanted;
+    pub(crate) fn at(&self, wanted: &LoraEntry) -> LoraRef {
+        let LoraEntry { strength, expert, .. } = *wanted;
         LoraRef { name: self.name.clone(), blake3: self.blake3, bytes: self.bytes, strength, expert }
     }
 }
 
 impl Loras {
     /// The files of a video's entries, each once per expert.
-    pub(crate) fn find(&mut self, wanted: &[Wanted], base: Option<&Path>) -> Result<Vec<LoraRef>, Fault> {
+    pub(crate) fn find(&mut self, wanted: &[LoraEntry], base: Option<&Path>) -> Result<Vec<LoraRef>, Fault> {
         let (mut found, mut faults) = (Vec::<LoraRef>::new(), Vec::new());
         for wanted in wanted {
             match self.look_at(wanted, base) {
@@ -81,7 +72,7 @@ impl Loras {
         Fault::all(faults).map_or(Ok(found), Err)
     }
 
-    fn look_at(&mut self, wanted: &Wanted, base: Option<&Path>) -> Result<LoraRef, Fault> {
+    fn look_at(&mut self, wanted: &LoraEntry, base: Option<&Path>) -> Result<LoraRef, Fault> {
         let Some(base) = base else { return Err(no_folder(&wanted.place)) };
         let path = base.join(&wanted.path);
         if !self.looked_at.contains_key(&path) {
@@ -132,12 +123,12 @@ impl<'a> Fits<'a> {
 }
 
 /// The fault of a file that cannot be used.
-pub(crate) fn unusable(wanted: &Wanted) -> Fault {
+pub(crate) fn unusable(wanted: &LoraEntry) -> Fault {
     Fault::at(&wanted.place, format!("cannot use the LoRA {}", quote(&wanted.path)))
 }
 
 /// Reads a list of paths, or of tables with strength and expert.
-pub(crate) fn read(node: &Node, place: &Place) -> Result<Arc<[Wanted]>, Fault> {
+pub(crate) fn read(node: &Node, place: &Place) -> Result<Arc<[LoraEntry]>, Fault> {
     let Value::List(items) = &node.value else { return Err(wrong_type(node, place, "a list of LoRA files")) };
     if items.len() > MOST {
         return Err(Fault::at(place, format!("{} names {} files", place.key, items.len()))
@@ -154,9 +145,9 @@ pub(crate) fn read(node: &Node, place: &Place) -> Result<Arc<[Wanted]>, Fault> {
     Fault::all(faults).map_or_else(|| Ok(wanted.into()), Err)
 }
 
-fn entry(node: &Node, place: Place) -> Result<Wanted, Fault> {
+fn entry(node: &Node, place: Place) -> Result<LoraEntry, Fault> {
     let entries = match &node.value {
-        Value::Text(_) => return Ok(Wanted { path: path(node, &place)?, strength: 1.0, expert: None, place }),
+        Value::Text(_) => return Ok(LoraEntry { path: path(node, &place)?, strength: 1.0, expert: None, place }),
         Value::Table(entries) => entries,
         _ => return Err(wrong_type(node, &place, "a path, or { path, strength, expert }")),
     };
@@ -182,7 +173,7 @@ fn entry(node: &Node, place: Place) -> Result<Wanted, Fault> {
         faults.push(fault.help("add path = \"…\", relative to the manifest"));
     }
     match (file, Fault::all(faults)) {
-        (Some(path), None) => Ok(Wanted { path, strength, expert, place }),
+        (Some(path), None) => Ok(LoraEntry { path, strength, expert, place }),
         (_, Some(fault)) => Err(fault),
         (None, None) => Err(empty(&place)),
     }

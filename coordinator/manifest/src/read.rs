@@ -15,8 +15,9 @@ use super::keys::{self, Setting};
 use super::loras::LoraFile;
 use super::names::component_fault;
 use super::node::{Entry, Node, Value};
-use super::settings::{Settings, text, unknown_key, whole, wrong_type};
+use super::settings::Settings;
 use super::source::{Source, Span, Syntax};
+use super::values::{text, unknown_key, whole, wrong_type};
 use crate::job::{Submission, Taken};
 
 const TOP: [&str; 3] = ["job", "defaults", "video"];

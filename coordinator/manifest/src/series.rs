@@ -8,8 +8,9 @@ use super::images;
 use super::keys::{MAX_VIDEOS, Setting};
 use super::loras;
 use super::node::{Entry, Node, Value};
-use super::settings::{Settings, wrong_type};
+use super::settings::Settings;
 use super::template::is_name;
+use super::values::wrong_type;
 
 /// A name and the text it stands for.
 pub(crate) type Word = (Arc<str>, Arc<str>);

@@ -18,7 +18,7 @@ use tonic::Status;
 use wanfarm_proto::tensors::{PIECE, PieceSource, Pieces, beyond, not_held};
 use wanfarm_types::{Digest, TensorRef};
 
-use crate::room;
+use crate::disk_space;
 
 /// Bytes written at once: few enough to be still in the processor's cache.
 const PART: usize = 1 << 20;
@@ -42,13 +42,13 @@ pub struct ArtifactError {
 }
 
 fn hint(source: &object_store::Error) -> &'static str {
-    if room::is_full(source) { " (free space on this volume; nothing was lost)" } else { "" }
+    if disk_space::is_full(source) { " (free space on this volume; nothing was lost)" } else { "" }
 }
 
 impl ArtifactError {
     /// True when the volume is full: waiting and trying again makes sense.
     pub fn is_full(&self) -> bool {
-        room::is_full(&self.source)
+        disk_space::is_full(&self.source)
     }
 }
 

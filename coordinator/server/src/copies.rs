@@ -11,28 +11,14 @@ use wanfarm_scheduler::ArtifactId;
 use wanfarm_types::{Digest, TensorRef};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::driver::Event;
+use crate::disk_space::{self, RESERVE};
+use crate::event::{Copied, Event};
 use crate::obstacle::Obstacle;
-use crate::room;
 use crate::source::{Reader, Source};
 
 /// Tensors copied at the same time: enough to fill a network, few enough to bound memory. Those of one checkpoint are
 /// among them, so that while one is made durable the next is read and hashed.
 const AT_ONCE: usize = 8;
-
-/// Room that copies leave on the disk, for the database beside them: a farm that can still record its state can pause.
-pub(crate) const RESERVE: u64 = 64 << 20;
-
-/// How a copy went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Copied {
-    /// Every tensor is on disk.
-    Made,
-    /// A tensor could not be read or written.
-    Missed,
-    /// There is no room.
-    Full(Obstacle),
-}
 
 /// The copier and its ledger of references.
 #[derive(Debug)]
@@ -169,7 +155,7 @@ async fn copy(
 ) -> Copied {
     let bytes: u64 = tensors.iter().filter_map(TensorRef::byte_len).fold(RESERVE, u64::saturating_add);
     let full = || Copied::Full(Obstacle::Full { path: artifacts.root().to_owned(), bytes });
-    if room::free(artifacts.root()).is_some_and(|free| free < bytes) {
+    if disk_space::available(artifacts.root()).is_some_and(|free| free < bytes) {
         return full();
     }
     let copies = tensors.iter().map(|tensor| async {

@@ -18,8 +18,9 @@ use wanfarm_proto::v1::{self, dispatch_server::Dispatch};
 use wanfarm_proto::{PROTOCOL, WireError};
 use wanfarm_types::{CoordinatorMessage, Hello, WorkerMessage};
 
-use crate::driver::Event;
-use crate::reach::{Address, Ends};
+use crate::address::{Address, Ends};
+use crate::event::{Attached, Event};
+use crate::outbox::Outbox;
 use crate::relay::Relay;
 
 /// Messages that may wait for a worker that reads slowly; a worker further behind is disconnected and catches up
@@ -28,30 +29,9 @@ const OUTBOX: usize = 256;
 /// How long a new connection may take to say hello.
 const HELLO: Duration = Duration::from_secs(20);
 
-/// Messages to one worker. Dropping it closes the connection.
-pub type Outbox = mpsc::Sender<CoordinatorMessage>;
-
-/// The same for those who must not keep the connection open.
-pub type WeakOutbox = mpsc::WeakSender<CoordinatorMessage>;
-
-/// A worker that said hello on a new connection.
-#[derive(Debug)]
-pub struct Attached {
-    /// Counts connections; messages of an older one are ignored.
-    pub connection: u64,
-    /// What it said.
-    pub hello: Hello,
-    /// Where its tensors are read.
-    pub address: Address,
-    /// The ends of its connection.
-    pub ends: Ends,
-    /// The way back.
-    pub outbox: Outbox,
-}
-
 /// The service.
 #[derive(Debug)]
-pub struct DispatchService {
+pub(crate) struct DispatchService {
     events: mpsc::Sender<Event>,
     relay: Relay,
     connections: AtomicU64,
@@ -59,7 +39,7 @@ pub struct DispatchService {
 
 impl DispatchService {
     /// A service that feeds the driver, and the relay.
-    pub fn new(events: mpsc::Sender<Event>, relay: Relay) -> Self {
+    pub(crate) fn new(events: mpsc::Sender<Event>, relay: Relay) -> Self {
         Self { events, relay, connections: AtomicU64::new(1) }
     }
 }

@@ -7,7 +7,6 @@
 mod actions;
 mod books;
 mod commit;
-mod event;
 mod facts;
 mod names;
 mod obstacles;
@@ -30,15 +29,17 @@ use wanfarm_types::{
     AttemptId, CoordinatorMessage, Digest, Incarnation, JobId, JobSummary, Report, VideoId, WorkerId, WorkerMessage,
 };
 
-use crate::copies::{Copied, Copies};
-use crate::dispatch::{Attached, Outbox};
+use crate::copies::Copies;
+use crate::dialler::Dialler;
+use crate::event::{Attached, Copied, Event, Staged};
 use crate::ledger::KnownWorker;
 use crate::obstacle::Obstacle;
-use crate::outputs::{Outputs, Staged, Unreported, Unwritten};
-use crate::reach::Dialler;
+use crate::outbox::Outbox;
+use crate::outputs::{ReportError, WriteError};
 use crate::sessions::{Session, Sessions};
 use crate::store::{JobEnd, Row, Store, StoreError};
 use crate::times::{Moment, wall_clock};
+use crate::writer::OutputWriter;
 use books::Books;
 use commit::Answer;
 use obstacles::Obstacles;
@@ -46,7 +47,6 @@ use upkeep::Upkeep;
 use uploads::Uploads;
 use waiting::{Hints, Unread};
 
-pub use event::Event;
 pub use restore::{Parts, RestoreError};
 
 /// Events taken in together at most, so that none waits long for its answer.
@@ -58,7 +58,7 @@ pub struct Driver {
     books: Books,
     sessions: Sessions,
     copies: Copies,
-    outputs: Outputs,
+    outputs: OutputWriter,
     dialler: Dialler,
     events: mpsc::Receiver<Event>,
     started: Instant,
@@ -245,16 +245,16 @@ impl Driver {
             // It may have been forgotten or taken up again meanwhile.
             Event::Reported(job, _) if !self.has_finished(job) => {}
             Event::Reported(job, Ok(())) => self.put(Row::Reported { job, at: Some(wall_clock()) }),
-            Event::Reported(job, Err(Unreported::Held(obstacle))) => self.hold_report(job, obstacle),
+            Event::Reported(job, Err(ReportError::Held(obstacle))) => self.hold_report(job, obstacle),
             // On no page of the books: a coordinator that starts again tries again.
-            Event::Reported(job, Err(Unreported::Failed(why))) => self.books.jobs.unreported(job, why),
+            Event::Reported(job, Err(ReportError::Failed(why))) => self.books.jobs.unreported(job, why),
             Event::Stop => self.stopping = true,
         }
     }
 
-    fn on_written(&mut self, video: VideoId, result: Result<(), Unwritten>) {
+    fn on_written(&mut self, video: VideoId, result: Result<(), WriteError>) {
         self.obstacles.wrote(video);
-        if !matches!(result, Err(Unwritten::Unread(_))) {
+        if !matches!(result, Err(WriteError::Unread(_))) {
             self.unread.remove(video);
         }
         match result {
@@ -265,16 +265,16 @@ impl Driver {
                     tracing::info!(video = %place, verdict = line.verdict, seconds = line.seconds.unwrap_or(0.0).round(), "video done");
                 }
             }
-            Err(Unwritten::Held(obstacle)) => {
+            Err(WriteError::Held(obstacle)) => {
                 self.feed(Input::OutputsHeld(video));
                 self.on_obstacle(obstacle);
             }
-            Err(Unwritten::Unread(why)) => {
+            Err(WriteError::Unread(why)) => {
                 tracing::warn!(%video, %why, "the frames of a video could not be read; trying again");
                 self.unread.insert(video, why);
                 self.feed(Input::OutputsHeld(video));
             }
-            Err(Unwritten::Failed(failure)) => {
+            Err(WriteError::Failed(failure)) => {
                 let place = self.books.jobs.in_manifest(video).unwrap_or(video);
                 tracing::warn!(video = %place, %failure, "the files of a video could not be written");
                 self.feed(Input::OutputsFailed { video, failure });

@@ -26,11 +26,11 @@ use wanfarm_proto::v1::{self, farm_server::Farm};
 use wanfarm_types::{JobId, JobReport, Role, VideoRequest, WorkerId};
 
 use crate::artifacts::Artifacts;
-use crate::driver::Event;
+use crate::disk_space;
 use crate::estimate::{Estimate, Footprint, Space, Workload};
+use crate::event::Event;
 use crate::outputs::Look;
 use crate::requests::{Changes, Report, Request, Settled};
-use crate::room;
 use looking::{Looking, Seen};
 use wire::refusal;
 
@@ -58,7 +58,7 @@ struct Judged {
 
 /// The service.
 #[derive(Debug, Clone)]
-pub struct FarmService {
+pub(crate) struct FarmService {
     events: mpsc::Sender<Event>,
     news: watch::Receiver<u64>,
     artifacts: Artifacts,
@@ -75,7 +75,7 @@ pub struct FarmService {
 impl FarmService {
     /// A service that asks the driver, looks at `news` for when to ask again, puts images into `artifacts`, and looks at
     /// what stands in `output`. With `last_report`, reports go to `report.json`, each in the place of the last.
-    pub fn new(
+    pub(crate) fn new(
         events: mpsc::Sender<Event>,
         news: watch::Receiver<u64>,
         artifacts: Artifacts,
@@ -231,7 +231,7 @@ impl Farm for FarmService {
         request: tonic::Request<v1::PutImageRequest>,
     ) -> Result<Response<v1::PutImageReply>, Status> {
         let data = Bytes::from(request.into_inner().data);
-        room::check(self.artifacts.root(), data.len() as u64).map_err(Status::resource_exhausted)?;
+        disk_space::check(self.artifacts.root(), data.len() as u64).map_err(Status::resource_exhausted)?;
         let image = Image::read(&data).map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
         let stored = self.artifacts.put(&image.digest, data).await;
         stored.map_err(|error| Status::resource_exhausted(error.to_string()))?;

@@ -8,23 +8,23 @@ use wanfarm_types::Digest;
 /// The images a coordinator has been given. It keeps them as long as its jobs, any of which may be tried again,
 /// and clears those of forgotten jobs at the next start.
 #[derive(Debug, Default)]
-pub struct Images {
+pub(crate) struct Images {
     known: BTreeMap<Digest, Image>,
 }
 
 impl Images {
     /// Takes in an image.
-    pub fn insert(&mut self, image: Image) {
+    pub(crate) fn insert(&mut self, image: Image) {
         self.known.insert(image.digest, image);
     }
 
     /// Forgets an image.
-    pub fn remove(&mut self, digest: &Digest) {
+    pub(crate) fn remove(&mut self, digest: &Digest) {
         self.known.remove(digest);
     }
 
     /// An image by the digest of its file.
-    pub fn get(&self, digest: &Digest) -> Option<&Image> {
+    pub(crate) fn get(&self, digest: &Digest) -> Option<&Image> {
         self.known.get(digest)
     }
 }

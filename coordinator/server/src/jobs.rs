@@ -25,11 +25,11 @@ use crate::times::Moment;
 
 use job::{Counts, Outputs, files};
 
-pub use job::Job;
+pub(crate) use job::Job;
 
 /// All jobs.
 #[derive(Debug)]
-pub struct Jobs {
+pub(crate) struct Jobs {
     jobs: BTreeMap<JobId, Job>,
     keys: BTreeMap<String, JobId>,
     /// How many requests name a file that was given: a first frame, a LoRA file.
@@ -40,23 +40,23 @@ pub struct Jobs {
 
 impl Jobs {
     /// No jobs yet; the first one gets the number `next`.
-    pub fn new(next: JobId) -> Self {
+    pub(crate) fn new(next: JobId) -> Self {
         Self { jobs: BTreeMap::new(), keys: BTreeMap::new(), files: BTreeMap::new(), next, version: 0 }
     }
 
     /// The job that a client's key was first used for.
-    pub fn with_key(&self, client_key: &str) -> Option<JobId> {
+    pub(crate) fn with_key(&self, client_key: &str) -> Option<JobId> {
         self.keys.get(client_key).copied()
     }
 
     /// The number that the next job gets.
-    pub fn next(&self) -> JobId {
+    pub(crate) fn next(&self) -> JobId {
         self.next
     }
 
     /// A submission with its number, its output directory, and the place of its report in that. `asked`: the digest of
     /// what the client asked for, before names were settled.
-    pub fn number(
+    pub(crate) fn number(
         &self,
         submission: Submission,
         asked: Digest,
@@ -68,7 +68,7 @@ impl Jobs {
     }
 
     /// Takes in a job.
-    pub fn add(&mut self, row: &JobRow) {
+    pub(crate) fn add(&mut self, row: &JobRow) {
         let JobRow { id, submission, asked, submitted, output, report } = row.clone();
         self.next = self.next.max(JobId(id.0 + 1));
         self.version += 1;
@@ -107,7 +107,7 @@ impl Jobs {
     }
 
     /// What becomes of a job when its model is known: each video's settings or why there are none, and the plan.
-    pub fn resolve(
+    pub(crate) fn resolve(
         &self,
         id: JobId,
         card: &ModelCard,
@@ -133,7 +133,7 @@ impl Jobs {
     }
 
     /// Takes in what became of a job.
-    pub fn resolved(&mut self, id: JobId, videos: &[Result<VideoSpec, String>]) {
+    pub(crate) fn resolved(&mut self, id: JobId, videos: &[Result<VideoSpec, String>]) {
         self.version += 1;
         let version = self.version;
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -159,7 +159,7 @@ impl Jobs {
     }
 
     /// Takes in a plan.
-    pub fn planned(&mut self, plan: &JobPlan) {
+    pub(crate) fn planned(&mut self, plan: &JobPlan) {
         let Some(job) = self.change(plan.id) else { return };
         for (video, &place) in plan.videos.iter().zip(&job.planned) {
             if let Some(texts) = job.texts.get_mut(place as usize) {
@@ -170,7 +170,7 @@ impl Jobs {
     }
 
     /// Takes in how many tokens a text has, for the videos of a job that read it.
-    pub fn text_read(&mut self, id: JobId, text: TextKey, tokens: u32) {
+    pub(crate) fn text_read(&mut self, id: JobId, text: TextKey, tokens: u32) {
         let Some(job) = self.jobs.get(&id) else { return };
         let mut notes = Vec::new();
         for (index, texts) in (0..).zip(&job.texts) {
@@ -192,7 +192,7 @@ impl Jobs {
 
     /// Takes in where a job stands. It is shown as finished when its report is there, so that whoever waits for the end
     /// finds it.
-    pub fn set_phase(&mut self, id: JobId, phase: JobPhase) {
+    pub(crate) fn set_phase(&mut self, id: JobId, phase: JobPhase) {
         let Some(job) = self.change(id) else { return };
         job.phase = Some(phase);
         // The scheduler says of each video how it ended; of a job that was never planned it knows nothing.
@@ -205,35 +205,35 @@ impl Jobs {
     }
 
     /// Takes in why the coordinator has paused a job, or that it does no longer.
-    pub fn hold(&mut self, id: JobId, reason: Option<String>) {
+    pub(crate) fn hold(&mut self, id: JobId, reason: Option<String>) {
         if let Some(job) = self.change(id) {
             job.held = reason;
         }
     }
 
     /// Takes in when a job has ended, or that it is taken up again.
-    pub fn ended(&mut self, id: JobId, end: Option<JobEnd>) {
+    pub(crate) fn ended(&mut self, id: JobId, end: Option<JobEnd>) {
         if let Some(job) = self.change(id) {
             job.ended = end;
         }
     }
 
     /// Takes in that the report of a job is in place, or no longer holds.
-    pub fn reported(&mut self, id: JobId, at: Option<f64>) {
+    pub(crate) fn reported(&mut self, id: JobId, at: Option<f64>) {
         if let Some(job) = self.change(id) {
             (job.reported, job.unreported) = (at.is_some(), None);
         }
     }
 
     /// Takes in why the report of a job cannot be written: it has ended all the same.
-    pub fn unreported(&mut self, id: JobId, why: String) {
+    pub(crate) fn unreported(&mut self, id: JobId, why: String) {
         if let Some(job) = self.change(id) {
             job.unreported = Some(why);
         }
     }
 
     /// Takes in the weights of a role.
-    pub fn pin(&mut self, id: JobId, role: Role, weights: Option<Digest>) {
+    pub(crate) fn pin(&mut self, id: JobId, role: Role, weights: Option<Digest>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         match weights {
             Some(weights) => job.weights.insert(role, weights),
@@ -242,7 +242,7 @@ impl Jobs {
     }
 
     /// Takes in that a job of which nothing was planned waits for its model again.
-    pub fn requeue(&mut self, id: JobId) {
+    pub(crate) fn requeue(&mut self, id: JobId) {
         let Some(job) = self.change(id) else { return };
         (job.phase, job.held, job.ended, job.reported, job.unreported) = (None, None, None, false, None);
         job.specs.clear();
@@ -254,7 +254,7 @@ impl Jobs {
     }
 
     /// Forgets a job.
-    pub fn forget(&mut self, id: JobId) -> Option<Job> {
+    pub(crate) fn forget(&mut self, id: JobId) -> Option<Job> {
         let job = self.jobs.remove(&id)?;
         self.version += 1;
         self.keys.remove(&job.submission.client_key);
@@ -268,12 +268,12 @@ impl Jobs {
     }
 
     /// True for a first frame or a LoRA file that a job names.
-    pub fn name_file(&self, file: &Digest) -> bool {
+    pub(crate) fn name_file(&self, file: &Digest) -> bool {
         self.files.contains_key(file)
     }
 
     /// Takes in where a video (by its place in the plan) stands.
-    pub fn set_video_phase(&mut self, video: VideoId, phase: &VideoPhase) {
+    pub(crate) fn set_video_phase(&mut self, video: VideoId, phase: &VideoPhase) {
         let Some(place) = self.in_manifest(video) else { return };
         self.update(place, |status| {
             (status.error, status.worker) = (None, None);
@@ -297,7 +297,7 @@ impl Jobs {
     }
 
     /// Takes in that a video (by its place in the plan) is being worked on, or no longer.
-    pub fn set_work(&mut self, video: VideoId, state: VideoState, stage: Option<Stage>, worker: &str) {
+    pub(crate) fn set_work(&mut self, video: VideoId, state: VideoState, stage: Option<Stage>, worker: &str) {
         self.update_planned(video, |status| {
             if !status.state.is_end() {
                 status.state = state;
@@ -308,12 +308,12 @@ impl Jobs {
     }
 
     /// Takes in that a state of a video (by its place in the plan) cannot be lost any more.
-    pub fn set_durable(&mut self, video: VideoId, steps_done: u32) {
+    pub(crate) fn set_durable(&mut self, video: VideoId, steps_done: u32) {
         self.update_planned(video, |status| status.steps_done = status.steps_done.max(steps_done));
     }
 
     /// Takes in what is written of a video (by its place in the manifest).
-    pub fn set_outputs(&mut self, video: VideoId, written: &Arc<[Written]>, verdict: &str, seconds: f64) {
+    pub(crate) fn set_outputs(&mut self, video: VideoId, written: &Arc<[Written]>, verdict: &str, seconds: f64) {
         if let Some(job) = self.jobs.get_mut(&video.job) {
             let outputs = Outputs { written: written.clone(), verdict: verdict.to_owned(), seconds };
             job.outputs.insert(video.index, outputs);
@@ -335,53 +335,53 @@ impl Jobs {
     }
 
     /// The manifest's place of a video the scheduler speaks of.
-    pub fn in_manifest(&self, video: VideoId) -> Option<VideoId> {
+    pub(crate) fn in_manifest(&self, video: VideoId) -> Option<VideoId> {
         let index = *self.jobs.get(&video.job)?.planned.get(video.index as usize)?;
         Some(VideoId { job: video.job, index })
     }
 
     /// The scheduler's place of a video people speak of; `None` for one that was never planned.
-    pub fn in_plan(&self, video: VideoId) -> Option<VideoId> {
+    pub(crate) fn in_plan(&self, video: VideoId) -> Option<VideoId> {
         let planned = &self.jobs.get(&video.job)?.planned;
         let index = planned.binary_search(&video.index).ok()?;
         Some(VideoId { job: video.job, index: u32::try_from(index).ok()? })
     }
 
     /// The settings of a video (by its place in the plan).
-    pub fn spec(&self, video: VideoId) -> Option<&VideoSpec> {
+    pub(crate) fn spec(&self, video: VideoId) -> Option<&VideoSpec> {
         let place = self.in_manifest(video)?;
         self.jobs.get(&place.job)?.specs.get(place.index as usize)?.as_ref()
     }
 
     /// A video's line (by its place in the manifest).
-    pub fn line(&self, video: VideoId) -> Option<&VideoStatus> {
+    pub(crate) fn line(&self, video: VideoId) -> Option<&VideoStatus> {
         self.jobs.get(&video.job)?.videos.get(video.index as usize).map(|line| &**line)
     }
 
     /// A job by number.
-    pub fn get(&self, id: JobId) -> Option<&Job> {
+    pub(crate) fn get(&self, id: JobId) -> Option<&Job> {
         self.jobs.get(&id)
     }
 
     /// All jobs, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Job> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Job> {
         self.jobs.values()
     }
 
     /// Jobs that wait for this model to be announced.
-    pub fn waiting_for(&self, model: &str) -> Vec<JobId> {
+    pub(crate) fn waiting_for(&self, model: &str) -> Vec<JobId> {
         let waits = |job: &&Job| job.phase.is_none() && job.submission.model == model;
         self.jobs.values().filter(waits).map(|job| job.id).collect()
     }
 
     /// True while a job is being rendered with this model.
-    pub fn render_with(&self, model: &str) -> bool {
+    pub(crate) fn render_with(&self, model: &str) -> bool {
         let renders = |job: &Job| matches!(job.phase, Some(JobPhase::Active | JobPhase::Paused));
         self.jobs.values().any(|job| job.submission.model == model && renders(job))
     }
 
     /// Changes what is shown of a video (by its place in the manifest).
-    pub fn update(&mut self, video: VideoId, change: impl FnOnce(&mut VideoStatus)) {
+    pub(crate) fn update(&mut self, video: VideoId, change: impl FnOnce(&mut VideoStatus)) {
         let Some(job) = self.jobs.get_mut(&video.job) else { return };
         if let Some(status) = job.videos.get_mut(video.index as usize) {
             self.version += 1;
@@ -407,7 +407,7 @@ impl Jobs {
     }
 
     /// Grows with every change.
-    pub fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
@@ -418,12 +418,12 @@ impl Jobs {
     }
 
     /// Every job's line, oldest first.
-    pub fn summaries(&self) -> Vec<JobSummary> {
+    pub(crate) fn summaries(&self) -> Vec<JobSummary> {
         self.jobs.values().map(Job::summary).collect()
     }
 
     /// What changed in a job after `since`, and the version to ask from next time.
-    pub fn changes(&self, id: JobId, since: u64) -> Option<(Vec<Arc<VideoStatus>>, u64)> {
+    pub(crate) fn changes(&self, id: JobId, since: u64) -> Option<(Vec<Arc<VideoStatus>>, u64)> {
         let job = self.jobs.get(&id)?;
         let changed = if since < job.whole {
             job.videos.clone()

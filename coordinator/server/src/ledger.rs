@@ -2,59 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
 use wanfarm_scheduler::{AttemptEnd, Change, TextKey, VideoPhase};
 use wanfarm_types::{AttemptId, JobId, Stage, StepRange, StepTiming, VideoId, WorkerId, WorkerStatus};
 
+use crate::attempt::AttemptRecord;
 use crate::times::Moment;
 use crate::totals::{Tally, Totals};
-
-/// One finished attempt.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AttemptRecord {
-    /// What was run.
-    pub stage: Stage,
-    /// The worker's name.
-    pub worker: String,
-    /// Its device.
-    pub device: String,
-    /// First denoising step; absent for other stages.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_step: Option<u32>,
-    /// Last denoising step, itself run; absent for other stages.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_step: Option<u32>,
-    /// When its computation began, in seconds since 1970; absent when it never did.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::times::serialize_rfc3339")]
-    pub begun: Option<f64>,
-    /// Seconds of computing.
-    pub seconds: f64,
-    /// Seconds of each denoising step.
-    pub step_seconds: Vec<f64>,
-    /// How often each of these steps ran the transformer's blocks; empty where it is not known, as of lost attempts.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub evaluations: Vec<u32>,
-    /// Tokens of the text that was encoded, also of what is beyond those that are read; absent for other stages.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text_tokens: Option<u32>,
-    /// Seconds the item waited in line: from when it could have run to when its computation began; 0 when it never
-    /// began, or when the coordinator was restarted in between.
-    pub queue_seconds: f64,
-    /// Seconds the free device waited for this item's inputs.
-    pub input_wait_seconds: f64,
-    /// `done`, or how it ended otherwise.
-    pub result: String,
-}
-
-impl AttemptRecord {
-    /// Passes that were computed, and those that were not, where a step has so many without a step cache. What was
-    /// computed again after an interruption counts each time.
-    pub fn passes(&self, of_step: u32) -> (u64, u64) {
-        let computed = self.evaluations.iter().map(|&passes| u64::from(passes)).sum();
-        let skipped = self.evaluations.iter().map(|&passes| u64::from(of_step.saturating_sub(passes))).sum();
-        (computed, skipped)
-    }
-}
 
 #[derive(Debug)]
 struct Open {
@@ -71,7 +24,7 @@ struct Open {
 /// Attempts by the video, or by the job and the text, they served. A text that several jobs read was encoded for the
 /// one that asked first, and is told of there.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     open: BTreeMap<AttemptId, Open>,
     videos: BTreeMap<VideoId, Vec<AttemptRecord>>,
     texts: BTreeMap<(JobId, TextKey), Vec<AttemptRecord>>,
@@ -83,7 +36,7 @@ pub struct Ledger {
 
 /// What people are told of a worker, whether it is there or not.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct KnownWorker {
+pub(crate) struct KnownWorker {
     /// Its name, as it was last told.
     pub name: String,
     /// Its device.
@@ -94,55 +47,55 @@ pub struct KnownWorker {
 
 impl Ledger {
     /// A video entered the farm: its first item waits from now on. Times are seconds since one origin.
-    pub fn video_added(&mut self, video: VideoId, now: f64) {
+    pub(crate) fn video_added(&mut self, video: VideoId, now: f64) {
         self.free_since.insert(video, now);
     }
 
     /// Who a worker is.
-    pub fn worker_is(&mut self, worker: WorkerId, known: KnownWorker) {
+    pub(crate) fn worker_is(&mut self, worker: WorkerId, known: KnownWorker) {
         self.workers.insert(worker, known);
     }
 
     /// A worker is spoken of no more.
-    pub fn forget_worker(&mut self, worker: WorkerId) {
+    pub(crate) fn forget_worker(&mut self, worker: WorkerId) {
         self.workers.remove(&worker);
     }
 
     /// What is known of a worker.
-    pub fn worker(&self, worker: WorkerId) -> Option<&KnownWorker> {
+    pub(crate) fn worker(&self, worker: WorkerId) -> Option<&KnownWorker> {
         self.workers.get(&worker)
     }
 
     /// All workers that are known.
-    pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &KnownWorker)> {
+    pub(crate) fn workers(&self) -> impl Iterator<Item = (WorkerId, &KnownWorker)> {
         self.workers.iter().map(|(&worker, known)| (worker, known))
     }
 
     /// The workers that an attempt of some job names.
-    pub fn named(&self) -> BTreeSet<WorkerId> {
+    pub(crate) fn named(&self) -> BTreeSet<WorkerId> {
         let ended = self.tallies.values().flat_map(Tally::workers);
         ended.chain(self.open.values().map(|open| open.worker)).collect()
     }
 
     /// The video that an attempt which is out with a worker serves, and the text it encodes.
-    pub fn open(&self, attempt: AttemptId) -> Option<(VideoId, Option<TextKey>)> {
+    pub(crate) fn open(&self, attempt: AttemptId) -> Option<(VideoId, Option<TextKey>)> {
         self.open.get(&attempt).map(|open| (open.video, open.text))
     }
 
     /// No attempt is out with a worker.
     #[cfg(test)]
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.open.is_empty()
     }
 
     /// How long an item has waited whose device begins now; `None` when that is known already, or cannot be.
-    pub fn begins(&self, attempt: AttemptId, now: f64) -> Option<f64> {
+    pub(crate) fn begins(&self, attempt: AttemptId, now: f64) -> Option<f64> {
         let ready_at = self.open.get(&attempt)?.ready_at?;
         Some((now - ready_at).max(0.0))
     }
 
     /// An attempt's computation began, its item having waited for so many seconds.
-    pub fn begun(&mut self, attempt: AttemptId, begun: Moment, waited: f64) {
+    pub(crate) fn begun(&mut self, attempt: AttemptId, begun: Moment, waited: f64) {
         if let Some(open) = self.open.get_mut(&attempt) {
             (open.begun, open.waited, open.ready_at) = (Some(begun.at), waited, None);
             self.tallies.entry(open.video.job).or_default().begun(begun.elapsed);
@@ -151,7 +104,7 @@ impl Ledger {
 
     /// Takes note of the rows that concern attempts. `passes`: how often each step of a stage of a video runs the
     /// transformer without a step cache.
-    pub fn record(&mut self, change: &Change, now: f64, passes: impl Fn(VideoId, Stage) -> u32) {
+    pub(crate) fn record(&mut self, change: &Change, now: f64, passes: impl Fn(VideoId, Stage) -> u32) {
         match change {
             Change::AttemptIssued { attempt, item, text, worker, .. } => {
                 let ready_at = Some(self.free_since.get(&item.video).copied().unwrap_or(now));
@@ -184,19 +137,19 @@ impl Ledger {
     }
 
     /// The clock begins anew: what was out before a restart has waited for an unknown time.
-    pub fn restarted(&mut self) {
+    pub(crate) fn restarted(&mut self) {
         self.free_since.clear();
         self.open.values_mut().for_each(|open| open.ready_at = None);
     }
 
     /// Everything that was done for a video, its texts first as far as its own job had them encoded.
-    pub fn attempts(&self, video: VideoId, texts: &[TextKey]) -> Vec<AttemptRecord> {
+    pub(crate) fn attempts(&self, video: VideoId, texts: &[TextKey]) -> Vec<AttemptRecord> {
         let texts = texts.iter().filter_map(|text| self.texts.get(&(video.job, *text))).flatten();
         texts.chain(self.videos.get(&video).into_iter().flatten()).cloned().collect()
     }
 
     /// Where the time of a job went so far. `workers`: those that are known now.
-    pub fn totals(&self, job: JobId, workers: Vec<WorkerStatus>) -> Totals {
+    pub(crate) fn totals(&self, job: JobId, workers: Vec<WorkerStatus>) -> Totals {
         self.tallies.get(&job).map(|tally| tally.totals(workers)).unwrap_or_default()
     }
 }

@@ -5,26 +5,31 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may wait for a disk"))]
 
+mod address;
 pub mod artifacts;
+mod attempt;
 pub mod catalog;
 pub mod copies;
-pub mod dispatch;
+mod dialler;
+pub mod disk_space;
+mod dispatch;
 pub mod driver;
 pub mod estimate;
-pub mod farm;
-pub mod images;
-pub mod jobs;
-pub mod ledger;
-pub mod obstacle;
-pub mod outputs;
-pub mod reach;
-pub mod relay;
+pub mod event;
+mod farm;
+mod images;
+mod jobs;
+mod ledger;
+mod obstacle;
+mod outbox;
+mod outputs;
+mod relay;
 pub mod remember;
-pub mod requests;
-pub mod room;
+mod requests;
 pub mod server;
-pub mod sessions;
+mod sessions;
 pub mod source;
 pub mod store;
-pub mod times;
-pub mod totals;
+mod times;
+mod totals;
+mod writer;

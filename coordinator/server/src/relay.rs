@@ -11,7 +11,7 @@ use tonic::Status;
 use wanfarm_proto::tensors::{Pieces, not_held};
 use wanfarm_types::{CoordinatorMessage, Digest, Errand};
 
-use crate::dispatch::WeakOutbox;
+use crate::outbox::WeakOutbox;
 
 /// Pieces of a tensor that may wait for its reader.
 const PIECES: usize = 8;

@@ -15,16 +15,18 @@ use wanfarm_scheduler::Config;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::copies::Copies;
+use crate::dialler::Dialler;
 use crate::dispatch::DispatchService;
-use crate::driver::{Driver, Event, Parts, RestoreError};
+use crate::driver::{Driver, Parts, RestoreError};
+use crate::event::Event;
 use crate::farm::FarmService;
 use crate::obstacle::Obstacle;
-use crate::outputs::{Outputs, Volume};
-use crate::reach::Dialler;
+use crate::outputs::Volume;
 use crate::remember::{Memory, Wanted, remember};
 use crate::sessions::{Pace, Sessions};
 use crate::source::{Reader, Shelf};
 use crate::store::{DataDirectory, DirectoryError, SqliteStore, StoreError};
+use crate::writer::OutputWriter;
 
 /// Events that may wait for the driver; senders beyond that wait themselves.
 const EVENTS: usize = 1024;
@@ -126,7 +128,7 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
     let reader = Reader::default();
     let parts = Parts {
         copies: Copies::new(artifacts.clone(), reader.clone(), events.clone()),
-        outputs: Outputs::new(config.output.clone(), id, reader.clone(), events.clone()),
+        outputs: OutputWriter::new(config.output.clone(), id, reader.clone(), events.clone()),
         sessions: Sessions::new(Pace::of_lease(config.scheduler.lease)),
         events: inbox,
         news,

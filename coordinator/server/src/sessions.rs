@@ -12,9 +12,11 @@ use wanfarm_proto::Location;
 use wanfarm_scheduler::{Served, WorkerHello};
 use wanfarm_types::{CoordinatorMessage, Incarnation, Role, ServedModel, ServedRole, StoredWeights, WorkerId};
 
+use crate::address::{Address, Ends, Reach};
 use crate::catalog::fingerprint;
-use crate::dispatch::{Attached, Outbox, WeakOutbox};
-use crate::reach::{Address, Ends, Reach, Suspect};
+use crate::dialler::Suspect;
+use crate::event::Attached;
+use crate::outbox::{Outbox, WeakOutbox};
 use crate::source::Source;
 
 /// Boots of a worker that are remembered, to know them again.

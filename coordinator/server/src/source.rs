@@ -14,8 +14,8 @@ use wanfarm_proto::tensors::{PieceSource, Pieces, PullError, Puller, Pulling, no
 use wanfarm_types::{Digest, TensorRef};
 
 use crate::artifacts::Artifacts;
-use crate::dispatch::WeakOutbox;
-use crate::driver::Event;
+use crate::event::Event;
+use crate::outbox::WeakOutbox;
 use crate::relay::Relay;
 
 /// Tensors handed on to other workers at the same time; who comes then asks again.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wanfarm_types::{Effort, EffortLine, Machine, Stage, WorkerId, WorkerStatus};
 
-use crate::ledger::AttemptRecord;
+use crate::attempt::AttemptRecord;
 
 /// What one worker did in one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Totals {
 
 /// The totals of a job that goes on.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     begun: Option<f64>,
     shares: BTreeMap<(WorkerId, Stage), (String, Effort)>,
 }
@@ -62,24 +62,24 @@ fn duration(seconds: f64) -> f64 {
 
 impl Tally {
     /// A computation began, by the farm's clock.
-    pub fn begun(&mut self, elapsed: f64) {
+    pub(crate) fn begun(&mut self, elapsed: f64) {
         self.begun = Some(self.begun.map_or(elapsed, |begun| begun.min(elapsed)));
     }
 
     /// An attempt has ended. `passes`: of each of its steps, without a step cache.
-    pub fn count(&mut self, worker: WorkerId, record: &AttemptRecord, passes: u32) {
+    pub(crate) fn count(&mut self, worker: WorkerId, record: &AttemptRecord, passes: u32) {
         let (name, sum) = self.shares.entry((worker, record.stage)).or_default();
         name.clone_from(&record.worker);
         sum.add(&effort(record, passes));
     }
 
     /// Who took part.
-    pub fn workers(&self) -> impl Iterator<Item = WorkerId> {
+    pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerId> {
         self.shares.keys().map(|(worker, _)| *worker)
     }
 
     /// All of it. `workers`: those that are known now.
-    pub fn totals(&self, workers: Vec<WorkerStatus>) -> Totals {
+    pub(crate) fn totals(&self, workers: Vec<WorkerStatus>) -> Totals {
         let shares = self.shares.iter().map(|(&(worker, stage), (name, effort))| Share {
             worker,
             name: name.clone(),

@@ -15,13 +15,13 @@ use super::uploads::Uploads;
 use super::waiting::{Hints, Unread};
 use super::{Driver, Event};
 use crate::copies::Copies;
+use crate::dialler::Dialler;
 use crate::obstacle::Obstacle;
-use crate::outputs::Outputs;
-use crate::reach::Dialler;
 use crate::requests::RequestError;
 use crate::sessions::Sessions;
 use crate::store::{Loaded, Row, Store, StoreError, when_unlocked};
 use crate::times::wall_clock;
+use crate::writer::OutputWriter;
 
 /// What a driver works with besides rows.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Parts {
     /// Makes durable copies.
     pub copies: Copies,
     /// Writes files.
-    pub outputs: Outputs,
+    pub outputs: OutputWriter,
     /// Knows the workers.
     pub sessions: Sessions,
     /// Looks whether workers can be reached.

@@ -20,9 +20,10 @@ use wanfarm_types::fixtures::{card, request};
 use wanfarm_types::{DType, Experts, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, TensorRef};
 
 use super::*;
+use crate::address::{Address, Ends};
 use crate::artifacts::Artifacts;
+use crate::dialler::Dialler;
 use crate::outputs::Volume;
-use crate::reach::{Address, Dialler, Ends};
 use crate::requests::{Changes, Places, Request, RequestError};
 use crate::sessions::Pace;
 use crate::source::Reader;
@@ -69,7 +70,7 @@ fn driver(store: Box<dyn Store>, dir: &std::path::Path) -> (mpsc::Sender<Event>,
     let (events, inbox) = mpsc::channel(64);
     let parts = Parts {
         copies: Copies::new(artifacts, Reader::default(), events.clone()),
-        outputs: Outputs::new(dir.join("output"), uuid::Uuid::nil(), Reader::default(), events.clone()),
+        outputs: OutputWriter::new(dir.join("output"), uuid::Uuid::nil(), Reader::default(), events.clone()),
         sessions: Sessions::new(Pace::of_lease(Duration::from_secs(30))),
         dialler: Dialler::new(Puller::default(), events.clone()),
         events: inbox,
@@ -282,7 +283,7 @@ async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
     let _messages = desk.attach().await;
     let video = VideoId { job, index: 0 };
     let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
-    desk.events.send(Event::Written { video, result: Err(Unwritten::Held(full)) }).await.unwrap();
+    desk.events.send(Event::Written { video, result: Err(WriteError::Held(full)) }).await.unwrap();
     let changes = desk.changes(job).await;
     assert_eq!(changes.news.job.state, JobState::Paused);
     assert!(waits_for(&changes, "full"), "{changes:?}");
@@ -303,7 +304,7 @@ async fn a_pause_that_people_asked_for_outlasts_a_full_disk() {
     let _messages = desk.attach().await;
     let video = VideoId { job, index: 0 };
     let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
-    desk.events.send(Event::Written { video, result: Err(Unwritten::Held(full)) }).await.unwrap();
+    desk.events.send(Event::Written { video, result: Err(WriteError::Held(full)) }).await.unwrap();
     let (reply, answer) = oneshot::channel();
     let pause = Request::ControlJob { job, video: None, verb: JobVerb::Pause, reply };
     desk.events.send(Event::Request(pause)).await.unwrap();

@@ -75,14 +75,13 @@ impl Driver {
             attempts: ledger.attempts(video, texts),
             notes,
             frames,
-            source: self.sessions.source(holder),
             latents,
             volume: self.volume(&job.output),
             overwrite: job.submission.taken == Taken::Overwrite,
             written,
         };
         self.obstacles.writes(video);
-        self.outputs.write(task);
+        self.outputs.write(task, self.sessions.source(holder));
     }
 
     /// An output directory, whose volume has to be mounted where it was.

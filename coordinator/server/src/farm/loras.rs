@@ -8,7 +8,7 @@ use wanfarm_proto::v1;
 use wanfarm_types::{DType, Digest, MAX_LORA_BYTES, TensorRef};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::room;
+use crate::disk_space;
 
 /// A LoRA file as a tensor, which is how workers read it.
 fn tensor(blake3: Digest, bytes: u64) -> TensorRef {
@@ -25,7 +25,7 @@ pub(super) async fn receive(artifacts: &Artifacts, mut pieces: Streaming<v1::Lor
     if artifacts.holds(&tensor(digest, bytes)).await {
         return Ok(digest);
     }
-    room::check(artifacts.root(), bytes).map_err(Status::resource_exhausted)?;
+    disk_space::check(artifacts.root(), bytes).map_err(Status::resource_exhausted)?;
     let full = |error: ArtifactError| Status::resource_exhausted(error.to_string());
     let mut storing = artifacts.begin(&digest).await.map_err(full)?;
     let (mut hasher, mut next) = (blake3::Hasher::new(), Some(first));

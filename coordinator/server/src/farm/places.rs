@@ -8,10 +8,10 @@ use wanfarm_client::Shortage;
 use wanfarm_manifest::{Submission, Taken};
 
 use super::FarmService;
+use crate::disk_space;
 use crate::estimate::Space;
 use crate::outputs::{self, Look};
 use crate::requests::{Places, Request, RequestError};
-use crate::room;
 
 impl FarmService {
     /// Asks the driver about a submission, with what stands on the disk where its files are to go; again with other
@@ -41,7 +41,7 @@ impl FarmService {
     /// The disks that are too small for what videos need.
     pub(super) async fn shortages(&self, space: Space) -> Result<Vec<Shortage>, Status> {
         let (root, data) = (self.output.clone(), self.artifacts.root().to_owned());
-        self.looking.at(&self.output, move |_| room::shortages(&space, &root, &data)).await
+        self.looking.at(&self.output, move |_| disk_space::shortages(&space, &root, &data)).await
     }
 
     /// Looks at the places of a submission.

@@ -15,7 +15,7 @@ use crate::times::{Moment, rfc3339};
 
 /// One job.
 #[derive(Debug)]
-pub struct Job {
+pub(crate) struct Job {
     /// Its number.
     pub id: JobId,
     /// What was submitted.
@@ -106,7 +106,7 @@ impl Counts {
 impl Job {
     /// Where it stands, for people. It has ended when its report is in place or was given up, so that whoever waits for
     /// the end finds it.
-    pub fn state(&self) -> JobState {
+    pub(crate) fn state(&self) -> JobState {
         match self.phase {
             Some(JobPhase::Paused) => JobState::Paused,
             Some(JobPhase::Finished) if self.is_told() => self.end_state(),
@@ -124,37 +124,37 @@ impl Job {
     }
 
     /// Where it stands, for the scheduler; `None` before it is planned.
-    pub fn phase(&self) -> Option<JobPhase> {
+    pub(crate) fn phase(&self) -> Option<JobPhase> {
         self.phase
     }
 
     /// The scheduler knows it: something of it has a plan.
-    pub fn is_planned(&self) -> bool {
+    pub(crate) fn is_planned(&self) -> bool {
         !self.planned.is_empty()
     }
 
     /// The files it names, as often as it does.
-    pub fn files(&self) -> impl Iterator<Item = Digest> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = Digest> {
         self.submission.videos.iter().flat_map(files)
     }
 
     /// Why the coordinator has paused it, if so.
-    pub fn held(&self) -> Option<&str> {
+    pub(crate) fn held(&self) -> Option<&str> {
         self.held.as_deref()
     }
 
     /// What was or is about to be written of a video (by its place in the manifest).
-    pub fn written(&self, index: u32) -> Option<&Arc<[Written]>> {
+    pub(crate) fn written(&self, index: u32) -> Option<&Arc<[Written]>> {
         self.outputs.get(&index).map(|outputs| &outputs.written)
     }
 
     /// The paths that one of its videos writes to.
-    pub fn wants(&self, video: &VideoRequest) -> Wanted {
+    pub(crate) fn wants(&self, video: &VideoRequest) -> Wanted {
         Wanted::video(&self.output, &video.output, &video.formats)
     }
 
     /// Its line. What it waits for is not known here.
-    pub fn summary(&self) -> JobSummary {
+    pub(crate) fn summary(&self) -> JobSummary {
         let Counts { done, failed, cancelled, running } = self.counts;
         JobSummary {
             job: self.id,
@@ -176,33 +176,33 @@ impl Job {
     }
 
     /// Its line in its own report, which tells of a job that has ended though to watchers it ends with it.
-    pub fn summary_in_report(&self) -> JobSummary {
+    pub(crate) fn summary_in_report(&self) -> JobSummary {
         let state = if self.ended.is_some() { self.end_state() } else { self.state() };
         JobSummary { state, ..self.summary() }
     }
 
     /// When it was submitted.
-    pub fn submitted(&self) -> Moment {
+    pub(crate) fn submitted(&self) -> Moment {
         self.submitted
     }
 
     /// Its end, once every video has ended.
-    pub fn ended(&self) -> Option<&JobEnd> {
+    pub(crate) fn ended(&self) -> Option<&JobEnd> {
         self.ended.as_ref()
     }
 
     /// Its report is in place, or was given up.
-    pub fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         self.reported || self.unreported.is_some()
     }
 
     /// Its videos' lines.
-    pub fn videos(&self) -> &[Arc<VideoStatus>] {
+    pub(crate) fn videos(&self) -> &[Arc<VideoStatus>] {
         &self.videos
     }
 
     /// Grows with every change of it.
-    pub fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         self.version
     }
 

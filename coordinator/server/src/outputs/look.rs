@@ -13,7 +13,7 @@ use serde::Deserialize;
 use wanfarm_manifest::{Submission, Taken, output_fault, path_of, sidecar_of};
 use wanfarm_types::{FileState, Format, VideoRequest, VideoSpec};
 
-use super::record::{Print, state};
+use super::record::{Print, measure, state};
 use super::sidecar::OutputRecord;
 use wanfarm_durable::place::is_frame;
 
@@ -51,7 +51,7 @@ struct Told {
 
 /// Looks at the places of every video; `names` are those of its videos, and take in the new ones; `seen` is told after
 /// each. Blocks.
-pub fn look(root: &Path, submission: &Submission, names: &mut BTreeSet<String>, seen: &dyn Fn()) -> Vec<Look> {
+pub(crate) fn look(root: &Path, submission: &Submission, names: &mut BTreeSet<String>, seen: &dyn Fn()) -> Vec<Look> {
     let Submission { model, videos, taken, .. } = submission;
     let mut of = |video: &VideoRequest| {
         let Some(obstacle) = obstacle(root, &video.output, &video.formats, *taken) else { return Look::Free };
@@ -65,7 +65,7 @@ pub fn look(root: &Path, submission: &Submission, names: &mut BTreeSet<String>, 
 }
 
 /// The next name like that of a video at which nothing stands, and that is none of `names`; it becomes one. Blocks.
-pub fn free_name(root: &Path, video: &VideoRequest, names: &mut BTreeSet<String>) -> Option<String> {
+pub(crate) fn free_name(root: &Path, video: &VideoRequest, names: &mut BTreeSet<String>) -> Option<String> {
     let free = |name: &String| !names.contains(name) && obstacle(root, name, &video.formats, Taken::NewName).is_none();
     let name = (2..MOST_NUMBERS).filter_map(|number| numbered(&video.output, number)).find(free)?;
     names.insert(name.clone());
@@ -130,8 +130,7 @@ fn stands_whole(root: &Path, model: &str, video: &VideoRequest) -> bool {
 
 fn is_whole(path: &Path, record: &OutputRecord) -> bool {
     if path.is_dir() {
-        return super::task::measure(path)
-            .is_ok_and(|(bytes, blake3, _)| (bytes, blake3) == (record.bytes, record.blake3));
+        return measure(path).is_ok_and(|(bytes, blake3, _)| (bytes, blake3) == (record.bytes, record.blake3));
     }
     state(path, &Print { bytes: record.bytes, blake3: record.blake3 }, true) == FileState::Whole
 }
@@ -140,7 +139,6 @@ fn is_whole(path: &Path, record: &OutputRecord) -> bool {
 mod tests {
     use super::*;
     use crate::outputs::sidecar::{ModelRecord, Sidecar, Versions};
-    use crate::outputs::task::measure;
     use wanfarm_types::fixtures::{card, request};
     use wanfarm_types::{Digest, Experts};
 

@@ -7,9 +7,10 @@ mod sidecar;
 mod task;
 mod volume;
 
-pub use look::{InTheWay, Look, free_name, look};
-pub use record::{Content, Fate, Print, Written, fate, print, state};
-pub use report::{Unreported, standing_reports};
-pub use sidecar::Sidecar;
-pub use task::{Outputs, Staged, Task, Unwritten};
-pub use volume::Volume;
+pub(crate) use look::{Look, free_name, look};
+#[cfg(test)]
+pub(crate) use record::{Content, print};
+pub(crate) use record::{Fate, Print, Written, fate, state};
+pub(crate) use report::{ReportError, standing_reports, write_report};
+pub(crate) use task::{Files, Task, WriteError};
+pub(crate) use volume::Volume;

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use wanfarm_types::{Digest, FileState, frame_name};
@@ -42,7 +42,7 @@ pub enum Content {
 
 /// What has become of the files of a video.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// They are all as they were written.
     Whole,
     /// Some are not there; the others are as they were written.
@@ -77,7 +77,7 @@ impl Written {
 ///
 /// # Errors
 /// When it cannot be read, or is no file.
-pub fn print(path: &Path) -> io::Result<Print> {
+pub(crate) fn print(path: &Path) -> io::Result<Print> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no file"));
@@ -88,7 +88,7 @@ pub fn print(path: &Path) -> io::Result<Print> {
 }
 
 /// What has become of a file; never through a link. Without `reading`, its length has to do.
-pub fn state(path: &Path, written: &Print, reading: bool) -> FileState {
+pub(crate) fn state(path: &Path, written: &Print, reading: bool) -> FileState {
     let looked = fs::symlink_metadata(path).and_then(|stands| {
         if !stands.is_file() || stands.len() != written.bytes {
             return Ok(FileState::Damaged);
@@ -103,7 +103,7 @@ pub fn state(path: &Path, written: &Print, reading: bool) -> FileState {
 }
 
 /// What has become of the files of a video, all of which are read.
-pub fn fate(root: &Path, written: &[Written]) -> Fate {
+pub(crate) fn fate(root: &Path, written: &[Written]) -> Fate {
     let mut fate = Fate::Whole;
     for (path, print) in written.iter().flat_map(Written::files) {
         match state(&root.join(&path), &print, true) {
@@ -146,6 +146,23 @@ fn holds_only(folder: &Path, frames: &[Print]) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Size and digest of a file, or of all files of a folder in order of name; and those of each.
+pub(super) fn measure(path: &Path) -> io::Result<(u64, Digest, Content)> {
+    if !path.is_dir() {
+        let whole = print(path)?;
+        return Ok((whole.bytes, whole.blake3, Content::File(whole)));
+    }
+    let mut files: Vec<PathBuf> = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    files.sort();
+    let (mut all, mut frames) = (blake3::Hasher::new(), Vec::new());
+    for file in files {
+        let bytes = fs::read(&file)?;
+        all.update(&bytes);
+        frames.push(Print { bytes: bytes.len() as u64, blake3: Digest(*blake3::hash(&bytes).as_bytes()) });
+    }
+    Ok((all.count(), Digest(*all.finalize().as_bytes()), Content::Frames(frames)))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a report was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unreported {
+pub enum ReportError {
     /// Nothing is wrong with its place: it is written when this is gone.
     #[error("waits for {0}")]
     Held(Obstacle),
@@ -53,7 +53,7 @@ impl Stamp {
 
 /// The names of reports that stand in an output directory, in lower case; of what `run` has left of its last job, none.
 /// Blocks.
-pub fn standing_reports(root: &Path, last: bool) -> BTreeSet<String> {
+pub(crate) fn standing_reports(root: &Path, last: bool) -> BTreeSet<String> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().to_lowercase());
     let reports = names.filter(|name| name == LAST_REPORT || name.ends_with(REPORT));
@@ -65,9 +65,9 @@ pub fn standing_reports(root: &Path, last: bool) -> BTreeSet<String> {
 ///
 /// # Errors
 /// Whether it can be written later.
-pub(super) fn write(volume: &Volume, stage: &Stage, path: &Path, report: &JobReport) -> Result<(), Unreported> {
-    let json = serde_json::to_vec_pretty(report).map_err(|error| Unreported::Failed(error.to_string()))?;
-    volume.check().map_err(Unreported::Held)?;
+pub(crate) fn write_report(volume: &Volume, stage: &Stage, path: &Path, report: &JobReport) -> Result<(), ReportError> {
+    let json = serde_json::to_vec_pretty(report).map_err(|error| ReportError::Failed(error.to_string()))?;
+    volume.check().map_err(ReportError::Held)?;
     // Its own, from before it was taken up again; and what `run` has left of its last job.
     let own = |stamp: Stamp| stamp.job.job == report.job.job.0 && stamp.job.submitted == report.job.submitted;
     let last = path.file_name() == Some(LAST_REPORT.as_ref());
@@ -86,11 +86,11 @@ pub(super) fn write(volume: &Volume, stage: &Stage, path: &Path, report: &JobRep
         written = put();
     }
     written.map_err(|error| match (volume.obstacle(&error, json.len() as u64), look::in_the_way(path, false)) {
-        (Some(obstacle), _) => Unreported::Held(obstacle),
+        (Some(obstacle), _) => ReportError::Held(obstacle),
         (None, Some(what)) if error.is_taken() => {
-            Unreported::Failed(format!("{} is in the way: {what}; move it away", path.display()))
+            ReportError::Failed(format!("{} is in the way: {what}; move it away", path.display()))
         }
-        _ => Unreported::Failed(error.to_string()),
+        _ => ReportError::Failed(error.to_string()),
     })
 }
 
@@ -111,14 +111,14 @@ mod tests {
         let (dir, stage) = (tempfile::tempdir().unwrap(), Stage::new(Uuid::nil()));
         let volume = Volume::new(dir.path().to_owned());
         let path = dir.path().join("night.report.json");
-        write(&volume, &stage, &path, &report(1, 1e9)).unwrap();
-        write(&volume, &stage, &path, &report(1, 1e9)).unwrap();
+        write_report(&volume, &stage, &path, &report(1, 1e9)).unwrap();
+        write_report(&volume, &stage, &path, &report(1, 1e9)).unwrap();
         for other in [report(2, 1e9), report(1, 2e9)] {
-            let why = write(&volume, &stage, &path, &other).unwrap_err().to_string();
+            let why = write_report(&volume, &stage, &path, &other).unwrap_err().to_string();
             assert!(why.contains("night.report.json is in the way"), "{why}");
         }
         fs::write(&path, "{}").unwrap();
-        write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        write_report(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
         assert_eq!(fs::read(&path).unwrap(), b"{}");
     }
 
@@ -127,15 +127,15 @@ mod tests {
         let (dir, stage) = (tempfile::tempdir().unwrap(), Stage::new(Uuid::nil()));
         let volume = Volume::new(dir.path().to_owned());
         let path = dir.path().join(LAST_REPORT);
-        write(&volume, &stage, &path, &report(1, 1e9)).unwrap();
+        write_report(&volume, &stage, &path, &report(1, 1e9)).unwrap();
         assert!(standing_reports(dir.path(), true).is_empty());
         assert_eq!(standing_reports(dir.path(), false).len(), 1);
-        write(&volume, &stage, &path, &report(1, 2e9)).unwrap();
+        write_report(&volume, &stage, &path, &report(1, 2e9)).unwrap();
         fs::write(&path, "{\"job\": 1}").unwrap();
         fs::write(dir.path().join("Night.Report.json"), "").unwrap();
         let standing: Vec<String> = standing_reports(dir.path(), true).into_iter().collect();
         assert_eq!(standing, ["night.report.json", "report.json"]);
-        write(&volume, &stage, &path, &report(1, 3e9)).unwrap_err();
+        write_report(&volume, &stage, &path, &report(1, 3e9)).unwrap_err();
     }
 
     #[test]
@@ -144,17 +144,17 @@ mod tests {
         let mut volume = Volume::new(dir.path().join("renders"));
         let path = volume.folder().join("night.report.json");
         volume.expect(Some("/renders".into()));
-        let gone = write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
-        assert!(matches!(&gone, Unreported::Held(Obstacle::NotMounted { .. })), "{gone}");
+        let gone = write_report(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        assert!(matches!(&gone, ReportError::Held(Obstacle::NotMounted { .. })), "{gone}");
         assert!(!volume.folder().exists(), "nothing is made in its place");
         volume.expect(None);
         fs::write(volume.folder(), "a file").unwrap();
-        let refused = write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
-        assert!(matches!(&refused, Unreported::Held(Obstacle::Refused { .. })), "{refused}");
+        let refused = write_report(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        assert!(matches!(&refused, ReportError::Held(Obstacle::Refused { .. })), "{refused}");
         fs::remove_file(volume.folder()).unwrap();
         // The folder takes files, and this place does not.
         fs::create_dir_all(path.join("taken")).unwrap();
-        let taken = write(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
-        assert!(matches!(&taken, Unreported::Failed(why) if why.contains("in the way")), "{taken}");
+        let taken = write_report(&volume, &stage, &path, &report(1, 1e9)).unwrap_err();
+        assert!(matches!(&taken, ReportError::Failed(why) if why.contains("in the way")), "{taken}");
     }
 }

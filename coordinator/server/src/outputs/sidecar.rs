@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use wanfarm_types::{Digest, ModelFile, Stage, VideoSpec};
 
-use crate::ledger::AttemptRecord;
+use crate::attempt::AttemptRecord;
 
 /// `<output>.json`.
 #[derive(Debug, Serialize)]
-pub struct Sidecar<'a> {
+pub(crate) struct Sidecar<'a> {
     /// Every resolved setting.
     pub spec: &'a VideoSpec,
     /// What it was rendered with.
@@ -33,7 +33,7 @@ pub struct Sidecar<'a> {
 
 /// Passes of the transformer in a stage.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct StagePasses {
+pub(crate) struct StagePasses {
     /// Which.
     pub stage: Stage,
     /// Passes that ran the blocks, those again that were run again.
@@ -44,7 +44,7 @@ pub struct StagePasses {
 
 impl StagePasses {
     /// Of every stage that denoises, in order.
-    pub fn of(spec: &VideoSpec, attempts: &[AttemptRecord]) -> Vec<Self> {
+    pub(crate) fn of(spec: &VideoSpec, attempts: &[AttemptRecord]) -> Vec<Self> {
         let mut passes: Vec<Self> = Vec::new();
         for attempt in attempts {
             let Some(expert) = attempt.stage.expert() else { continue };
@@ -60,7 +60,7 @@ impl StagePasses {
 
 /// A model by name and content.
 #[derive(Debug, Serialize)]
-pub struct ModelRecord<'a> {
+pub(crate) struct ModelRecord<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its files.
@@ -69,7 +69,7 @@ pub struct ModelRecord<'a> {
 
 /// Versions that decide the bytes.
 #[derive(Debug, Serialize)]
-pub struct Versions {
+pub(crate) struct Versions {
     /// This program.
     pub wanfarm: &'static str,
     /// The control plane.
@@ -78,7 +78,7 @@ pub struct Versions {
 
 /// One file or folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OutputRecord {
+pub(crate) struct OutputRecord {
     /// Path relative to the output directory, with `/`.
     pub path: String,
     /// Its size; of a folder, the sum over its files.
@@ -92,7 +92,7 @@ pub struct OutputRecord {
 
 impl Versions {
     /// Those of this program.
-    pub fn current() -> Self {
+    pub(crate) fn current() -> Self {
         Self { wanfarm: env!("CARGO_PKG_VERSION"), protocol: wanfarm_proto::PROTOCOL }
     }
 }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use wanfarm_durable::{sync, sync_folder};
 use wanfarm_proto::tensors::is_out_of_descriptors;
 
+use crate::disk_space;
 use crate::obstacle::Obstacle;
-use crate::room;
 
 /// The output folder.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ impl Volume {
 
 /// What shows in the error itself.
 fn common(error: &(dyn std::error::Error + 'static), folder: &Path, bytes: u64) -> Option<Obstacle> {
-    if room::is_full(error) {
+    if disk_space::is_full(error) {
         return Some(Obstacle::Full { path: folder.to_owned(), bytes });
     }
     is_out_of_descriptors(error).then_some(Obstacle::NoDescriptors)

@@ -2,11 +2,11 @@
 
 mod calibrate;
 mod compare;
+mod disk_space;
 mod doctor;
 mod inspect;
 mod listen;
 pub(super) mod local;
-mod room;
 mod run;
 mod serve;
 mod worker;

@@ -82,7 +82,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     note(&local::notes(&manifest, &model)?);
 
     let base = data_directory(args.data.clone(), "run")?;
-    super::room::check(&manifest, model.card(), &videos, &args.output, &base)?;
+    super::disk_space::check(&manifest, model.card(), &videos, &args.output, &base)?;
     let _turn = take_turn(&base)?;
     // Its own, which it goes on from; and what the workers of all runs know.
     let (data, of_workers) = (base.join(name(&args, &manifest)), base.join("workers"));

@@ -197,7 +197,7 @@ fn error(verb: &'static str, path: &Path, fault: Fault) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full { path },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { path },
         // The log's index, and a sync that finds no room, report it as a failure of the disk.
-        Some(ErrorCode::SystemIoFailure) if crate::room::free(&path).is_some_and(|free| free < NO_ROOM) => {
+        Some(ErrorCode::SystemIoFailure) if crate::disk_space::available(&path).is_some_and(|free| free < NO_ROOM) => {
             StoreError::Full { path }
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged { path, why },

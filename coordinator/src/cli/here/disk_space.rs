@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use wanfarm_manifest::{Manifest, sidecar_of};
+use wanfarm_server::disk_space;
 use wanfarm_server::estimate::{Footprint, Space};
-use wanfarm_server::room;
 use wanfarm_types::{ModelCard, VideoRequest};
 
 use super::local;
@@ -38,7 +38,7 @@ pub(super) fn check(
     std::thread::spawn(move || {
         let missing = footprints.into_iter().filter(|(name, _)| !output.join(sidecar_of(name)).exists());
         let space = Space::of(missing.map(|(_, footprint)| footprint), workers);
-        let _ = tell.send(room::shortages(&space, &output, &data));
+        let _ = tell.send(disk_space::shortages(&space, &output, &data));
     });
     let shortages = told.recv_timeout(PATIENCE).unwrap_or_default();
     if let Some(short) = shortages.iter().find(|short| short.certain) {

@@ -1,4 +1,4 @@
-//! How much room a disk has, and whether that suffices.
+//! How many bytes a disk has left, and whether they suffice.
 
 #![expect(
     clippy::disallowed_methods,
@@ -10,12 +10,14 @@ use std::path::Path;
 
 use wanfarm_client::Shortage;
 
-use crate::copies::RESERVE;
 use crate::estimate::Space;
+
+/// Bytes that copies leave free on the disk, for the database beside them: a farm that can still record its state can pause.
+pub(crate) const RESERVE: u64 = 64 << 20;
 
 /// Bytes that may still be written beside or below `path`; `None` where the system does not tell.
 #[cfg(unix)]
-pub fn free(path: &Path) -> Option<u64> {
+pub fn available(path: &Path) -> Option<u64> {
     // What does not exist yet will lie on the disk of the nearest folder that does.
     let existing = path.ancestors().find(|path| path.exists())?;
     let disk = rustix::fs::statvfs(existing).ok()?;
@@ -24,7 +26,7 @@ pub fn free(path: &Path) -> Option<u64> {
 
 /// Bytes that may still be written beside or below `path`; `None` where the system does not tell.
 #[cfg(not(unix))]
-pub fn free(_: &Path) -> Option<u64> {
+pub fn available(_: &Path) -> Option<u64> {
     None
 }
 
@@ -42,7 +44,7 @@ pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
 /// # Errors
 /// That there is no room.
 pub fn check(path: &Path, bytes: u64) -> Result<(), String> {
-    match free(path) {
+    match available(path) {
         Some(free) if free < bytes.saturating_add(RESERVE) => {
             Err(format!("no room for a file of {bytes} bytes in {}", path.display()))
         }
@@ -60,7 +62,7 @@ struct Place<'p> {
 
 impl<'p> Place<'p> {
     fn look(folder: &'p Path) -> Self {
-        Self { folder, free: free(folder), disk: disk(folder) }
+        Self { folder, free: available(folder), disk: disk(folder) }
     }
 }
 

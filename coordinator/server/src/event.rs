@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use tokio::sync::oneshot;
 use wanfarm_scheduler::ArtifactId;
-use wanfarm_types::{Digest, Incarnation, JobId, VideoId, WorkerId, WorkerMessage};
+use wanfarm_types::{Digest, Hello, Incarnation, JobId, VideoId, WorkerId, WorkerMessage};
 
-use crate::copies::Copied;
-use crate::dispatch::{Attached, WeakOutbox};
+use crate::address::{Address, Ends, Reach};
 use crate::obstacle::Obstacle;
-use crate::outputs::{Staged, Unreported, Unwritten};
-use crate::reach::Reach;
+use crate::outbox::{Outbox, WeakOutbox};
+use crate::outputs::{ReportError, WriteError, Written};
 use crate::requests::Request;
 
 /// Everything that can happen to a coordinator.
@@ -78,14 +77,53 @@ pub enum Event {
         /// Which video, by its place in the plan.
         video: VideoId,
         /// Why not.
-        result: Result<(), Unwritten>,
+        result: Result<(), WriteError>,
     },
     /// The output folder was tried out: where its volume is mounted, or what stands in the way.
     TriedOut(Result<PathBuf, Obstacle>),
     /// A connection waits for a free file descriptor: workers may be unable to read what they need.
     NoDescriptors,
     /// The report of a job that has ended is in its place, or cannot be.
-    Reported(JobId, Result<(), Unreported>),
+    Reported(JobId, Result<(), ReportError>),
     /// Leave the loop.
     Stop,
+}
+
+/// A worker that said hello on a new connection.
+#[derive(Debug)]
+pub struct Attached {
+    /// Counts connections; messages of an older one are ignored.
+    pub connection: u64,
+    /// What it said.
+    pub hello: Hello,
+    /// Where its tensors are read.
+    pub address: Address,
+    /// The ends of its connection.
+    pub ends: Ends,
+    /// The way back.
+    pub outbox: Outbox,
+}
+
+/// How a copy went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copied {
+    /// Every tensor is on disk.
+    Made,
+    /// A tensor could not be read or written.
+    Missed,
+    /// There is no room.
+    Full(Obstacle),
+}
+
+/// A video whose files are whole and wait to be put in their places.
+#[derive(Debug)]
+pub struct Staged {
+    /// Files and folders, the sidecar last.
+    pub written: Vec<Written>,
+    /// The quality gate's verdict.
+    pub verdict: String,
+    /// Seconds that workers have spent on the video.
+    pub seconds: f64,
+    /// Answered when this is recorded; dropped when nobody wants the files any more.
+    pub recorded: oneshot::Sender<()>,
 }
