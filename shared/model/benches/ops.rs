@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor};
 use divan::Bencher;
 use wanfarm_model::Weights;
-use wanfarm_model::ops::conv::{CausalConv3d, Conv2d, History};
-use wanfarm_model::ops::{Linear, attention, norm};
+use wanfarm_model::layers::Linear;
+use wanfarm_model::layers::conv::{CausalConv3d, Conv2d, History};
+use wanfarm_model::ops::{attention, norm};
 
 const TYPES: [DType; 2] = [DType::F32, DType::BF16];
 /// Tokens, and channels of each.

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::ModelError;
-use crate::ops::Linear;
+use crate::layers::Linear;
 use crate::ops::attention::attend;
 use crate::ops::chunks::Chunks;
 use crate::ops::norm::rms_norm;

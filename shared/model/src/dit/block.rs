@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use super::attention::{TextKeys, WanCrossAttention, WanSelfAttention};
 use super::embedding::PerTime;
 use crate::error::ModelError;
-use crate::ops::Linear;
+use crate::layers::Linear;
 use crate::ops::activation::gelu;
 use crate::ops::chunks::Chunks;
 use crate::ops::norm::layer_norm;

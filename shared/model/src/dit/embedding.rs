@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::silu;
 
 use crate::error::ModelError;
-use crate::ops::Linear;
+use crate::layers::Linear;
 use crate::weights::Weights;
 use wanfarm_types::Transformer;
 use wanfarm_weights::kernels::PATCH;

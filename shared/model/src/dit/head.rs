@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use super::block::modulated_norm;
 use super::embedding::PerTime;
 use crate::error::ModelError;
-use crate::ops::Linear;
+use crate::layers::Linear;
 use crate::ops::chunks::Chunks;
 use crate::weights::Weights;
 use wanfarm_types::Transformer;

@@ -9,7 +9,7 @@ use super::embedding::{PerTime, TimeEmbedding, Timesteps, patchify, unpatchify};
 use super::head::Head;
 use super::text::{TextContext, TextEmbedding};
 use crate::error::ModelError;
-use crate::ops::Linear;
+use crate::layers::Linear;
 use crate::ops::chunks::{Chunks, TOKENS};
 use crate::ops::rope::RopeTable;
 use crate::weights::Weights;

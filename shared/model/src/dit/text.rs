@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::attention::TextKeys;
 use crate::error::ModelError;
-use crate::ops::Linear;
+use crate::layers::Linear;
 use crate::weights::Weights;
 use wanfarm_types::Transformer;
 

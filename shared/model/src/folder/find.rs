@@ -3,15 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::layout;
-use super::model_folder::recognise;
-use wanfarm_weights::FileError;
-use wanfarm_weights::{listing, model_name};
+use wanfarm_weights::{FileError, listing, model_name};
 
-/// Whether a folder is itself a model, and not one that models lie in.
-pub fn is_model(folder: &Path) -> bool {
-    layout::arranged(folder).ok().flatten().is_some_and(|parts| recognise(&parts).is_ok())
-}
+use super::recognise::is_model;
 
 /// The first folder of this name in these folders of models, as it is spelled on the disk.
 ///

@@ -2,6 +2,7 @@
 //!
 //! Not here: the formats of files (`wanfarm_weights`).
 
+mod arranged;
 mod calibration;
 mod card;
 mod experts;
@@ -11,13 +12,16 @@ mod layout;
 mod loose;
 mod loras;
 mod model_folder;
+mod one_file;
 mod parts;
 mod presets;
+mod recognise;
 
 pub use calibration::{calibration_file, write_calibration};
 pub use experts::named as named_expert;
-pub use find::{find, is_model};
+pub use find::find;
 pub use layout::detect;
-pub use model_folder::{ModelFolder, calibrated, open, recognise};
+pub use model_folder::{ModelFolder, calibrated, open};
 pub use parts::Parts;
 pub use presets::{NEGATIVE_PROMPT, of_width};
+pub use recognise::{is_model, recognise};

@@ -5,16 +5,13 @@ use std::path::{Path, PathBuf};
 use wanfarm_types::{Calibration, ModelCard, Role, Transformer};
 
 use super::calibration;
-use super::card;
-use super::fit;
 use super::layout;
 use super::parts::Parts;
+use super::recognise::recognise;
 use crate::error::ModelError;
 use crate::vae::VaeConfig;
 use crate::weights::Weights;
 use wanfarm_weights::FileError;
-use wanfarm_weights::WeightFiles;
-use wanfarm_weights::transformer;
 
 /// A model on disk. A machine need not hold all of it: what it does not hold is an error when it is asked for.
 #[derive(Debug)]
@@ -35,36 +32,10 @@ pub fn open(folder: &Path) -> Result<ModelFolder, FileError> {
     Ok(ModelFolder { parts, card, calibration })
 }
 
-/// The model that these parts make together, by the shapes of its transformers.
-pub fn recognise(parts: &Parts) -> Result<ModelCard, FileError> {
-    let (config, file) = transformer(parts)?;
-    fit::check(parts)?;
-    card::card(&parts.folder, parts, &config, &file)
-}
-
 /// The card with what was measured with the model, and that itself.
 pub fn calibrated(card: ModelCard, parts: &Parts) -> Result<(ModelCard, Option<Calibration>), FileError> {
     let (calibration, mag_curve) = calibration::read(&parts.folder)?.unzip();
     Ok((ModelCard { mag_curve, ..card }, calibration))
-}
-
-/// The sizes of the model's transformers, of whichever there is, and the file that tells them.
-fn transformer(layout: &Parts) -> Result<(Transformer, String), FileError> {
-    let parts = || layout.parts.iter().filter(|(role, _)| role.expert().is_some()).map(|(_, part)| part);
-    if let Some(part) = parts().find(|part| !part.weights.is_empty()) {
-        let weights = WeightFiles::open(&part.weights)?;
-        return Ok((transformer::sizes(&weights, &part.config)?, weights.place()));
-    }
-    if let Some(part) = parts().find(|part| !part.config.is_empty()) {
-        return Ok((transformer::sizes_in_config(&part.config)?, part.config.path().display().to_string()));
-    }
-    let wanted: Vec<&str> = parts().map(|part| part.wanted.as_str()).collect();
-    let why = format!(
-        "nothing tells which model it is: there is no {}, and no config.json beside where it would be; \
-         the config.json is small and enough on a machine that runs no transformer",
-        wanted.join(" or ")
-    );
-    Err(FileError::NotAModel { folder: layout.folder.clone(), why })
 }
 
 impl ModelFolder {

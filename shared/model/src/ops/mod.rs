@@ -5,12 +5,8 @@ pub mod attention;
 pub mod bands;
 pub mod chunks;
 pub mod compact;
-pub mod conv;
 pub(crate) mod decode;
 pub mod device;
-pub mod linear;
 pub mod norm;
 pub mod rope;
 mod rows;
-
-pub use linear::Linear;

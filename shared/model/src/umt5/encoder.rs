@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use super::bias::{buckets, position_bias};
 use super::config::Config;
 use crate::error::ModelError;
-use crate::ops::Linear;
+use crate::layers::Linear;
 use crate::ops::attention::attend;
 use crate::ops::norm::rms_norm;
 use crate::weights::Weights;

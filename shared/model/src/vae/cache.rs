@@ -5,7 +5,7 @@
 
 use candle_core::Tensor;
 
-use crate::ops::conv::History;
+use crate::layers::conv::History;
 
 /// The memory of one stream, by layer. A new stream starts with an empty one.
 #[derive(Debug, Clone, Default)]

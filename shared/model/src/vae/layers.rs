@@ -8,10 +8,10 @@ use candle_core::{DType, Device, Tensor};
 
 use super::cache::{FeatureCache, SlotId, Slots};
 use crate::error::ModelError;
-use crate::ops::Linear;
+use crate::layers::Linear;
+use crate::layers::conv::CausalConv3d;
 use crate::ops::attention::attend;
 use crate::ops::bands::by_bands;
-use crate::ops::conv::CausalConv3d;
 use crate::ops::norm::rms_norm;
 use crate::weights::Weights;
 

@@ -10,8 +10,8 @@ use super::layers::{AttentionBlock, NormedConv, ResidualBlock};
 use super::resample::Resample;
 use super::shortcut::Shortcut;
 use crate::error::ModelError;
-use crate::ops::Linear;
-use crate::ops::conv::CausalConv3d;
+use crate::layers::Linear;
+use crate::layers::conv::CausalConv3d;
 use crate::weights::Weights;
 
 /// Layers in a row.

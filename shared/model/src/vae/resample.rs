@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use super::blueprint::Mode;
 use super::cache::{FeatureCache, Slot, SlotId, Slots};
 use crate::error::ModelError;
-use crate::ops::conv::{CausalConv3d, Conv2d};
+use crate::layers::conv::{CausalConv3d, Conv2d};
 use crate::weights::Weights;
 
 #[derive(Debug)]

@@ -88,7 +88,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use wanfarm_model::ops::conv::{CausalConv3d, Conv2d, History, Window};
+    use wanfarm_model::layers::conv::{CausalConv3d, Conv2d, History, Window};
 
     #[test]
     fn causal_and_what_is_not() {

@@ -37,7 +37,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use wanfarm_model::ops::Linear;
+    use wanfarm_model::layers::Linear;
 
     #[test]
     fn right_and_wrong_products() {

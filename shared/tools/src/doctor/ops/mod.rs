@@ -15,9 +15,9 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::{silu, softmax_last_dim};
 
 use super::finding::{Checked, Recorder, Section};
-use wanfarm_model::ops::Linear;
+use wanfarm_model::layers::Linear;
+use wanfarm_model::layers::conv::{CausalConv3d, Conv2d, History, Window};
 use wanfarm_model::ops::attention::attend;
-use wanfarm_model::ops::conv::{CausalConv3d, Conv2d, History, Window};
 use wanfarm_model::ops::norm::{layer_norm, rms_norm};
 use wanfarm_model::ops::rope::RopeTable;
 

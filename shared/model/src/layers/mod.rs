@@ -1,0 +1,6 @@
+//! The layers with weights that the networks share.
+
+pub mod conv;
+mod linear;
+
+pub use linear::Linear;
