@@ -23,7 +23,7 @@ use wanfarm_proto::tensors::{TensorSource, mark, service};
 use wanfarm_proto::v1::{self, dispatch_client::DispatchClient};
 use wanfarm_types::{
     Assignment, AttemptId, Checkpoint, CoordinatorMessage, DType, Defaults, Digest, Experts, FrameRate, Guidance,
-    Hello, Incarnation, ItemOutputs, ModelCard, ModelFile, Report, Role, ServedModel, ServedRole, SolverKind, Stage,
+    Hello, Incarnation, ItemOutputs, ModelFile, ModelInfo, Report, Role, ServedModel, ServedRole, SolverKind, Stage,
     StepTiming, TensorRef, WorkerId, WorkerMessage,
 };
 
@@ -237,8 +237,8 @@ fn hello(number: u64, tensor_url: String) -> Hello {
         guidance: Guidance { high: 4.0, low: 3.0 },
         negative: String::new(),
     };
-    let card = wanfarm_types::fixtures::card(Experts::Dual { boundary: 0.875 });
-    let card = ModelCard { name: "horde".to_owned(), defaults, ..card };
+    let info = wanfarm_types::fixtures::info(Experts::Dual { boundary: 0.875 });
+    let info = ModelInfo { name: "horde".to_owned(), defaults, ..info };
     let files = vec![ModelFile { path: "weights".to_owned(), blake3: Digest([role as u8; 32]) }];
     let id = |kind: u128| uuid::Uuid::from_u128(kind << 64 | u128::from(number));
     Hello {
@@ -249,7 +249,7 @@ fn hello(number: u64, tensor_url: String) -> Hello {
         memory_bytes: 64 << 30,
         tensor_url,
         models: vec![ServedModel {
-            card,
+            info,
             roles: vec![ServedRole { role, files, encoding: "f32".to_owned(), bytes: 0 }],
         }],
         running: Vec::new(),

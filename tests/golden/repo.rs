@@ -27,7 +27,7 @@ fn check(case: &Case<'_>, layout: &str, checks: &mut Checks) -> Result<()> {
     let path = case.dir.join(layout);
     let folder = wanfarm_model::folder::open(&path)?;
     let [width, height] = [0, 1].map(|axis| case.number(&format!("/run/size_wh/{axis}")));
-    let shape = folder.card().geometry.latent_shape(width? as u32, height? as u32, case.number("/run/frames")? as u32);
+    let shape = folder.info().geometry.latent_shape(width? as u32, height? as u32, case.number("/run/frames")? as u32);
     checks.equal(format!("{layout}: shape of the latents"), &shape, io.shape("noise")?);
 
     let tokenizer = Tokenizer::load(folder.tokenizer())?;
@@ -43,7 +43,7 @@ fn check(case: &Case<'_>, layout: &str, checks: &mut Checks) -> Result<()> {
     };
     let text = |key: &str| case.value(&format!("/run/{key}"))?.as_str().with_context(|| format!("{key} is no text"));
     let negative = match text("negative_prompt")? {
-        "" => &folder.card().defaults.negative,
+        "" => &folder.info().defaults.negative,
         negative => negative,
     };
     let cond = context("prompt", text("prompt")?)?;

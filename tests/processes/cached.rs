@@ -50,13 +50,13 @@ fn a_calibrated_model_is_followed_and_the_difference_is_told() {
         (Some(12), Some(12))
     );
     assert!(other.is_file());
-    let card = json(coordinator("inspect", &[&model], &["--json"]))["model"].clone();
-    assert_eq!(card["mag_curve"]["ratios"].as_array().map(Vec::len), Some(11));
+    let info = json(coordinator("inspect", &[&model], &["--json"]))["model"].clone();
+    assert_eq!(info["mag_curve"]["ratios"].as_array().map(Vec::len), Some(11));
 
     let dense = render(models, "");
     let cached = render(models, "cache = { kind = 'magcache', threshold = 10.0, max_skip = 1 }");
     let spec = cached.sidecar("0")["spec"]["cache"].clone();
-    assert_eq!(spec["curve"]["own"], card["mag_curve"]["ratios"], "the sidecar tells the curve itself");
+    assert_eq!(spec["curve"]["own"], info["mag_curve"]["ratios"], "the sidecar tells the curve itself");
 
     let (a, b) = (dense.output(), cached.output());
     let itself = json(coordinator("compare", &[&a, &a], &["--json"]));

@@ -127,7 +127,7 @@ fn in_one_process(sandbox: &Sandbox, output: &str) -> (Tensor, Option<Tensor>) {
         let vae = vae(&model.weights(Role::Vae).expect("weights")).expect("autoencoder");
         encode(&vae, &image, [width, height], FRAMES, || false).expect("encoded").expect("not stopped")
     });
-    let shape = model.card().geometry.latent_shape(width as u32, height as u32, FRAMES as u32);
+    let shape = model.info().geometry.latent_shape(width as u32, height as u32, FRAMES as u32);
     let noise = Tensor::from_vec(randn(9, shape.iter().product()), &shape, &Device::Cpu).expect("noise");
     let experts = Experts::in_folder(&folder, DType::F32).expect("transformer");
     let schedule = Schedule::new(SolverKind::UniPc, STEPS, SHIFT).expect("schedule");

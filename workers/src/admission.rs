@@ -36,23 +36,23 @@ fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
         return Some(error.to_string());
     }
     let Assignment { item, spec, .. } = assignment;
-    let Some(model) = served.iter().find(|served| served.card.name == spec.model) else {
+    let Some(model) = served.iter().find(|served| served.info.name == spec.model) else {
         return Some(format!("this worker does not serve the model {}", spec.model));
     };
     let role = item.stage.role();
     if !model.roles.iter().any(|served| served.role == role) {
         return Some(format!("this worker does not serve {role} of {}", spec.model));
     }
-    let geometry = &model.card.geometry;
+    let geometry = &model.info.geometry;
     let wrong = geometry.check(spec.width, spec.height, spec.frames);
     if !wrong.is_empty() {
         return Some(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     }
     match spec.image {
-        Some(_) if !model.card.takes_image => {
+        Some(_) if !model.info.takes_image => {
             return Some(format!("the model {} renders from text only; leave the image out", spec.model));
         }
-        None if model.card.needs_image => {
+        None if model.info.needs_image => {
             return Some(format!("the model {} renders from a first frame; give the video an image", spec.model));
         }
         _ => {}
@@ -66,11 +66,11 @@ fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
     match item.stage {
         Stage::EncodeText => None,
         Stage::EncodeImage => image_file(assignment),
-        Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => steps(assignment, model.card.experts)
+        Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => steps(assignment, model.info.experts)
             .or_else(|| spec.cache.check().err().map(|error| error.to_string()))
             .or_else(|| loras(&spec.loras))
             .or_else(|| contexts(assignment))
-            .or_else(|| image(assignment, model.card.vae, latents))
+            .or_else(|| image(assignment, model.info.vae, latents))
             .or_else(|| state(assignment, latents)),
         Stage::Decode => match &assignment.inputs.checkpoint {
             None => Some("there are no latents to decode".to_owned()),
@@ -216,7 +216,7 @@ mod tests {
 
     fn dual() -> Vec<ServedModel> {
         let mut model = served();
-        model.card.experts = Experts::Dual { boundary: 0.875 };
+        model.info.experts = Experts::Dual { boundary: 0.875 };
         model.roles = [Role::DitHigh, Role::DitLow].map(fixtures::role).to_vec();
         vec![model]
     }
@@ -250,7 +250,7 @@ mod tests {
     /// A model that takes a first frame, or needs one, and an assignment of one of its videos that has one.
     fn with_image(needed: bool) -> (Vec<ServedModel>, Assignment) {
         let (mut model, mut assignment) = (served(), assignment(1));
-        (model.card.takes_image, model.card.needs_image) = (true, needed);
+        (model.info.takes_image, model.info.needs_image) = (true, needed);
         model.roles.push(fixtures::role(Role::Vae));
         assignment.spec.image = Some(Digest([3; 32]));
         assignment.inputs.image = vec![tensor(&[20, 1, 8, 8])];
@@ -279,10 +279,10 @@ mod tests {
         assert!(message(&served, |a| a.inputs.image.push(tensor(&[20, 1, 8, 8]))).contains("2 tensors"));
         assert!(message(&served, |a| a.inputs.image[0].dtype = DType::U8).contains("U8"));
         assert!(message(&served, |a| a.inputs.image = vec![tensor(&[16, 1, 8, 8])]).contains("[16, 1, 8, 8]"));
-        served[0].card.vae = VaeKind::Wan22;
+        served[0].info.vae = VaeKind::Wan22;
         assert!(message(&served, |_| ()).contains("which are [16, 1, 8, 8]"));
         // Without an image the video has none to condition on.
-        (served[0].card.needs_image, served[0].card.vae) = (false, VaeKind::Wan21);
+        (served[0].info.needs_image, served[0].info.vae) = (false, VaeKind::Wan21);
         assert!(message(&served, |a| a.spec.image = None).contains("1 tensors"));
     }
 

@@ -41,7 +41,7 @@ impl Model {
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.folder.card().name
+        &self.folder.info().name
     }
 
     pub(crate) fn serves(&self, role: Role) -> bool {
@@ -128,7 +128,7 @@ impl Catalog {
             ServedRole { role, files: files.to_vec(), encoding: most.unwrap_or_default(), bytes }
         };
         let served = |model: &Model| ServedModel {
-            card: model.folder.card().clone(),
+            info: model.folder.info().clone(),
             roles: model.roles.iter().map(|(name, files)| role(model, *name, files)).collect(),
         };
         self.models.iter().map(served).collect()
@@ -229,7 +229,7 @@ mod tests {
         let catalog = Catalog::discover(&folders, &[], &[Role::DitHigh, Role::Dit], data.path()).unwrap();
         assert_eq!(catalog.roles(), [Role::DitHigh]);
         let served = catalog.served();
-        assert_eq!(served[0].card.name, "shapes");
+        assert_eq!(served[0].info.name, "shapes");
         let [ServedRole { role: Role::DitHigh, files, encoding, bytes }] = &served[0].roles[..] else {
             panic!("{:?}", served[0].roles)
         };
@@ -284,7 +284,7 @@ mod tests {
             Catalog::discover(&[shelf.path().to_owned()], &only, &[Role::Dit], data.path())
         };
         let served =
-            |catalog: Catalog| catalog.served().iter().map(|served| served.card.name.clone()).collect::<Vec<_>>();
+            |catalog: Catalog| catalog.served().iter().map(|served| served.info.name.clone()).collect::<Vec<_>>();
         assert_eq!(served(discover(&[]).unwrap()), ["shapes"]);
         assert_eq!(served(discover(&["shapes"]).unwrap()), ["shapes"]);
         let refused = |only: &[&str]| {
@@ -345,14 +345,14 @@ mod tests {
             folder::write_calibration(&calibration, &folder::calibration_file(&model)).unwrap();
         };
         let plain = announced();
-        assert_eq!(plain.card.mag_curve, None);
+        assert_eq!(plain.info.mag_curve, None);
         let mut measured = plain.roles[0].files.clone();
         calibrate(measured.clone());
-        assert_eq!(announced().card.mag_curve.map(|curve| curve.ratios), Some(vec![[0.9, 0.8]]));
+        assert_eq!(announced().info.mag_curve.map(|curve| curve.ratios), Some(vec![[0.9, 0.8]]));
         assert_eq!(announced().roles, plain.roles, "the curve decides no bytes");
         measured[0].blake3 = Digest([0; 32]);
         calibrate(measured);
-        assert_eq!(announced().card, plain.card);
+        assert_eq!(announced().info, plain.info);
         fs::write(folder::calibration_file(&model), "{").unwrap();
         assert_eq!(discover().unwrap_err().kind(), ErrorKind::ModelFiles);
     }

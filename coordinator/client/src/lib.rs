@@ -18,7 +18,7 @@ use wanfarm_proto::convert::digest_field;
 use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
 use wanfarm_types::{
-    Digest, FileState, JobId, JobReport, JobStatus, JobSummary, LostFile, ModelCard, WorkerId, WorkerStatus,
+    Digest, FileState, JobId, JobReport, JobStatus, JobSummary, LostFile, ModelInfo, WorkerId, WorkerStatus,
 };
 
 use wanfarm_manifest::{ImageFile, Submission, Taken};
@@ -159,14 +159,14 @@ impl Client {
     ///
     /// # Errors
     /// When the coordinator cannot be reached.
-    pub async fn model(&mut self, name: &str) -> Result<Option<ModelCard>, ClientError> {
+    pub async fn model(&mut self, name: &str) -> Result<Option<ModelInfo>, ClientError> {
         let reply = self.farm.get_model(v1::GetModelRequest { name: name.to_owned() }).await?.into_inner();
-        if reply.card.is_empty() {
+        if reply.info.is_empty() {
             return Ok(None);
         }
-        let card: ModelCard = serde_json::from_str(&reply.card).map_err(stranger)?;
-        card.check().map_err(stranger)?;
-        Ok(Some(card))
+        let info: ModelInfo = serde_json::from_str(&reply.info).map_err(stranger)?;
+        info.check().map_err(stranger)?;
+        Ok(Some(info))
     }
 
     /// Queues a job, and says which of the coordinator's disks have too little room for it. Its images and LoRA files must

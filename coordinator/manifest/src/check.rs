@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use wanfarm_types::{
-    CacheContext, CacheRequest, Format, Geometry, GeometryError, JobId, ModelCard, VideoRequest, method,
+    CacheContext, CacheRequest, Format, Geometry, GeometryError, JobId, ModelInfo, VideoRequest, method,
 };
 
 use super::draft::{Draft, unexpandable};
@@ -25,7 +25,7 @@ pub(crate) struct Context<'a> {
     pub(crate) model: &'a str,
     pub(crate) images: &'a [ImageFile],
     pub(crate) loras: &'a [LoraFile],
-    pub(crate) card: Option<&'a ModelCard>,
+    pub(crate) info: Option<&'a ModelInfo>,
     /// Whether names that only the model's preset completes may wait for it.
     pub(crate) preset_may_follow: bool,
 }
@@ -34,7 +34,7 @@ impl Context<'_> {
     /// The requests of all drafts without a fault.
     pub(crate) fn requests(&self, drafts: &[Draft], found: &mut Findings) -> Vec<VideoRequest> {
         let (mut claims, mut twins) = (Claims::default(), Twins::default());
-        let mut fits = self.card.map(|card| Fits::new(self.loras, card));
+        let mut fits = self.info.map(|info| Fits::new(self.loras, info));
         let mut requests = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.iter().enumerate() {
             self.check_size(draft, found);
@@ -61,8 +61,8 @@ impl Context<'_> {
             // Files that were not found leave nothing to compare.
             let found_all = draft.image.is_some() == draft.settings.place(Setting::Image).is_some()
                 && draft.loras.len() == draft.settings.loras().len();
-            let sized = self.card.map(|card| first_frame::sized(&request, self.image(draft), card));
-            let first = || twins.find(index as u32, sized.as_ref().unwrap_or(&request), self.card);
+            let sized = self.info.map(|info| first_frame::sized(&request, self.image(draft), info));
+            let first = || twins.find(index as u32, sized.as_ref().unwrap_or(&request), self.info);
             if let Some(first) = found_all.then(first).flatten() {
                 found.add(twin(draft, &drafts[first as usize]));
                 continue;
@@ -111,20 +111,20 @@ impl Context<'_> {
     /// Width and height as far as they are decided.
     fn size(&self, draft: &Draft) -> [Option<u32>; 2] {
         let given = [Setting::Width, Setting::Height].map(|setting| draft.settings.whole32(setting));
-        match (self.card, self.image(draft), given) {
+        match (self.info, self.image(draft), given) {
             (None, ..) => given,
-            (Some(card), Some(image), given) => first_frame::size(given, image, card),
-            (Some(card), _, [width, height]) => {
-                [width.or(Some(card.defaults.width)), height.or(Some(card.defaults.height))]
+            (Some(info), Some(image), given) => first_frame::size(given, image, info),
+            (Some(info), _, [width, height]) => {
+                [width.or(Some(info.defaults.width)), height.or(Some(info.defaults.height))]
             }
         }
     }
 
     fn check_size(&self, draft: &Draft, found: &mut Findings) {
-        let geometry = self.card.map_or(FINEST, |card| card.geometry);
+        let geometry = self.info.map_or(FINEST, |info| info.geometry);
         let given = |setting| draft.settings.whole32(setting);
         let [width, height] = self.size(draft).map(|side| side.unwrap_or(geometry.alignment()));
-        let frames = given(Setting::Frames).unwrap_or(self.card.map_or(1, |card| card.defaults.frames));
+        let frames = given(Setting::Frames).unwrap_or(self.info.map_or(1, |info| info.defaults.frames));
         let faults = geometry.check(width, height, frames);
         for error in &faults {
             let (setting, below, above) = match *error {
@@ -170,14 +170,14 @@ impl Context<'_> {
     }
 
     fn check_image(&self, draft: &Draft, found: &mut Findings) {
-        let Some(card) = self.card else { return };
+        let Some(info) = self.info else { return };
         match draft.settings.place(Setting::Image) {
-            Some(place) if !card.takes_image => found.add(
+            Some(place) if !info.takes_image => found.add(
                 Fault::at(place, format!("{} takes no first frame", quote(self.model)))
                     .why("it is a text-to-video model")
                     .help("remove image, or name an image-to-video model"),
             ),
-            None if card.needs_image => found.add(
+            None if info.needs_image => found.add(
                 Fault::at(&draft.place, format!("{} has no image", draft.place.key))
                     .why(format!("{} needs a first frame", quote(self.model)))
                     .help("add image = \"first.png\""),
@@ -190,12 +190,12 @@ impl Context<'_> {
         let settings = &draft.settings;
         let Some((cache, place)) = settings.cache().zip(settings.place(Setting::Cache)) else { return };
         let (solver, guidance) = (settings.solver(), settings.guidance());
-        let wrong = match self.card {
+        let wrong = match self.info {
             None => cache.contradicts(solver, guidance),
-            Some(card) => {
-                let (solver, guidance) = method(card, solver, guidance);
+            Some(info) => {
+                let (solver, guidance) = method(info, solver, guidance);
                 let has_image = settings.place(Setting::Image).is_some();
-                cache.resolve(&CacheContext { card, has_image, solver, guidance }).err()
+                cache.resolve(&CacheContext { info, has_image, solver, guidance }).err()
             }
         };
         let Some(wrong) = wrong else { return };
@@ -238,7 +238,7 @@ impl Context<'_> {
 fn check_loras(draft: &Draft, fits: &mut Fits<'_>, found: &mut Findings) {
     for (lora, wanted) in draft.loras.iter().zip(draft.settings.loras()) {
         let place = &wanted.place;
-        if let Err(wrong) = lora.check(fits.card) {
+        if let Err(wrong) = lora.check(fits.info) {
             let fault = Fault::at(place, format!("{} names an expert that is not there", place.key));
             found.add(fault.why(wrong.to_string()).help("leave expert out"));
         } else if let Err(why) = fits.of(lora) {

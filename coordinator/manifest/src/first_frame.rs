@@ -4,7 +4,7 @@
 //! files lie, and the models' own resizing.
 
 use wanfarm_image::{ImageError, image_size, load_image};
-use wanfarm_types::{DType, Digest, ModelCard, TensorRef, VaeKind, VideoRequest, i2v_size, ti2v_size};
+use wanfarm_types::{DType, Digest, ModelInfo, TensorRef, VaeKind, VideoRequest, i2v_size, ti2v_size};
 
 /// A larger file is no first frame.
 pub const MAX_BYTES: u64 = 32 << 20;
@@ -63,9 +63,9 @@ impl Image {
     }
 
     /// The width and height a model renders this image at: about the area of its preset, with the image's aspect.
-    pub fn size_for(&self, card: &ModelCard) -> (u32, u32) {
-        let area = card.defaults.width.saturating_mul(card.defaults.height);
-        match card.vae {
+    pub fn size_for(&self, info: &ModelInfo) -> (u32, u32) {
+        let area = info.defaults.width.saturating_mul(info.defaults.height);
+        match info.vae {
             VaeKind::Wan21 => i2v_size(area, self.width, self.height),
             VaeKind::Wan22 => ti2v_size(area, self.width, self.height),
         }
@@ -78,17 +78,17 @@ fn broken(error: ImageError) -> NoImage {
 
 /// A request whose size follows from its image where it names none. One side alone stays, and the image's aspect tells
 /// the other, as near as the model's grid allows.
-pub fn sized(request: &VideoRequest, image: Option<&Image>, card: &ModelCard) -> VideoRequest {
+pub fn sized(request: &VideoRequest, image: Option<&Image>, info: &ModelInfo) -> VideoRequest {
     let mut request = request.clone();
     if let Some(image) = image {
-        [request.width, request.height] = size([request.width, request.height], image, card);
+        [request.width, request.height] = size([request.width, request.height], image, info);
     }
     request
 }
 
 /// Width and height of a render from an image, of which these are given.
-pub fn size(given: [Option<u32>; 2], image: &Image, card: &ModelCard) -> [Option<u32>; 2] {
-    let grid = f64::from(card.geometry.alignment());
+pub fn size(given: [Option<u32>; 2], image: &Image, info: &ModelInfo) -> [Option<u32>; 2] {
+    let grid = f64::from(info.geometry.alignment());
     let beside = |side: u32, of: u32, to: u32| {
         let exact = f64::from(side) * f64::from(to) / f64::from(of);
         // Saturates: a size beyond every model's is refused with the others.
@@ -96,7 +96,7 @@ pub fn size(given: [Option<u32>; 2], image: &Image, card: &ModelCard) -> [Option
     };
     match given {
         [None, None] => {
-            let (width, height) = image.size_for(card);
+            let (width, height) = image.size_for(info);
             [Some(width), Some(height)]
         }
         [Some(width), None] => [Some(width), Some(beside(width, image.width, image.height))],
@@ -109,7 +109,7 @@ pub fn size(given: [Option<u32>; 2], image: &Image, card: &ModelCard) -> [Option
 mod tests {
     use super::*;
     use wanfarm_types::Experts;
-    use wanfarm_types::fixtures::{card, request};
+    use wanfarm_types::fixtures::{info, request};
 
     /// The bytes of a PNG of this size.
     fn png(width: u32, height: u32) -> Vec<u8> {
@@ -136,10 +136,10 @@ mod tests {
 
     #[test]
     fn a_request_without_a_size_takes_the_image_s() {
-        let card = card(Experts::Single);
+        let info = info(Experts::Single);
         let image = Image { digest: Digest([1; 32]), bytes: 1, width: 72, height: 128 };
         let size = |request: &VideoRequest, image| {
-            let request = sized(request, image, &card);
+            let request = sized(request, image, &info);
             (request.width, request.height)
         };
         assert_eq!(size(&request(), Some(&image)), (Some(720), Some(1280)));

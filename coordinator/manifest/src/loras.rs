@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wanfarm_types::{Digest, Expert, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, ModelCard};
+use wanfarm_types::{Digest, Expert, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, ModelInfo};
 use wanfarm_weights::lora::LoraContents;
 
 use super::fault::{Fault, Place, clipped, quote, suggest};
@@ -95,25 +95,25 @@ impl Loras {
 
 /// How the files of a manifest suit a model: each is looked at once for each expert.
 pub(crate) struct Fits<'a> {
-    pub(crate) card: &'a ModelCard,
+    pub(crate) info: &'a ModelInfo,
     files: &'a [LoraFile],
     known: HashMap<(Digest, Expert), Result<Option<String>, String>>,
 }
 
 impl<'a> Fits<'a> {
-    pub(crate) fn new(files: &'a [LoraFile], card: &'a ModelCard) -> Self {
-        Self { card, files, known: HashMap::new() }
+    pub(crate) fn new(files: &'a [LoraFile], info: &'a ModelInfo) -> Self {
+        Self { info, files, known: HashMap::new() }
     }
 
     /// What of a file is left out, if it can be used for the experts that it is for.
     pub(crate) fn of(&mut self, lora: &LoraRef) -> Result<Option<String>, String> {
         let mut remark = None;
-        for expert in self.card.denoisers().iter().filter(|expert| lora.strength != 0.0 && lora.is_for(**expert)) {
-            let (card, files) = (self.card, self.files);
+        for expert in self.info.denoisers().iter().filter(|expert| lora.strength != 0.0 && lora.is_for(**expert)) {
+            let (info, files) = (self.info, self.files);
             let fits = self.known.entry((lora.blake3, *expert)).or_insert_with(|| {
                 let file = files.iter().find(|file| file.blake3 == lora.blake3).ok_or("it was not looked at")?;
                 LoraContents::open(&file.path)
-                    .and_then(|contents| contents.check(&card.transformer, *expert))
+                    .and_then(|contents| contents.check(&info.transformer, *expert))
                     .map_err(|error| error.why())
             });
             remark = remark.or(fits.clone()?);

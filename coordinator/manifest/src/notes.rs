@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{ModelCard, TEXT_LEN, cut_off};
+use wanfarm_types::{ModelInfo, TEXT_LEN, cut_off};
 
 use super::loras::Fits;
 use super::read::Manifest;
@@ -15,8 +15,8 @@ const MOST: usize = 20;
 
 impl Manifest {
     /// What is left out of its LoRA files with this model.
-    pub fn lora_notes(&self, card: &ModelCard) -> Vec<String> {
-        let mut fits = Fits::new(&self.loras, card);
+    pub fn lora_notes(&self, info: &ModelInfo) -> Vec<String> {
+        let mut fits = Fits::new(&self.loras, info);
         let mut notes = BTreeSet::new();
         for draft in &self.drafts {
             for (lora, wanted) in draft.loras.iter().zip(draft.settings.loras()) {

@@ -5,20 +5,20 @@ use std::ops::Range;
 use wanfarm_sampling::cache::{Branch, Phases, Plan, TeaZones, computes_both, mag_plan, may_reuse};
 use wanfarm_sampling::{Schedule, ScheduleError};
 use wanfarm_scheduler::{SizeClass, TextKey, VideoPlan};
-use wanfarm_types::{CacheSettings, Digest, ModelCard, SpecError, Stage, StepRange, VideoRequest, VideoSpec};
+use wanfarm_types::{CacheSettings, Digest, ModelInfo, SpecError, Stage, StepRange, VideoRequest, VideoSpec};
 
 /// The stages, texts and size of a video.
 ///
 /// # Errors
 /// A step count or shift that no schedule has.
-pub fn plan(spec: &VideoSpec, card: &ModelCard) -> Result<VideoPlan, ScheduleError> {
+pub fn plan(spec: &VideoSpec, info: &ModelInfo) -> Result<VideoPlan, ScheduleError> {
     let schedule = Schedule::new(spec.solver, spec.steps, spec.shift)?;
     let mut texts = vec![text_key(&spec.model, &spec.prompt)];
     if spec.guidance.high != 1.0 || spec.guidance.low != 1.0 {
         texts.push(text_key(&spec.model, &spec.negative));
     }
     let stages: Vec<(Stage, StepRange)> = schedule
-        .split(card.experts)
+        .split(info.experts)
         .into_iter()
         .filter(|(_, steps)| !steps.is_empty())
         .map(|(expert, steps)| (expert.stage(), StepRange { first: steps.start, end: steps.end }))
@@ -28,7 +28,7 @@ pub fn plan(spec: &VideoSpec, card: &ModelCard) -> Result<VideoPlan, ScheduleErr
         texts,
         has_image: spec.image.is_some(),
         stages,
-        size: SizeClass(card.geometry.sequence_length(spec.width, spec.height, spec.frames) as u64),
+        size: SizeClass(info.geometry.sequence_length(spec.width, spec.height, spec.frames) as u64),
     })
 }
 
@@ -71,19 +71,19 @@ fn work(spec: &VideoSpec, stages: &[(Stage, StepRange)]) -> Vec<Option<u8>> {
 ///
 /// # Errors
 /// Every reason that was found, for people.
-pub fn resolve(request: &VideoRequest, card: &ModelCard) -> Result<(VideoPlan, VideoSpec), String> {
+pub fn resolve(request: &VideoRequest, info: &ModelInfo) -> Result<(VideoPlan, VideoSpec), String> {
     match request.image {
-        Some(_) if !card.takes_image => {
-            return Err(format!("{} is a text-to-video model and takes no first frame; remove image", card.name));
+        Some(_) if !info.takes_image => {
+            return Err(format!("{} is a text-to-video model and takes no first frame; remove image", info.name));
         }
-        None if card.needs_image => {
-            return Err(format!("{} is an image-to-video model and needs a first frame; add image", card.name));
+        None if info.needs_image => {
+            return Err(format!("{} is an image-to-video model and needs a first frame; add image", info.name));
         }
         _ => {}
     }
     let words = |faults: Vec<SpecError>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    let spec = request.resolve(card).map_err(words)?;
-    Ok((plan(&spec, card).map_err(|error| error.to_string())?, spec))
+    let spec = request.resolve(info).map_err(words)?;
+    Ok((plan(&spec, info).map_err(|error| error.to_string())?, spec))
 }
 
 /// The name under which a text is encoded once per model.
@@ -100,13 +100,13 @@ pub fn text_key(model: &str, text: &str) -> TextKey {
 mod tests {
     use super::*;
     use crate::first_frame::{Image, sized};
-    use wanfarm_types::fixtures::{card, request};
+    use wanfarm_types::fixtures::{info, request};
     use wanfarm_types::{CacheRequest, CfgCacheRequest, Experts, Guidance, MagCacheRequest, SenCacheRequest};
 
     #[test]
     fn the_published_split_of_t2v_a14b() {
-        let card = card(Experts::Dual { boundary: 0.875 });
-        let plan = plan(&request().resolve(&card).unwrap(), &card).unwrap();
+        let info = info(Experts::Dual { boundary: 0.875 });
+        let plan = plan(&request().resolve(&info).unwrap(), &info).unwrap();
         let range = |first, end| StepRange { first, end };
         assert_eq!(plan.stages, [(Stage::DenoiseHigh, range(0, 26)), (Stage::DenoiseLow, range(26, 40))]);
         assert_eq!(plan.texts.len(), 2);
@@ -115,31 +115,31 @@ mod tests {
 
     #[test]
     fn an_expert_without_steps_has_no_stage() {
-        let card = card(Experts::Dual { boundary: 2.0 });
-        let plan = plan(&request().resolve(&card).unwrap(), &card).unwrap();
+        let info = info(Experts::Dual { boundary: 2.0 });
+        let plan = plan(&request().resolve(&info).unwrap(), &info).unwrap();
         assert_eq!(plan.stages, [(Stage::DenoiseLow, StepRange { first: 0, end: 40 })]);
     }
 
     #[test]
     fn without_guidance_no_negative_prompt_is_encoded() {
-        let card = card(Experts::Single);
+        let info = info(Experts::Single);
         let mut request = request();
         request.guidance = Some(Guidance { high: 1.0, low: 1.0 });
-        let plan = plan(&request.resolve(&card).unwrap(), &card).unwrap();
+        let plan = plan(&request.resolve(&info).unwrap(), &info).unwrap();
         assert_eq!(plan.texts.len(), 1);
     }
 
     #[test]
     fn an_image_goes_to_models_that_take_one_and_sets_the_size() {
         let image = Image { digest: Digest([7; 32]), bytes: 1, width: 72, height: 128 };
-        let text = card(Experts::Single);
-        let i2v = ModelCard { takes_image: true, needs_image: true, ..text.clone() };
-        let ti2v = ModelCard { takes_image: true, ..text.clone() };
+        let text = info(Experts::Single);
+        let i2v = ModelInfo { takes_image: true, needs_image: true, ..text.clone() };
+        let ti2v = ModelInfo { takes_image: true, ..text.clone() };
         let with = VideoRequest { image: Some(image.digest), ..request() };
-        let resolved = |request: &VideoRequest, card| resolve(&sized(request, Some(&image), card), card);
+        let resolved = |request: &VideoRequest, info| resolve(&sized(request, Some(&image), info), info);
         assert!(resolve(&with, &text).unwrap_err().contains("takes no first frame"));
         assert!(resolve(&request(), &i2v).unwrap_err().contains("needs a first frame"));
-        let size = |request, card| resolved(request, card).map(|(_, spec)| (spec.width, spec.height));
+        let size = |request, info| resolved(request, info).map(|(_, spec)| (spec.width, spec.height));
         assert_eq!(size(&with, &i2v), Ok((720, 1280)));
         assert_eq!(size(&with, &ti2v), Ok((720, 1280)));
         assert_eq!(resolve(&request(), &ti2v).map(|(_, spec)| (spec.width, spec.height)), Ok((1280, 720)));
@@ -147,12 +147,12 @@ mod tests {
 
     #[test]
     fn a_plan_knows_what_its_step_cache_computes() {
-        let card = card(Experts::Dual { boundary: 0.875 });
+        let info = info(Experts::Dual { boundary: 0.875 });
         let of = |cache| {
             let request = VideoRequest { cache: Some(cache), ..request() };
-            resolve(&request, &card).unwrap().0
+            resolve(&request, &info).unwrap().0
         };
-        assert!(plan(&request().resolve(&card).unwrap(), &card).unwrap().work.is_empty());
+        assert!(plan(&request().resolve(&info).unwrap(), &info).unwrap().work.is_empty());
         let joint = MagCacheRequest { joint: Some(true), ..MagCacheRequest::default() };
         let joint = of(CacheRequest::Magcache(joint));
         // The published schedule: `.....ss.ss.ss.ss.ss.ss.ss...ss.s.s......`.
@@ -170,7 +170,7 @@ mod tests {
         // Without guidance there is one pass: skipped, nothing is left of the step.
         let one = Some(Guidance { high: 1.0, low: 1.0 });
         let mag = Some(CacheRequest::Magcache(MagCacheRequest::default()));
-        let unguided = resolve(&VideoRequest { cache: mag, guidance: one, ..request() }, &card).unwrap().0;
+        let unguided = resolve(&VideoRequest { cache: mag, guidance: one, ..request() }, &info).unwrap().0;
         assert!(unguided.work.contains(&Some(0)) && !unguided.work.contains(&Some(50)));
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use wanfarm_types::{ModelCard, VideoRequest};
+use wanfarm_types::{ModelInfo, VideoRequest};
 use wanfarm_weights::model_name;
 
 use super::check::Context;
@@ -80,10 +80,10 @@ impl Manifest {
     ///
     /// # Errors
     /// Every fault at once.
-    pub fn check(&self, card: Option<&ModelCard>) -> Result<Vec<VideoRequest>, Faults> {
+    pub fn check(&self, info: Option<&ModelInfo>) -> Result<Vec<VideoRequest>, Faults> {
         let mut found = Findings::new(self.source.clone());
         let Self { name: job, model, images, loras, .. } = self;
-        let context = Context { job, model, images, loras, card, preset_may_follow: false };
+        let context = Context { job, model, images, loras, info, preset_may_follow: false };
         let requests = context.requests(&self.drafts, &mut found);
         found.conclude(Some(requests))
     }
@@ -159,7 +159,7 @@ impl Manifest {
         let Some(Job { name, model, priority, early_look, .. }) = job else { return found.conclude(None) };
         let (images, loras) = (images.list, loras.list);
         let context =
-            Context { job: &name, model: &model, images: &images, loras: &loras, card: None, preset_may_follow: true };
+            Context { job: &name, model: &model, images: &images, loras: &loras, info: None, preset_may_follow: true };
         context.requests(&drafts, &mut found);
         found.conclude(Some(Self { name, model, priority, early_look, images, loras, drafts, source }))
     }

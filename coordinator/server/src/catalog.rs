@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use wanfarm_types::{Digest, ModelCard, ModelFile, Role, ServedModel, ServedRole};
+use wanfarm_types::{Digest, ModelFile, ModelInfo, Role, ServedModel, ServedRole};
 
 use crate::store::Row;
 
@@ -14,7 +14,7 @@ use crate::store::Row;
 #[derive(Debug, Clone)]
 pub struct Model {
     /// What it is.
-    pub card: ModelCard,
+    pub info: ModelInfo,
     files: BTreeMap<(Role, Digest), Vec<ModelFile>>,
 }
 
@@ -30,39 +30,39 @@ impl Catalog {
     /// # Errors
     /// When the name already stands for a model of another kind.
     pub fn news(&self, served: &ServedModel, in_use: bool) -> Result<Vec<Row>, String> {
-        let card = &served.card;
-        let known = self.models.get(&card.name);
+        let info = &served.info;
+        let known = self.models.get(&info.name);
         let mut news = Vec::new();
         match known {
-            Some(known) if known.card == *card => {}
+            Some(known) if known.info == *info => {}
             // A curve travels with the videos that follow it, so workers need not have it; one is enough to know it.
-            Some(known) if in_use && known.card.is_model_of(card) => {
-                if known.card.mag_curve.is_none() {
-                    news.push(Row::Model(card.clone()));
+            Some(known) if in_use && known.info.is_model_of(info) => {
+                if known.info.mag_curve.is_none() {
+                    news.push(Row::Model(info.clone()));
                 }
             }
             Some(known) if in_use => {
                 return Err(format!(
                     "model {} is {} with other settings here than on the other workers ({}); \
                      copy the same model folder to every worker",
-                    card.name, card.preset, known.card.preset
+                    info.name, info.preset, known.info.preset
                 ));
             }
-            _ => news.push(Row::Model(card.clone())),
+            _ => news.push(Row::Model(info.clone())),
         }
         for ServedRole { role, files, .. } in &served.roles {
             let weights = fingerprint(files);
             if !known.is_some_and(|known| known.files.contains_key(&(*role, weights))) {
-                news.push(Row::Weights { model: card.name.clone(), role: *role, weights, files: files.clone() });
+                news.push(Row::Weights { model: info.name.clone(), role: *role, weights, files: files.clone() });
             }
         }
         Ok(news)
     }
 
     /// Takes in what a model is.
-    pub fn set_card(&mut self, card: &ModelCard) {
-        let new = || Model { card: card.clone(), files: BTreeMap::new() };
-        self.models.entry(card.name.clone()).or_insert_with(new).card = card.clone();
+    pub fn set_info(&mut self, info: &ModelInfo) {
+        let new = || Model { info: info.clone(), files: BTreeMap::new() };
+        self.models.entry(info.name.clone()).or_insert_with(new).info = info.clone();
     }
 
     /// Takes in the files behind a role.
@@ -115,7 +115,7 @@ pub fn fingerprint(files: &[ModelFile]) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wanfarm_types::fixtures::card;
+    use wanfarm_types::fixtures::info;
     use wanfarm_types::{Experts, OwnCurve, SolverKind};
 
     fn file(path: &str, byte: u8) -> ModelFile {
@@ -131,7 +131,7 @@ mod tests {
         let news = catalog.news(served, in_use)?;
         for row in &news {
             match row {
-                Row::Model(card) => catalog.set_card(card),
+                Row::Model(info) => catalog.set_info(info),
                 Row::Weights { model, role, weights, files } => catalog.add_files(model, *role, *weights, files),
                 other => panic!("{other:?}"),
             }
@@ -143,23 +143,23 @@ mod tests {
     fn a_name_means_one_model_while_it_is_used() {
         let mut catalog = Catalog::default();
         let announcement =
-            ServedModel { card: card(Experts::Single), roles: vec![role(Role::Vae, file("vae.pth", 1))] };
+            ServedModel { info: info(Experts::Single), roles: vec![role(Role::Vae, file("vae.pth", 1))] };
         assert_eq!(announce(&mut catalog, &announcement, false), Ok(2));
         assert_eq!(announce(&mut catalog, &announcement, true), Ok(0));
-        let other = ServedModel { card: card(Experts::Dual { boundary: 0.9 }), ..announcement };
+        let other = ServedModel { info: info(Experts::Dual { boundary: 0.9 }), ..announcement };
         assert!(announce(&mut catalog, &other, true).is_err());
-        assert_eq!(catalog.get("m").unwrap().card, card(Experts::Single));
+        assert_eq!(catalog.get("m").unwrap().info, info(Experts::Single));
         assert_eq!(announce(&mut catalog, &other, false), Ok(1));
-        assert_eq!(catalog.get("m").unwrap().card, other.card);
+        assert_eq!(catalog.get("m").unwrap().info, other.info);
     }
 
     #[test]
     fn a_curve_that_one_worker_has_is_enough() {
         let curve =
             |ratio| Some(OwnCurve { steps: 2, shift: 8.0, solver: SolverKind::UniPc, ratios: vec![[ratio; 2]] });
-        let plain = ServedModel { card: card(Experts::Single), roles: Vec::new() };
+        let plain = ServedModel { info: info(Experts::Single), roles: Vec::new() };
         let with = |ratio| ServedModel {
-            card: ModelCard { mag_curve: curve(ratio), ..plain.card.clone() },
+            info: ModelInfo { mag_curve: curve(ratio), ..plain.info.clone() },
             roles: Vec::new(),
         };
         let mut catalog = Catalog::default();
@@ -167,10 +167,10 @@ mod tests {
         assert_eq!(announce(&mut catalog, &with(0.9), true), Ok(1));
         for later in [plain.clone(), with(0.8)] {
             assert_eq!(announce(&mut catalog, &later, true), Ok(0), "the first stays while it is used");
-            assert_eq!(catalog.get("m").unwrap().card.mag_curve, curve(0.9));
+            assert_eq!(catalog.get("m").unwrap().info.mag_curve, curve(0.9));
         }
         assert_eq!(announce(&mut catalog, &plain, false), Ok(1));
-        assert_eq!(catalog.get("m").unwrap().card, plain.card);
+        assert_eq!(catalog.get("m").unwrap().info, plain.info);
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
         let mut catalog = Catalog::default();
         for byte in [1, 2] {
             let roles = vec![role(Role::Vae, file("vae.pth", byte)), role(Role::Dit, file("dit.pth", byte))];
-            announce(&mut catalog, &ServedModel { card: card(Experts::Single), roles }, false).unwrap();
+            announce(&mut catalog, &ServedModel { info: info(Experts::Single), roles }, false).unwrap();
         }
         let weights = |byte| [(Role::Vae, fingerprint(&[file("vae.pth", byte)]))].into();
         assert_eq!(catalog.get("m").unwrap().files(&weights(1)), [file("vae.pth", 1)]);

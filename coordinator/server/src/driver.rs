@@ -306,7 +306,7 @@ impl Driver {
         }
         let (mut news, mut passed_over) = (Vec::new(), Vec::new());
         for served in std::mem::take(&mut hello.models) {
-            let model = &served.card.name;
+            let model = &served.info.name;
             let in_use = self.books.jobs.render_with(model) || self.serves(model, hello.worker);
             match self.books.catalog.news(&served, in_use) {
                 Ok(rows) => {
@@ -332,7 +332,7 @@ impl Driver {
         }
         news.into_iter().for_each(|row| self.put(row));
         for served in &attached.hello.models {
-            for job in self.books.jobs.waiting_for(&served.card.name) {
+            for job in self.books.jobs.waiting_for(&served.info.name) {
                 self.plan(job);
             }
         }
@@ -349,7 +349,7 @@ impl Driver {
     fn plan(&mut self, job: JobId) {
         let Books { jobs, catalog, images, .. } = &self.books;
         let model = jobs.get(job).and_then(|job| catalog.get(&job.submission.model));
-        let Some((videos, plan)) = model.and_then(|model| jobs.resolve(job, &model.card, images)) else { return };
+        let Some((videos, plan)) = model.and_then(|model| jobs.resolve(job, &model.info, images)) else { return };
         let mut refused = videos.iter().filter_map(|video| video.as_ref().err());
         if let Some(why) = refused.next() {
             tracing::warn!(%job, why, others = refused.count(), "the model cannot render a video of this job");

@@ -99,21 +99,21 @@ impl FarmService {
         let images = images.collect();
         let farm = self.ask(|reply| Request::Farm { model, images, reply }).await?;
         let under_way = under_way(&farm.roles);
-        let Some(card) = farm.card else {
+        let Some(info) = farm.info else {
             return Ok(Judged { submission, unfit: None, footprints: Vec::new(), under_way });
         };
         let judged = tokio::task::spawn_blocking(move || {
             let sized = |request: &VideoRequest| {
-                first_frame::sized(request, request.image.and_then(|image| farm.images.get(&image)), &card)
+                first_frame::sized(request, request.image.and_then(|image| farm.images.get(&image)), &info)
             };
             let (mut twins, mut footprints) = (wanfarm_manifest::Twins::default(), Vec::new());
             let unfit = (0..).zip(&submission.videos).filter_map(|(index, request)| {
                 let request = sized(request);
-                let why = match (plan::resolve(&request, &card), twins.find(index, &request, Some(&card))) {
+                let why = match (plan::resolve(&request, &info), twins.find(index, &request, Some(&info))) {
                     (Err(why), _) => why,
                     (_, Some(first)) => format!("it is video {first} again; give it another seed, or leave it out"),
                     (Ok((_, spec)), None) => {
-                        footprints.push(Footprint::of(&spec, &card.geometry));
+                        footprints.push(Footprint::of(&spec, &info.geometry));
                         return None;
                     }
                 };
@@ -152,7 +152,7 @@ impl FarmService {
         let images = images.collect();
         let farm = self.ask(|reply| Request::Farm { model, images, reply }).await?;
         let count = u32::try_from(submission.videos.len()).unwrap_or(u32::MAX);
-        let Some(card) = farm.card else {
+        let Some(info) = farm.info else {
             let waiting_for = farm.waiting_for;
             return Ok(v1::EstimateReply { videos: count, waiting_for, ..v1::EstimateReply::default() });
         };
@@ -162,10 +162,10 @@ impl FarmService {
             let mut footprints = Vec::new();
             for (index, request) in (0..).zip(&submission.videos) {
                 let image = request.image.and_then(|image| farm.images.get(&image));
-                match plan::resolve(&first_frame::sized(request, image, &card), &card) {
+                match plan::resolve(&first_frame::sized(request, image, &info), &info) {
                     Ok((plan, spec)) => {
                         work.add(&plan, Default::default());
-                        footprints.push(Footprint::of(&spec, &card.geometry));
+                        footprints.push(Footprint::of(&spec, &info.geometry));
                         specs.push((spec.cache, spec.loras));
                     }
                     Err(why) => faults.push(v1::VideoFault { index, why }),
@@ -290,8 +290,8 @@ impl Farm for FarmService {
     ) -> Result<Response<v1::GetModelReply>, Status> {
         let model = request.into_inner().name;
         let farm = self.ask(|reply| Request::Farm { model, images: Vec::new(), reply }).await?;
-        let card = farm.card.as_ref().map(wire::json).transpose()?;
-        Ok(Response::new(v1::GetModelReply { card: card.unwrap_or_default() }))
+        let info = farm.info.as_ref().map(wire::json).transpose()?;
+        Ok(Response::new(v1::GetModelReply { info: info.unwrap_or_default() }))
     }
 
     async fn estimate(
@@ -306,7 +306,7 @@ impl Farm for FarmService {
                 let job = JobId(job);
                 let rest = self.ask(|reply| Request::Remaining { job, reply }).await?.map_err(refusal)?;
                 let estimate = Estimate::new(&rest.work, &rest.farm.force);
-                let known = rest.farm.card.is_some();
+                let known = rest.farm.info.is_some();
                 let reply = wire::estimate(estimate, rest.farm.roles);
                 // Of a job that has no plan yet, nothing is known; not even that nothing is left.
                 let seconds = reply.seconds.filter(|_| known);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use wanfarm_manifest::{Submission, first_frame, plan};
 use wanfarm_scheduler::{JobPhase, JobPlan, TextKey, VideoPhase};
 use wanfarm_types::{
-    Digest, JobId, JobSummary, ModelCard, Role, Stage, VideoId, VideoSpec, VideoState, VideoStatus, cut_off,
+    Digest, JobId, JobSummary, ModelInfo, Role, Stage, VideoId, VideoSpec, VideoState, VideoStatus, cut_off,
 };
 
 use crate::images::Images;
@@ -110,14 +110,14 @@ impl Jobs {
     pub(crate) fn resolve(
         &self,
         id: JobId,
-        card: &ModelCard,
+        info: &ModelInfo,
         images: &Images,
     ) -> Option<(Vec<Result<VideoSpec, String>>, JobPlan)> {
         let submission = &self.jobs.get(&id)?.submission;
         let mut planned = Vec::new();
         let resolved = submission.videos.iter().map(|request| {
             let image = request.image.and_then(|image| images.get(&image));
-            let (plan, spec) = plan::resolve(&first_frame::sized(request, image, card), card)?;
+            let (plan, spec) = plan::resolve(&first_frame::sized(request, image, info), info)?;
             planned.push(plan);
             Ok(spec)
         });

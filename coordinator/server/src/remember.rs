@@ -11,7 +11,7 @@ use wanfarm_manifest::claims::{self, Claims, Holder};
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_manifest::{Submission, Taken, report_names};
 use wanfarm_scheduler::{ArtifactId, Change, JobPhase, JobPlan, VideoPhase};
-use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, Role, VideoId, VideoRequest, VideoSpec, WorkItem};
+use wanfarm_types::{AttemptId, Digest, JobId, ModelInfo, Role, VideoId, VideoRequest, VideoSpec, WorkItem};
 
 use crate::driver::RestoreError;
 use crate::images::Images;
@@ -26,7 +26,7 @@ pub struct Wanted {
     /// The job.
     pub submission: Submission,
     /// Its model.
-    pub card: ModelCard,
+    pub info: ModelInfo,
     /// The weights that it would be rendered with.
     pub weights: BTreeMap<Role, Digest>,
     /// The first frames that its videos start from.
@@ -96,7 +96,7 @@ impl Wanted {
         self.images.iter().for_each(|image| images.insert(*image));
         let submission = Submission { videos: videos.to_vec(), ..job.submission.clone() };
         jobs.add(&JobRow { submission, ..job.clone() });
-        jobs.resolve(job.id, &self.card, &images).map_or((Vec::new(), None), |(specs, plan)| (specs, Some(plan)))
+        jobs.resolve(job.id, &self.info, &images).map_or((Vec::new(), None), |(specs, plan)| (specs, Some(plan)))
     }
 }
 

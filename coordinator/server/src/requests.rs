@@ -9,7 +9,7 @@ use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_types::{
-    Digest, JobId, JobReport, JobStatus, JobSummary, ModelCard, Role, VideoId, VideoRequest, WorkerId, WorkerStatus,
+    Digest, JobId, JobReport, JobStatus, JobSummary, ModelInfo, Role, VideoId, VideoRequest, WorkerId, WorkerStatus,
 };
 
 use crate::estimate::{Workforce, Workload};
@@ -198,7 +198,7 @@ pub struct VideoFiles {
 #[derive(Debug, Default)]
 pub struct Farm {
     /// What the model is; `None` until somebody has announced it.
-    pub card: Option<ModelCard>,
+    pub info: Option<ModelInfo>,
     /// How fast they are.
     pub force: Workforce,
     /// By role that the model needs: the workers, and the least memory of their machines in bytes.

@@ -79,10 +79,10 @@ impl Session {
     pub fn open(attached: Attached, passed_over: Vec<String>) -> (WorkerHello, Self) {
         let Attached { connection, hello, address, ends, outbox } = attached;
         let (mut serves, mut weights) = (Vec::new(), Vec::new());
-        for ServedModel { card, roles } in hello.models {
+        for ServedModel { info, roles } in hello.models {
             for ServedRole { role, files, encoding, bytes } in roles {
-                serves.push(Served { model: card.name.clone(), role, weights: fingerprint(&files) });
-                weights.push(StoredWeights { model: card.name.clone(), role, encoding, bytes });
+                serves.push(Served { model: info.name.clone(), role, weights: fingerprint(&files) });
+                weights.push(StoredWeights { model: info.name.clone(), role, encoding, bytes });
             }
         }
         let session = Self {

@@ -7,7 +7,7 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 use wanfarm_client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast, span};
 use wanfarm_manifest::{Manifest, Taken};
-use wanfarm_types::{ModelCard, VideoRequest};
+use wanfarm_types::{ModelInfo, VideoRequest};
 
 #[cfg(feature = "farm")]
 use super::here::local::LocalModel;
@@ -48,7 +48,7 @@ pub(super) struct Question<'a> {
 
 pub(super) fn dry_run(question: &Question<'_>, manifest: &Manifest) -> Result<Exit, Failed> {
     let model = LocalModel::find(&question.models, &manifest.model)?;
-    let here = model.as_ref().map(LocalModel::card);
+    let here = model.as_ref().map(LocalModel::info);
     let (videos, mut notes, asked) = block_on(ask(question, manifest, here))?;
     let alone = || match &model {
         Some(model) => model.forecast(manifest, &videos),
@@ -84,16 +84,16 @@ pub(super) fn dry_run(question: &Question<'_>, manifest: &Manifest) -> Result<Ex
 async fn ask(
     question: &Question<'_>,
     manifest: &Manifest,
-    here: Option<&ModelCard>,
+    here: Option<&ModelInfo>,
 ) -> Result<(Vec<VideoRequest>, Vec<String>, Result<Forecast, ClientError>), Failed> {
-    let check = |card: Option<&ModelCard>| manifest.check(card).map_err(|faults| faulty(&faults, question.json));
+    let check = |info: Option<&ModelInfo>| manifest.check(info).map_err(|faults| faulty(&faults, question.json));
     let mut client = match Client::connect(question.coordinator).await {
         Ok(client) => client,
         Err(error) => return Ok((check(here)?, Vec::new(), Err(error))),
     };
     let known = client.model(&manifest.model).await.map_err(client_failed)?;
     let videos = check(here.or(known.as_ref()))?;
-    let notes = known.filter(|_| here.is_none()).map(|card| manifest.lora_notes(&card)).unwrap_or_default();
+    let notes = known.filter(|_| here.is_none()).map(|info| manifest.lora_notes(&info)).unwrap_or_default();
     let submission = manifest.submission(String::new(), question.taken, videos.clone());
     let forecast = client.estimate(submission).await.map_err(client_failed)?;
     Ok((videos, notes, Ok(forecast)))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use wanfarm_client::{Forecast, RoleForecast};
 use wanfarm_manifest::Manifest;
-use wanfarm_types::{ModelCard, VideoRequest};
+use wanfarm_types::{ModelInfo, VideoRequest};
 
 use super::Failed;
 
@@ -16,7 +16,7 @@ impl LocalModel {
         Ok(None)
     }
 
-    pub(super) fn card(&self) -> &ModelCard {
+    pub(super) fn info(&self) -> &ModelInfo {
         match *self {}
     }
 

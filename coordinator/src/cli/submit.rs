@@ -86,9 +86,9 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
         let url = &args.coordinator.coordinator;
         let mut client = Client::connect(url).await.map_err(client_failed)?;
         // While nobody has announced the model, what depends on it shows when somebody does.
-        let card = client.model(&manifest.model).await.map_err(client_failed)?;
-        let videos = manifest.check(card.as_ref()).map_err(|faults| faulty(&faults, args.json))?;
-        note(&card.map(|card| manifest.lora_notes(&card)).unwrap_or_default());
+        let info = client.model(&manifest.model).await.map_err(client_failed)?;
+        let videos = manifest.check(info.as_ref()).map_err(|faults| faulty(&faults, args.json))?;
+        note(&info.map(|info| manifest.lora_notes(&info)).unwrap_or_default());
         let submission = manifest.submission(key.clone(), args.taken.taken(), videos);
         let queued = queue(&mut client, url, &manifest, &submission).await;
         let (submitted, shortages) = queued.map_err(|error| unsure(error, &key))?;

@@ -120,7 +120,7 @@ fn adapters_of_the_model_stand_beside_compact_matrices_too() {
     std::fs::write(folder.path().join("loras.json"), r#"{"loras": [{"path": "lora.safetensors", "strength": 0.6}]}"#)
         .unwrap();
     let model = folder::open(folder.path()).unwrap();
-    assert_eq!(model.card().loras[0].path, "lora.safetensors");
+    assert_eq!(model.info().loras[0].path, "lora.safetensors");
     let config = ConfigFile::read(&golden().join("official/config.json")).unwrap();
     let mut decoded = open(data("dit-q8_0.safetensors"));
     let config = sizes(decoded.files(), &config).unwrap();

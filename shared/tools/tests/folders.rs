@@ -127,22 +127,22 @@ fn one_transformer_at_the_root() {
     let dir = tempfile::tempdir().unwrap();
     write_dit(dir.path(), str::to_owned);
     let folder = folder::open(dir.path()).unwrap();
-    assert_eq!(folder.card().experts, Experts::Single);
+    assert_eq!(folder.info().experts, Experts::Single);
     assert_eq!(folder.roles(), [Role::Dit]);
 }
 
 #[test]
 fn the_card_of_an_unpublished_model_reads_its_folder() {
     let dir = tempfile::tempdir().unwrap();
-    let card = folder::open(&official(dir.path())).unwrap().card().clone();
-    assert_eq!((card.name.as_str(), card.preset.as_str()), ("tiny", "custom"));
-    assert_eq!((card.experts, card.vae), (Experts::Dual { boundary: 0.875 }, VaeKind::Wan21));
-    assert_eq!((card.defaults.shift, card.defaults.negative.as_str()), (12., NEGATIVE_PROMPT));
+    let info = folder::open(&official(dir.path())).unwrap().info().clone();
+    assert_eq!((info.name.as_str(), info.preset.as_str()), ("tiny", "custom"));
+    assert_eq!((info.experts, info.vae), (Experts::Dual { boundary: 0.875 }, VaeKind::Wan21));
+    assert_eq!((info.defaults.shift, info.defaults.negative.as_str()), (12., NEGATIVE_PROMPT));
 
     let dir = tempfile::tempdir().unwrap();
     let folder = diffusers(dir.path());
-    let card = folder::open(&folder).unwrap().card().clone();
-    assert_eq!((card.experts, card.defaults.shift), (Experts::Dual { boundary: 0.6 }, 3.5));
+    let info = folder::open(&folder).unwrap().info().clone();
+    assert_eq!((info.experts, info.defaults.shift), (Experts::Dual { boundary: 0.6 }, 3.5));
 
     let settings = folder.join("demo_settings.json");
     write(
@@ -150,7 +150,7 @@ fn the_card_of_an_unpublished_model_reads_its_folder() {
         br#"{"width": 64, "height": 48, "num_frames": 17, "fps": 8, "num_inference_steps": 20,
         "guidance_scale": 5.0, "guidance_scale_2": 2.0, "negative_prompt": ""}"#,
     );
-    let defaults = folder::open(&folder).unwrap().card().defaults.clone();
+    let defaults = folder::open(&folder).unwrap().info().defaults.clone();
     assert_eq!((defaults.width, defaults.height, defaults.frames, defaults.fps), (64, 48, 17, FrameRate::whole(8)));
     assert_eq!((defaults.steps, defaults.shift, defaults.negative.as_str()), (20, 3.5, ""));
     assert_eq!((defaults.guidance.high, defaults.guidance.low), (5., 2.));
@@ -169,7 +169,7 @@ fn the_card_of_an_unpublished_model_reads_its_folder() {
         assert!(error.contains("demo_settings.json") && error.contains(said), "{error}");
     }
     write(&settings, br#"{"fps": 23.976}"#);
-    let fps = folder::open(&folder).unwrap().card().defaults.fps;
+    let fps = folder::open(&folder).unwrap().info().defaults.fps;
     assert_eq!((fps.numerator(), fps.denominator()), (24_000, 1001));
 }
 
@@ -188,8 +188,8 @@ fn a_machine_may_hold_a_part_of_a_published_model() {
             "num_layers": 40, "ffn_dim": 13824, "text_dim": 4096}"#,
     );
     let folder = folder::open(&folder).unwrap();
-    assert_eq!(folder.card().preset, "t2v-a14b");
-    assert_eq!(folder.card().defaults.shift, 12., "the authors' own, whatever a conversion says");
+    assert_eq!(folder.info().preset, "t2v-a14b");
+    assert_eq!(folder.info().defaults.shift, 12., "the authors' own, whatever a conversion says");
     assert_eq!(folder.roles(), [Role::Vae]);
 }
 

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BadCache, CacheSettings, CfgCache, Guidance, MagCache, MagCurve, ModelCard, Retention, SenCache, SolverKind,
+    BadCache, CacheSettings, CfgCache, Guidance, MagCache, MagCurve, ModelInfo, Retention, SenCache, SolverKind,
     TeaCache, TeaModel,
 };
 
@@ -83,7 +83,7 @@ pub struct SenCacheRequest {
 #[derive(Debug, Clone, Copy)]
 pub struct CacheContext<'a> {
     /// The model.
-    pub card: &'a ModelCard,
+    pub info: &'a ModelInfo,
     /// Whether the video starts from an image.
     pub has_image: bool,
     /// Its method.
@@ -236,9 +236,9 @@ impl CacheRequest {
 
 impl MagCacheRequest {
     fn resolve(&self, context: &CacheContext<'_>) -> Result<MagCache, CacheError> {
-        let card = context.card;
-        let missing = || CacheError::NoCurve { model: card.name.clone(), preset: card.preset.clone() };
-        let curve = self.curve.clone().or_else(|| curve_of(card, context.has_image)).ok_or_else(missing)?;
+        let info = context.info;
+        let missing = || CacheError::NoCurve { model: info.name.clone(), preset: info.preset.clone() };
+        let curve = self.curve.clone().or_else(|| curve_of(info, context.has_image)).ok_or_else(missing)?;
         let usual = MagCache::published(curve);
         Ok(MagCache {
             threshold: self.threshold.unwrap_or(usual.threshold),
@@ -252,11 +252,11 @@ impl MagCacheRequest {
 }
 
 /// The curve that belongs to a model: measured with it, before any that is published for its kind.
-fn curve_of(card: &ModelCard, has_image: bool) -> Option<MagCurve> {
-    if let Some(own) = &card.mag_curve {
+fn curve_of(info: &ModelInfo, has_image: bool) -> Option<MagCurve> {
+    if let Some(own) = &info.mag_curve {
         return Some(MagCurve::Own(own.ratios.clone()));
     }
-    match (card.preset.as_str(), has_image) {
+    match (info.preset.as_str(), has_image) {
         ("t2v-a14b", _) => Some(MagCurve::T2vA14b),
         ("i2v-a14b", _) => Some(MagCurve::I2vA14b),
         ("ti2v-5b", false) => Some(MagCurve::Ti2v5bText),
@@ -267,10 +267,10 @@ fn curve_of(card: &ModelCard, has_image: bool) -> Option<MagCurve> {
 
 impl TeaCacheRequest {
     fn resolve(&self, context: &CacheContext<'_>) -> Result<TeaCache, CacheError> {
-        let card = context.card;
+        let info = context.info;
         // Those of Wan2.1's larger models are of networks that only look like the experts of Wan2.2.
-        let own = (card.preset == "t2v-1.3b").then_some(TeaModel::T2v1_3b);
-        let missing = || CacheError::NoPolynomial { model: card.name.clone(), preset: card.preset.clone() };
+        let own = (info.preset == "t2v-1.3b").then_some(TeaModel::T2v1_3b);
+        let missing = || CacheError::NoPolynomial { model: info.name.clone(), preset: info.preset.clone() };
         let model = self.model.or(own).ok_or_else(missing)?;
         let threshold = self.threshold.or(published_threshold(model)).ok_or(CacheError::NoThreshold)?;
         Ok(TeaCache { model, threshold, projected: self.projected.unwrap_or(false) })
@@ -299,14 +299,14 @@ mod tests {
     use super::*;
     use crate::{Experts, OwnCurve};
 
-    fn card(preset: &str) -> ModelCard {
-        let card = crate::fixtures::card(Experts::Dual { boundary: 0.875 });
-        ModelCard { preset: preset.into(), takes_image: true, ..card }
+    fn info(preset: &str) -> ModelInfo {
+        let info = crate::fixtures::info(Experts::Dual { boundary: 0.875 });
+        ModelInfo { preset: preset.into(), takes_image: true, ..info }
     }
 
     fn resolved(request: CacheRequest, preset: &str, has_image: bool) -> Result<CacheSettings, CacheError> {
         let guidance = Guidance { high: 4.0, low: 3.0 };
-        let context = CacheContext { card: &card(preset), has_image, solver: SolverKind::UniPc, guidance };
+        let context = CacheContext { info: &info(preset), has_image, solver: SolverKind::UniPc, guidance };
         request.resolve(&context)
     }
 
@@ -340,9 +340,9 @@ mod tests {
     fn a_measured_curve_goes_before_a_published_one() {
         let ratios = vec![[0.9, 0.8], [0.7, 0.6]];
         let own = OwnCurve { steps: 3, shift: 12.0, solver: SolverKind::UniPc, ratios: ratios.clone() };
-        let card = ModelCard { mag_curve: Some(own), ..card("t2v-a14b") };
+        let info = ModelInfo { mag_curve: Some(own), ..info("t2v-a14b") };
         let guidance = Guidance { high: 4.0, low: 3.0 };
-        let context = CacheContext { card: &card, has_image: false, solver: SolverKind::UniPc, guidance };
+        let context = CacheContext { info: &info, has_image: false, solver: SolverKind::UniPc, guidance };
         let published = MagCurve::T2vA14b;
         for (named, want) in [(None, MagCurve::Own(ratios)), (Some(published.clone()), published)] {
             let request = CacheRequest::Magcache(MagCacheRequest { curve: named, ..MagCacheRequest::default() });
@@ -370,9 +370,9 @@ mod tests {
         assert_eq!(never, Err(CacheError::Never { start: 0.95, end: 0.9 }));
         let huge = SenCacheRequest { tolerance: Some(1e9), ..SenCacheRequest::default() };
         assert!(matches!(resolved(CacheRequest::Sencache(huge), "custom", false), Err(CacheError::Bad(_))));
-        let card = card("t2v-a14b");
+        let info = info("t2v-a14b");
         let with =
-            |solver, low| CacheContext { card: &card, has_image: false, solver, guidance: Guidance { high: 4.0, low } };
+            |solver, low| CacheContext { info: &info, has_image: false, solver, guidance: Guidance { high: 4.0, low } };
         let cfg = CacheRequest::CfgCache(CfgCacheRequest::default());
         assert_eq!(cfg.resolve(&with(SolverKind::UniPc, 1.0)), Err(CacheError::NoGuidance));
         let mag = CacheRequest::Magcache(MagCacheRequest::default());

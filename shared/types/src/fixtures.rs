@@ -1,12 +1,12 @@
 //! A model and a video for tests.
 
 use crate::{
-    Defaults, Experts, Format, FrameRate, Geometry, Guidance, ModelCard, SolverKind, Transformer, VaeKind, VideoRequest,
+    Defaults, Experts, Format, FrameRate, Geometry, Guidance, ModelInfo, SolverKind, Transformer, VaeKind, VideoRequest,
 };
 
 /// A model named `m` with the measures of T2V-A14B.
-pub fn card(experts: Experts) -> ModelCard {
-    ModelCard {
+pub fn info(experts: Experts) -> ModelInfo {
+    ModelInfo {
         name: "m".into(),
         preset: "t2v-a14b".into(),
         experts,

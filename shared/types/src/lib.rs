@@ -19,8 +19,8 @@ pub mod ids;
 pub mod item;
 pub mod lora;
 pub mod messages;
-pub mod model_card;
 pub mod model_file;
+pub mod model_info;
 pub mod report;
 pub mod solver;
 pub mod spec;
@@ -49,8 +49,8 @@ pub use lora::{LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
 pub use messages::{
     Assignment, CoordinatorMessage, Errand, Hello, ItemOutputs, Report, ServedModel, ServedRole, WorkerMessage,
 };
-pub use model_card::{Defaults, Experts, FixedLora, ModelCard, Transformer, VaeKind};
 pub use model_file::ModelFile;
+pub use model_info::{Defaults, Experts, FixedLora, ModelInfo, Transformer, VaeKind};
 pub use report::{Effort, EffortLine, FileState, JobReport, LostFile, Machine, StoredWeights, bottleneck};
 pub use solver::{Guidance, SolverKind};
 pub use spec::{SpecError, VideoRequest, VideoSpec, method};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Expert, ModelCard};
+use crate::{Digest, Expert, ModelInfo};
 
 /// A LoRA file at a strength.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,11 +55,11 @@ impl LoraRef {
     ///
     /// # Errors
     /// It has not.
-    pub fn check(&self, card: &ModelCard) -> Result<(), LoraError> {
+    pub fn check(&self, info: &ModelInfo) -> Result<(), LoraError> {
         let Some(expert) = self.expert else { return Ok(()) };
-        let is_there = card.denoisers().contains(&expert);
+        let is_there = info.denoisers().contains(&expert);
         let missing =
-            || LoraError::NoSuchExpert { name: self.name.clone(), expert: expert.name(), model: card.name.clone() };
+            || LoraError::NoSuchExpert { name: self.name.clone(), expert: expert.name(), model: info.name.clone() };
         is_there.then_some(()).ok_or_else(missing)
     }
 

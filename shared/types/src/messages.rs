@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{self, BadMessage, at_most};
 use crate::{
-    AttemptId, Checkpoint, Digest, Failure, Incarnation, ItemInputs, ModelCard, ModelFile, Role, StepTiming, TensorRef,
+    AttemptId, Checkpoint, Digest, Failure, Incarnation, ItemInputs, ModelFile, ModelInfo, Role, StepTiming, TensorRef,
     VideoSpec, WorkItem, WorkerId,
 };
 
@@ -50,7 +50,7 @@ pub struct Hello {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServedModel {
     /// What the folder was recognised as.
-    pub card: ModelCard,
+    pub info: ModelInfo,
     /// The roles that the worker serves of it.
     pub roles: Vec<ServedRole>,
 }
@@ -203,7 +203,7 @@ impl Hello {
         at_most("running", self.running.len(), MAX_ATTEMPTS, "attempts")?;
         at_most("holding", self.holding.len(), MAX_ATTEMPTS, "attempts")?;
         for model in &self.models {
-            model.card.check()?;
+            model.info.check()?;
             at_most("roles", model.roles.len(), Role::ALL.len(), "roles")?;
             for role in &model.roles {
                 bounds::check_label("encoding", &role.encoding)?;
@@ -283,7 +283,7 @@ mod tests {
     }
 
     fn hello() -> Hello {
-        let card = fixtures::card(Experts::Dual { boundary: 0.875 });
+        let info = fixtures::info(Experts::Dual { boundary: 0.875 });
         Hello {
             worker: WorkerId(Uuid::from_u128(1)),
             incarnation: Incarnation(Uuid::from_u128(2)),
@@ -291,20 +291,20 @@ mod tests {
             device: "cpu".into(),
             memory_bytes: 1 << 36,
             tensor_url: "http://[::]:7001".into(),
-            models: vec![ServedModel { card, roles: vec![role(MAX_FILES); 5] }; MAX_MODELS],
+            models: vec![ServedModel { info, roles: vec![role(MAX_FILES); 5] }; MAX_MODELS],
             running: vec![AttemptId(1); 100],
             holding: Vec::new(),
         }
     }
 
     fn assignment() -> Assignment {
-        let card = fixtures::card(Experts::Single);
+        let info = fixtures::info(Experts::Single);
         let video = VideoId { job: JobId(3), index: 1 };
         let checkpoint = Some(Checkpoint { steps_done: 4, tensors: vec![tensor(&[16, 2])] });
         Assignment {
             attempt: AttemptId(7),
             item: WorkItem { video, stage: Stage::Denoise, steps: StepRange { first: 4, end: 40 } },
-            spec: fixtures::request().resolve(&card).unwrap(),
+            spec: fixtures::request().resolve(&info).unwrap(),
             text: String::new(),
             inputs: ItemInputs { text: vec![tensor(&[3, 8])], image: Vec::new(), checkpoint },
             locations: [(Digest([1; 32]), vec!["http://10.0.0.7:7001".to_owned()])].into(),
@@ -387,7 +387,7 @@ mod tests {
             (with(|hello| hello.models[3].roles[2] = role(MAX_FILES + 1)), "files"),
             (with(|hello| hello.models[3].roles[2].files[0].path = "p".repeat(2000)), "file path"),
             (with(|hello| hello.models[3].roles[2].encoding = "\u{7}".into()), "encoding"),
-            (with(|hello| hello.models[3].card.name = String::new()), "model name"),
+            (with(|hello| hello.models[3].info.name = String::new()), "model name"),
             (with(|hello| hello.holding = vec![AttemptId(1); MAX_ATTEMPTS + 1]), "holding"),
         ] {
             assert!(error.starts_with(field), "{error}");

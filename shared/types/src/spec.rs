@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CacheContext, CacheError, CacheRequest, CacheSettings, Digest, Format, FormatError, FrameRate, GeometryError,
-    Guidance, LoraError, LoraRef, ModelCard, SolverKind,
+    Guidance, LoraError, LoraRef, ModelInfo, SolverKind,
 };
 
 /// Steps of a distilled render that names none.
@@ -112,10 +112,10 @@ pub enum SpecError {
 }
 
 /// Method and guidance, with what is absent from the model's defaults.
-pub fn method(card: &ModelCard, solver: Option<SolverKind>, guidance: Option<Guidance>) -> (SolverKind, Guidance) {
-    let solver = solver.unwrap_or(card.defaults.solver);
+pub fn method(info: &ModelInfo, solver: Option<SolverKind>, guidance: Option<Guidance>) -> (SolverKind, Guidance) {
+    let solver = solver.unwrap_or(info.defaults.solver);
     // A distilled model has its guidance in its weights.
-    let usual = if solver == SolverKind::Lightning { NO_GUIDANCE } else { card.defaults.guidance };
+    let usual = if solver == SolverKind::Lightning { NO_GUIDANCE } else { info.defaults.guidance };
     (solver, guidance.unwrap_or(usual))
 }
 
@@ -148,18 +148,18 @@ impl VideoRequest {
     ///
     /// # Errors
     /// Every fault at once.
-    pub fn resolve(&self, card: &ModelCard) -> Result<VideoSpec, Vec<SpecError>> {
-        let defaults = &card.defaults;
-        let (solver, guidance) = method(card, self.solver, self.guidance);
+    pub fn resolve(&self, info: &ModelInfo) -> Result<VideoSpec, Vec<SpecError>> {
+        let defaults = &info.defaults;
+        let (solver, guidance) = method(info, self.solver, self.guidance);
         // The settings of the model that a distilled one was made from are not its.
         let (steps, shift) = match solver {
             SolverKind::Lightning => (LIGHTNING_STEPS, LIGHTNING_SHIFT),
             _ => (defaults.steps, defaults.shift),
         };
-        let context = CacheContext { card, has_image: self.image.is_some(), solver, guidance };
+        let context = CacheContext { info, has_image: self.image.is_some(), solver, guidance };
         let cache = self.cache.as_ref().map_or(Ok(CacheSettings::None), |cache| cache.resolve(&context));
         let spec = VideoSpec {
-            model: card.name.clone(),
+            model: info.name.clone(),
             prompt: self.prompt.clone(),
             negative: self.negative.clone().unwrap_or_else(|| defaults.negative.clone()),
             seed: self.seed,
@@ -179,11 +179,11 @@ impl VideoRequest {
             output: self.output.clone(),
         };
         let mut faults: Vec<SpecError> =
-            card.geometry.check(spec.width, spec.height, spec.frames).into_iter().map(Into::into).collect();
+            info.geometry.check(spec.width, spec.height, spec.frames).into_iter().map(Into::into).collect();
         let unfit = |format: &Format| format.check_size(spec.width, spec.height).err();
         faults.extend(self.formats.iter().filter_map(unfit).map(SpecError::from));
         faults.extend(cache.err().map(SpecError::from));
-        faults.extend(self.loras.iter().filter_map(|lora| lora.check(card).err()).map(SpecError::from));
+        faults.extend(self.loras.iter().filter_map(|lora| lora.check(info).err()).map(SpecError::from));
         if faults.is_empty() { Ok(spec) } else { Err(faults) }
     }
 }

@@ -14,7 +14,7 @@ use wanfarm_model::step_cache::{Kept, Part, StepCache};
 use wanfarm_model::{ModelError, Weights};
 use wanfarm_sampling::cache::Branch;
 use wanfarm_sampling::{Schedule, Solver, SolverState, history_len, randn};
-use wanfarm_types::{Digest, Expert, Failure, LoraRef, ModelCard};
+use wanfarm_types::{Digest, Expert, Failure, LoraRef, ModelInfo};
 use wanfarm_weights::FileError;
 use wanfarm_weights::transformer::parameters;
 
@@ -32,7 +32,7 @@ pub(crate) struct Denoiser {
     model: WanModel,
     /// The files, mapped: what adapters change and is small is read again from them.
     weights: Weights,
-    card: ModelCard,
+    info: ModelInfo,
     catalog: Arc<Catalog>,
     /// The adapters beside the model; unknown after a failed change.
     adapted: Option<Vec<LoraRef>>,
@@ -44,11 +44,11 @@ pub(crate) struct Denoiser {
 
 impl Denoiser {
     /// `model` is of these `weights`, without adapters.
-    pub(crate) fn new(model: WanModel, weights: Weights, card: ModelCard, catalog: Arc<Catalog>) -> Self {
+    pub(crate) fn new(model: WanModel, weights: Weights, info: ModelInfo, catalog: Arc<Catalog>) -> Self {
         Self {
             model,
             weights,
-            card,
+            info,
             catalog,
             adapted: Some(Vec::new()),
             remarked: BTreeSet::new(),
@@ -140,10 +140,10 @@ impl RoleRunner for Denoiser {
         let cond = self.text(prompt).map_err(failed)?;
         let uncond = negative.map(|negative| self.text(negative)).transpose().map_err(failed)?;
 
-        let shape = self.card.geometry.latent_shape(spec.width, spec.height, spec.frames);
+        let shape = self.info.geometry.latent_shape(spec.width, spec.height, spec.frames);
         let conditioning = self.conditioning(&item.image, shape).map_err(failed)?;
-        let steps = schedule.steps_of(expert, self.card.experts);
-        let steps = steps.ok_or_else(|| impossible(format!("{} has no such expert", self.card.name)))?;
+        let steps = schedule.steps_of(expert, self.info.experts);
+        let steps = steps.ok_or_else(|| impossible(format!("{} has no such expert", self.info.name)))?;
         let part = Part { schedule: &schedule, expert, steps, shape, scale };
         let mut cache = StepCache::new(&spec.cache, part, &self.model, &conditioning).map_err(failed)?;
         let mut state = match &item.state {

@@ -89,7 +89,7 @@ fn load(
         Role::DitHigh | Role::DitLow | Role::Dit => {
             let config = folder.dit_config(role, &weights)?;
             let network = WanModel::load(config, &weights, dtype, device)?;
-            Box::new(Denoiser::new(network, weights, folder.card().clone(), catalog))
+            Box::new(Denoiser::new(network, weights, folder.info().clone(), catalog))
         }
         Role::Vae => {
             let config = folder.vae_config(&weights)?;

@@ -25,7 +25,7 @@ async fn a_hello_says_everything_and_heartbeats_follow() {
     let mut connection = coordinator.welcome().await;
     let hello = &connection.hello;
     assert_eq!(connection.protocol, wanfarm_proto::PROTOCOL);
-    assert_eq!(hello.models[0].card.name, "tiny");
+    assert_eq!(hello.models[0].info.name, "tiny");
     assert_eq!(hello.models[0].roles, [fixtures::role(Role::Dit)]);
     // Every interface, though this coordinator is reached by loopback; without IPv6 it is the other one.
     let everywhere = ["http://[::]:", "http://0.0.0.0:"].iter().any(|start| hello.tensor_url.starts_with(start));

@@ -28,9 +28,9 @@ pub(crate) fn served() -> ServedModel {
         guidance: Guidance { high: 4.0, low: 3.0 },
         negative: String::new(),
     };
-    let card = wanfarm_types::fixtures::card(Experts::Single);
-    let card = ModelCard { name: "tiny".to_owned(), preset: "t2v-1.3b".to_owned(), defaults, ..card };
-    ServedModel { card, roles: vec![role(Role::Dit)] }
+    let info = wanfarm_types::fixtures::info(Experts::Single);
+    let info = ModelInfo { name: "tiny".to_owned(), preset: "t2v-1.3b".to_owned(), defaults, ..info };
+    ServedModel { info, roles: vec![role(Role::Dit)] }
 }
 
 pub(crate) fn spec() -> VideoSpec {

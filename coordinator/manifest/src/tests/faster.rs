@@ -85,7 +85,7 @@ fn a_video_replaces_the_default_and_none_switches_it_off() {
     assert_eq!(videos[2].cache, Some(CacheRequest::Magcache(MagCacheRequest::default())), "replaced, not merged");
     let outputs: Vec<&str> = videos[3..].iter().map(|video| video.output.as_str()).collect();
     assert_eq!(outputs, ["none-3", "sencache-4", "magcache-0.2-5"]);
-    let settings = videos[2].resolve(&card()).unwrap().cache;
+    let settings = videos[2].resolve(&info()).unwrap().cache;
     assert_eq!(settings, CacheSettings::Magcache(MagCache::published(MagCurve::T2vA14b)));
 }
 
@@ -112,7 +112,7 @@ fn the_bounds_of_a_key_are_those_of_its_setting() {
                     "[[video]]\nprompt='p'\ncache={{kind='{}',{}={end}{rest}{curve}}}",
                     kind.name, key.name
                 ));
-                assert!(video[0].resolve(&card()).is_ok(), "{} {} {end}", kind.name, key.name);
+                assert!(video[0].resolve(&info()).is_ok(), "{} {} {end}", kind.name, key.name);
             }
         }
     }
@@ -153,21 +153,21 @@ fn caches_that_do_not_fit_the_video() {
         let told = told(read(&format!("[job]\nname='j'\nmodel='m'\n{video}")));
         assert!(told.len() == 1 && told[0].starts_with("7:7 video[0].cache: video[0].cache cannot be"), "{told:?}");
     }
-    let of = |video: &str, card: &ModelCard| {
+    let of = |video: &str, info: &ModelInfo| {
         let manifest =
             read(&format!("[job]\nname='j'\nmodel='m'\n[defaults]\n{video}\n[[video]]\nprompt='p'")).unwrap();
-        manifest.check(Some(card)).map_err(|faults| (lines(&faults), faults.iter().next().unwrap().why.to_string()))
+        manifest.check(Some(info)).map_err(|faults| (lines(&faults), faults.iter().next().unwrap().why.to_string()))
     };
-    let custom = ModelCard { preset: "custom".into(), ..card() };
+    let custom = ModelInfo { preset: "custom".into(), ..info() };
     let (told, why) = of("cache='magcache'", &custom).unwrap_err();
     assert_eq!(told, ["5:7 defaults.cache: defaults.cache cannot be magcache"]);
     assert!(why.contains("coordinator calibrate"), "{why}");
     assert!(of("cache={kind='magcache',curve='t2v-a14b'}", &custom).is_ok());
-    assert!(of("cache='magcache'", &card()).is_ok());
-    assert!(of("cache='teacache'", &card()).unwrap_err().1.contains("no TeaCache polynomial"));
-    assert!(of("cache={kind='cfg-cache',start=0.95}", &card()).unwrap_err().1.contains("end before it starts"));
-    let distilled = Defaults { solver: SolverKind::Lightning, ..card().defaults };
-    assert!(of("cache='sencache'", &ModelCard { defaults: distilled, ..card() }).is_err());
+    assert!(of("cache='magcache'", &info()).is_ok());
+    assert!(of("cache='teacache'", &info()).unwrap_err().1.contains("no TeaCache polynomial"));
+    assert!(of("cache={kind='cfg-cache',start=0.95}", &info()).unwrap_err().1.contains("end before it starts"));
+    let distilled = Defaults { solver: SolverKind::Lightning, ..info().defaults };
+    assert!(of("cache='sencache'", &ModelInfo { defaults: distilled, ..info() }).is_err());
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn lora_files_are_digested_once() {
     )
     .unwrap();
     assert_eq!(manifest.loras.len(), 2);
-    let videos = manifest.check(Some(&card())).unwrap();
+    let videos = manifest.check(Some(&info())).unwrap();
     let [first, second] = &videos[0].loras[..] else { panic!("{:?}", videos[0].loras) };
     assert_eq!(
         (first.name.as_str(), first.blake3, first.strength, first.expert),
@@ -196,8 +196,8 @@ fn lora_files_are_digested_once() {
     assert_eq!(rest, [("none", 0), ("grain-2", 1), ("grain+film", 2)]);
     // Of strength 0, nothing is left to be looked for by anyone.
     let off = read_in(folder.path(), "loras=[{path='grain.safetensors',strength=0}]").unwrap();
-    let off = &off.check(Some(&card())).unwrap()[0];
-    assert_eq!((off.loras.len(), off.resolve(&card()).unwrap().loras.len()), (1, 0));
+    let off = &off.check(Some(&info())).unwrap()[0];
+    assert_eq!((off.loras.len(), off.resolve(&info()).unwrap().loras.len()), (1, 0));
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_lora_of_another_model_is_refused_where_the_model_is_known() {
                  sweep={seed=[1,2,3]}\noutput='{seed}'";
     let manifest = read_in(folder.path(), &loras.replace("output='{index}'", "")).unwrap();
     assert_eq!(manifest.check(None).unwrap().len(), 3, "without a model nobody knows");
-    let faults = manifest.check(Some(&card())).unwrap_err();
+    let faults = manifest.check(Some(&info())).unwrap_err();
     let [narrow, deep] = faults.iter().collect::<Vec<_>>().try_into().unwrap();
     assert_eq!(&*narrow.what, "cannot use the LoRA `styles/narrow.safetensors`");
     assert!(narrow.why.contains("blocks.3.self_attn.q.weight is [1536, 1536] in it, [5120, 5120] in the model"));
@@ -220,7 +220,7 @@ fn a_lora_of_another_model_is_refused_where_the_model_is_known() {
     assert!(deep.why.contains("no place in the model: blocks.40.self_attn.q.weight"), "{}", deep.why);
     // Strength 0 leaves it out, so it may be whatever it is.
     let off = read_in(folder.path(), "loras=[{path='deep.safetensors',strength=0}]").unwrap();
-    assert!(off.check(Some(&card())).is_ok());
+    assert!(off.check(Some(&info())).is_ok());
 }
 
 #[test]
@@ -231,11 +231,11 @@ fn a_lora_that_is_applied_in_part_is_noted_once() {
     let manifest =
         read_in(folder.path(), "loras=['i2v.safetensors']\n[[video]]\nprompt='q'\nloras=['i2v.safetensors']");
     let manifest = manifest.unwrap();
-    assert_eq!(manifest.check(Some(&card())).unwrap().len(), 2);
-    let [note] = manifest.lora_notes(&card()).try_into().unwrap();
+    assert_eq!(manifest.check(Some(&info())).unwrap().len(), 2);
+    let [note] = manifest.lora_notes(&info()).try_into().unwrap();
     assert!(note.starts_with("the LoRA i2v.safetensors: 1 of its 2 changes are left out"), "{note}");
     lora(&folder.path().join("i2v.safetensors"), "whole");
-    assert!(read_in(folder.path(), "loras=['i2v.safetensors']").unwrap().lora_notes(&card()).is_empty());
+    assert!(read_in(folder.path(), "loras=['i2v.safetensors']").unwrap().lora_notes(&info()).is_empty());
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn faults_of_lora_files_all_at_once() {
     std::fs::write(folder.path().join("b.safetensors"), "no tensors at all").unwrap();
     std::fs::write(folder.path().join("c.safetensors"), "short").unwrap();
     let one = |video: &str| match read_in(folder.path(), video) {
-        Ok(manifest) => lines(&manifest.check(Some(&card())).unwrap_err()),
+        Ok(manifest) => lines(&manifest.check(Some(&info())).unwrap_err()),
         Err(faults) => lines(&faults),
     };
     for (video, want) in [
@@ -279,7 +279,7 @@ fn faults_of_lora_files_all_at_once() {
         "loras=[{path='a.safetensors',expert='high'},{path='a.safetensors',strength=0.5,expert='low'}]",
     );
     let manifest = twice.unwrap_or_else(|faults| panic!("{faults}"));
-    let single = ModelCard { experts: Experts::Single, ..card() };
+    let single = ModelInfo { experts: Experts::Single, ..info() };
     let faults = manifest.check(Some(&single)).unwrap_err();
     let told = lines(&faults);
     for (line, n) in told.iter().zip(0..) {

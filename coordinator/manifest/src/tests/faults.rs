@@ -185,12 +185,12 @@ fn all_faults_at_once_in_the_order_of_the_lines() {
 #[test]
 fn a_model_has_its_own_grid() {
     let wide = Geometry { latent_channels: 48, stride_t: 4, stride_hw: 16, patch: 2 };
-    let card = ModelCard { geometry: wide, ..card() };
+    let info = ModelInfo { geometry: wide, ..info() };
     let text =
         "[job]\nname='j'\nmodel='m'\n[defaults]\nwidth=80\nheight=64\n[[video]]\nprompt='p'\n[[video]]\nprompt='q'";
-    let faults = read(text).unwrap().check(Some(&card)).unwrap_err();
+    let faults = read(text).unwrap().check(Some(&info)).unwrap_err();
     assert_eq!(lines(&faults), ["5:7 defaults.width: defaults.width cannot be rendered"]);
-    let needs = ModelCard { needs_image: true, takes_image: true, ..card };
+    let needs = ModelInfo { needs_image: true, takes_image: true, ..info };
     let text = text.replace("80", "64");
     let faults = read(&text).unwrap().check(Some(&needs)).unwrap_err();
     assert_eq!(lines(&faults), ["7:1 video[0]: video[0] has no image", "9:1 video[1]: video[1] has no image"]);

@@ -11,7 +11,7 @@ fn the_documented_example() {
     assert!(!manifest.early_look, "in order, unless something else is asked for");
     assert_eq!(manifest.videos(), 9);
     assert_eq!((manifest.line_of(0), manifest.line_of(8), manifest.line_of(9)), (Some(21), Some(25), None));
-    let videos = manifest.check(Some(&card())).unwrap();
+    let videos = manifest.check(Some(&info())).unwrap();
     let outputs: Vec<&str> = videos.iter().map(|video| video.output.as_str()).collect();
     assert_eq!(
         outputs,
@@ -92,7 +92,7 @@ video:
     let [toml, yaml, json] =
         [(Syntax::Toml, toml), (Syntax::Yaml, yaml), (Syntax::Json, json)].map(|(syntax, text)| {
             let manifest = Manifest::parse("m", syntax, text, None).unwrap_or_else(|faults| panic!("{faults}"));
-            manifest.check(Some(&card())).unwrap()
+            manifest.check(Some(&info())).unwrap()
         });
     assert_eq!(toml, yaml);
     assert_eq!(toml, json);
@@ -173,10 +173,10 @@ fn frame_rates_of_film_are_exact() {
         list.replace('\'', "\"")
     );
     assert_eq!(rates(Syntax::Json, &json), want);
-    let spec = requests("[[video]]\nprompt='p'\nfps=23.976")[0].resolve(&card()).unwrap();
+    let spec = requests("[[video]]\nprompt='p'\nfps=23.976")[0].resolve(&info()).unwrap();
     let sidecar = |spec| serde_json::to_value(spec).unwrap()["fps"].clone();
     assert_eq!(sidecar(&spec), "24000/1001");
-    assert_eq!(sidecar(&requests("[[video]]\nprompt='p'")[0].resolve(&card()).unwrap()), 16);
+    assert_eq!(sidecar(&requests("[[video]]\nprompt='p'")[0].resolve(&info()).unwrap()), 16);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_swept_prompt_can_hold_names() {
 fn width_and_height_come_from_the_model_where_the_manifest_is_silent() {
     let manifest =
         read("[job]\nname='j'\nmodel='m'\noutput='{width}x{height}'\n[[video]]\nprompt='p'\nheight=96").unwrap();
-    assert_eq!(manifest.check(Some(&card())).unwrap()[0].output, "832x96");
+    assert_eq!(manifest.check(Some(&info())).unwrap()[0].output, "832x96");
     let faults = manifest.check(None).unwrap_err();
     assert_eq!(lines(&faults), ["4:9 job.output: `{width}` has no value yet"]);
 }
@@ -266,11 +266,11 @@ fn images_are_digested_once() {
     assert_eq!(manifest.images.len(), 2);
     let digest = |name: &str| Digest(*blake3::hash(&std::fs::read(folder.path().join(name)).unwrap()).as_bytes());
     assert_eq!(manifest.images[1].image.digest, digest("sub/1.png"));
-    let i2v = ModelCard { takes_image: true, needs_image: true, ..card() };
+    let i2v = ModelInfo { takes_image: true, needs_image: true, ..info() };
     let videos = manifest.check(Some(&i2v)).unwrap();
     let images: Vec<_> = videos.iter().map(|video| video.image.unwrap()).collect();
     assert_eq!(images, [0, 1, 0, 1, 1].map(|image| manifest.images[image].image.digest));
-    let faults = manifest.check(Some(&card())).unwrap_err();
+    let faults = manifest.check(Some(&info())).unwrap_err();
     assert_eq!(lines(&faults)[0], "5:26 video[0].sweep.image: `m` takes no first frame");
 }
 
@@ -286,8 +286,8 @@ fn several_images_make_several_videos() {
         let text = format!("[job]\nname='j'\nmodel='m'\noutput='{{image}}-{{seed}}'\n[[video]]\n{video}");
         let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path()));
         let manifest = manifest.unwrap_or_else(|faults| panic!("{faults}"));
-        let card = ModelCard { takes_image: true, ..card() };
-        let videos = manifest.check(Some(&card)).unwrap_or_else(|faults| panic!("{faults}"));
+        let info = ModelInfo { takes_image: true, ..info() };
+        let videos = manifest.check(Some(&info)).unwrap_or_else(|faults| panic!("{faults}"));
         assert!(videos.iter().all(|video| video.image.is_some()));
         videos.into_iter().map(|video| format!("{}: {}", video.output, video.prompt)).collect()
     };
@@ -341,7 +341,7 @@ fn a_size_that_follows_from_an_image_is_checked_as_one_that_is_set() {
     let check = |settings: &str| {
         let text = format!("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\nimage='strip.png'\n{settings}");
         let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap();
-        manifest.check(Some(&ModelCard { takes_image: true, ..card() }))
+        manifest.check(Some(&ModelInfo { takes_image: true, ..info() }))
     };
     let faults = check("width=64").unwrap_err();
     let fault = faults.iter().next().unwrap();
@@ -360,12 +360,12 @@ fn a_size_that_follows_from_an_image_and_that_a_file_cannot_hold_is_refused() {
     let check = |settings: &str| {
         let text = format!("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\nimage='banner.png'\n{settings}");
         let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap();
-        let card = ModelCard { takes_image: true, ..wanfarm_types::fixtures::card(wanfarm_types::Experts::Single) };
+        let info = ModelInfo { takes_image: true, ..wanfarm_types::fixtures::info(wanfarm_types::Experts::Single) };
         // Those who have no manifest are held to the same.
-        let requests = manifest.check(Some(&card));
+        let requests = manifest.check(Some(&info));
         let queued = manifest.check(None).unwrap();
-        let sized = crate::first_frame::sized(&queued[0], Some(&manifest.images[0].image), &card);
-        assert_eq!(crate::plan::resolve(&sized, &card).is_ok(), requests.is_ok(), "{settings}");
+        let sized = crate::first_frame::sized(&queued[0], Some(&manifest.images[0].image), &info);
+        assert_eq!(crate::plan::resolve(&sized, &info).is_ok(), requests.is_ok(), "{settings}");
         requests
     };
     let faults = check("formats=['mp4']").unwrap_err();
@@ -381,19 +381,19 @@ fn a_size_that_follows_from_an_image_and_that_a_file_cannot_hold_is_refused() {
 fn an_image_decides_the_size_where_the_manifest_is_silent() {
     let folder = tempfile::tempdir().unwrap();
     image::RgbImage::new(72, 128).save(folder.path().join("tall.png")).unwrap();
-    let size = |settings: &str, card: &ModelCard| {
+    let size = |settings: &str, info: &ModelInfo| {
         let text = format!(
             "[job]\nname='j'\nmodel='m'\noutput='{{width}}x{{height}}'\n[[video]]\nprompt='p'\nimage='tall.png'\n{settings}"
         );
         let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap();
-        manifest.check(Some(card)).unwrap_or_else(|faults| panic!("{faults}"))[0].output.clone()
+        manifest.check(Some(info)).unwrap_or_else(|faults| panic!("{faults}"))[0].output.clone()
     };
-    let i2v = ModelCard { takes_image: true, needs_image: true, ..card() };
+    let i2v = ModelInfo { takes_image: true, needs_image: true, ..info() };
     assert_eq!(size("", &i2v), "464x832", "832x480 pixels in all, as 9:16, floored to 16");
     assert_eq!(size("width=480\nheight=480", &i2v), "480x480");
     assert_eq!(size("width=480", &i2v), "480x848", "the other side is the image's, as it is rendered");
     let wide = Geometry { latent_channels: 48, stride_t: 4, stride_hw: 16, patch: 2 };
-    let defaults = Defaults { width: 1280, height: 704, ..card().defaults };
-    let ti2v = ModelCard { takes_image: true, vae: VaeKind::Wan22, geometry: wide, defaults, ..card() };
+    let defaults = Defaults { width: 1280, height: 704, ..info().defaults };
+    let ti2v = ModelInfo { takes_image: true, vae: VaeKind::Wan22, geometry: wide, defaults, ..info() };
     assert_eq!(size("", &ti2v), "704x1248");
 }

@@ -7,7 +7,7 @@ mod hostile;
 mod meaning;
 mod schema;
 
-use wanfarm_types::{Defaults, Experts, FrameRate, Geometry, ModelCard, SolverKind, VaeKind, VideoRequest};
+use wanfarm_types::{Defaults, Experts, FrameRate, Geometry, ModelInfo, SolverKind, VaeKind, VideoRequest};
 
 use super::{Faults, Manifest, Syntax};
 
@@ -41,9 +41,9 @@ prompt = "a {colour} square moving {direction} on a white background"
 sweep = { colour = ["red", "blue"], direction = ["up", "left"], seed = [1, 2] }   # every combination = 8 videos
 "#;
 
-fn card() -> ModelCard {
-    let card = wanfarm_types::fixtures::card(Experts::Dual { boundary: 0.875 });
-    ModelCard { defaults: Defaults { width: 832, height: 480, ..card.defaults }, ..card }
+fn info() -> ModelInfo {
+    let info = wanfarm_types::fixtures::info(Experts::Dual { boundary: 0.875 });
+    ModelInfo { defaults: Defaults { width: 832, height: 480, ..info.defaults }, ..info }
 }
 
 fn read(text: &str) -> Result<Manifest, Faults> {
@@ -53,7 +53,7 @@ fn read(text: &str) -> Result<Manifest, Faults> {
 /// A manifest with these video tables, as the coordinator gets it.
 fn requests(videos: &str) -> Vec<VideoRequest> {
     let manifest = read(&format!("[job]\nname = 'j'\nmodel = 'm'\n{videos}")).unwrap();
-    manifest.check(Some(&card())).unwrap()
+    manifest.check(Some(&info())).unwrap()
 }
 
 /// `line:column key: what` of every fault.

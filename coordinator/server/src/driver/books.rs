@@ -49,7 +49,7 @@ impl Books {
     /// Takes in a row. `now` is in seconds since one origin.
     pub(super) fn record(&mut self, row: &Row, now: f64) {
         match row {
-            Row::Model(card) => self.catalog.set_card(card),
+            Row::Model(info) => self.catalog.set_info(info),
             Row::Weights { model, role, weights, files } => self.catalog.add_files(model, *role, *weights, files),
             Row::Image(image) => self.images.insert(*image),
             Row::ImageForgotten(digest) => self.images.remove(digest),

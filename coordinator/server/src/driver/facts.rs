@@ -69,7 +69,7 @@ impl Driver {
 
     /// A model, and the workers that could be given work for it now.
     pub(super) fn farm(&self, model: &str, images: &[Digest]) -> Farm {
-        let card = self.books.catalog.get(model).map(|known| known.card.clone());
+        let info = self.books.catalog.get(model).map(|known| known.info.clone());
         let mut force = Workforce::default();
         let mut served: BTreeMap<Role, (u32, u64)> = BTreeMap::new();
         for worker in self.available() {
@@ -86,7 +86,7 @@ impl Driver {
             let paces = paces.into_iter().filter(|(of, ..)| of == model);
             force.add(roles, paces.map(|(_, stage, size, seconds)| (stage, size, seconds)));
         }
-        let needed = card.as_ref().map(|card| card.roles()).unwrap_or_default();
+        let needed = info.as_ref().map(|info| info.roles()).unwrap_or_default();
         let roles = needed.iter().map(|role| {
             let (workers, memory) = served.get(role).copied().unwrap_or_default();
             (*role, workers, memory)
@@ -94,7 +94,7 @@ impl Driver {
         let roles = roles.collect();
         let images = images.iter().filter_map(|digest| Some((*digest, *self.books.images.get(digest)?))).collect();
         let waiting_for = self.missing(model, &needed);
-        Farm { card, force, roles, images, waiting_for }
+        Farm { info, force, roles, images, waiting_for }
     }
 
     /// What is left of a job, with what goes before it or beside it.

@@ -16,7 +16,7 @@ use wanfarm_manifest::first_frame::Image;
 use wanfarm_manifest::{Submission, Taken};
 use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
-use wanfarm_types::fixtures::{card, request};
+use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{DType, Experts, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, TensorRef};
 
 use super::*;
@@ -179,10 +179,10 @@ fn submission(key: &str) -> Submission {
 }
 
 fn served() -> ServedModel {
-    let card = card(Experts::Single);
+    let info = info(Experts::Single);
     let files = |role: Role| vec![ModelFile { path: role.name().into(), blake3: Digest([1; 32]) }];
     let served = |role| ServedRole { role, files: files(role), encoding: "f32".into(), bytes: 1 };
-    ServedModel { roles: card.roles().into_iter().map(served).collect(), card }
+    ServedModel { roles: info.roles().into_iter().map(served).collect(), info }
 }
 
 fn waits_for(changes: &Changes, what: &str) -> bool {

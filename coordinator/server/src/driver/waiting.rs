@@ -108,7 +108,7 @@ impl Driver {
     fn look_for_missing(&self, job: &Job) -> (String, bool) {
         let model = &job.submission.model;
         let Some(known) = self.books.catalog.get(model) else { return (self.missing(model, &[]), false) };
-        let unserved = self.unserved(model, &known.card.roles());
+        let unserved = self.unserved(model, &known.info.roles());
         if unserved.is_empty() {
             return (String::new(), true);
         }

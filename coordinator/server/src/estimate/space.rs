@@ -89,13 +89,13 @@ fn typical_bytes(format: Format, width: u64, height: u64, frames: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wanfarm_types::fixtures::{card, request};
+    use wanfarm_types::fixtures::{info, request};
     use wanfarm_types::{Experts, VideoRequest};
 
     fn footprint(formats: &[Format], frames: u32) -> Footprint {
-        let card = card(Experts::Single);
+        let info = info(Experts::Single);
         let request = VideoRequest { formats: formats.to_vec(), frames: Some(frames), ..request() };
-        Footprint::of(&request.resolve(&card).unwrap(), &card.geometry)
+        Footprint::of(&request.resolve(&info).unwrap(), &info.geometry)
     }
 
     #[test]

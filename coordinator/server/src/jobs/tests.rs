@@ -1,5 +1,5 @@
 use wanfarm_manifest::Taken;
-use wanfarm_types::fixtures::{card, request};
+use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{Experts, JobState, VideoRequest};
 
 use super::*;
@@ -42,7 +42,7 @@ fn a_video_that_does_not_fit_the_model_fails_alone() {
     let bad = VideoRequest { width: Some(65), ..request() };
     let id = submitted(&mut jobs, "k", vec![bad, request()]);
     assert_eq!(jobs.waiting_for("m"), [id]);
-    let (videos, plan) = jobs.resolve(id, &card(Experts::Single), &Images::default()).unwrap();
+    let (videos, plan) = jobs.resolve(id, &info(Experts::Single), &Images::default()).unwrap();
     jobs.resolved(id, &videos);
     jobs.planned(&plan);
     assert_eq!(plan.videos.len(), 1);
@@ -61,7 +61,7 @@ fn a_video_that_does_not_fit_the_model_fails_alone() {
 fn a_video_that_is_over_is_not_shown_as_working() {
     let mut jobs = jobs();
     let id = submitted(&mut jobs, "k", vec![request()]);
-    let (videos, plan) = jobs.resolve(id, &card(Experts::Single), &Images::default()).unwrap();
+    let (videos, plan) = jobs.resolve(id, &info(Experts::Single), &Images::default()).unwrap();
     jobs.resolved(id, &videos);
     jobs.planned(&plan);
     let video = VideoId { job: id, index: 0 };
@@ -113,7 +113,7 @@ fn a_text_that_is_too_long_is_noted_once_at_every_video_that_reads_it() {
     let mut jobs = jobs();
     let other = VideoRequest { prompt: "another".into(), ..request() };
     let id = submitted(&mut jobs, "k", vec![request(), other, request()]);
-    let (videos, plan) = jobs.resolve(id, &card(Experts::Single), &Images::default()).unwrap();
+    let (videos, plan) = jobs.resolve(id, &info(Experts::Single), &Images::default()).unwrap();
     jobs.resolved(id, &videos);
     jobs.planned(&plan);
     let texts = jobs.get(id).unwrap().texts[0].clone();

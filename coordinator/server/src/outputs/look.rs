@@ -139,7 +139,7 @@ fn is_whole(path: &Path, record: &OutputRecord) -> bool {
 mod tests {
     use super::*;
     use crate::outputs::sidecar::{ModelRecord, Sidecar, Versions};
-    use wanfarm_types::fixtures::{card, request};
+    use wanfarm_types::fixtures::{info, request};
     use wanfarm_types::{Digest, Experts};
 
     fn video(output: &str) -> VideoRequest {
@@ -165,7 +165,7 @@ mod tests {
         let video = video(output);
         put(root, &format!("{output}.mp4"));
         put(root, &format!("{output}/00000.png"));
-        let spec = video.resolve(&card(Experts::Single)).unwrap();
+        let spec = video.resolve(&info(Experts::Single)).unwrap();
         let record = |format: &Format| {
             let path = path_of(output, *format);
             let (bytes, blake3, _) = measure(&root.join(&path)).unwrap();

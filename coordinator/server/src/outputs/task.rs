@@ -231,13 +231,13 @@ fn blocked(target: &Path, what: &str) -> Failure {
 mod tests {
     use super::*;
     use uuid::Uuid;
-    use wanfarm_types::fixtures::{card, request};
+    use wanfarm_types::fixtures::{info, request};
     use wanfarm_types::{Experts, JobId, VideoRequest};
 
     /// Writes a clip of two frames of this size, whose bytes are those of `byte`.
     fn write(root: &Path, [width, height]: [u32; 2], byte: impl Fn(usize) -> u8) -> Result<(), WriteError> {
         let open = VideoRequest { formats: vec![Format::Mp4, Format::Gif], ..request() };
-        let spec = VideoSpec { width, height, ..open.resolve(&card(Experts::Single)).unwrap() };
+        let spec = VideoSpec { width, height, ..open.resolve(&info(Experts::Single)).unwrap() };
         let shape = [2, height.into(), width.into(), 3];
         let bytes: Vec<u8> = (0..shape.iter().product::<u64>() as usize).map(byte).collect();
         let frames = TensorRef { digest: Digest([0; 32]), dtype: wanfarm_types::DType::U8, shape: shape.to_vec() };

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wanfarm_scheduler::{Config, Instant, Scheduler};
-use wanfarm_types::fixtures::{card, request};
+use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{AttemptId, DType, Experts, Failure, Format, Incarnation, Stage, StepRange, TensorRef, WorkerId};
 
 use super::*;
@@ -28,7 +28,7 @@ fn wanted(outputs: &[&str]) -> Wanted {
     let taken = Taken::Refuse;
     Wanted {
         submission: Submission { client_key, name, model, priority: 50, early_look: false, taken, videos },
-        card: card(Experts::Single),
+        info: info(Experts::Single),
         weights: [(Role::Dit, Digest([1; 32]))].into(),
         images: Vec::new(),
         again: false,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Change;
-use wanfarm_types::{AttemptId, Digest, JobId, ModelCard, ModelFile, Role, VideoId, VideoSpec, WorkerId};
+use wanfarm_types::{AttemptId, Digest, JobId, ModelFile, ModelInfo, Role, VideoId, VideoSpec, WorkerId};
 
 use crate::outputs::Written;
 use crate::times::Moment;
@@ -23,8 +23,8 @@ use crate::totals::Totals;
 /// One row. Videos are named by their place in the manifest, except in [`Row::Scheduler`], which counts those planned.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Row {
-    /// A model that a worker has announced, key `card.name`.
-    Model(ModelCard),
+    /// A model that a worker has announced, key `info.name`.
+    Model(ModelInfo),
     /// A model that nothing speaks of any more: removes the row of this name, and its files.
     ModelForgotten(String),
     /// The files behind a role of a model, key (`model`, `role`, `weights`).

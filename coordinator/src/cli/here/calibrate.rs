@@ -11,7 +11,7 @@ use wanfarm_model::folder::{self, calibration_file, write_calibration};
 use wanfarm_model::{ModelError, ops::device::DeviceKind};
 use wanfarm_sampling::cache::{Branch, Phases, Plan, mag_plan};
 use wanfarm_tools::calibrate::{Calibrator, Measured, Progress, StepRatios, Videos};
-use wanfarm_types::{Calibration, Expert, MagCache, MagCurve, ModelCard, SolverKind};
+use wanfarm_types::{Calibration, Expert, MagCache, MagCurve, ModelInfo, SolverKind};
 use wanfarm_workers::Dtype;
 
 use super::ComputeArgs;
@@ -97,7 +97,7 @@ pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, Failed> {
     let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
     let folder = folder::open(&args.model).map_err(|error| failed(error.into()))?;
-    let videos = videos(&args, folder.card());
+    let videos = videos(&args, folder.info());
     let count = (videos.prompts.len(), videos.steps);
     let image = args.image.as_deref().map(read_image).transpose()?;
     let calibrator = Calibrator { folder: &folder, device, bf16: dtype == Dtype::Bf16, videos, image: image.as_ref() };
@@ -124,8 +124,8 @@ pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, Failed> {
     Ok(Exit::Ok)
 }
 
-fn videos(args: &CalibrateArgs, card: &ModelCard) -> Videos {
-    let defaults = &card.defaults;
+fn videos(args: &CalibrateArgs, info: &ModelInfo) -> Videos {
+    let defaults = &info.defaults;
     let prompts = if args.prompts.is_empty() { vec![PROMPT.to_owned()] } else { args.prompts.clone() };
     Videos {
         prompts,

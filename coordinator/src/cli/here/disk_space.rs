@@ -7,7 +7,7 @@ use std::time::Duration;
 use wanfarm_manifest::{Manifest, sidecar_of};
 use wanfarm_server::disk_space;
 use wanfarm_server::estimate::{Footprint, Space};
-use wanfarm_types::{ModelCard, VideoRequest};
+use wanfarm_types::{ModelInfo, VideoRequest};
 
 use super::local;
 use crate::cli::failed::Failed;
@@ -24,15 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A disk has no room for even one video.
 pub(super) fn check(
     manifest: &Manifest,
-    card: &ModelCard,
+    info: &ModelInfo,
     videos: &[VideoRequest],
     output: &Path,
     data: &Path,
 ) -> Result<(), Failed> {
-    let specs = local::resolved(manifest, card, videos)?;
+    let specs = local::resolved(manifest, info, videos)?;
     let footprints: Vec<_> =
-        specs.iter().map(|(_, spec)| (spec.output.clone(), Footprint::of(spec, &card.geometry))).collect();
-    let workers = card.roles().len() as u64;
+        specs.iter().map(|(_, spec)| (spec.output.clone(), Footprint::of(spec, &info.geometry))).collect();
+    let workers = info.roles().len() as u64;
     let (output, data) = (output.to_owned(), data.to_owned());
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {

@@ -10,7 +10,7 @@ use wanfarm_model::text::Tokenizer;
 use wanfarm_scheduler::VideoPlan;
 use wanfarm_server::estimate::{Estimate, Workforce, Workload};
 use wanfarm_tools::inspect::{Questions, inspect};
-use wanfarm_types::{ModelCard, Role, VideoRequest, VideoSpec};
+use wanfarm_types::{ModelInfo, Role, VideoRequest, VideoSpec};
 
 use crate::cli::failed::Failed;
 use crate::exit::Exit;
@@ -26,16 +26,16 @@ impl LocalModel {
         Ok(folder.map(|folder| folder::open(&folder)).transpose().map_err(bad)?.map(Self))
     }
 
-    pub(in crate::cli) fn card(&self) -> &ModelCard {
-        self.0.card()
+    pub(in crate::cli) fn info(&self) -> &ModelInfo {
+        self.0.info()
     }
 
     /// What this machine alone can tell of a manifest's videos: the work, but neither workers nor speeds.
     pub(in crate::cli) fn forecast(&self, manifest: &Manifest, videos: &[VideoRequest]) -> Result<Forecast, Failed> {
-        let specs = resolved(manifest, self.card(), videos)?;
+        let specs = resolved(manifest, self.info(), videos)?;
         let work = Workload::of(specs.iter().map(|(plan, _)| plan));
         let speedups = speedups(specs.iter().map(|(_, spec)| (&spec.cache, &spec.loras[..])));
-        Ok(alone(u32::try_from(videos.len()).unwrap_or(u32::MAX), self.card(), &work, speedups))
+        Ok(alone(u32::try_from(videos.len()).unwrap_or(u32::MAX), self.info(), &work, speedups))
     }
 
     /// What each role needs of memory, as far as the files here tell.
@@ -58,7 +58,7 @@ impl LocalModel {
 
 /// What there is to say of a manifest whose model is here.
 pub(super) fn notes(manifest: &Manifest, model: &ModelFolder) -> Result<Vec<String>, Failed> {
-    let mut notes = manifest.lora_notes(model.card());
+    let mut notes = manifest.lora_notes(model.info());
     // Reading the words of a tokenizer takes a second.
     if manifest.has_long_texts() {
         let tokenizer = Tokenizer::load(model.tokenizer()).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
@@ -76,19 +76,19 @@ pub(in crate::cli) fn folders(named: &[PathBuf], manifest: &Path) -> Vec<PathBuf
 /// The videos with nothing left open, each with its plan.
 pub(super) fn resolved(
     manifest: &Manifest,
-    card: &ModelCard,
+    info: &ModelInfo,
     videos: &[VideoRequest],
 ) -> Result<Vec<(VideoPlan, VideoSpec)>, Failed> {
     let resolved = videos.iter().map(|request| {
         let image = manifest.images.iter().find(|file| Some(file.image.digest) == request.image);
-        let sized = first_frame::sized(request, image.map(|file| &file.image), card);
-        plan::resolve(&sized, card).map_err(|why| Failed::new(Exit::Usage, why))
+        let sized = first_frame::sized(request, image.map(|file| &file.image), info);
+        plan::resolve(&sized, info).map_err(|why| Failed::new(Exit::Usage, why))
     });
     resolved.collect()
 }
 
 /// What this machine alone can tell: the work, but neither workers nor speeds.
-fn alone(videos: u32, card: &ModelCard, work: &Workload, speedups: Vec<String>) -> Forecast {
+fn alone(videos: u32, info: &ModelInfo, work: &Workload, speedups: Vec<String>) -> Forecast {
     let estimate = Estimate::new(work, &Workforce::default());
     let role = |role: Role| RoleForecast { role: role.name(), workers: 0, least_memory_bytes: None, needs_bytes: None };
     let stages = estimate.stages.iter().map(|line| StageForecast {
@@ -115,7 +115,7 @@ fn alone(videos: u32, card: &ModelCard, work: &Workload, speedups: Vec<String>) 
     Forecast {
         videos,
         model_known: true,
-        roles: card.roles().into_iter().map(role).collect(),
+        roles: info.roles().into_iter().map(role).collect(),
         stages: stages.collect(),
         balance,
         speedups,

@@ -75,14 +75,14 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     let manifest = read_manifest(&args.manifest, args.json)?;
     let folders = local::folders(&args.models, &args.manifest);
     let model = find_model(&folders, &manifest.model)?;
-    let roles = model.card().roles();
+    let roles = model.info().roles();
     // Looked at here, before any process starts; the workers look again at what they load.
     inspect::check(&model, &roles).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
-    let videos = manifest.check(Some(model.card())).map_err(|faults| faulty(&faults, args.json))?;
+    let videos = manifest.check(Some(model.info())).map_err(|faults| faulty(&faults, args.json))?;
     note(&local::notes(&manifest, &model)?);
 
     let base = data_directory(args.data.clone(), "run")?;
-    super::disk_space::check(&manifest, model.card(), &videos, &args.output, &base)?;
+    super::disk_space::check(&manifest, model.info(), &videos, &args.output, &base)?;
     let _turn = take_turn(&base)?;
     // Its own, which it goes on from; and what the workers of all runs know.
     let (data, of_workers) = (base.join(name(&args, &manifest)), base.join("workers"));
@@ -90,7 +90,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
     let weights = if data.is_dir() { weights(&model, &roles, &of_workers)? } else { BTreeMap::new() };
     let wanted = Wanted {
         submission: manifest.submission(KEY.to_owned(), args.taken.taken(), videos),
-        card: model.card().clone(),
+        info: model.info().clone(),
         weights,
         images: manifest.images.iter().map(|file| file.image).collect(),
         again: args.force,

@@ -5,7 +5,7 @@
 
 use wanfarm_types::{Role, Transformer, VaeKind};
 
-use super::card::geometry;
+use super::info::geometry;
 use super::parts::{Part, Parts};
 use crate::umt5;
 use crate::vae::VaeConfig;

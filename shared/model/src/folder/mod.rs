@@ -4,10 +4,10 @@
 
 mod arranged;
 mod calibration;
-mod card;
 mod experts;
 mod find;
 mod fit;
+mod info;
 mod layout;
 mod loose;
 mod loras;

@@ -1,8 +1,8 @@
-//! A model folder: its card, and the files of each role.
+//! A model folder: its `ModelInfo`, and the files of each role.
 
 use std::path::{Path, PathBuf};
 
-use wanfarm_types::{Calibration, ModelCard, Role, Transformer};
+use wanfarm_types::{Calibration, ModelInfo, Role, Transformer};
 
 use super::calibration;
 use super::layout;
@@ -17,7 +17,7 @@ use wanfarm_weights::FileError;
 #[derive(Debug)]
 pub struct ModelFolder {
     parts: Parts,
-    card: ModelCard,
+    info: ModelInfo,
     calibration: Option<Calibration>,
 }
 
@@ -28,20 +28,20 @@ pub struct ModelFolder {
 /// not belong together.
 pub fn open(folder: &Path) -> Result<ModelFolder, FileError> {
     let parts = layout::detect(folder)?;
-    let (card, calibration) = calibrated(recognise(&parts)?, &parts)?;
-    Ok(ModelFolder { parts, card, calibration })
+    let (info, calibration) = calibrated(recognise(&parts)?, &parts)?;
+    Ok(ModelFolder { parts, info, calibration })
 }
 
-/// The card with what was measured with the model, and that itself.
-pub fn calibrated(card: ModelCard, parts: &Parts) -> Result<(ModelCard, Option<Calibration>), FileError> {
+/// Adds the measured magnitude curve to `info`, and returns the calibration beside it.
+pub fn calibrated(info: ModelInfo, parts: &Parts) -> Result<(ModelInfo, Option<Calibration>), FileError> {
     let (calibration, mag_curve) = calibration::read(&parts.folder)?.unzip();
-    Ok((ModelCard { mag_curve, ..card }, calibration))
+    Ok((ModelInfo { mag_curve, ..info }, calibration))
 }
 
 impl ModelFolder {
     /// What others need to know of the model.
-    pub fn card(&self) -> &ModelCard {
-        &self.card
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
     }
 
     /// What was measured with this model, if anything was.
@@ -51,7 +51,7 @@ impl ModelFolder {
 
     /// Goes on without what was measured: it was with other weights than those that are here.
     pub fn forget_calibration(&mut self) {
-        (self.calibration, self.card.mag_curve) = (None, None);
+        (self.calibration, self.info.mag_curve) = (None, None);
     }
 
     /// Where it is.
@@ -61,7 +61,7 @@ impl ModelFolder {
 
     /// The roles whose files are here.
     pub fn roles(&self) -> Vec<Role> {
-        self.card.roles().into_iter().filter(|role| !self.files(*role).is_empty()).collect()
+        self.info.roles().into_iter().filter(|role| !self.files(*role).is_empty()).collect()
     }
 
     /// The files whose bytes decide a role's result: weights, configuration and, for text, the tokenizer. Empty if the

@@ -1,6 +1,6 @@
 //! A model's networks and the files of each, whatever the layout they were found in.
 //!
-//! Not here: finding them (`layout`), and what model they make (`card`).
+//! Not here: finding them (`layout`), and which model they make (`info`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

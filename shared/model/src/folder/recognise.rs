@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use wanfarm_types::{ModelCard, Transformer};
+use wanfarm_types::{ModelInfo, Transformer};
 use wanfarm_weights::{FileError, WeightFiles, transformer};
 
 use super::arranged;
-use super::card;
 use super::fit;
+use super::info;
 use super::parts::Parts;
 
 /// Whether a folder is itself a model, and not one that models lie in.
@@ -16,10 +16,10 @@ pub fn is_model(folder: &Path) -> bool {
 }
 
 /// The model that these parts make together, by the shapes of its transformers.
-pub fn recognise(parts: &Parts) -> Result<ModelCard, FileError> {
+pub fn recognise(parts: &Parts) -> Result<ModelInfo, FileError> {
     let (config, file) = transformer(parts)?;
     fit::check(parts)?;
-    card::card(&parts.folder, parts, &config, &file)
+    info::info(&parts.folder, parts, &config, &file)
 }
 
 /// The sizes of the model's transformers, of whichever there is, and the file that tells them.

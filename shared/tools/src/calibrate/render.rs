@@ -84,9 +84,9 @@ impl Calibrator<'_> {
     /// # Errors
     /// Settings that make no video of this model, its files, the device, or latents that are not finite.
     pub fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<Measured, ModelError> {
-        let (card, settings) = (self.folder.card(), &self.videos);
+        let (info, settings) = (self.folder.info(), &self.videos);
         let wrong = |what: &'static str, why: String| ModelError::input(what, why);
-        let faults = card.geometry.check(settings.width, settings.height, settings.frames);
+        let faults = info.geometry.check(settings.width, settings.height, settings.frames);
         if !faults.is_empty() {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
             return Err(wrong("size", faults.join("; ")));
@@ -97,11 +97,11 @@ impl Calibrator<'_> {
         let schedule = Schedule::new(settings.solver, settings.steps, settings.shift)
             .map_err(|error| wrong("schedule", error.to_string()))?;
         let device = self.device.open()?;
-        let shape = card.geometry.latent_shape(settings.width, settings.height, settings.frames);
+        let shape = info.geometry.latent_shape(settings.width, settings.height, settings.frames);
         let image = self.image.map(|image| self.encoded(image, &device)).transpose()?;
         let mut videos = self.begin(&device, shape)?;
         let mut files = Vec::new();
-        for (expert, steps) in schedule.split(card.experts).into_iter().filter(|(_, steps)| !steps.is_empty()) {
+        for (expert, steps) in schedule.split(info.experts).into_iter().filter(|(_, steps)| !steps.is_empty()) {
             let role = expert.stage().role();
             let weights = self.folder.weights(role)?;
             let dtype = if self.bf16 { DType::BF16 } else { DType::F32 };

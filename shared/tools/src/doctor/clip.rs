@@ -2,7 +2,7 @@
 //! is in two places or of two brightnesses at once, so that wrong order, wrong place and wrong level all show.
 
 use candle_core::{Device, Tensor};
-use wanfarm_types::ModelCard;
+use wanfarm_types::ModelInfo;
 
 use wanfarm_model::ModelError;
 
@@ -29,15 +29,15 @@ pub(super) struct Size {
 
 impl Size {
     /// Of the model's own clips, or smaller.
-    pub(super) fn of(card: &ModelCard) -> Self {
-        let most = STEPS * card.geometry.alignment();
-        let defaults = &card.defaults;
+    pub(super) fn of(info: &ModelInfo) -> Self {
+        let most = STEPS * info.geometry.alignment();
+        let defaults = &info.defaults;
         Self { frames: defaults.frames.min(FRAMES), height: defaults.height.min(most), width: defaults.width.min(most) }
     }
 
     /// Of the clip's latents: `[channels, frames, height, width]`.
-    pub(super) fn latent_shape(self, card: &ModelCard) -> [usize; 4] {
-        card.geometry.latent_shape(self.width, self.height, self.frames)
+    pub(super) fn latent_shape(self, info: &ModelInfo) -> [usize; 4] {
+        info.geometry.latent_shape(self.width, self.height, self.frames)
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn expert(role: Role) -> WanModel {
 }
 
 pub(crate) fn clip() -> Tensor {
-    draw(Size::of(folder().card())).unwrap()
+    draw(Size::of(folder().info())).unwrap()
 }
 
 pub(crate) fn latents() -> Tensor {

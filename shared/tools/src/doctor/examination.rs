@@ -97,7 +97,7 @@ impl Examination<'_> {
         device: &Device,
         recorder: &mut Recorder<'_>,
     ) -> Option<Rendered> {
-        let boundary = match folder.card().experts {
+        let boundary = match folder.info().experts {
             Experts::Dual { boundary } => boundary,
             Experts::Single => 0.5,
         };
@@ -107,9 +107,9 @@ impl Examination<'_> {
             texts: subject.texts.each_ref(),
             levels: [(1. + boundary) / 2., boundary / 2.],
         };
-        let mut trial = recorder.obtain(Section::Transformers, "schedule", || Trial::new(folder.card(), subject.size));
+        let mut trial = recorder.obtain(Section::Transformers, "schedule", || Trial::new(folder.info(), subject.size));
         let mut responses: Vec<Response> = Vec::new();
-        for &expert in folder.card().denoisers() {
+        for &expert in folder.info().denoisers() {
             let role = expert.stage().role();
             let model = recorder.obtain(Section::Transformers, format!("{role}: loading"), || {
                 let weights = folder.weights(role)?;
@@ -143,7 +143,7 @@ impl Examination<'_> {
 fn check_files(path: &Path, recorder: &mut Recorder<'_>) -> (Option<ModelFolder>, Vec<Role>) {
     let folder = recorder.obtain(Section::Files, "model folder", || Ok(wanfarm_model::folder::open(path)?));
     let Some(folder) = folder else { return (None, Vec::new()) };
-    let mut sound = folder.card().roles();
+    let mut sound = folder.info().roles();
     sound.retain(|&role| recorder.obtain(Section::Files, role.name(), || inspect::check(&folder, &[role])).is_some());
     if sound.contains(&Role::DitHigh) && sound.contains(&Role::DitLow) {
         recorder.check(Section::Files, "two experts", || {
@@ -159,8 +159,8 @@ fn subject(folder: &ModelFolder, sound: &[Role], device: &Device, recorder: &mut
         recorder.skip(Section::Autoencoder, "autoencoder", "its files cannot be used");
         return None;
     }
-    let card = folder.card();
-    let size = Size::of(card);
+    let info = folder.info();
+    let size = Size::of(info);
     let loaded = recorder.obtain(Section::Autoencoder, "loading", || {
         let weights = folder.weights(Role::Vae)?;
         let vae = WanVae::load(folder.vae_config(&weights)?, &weights, device)?;
@@ -168,11 +168,11 @@ fn subject(folder: &ModelFolder, sound: &[Role], device: &Device, recorder: &mut
     });
     let (vae, clip) = loaded?;
     let latents = vae::check_all(&vae, &clip, recorder)?;
-    if folder.card().roles().iter().any(|role| !sound.contains(role)) {
+    if folder.info().roles().iter().any(|role| !sound.contains(role)) {
         return None;
     }
     let texts = recorder.obtain(Section::Transformers, "texts", || texts(folder, device))?;
-    let channels = match card.needs_image {
+    let channels = match info.needs_image {
         true => recorder.obtain(Section::Transformers, "first frame", || first_frame(&vae, &clip, size))?,
         false => None,
     };

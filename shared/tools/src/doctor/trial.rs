@@ -4,7 +4,7 @@
 
 use candle_core::{Device, Tensor};
 use wanfarm_sampling::{Schedule, Solver, SolverState, Spread, guide, randn};
-use wanfarm_types::{Defaults, Expert, Experts, ModelCard};
+use wanfarm_types::{Defaults, Expert, Experts, ModelInfo};
 
 use super::clip::Size;
 use super::dit::Scene;
@@ -46,16 +46,16 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    pub(super) fn new(card: &ModelCard, size: Size) -> Result<Self, ModelError> {
-        let defaults = card.defaults.clone();
+    pub(super) fn new(info: &ModelInfo, size: Size) -> Result<Self, ModelError> {
+        let defaults = info.defaults.clone();
         let schedule = Schedule::new(defaults.solver, STEPS, defaults.shift)
             .map_err(|error| ModelError::input("schedule", error.to_string()))?;
-        let shape = size.latent_shape(card);
+        let shape = size.latent_shape(info);
         let sample = randn(SEED, shape.iter().product());
         Ok(Self {
             size,
             shape,
-            experts: card.experts,
+            experts: info.experts,
             solver: Solver::new(defaults.solver, &schedule),
             schedule,
             defaults,

@@ -3,7 +3,7 @@
 
 use candle_core::DType;
 use serde::Serialize;
-use wanfarm_types::{ModelCard, Role};
+use wanfarm_types::{ModelInfo, Role};
 
 use wanfarm_model::ModelError;
 use wanfarm_model::Weights;
@@ -35,10 +35,10 @@ pub(super) fn of(
     parts: &Parts,
     role: Role,
     weights: &Weights,
-    card: Option<&ModelCard>,
+    info: Option<&ModelInfo>,
     device: DeviceKind,
 ) -> Result<Memory, ModelError> {
-    let activations = card.map(|card| activations(parts, role, weights, card)).transpose()?;
+    let activations = info.map(|info| activations(parts, role, weights, info)).transpose()?;
     Ok(Memory { weights: loaded(role, weights, device), activations })
 }
 
@@ -77,8 +77,8 @@ fn is_large(weights: &Weights, name: &str) -> bool {
     place && name.ends_with(".weight") && weights.files().shape(name).is_some_and(|shape| shape.len() == 2)
 }
 
-fn activations(parts: &Parts, role: Role, weights: &Weights, card: &ModelCard) -> Result<u64, ModelError> {
-    let defaults = &card.defaults;
+fn activations(parts: &Parts, role: Role, weights: &Weights, info: &ModelInfo) -> Result<u64, ModelError> {
+    let defaults = &info.defaults;
     let (width, height) = (u64::from(defaults.width), u64::from(defaults.height));
     Ok(match role {
         // One prompt of full length: rows, projections and the gated product of one layer.
@@ -90,7 +90,7 @@ fn activations(parts: &Parts, role: Role, weights: &Weights, card: &ModelCard) -
         // layer a chunk at a time.
         Role::DitHigh | Role::DitLow | Role::Dit => {
             let cfg = parts.dit_config(role, weights.files())?;
-            let tokens = card.geometry.sequence_length(defaults.width, defaults.height, defaults.frames) as u64;
+            let tokens = info.geometry.sequence_length(defaults.width, defaults.height, defaults.frames) as u64;
             F32 * (6 * tokens * cfg.dim as u64 + 2 * tokens.min(TOKENS as u64) * cfg.ffn_dim as u64)
         }
         // Each 3×3 convolution keeps two frames; then the frames in work.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use wanfarm_types::{ModelCard, ModelFile, Role};
+use wanfarm_types::{ModelFile, ModelInfo, Role};
 
 use wanfarm_model::ModelError;
 use wanfarm_model::folder::{self, ModelFolder, Parts};
@@ -29,7 +29,7 @@ pub struct Inspection {
     /// How its files are arranged: `official`, `diffusers`, `comfy`, `mlx`, `files` or `single-file`.
     pub layout: &'static str,
     /// What it was recognised as; absent where no transformer's sizes tell.
-    pub model: Option<ModelCard>,
+    pub model: Option<ModelInfo>,
     /// Why its networks make no model together, each for itself being whole; absent when they do.
     pub fault: Option<String>,
     /// The device that memory is counted for.
@@ -110,19 +110,19 @@ pub fn check(folder: &ModelFolder, roles: &[Role]) -> Result<(), ModelError> {
 pub fn inspect(path: &Path, questions: Questions) -> Result<Inspection, ModelError> {
     let parts = folder::detect(path)?;
     let (model, fault) = match folder::recognise(&parts) {
-        Ok(card) => (Some(folder::calibrated(card, &parts)?.0), None),
+        Ok(info) => (Some(folder::calibrated(info, &parts)?.0), None),
         // Without a transformer nobody knows the model; its other networks are what they are all the same.
         Err(FileError::NotAModel { .. }) => (None, None),
         Err(fault) => (None, Some(fault.to_string())),
     };
-    let roles = model.as_ref().map_or_else(|| parts.roles(), ModelCard::roles);
+    let roles = model.as_ref().map_or_else(|| parts.roles(), ModelInfo::roles);
     let roles = roles.into_iter().map(|role| inspect_role(&parts, role, model.as_ref(), questions));
     let roles = roles.collect::<Result<Vec<_>, _>>()?;
     Ok(Inspection {
         path: path.to_owned(),
         layout: parts.arrangement.name(),
         device: questions.device.name(),
-        tasks: model.as_ref().map_or_else(Vec::new, |card| tasks(card, &roles)),
+        tasks: model.as_ref().map_or_else(Vec::new, |info| tasks(info, &roles)),
         model,
         fault: fault.filter(|fault| roles.iter().all(|role| role.fault.as_ref() != Some(fault))),
         roles,
@@ -140,7 +140,7 @@ impl Inspection {
 fn inspect_role(
     parts: &Parts,
     role: Role,
-    card: Option<&ModelCard>,
+    info: Option<&ModelInfo>,
     questions: Questions,
 ) -> Result<RoleInspection, ModelError> {
     let size = |path: PathBuf| {
@@ -161,7 +161,7 @@ fn inspect_role(
     let weights = parts.weights(role).ok();
     let dtypes = weights.as_ref().map(|weights| weights.files().dtypes()).unwrap_or_default();
     let memory = weights.as_ref().filter(|_| state == State::Usable);
-    let memory = memory.map(|weights| memory::of(parts, role, weights, card, questions.device)).transpose()?;
+    let memory = memory.map(|weights| memory::of(parts, role, weights, info, questions.device)).transpose()?;
     let mut notes = Vec::new();
     if weights.as_ref().is_some_and(|weights| weights.files().is_channels_last()) {
         notes.push("convolutions are stored channels last, as MLX does, and turned round when loaded".to_owned());
@@ -184,10 +184,10 @@ fn inspect_role(
     })
 }
 
-fn tasks(card: &ModelCard, roles: &[RoleInspection]) -> Vec<Task> {
+fn tasks(info: &ModelInfo, roles: &[RoleInspection]) -> Vec<Task> {
     let unusable = roles.iter().filter(|role| role.state != State::Usable).map(|role| role.role);
     let missing: Vec<Role> = unusable.collect();
-    let text = (!card.needs_image).then_some("text-to-video");
-    let image = card.takes_image.then_some("image-to-video");
+    let text = (!info.needs_image).then_some("text-to-video");
+    let image = info.takes_image.then_some("image-to-video");
     text.into_iter().chain(image).map(|task| Task { task, missing: missing.clone() }).collect()
 }

@@ -224,8 +224,8 @@ fn an_abandoned_image_is_not_encoded() {
 
 #[test]
 fn cards_tell_which_models_take_an_image() {
-    let card = |case: &str| folder::open(&golden(case).join("official_repo")).unwrap().card().clone();
-    let images = |case: &str| (card(case).takes_image, card(case).needs_image);
+    let info = |case: &str| folder::open(&golden(case).join("official_repo")).unwrap().info().clone();
+    let images = |case: &str| (info(case).takes_image, info(case).needs_image);
     assert_eq!(images("e2e_i2v_a14b"), (true, true));
     assert_eq!(images("e2e_ti2v_i2v"), (true, false));
     assert_eq!(images("e2e_ti2v_t2v"), (true, false));

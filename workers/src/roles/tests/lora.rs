@@ -98,7 +98,7 @@ fn a_model_of_which_they_are_part_renders_as_published_and_is_another_model() {
     let (data, folders) = (tempfile::tempdir().unwrap(), [models.path().to_owned()]);
     let catalog = Catalog::discover(&folders, &[], &[Role::DitHigh, Role::DitLow], data.path()).unwrap();
     let served = catalog.served().remove(0);
-    assert_eq!(served.card.loras.len(), 2);
+    assert_eq!(served.info.loras.len(), 2);
     for (role, own) in [(Role::DitHigh, FILES[0].0), (Role::DitLow, FILES[1].0)] {
         let files = &served.roles.iter().find(|served| served.role == role).unwrap().files;
         let is_there = |name: &str| files.iter().any(|file| file.path == name);

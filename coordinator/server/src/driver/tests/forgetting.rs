@@ -277,8 +277,8 @@ async fn a_worker_with_one_model_of_another_kind_goes_on_with_its_others() {
     desk.event(Event::Attached(Box::new(first))).await;
     let (mut second, mut messages) = attached();
     let other = |experts, name: &str| {
-        let card = wanfarm_types::ModelCard { name: name.into(), ..card(experts) };
-        ServedModel { card, ..served() }
+        let info = wanfarm_types::ModelInfo { name: name.into(), ..info(experts) };
+        ServedModel { info, ..served() }
     };
     let wrong = || other(Experts::Dual { boundary: 0.5 }, "m");
     (second.hello.worker, second.connection) = (WorkerId(uuid::Uuid::from_u128(7)), 2);

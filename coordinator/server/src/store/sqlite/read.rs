@@ -19,7 +19,7 @@ use crate::times::Moment;
 pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
     let mut rows = Vec::new();
     each(database, "model", "name", |line| {
-        rows.push(Row::Model(json(line, "card")?));
+        rows.push(Row::Model(json(line, "info")?));
         Ok(())
     })?;
     each(database, "weights", "model, role, weights", |line| {

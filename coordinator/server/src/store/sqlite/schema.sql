@@ -3,7 +3,7 @@
 
 CREATE TABLE model (
     name TEXT PRIMARY KEY,
-    card TEXT NOT NULL
+    info TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE weights (

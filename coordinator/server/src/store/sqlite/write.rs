@@ -12,10 +12,10 @@ use crate::store::{JobRow, Row};
 
 pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault> {
     match row {
-        Row::Model(card) => execute(
+        Row::Model(info) => execute(
             transaction,
-            "INSERT INTO model (name, card) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET card = excluded.card",
-            params![card.name, exact(card)?],
+            "INSERT INTO model (name, info) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET info = excluded.info",
+            params![info.name, exact(info)?],
         ),
         Row::ModelForgotten(model) => {
             execute(transaction, "DELETE FROM weights WHERE model = ?1", params![model])?;

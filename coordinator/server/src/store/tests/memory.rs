@@ -195,7 +195,7 @@ enum Parent {
 fn key(row: &Row) -> (Key, Option<Parent>) {
     let submission = |job| Some(Parent::Row(Key::Job(job, OfJob::Submission)));
     match row {
-        Row::Model(card) => (Key::Model(card.name.clone()), None),
+        Row::Model(info) => (Key::Model(info.name.clone()), None),
         Row::Weights { model, role, weights, .. } => {
             (Key::Weights(model.clone(), *role, *weights), Some(Parent::Row(Key::Model(model.clone()))))
         }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_manifest::{Submission, Taken, plan};
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPhase, JobPlan, TextKey, VideoPhase};
-use wanfarm_types::fixtures::{card, request};
+use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
     AttemptId, CacheRequest, DType, Digest, Effort, Expert, Experts, Failure, FailureKind, Guidance, Incarnation,
     JobId, LoraRef, Machine, MagCacheRequest, MagCurve, ModelFile, Role, Stage, StepRange, StepTiming, TensorRef,
@@ -73,7 +73,7 @@ pub(super) fn job(id: u64, key: &str, videos: usize) -> Row {
 
 fn spec() -> VideoSpec {
     VideoRequest { guidance: exact().guidance, shift: exact().shift, seed: u64::MAX, ..request() }
-        .resolve(&card(Experts::Dual { boundary: 0.875 }))
+        .resolve(&info(Experts::Dual { boundary: 0.875 }))
         .unwrap()
 }
 
@@ -85,7 +85,7 @@ pub(super) fn resolved(job: u64, videos: usize) -> Row {
 }
 
 pub(super) fn planned(job: u64, videos: usize) -> Row {
-    let video = plan::plan(&spec(), &card(Experts::Dual { boundary: 0.875 })).unwrap();
+    let video = plan::plan(&spec(), &info(Experts::Dual { boundary: 0.875 })).unwrap();
     let plan = JobPlan {
         id: JobId(job),
         priority: -3,
@@ -185,7 +185,7 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
     let change = match rng.random_range(3..23) {
         3 => return vec![job(number, &format!("key {number}"), 3), resolved(number, 3), planned(number, 3)],
         4 => return vec![job(number + 4, "", 2)],
-        5 => return vec![Row::Model(card(Experts::Dual { boundary: f64::from(n) / 300.0 }))],
+        5 => return vec![Row::Model(info(Experts::Dual { boundary: f64::from(n) / 300.0 }))],
         6 => {
             let files = vec![ModelFile { path: format!("{n}.safetensors"), blake3: digest(n) }];
             return vec![Row::Weights { model: "m".into(), role: Role::DitHigh, weights: digest(n % 3), files }];

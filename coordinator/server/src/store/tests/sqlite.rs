@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rusqlite::Connection;
 use wanfarm_types::Experts;
-use wanfarm_types::fixtures::card;
+use wanfarm_types::fixtures::info;
 
 use super::conformance::conforms;
 use super::memory::MemoryStore;
@@ -277,11 +277,11 @@ fn durations_that_are_no_numbers_are_kept_out() {
 fn what_cannot_be_read_again_is_not_written_and_the_field_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path()).unwrap();
-    let cards = [f64::NAN, f64::INFINITY].map(|boundary| Row::Model(card(Experts::Dual { boundary })));
-    let mut guided = card(Experts::Single);
+    let infos = [f64::NAN, f64::INFINITY].map(|boundary| Row::Model(info(Experts::Dual { boundary })));
+    let mut guided = info(Experts::Single);
     guided.defaults.guidance.low = f64::NAN;
-    for (card, field) in cards.into_iter().chain([Row::Model(guided)]).zip(["experts", "experts", "guidance"]) {
-        let error = store.commit(&[card]).unwrap_err();
+    for (info, field) in infos.into_iter().chain([Row::Model(guided)]).zip(["experts", "experts", "guidance"]) {
+        let error = store.commit(&[info]).unwrap_err();
         assert!(error.to_string().contains(field), "{error}");
         assert_eq!(store.load().unwrap().rows, []);
     }

@@ -33,7 +33,7 @@ fn residuals(prompt: &str) -> (u32, Vec<[Vec<Vec<f64>>; 2]>) {
     let umt5 = Umt5::load(folder.weights(Role::TextEncoder).unwrap(), &Device::Cpu).unwrap();
     let rows = ["", prompt].map(|text| umt5.encode(&tokenizer.encode(text).unwrap().ids).unwrap());
     let schedule = Schedule::new(SolverKind::Euler, STEPS, 8.0).unwrap();
-    let high = schedule.steps_of(Expert::High, folder.card().experts).unwrap().end;
+    let high = schedule.steps_of(Expert::High, folder.info().experts).unwrap().end;
     let experts = [demo::expert(Role::DitHigh), demo::expert(Role::DitLow)];
     let mut x = Tensor::from_vec(randn(3, 16 * 2 * 4 * 4), (16, 2, 4, 4), &Device::Cpu).unwrap();
     let mut all = Vec::new();

@@ -126,7 +126,7 @@ impl Transformer {
 
 /// A model as workers announce it and the coordinator plans with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelCard {
+pub struct ModelInfo {
     /// Name that manifests use: the folder's name.
     pub name: String,
     /// Architecture preset it was recognised as, for example `t2v-a14b`.
@@ -161,7 +161,7 @@ const MAX_FRAMES: u32 = 1 << 16;
 /// LoRA files that are part of a model.
 const MAX_LORAS: usize = 256;
 
-impl ModelCard {
+impl ModelInfo {
     /// Checks one that came from outside: numbers that can be kept, read again and calculated with.
     ///
     /// # Errors
@@ -212,8 +212,8 @@ impl ModelCard {
     }
 
     /// Whether it is the same model, whatever was measured with it.
-    pub fn is_model_of(&self, other: &ModelCard) -> bool {
-        let plain = |card: &ModelCard| ModelCard { mag_curve: None, ..card.clone() };
+    pub fn is_model_of(&self, other: &ModelInfo) -> bool {
+        let plain = |info: &ModelInfo| ModelInfo { mag_curve: None, ..info.clone() };
         plain(self) == plain(other)
     }
 
@@ -244,37 +244,37 @@ mod tests {
         let lora = FixedLora { path: "loras/a.safetensors".into(), strength: -1.0, expert: None };
         let ratios = vec![[0.5, 0.25], [1.0, 2.0]];
         let curve = OwnCurve { steps: 3, shift: 5.0, solver: SolverKind::Euler, ratios };
-        let card = fixtures::card(Experts::Dual { boundary: 0.875 });
-        let good = ModelCard { loras: vec![lora], mag_curve: Some(curve), ..card };
+        let info = fixtures::info(Experts::Dual { boundary: 0.875 });
+        let good = ModelInfo { loras: vec![lora], mag_curve: Some(curve), ..info };
         assert_eq!(good.check(), Ok(()));
         let json = serde_json::to_string(&good).unwrap();
-        assert_eq!(serde_json::from_str::<ModelCard>(&json).unwrap(), good);
-        let refused = |change: fn(&mut ModelCard)| {
-            let mut card = good.clone();
-            change(&mut card);
-            card.check().unwrap_err().to_string()
+        assert_eq!(serde_json::from_str::<ModelInfo>(&json).unwrap(), good);
+        let refused = |change: fn(&mut ModelInfo)| {
+            let mut info = good.clone();
+            change(&mut info);
+            info.check().unwrap_err().to_string()
         };
         for (error, field) in [
-            (refused(|card| card.experts = Experts::Dual { boundary: f64::NAN }), "boundary"),
-            (refused(|card| card.experts = Experts::Dual { boundary: 1.0 }), "boundary"),
-            (refused(|card| card.defaults.shift = f64::INFINITY), "defaults.shift"),
-            (refused(|card| card.defaults.guidance.high = f64::NAN), "guidance"),
-            (refused(|card| card.defaults.guidance.low = f64::NEG_INFINITY), "guidance"),
-            (refused(|card| card.defaults.steps = 0), "defaults.steps"),
-            (refused(|card| card.defaults.width = u32::MAX), "defaults.width"),
-            (refused(|card| card.defaults.negative = "n".repeat(20 << 20)), "defaults.negative"),
-            (refused(|card| card.loras[0].strength = f64::NAN), "LoRA strength"),
-            (refused(|card| card.loras[0].path = "p".repeat(1 << 20)), "LoRA path"),
-            (refused(|card| card.loras = vec![card.loras[0].clone(); 257]), "loras"),
-            (refused(|card| card.name = String::new()), "model name is empty"),
-            (refused(|card| card.name = "m".repeat(1 << 20)), "model name"),
-            (refused(|card| card.transformer.num_layers = usize::MAX), "num_layers"),
-            (refused(|card| card.transformer.dim = usize::MAX / 6 + 1), "dim"),
-            (refused(|card| card.transformer.num_heads = 0), "num_heads"),
-            (refused(|card| card.geometry.stride_t = 0), "stride_t"),
-            (refused(|card| card.geometry.patch = 1000), "patch"),
-            (refused(|card| card.mag_curve.as_mut().unwrap().ratios[0][0] = f64::NAN), "mag_curve"),
-            (refused(|card| card.mag_curve.as_mut().unwrap().ratios = vec![[1.0; 2]; 1 << 20]), "mag_curve"),
+            (refused(|info| info.experts = Experts::Dual { boundary: f64::NAN }), "boundary"),
+            (refused(|info| info.experts = Experts::Dual { boundary: 1.0 }), "boundary"),
+            (refused(|info| info.defaults.shift = f64::INFINITY), "defaults.shift"),
+            (refused(|info| info.defaults.guidance.high = f64::NAN), "guidance"),
+            (refused(|info| info.defaults.guidance.low = f64::NEG_INFINITY), "guidance"),
+            (refused(|info| info.defaults.steps = 0), "defaults.steps"),
+            (refused(|info| info.defaults.width = u32::MAX), "defaults.width"),
+            (refused(|info| info.defaults.negative = "n".repeat(20 << 20)), "defaults.negative"),
+            (refused(|info| info.loras[0].strength = f64::NAN), "LoRA strength"),
+            (refused(|info| info.loras[0].path = "p".repeat(1 << 20)), "LoRA path"),
+            (refused(|info| info.loras = vec![info.loras[0].clone(); 257]), "loras"),
+            (refused(|info| info.name = String::new()), "model name is empty"),
+            (refused(|info| info.name = "m".repeat(1 << 20)), "model name"),
+            (refused(|info| info.transformer.num_layers = usize::MAX), "num_layers"),
+            (refused(|info| info.transformer.dim = usize::MAX / 6 + 1), "dim"),
+            (refused(|info| info.transformer.num_heads = 0), "num_heads"),
+            (refused(|info| info.geometry.stride_t = 0), "stride_t"),
+            (refused(|info| info.geometry.patch = 1000), "patch"),
+            (refused(|info| info.mag_curve.as_mut().unwrap().ratios[0][0] = f64::NAN), "mag_curve"),
+            (refused(|info| info.mag_curve.as_mut().unwrap().ratios = vec![[1.0; 2]; 1 << 20]), "mag_curve"),
         ] {
             assert!(error.starts_with(field), "{error}");
         }

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use wanfarm_types::{Defaults, Experts, Geometry, ModelCard, Role, VaeKind};
+use wanfarm_types::{Defaults, Experts, Geometry, ModelInfo, Role, VaeKind};
 
 use super::parts::Parts;
 use super::presets::Preset;
@@ -19,8 +19,8 @@ use wanfarm_weights::model_name;
 
 const SETTINGS: &str = "demo_settings.json";
 
-/// The card of a folder whose transformers have the sizes `cfg`, which `file` tells.
-pub(super) fn card(folder: &Path, layout: &Parts, cfg: &Transformer, file: &str) -> Result<ModelCard, FileError> {
+/// The model in a folder whose transformers have the sizes `cfg`, as read from `file`.
+pub(super) fn info(folder: &Path, layout: &Parts, cfg: &Transformer, file: &str) -> Result<ModelInfo, FileError> {
     let dual = layout.parts.contains_key(&Role::DitHigh);
     let preset = Preset::of(cfg, dual).ok_or_else(|| FileError::Unsupported {
         what: format!("{file}: a transformer of {} input and {} output channels", cfg.in_dim, cfg.out_dim),
@@ -38,7 +38,7 @@ pub(super) fn card(folder: &Path, layout: &Parts, cfg: &Transformer, file: &str)
         defaults.shift = shift(&layout.scheduler, defaults.shift)?;
     }
     override_with(&mut defaults, &ConfigFile::read_if_there(&folder.join(SETTINGS))?, &geometry)?;
-    Ok(ModelCard {
+    Ok(ModelInfo {
         name: name(folder),
         preset: preset.name.to_owned(),
         experts: if dual { Experts::Dual { boundary } } else { Experts::Single },
