@@ -1,4 +1,4 @@
-//! Everything the scheduler wants done. Deliberately a list of wishes: who carries them out, and how, is elsewhere.
+//! Everything the scheduler wants done. Who carries it out, and how, is elsewhere.
 //!
 //! What the scheduler asks of whoever does:
 //! - Actions are carried out in the order they are polled. A `Commit` must be on disk, as one transaction, before any
@@ -12,7 +12,7 @@ use wanfarm_types::{
 
 use crate::{ArtifactId, Change, PlanError, TextKey};
 
-/// One wish.
+/// One thing to be done by the driver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Write these rows in one transaction. At most one per input, and before all other actions of that input.

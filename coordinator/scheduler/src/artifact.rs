@@ -84,9 +84,9 @@ impl Artifact {
 
 /// The checkpoints of a video, by steps done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Trail(pub(crate) BTreeMap<u32, Artifact>);
+pub(crate) struct Checkpoints(pub(crate) BTreeMap<u32, Artifact>);
 
-impl Trail {
+impl Checkpoints {
     /// The newest state anyone can go on from.
     pub(crate) fn newest(&self) -> Option<(u32, &Artifact)> {
         self.0.iter().rev().find(|(_, artifact)| artifact.is_usable()).map(|(&steps, artifact)| (steps, artifact))
@@ -106,7 +106,7 @@ impl Trail {
         self.0.values().any(Artifact::is_copying)
     }
 
-    /// Takes in a state reported by `holder`. A durable copy of the same step stays what it is.
+    /// Adds a state reported by `holder`. A durable copy of the same step stays.
     pub(crate) fn add(&mut self, checkpoint: Checkpoint, holder: Holder) {
         let old = self.0.get(&checkpoint.steps_done);
         if old.is_none_or(|old| !old.is_durable() || old.tensors == checkpoint.tensors) {
@@ -146,40 +146,41 @@ mod tests {
         WorkerId(uuid::Uuid::from_u128(n))
     }
 
-    fn add(trail: &mut Trail, steps_done: u32, by: u128) {
+    fn add(checkpoints: &mut Checkpoints, steps_done: u32, by: u128) {
         let tensors = vec![TensorRef { digest: Digest([steps_done as u8; 32]), dtype: DType::F32, shape: vec![1] }];
-        trail.add(Checkpoint { steps_done, tensors }, Holder { worker: worker(by), attempt: AttemptId(by as u64) });
+        checkpoints
+            .add(Checkpoint { steps_done, tensors }, Holder { worker: worker(by), attempt: AttemptId(by as u64) });
     }
 
-    fn steps(trail: &Trail) -> Vec<u32> {
-        trail.0.keys().copied().collect()
+    fn steps(checkpoints: &Checkpoints) -> Vec<u32> {
+        checkpoints.0.keys().copied().collect()
     }
 
     #[test]
     fn another_holders_older_state_is_kept_until_a_newer_one_is_durable() {
-        let mut trail = Trail::default();
-        add(&mut trail, 5, 1);
-        trail.0.get_mut(&5).unwrap().copy = Copy::Durable;
-        add(&mut trail, 8, 1);
-        add(&mut trail, 9, 2);
-        add(&mut trail, 10, 2);
-        assert_eq!(trail.prune().into_iter().map(|(steps, _)| steps).collect::<Vec<_>>(), [9]);
-        assert_eq!(steps(&trail), [5, 8, 10]);
-        trail.0.get_mut(&10).unwrap().copy = Copy::Durable;
-        trail.prune();
-        assert_eq!(steps(&trail), [10]);
+        let mut checkpoints = Checkpoints::default();
+        add(&mut checkpoints, 5, 1);
+        checkpoints.0.get_mut(&5).unwrap().copy = Copy::Durable;
+        add(&mut checkpoints, 8, 1);
+        add(&mut checkpoints, 9, 2);
+        add(&mut checkpoints, 10, 2);
+        assert_eq!(checkpoints.prune().into_iter().map(|(steps, _)| steps).collect::<Vec<_>>(), [9]);
+        assert_eq!(steps(&checkpoints), [5, 8, 10]);
+        checkpoints.0.get_mut(&10).unwrap().copy = Copy::Durable;
+        checkpoints.prune();
+        assert_eq!(steps(&checkpoints), [10]);
     }
 
     #[test]
     fn a_copy_under_way_outlives_its_holder() {
-        let mut trail = Trail::default();
-        add(&mut trail, 3, 1);
-        let artifact = trail.0.get_mut(&3).unwrap();
+        let mut checkpoints = Checkpoints::default();
+        add(&mut checkpoints, 3, 1);
+        let artifact = checkpoints.0.get_mut(&3).unwrap();
         artifact.copy = Copy::Asked;
         artifact.holder = None;
-        assert!(trail.prune().is_empty());
-        assert_eq!(trail.steps_done(), 0);
-        trail.0.get_mut(&3).unwrap().copy = Copy::Durable;
-        assert_eq!(trail.steps_done(), 3);
+        assert!(checkpoints.prune().is_empty());
+        assert_eq!(checkpoints.steps_done(), 0);
+        checkpoints.0.get_mut(&3).unwrap().copy = Copy::Durable;
+        assert_eq!(checkpoints.steps_done(), 3);
     }
 }

@@ -18,11 +18,11 @@ pub(crate) enum Work {
     Video(VideoId),
 }
 
-/// Why an attempt is wanted back.
+/// How an attempt is revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Recall {
-    /// Another worker is idle: only if it has not started.
-    TakeBack,
+pub(crate) enum Revocation {
+    /// For an idle worker: only if it has not started.
+    IfUnstarted,
     /// Pause, cancel, drain, something more urgent, or a faster worker: at the next step boundary.
     Stop,
 }
@@ -41,11 +41,11 @@ pub(crate) struct Attempt {
     pub(crate) from: Option<Checkpoint>,
     /// The worker said so, or showed a step.
     pub(crate) started: bool,
-    pub(crate) recall: Option<Recall>,
-    /// The idle worker that it is wanted back for, if it is for one.
+    pub(crate) revocation: Option<Revocation>,
+    /// The idle worker that it is revoked for, if any.
     pub(crate) awaited_by: Option<WorkerId>,
     /// The work of one step, or of an item without steps.
-    pub(crate) piece: u64,
+    pub(crate) step_work: u64,
     /// When it is expected to end, if its worker's speed is known.
     pub(crate) ends: Option<Instant>,
     /// By when it must show its next point; none while it is queued behind another.
@@ -62,7 +62,7 @@ impl Attempt {
         work: Work,
         item: WorkItem,
         (model, priority): (ModelId, i32),
-        piece: u64,
+        step_work: u64,
         worker: WorkerId,
         incarnation: Incarnation,
     ) -> Self {
@@ -76,9 +76,9 @@ impl Attempt {
             incarnation,
             from: None,
             started: false,
-            recall: None,
+            revocation: None,
             awaited_by: None,
-            piece,
+            step_work,
             ends: None,
             deadline: None,
             reached: item.steps.first,
@@ -106,7 +106,7 @@ impl Attempt {
             (true, _) => self.item.steps.end.saturating_sub(self.reached),
             (false, started) => u32::from(!started),
         };
-        self.piece.saturating_mul(u64::from(steps))
+        self.step_work.saturating_mul(u64::from(steps))
     }
 
     /// The steps that ran.
@@ -147,8 +147,8 @@ impl Ledger {
         self.live.insert(id, attempt);
     }
 
-    /// Takes in that a worker has an attempt of this number: rows put back from an older copy do not know of it, and a
-    /// late report of it must not be taken for one of a newer attempt. A number no farm comes to is a worker's nonsense.
+    /// Skips the number of an attempt that a worker has: rows restored from an older copy do not know of it, and a late
+    /// report of it must not be taken for one of a newer attempt. Implausibly large numbers are ignored.
     pub(crate) fn skip(&mut self, id: AttemptId) {
         if id.0 < 1 << 62 {
             self.next = self.next.max(AttemptId(id.0 + 1));

@@ -41,7 +41,7 @@ pub struct Config {
     /// The same by bytes; what is being decoded counts as much as the largest it holds.
     pub unwritten_bytes: u64,
     /// How long a drained worker without an item waits at most for its results to be copied before it may leave.
-    pub leave_patience: Duration,
+    pub drain_timeout: Duration,
 }
 
 impl Config {
@@ -70,7 +70,7 @@ impl Default for Config {
             max_output_tries: 6,
             unwritten_videos: 4,
             unwritten_bytes: 2 << 30,
-            leave_patience: Duration::from_secs(600),
+            drain_timeout: Duration::from_secs(600),
         }
     }
 }

@@ -172,7 +172,7 @@ impl Scheduler {
                 self.carry_out(decision);
             }
         }
-        self.see_off();
+        self.finish_drains();
         if !self.changes.is_empty() {
             self.outbox.push_back(Action::Commit(std::mem::take(&mut self.changes)));
         }

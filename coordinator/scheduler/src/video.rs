@@ -3,7 +3,7 @@
 
 use wanfarm_types::{AttemptId, Checkpoint, Stage, StepRange, TensorRef, WorkerId};
 
-use crate::artifact::{Artifact, Holder, Trail};
+use crate::artifact::{Artifact, Checkpoints, Holder};
 use crate::pace::effort;
 use crate::strikes::Strikes;
 use crate::{Instant, VideoPhase, VideoPlan};
@@ -16,7 +16,7 @@ pub(crate) struct Video {
     pub(crate) turn: u8,
     pub(crate) state: VideoPhase,
     pub(crate) image: Option<Artifact>,
-    pub(crate) trail: Trail,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) frames: Option<Frames>,
     /// Denoising or decoding under way.
     pub(crate) attempt: Option<AttemptId>,
@@ -58,10 +58,10 @@ pub(crate) struct Frames {
     pub(crate) state: Checkpoint,
 }
 
-/// What a video wants, given its state.
+/// What a video needs next, given its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Wish {
-    /// Its attempts under way are still wanted.
+pub(crate) struct NextStep {
+    /// It goes on: its attempts under way are still needed.
     pub(crate) going_on: bool,
     /// Its texts must be encoded (or are, and must be kept).
     pub(crate) texts: bool,
@@ -80,7 +80,7 @@ impl Video {
             turn,
             state: VideoPhase::Open,
             image: None,
-            trail: Trail::default(),
+            checkpoints: Checkpoints::default(),
             frames: None,
             attempt: None,
             image_attempt: None,
@@ -99,11 +99,11 @@ impl Video {
 
     /// How far it is: steps done, plus one once it is decoded, not counting what was lost again.
     pub(crate) fn progress(&self) -> u32 {
-        self.trail.steps_done() + u32::from(self.frames.is_some())
+        self.checkpoints.steps_done() + u32::from(self.frames.is_some())
     }
 
     pub(crate) fn extent(&self) -> Extent {
-        Extent { steps_done: self.trail.steps_done(), decoded: self.frames.is_some() }
+        Extent { steps_done: self.checkpoints.steps_done(), decoded: self.frames.is_some() }
     }
 
     /// The work that is left from `extent` on, by stage, without encoding; none from `None`.
@@ -132,30 +132,30 @@ impl Video {
     }
 
     /// `active`: its job is; `texts_usable`: all its texts are.
-    pub(crate) fn wish(&self, active: bool, texts_usable: bool, now: Instant) -> Wish {
+    pub(crate) fn next_step(&self, active: bool, texts_usable: bool, now: Instant) -> NextStep {
         if !active || !self.state.is_open() {
-            return Wish::default();
+            return NextStep::default();
         }
-        let mut wish = Wish { going_on: true, ..Wish::default() };
+        let mut next_step = NextStep { going_on: true, ..NextStep::default() };
         if self.frames.is_some() {
-            wish.write = self.writing.is_none() && self.write_after <= now;
-            return wish;
+            next_step.write = self.writing.is_none() && self.write_after <= now;
+            return next_step;
         }
-        let done = self.trail.steps_done();
+        let done = self.checkpoints.steps_done();
         let free = self.attempt.is_none();
         let ready = free && self.rests_until.is_none();
         match self.plan.stage_of(done) {
-            None if ready => wish.run = Some((Stage::Decode, StepRange { first: 0, end: 0 })),
+            None if ready => next_step.run = Some((Stage::Decode, StepRange { first: 0, end: 0 })),
             None => {}
             Some((stage, steps)) => {
                 let image_usable = !self.plan.has_image || self.image_is_usable();
-                wish.texts = true;
-                wish.image = free && !image_usable && self.image_attempt.is_none();
+                next_step.texts = true;
+                next_step.image = free && !image_usable && self.image_attempt.is_none();
                 if ready && image_usable && texts_usable {
-                    wish.run = Some((stage, StepRange { first: done, end: steps.end }));
+                    next_step.run = Some((stage, StepRange { first: done, end: steps.end }));
                 }
             }
         }
-        wish
+        next_step
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Worker {
     pub(crate) running: Option<AttemptId>,
     /// The item it computes after that.
     pub(crate) next: Option<AttemptId>,
-    /// Idle, and this queued item of another worker was called back for it.
+    /// Idle, and this queued item of another worker was revoked for it.
     pub(crate) awaiting: Option<AttemptId>,
     /// Results in its memory, by the attempt that made them.
     pub(crate) held: BTreeMap<AttemptId, Work>,

@@ -37,7 +37,7 @@ pub(crate) struct Ticket {
     /// What to run; empty for stages without steps.
     pub(crate) steps: StepRange,
     /// The work of one step, or of an item without steps.
-    pub(crate) piece: u64,
+    pub(crate) step_work: u64,
     /// The worker that holds its newest input.
     pub(crate) prefers: Option<WorkerId>,
     /// Workers it failed on.
@@ -47,7 +47,7 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// What it counts in the fair share: all of its work.
     pub(crate) fn cost(&self) -> u64 {
-        self.piece.saturating_mul(u64::from(self.steps.len().max(1)))
+        self.step_work.saturating_mul(u64::from(self.steps.len().max(1)))
     }
 }
 

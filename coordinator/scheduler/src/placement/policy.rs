@@ -21,9 +21,9 @@ pub(crate) enum Decision {
     Assign { work: Work, worker: WorkerId },
     /// Let a busy worker fetch the inputs of its next item.
     Prefetch { work: Work, worker: WorkerId },
-    /// Call a queued item back, because `to` is idle and could start it now.
-    TakeBack { attempt: AttemptId, to: WorkerId },
-    /// Call a queued item back, or stop a running one, because something more important waits.
+    /// Revoke a queued item, because `to` is idle and could start it now.
+    Revoke { attempt: AttemptId, to: WorkerId },
+    /// Revoke a queued item, or stop a running one, because something more important waits.
     MakeRoom { attempt: AttemptId },
     /// Stop a running item after its step, because `to` is idle and would end it sooner.
     Move { attempt: AttemptId, to: WorkerId },
@@ -34,7 +34,7 @@ pub(crate) fn next_decision(board: &Board) -> Option<Decision> {
     best(board, Place::Now)
         .map(|(work, worker)| Decision::Assign { work, worker })
         .or_else(|| best(board, Place::Next).map(|(work, worker)| Decision::Prefetch { work, worker }))
-        .or_else(|| take_back(board))
+        .or_else(|| revoke_queued(board))
         .or_else(|| make_room(board))
         .or_else(|| tail::move_over(board).map(|(attempt, to)| Decision::Move { attempt, to }))
 }
@@ -92,7 +92,8 @@ impl Place {
         match self {
             Place::Now => {
                 let average = pool.speeds.average();
-                let fastest = tail::apprentice(pool, ticket, suits).or_else(|| pool.idle.fastest(average, suits))?;
+                let fastest =
+                    tail::unmeasured_worker(pool, ticket, suits).or_else(|| pool.idle.fastest(average, suits))?;
                 if tail::is_better_kept(board, pool, ticket, fastest) {
                     return None;
                 }
@@ -153,7 +154,7 @@ pub(crate) fn is_held_back(board: &Board, id: LaneId, priority: i32) -> bool {
     waiting >= workers.max(1).saturating_mul(board.queue_per_worker as usize)
 }
 
-fn take_back(board: &Board) -> Option<Decision> {
+fn revoke_queued(board: &Board) -> Option<Decision> {
     for (_, pool) in board.pools() {
         if pool.idle_free.is_empty() {
             continue;
@@ -164,7 +165,7 @@ fn take_back(board: &Board) -> Option<Decision> {
             let suits = |to: WorkerId| !next.avoids.contains(&to) && !is_full(to);
             let to = pool.idle_free.fastest(pool.speeds.average(), suits);
             if let Some(to) = to.filter(|to| !tail::is_better_queued(board, pool, next, from, *to)) {
-                return Some(Decision::TakeBack { attempt, to: to.worker });
+                return Some(Decision::Revoke { attempt, to: to.worker });
             }
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct Pool {
     pub(crate) load: u128,
     /// Those without an item.
     pub(crate) idle: BySpeed,
-    /// Those without an item for which none was called back.
+    /// Those without an item for which none was revoked.
     pub(crate) idle_free: BySpeed,
     /// Those that run an item of this pool to its end and hold no next one, by their speed if it is known.
     pub(crate) runners: BTreeSet<(Slowness, WorkerId)>,
@@ -39,7 +39,7 @@ pub(crate) struct Pool {
     pub(crate) next_slots: BTreeSet<(i32, Reverse<AttemptId>, WorkerId)>,
     /// Items that members could stop, least important first, youngest first.
     pub(crate) stoppable: BTreeSet<(i32, Reverse<AttemptId>, WorkerId)>,
-    /// Members with an item called back or stopping.
+    /// Members with an item revoked or stopping.
     pub(crate) freeing: BTreeSet<WorkerId>,
     /// Members that decode no more until some of their frames are written.
     pub(crate) full: BTreeSet<WorkerId>,
@@ -117,19 +117,19 @@ impl Pool {
         if seat.full {
             put(&mut self.full, worker, present);
         }
-        let freeing = seat.running.as_ref().is_some_and(|running| running.recalled)
-            || seat.next.as_ref().is_some_and(|next| next.recalled);
+        let freeing = seat.running.as_ref().is_some_and(|running| running.revoked)
+            || seat.next.as_ref().is_some_and(|next| next.revoked);
         if freeing {
             put(&mut self.freeing, worker, present);
         }
         match (&seat.running, &seat.next) {
-            (_, Some(next)) if !next.recalled => {
+            (_, Some(next)) if !next.revoked => {
                 put(&mut self.next_slots, (next.priority, Reverse(next.attempt), worker), present);
                 if next.pool == pool {
                     put(&mut self.queued, (next.priority, next.attempt, worker), present);
                 }
             }
-            (Some(running), None) if !running.recalled => {
+            (Some(running), None) if !running.revoked => {
                 if running.nearly_done {
                     put(&mut self.nearly_done, (running.follows, slowness, worker), present);
                 } else if running.can_stop {

@@ -17,7 +17,7 @@ pub(crate) struct Seat {
     pub(crate) memberships: Arc<[Membership]>,
     pub(crate) running: Option<Running>,
     pub(crate) next: Option<Next>,
-    /// Idle, and an item was called back for it.
+    /// Idle, and an item was revoked for it.
     pub(crate) awaiting: bool,
     /// So many of its decoded videos are still to be written that it decodes no more.
     pub(crate) full: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Running {
     pub(crate) pool: PoolId,
     pub(crate) priority: i32,
     /// Already asked to stop.
-    pub(crate) recalled: bool,
+    pub(crate) revoked: bool,
     /// It can stop between two steps.
     pub(crate) can_stop: bool,
     /// Time to fetch the inputs of the next item.
@@ -52,7 +52,7 @@ pub(crate) struct Running {
     /// Steps to go, the one being computed included; 1 for an item without steps.
     pub(crate) left: u32,
     /// The work of each.
-    pub(crate) piece: u64,
+    pub(crate) step_work: u64,
     /// When it was expected to end, as foreseen at its start; for order only.
     pub(crate) ends: u64,
 }
@@ -64,14 +64,14 @@ pub(crate) struct Next {
     pub(crate) priority: i32,
     pub(crate) pool: PoolId,
     pub(crate) avoids: BTreeSet<WorkerId>,
-    /// Already called back.
-    pub(crate) recalled: bool,
+    /// Already revoked.
+    pub(crate) revoked: bool,
     /// It makes frames.
     pub(crate) decodes: bool,
     /// Steps, or 1.
     pub(crate) left: u32,
     /// The work of each.
-    pub(crate) piece: u64,
+    pub(crate) step_work: u64,
 }
 
 impl Seat {
@@ -92,7 +92,7 @@ impl Seat {
 impl Running {
     /// What it is indexed by.
     fn place(&self) -> impl Eq + use<> {
-        let Running { attempt, pool, priority, recalled, can_stop, nearly_done, follows, ends, .. } = *self;
-        (attempt, pool, priority, recalled, can_stop, nearly_done, follows, ends)
+        let Running { attempt, pool, priority, revoked, can_stop, nearly_done, follows, ends, .. } = *self;
+        (attempt, pool, priority, revoked, can_stop, nearly_done, follows, ends)
     }
 }

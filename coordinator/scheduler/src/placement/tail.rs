@@ -20,19 +20,19 @@ const SLOW: u64 = 4;
 
 /// An idle worker that was never measured, while there is so much left to do that it holds nobody up even if it turns
 /// out to be slow: in the end, when it counts, all speeds are known.
-pub(super) fn apprentice(pool: &Pool, ticket: &Ticket, suits: impl Fn(WorkerId) -> bool) -> Option<Candidate> {
+pub(super) fn unmeasured_worker(pool: &Pool, ticket: &Ticket, suits: impl Fn(WorkerId) -> bool) -> Option<Candidate> {
     if matches!(ticket.lane.stage, Stage::EncodeText | Stage::EncodeImage) {
         return None;
     }
     let worker = pool.idle.unmeasured(suits)?;
     let average = pool.speeds.average()?;
-    let work = ticket.piece.saturating_mul(SLOW);
+    let work = ticket.step_work.saturating_mul(SLOW);
     (!outlasts(pool, average, ticket.steps.len().max(1), work)).then_some(Candidate { worker, slowness: Some(average) })
 }
 
 /// True when an item of `left` pieces, begun now, would still be running when the rest of the pool's work is done.
-fn outlasts(pool: &Pool, slowness: Slowness, left: u32, piece: u64) -> bool {
-    pool.drain().is_some_and(|drain| slowness.time(piece.saturating_mul(u64::from(left))) > drain)
+fn outlasts(pool: &Pool, slowness: Slowness, left: u32, step_work: u64) -> bool {
+    pool.drain().is_some_and(|drain| slowness.time(step_work.saturating_mul(u64::from(left))) > drain)
 }
 
 /// True when an item had better wait for a faster worker than be given to this idle one: so many of those that now run
@@ -42,31 +42,31 @@ fn outlasts(pool: &Pool, slowness: Slowness, left: u32, piece: u64) -> bool {
 pub(crate) fn is_better_kept(board: &Board, pool: &Pool, ticket: &Ticket, idle: Candidate) -> bool {
     let Some(slowness) = idle.slowness else { return false };
     if matches!(ticket.lane.stage, Stage::EncodeText | Stage::EncodeImage)
-        || !outlasts(pool, slowness, ticket.steps.len().max(1), ticket.piece)
+        || !outlasts(pool, slowness, ticket.steps.len().max(1), ticket.step_work)
         || pool.has_less_important(ticket.priority)
     {
         return false;
     }
-    let here = slowness.time(ticket.piece);
+    let here = slowness.time(ticket.step_work);
     let waiting = board.waiting(ticket.lane.pool());
     let faster = pool.runners.range(..(slowness, WorkerId(Default::default())));
     let sooner = faster.map(|(theirs, worker)| {
         let before = running(board, *worker).map(|running| here.saturating_sub(time_left(running, *theirs)));
         match before.filter(|_| !ticket.avoids.contains(worker)) {
             None => 0,
-            Some(before) if ticket.steps.is_empty() => before / theirs.time(ticket.piece).max(1),
-            Some(before) => u64::from(theirs.time(ticket.piece) < before),
+            Some(before) if ticket.steps.is_empty() => before / theirs.time(ticket.step_work).max(1),
+            Some(before) => u64::from(theirs.time(ticket.step_work) < before),
         }
     });
     sooner.sum::<u64>() >= waiting as u64
 }
 
-/// True when a queued item had better stay behind the item of a faster worker than be called back for this idle one.
+/// True when a queued item had better stay behind the item of a faster worker than be revoked for this idle one.
 pub(super) fn is_better_queued(board: &Board, pool: &Pool, next: &Next, from: WorkerId, idle: Candidate) -> bool {
     let Some((theirs, slowness)) = board.slowness(from, next.pool).zip(idle.slowness) else { return false };
     let Some(running) = running(board, from).filter(|running| running.pool == next.pool) else { return false };
-    outlasts(pool, slowness, next.left, next.piece)
-        && time_left(running, theirs) + theirs.time(next.piece) < slowness.time(next.piece)
+    outlasts(pool, slowness, next.left, next.step_work)
+        && time_left(running, theirs) + theirs.time(next.step_work) < slowness.time(next.step_work)
 }
 
 /// A running video that would end sooner on an idle worker, by more than the move costs, and that worker.
@@ -90,12 +90,12 @@ pub(super) fn move_over(board: &Board) -> Option<(AttemptId, WorkerId)> {
 
 /// True when the steps after the one being computed are worth a move.
 fn gains(board: &Board, pool: &Pool, running: &Running, slowness: Slowness, to: Candidate) -> bool {
-    let after = running.piece.saturating_mul(u64::from(running.left.saturating_sub(1)));
+    let after = running.step_work.saturating_mul(u64::from(running.left.saturating_sub(1)));
     let there = to.slowness.map_or(u64::MAX, |there| there.time(after));
     running.can_stop
         && running.may_move
         && !running.avoids.contains(&to.worker)
-        && outlasts(pool, slowness, running.left, running.piece)
+        && outlasts(pool, slowness, running.left, running.step_work)
         && slowness.time(after) > there.saturating_add(board.move_margin)
 }
 
@@ -104,7 +104,7 @@ fn running(board: &Board, worker: WorkerId) -> Option<&Running> {
 }
 
 fn time_left(running: &Running, slowness: Slowness) -> u64 {
-    slowness.time(running.piece.saturating_mul(u64::from(running.left)))
+    slowness.time(running.step_work.saturating_mul(u64::from(running.left)))
 }
 
 impl Candidate {

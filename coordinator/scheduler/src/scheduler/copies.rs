@@ -96,7 +96,7 @@ impl Scheduler {
             Work::Image(video) | Work::Video(video) => {
                 if let Some(video) = self.videos.get_mut(&video) {
                     video.image.iter_mut().for_each(lost);
-                    video.trail.0.values_mut().for_each(lost);
+                    video.checkpoints.0.values_mut().for_each(lost);
                     video.frames.take_if(|frames| frames.holder == holder);
                 }
             }
@@ -133,7 +133,7 @@ impl Scheduler {
             Work::Text(key) => self.texts.get(&key).is_some_and(|text| text.artifact.as_ref().is_some_and(is_it)),
             Work::Image(video) | Work::Video(video) => self.videos.get(&video).is_some_and(|video| {
                 video.image.as_ref().is_some_and(is_it)
-                    || video.trail.0.values().any(is_it)
+                    || video.checkpoints.0.values().any(is_it)
                     || video.frames.as_ref().is_some_and(|frames| frames.holder == holder)
             }),
         }
@@ -173,7 +173,9 @@ impl Scheduler {
         match id {
             ArtifactId::Text(key) => self.texts.get_mut(&key)?.artifact.as_mut(),
             ArtifactId::Image(video) => self.videos.get_mut(&video)?.image.as_mut(),
-            ArtifactId::Checkpoint { video, steps_done } => self.videos.get_mut(&video)?.trail.0.get_mut(&steps_done),
+            ArtifactId::Checkpoint { video, steps_done } => {
+                self.videos.get_mut(&video)?.checkpoints.0.get_mut(&steps_done)
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use wanfarm_types::{AttemptId, Checkpoint, Digest, ItemInputs, WorkItem, WorkerI
 
 use super::{Dirty, Scheduler};
 use crate::artifact::Artifact;
-use crate::attempts::{Attempt, Recall, Work};
+use crate::attempts::{Attempt, Revocation, Work};
 use crate::placement::{Decision, Ticket};
 use crate::{Action, Assignment, Change};
 
@@ -13,11 +13,11 @@ impl Scheduler {
         match decision {
             Decision::Assign { work, worker } => self.assign(work, worker, false),
             Decision::Prefetch { work, worker } => self.assign(work, worker, true),
-            Decision::TakeBack { attempt, to } => self.call_back(attempt, to, Recall::TakeBack),
-            Decision::MakeRoom { attempt } => self.recall(attempt, Recall::Stop),
+            Decision::Revoke { attempt, to } => self.revoke_for(attempt, to, Revocation::IfUnstarted),
+            Decision::MakeRoom { attempt } => self.revoke(attempt, Revocation::Stop),
             Decision::Move { attempt, to } => {
                 self.count_move(attempt);
-                self.call_back(attempt, to, Recall::Stop);
+                self.revoke_for(attempt, to, Revocation::Stop);
             }
         }
     }
@@ -29,7 +29,8 @@ impl Scheduler {
         let Some(incarnation) = self.workers.get(&id).map(|worker| worker.incarnation) else { return };
         let item = WorkItem { video: ticket.video, stage: ticket.lane.stage, steps: ticket.steps };
         let (inputs, holders) = self.inputs(&ticket);
-        let mut attempt = Attempt::new(work, item, (ticket.lane.model, ticket.priority), ticket.piece, id, incarnation);
+        let mut attempt =
+            Attempt::new(work, item, (ticket.lane.model, ticket.priority), ticket.step_work, id, incarnation);
         attempt.from = inputs.checkpoint.clone();
         let attempt = self.ledger.issue(attempt);
         match work {
@@ -55,7 +56,7 @@ impl Scheduler {
         }
     }
 
-    fn call_back(&mut self, id: AttemptId, to: WorkerId, kind: Recall) {
+    fn revoke_for(&mut self, id: AttemptId, to: WorkerId, kind: Revocation) {
         if let Some(attempt) = self.ledger.get_mut(id) {
             attempt.awaited_by = Some(to);
         }
@@ -63,7 +64,7 @@ impl Scheduler {
             worker.awaiting = Some(id);
         }
         self.dirty.insert(Dirty::Worker(to));
-        self.recall(id, kind);
+        self.revoke(id, kind);
     }
 
     /// What the item starts from, and which workers have it.
@@ -84,7 +85,7 @@ impl Scheduler {
                 used.push(image);
             }
         }
-        if let Some((steps_done, artifact)) = video.trail.newest() {
+        if let Some((steps_done, artifact)) = video.checkpoints.newest() {
             inputs.checkpoint = Some(Checkpoint { steps_done, tensors: artifact.tensors.clone() });
             used.push(artifact);
         }

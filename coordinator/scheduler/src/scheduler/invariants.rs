@@ -171,10 +171,10 @@ impl Scheduler {
         }
         for (id, video) in &self.videos {
             ensure(video.moves <= self.config.max_moves, || format!("video {id} moved {} times", video.moves))?;
-            video.image.iter().chain(video.trail.0.values()).try_for_each(|artifact| check(id, artifact))?;
+            video.image.iter().chain(video.checkpoints.0.values()).try_for_each(|artifact| check(id, artifact))?;
             let frames = video.frames.as_ref().map(|frames| frames.holder);
             ensure(frames.as_ref().is_none_or(has), || format!("the frames of {id} have a holder that is gone"))?;
-            let artifacts = || video.image.iter().chain(video.trail.0.values());
+            let artifacts = || video.image.iter().chain(video.checkpoints.0.values());
             let held = frames.is_some() || artifacts().any(|artifact| artifact.holder.is_some());
             ensure(video.state.is_open() || !held, || format!("video {id} is closed and still held in memory"))?;
             let left = held || artifacts().next().is_some();
@@ -203,7 +203,7 @@ impl Scheduler {
         for (&id, video) in self.videos.iter().filter(|(_, video)| video.state.is_open()) {
             for &key in &video.plan.texts {
                 readers.entry(key).or_default().insert(id);
-                if self.wish(id, video).texts {
+                if self.next_step(id, video).texts {
                     wanting.entry(key).or_default().insert(id);
                 }
             }
@@ -225,9 +225,9 @@ impl Scheduler {
     fn check_board(&self) -> Check {
         let mut tickets: BTreeMap<Work, Ticket> = BTreeMap::new();
         for (&id, video) in &self.videos {
-            let wish = self.wish(id, video);
-            let run = wish.run.and_then(|(stage, steps)| self.ticket(id, video, stage, steps));
-            let image = wish.image.then(|| self.ticket(id, video, Stage::EncodeImage, NO_STEPS)).flatten();
+            let next_step = self.next_step(id, video);
+            let run = next_step.run.and_then(|(stage, steps)| self.ticket(id, video, stage, steps));
+            let image = next_step.image.then(|| self.ticket(id, video, Stage::EncodeImage, NO_STEPS)).flatten();
             tickets.extend(run.into_iter().chain(image).map(|ticket| (ticket.work, ticket)));
         }
         tickets.extend(self.texts.keys().filter_map(|&key| Some((Work::Text(key), self.text_ticket(key)?))));
@@ -240,7 +240,7 @@ impl Scheduler {
         }
         for (id, video) in &self.videos {
             let Some(job) = self.jobs.get(&id.job) else { continue };
-            let extent = self.wish(*id, video).going_on.then(|| video.extent());
+            let extent = self.next_step(*id, video).going_on.then(|| video.extent());
             for (stage, work) in video.load(extent) {
                 fresh.add_load(PoolId { model: job.model, role: stage.role() }, work);
             }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use wanfarm_types::{Failure, JobId, VideoId};
 
 use super::{Dirty, Scheduler};
-use crate::artifact::Trail;
+use crate::artifact::Checkpoints;
 use crate::attempts::Work;
 use crate::job::{Job, PoolId, Text};
 use crate::video::Video;
@@ -219,8 +219,8 @@ impl Scheduler {
         let Some(video) = self.videos.get_mut(&id) else { return };
         let frames = video.frames.take().map(|frames| frames.holder);
         let mut gone: Vec<_> = Vec::new();
-        let mut kept = Trail::default();
-        for (steps_done, mut artifact) in std::mem::take(&mut video.trail).0 {
+        let mut kept = Checkpoints::default();
+        for (steps_done, mut artifact) in std::mem::take(&mut video.checkpoints).0 {
             let name = ArtifactId::Checkpoint { video: id, steps_done };
             let holder = artifact.holder.take();
             gone.push((holder, (all && artifact.is_durable()).then_some(name)));
@@ -228,7 +228,7 @@ impl Scheduler {
                 kept.0.insert(steps_done, artifact);
             }
         }
-        video.trail = kept;
+        video.checkpoints = kept;
         if let Some(mut image) = video.image.take() {
             let holder = image.holder.take();
             gone.push((holder, (all && image.is_durable()).then_some(ArtifactId::Image(id))));

@@ -35,12 +35,12 @@ impl Scheduler {
         }
     }
 
-    /// Tells those to leave that may.
-    pub(super) fn see_off(&mut self) {
-        let patience = self.config.leave_patience;
+    /// Tells drained workers to leave that have finished, when their results are copied or `drain_timeout` has passed.
+    pub(super) fn finish_drains(&mut self) {
+        let timeout = self.config.drain_timeout;
         for id in self.leaving.clone() {
             let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.is_free_to_leave()) else { continue };
-            let by = *worker.leave_by.get_or_insert(self.now + patience);
+            let by = *worker.leave_by.get_or_insert(self.now + timeout);
             let incarnation = worker.incarnation;
             if by <= self.now || !self.is_needed(id) {
                 self.leaving.remove(&id);
@@ -49,7 +49,7 @@ impl Scheduler {
         }
     }
 
-    /// When the patience with the next one ends.
+    /// When the next `drain_timeout` ends.
     pub(super) fn next_to_leave(&self) -> Option<Instant> {
         let workers = self.leaving.iter().filter_map(|id| self.workers.get(id));
         workers.filter(|worker| worker.is_free_to_leave()).filter_map(|worker| worker.leave_by).min()
@@ -67,7 +67,7 @@ impl Scheduler {
             Work::Text(key) => self.texts.get(&key).and_then(|text| text.artifact.as_ref()).is_some_and(only_there),
             Work::Image(video) | Work::Video(video) => self.videos.get(&video).is_some_and(|video| {
                 video.image.as_ref().is_some_and(only_there)
-                    || video.trail.newest().is_some_and(|(_, newest)| only_there(newest))
+                    || video.checkpoints.newest().is_some_and(|(_, newest)| only_there(newest))
                     || video.frames.as_ref().is_some_and(|frames| frames.holder == holder)
             }),
         }

@@ -91,7 +91,7 @@ impl Scheduler {
         }
         let steps_done = if attempt.is_denoising() { attempt.item.steps.first } else { video.plan.total_steps() };
         if steps_done > 0 {
-            let state = video.trail.0.get(&steps_done);
+            let state = video.checkpoints.0.get(&steps_done);
             // A state that was made anew since, on another kind of device, is not the one that was asked for.
             let other = |state: &&Artifact| attempt.from.as_ref().is_none_or(|from| from.tensors == state.tensors);
             inputs.push((Work::Video(id), ArtifactId::Checkpoint { video: id, steps_done }, state.filter(other)));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use wanfarm_types::{Digest, JobId, Role, WorkerId};
 
-use super::workers::Death;
+use super::workers::LossCause;
 use super::{Dirty, Scheduler};
 use crate::job::PoolId;
 use crate::worker::{Session, Worker};
@@ -113,7 +113,7 @@ impl Scheduler {
         worker.refuse(refused);
         if worker.is_refused() {
             let (incarnation, refusal) = (worker.incarnation, worker.refused.values().next().cloned());
-            self.bury(id, Death::Clean);
+            self.lose_worker(id, LossCause::Clean);
             self.actions.extend(refusal.map(|refusal| Action::RefuseWorker { worker: id, incarnation, refusal }));
             return false;
         }

@@ -7,12 +7,12 @@ use wanfarm_types::{AttemptId, Stage, StepRange, VideoId, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::artifact::Artifact;
-use crate::attempts::{Attempt, Recall, Work};
+use crate::attempts::{Attempt, Revocation, Work};
 use crate::job::{PoolId, Text};
 use crate::pace::effort;
 use crate::placement::{LaneId, Next, Running, Seat, Ticket};
 use crate::strikes::Strikes;
-use crate::video::{Frames, Video, Wish};
+use crate::video::{Frames, NextStep, Video};
 use crate::worker::Worker;
 use crate::{Action, ArtifactId, JobPhase, SizeClass, TextKey};
 
@@ -20,29 +20,29 @@ impl Scheduler {
     pub(super) fn refresh_video(&mut self, id: VideoId) {
         self.tidy_results(id);
         let Some(video) = self.videos.get(&id) else { return };
-        let wish = self.wish(id, video);
+        let next_step = self.next_step(id, video);
         let under_way = [video.attempt, video.image_attempt];
-        let run = wish.run.and_then(|(stage, steps)| self.ticket(id, video, stage, steps));
+        let run = next_step.run.and_then(|(stage, steps)| self.ticket(id, video, stage, steps));
         let image =
-            Some(()).filter(|()| wish.image).and_then(|()| self.ticket(id, video, Stage::EncodeImage, NO_STEPS));
+            Some(()).filter(|()| next_step.image).and_then(|()| self.ticket(id, video, Stage::EncodeImage, NO_STEPS));
         self.board.offer(Work::Video(id), run);
         self.board.offer(Work::Image(id), image);
-        self.want_texts(id, wish.texts);
-        self.count_load(id, wish.going_on);
-        self.count_unwritten(id, wish.going_on);
-        if !wish.going_on {
-            under_way.into_iter().flatten().for_each(|attempt| self.recall(attempt, Recall::Stop));
+        self.want_texts(id, next_step.texts);
+        self.count_load(id, next_step.going_on);
+        self.count_unwritten(id, next_step.going_on);
+        if !next_step.going_on {
+            under_way.into_iter().flatten().for_each(|attempt| self.revoke(attempt, Revocation::Stop));
         }
-        if wish.write {
+        if next_step.write {
             self.write_outputs(id);
         }
     }
 
-    /// What a video wants, given the state of its job and texts.
-    pub(super) fn wish(&self, id: VideoId, video: &Video) -> Wish {
+    /// What a video needs next, given the state of its job and texts.
+    pub(super) fn next_step(&self, id: VideoId, video: &Video) -> NextStep {
         let active = self.jobs.get(&id.job).is_some_and(|job| job.state == JobPhase::Active);
         let texts_usable = video.plan.texts.iter().all(|key| self.texts.get(key).is_some_and(Text::is_usable));
-        video.wish(active, texts_usable, self.now)
+        video.next_step(active, texts_usable, self.now)
     }
 
     /// Keeps the pools' load up to date with how far a video is, or that it does not go on.
@@ -101,7 +101,7 @@ impl Scheduler {
         let work = if stage == Stage::EncodeImage { Work::Image(id) } else { Work::Video(id) };
         steps.end = steps.end.min(steps.first.saturating_add(self.config.steps_per_assignment.max(1)));
         let begins = stage != Stage::Decode && steps.first == 0;
-        let newest = video.trail.newest().map(|(_, artifact)| artifact);
+        let newest = video.checkpoints.newest().map(|(_, artifact)| artifact);
         let first_text = video.plan.texts.first().and_then(|key| self.texts.get(key)?.artifact.as_ref());
         let input = newest.or(video.image.as_ref()).or(first_text);
         Some(Ticket {
@@ -111,7 +111,7 @@ impl Scheduler {
             turn: video.turn,
             video: id,
             steps,
-            piece: effort(stage, video.plan.size),
+            step_work: effort(stage, video.plan.size),
             prefers: input.and_then(|input| input.holder).map(|holder| holder.worker),
             avoids: video.strikes.avoids(),
         })
@@ -121,11 +121,12 @@ impl Scheduler {
     fn tidy_results(&mut self, id: VideoId) {
         let Some(video) = self.videos.get_mut(&id) else { return };
         video.image.take_if(|image| !image.is_alive());
-        for (steps_done, artifact) in video.trail.prune() {
+        for (steps_done, artifact) in video.checkpoints.prune() {
             self.discard(ArtifactId::Checkpoint { video: id, steps_done }, &artifact);
         }
         let Some(video) = self.videos.get(&id).filter(|video| video.state.is_open()) else { return };
-        let due = video.trail.newest().map(|(steps, _)| steps).filter(|steps| self.is_worth_a_copy(video, *steps));
+        let due =
+            video.checkpoints.newest().map(|(steps, _)| steps).filter(|steps| self.is_worth_a_copy(video, *steps));
         if let Some(steps_done) = due {
             self.ask_for_copy(ArtifactId::Checkpoint { video: id, steps_done });
         }
@@ -135,9 +136,9 @@ impl Scheduler {
     /// One copy of a video's state at a time; at the end of a stage, after an interval, and whenever work rests.
     fn is_worth_a_copy(&self, video: &Video, steps: u32) -> bool {
         let ends_stage = video.plan.stages.iter().any(|(_, range)| range.end == steps);
-        let at_risk = steps.saturating_sub(video.trail.durable_steps());
+        let at_risk = steps.saturating_sub(video.checkpoints.durable_steps());
         let interval = at_risk >= self.config.checkpoint_steps || self.have_cost(video, at_risk);
-        !video.trail.is_copying() && (ends_stage || interval || video.attempt.is_none())
+        !video.checkpoints.is_copying() && (ends_stage || interval || video.attempt.is_none())
     }
 
     /// True when the last `steps` of the attempt under way took as long as may be lost, or nobody can tell.
@@ -168,7 +169,7 @@ impl Scheduler {
         self.board.offer(Work::Text(key), ticket);
         self.ask_for_copy(ArtifactId::Text(key));
         if let Some(attempt) = unwanted {
-            self.recall(attempt, Recall::Stop);
+            self.revoke(attempt, Revocation::Stop);
         }
     }
 
@@ -184,7 +185,7 @@ impl Scheduler {
             turn,
             video,
             steps: NO_STEPS,
-            piece: effort(Stage::EncodeText, SizeClass(0)),
+            step_work: effort(Stage::EncodeText, SizeClass(0)),
             prefers: None,
             avoids: text.strikes.avoids(),
         })
@@ -205,7 +206,7 @@ impl Scheduler {
         if (worker.draining || worker.set_aside.is_some())
             && let Some(next) = worker.next
         {
-            self.recall(next, Recall::Stop);
+            self.revoke(next, Revocation::Stop);
         }
         // Its turn has come, or comes now that the one before it has ended.
         let unwatched = |id: &AttemptId| self.ledger.get(*id).is_some_and(|attempt| attempt.deadline.is_none());
@@ -228,14 +229,14 @@ impl Scheduler {
             attempt: id,
             pool: attempt.pool(),
             priority: attempt.priority,
-            recalled: attempt.recall.is_some(),
+            revoked: attempt.revocation.is_some(),
             can_stop: attempt.is_denoising(),
             nearly_done: attempt.started && self.is_nearly_done(attempt),
             follows: self.follow_up(worker, attempt),
             may_move: self.may_move(attempt.work),
             avoids: self.avoided(attempt.work),
             left: attempt.left(),
-            piece: attempt.piece,
+            step_work: attempt.step_work,
             ends: attempt.ends.map_or(0, |at| at.0),
         });
         let next = worker.next.and_then(attempt).map(|(id, attempt)| Next {
@@ -243,10 +244,10 @@ impl Scheduler {
             priority: attempt.priority,
             pool: attempt.pool(),
             avoids: self.avoided(attempt.work),
-            recalled: attempt.recall.is_some(),
+            revoked: attempt.revocation.is_some(),
             decodes: attempt.item.stage == Stage::Decode,
             left: attempt.left(),
-            piece: attempt.piece,
+            step_work: attempt.step_work,
         });
         let memberships = worker.memberships.clone();
         let (awaiting, full) = (worker.awaiting.is_some(), self.is_full(worker));

@@ -8,7 +8,7 @@ use wanfarm_types::{
 
 use super::{Dirty, Scheduler};
 use crate::artifact::{Artifact, Holder};
-use crate::attempts::{Attempt, Recall, Work};
+use crate::attempts::{Attempt, Revocation, Work};
 use crate::placement::LaneId;
 use crate::video::Frames;
 use crate::{Action, AttemptEnd, Change, Instant, SizeClass};
@@ -53,26 +53,26 @@ impl Scheduler {
         let Some(attempt) = self.ledger.get_mut(id).filter(|attempt| !attempt.started) else { return };
         attempt.started = true;
         self.watch(id);
-        self.foresee(id);
+        self.estimate_end(id);
         let Some(attempt) = self.ledger.get_mut(id) else { return };
-        let (worker, recall) = (attempt.worker, attempt.recall);
-        if recall == Some(Recall::TakeBack) {
-            attempt.recall = None;
+        let (worker, revocation) = (attempt.worker, attempt.revocation);
+        if revocation == Some(Revocation::IfUnstarted) {
+            attempt.revocation = None;
             if let Some(idle) = attempt.awaited_by.take() {
                 self.stop_awaiting(idle);
                 self.dirty.insert(Dirty::Worker(idle));
             }
-        } else if let Some(kind) = recall {
-            self.send_recall(id, kind);
+        } else if let Some(kind) = revocation {
+            self.send_revocation(id, kind);
         }
         self.dirty.insert(Dirty::Worker(worker));
     }
 
     /// Estimates the end of an attempt from the speed of its worker.
-    fn foresee(&mut self, id: AttemptId) {
+    fn estimate_end(&mut self, id: AttemptId) {
         let Some(attempt) = self.ledger.get_mut(id) else { return };
         let slowness = self.workers.get(&attempt.worker).and_then(|worker| worker.slowness(attempt.pool()));
-        let left = attempt.piece.saturating_mul(u64::from(attempt.left()));
+        let left = attempt.step_work.saturating_mul(u64::from(attempt.left()));
         attempt.ends = slowness.map(|slowness| Instant(self.now.0.saturating_add(slowness.time(left))));
     }
 
@@ -89,7 +89,7 @@ impl Scheduler {
         let attempt = attempt.clone();
         let is_whole = self.videos.get(&attempt.item.video).is_some_and(|video| video.plan.is_whole(steps - 1));
         if is_whole && self.measure(&attempt, seconds) {
-            self.foresee(id);
+            self.estimate_end(id);
         }
         self.watch(id);
         self.take_checkpoint(id, &attempt, checkpoint);
@@ -240,7 +240,7 @@ impl Scheduler {
     fn take_checkpoint(&mut self, id: AttemptId, attempt: &Attempt, checkpoint: Checkpoint) {
         let Some(video) = self.videos.get_mut(&attempt.item.video) else { return };
         if video.state.is_open() && checkpoint.steps_done > attempt.item.steps.first {
-            video.trail.add(checkpoint, held(id, attempt));
+            video.checkpoints.add(checkpoint, held(id, attempt));
             self.keep(id, attempt);
         }
     }
@@ -250,7 +250,7 @@ impl Scheduler {
         let Some(video) = self.videos.get_mut(&attempt.item.video) else { return };
         let steps_done = video.plan.total_steps();
         let known =
-            video.trail.0.get(&steps_done).map(|state| Checkpoint { steps_done, tensors: state.tensors.clone() });
+            video.checkpoints.0.get(&steps_done).map(|state| Checkpoint { steps_done, tensors: state.tensors.clone() });
         let Some(state) = attempt.from.clone().or(known) else { return };
         if video.state.is_open() && video.frames.is_none() {
             video.frames = Some(Frames { tensor, holder: held(id, attempt), state });

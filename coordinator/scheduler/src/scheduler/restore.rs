@@ -140,7 +140,7 @@ impl Scheduler {
                     None => Some(artifact),
                 },
                 ArtifactId::Checkpoint { video, steps_done } => match self.videos.get_mut(&video).filter(unfinished) {
-                    Some(video) => video.trail.0.insert(steps_done, artifact),
+                    Some(video) => video.checkpoints.0.insert(steps_done, artifact),
                     None => Some(artifact),
                 },
             };

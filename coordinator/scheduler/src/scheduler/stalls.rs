@@ -35,7 +35,7 @@ impl Scheduler {
     fn patience(&self, id: AttemptId) -> Duration {
         let slowness = self.ledger.get(id).and_then(|attempt| {
             let slowness = self.workers.get(&attempt.worker)?.slowness(attempt.pool())?;
-            Some(Duration::from_millis(slowness.time(attempt.piece)))
+            Some(Duration::from_millis(slowness.time(attempt.step_work)))
         });
         let usual = slowness.map(|usual| usual.saturating_mul(SLOWER));
         usual.map_or(self.config.stall.saturating_mul(UNKNOWN), |usual| usual.max(self.config.stall))

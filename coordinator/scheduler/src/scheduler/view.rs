@@ -71,7 +71,7 @@ impl Scheduler {
     /// The stage that a video is in or waits for; `None` once it is decoded or closed.
     pub fn stage(&self, id: VideoId) -> Option<Stage> {
         let video = self.videos.get(&id).filter(|video| video.state.is_open() && video.frames.is_none())?;
-        let steps_done = video.trail.steps_done();
+        let steps_done = video.checkpoints.steps_done();
         let missing_text =
             || video.plan.texts.iter().any(|key| !self.texts.get(key).is_some_and(crate::job::Text::is_usable));
         Some(match video.plan.stage_of(steps_done) {
@@ -84,12 +84,12 @@ impl Scheduler {
 
     /// Steps of a video that need not be computed again.
     pub fn steps_done(&self, id: VideoId) -> Option<u32> {
-        self.videos.get(&id).map(|video| video.trail.steps_done())
+        self.videos.get(&id).map(|video| video.checkpoints.steps_done())
     }
 
     /// Steps of a video of which a durable checkpoint exists.
     pub fn durable_steps(&self, id: VideoId) -> Option<u32> {
-        self.videos.get(&id).map(|video| video.trail.durable_steps())
+        self.videos.get(&id).map(|video| video.checkpoints.durable_steps())
     }
 
     /// Failures of a video since it last came farther than ever.
@@ -113,7 +113,7 @@ impl Scheduler {
         videos.filter(|video| video.state.is_open()).map(|video| {
             let is_usable = |text| self.texts.get(text).is_some_and(crate::job::Text::is_usable);
             let progress = Progress {
-                steps_done: video.trail.steps_done(),
+                steps_done: video.checkpoints.steps_done(),
                 has_texts: video.plan.texts.iter().all(is_usable),
                 has_image: video.image_is_usable(),
                 decoded: video.frames.is_some(),

@@ -1,4 +1,4 @@
-//! Workers: hello, lease, death, refusal.
+//! Workers: hello, lease, loss, refusal.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,15 @@ use wanfarm_types::{AttemptId, Failure, Incarnation, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::artifact::Holder;
-use crate::attempts::{Attempt, Recall};
+use crate::attempts::{Attempt, Revocation};
 use crate::job::PoolId;
 use crate::worker::{Session, Worker, label};
 use crate::{Action, AttemptEnd, Change, WorkerHello};
 
-/// How a worker went.
+/// Why a worker is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Death {
-    /// On purpose: nobody's fault.
+pub(super) enum LossCause {
+    /// It left on purpose. Counts against nothing.
     Clean,
     /// No sign of life for a lease: asleep, cut off, or dead. Counts against the video it ran.
     Silent,
@@ -29,7 +29,7 @@ impl Scheduler {
         let rebooted = self.workers.get(&id).is_some_and(|worker| worker.incarnation != incarnation);
         let stayed = self.workers.get(&id).is_some_and(|worker| worker.session != Session::Gone && !rebooted);
         if rebooted {
-            self.bury(id, Death::Crashed);
+            self.lose_worker(id, LossCause::Crashed);
         }
         let serves = hello
             .serves
@@ -107,8 +107,8 @@ impl Scheduler {
     fn resend(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
         for attempt in [worker.running, worker.next].into_iter().flatten() {
-            if let Some(kind) = self.ledger.get(attempt).and_then(|attempt| attempt.recall) {
-                self.send_recall(attempt, kind);
+            if let Some(kind) = self.ledger.get(attempt).and_then(|attempt| attempt.revocation) {
+                self.send_revocation(attempt, kind);
             }
         }
     }
@@ -133,7 +133,7 @@ impl Scheduler {
 
     pub(super) fn worker_gone(&mut self, id: WorkerId, incarnation: Incarnation, clean: bool) {
         if self.workers.get(&id).is_some_and(|worker| worker.incarnation == incarnation) {
-            self.bury(id, if clean { Death::Clean } else { Death::Crashed });
+            self.lose_worker(id, if clean { LossCause::Clean } else { LossCause::Crashed });
         }
     }
 
@@ -176,8 +176,8 @@ impl Scheduler {
         }
     }
 
-    /// Ends everything a dead worker had: attempts, results in its memory, its place on the board.
-    pub(super) fn bury(&mut self, id: WorkerId, death: Death) {
+    /// Ends everything a lost worker had: attempts, results in its memory, its seat on the board.
+    pub(super) fn lose_worker(&mut self, id: WorkerId, cause: LossCause) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let name = label(id, worker);
         let (running, next) = (worker.running, worker.next);
@@ -199,11 +199,11 @@ impl Scheduler {
         // A pool without it may decide otherwise, also where it had nothing.
         self.dirty.insert(Dirty::Worker(id));
         let Some(attempt) = ended.filter(|attempt| attempt.started && !attempt.restored) else { return };
-        if death == Death::Clean {
+        if cause == LossCause::Clean {
             return;
         }
         let failure = Failure::transient(format!("worker {name} was lost while it ran {}", attempt.item.stage));
-        if death == Death::Crashed && attempt.ran().is_empty() {
+        if cause == LossCause::Crashed && attempt.ran().is_empty() {
             self.add_to_streak(&attempt, &failure);
         }
         self.strike(&attempt, &failure);
@@ -224,7 +224,7 @@ impl Scheduler {
             }
             let Some(incarnation) = self.workers.get(&id).map(|worker| worker.incarnation) else { break };
             let connected = self.is_connected(id, incarnation);
-            self.bury(id, Death::Silent);
+            self.lose_worker(id, LossCause::Silent);
             if connected {
                 self.act(Action::Disconnect { worker: id, incarnation });
             }
@@ -244,7 +244,7 @@ impl Scheduler {
         self.workers.get(&id).is_some_and(|worker| worker.is_connected() && worker.incarnation == incarnation)
     }
 
-    /// The worker no longer waits for an item that was called back for it.
+    /// The worker no longer waits for an item that was revoked for it.
     pub(super) fn stop_awaiting(&mut self, id: WorkerId) {
         let awaited = self.workers.get_mut(&id).and_then(|worker| worker.awaiting.take());
         if let Some(attempt) = awaited.and_then(|attempt| self.ledger.get_mut(attempt)) {
@@ -263,18 +263,18 @@ impl Scheduler {
         }
     }
 
-    /// Wants an attempt back. Asking twice is asking once; a stop outranks a take-back.
-    pub(super) fn recall(&mut self, id: AttemptId, kind: Recall) {
-        let Some(attempt) = self.ledger.get_mut(id).filter(|attempt| attempt.recall < Some(kind)) else { return };
-        let first = attempt.recall.replace(kind).is_none();
+    /// Revokes an attempt. Idempotent; a stop outranks a revocation of what has not started.
+    pub(super) fn revoke(&mut self, id: AttemptId, kind: Revocation) {
+        let Some(attempt) = self.ledger.get_mut(id).filter(|attempt| attempt.revocation < Some(kind)) else { return };
+        let first = attempt.revocation.replace(kind).is_none();
         let (worker, started) = (attempt.worker, attempt.started);
         self.dirty.insert(Dirty::Worker(worker));
         if first || started {
-            self.send_recall(id, kind);
+            self.send_revocation(id, kind);
         }
     }
 
-    pub(super) fn send_recall(&mut self, id: AttemptId, kind: Recall) {
+    pub(super) fn send_revocation(&mut self, id: AttemptId, kind: Revocation) {
         let Some(attempt) = self.ledger.get(id) else { return };
         let (worker, incarnation) = (attempt.worker, attempt.incarnation);
         if !self.is_connected(worker, incarnation) {
@@ -282,7 +282,7 @@ impl Scheduler {
         }
         if !attempt.started {
             self.act(Action::Revoke { worker, incarnation, attempt: id });
-        } else if kind == Recall::Stop && attempt.is_denoising() {
+        } else if kind == Revocation::Stop && attempt.is_denoising() {
             self.act(Action::StopAfterStep { worker, incarnation, attempt: id });
         }
     }

@@ -85,8 +85,8 @@ pub(crate) struct Farm {
     bad: BTreeMap<VideoId, FailureKind>,
     written: BTreeMap<VideoId, TensorRef>,
     last_assigned: AttemptId,
-    /// Attempts that were ever called back or stopped.
-    recalled: BTreeSet<AttemptId>,
+    /// Attempts that were ever revoked or stopped.
+    revoked: BTreeSet<AttemptId>,
     steps_run: u64,
 }
 
@@ -123,7 +123,7 @@ impl Farm {
             bad: BTreeMap::new(),
             written: BTreeMap::new(),
             last_assigned: AttemptId(0),
-            recalled: BTreeSet::new(),
+            revoked: BTreeSet::new(),
             steps_run: 0,
         };
         farm.hire();

@@ -62,11 +62,11 @@ impl Farm {
                 self.send(worker, action);
             }
             Action::Revoke { worker, attempt, .. } => {
-                self.recalled.insert(attempt);
+                self.revoked.insert(attempt);
                 self.send(worker, action);
             }
             Action::StopAfterStep { worker, attempt, .. } => {
-                let first = self.recalled.insert(attempt);
+                let first = self.revoked.insert(attempt);
                 let check = self.scheduler.as_ref().filter(|_| first).map(|scheduler| scheduler.check_move(attempt));
                 check.unwrap_or(Ok(())).unwrap_or_else(|violation| panic!("at {}: {violation}", self.now));
                 self.send(worker, action);
