@@ -159,12 +159,12 @@ struct Reporter<'a> {
 }
 
 impl Control for Reporter<'_> {
-    fn step_done(&mut self, state: &State, evaluations: u32) {
+    fn step_done(&mut self, state: &State, forward_passes: u32) {
         let now = Instant::now();
         let seconds = now.duration_since(self.last).as_secs_f64();
         self.last = now;
         self.timing.step_seconds.push(seconds);
-        self.timing.evaluations.push(evaluations);
+        self.timing.forward_passes.push(forward_passes);
         if self.events.blocking_send(Input::StepDone(self.attempt, state.clone(), seconds)).is_err() {
             self.signals.abandon.store(true, Ordering::Relaxed);
         }

@@ -13,7 +13,7 @@ pub(crate) trait RoleRunner {
 /// The running item's connection to the rest of the worker. Nothing here waits for a network.
 pub(crate) trait Control {
     /// A denoising step has run, and the transformer's blocks in it so many times; this is the state after it.
-    fn step_done(&mut self, state: &State, evaluations: u32);
+    fn step_done(&mut self, state: &State, forward_passes: u32);
     /// A text has been read, and has so many tokens.
     fn text_read(&mut self, tokens: u32);
     /// True when no further step should be begun.

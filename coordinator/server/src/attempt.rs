@@ -27,7 +27,7 @@ pub struct AttemptRecord {
     pub step_seconds: Vec<f64>,
     /// How often each of these steps ran the transformer's blocks; empty where it is not known, as of lost attempts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub evaluations: Vec<u32>,
+    pub forward_passes: Vec<u32>,
     /// Tokens of the text that was encoded, also of what is beyond those that are read; absent for other stages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_tokens: Option<u32>,
@@ -44,8 +44,8 @@ impl AttemptRecord {
     /// Passes that were computed, and those that were not, where a step has so many without a step cache. What was
     /// computed again after an interruption counts each time.
     pub fn passes(&self, of_step: u32) -> (u64, u64) {
-        let computed = self.evaluations.iter().map(|&passes| u64::from(passes)).sum();
-        let skipped = self.evaluations.iter().map(|&passes| u64::from(of_step.saturating_sub(passes))).sum();
+        let computed = self.forward_passes.iter().map(|&passes| u64::from(passes)).sum();
+        let skipped = self.forward_passes.iter().map(|&passes| u64::from(of_step.saturating_sub(passes))).sum();
         (computed, skipped)
     }
 }

@@ -172,7 +172,7 @@ impl Open {
             begun: self.begun,
             seconds: timing.seconds,
             step_seconds: timing.step_seconds.clone(),
-            evaluations: timing.evaluations.clone(),
+            forward_passes: timing.forward_passes.clone(),
             text_tokens: (timing.text_tokens > 0).then_some(timing.text_tokens),
             queue_seconds: self.waited,
             input_wait_seconds: timing.input_wait_seconds,
@@ -217,7 +217,7 @@ mod tests {
         let timing = StepTiming {
             seconds: 0.5,
             step_seconds: vec![0.25, 0.25],
-            evaluations: vec![2, 1],
+            forward_passes: vec![2, 1],
             input_wait_seconds: 0.1,
             text_tokens: 0,
         };

@@ -42,7 +42,7 @@ pub(crate) struct Tally {
 
 /// What one attempt was. `passes`: of each of its steps, without a step cache.
 fn effort(record: &AttemptRecord, passes: u32) -> Effort {
-    let (evaluations, skipped) = record.passes(passes);
+    let (forward_passes, skipped) = record.passes(passes);
     Effort {
         attempts: 1,
         failed: u64::from(record.result != "done"),
@@ -50,7 +50,7 @@ fn effort(record: &AttemptRecord, passes: u32) -> Effort {
         seconds: duration(record.seconds),
         queue_seconds: duration(record.queue_seconds),
         input_wait_seconds: duration(record.input_wait_seconds),
-        evaluations,
+        forward_passes,
         skipped,
     }
 }
@@ -136,7 +136,7 @@ mod tests {
             begun: None,
             seconds,
             step_seconds: Vec::new(),
-            evaluations: Vec::new(),
+            forward_passes: Vec::new(),
             text_tokens: None,
             queue_seconds: 1.0,
             input_wait_seconds: f64::NAN,

@@ -126,7 +126,11 @@ fn efforts(head: &'static str, lines: &[EffortLine]) -> String {
             },
             time(line.effort.queue_seconds),
             time(line.effort.input_wait_seconds),
-            if line.effort.skipped > 0 { share(line.effort.skipped, line.effort.evaluations) } else { String::new() },
+            if line.effort.skipped > 0 {
+                share(line.effort.skipped, line.effort.forward_passes)
+            } else {
+                String::new()
+            },
         ]
     };
     let head = [

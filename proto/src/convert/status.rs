@@ -189,7 +189,7 @@ impl From<domain::EffortLine> for v1::Effort {
             seconds: effort.seconds,
             queue_seconds: effort.queue_seconds,
             input_wait_seconds: effort.input_wait_seconds,
-            evaluations: effort.evaluations,
+            forward_passes: effort.forward_passes,
             skipped: effort.skipped,
         }
     }
@@ -204,7 +204,7 @@ impl From<v1::Effort> for domain::EffortLine {
             seconds: wire.seconds,
             queue_seconds: wire.queue_seconds,
             input_wait_seconds: wire.input_wait_seconds,
-            evaluations: wire.evaluations,
+            forward_passes: wire.forward_passes,
             skipped: wire.skipped,
         };
         Self { name: wire.name, workers: wire.workers, busy: wire.busy, effort }

@@ -116,8 +116,8 @@ mod tests {
 
     #[test]
     fn no_timing_has_more_steps_than_a_video() {
-        let long = StepTiming { step_seconds: vec![1.0; 5000], evaluations: vec![2; 5000], ..StepTiming::default() };
+        let long = StepTiming { step_seconds: vec![1.0; 5000], forward_passes: vec![2; 5000], ..StepTiming::default() };
         let read: StepTiming = serde_json::from_str(&serde_json::to_string(&long).unwrap()).unwrap();
-        assert_eq!((read.step_seconds.len(), read.evaluations.len()), (1000, 1000));
+        assert_eq!((read.step_seconds.len(), read.forward_passes.len()), (1000, 1000));
     }
 }

@@ -65,7 +65,7 @@ pub struct Effort {
     /// Seconds that free devices waited for inputs.
     pub input_wait_seconds: f64,
     /// Passes that ran the transformer's blocks.
-    pub evaluations: u64,
+    pub forward_passes: u64,
     /// Passes that step caches stood in for.
     pub skipped: u64,
 }
@@ -137,7 +137,7 @@ impl Effort {
         self.seconds += other.seconds;
         self.queue_seconds += other.queue_seconds;
         self.input_wait_seconds += other.input_wait_seconds;
-        self.evaluations += other.evaluations;
+        self.forward_passes += other.forward_passes;
         self.skipped += other.skipped;
     }
 }

@@ -160,7 +160,7 @@ impl RoleRunner for Denoiser {
         };
         let mut done = None;
         for step in work.steps.first..work.steps.end {
-            let mut evaluations = 0;
+            let mut forward_passes = 0;
             let mut pass = |branch: Branch, latents: &[f32], timestep: f64, blocks: Blocks<'_>| {
                 if control.abandoned() {
                     return Ok(None);
@@ -169,7 +169,7 @@ impl RoleRunner for Denoiser {
                     Branch::Cond => &cond,
                     Branch::Uncond => uncond.as_ref().unwrap_or(&cond),
                 };
-                evaluations += u32::from(!matches!(blocks, Blocks::Reuse(_)));
+                forward_passes += u32::from(!matches!(blocks, Blocks::Reuse(_)));
                 let latents = Tensor::from_slice(latents, &shape[..], &Device::Cpu)?;
                 values(&conditioning.velocity(&self.model, &latents, timestep, text, blocks)?).map(Some)
             };
@@ -180,7 +180,7 @@ impl RoleRunner for Denoiser {
                 finite(tensor, || format!("the latents after step {step} of {}", spec.steps))?;
             }
             let result = freeze(&state, step + 1, &shape, &cache.kept(step + 1));
-            control.step_done(&result, evaluations);
+            control.step_done(&result, forward_passes);
             done = Some(result);
             if control.should_stop_after_step() {
                 break;

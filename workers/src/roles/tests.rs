@@ -36,15 +36,15 @@ struct Bench {
 #[derive(Default)]
 struct Observer {
     states: Vec<State>,
-    evaluations: Vec<u32>,
+    forward_passes: Vec<u32>,
     text_tokens: u32,
     stop_after: Option<usize>,
     abandon_after: Option<usize>,
 }
 
 impl Control for Observer {
-    fn step_done(&mut self, state: &State, evaluations: u32) {
-        self.evaluations.push(evaluations);
+    fn step_done(&mut self, state: &State, forward_passes: u32) {
+        self.forward_passes.push(forward_passes);
         self.states.push(state.clone());
     }
 

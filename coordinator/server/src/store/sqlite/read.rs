@@ -184,7 +184,7 @@ fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
         seconds: get(line, "seconds")?,
         step_seconds: json(line, "step_seconds")?,
         // Not told in format 1.
-        evaluations: optional(line, "evaluations")?.unwrap_or_default(),
+        forward_passes: optional(line, "forward_passes")?.unwrap_or_default(),
         text_tokens: get::<Option<u32>>(line, "text_tokens")?.unwrap_or_default(),
         input_wait_seconds: get(line, "input_wait_seconds")?,
     };

@@ -116,7 +116,7 @@ fn ended(attempt: u64, end: AttemptEnd) -> Row {
     let timing = StepTiming {
         seconds: 0.1 + 0.2,
         step_seconds,
-        evaluations: vec![2, 0],
+        forward_passes: vec![2, 0],
         input_wait_seconds: 1e-9,
         text_tokens: 655,
     };
