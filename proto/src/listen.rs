@@ -19,11 +19,11 @@ use crate::tensors::is_out_of_descriptors;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// How long a new connection may take to say who it is.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What every HTTP/2 client says first has this many bytes.
 const PREFACE: usize = 24;
-/// Pause after a connection could not be accepted for lack of something.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Pause before accepting again after a failure for lack of descriptors or memory.
+const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 /// A time without trouble after which the next one is worth a word again.
 const QUIET: Duration = Duration::from_secs(600);
 
@@ -65,7 +65,7 @@ pub fn incoming(
                 Ok((stream, _)) => {
                     // Only speed is lost without.
                     let _ = stream.set_nodelay(true);
-                    return Some((Ok(Prompt::within(stream, PATIENCE)), (listener, told, starved)));
+                    return Some((Ok(Prompt::within(stream, PREFACE_TIMEOUT)), (listener, told, starved)));
                 }
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
@@ -79,7 +79,7 @@ pub fn incoming(
                     if is_out_of_descriptors(&error) {
                         starved();
                     }
-                    sleep(PAUSE).await;
+                    sleep(ACCEPT_RETRY).await;
                 }
             }
         }

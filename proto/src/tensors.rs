@@ -22,31 +22,31 @@ use crate::Location;
 use crate::v1::tensors_client::TensorsClient;
 use crate::v1::tensors_server::{Tensors, TensorsServer};
 use crate::v1::{Chunk, ReadRequest};
-use pulling::{Miss, length_of};
+use pulling::{LocationError, length_of};
 
 pub use pulling::{PullError, Pulling};
 
-/// Bytes per message. Large enough that per-message cost vanishes, and small enough that a piece is still in the
+/// Bytes per message. Large enough that per-message cost vanishes, and small enough that a chunk is still in the
 /// processor's cache when it is copied the next time: of 64 KiB, 256 KiB and 1 MiB the fastest over loopback.
-pub const PIECE: usize = 256 << 10;
+pub const CHUNK_BYTES: usize = 256 << 10;
 
 /// No tensor that belongs here is larger: 720p frames of a 4,097-frame video are 11 GiB.
 pub const MAX_TENSOR_BYTES: u64 = 16 << 30;
 
 /// How long a location may take to accept a connection: not long, for there is another way to a tensor.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a location may take to answer, and to send the next chunk.
-const PATIENCE: Duration = Duration::from_secs(20);
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a location that could not be heard is passed over, where there is another.
-const PASSED_OVER: Duration = Duration::from_secs(60);
+const SKIP_TIME: Duration = Duration::from_secs(60);
 
 /// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.
-const SILENCE: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Connections kept open at once; a farm has at most a few hundred machines.
-const MOST_CHANNELS: usize = 512;
+const MAX_CHANNELS: usize = 512;
 
 /// Something that holds tensors by digest.
 pub trait TensorSource: Send + Sync + 'static {
@@ -60,13 +60,13 @@ impl<S: TensorSource> TensorSource for Arc<S> {
     }
 }
 
-/// The bytes of a tensor, piece by piece.
-pub type Pieces = BoxStream<'static, Result<Bytes, Status>>;
+/// The bytes of a tensor, in chunks.
+pub type Chunks = BoxStream<'static, Result<Bytes, Status>>;
 
-/// Something that serves tensors piece by piece. Everything that holds them in memory does.
-pub trait PieceSource: Send + Sync + 'static {
+/// Something that serves tensors in chunks. Everything that holds them in memory does.
+pub trait ChunkSource: Send + Sync + 'static {
     /// The bytes of a tensor from `offset` on; an error says why not, `not_found` that it is not held.
-    fn pieces(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Pieces, Status>>;
+    fn chunks(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Chunks, Status>>;
 }
 
 /// That a tensor is not here.
@@ -79,8 +79,8 @@ pub fn beyond(digest: &Digest, offset: u64, length: u64) -> Status {
     Status::out_of_range(format!("offset {offset} is beyond the {length} bytes of {digest}"))
 }
 
-impl<S: TensorSource + Clone> PieceSource for S {
-    fn pieces(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Pieces, Status>> {
+impl<S: TensorSource + Clone> ChunkSource for S {
+    fn chunks(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Chunks, Status>> {
         let source = self.clone();
         let find = async move {
             let found = tokio::task::spawn_blocking(move || source.tensor(&digest)).await;
@@ -88,16 +88,16 @@ impl<S: TensorSource + Clone> PieceSource for S {
             let bytes = bytes.ok_or_else(|| not_held(&digest))?;
             let start = usize::try_from(offset).ok().filter(|&start| start <= bytes.len());
             let mut rest = bytes.slice(start.ok_or_else(|| beyond(&digest, offset, bytes.len() as u64))?..);
-            let pieces =
-                std::iter::from_fn(move || (!rest.is_empty()).then(|| Ok(rest.split_to(PIECE.min(rest.len())))));
-            Ok(futures::stream::iter(pieces).boxed())
+            let chunks =
+                std::iter::from_fn(move || (!rest.is_empty()).then(|| Ok(rest.split_to(CHUNK_BYTES.min(rest.len())))));
+            Ok(futures::stream::iter(chunks).boxed())
         };
         find.boxed()
     }
 }
 
 /// The gRPC service over a source.
-pub fn service<S: PieceSource>(source: S) -> TensorsServer<impl Tensors> {
+pub fn service<S: ChunkSource>(source: S) -> TensorsServer<impl Tensors> {
     TensorsServer::new(Service { source })
 }
 
@@ -106,14 +106,14 @@ struct Service<S> {
 }
 
 #[tonic::async_trait]
-impl<S: PieceSource> Tensors for Service<S> {
+impl<S: ChunkSource> Tensors for Service<S> {
     type ReadStream = Pin<Box<dyn Stream<Item = Result<Chunk, Status>> + Send>>;
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let ReadRequest { digest, offset } = request.into_inner();
         let digest = crate::convert::digest_field(&digest)?;
-        let pieces = self.source.pieces(digest, offset).await?;
-        Ok(Response::new(Box::pin(pieces.map(|piece| piece.map(|data| Chunk { data })))))
+        let chunks = self.source.chunks(digest, offset).await?;
+        Ok(Response::new(Box::pin(chunks.map(|chunk| chunk.map(|data| Chunk { data })))))
     }
 }
 
@@ -135,7 +135,7 @@ pub struct Puller {
 struct Known {
     channels: BTreeMap<String, Channel>,
     /// Locations that could not be heard, and when.
-    silent: BTreeMap<String, Instant>,
+    unreachable: BTreeMap<String, Instant>,
 }
 
 impl Puller {
@@ -147,57 +147,58 @@ impl Puller {
     pub async fn pull(&self, tensor: &TensorRef, locations: &[String]) -> Result<Bytes, PullError> {
         let digest = tensor.digest;
         let length = length_of(tensor)?;
-        let (mut tried, mut answered, mut exhausted) = (Vec::new(), true, false);
+        let (mut tried, mut reached, mut exhausted) = (Vec::new(), true, false);
         for (index, location) in locations.iter().enumerate() {
             if index + 1 < locations.len() && self.is_passed_over(location) {
                 continue;
             }
             match self.pull_from(digest, length, location).await {
                 Ok(bytes) => {
-                    self.lock().silent.remove(location);
+                    self.lock().unreachable.remove(location);
                     return Ok(bytes);
                 }
-                Err(miss) => {
-                    if !miss.answered {
-                        self.lock().silent.insert(location.clone(), Instant::now());
+                Err(error) => {
+                    if !error.reached {
+                        self.lock().unreachable.insert(location.clone(), Instant::now());
                     }
-                    tried.push(format!("{location}: {}", miss.why));
-                    answered = miss.answered;
-                    exhausted |= miss.exhausted;
+                    tried.push(format!("{location}: {}", error.why));
+                    reached = error.reached;
+                    exhausted |= error.exhausted;
                 }
             }
         }
         if tried.is_empty() {
             tried.push("no location is known".to_owned());
         }
-        Err(PullError::Nowhere { digest, tried, answered, exhausted })
+        Err(PullError::Unavailable { digest, tried, reached, exhausted })
     }
 
-    /// Opens a tensor at one location, to be read piece by piece: for those that do not want it in memory whole.
+    /// Opens a tensor at one location, to be read in chunks: for those that do not want it in memory whole.
     ///
     /// # Errors
     /// When the location does not have it, or is not to be had.
     pub async fn open(&self, tensor: &TensorRef, location: &str) -> Result<Pulling, PullError> {
         let digest = tensor.digest;
         let length = length_of(tensor)?;
-        self.begin(digest, length, location).await.map_err(|miss| miss.of(digest, location))
+        self.begin(digest, length, location).await.map_err(|error| error.of(digest, location))
     }
 
-    async fn begin(&self, digest: Digest, length: u64, location: &str) -> Result<Pulling, Miss> {
-        let mut client = TensorsClient::new(self.channel(location).map_err(Miss::answered)?);
+    async fn begin(&self, digest: Digest, length: u64, location: &str) -> Result<Pulling, LocationError> {
+        let mut client = TensorsClient::new(self.channel(location).map_err(LocationError::refused)?);
         let request = ReadRequest { digest: digest.0.to_vec(), offset: 0 };
-        let reply =
-            tokio::time::timeout(PATIENCE, client.read(request)).await.map_err(|_| Miss::silent("no answer"))?;
-        let pieces = reply?.into_inner().map(|chunk| chunk.map(|chunk| chunk.data)).boxed();
-        Ok(Pulling::of(digest, length, location.to_owned(), pieces))
+        let reply = tokio::time::timeout(READ_TIMEOUT, client.read(request))
+            .await
+            .map_err(|_| LocationError::unreachable("no answer"))?;
+        let chunks = reply?.into_inner().map(|chunk| chunk.map(|chunk| chunk.data)).boxed();
+        Ok(Pulling::of(digest, length, location.to_owned(), chunks))
     }
 
-    async fn pull_from(&self, digest: Digest, length: u64, location: &str) -> Result<Bytes, Miss> {
+    async fn pull_from(&self, digest: Digest, length: u64, location: &str) -> Result<Bytes, LocationError> {
         self.begin(digest, length, location).await?.collect().await
     }
 
     fn is_passed_over(&self, location: &str) -> bool {
-        self.lock().silent.get(location).is_some_and(|since| since.elapsed() < PASSED_OVER)
+        self.lock().unreachable.get(location).is_some_and(|since| since.elapsed() < SKIP_TIME)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -215,18 +216,18 @@ impl Puller {
         let endpoint =
             Endpoint::from_shared(checked.to_string()).map_err(|error| format!("not an address: {error}"))?;
         let channel = endpoint
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(SILENCE)
-            .keep_alive_timeout(SILENCE)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
             // Latents are tens of megabytes: the default 64 KiB window would make each a series of round trips. More than
             // a fast network has under way only leaves the processor's cache.
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(16 << 20)
-            // The default of 16 KiB would cut each piece into sixteen.
-            .max_frame_size(PIECE as u32)
+            // The default of 16 KiB would cut each chunk into sixteen.
+            .max_frame_size(CHUNK_BYTES as u32)
             .connect_lazy();
-        if known.channels.len().max(known.silent.len()) >= MOST_CHANNELS {
+        if known.channels.len().max(known.unreachable.len()) >= MAX_CHANNELS {
             // Workers come and go under new ports; forgetting an open connection only costs opening it again.
             *known = Known::default();
         }
@@ -260,9 +261,9 @@ mod tests {
     #[test]
     fn a_process_without_descriptors_is_told_from_a_worker_without_the_tensor() {
         let failed = |errno| Status::from_error(Box::new(std::io::Error::from_raw_os_error(errno)));
-        assert!([23, 24].into_iter().all(|errno| Miss::from(failed(errno)).exhausted));
+        assert!([23, 24].into_iter().all(|errno| LocationError::from(failed(errno)).exhausted));
         // `ECONNREFUSED`, on Linux and on macOS.
-        assert!(![111, 61].into_iter().any(|errno| Miss::from(failed(errno)).exhausted));
-        assert!(!Miss::from(not_held(&Digest([0; 32]))).exhausted);
+        assert!(![111, 61].into_iter().any(|errno| LocationError::from(failed(errno)).exhausted));
+        assert!(!LocationError::from(not_held(&Digest([0; 32]))).exhausted);
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::judge::Clip;
 
 /// Longer than anything here takes on a busy machine; a test that reaches it has hung.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The repository.
 pub(crate) fn repository() -> PathBuf {
@@ -220,7 +220,7 @@ impl Running {
         let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
         let stdout = std::thread::spawn(move || read(stdout));
         let stderr = std::thread::spawn(move || read(stderr));
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let status = until(deadline, "the process ends", || self.child.try_wait().expect("wait"));
         Ended { status, stdout: stdout.join().expect("stdout"), stderr: stderr.join().expect("stderr") }
     }
@@ -254,7 +254,7 @@ pub(crate) fn until<T>(deadline: Instant, what: &str, mut look: impl FnMut() -> 
 
 /// As [`until`], with the usual patience.
 pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    until(Instant::now() + PATIENCE, what, look)
+    until(Instant::now() + TIMEOUT, what, look)
 }
 
 pub(crate) fn signal_process(pid: u32, signal: &str) {

@@ -8,13 +8,13 @@ use wanfarm_types::{
 };
 
 /// Tokens of a text; rows of a context.
-const MOST_TOKENS: u64 = 512;
+const MAX_TOKENS: u64 = 512;
 /// Columns of a context; the largest text encoder has 4096.
-const MOST_COLUMNS: u64 = 1 << 16;
+const MAX_COLUMNS: u64 = 1 << 16;
 /// Bytes of an image file; what the coordinator accepts.
-const MOST_IMAGE_BYTES: u64 = 32 << 20;
+const MAX_IMAGE_BYTES: u64 = 32 << 20;
 /// LoRA files of a video; more are a mistake.
-const MOST_LORAS: usize = 16;
+const MAX_LORAS: usize = 16;
 /// Channels of the mask that stands before an image's own.
 const MASK_CHANNELS: u64 = 4;
 
@@ -110,11 +110,11 @@ fn contexts(assignment: &Assignment) -> Option<String> {
     }
     let is_context = |text: &TensorRef| {
         text.dtype == DType::F32
-            && matches!(text.shape[..], [rows, columns] if (1..=MOST_TOKENS).contains(&rows) && columns <= MOST_COLUMNS)
+            && matches!(text.shape[..], [rows, columns] if (1..=MAX_TOKENS).contains(&rows) && columns <= MAX_COLUMNS)
     };
     texts.iter().find(|text| !is_context(text)).map(|text| {
         format!(
-            "{:?} of {:?} is no text context; those are [tokens ≤ {MOST_TOKENS}, columns] of F32",
+            "{:?} of {:?} is no text context; those are [tokens ≤ {MAX_TOKENS}, columns] of F32",
             text.shape, text.dtype
         )
     })
@@ -126,12 +126,12 @@ fn image_file(assignment: &Assignment) -> Option<String> {
     }
     let images = &assignment.inputs.image;
     let is_file = |image: &TensorRef| {
-        image.dtype == DType::U8 && matches!(image.shape[..], [bytes] if (1..=MOST_IMAGE_BYTES).contains(&bytes))
+        image.dtype == DType::U8 && matches!(image.shape[..], [bytes] if (1..=MAX_IMAGE_BYTES).contains(&bytes))
     };
     match &images[..] {
         [image] if is_file(image) => None,
         [image] => Some(format!(
-            "{:?} of {:?} is no image file; those are [bytes ≤ {MOST_IMAGE_BYTES}] of U8",
+            "{:?} of {:?} is no image file; those are [bytes ≤ {MAX_IMAGE_BYTES}] of U8",
             image.shape, image.dtype
         )),
         _ => Some(format!("{} image files where there must be one", images.len())),
@@ -171,8 +171,8 @@ fn state(assignment: &Assignment, latents: [u64; 4]) -> Option<String> {
 }
 
 fn loras(loras: &[LoraRef]) -> Option<String> {
-    if loras.len() > MOST_LORAS {
-        return Some(format!("{} LoRA files; at most {MOST_LORAS} are added", loras.len()));
+    if loras.len() > MAX_LORAS {
+        return Some(format!("{} LoRA files; at most {MAX_LORAS} are added", loras.len()));
     }
     let wrong = loras.iter().find(|lora| !lora.strength.is_finite())?;
     Some(format!("the strength {} of the LoRA {} is no number to scale with", wrong.strength, wrong.name))

@@ -21,7 +21,7 @@ use crate::tensors::TensorStore;
 use crate::{WorkerError, admission};
 
 /// How long the coordinator may take to hear the goodbye, and meanwhile the device to notice that it is over.
-const FAREWELL: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 type Fetched = Result<Box<PreparedItem>, Failure>;
 
@@ -87,12 +87,12 @@ impl Agent {
         let Self { link, device, .. } = self;
         let goodbye = async {
             if let Ok(reason) = ended {
-                let _ = tokio::time::timeout(FAREWELL, link.close(reason)).await;
+                let _ = tokio::time::timeout(SHUTDOWN_GRACE, link.close(reason)).await;
             }
             ended.map(drop)
         };
         // At once: the coordinator is to hear of it while the device is in the middle of a step.
-        tokio::join!(goodbye, device.end(FAREWELL)).0
+        tokio::join!(goodbye, device.end(SHUTDOWN_GRACE)).0
     }
 
     /// Returns why it leaves.

@@ -11,12 +11,12 @@ use wanfarm_types::{Assignment, AttemptId, Failure, FailureKind, Report, StepTim
 use crate::runner::{HostTensor, Output, PreparedItem, State};
 
 /// Items that may wait here. The coordinator sends one ahead; what is beyond this is given back at once.
-const MOST_WAITING: usize = 4;
+const MAX_WAITING: usize = 4;
 
 /// Finished items that may wait for the coordinator's answer, and the bytes of their results, before no further item is
 /// begun: a coordinator that is away for long, or whose disk is full, stops the work instead of filling the memory.
-const MOST_UNANSWERED: usize = 4;
-const MOST_UNANSWERED_BYTES: u64 = 2 << 30;
+const MAX_UNANSWERED: usize = 4;
+const MAX_UNANSWERED_BYTES: u64 = 2 << 30;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -127,9 +127,9 @@ impl Assignments {
                     self.report(attempt, Report::Failed(failure));
                 }
             }
-            Input::Revoke(attempt) => self.give_back(attempt),
+            Input::Revoke(attempt) => self.revoke(attempt),
             Input::StopAfterStep(attempt) => {
-                self.give_back(attempt);
+                self.revoke(attempt);
                 if self.running.as_ref().is_some_and(|running| running.attempt == attempt) {
                     self.effects.push_back(Effect::StopAfterStep(attempt));
                 }
@@ -177,7 +177,7 @@ impl Assignments {
         });
         let size = |tensors: &[TensorRef]| tensors.iter().filter_map(TensorRef::byte_len).fold(0, u64::saturating_add);
         let (count, bytes) = done.fold((0, 0u64), |(count, sum), made| (count + 1, sum.saturating_add(size(made))));
-        count >= MOST_UNANSWERED || bytes >= MOST_UNANSWERED_BYTES
+        count >= MAX_UNANSWERED || bytes >= MAX_UNANSWERED_BYTES
     }
 
     fn knows(&self, attempt: AttemptId) -> bool {
@@ -193,14 +193,14 @@ impl Assignments {
         if self.knows(attempt) {
             return;
         }
-        if self.waiting.len() >= MOST_WAITING {
+        if self.waiting.len() >= MAX_WAITING {
             return self.report(attempt, Report::Revoked);
         }
         self.waiting.push_back(Waiting { assignment: Arc::new(assignment), since: now, inputs: Inputs::NotAsked });
     }
 
     /// What has not started is given back; what has goes on to its own reports.
-    fn give_back(&mut self, attempt: AttemptId) {
+    fn revoke(&mut self, attempt: AttemptId) {
         if self.remove_waiting(attempt).is_some() {
             self.report(attempt, Report::Revoked);
         }

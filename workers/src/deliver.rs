@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tracing::debug;
-use wanfarm_proto::tensors::{PieceSource, Pieces};
+use wanfarm_proto::tensors::{ChunkSource, Chunks};
 use wanfarm_proto::v1::Delivery;
 use wanfarm_proto::v1::dispatch_client::DispatchClient;
 use wanfarm_types::Errand;
@@ -47,9 +47,9 @@ impl Deliveries {
 }
 
 async fn deliver(mut client: DispatchClient<Channel>, store: Arc<TensorStore>, errand: Errand) {
-    let pieces = store.pieces(errand.digest, errand.offset).await.ok();
-    let first = Delivery { errand: errand.number, missing: pieces.is_none(), data: Bytes::new() };
-    if let Err(status) = client.deliver(Messages { first: Some(first), pieces }).await {
+    let chunks = store.chunks(errand.digest, errand.offset).await.ok();
+    let first = Delivery { errand: errand.number, missing: chunks.is_none(), data: Bytes::new() };
+    if let Err(status) = client.deliver(Messages { first: Some(first), chunks }).await {
         // Usual when the reader has gone. Whoever still wants it asks again.
         debug!(digest = %errand.digest, %status, "a tensor was not delivered");
     }
@@ -58,7 +58,7 @@ async fn deliver(mut client: DispatchClient<Channel>, store: Arc<TensorStore>, e
 /// What is said on the way.
 struct Messages {
     first: Option<Delivery>,
-    pieces: Option<Pieces>,
+    chunks: Option<Chunks>,
 }
 
 impl Stream for Messages {
@@ -68,9 +68,9 @@ impl Stream for Messages {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
         }
-        let Some(pieces) = self.pieces.as_mut() else { return Poll::Ready(None) };
+        let Some(chunks) = self.chunks.as_mut() else { return Poll::Ready(None) };
         // They come from memory, and never fail.
-        let piece = ready!(pieces.poll_next_unpin(cx)).and_then(Result::ok);
-        Poll::Ready(piece.map(|data| Delivery { data, ..Delivery::default() }))
+        let chunk = ready!(chunks.poll_next_unpin(cx)).and_then(Result::ok);
+        Poll::Ready(chunk.map(|data| Delivery { data, ..Delivery::default() }))
     }
 }

@@ -20,9 +20,9 @@ use wanfarm_types::{Backoff, CoordinatorMessage, Errand, Hello, WorkerMessage};
 use crate::WorkerError;
 
 /// How long the coordinator may take to accept the connection, and then to answer the hello.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(20);
 /// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.
-const SILENCE: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Messages that may wait for the network. Reports wait in `assignments`, where the newer replace the older.
 const OUTGOING: usize = 16;
 /// Between two tries to attach.
@@ -85,10 +85,10 @@ pub(crate) fn endpoint(coordinator: &str) -> Result<Endpoint, WorkerError> {
         return Err(bad("not an http address".to_owned()));
     }
     Ok(endpoint
-        .connect_timeout(PATIENCE)
+        .connect_timeout(ATTACH_TIMEOUT)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(SILENCE)
-        .keep_alive_timeout(SILENCE)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true))
 }
 
@@ -220,8 +220,9 @@ async fn dial(endpoint: Endpoint, mut hello: Hello, tensors: SocketAddr) -> Resu
         let first = incoming.message().await?;
         Ok::<_, tonic::Status>((incoming, first))
     };
-    let answer = tokio::time::timeout(PATIENCE, answer).await;
-    let answer = answer.map_err(|_| lost("no answer to the hello", format!("within {} s", PATIENCE.as_secs())))?;
+    let answer = tokio::time::timeout(ATTACH_TIMEOUT, answer).await;
+    let answer =
+        answer.map_err(|_| lost("no answer to the hello", format!("within {} s", ATTACH_TIMEOUT.as_secs())))?;
     let (incoming, first) = answer.map_err(|status| lost("no answer to the hello", status.message().to_owned()))?;
     match first.map(|frame| frame.read()) {
         Some(Ok(CoordinatorMessage::Welcome { heartbeat_milliseconds, .. })) => {

@@ -17,7 +17,7 @@ use crate::digests::{KnownDigests, Seen, hash};
 /// Where LoRA files lie in a folder of models, and in the data folder.
 pub(crate) const FOLDER: &str = "loras";
 /// What the files that came from the coordinator may take together; the least recently used make room.
-const MOST_BYTES: u64 = 32 << 30;
+const MAX_CACHED_BYTES: u64 = 32 << 30;
 
 /// The folders that are looked into, and where files from elsewhere are kept.
 #[derive(Debug)]
@@ -32,13 +32,13 @@ pub(crate) struct Loras {
 pub(crate) enum LoraMissing {
     /// The coordinator could not be heard; it may well have the file.
     #[error("{0}")]
-    Silent(PullError),
+    Unreachable(PullError),
     /// Nobody has it, or it cannot be kept.
     #[error(
         "the LoRA file {name} with BLAKE3 {blake3} is neither in {} nor to be had from the coordinator ({why}); \
          put it there or submit the job anew", folders.join(", ")
     )]
-    Nowhere { name: String, blake3: Digest, folders: Vec<String>, why: String },
+    NotFound { name: String, blake3: Digest, folders: Vec<String>, why: String },
 }
 
 impl Loras {
@@ -93,7 +93,7 @@ impl Loras {
 
     /// Brings a file from the coordinator, never whole in memory.
     pub(crate) async fn fetch(&self, lora: &LoraRef, puller: &Puller, coordinator: &str) -> Result<(), LoraMissing> {
-        let nowhere = |why: String| LoraMissing::Nowhere {
+        let nowhere = |why: String| LoraMissing::NotFound {
             name: lora.name.clone(),
             blake3: lora.blake3,
             folders: self.folders.iter().map(|folder| folder.display().to_string()).collect(),
@@ -104,7 +104,7 @@ impl Loras {
         }
         let tensor = TensorRef { digest: lora.blake3, dtype: DType::U8, shape: vec![lora.bytes] };
         let missed = |error| match error {
-            error @ PullError::Nowhere { answered: false, .. } => LoraMissing::Silent(error),
+            error @ PullError::Unavailable { reached: false, .. } => LoraMissing::Unreachable(error),
             error => nowhere(error.to_string()),
         };
         let disk = |error: std::io::Error| nowhere(error.to_string());
@@ -137,7 +137,7 @@ impl Loras {
         files.sort();
         let mut sum = files.iter().fold(bytes, |sum, (_, length, _)| sum.saturating_add(*length));
         for (_, length, path) in files {
-            if sum <= MOST_BYTES {
+            if sum <= MAX_CACHED_BYTES {
                 break;
             }
             fs::remove_file(path)?;
@@ -154,8 +154,8 @@ enum Unkept {
 
 async fn keep(mut pulling: Pulling, draft: &Path) -> Result<(), Unkept> {
     let mut file = tokio::fs::File::create(draft).await.map_err(Unkept::Disk)?;
-    while let Some(piece) = pulling.next().await.map_err(Unkept::Missed)? {
-        file.write_all(&piece).await.map_err(Unkept::Disk)?;
+    while let Some(chunk) = pulling.next().await.map_err(Unkept::Missed)? {
+        file.write_all(&chunk).await.map_err(Unkept::Disk)?;
     }
     let (file, path) = (file.into_std().await, draft.to_owned());
     let synced = tokio::task::spawn_blocking(move || wanfarm_durable::sync(&file, &path)).await;

@@ -17,9 +17,9 @@ use crate::digests::KnownDigests;
 use crate::loras::{self, Loras};
 
 /// Characters of what is said of one thing that is passed over.
-const MOST_SAID: usize = 240;
+const MAX_REASON_CHARS: usize = 240;
 /// Things that are passed over and named when nothing else is there.
-const MOST_NAMED: usize = 5;
+const MAX_LISTED: usize = 5;
 
 /// A model and the roles served for it.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ fn brief(folder: &Path, error: &ModelError) -> String {
         ModelError::File(FileError::NotAModel { .. }) => format!("{}: no Wan model", folder.display()),
         error => {
             let text = error.to_string();
-            let short: String = text.chars().take(MOST_SAID).collect();
+            let short: String = text.chars().take(MAX_REASON_CHARS).collect();
             if short.len() < text.len() { format!("{short}…") } else { text }
         }
     }
@@ -192,8 +192,8 @@ fn brief(folder: &Path, error: &ModelError) -> String {
 
 fn none(folders: &[PathBuf], roles: &[Role], passed_over: &[String]) -> WorkerError {
     let list = |items: Vec<String>| items.join(", ");
-    let mut why: Vec<String> = passed_over.iter().take(MOST_NAMED).cloned().collect();
-    match passed_over.len().saturating_sub(MOST_NAMED) {
+    let mut why: Vec<String> = passed_over.iter().take(MAX_LISTED).cloned().collect();
+    match passed_over.len().saturating_sub(MAX_LISTED) {
         _ if passed_over.is_empty() => why.push("there is no subfolder; each model is one".to_owned()),
         0 => {}
         more => why.push(format!("{more} more")),

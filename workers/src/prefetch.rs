@@ -15,7 +15,7 @@ use crate::runner::{HostTensor, PreparedItem, State};
 use crate::tensors::TensorStore;
 
 /// Pause before a coordinator that could not be reached is asked again.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Reads inputs.
 #[derive(Debug, Clone)]
@@ -65,11 +65,11 @@ impl Prefetch {
         loop {
             match self.loras.fetch(lora, &self.puller, coordinator).await {
                 Ok(()) => return Ok(()),
-                Err(LoraMissing::Silent(error)) => debug!("{error}; asking again"),
+                Err(LoraMissing::Unreachable(error)) => debug!("{error}; asking again"),
                 // Another worker may have it.
                 Err(missing) => return Err(Failure::transient(missing.to_string())),
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
@@ -86,10 +86,10 @@ impl Prefetch {
         loop {
             match self.puller.pull(name, &places).await {
                 Ok(bytes) => return Ok(HostTensor { name: name.clone(), bytes }),
-                Err(error @ PullError::Nowhere { answered: false, .. }) => debug!("{error}; asking again"),
+                Err(error @ PullError::Unavailable { reached: false, .. }) => debug!("{error}; asking again"),
                 Err(error) => return Err(inputs_lost(error.to_string())),
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 }

@@ -287,9 +287,9 @@ impl Client {
     ///
     /// # Errors
     /// When there is no such file or the coordinator cannot be reached.
-    pub async fn read_file(&mut self, job: JobId, file: &RemoteFile) -> Result<Pieces, ClientError> {
+    pub async fn read_file(&mut self, job: JobId, file: &RemoteFile) -> Result<Chunks, ClientError> {
         let request = v1::ReadFileRequest { job: job.0, video: file.video, path: file.path.clone() };
-        Ok(Pieces(self.farm.read_file(request).await?.into_inner()))
+        Ok(Chunks(self.farm.read_file(request).await?.into_inner()))
     }
 }
 
@@ -348,16 +348,16 @@ impl Files {
     }
 }
 
-/// The bytes of a file, piece by piece.
+/// The bytes of a file, in chunks.
 #[derive(Debug)]
-pub struct Pieces(Streaming<v1::FilePiece>);
+pub struct Chunks(Streaming<v1::FileChunk>);
 
-impl Pieces {
+impl Chunks {
     /// The next; `None` after the last.
     ///
     /// # Errors
     /// When the connection breaks, or the coordinator cannot read on.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
-        Ok(self.0.message().await?.map(|piece| piece.data))
+        Ok(self.0.message().await?.map(|chunk| chunk.data))
     }
 }

@@ -26,12 +26,12 @@ pub fn effort(stage: Stage, size: SizeClass) -> u64 {
 pub(crate) struct Slowness(u64);
 
 impl Slowness {
-    pub(crate) const LEAST: Slowness = Slowness(1);
-    const MOST: u64 = 1_000_000_000_000_000_000;
+    pub(crate) const MIN: Slowness = Slowness(1);
+    const MAX: u64 = 1_000_000_000_000_000_000;
 
     pub(crate) fn new(seconds: f64, work: u64) -> Self {
         // A cast of a float saturates.
-        Self(((seconds * 1e12 / work.max(1) as f64) as u64).clamp(1, Self::MOST))
+        Self(((seconds * 1e12 / work.max(1) as f64) as u64).clamp(1, Self::MAX))
     }
 
     /// Milliseconds for this much work.
@@ -42,7 +42,7 @@ impl Slowness {
 
     /// Units of work per million seconds.
     fn rate(self) -> u128 {
-        u128::from(Self::MOST / self.0)
+        u128::from(Self::MAX / self.0)
     }
 
     /// True when `other` is slower by more than this many per cent.
@@ -80,7 +80,7 @@ impl Speeds {
     /// The slowness of an average worker; `None` before the first measurement.
     pub(crate) fn average(&self) -> Option<Slowness> {
         let rate = self.rate.checked_div(self.measured as u128)?.max(1);
-        Some(Slowness(u64::try_from(u128::from(Slowness::MOST) / rate).unwrap_or(Slowness::MOST).max(1)))
+        Some(Slowness(u64::try_from(u128::from(Slowness::MAX) / rate).unwrap_or(Slowness::MAX).max(1)))
     }
 
     /// Milliseconds for this much work, shared out perfectly; `None` before the first measurement.

@@ -15,7 +15,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use tonic::Status;
-use wanfarm_proto::tensors::{PIECE, PieceSource, Pieces, beyond, not_held};
+use wanfarm_proto::tensors::{CHUNK_BYTES, ChunkSource, Chunks, beyond, not_held};
 use wanfarm_types::{Digest, TensorRef};
 
 use crate::disk_space;
@@ -115,7 +115,7 @@ impl Artifacts {
         self.objects.put(&location(digest), bytes.into()).await.map_err(self.error("store", digest)).map(drop)
     }
 
-    /// Begins to store an object piece by piece. Dropped before [`Storing::finish`], it leaves nothing.
+    /// Begins to store an object in chunks. Dropped before [`Storing::finish`], it leaves nothing.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -146,7 +146,7 @@ impl Artifacts {
         result
     }
 
-    async fn read(&self, digest: Digest, offset: u64) -> Result<Pieces, Status> {
+    async fn read(&self, digest: Digest, offset: u64) -> Result<Chunks, Status> {
         let path = location(&digest);
         let fail = |error: object_store::Error| Status::internal(error.to_string());
         let length = match self.objects.head(&path).await {
@@ -158,18 +158,18 @@ impl Artifacts {
             return Err(beyond(&digest, offset, length));
         }
         let objects = self.objects.clone();
-        let pieces = futures::stream::try_unfold(offset, move |from| {
+        let chunks = futures::stream::try_unfold(offset, move |from| {
             let (objects, path) = (objects.clone(), path.clone());
             async move {
-                let end = from.saturating_add(PIECE as u64).min(length);
+                let end = from.saturating_add(CHUNK_BYTES as u64).min(length);
                 if from == end {
                     return Ok(None);
                 }
-                let piece = objects.get_range(&path, from..end).await.map_err(fail)?;
-                Ok(Some((piece, end)))
+                let chunk = objects.get_range(&path, from..end).await.map_err(fail)?;
+                Ok(Some((chunk, end)))
             }
         });
-        Ok(pieces.boxed())
+        Ok(chunks.boxed())
     }
 }
 
@@ -182,12 +182,12 @@ pub struct Storing {
 }
 
 impl Storing {
-    /// Writes a piece; returns when few enough are on their way to the disk.
+    /// Writes a chunk; returns when few enough are on their way to the disk.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub async fn write(&mut self, piece: Bytes) -> Result<(), ArtifactError> {
-        self.parts.put(piece);
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), ArtifactError> {
+        self.parts.put(chunk);
         self.parts.wait_for_capacity(PARTS).await.map_err(self.artifacts.error("store", &self.digest))
     }
 
@@ -201,8 +201,8 @@ impl Storing {
     }
 }
 
-impl PieceSource for Artifacts {
-    fn pieces(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Pieces, Status>> {
+impl ChunkSource for Artifacts {
+    fn chunks(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Chunks, Status>> {
         let artifacts = self.clone();
         async move { artifacts.read(digest, offset).await }.boxed()
     }
@@ -222,21 +222,21 @@ mod tests {
     }
 
     async fn read(artifacts: &Artifacts, digest: Digest, offset: u64) -> Result<Vec<u8>, Status> {
-        let pieces: Vec<Bytes> = artifacts.pieces(digest, offset).await?.try_collect().await?;
-        assert!(pieces.iter().all(|piece| piece.len() <= PIECE));
-        Ok(pieces.concat())
+        let chunks: Vec<Bytes> = artifacts.chunks(digest, offset).await?.try_collect().await?;
+        assert!(chunks.iter().all(|chunk| chunk.len() <= CHUNK_BYTES));
+        Ok(chunks.concat())
     }
 
     #[tokio::test]
     async fn what_is_put_is_read_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path()).unwrap();
-        let bytes = Bytes::from((0..3 * PIECE as u32 / 2).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
+        let bytes = Bytes::from((0..3 * CHUNK_BYTES as u32 / 2).flat_map(u32::to_le_bytes).collect::<Vec<_>>());
         let name = digest(&bytes);
         assert_eq!(read(&artifacts, name, 0).await.unwrap_err().code(), tonic::Code::NotFound);
         let mut storing = artifacts.begin(&name).await.unwrap();
-        for piece in bytes.chunks(PIECE - 7) {
-            storing.write(bytes.slice_ref(piece)).await.unwrap();
+        for chunk in bytes.chunks(CHUNK_BYTES - 7) {
+            storing.write(bytes.slice_ref(chunk)).await.unwrap();
         }
         assert!(artifacts.list().await.unwrap().is_empty());
         storing.finish().await.unwrap();

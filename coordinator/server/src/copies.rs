@@ -200,7 +200,7 @@ async fn copy_tensor(
     let mut storing = artifacts.begin(&tensor.digest).await?;
     loop {
         match pulling.next().await {
-            Ok(Some(piece)) => storing.write(piece).await?,
+            Ok(Some(chunk)) => storing.write(chunk).await?,
             Ok(None) => return storing.finish().await.map(|()| true),
             Err(error) => return missed(error),
         }

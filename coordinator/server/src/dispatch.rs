@@ -119,7 +119,7 @@ impl Dispatch for DispatchService {
                 delivery.end().await;
                 return Ok(Response::new(v1::Delivered {}));
             };
-            if !delivery.piece(data).await {
+            if !delivery.chunk(data).await {
                 return Err(unwanted());
             }
         }

@@ -42,7 +42,7 @@ const MOST_IMAGES: usize = 100_000;
 const MOST_FAULTS: usize = 20;
 /// Submissions checked at the same time.
 const CHECKS: usize = 2;
-/// Lines and pieces that may wait for a client that reads slowly.
+/// Lines and chunks that may wait for a client that reads slowly.
 const AHEAD: usize = 2;
 
 /// A submission, and what the model makes of it.
@@ -210,7 +210,7 @@ fn stream<T: Send + 'static>(
 impl Farm for FarmService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::JobUpdate, Status>> + Send>>;
     type ListFilesStream = Pin<Box<dyn Stream<Item = Result<v1::OutputFile, Status>> + Send>>;
-    type ReadFileStream = Pin<Box<dyn Stream<Item = Result<v1::FilePiece, Status>> + Send>>;
+    type ReadFileStream = Pin<Box<dyn Stream<Item = Result<v1::FileChunk, Status>> + Send>>;
 
     async fn missing_images(
         &self,
@@ -255,7 +255,7 @@ impl Farm for FarmService {
 
     async fn put_lora(
         &self,
-        request: tonic::Request<Streaming<v1::LoraPiece>>,
+        request: tonic::Request<Streaming<v1::LoraChunk>>,
     ) -> Result<Response<v1::PutLoraReply>, Status> {
         let lora = loras::receive(&self.artifacts, request.into_inner()).await?;
         stays(self.ask(|reply| Request::LoraStored { lora, reply }).await?)?;
@@ -385,7 +385,7 @@ impl Farm for FarmService {
             let what = format!("{path:?} is no finished file of this video of job {job}; ListFiles names those");
             return Err(Status::not_found(what));
         };
-        Ok(Response::new(stream(move |pieces| files::read(&file, &print, &pieces))))
+        Ok(Response::new(stream(move |chunks| files::read(&file, &print, &chunks))))
     }
 
     async fn list_workers(

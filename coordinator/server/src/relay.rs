@@ -1,5 +1,5 @@
 //! Tensors that come over connections their makers dial: errands that are out, and who waits for each. Bounded: a few
-//! pieces of each tensor are under way, and the maker waits for the reader. Not the service (`dispatch`).
+//! chunks of each tensor are under way, and the maker waits for the reader. Not the service (`dispatch`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,13 +8,13 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tonic::Status;
-use wanfarm_proto::tensors::{Pieces, not_held};
+use wanfarm_proto::tensors::{Chunks, not_held};
 use wanfarm_types::{CoordinatorMessage, Digest, Errand};
 
 use crate::outbox::WeakOutbox;
 
-/// Pieces of a tensor that may wait for its reader.
-const PIECES: usize = 8;
+/// Chunks of a tensor that may wait for its reader.
+const MAX_CHUNKS: usize = 8;
 
 /// One part of a tensor: the end is said, so that a maker that breaks off is not taken for one that has finished.
 enum Part {
@@ -30,7 +30,7 @@ pub struct Relay {
     waiting: Arc<Mutex<BTreeMap<u64, (Digest, Sink)>>>,
 }
 
-/// Where a maker's pieces go.
+/// Where a maker's chunks go.
 #[derive(Debug)]
 pub struct Delivery {
     digest: Digest,
@@ -44,20 +44,20 @@ struct Reader {
 }
 
 impl Relay {
-    /// Asks the worker at the other end for a tensor from `offset` on; its pieces, as they come.
+    /// Asks the worker at the other end for a tensor from `offset` on; its chunks, as they come.
     ///
     /// # Errors
     /// `unavailable` when it cannot be asked now.
-    pub fn fetch(&self, outbox: &WeakOutbox, digest: Digest, offset: u64) -> Result<Pieces, Status> {
+    pub fn fetch(&self, outbox: &WeakOutbox, digest: Digest, offset: u64) -> Result<Chunks, Status> {
         let outbox = outbox.upgrade().ok_or_else(|| Status::unavailable("its connection is broken"))?;
         // Of a coordinator that ran before this one a delivery may still be under way.
         let number = rand::random();
-        let (sink, parts) = mpsc::channel(PIECES);
+        let (sink, parts) = mpsc::channel(MAX_CHUNKS);
         let reader = Reader { relay: self.clone(), number };
         self.lock().insert(number, (digest, sink));
         let sent = outbox.try_send(CoordinatorMessage::Send(Errand { number, digest, offset }));
         sent.map_err(|_| Status::unavailable("it is behind with what it was told before"))?;
-        let pieces = futures::stream::unfold(Some((parts, reader)), |going| async {
+        let chunks = futures::stream::unfold(Some((parts, reader)), |going| async {
             let (mut parts, reader) = going?;
             match parts.recv().await {
                 Some(Ok(Part::Piece(bytes))) => Some((Ok(bytes), Some((parts, reader)))),
@@ -66,7 +66,7 @@ impl Relay {
                 None => Some((Err(Status::unavailable("its connection broke")), None)),
             }
         });
-        Ok(pieces.boxed())
+        Ok(chunks.boxed())
     }
 
     /// The reader that an errand is for; once.
@@ -86,8 +86,8 @@ impl Drop for Reader {
 }
 
 impl Delivery {
-    /// Hands on a piece; returns when there is room for the next. False when the reader has gone.
-    pub async fn piece(&self, bytes: Bytes) -> bool {
+    /// Hands on a chunk; returns when there is room for the next. False when the reader has gone.
+    pub async fn chunk(&self, bytes: Bytes) -> bool {
         self.sink.send(Ok(Part::Piece(bytes))).await.is_ok()
     }
 
@@ -122,10 +122,10 @@ mod tests {
     fn fetch(relay: &Relay, bytes: &[u8]) -> (Pulling, u64) {
         let (outbox, mut orders) = mpsc::channel(1);
         let tensor = tensor(bytes);
-        let pieces = relay.fetch(&outbox.downgrade(), tensor.digest, 0).unwrap();
+        let chunks = relay.fetch(&outbox.downgrade(), tensor.digest, 0).unwrap();
         let CoordinatorMessage::Send(errand) = orders.try_recv().unwrap() else { panic!("another order") };
         assert_eq!(errand.digest, tensor.digest);
-        (Pulling::new(&tensor, "maker", pieces).unwrap(), errand.number)
+        (Pulling::new(&tensor, "maker", chunks).unwrap(), errand.number)
     }
 
     #[tokio::test]
@@ -135,7 +135,7 @@ mod tests {
         assert!(relay.deliver(errand.wrapping_add(1)).is_none());
         let delivery = relay.deliver(errand).unwrap();
         assert!(relay.deliver(errand).is_none(), "once");
-        assert!(delivery.piece(Bytes::from_static(b"late")).await && delivery.piece(Bytes::from_static(b"nts")).await);
+        assert!(delivery.chunk(Bytes::from_static(b"late")).await && delivery.chunk(Bytes::from_static(b"nts")).await);
         delivery.end().await;
         assert_eq!(reading.whole().await.unwrap(), &b"latents"[..]);
     }
@@ -145,13 +145,13 @@ mod tests {
         let relay = Relay::default();
         let (reading, errand) = fetch(&relay, b"latents");
         relay.deliver(errand).unwrap().missing().await;
-        assert!(!reading.whole().await.unwrap_err().is_silence());
+        assert!(!reading.whole().await.unwrap_err().is_unreachable());
 
         let (reading, errand) = fetch(&relay, b"latents");
         let delivery = relay.deliver(errand).unwrap();
-        assert!(delivery.piece(Bytes::from_static(b"late")).await);
+        assert!(delivery.chunk(Bytes::from_static(b"late")).await);
         drop(delivery);
-        assert!(reading.whole().await.unwrap_err().is_silence());
+        assert!(reading.whole().await.unwrap_err().is_unreachable());
     }
 
     #[tokio::test]
@@ -159,10 +159,10 @@ mod tests {
         let relay = Relay::default();
         let (reading, errand) = fetch(&relay, b"latents");
         let delivery = relay.deliver(errand).unwrap();
-        assert!(delivery.piece(Bytes::from_static(b"LATENTS")).await);
+        assert!(delivery.chunk(Bytes::from_static(b"LATENTS")).await);
         delivery.end().await;
         let error = reading.whole().await.unwrap_err();
-        assert!(!error.is_silence() && error.to_string().contains("other bytes"), "{error}");
+        assert!(!error.is_unreachable() && error.to_string().contains("other bytes"), "{error}");
     }
 
     #[tokio::test]
@@ -176,7 +176,7 @@ mod tests {
         let delivery = relay.deliver(errand).unwrap();
         drop(reading);
         delivery.abandoned().await;
-        assert!(!delivery.piece(Bytes::from_static(b"late")).await);
+        assert!(!delivery.chunk(Bytes::from_static(b"late")).await);
         assert!(relay.lock().is_empty());
     }
 

@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tonic::{Code, Status};
 use wanfarm_proto::Location;
-use wanfarm_proto::tensors::{PieceSource, Pieces, PullError, Puller, Pulling, not_held};
+use wanfarm_proto::tensors::{ChunkSource, Chunks, PullError, Puller, Pulling, not_held};
 use wanfarm_types::{Digest, TensorRef};
 
 use crate::artifacts::Artifacts;
@@ -51,14 +51,14 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens a tensor, to be read piece by piece.
+    /// Opens a tensor, to be read in chunks.
     ///
     /// # Errors
     /// When the worker does not have it, or cannot be heard.
     pub async fn open(&self, tensor: &TensorRef, source: &Source) -> Result<Pulling, PullError> {
         if let Some(location) = &source.location {
             match self.puller.open(tensor, &location.to_string()).await {
-                Err(error) if error.is_silence() => source.doubt.notify_one(),
+                Err(error) if error.is_unreachable() => source.doubt.notify_one(),
                 opened => return opened,
             }
         }
@@ -72,7 +72,7 @@ impl Reader {
     pub async fn read(&self, tensor: &TensorRef, source: &Source) -> Result<Bytes, PullError> {
         if let Some(location) = &source.location {
             match self.puller.pull(tensor, &[location.to_string()]).await {
-                Err(error) if error.is_silence() => source.doubt.notify_one(),
+                Err(error) if error.is_unreachable() => source.doubt.notify_one(),
                 read => return read,
             }
         }
@@ -80,9 +80,9 @@ impl Reader {
     }
 
     fn relay(&self, tensor: &TensorRef, source: &Source) -> Result<Pulling, PullError> {
-        let pieces = self.relay.fetch(&source.outbox, tensor.digest, 0);
-        let pieces = pieces.map_err(|status| PullError::of(tensor.digest, &source.name, status))?;
-        Pulling::new(tensor, &source.name, pieces)
+        let chunks = self.relay.fetch(&source.outbox, tensor.digest, 0);
+        let chunks = chunks.map_err(|status| PullError::of(tensor.digest, &source.name, status))?;
+        Pulling::new(tensor, &source.name, chunks)
     }
 }
 
@@ -101,8 +101,8 @@ impl Shelf {
         Self { artifacts, relay, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    async fn find(self, digest: Digest, offset: u64) -> Result<Pieces, Status> {
-        match self.artifacts.pieces(digest, offset).await {
+    async fn find(self, digest: Digest, offset: u64) -> Result<Chunks, Status> {
+        match self.artifacts.chunks(digest, offset).await {
             Err(status) if status.code() == Code::NotFound => {}
             found => return found,
         }
@@ -112,14 +112,14 @@ impl Shelf {
         let closing = || Status::unavailable("the coordinator is shutting down");
         self.events.send(Event::Wanted { digest, reply }).await.map_err(|_| closing())?;
         let outbox = answer.await.map_err(|_| closing())?.ok_or_else(|| not_held(&digest))?;
-        let pieces = self.relay.fetch(&outbox, digest, offset)?;
+        let chunks = self.relay.fetch(&outbox, digest, offset)?;
         // The place is taken until the reader has gone.
-        Ok(pieces.map(move |piece| (piece, &slot).0).boxed())
+        Ok(chunks.map(move |chunk| (chunk, &slot).0).boxed())
     }
 }
 
-impl PieceSource for Shelf {
-    fn pieces(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Pieces, Status>> {
+impl ChunkSource for Shelf {
+    fn chunks(&self, digest: Digest, offset: u64) -> BoxFuture<'static, Result<Chunks, Status>> {
         self.clone().find(digest, offset).boxed()
     }
 }

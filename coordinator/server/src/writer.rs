@@ -124,8 +124,8 @@ async fn write_video(
     events: mpsc::Sender<Event>,
 ) -> Result<(), WriteError> {
     let frames = reader.read(&task.frames, source).await.map_err(|error| match error {
-        PullError::Nowhere { exhausted: true, .. } => WriteError::Held(Obstacle::NoDescriptors),
-        error if error.is_silence() => {
+        PullError::Unavailable { exhausted: true, .. } => WriteError::Held(Obstacle::NoDescriptors),
+        error if error.is_unreachable() => {
             WriteError::Unread(format!("{}, which cannot be heard: {}", source.name, error.reasons()))
         }
         error => Failure { kind: FailureKind::InputsLost, message: error.to_string() }.into(),

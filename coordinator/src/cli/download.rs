@@ -183,23 +183,23 @@ async fn fetch(client: &mut Client, job: JobId, file: &RemoteFile, placing: Plac
         |state| Ok(Fetched::Lost(LostFile { video: file.video, path: file.path.clone(), state, replaced_by: None }));
     let target = placing.target().to_owned();
     let mut out = File::create_new(placing.staged()).map_err(|error| local(&target, &error))?;
-    let mut pieces = match client.read_file(job, file).await {
-        Ok(pieces) => pieces,
+    let mut chunks = match client.read_file(job, file).await {
+        Ok(chunks) => chunks,
         Err(error) if error.is_broken() => return Err(interrupted(error)),
         Err(_) => return gone(FileState::Missing),
     };
     let (mut hasher, mut length) = (blake3::Hasher::new(), 0u64);
     loop {
-        let piece = match pieces.next().await {
+        let chunk = match chunks.next().await {
             // What is longer than announced is damaged already; it must not fill the disk.
-            Ok(piece) => piece.filter(|_| length <= file.bytes),
+            Ok(chunk) => chunk.filter(|_| length <= file.bytes),
             Err(error) if error.is_broken() => return Err(interrupted(error)),
             Err(_) => return gone(FileState::Damaged),
         };
-        let Some(piece) = piece else { break };
-        length += piece.len() as u64;
-        hasher.update(&piece);
-        out.write_all(&piece).map_err(|error| local(&target, &error))?;
+        let Some(chunk) = chunk else { break };
+        length += chunk.len() as u64;
+        hasher.update(&chunk);
+        out.write_all(&chunk).map_err(|error| local(&target, &error))?;
     }
     if length != file.bytes || *hasher.finalize().as_bytes() != file.blake3.0 {
         return gone(FileState::Damaged);

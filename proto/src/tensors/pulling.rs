@@ -5,20 +5,20 @@ use futures::StreamExt;
 use tonic::Status;
 use wanfarm_types::{Digest, TensorRef};
 
-use super::{MAX_TENSOR_BYTES, PATIENCE, Pieces, is_out_of_descriptors, root_cause};
+use super::{Chunks, MAX_TENSOR_BYTES, READ_TIMEOUT, is_out_of_descriptors, root_cause};
 
 /// Why a tensor could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
     /// Every location was tried; each with what it said.
     #[error("tensor {digest} could not be read from any location: {}", tried.join("; "))]
-    Nowhere {
+    Unavailable {
         /// Which tensor.
         digest: Digest,
         /// `location: reason`, in the order tried.
         tried: Vec<String>,
         /// True when the last location was reached and does not have it, so that asking it again is pointless.
-        answered: bool,
+        reached: bool,
         /// True when this process could not even open a connection, because it may have no more of them.
         exhausted: bool,
     },
@@ -35,20 +35,20 @@ pub enum PullError {
 impl PullError {
     /// The answer of one place to the question for a tensor.
     pub fn of(digest: Digest, location: &str, status: Status) -> Self {
-        Miss::from(status).of(digest, location)
+        LocationError::from(status).of(digest, location)
     }
 
     /// What every place said, without the name of the tensor.
     pub fn reasons(&self) -> String {
         match self {
-            Self::Nowhere { tried, .. } => tried.join("; "),
+            Self::Unavailable { tried, .. } => tried.join("; "),
             Self::TooLarge { .. } => self.to_string(),
         }
     }
 
     /// True when nobody has said that the tensor is not to be had: it may be read later.
-    pub fn is_silence(&self) -> bool {
-        matches!(self, Self::Nowhere { answered: false, .. })
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unavailable { reached: false, .. })
     }
 }
 
@@ -64,22 +64,22 @@ pub struct Pulling {
     digest: Digest,
     length: u64,
     location: String,
-    pieces: Pieces,
+    chunks: Chunks,
     hasher: blake3::Hasher,
     arrived: u64,
 }
 
 impl Pulling {
-    /// A tensor that comes in these pieces, from a place that people know as `location`.
+    /// A tensor that comes in these chunks, from a place that people know as `location`.
     ///
     /// # Errors
     /// When the tensor claims to be too large.
-    pub fn new(tensor: &TensorRef, location: &str, pieces: Pieces) -> Result<Self, PullError> {
-        Ok(Self::of(tensor.digest, length_of(tensor)?, location.to_owned(), pieces))
+    pub fn new(tensor: &TensorRef, location: &str, chunks: Chunks) -> Result<Self, PullError> {
+        Ok(Self::of(tensor.digest, length_of(tensor)?, location.to_owned(), chunks))
     }
 
-    pub(super) fn of(digest: Digest, length: u64, location: String, pieces: Pieces) -> Self {
-        Self { digest, length, location, pieces, hasher: blake3::Hasher::new(), arrived: 0 }
+    pub(super) fn of(digest: Digest, length: u64, location: String, chunks: Chunks) -> Self {
+        Self { digest, length, location, chunks, hasher: blake3::Hasher::new(), arrived: 0 }
     }
 
     /// The next bytes; `None` after the last, when length and digest are right.
@@ -87,7 +87,7 @@ impl Pulling {
     /// # Errors
     /// When the connection breaks, or other bytes come than were asked for.
     pub async fn next(&mut self) -> Result<Option<Bytes>, PullError> {
-        self.step().await.map_err(|miss| miss.of(self.digest, &self.location))
+        self.step().await.map_err(|error| error.of(self.digest, &self.location))
     }
 
     /// All bytes.
@@ -96,38 +96,38 @@ impl Pulling {
     /// As for [`Pulling::next`].
     pub async fn whole(self) -> Result<Bytes, PullError> {
         let (digest, location) = (self.digest, self.location.clone());
-        self.collect().await.map_err(|miss| miss.of(digest, &location))
+        self.collect().await.map_err(|error| error.of(digest, &location))
     }
 
-    pub(super) async fn collect(mut self) -> Result<Bytes, Miss> {
+    pub(super) async fn collect(mut self) -> Result<Bytes, LocationError> {
         // Reserve no more than one generous block at a time: the sender decides how much really comes.
         let mut bytes = BytesMut::with_capacity(self.length.min(64 << 20) as usize);
-        while let Some(piece) = self.step().await? {
-            bytes.extend_from_slice(&piece);
+        while let Some(chunk) = self.step().await? {
+            bytes.extend_from_slice(&chunk);
         }
         Ok(bytes.freeze())
     }
 
-    async fn step(&mut self) -> Result<Option<Bytes>, Miss> {
+    async fn step(&mut self) -> Result<Option<Bytes>, LocationError> {
         let Self { length, arrived, .. } = *self;
-        let next = tokio::time::timeout(PATIENCE, self.pieces.next()).await;
-        let stalled = |_| Miss::silent(format!("stalled after {arrived} of {length} bytes"));
-        let Some(piece) = next.map_err(stalled)?.transpose()? else { return self.end().map(|()| None) };
-        self.arrived += piece.len() as u64;
+        let next = tokio::time::timeout(READ_TIMEOUT, self.chunks.next()).await;
+        let stalled = |_| LocationError::unreachable(format!("stalled after {arrived} of {length} bytes"));
+        let Some(chunk) = next.map_err(stalled)?.transpose()? else { return self.end().map(|()| None) };
+        self.arrived += chunk.len() as u64;
         if self.arrived > length {
-            return Err(Miss::answered(format!("sent more than the {length} bytes announced")));
+            return Err(LocationError::refused(format!("sent more than the {length} bytes announced")));
         }
-        self.hasher.update(&piece);
-        Ok(Some(piece))
+        self.hasher.update(&chunk);
+        Ok(Some(chunk))
     }
 
-    fn end(&self) -> Result<(), Miss> {
+    fn end(&self) -> Result<(), LocationError> {
         if self.arrived != self.length {
-            return Err(Miss::answered(format!("ended after {} of {} bytes", self.arrived, self.length)));
+            return Err(LocationError::refused(format!("ended after {} of {} bytes", self.arrived, self.length)));
         }
         let got = Digest(*self.hasher.finalize().as_bytes());
         if got != self.digest {
-            return Err(Miss::answered(format!("delivered other bytes: their digest is {got}")));
+            return Err(LocationError::refused(format!("delivered other bytes: their digest is {got}")));
         }
         Ok(())
     }
@@ -141,30 +141,30 @@ impl std::fmt::Debug for Pulling {
 }
 
 /// Why one location did not deliver.
-pub(super) struct Miss {
+pub(super) struct LocationError {
     /// False when it may well have the tensor and only could not be heard.
-    pub(super) answered: bool,
+    pub(super) reached: bool,
     pub(super) exhausted: bool,
     pub(super) why: String,
 }
 
-impl Miss {
-    pub(super) fn answered(why: impl Into<String>) -> Self {
-        Self { answered: true, exhausted: false, why: why.into() }
+impl LocationError {
+    pub(super) fn refused(why: impl Into<String>) -> Self {
+        Self { reached: true, exhausted: false, why: why.into() }
     }
 
-    pub(super) fn silent(why: impl Into<String>) -> Self {
-        Self { answered: false, exhausted: false, why: why.into() }
+    pub(super) fn unreachable(why: impl Into<String>) -> Self {
+        Self { reached: false, exhausted: false, why: why.into() }
     }
 
     /// As the error of the only location that was tried.
     pub(super) fn of(self, digest: Digest, location: &str) -> PullError {
         let tried = vec![format!("{location}: {}", self.why)];
-        PullError::Nowhere { digest, tried, answered: self.answered, exhausted: self.exhausted }
+        PullError::Unavailable { digest, tried, reached: self.reached, exhausted: self.exhausted }
     }
 }
 
-impl From<Status> for Miss {
+impl From<Status> for LocationError {
     fn from(status: Status) -> Self {
         use std::error::Error;
         use tonic::Code;
@@ -174,6 +174,6 @@ impl From<Status> for Miss {
             Some(source) => format!("{}: {}", status.message(), root_cause(source)),
             None => status.message().to_owned(),
         };
-        Self { answered: said.contains(&status.code()), exhausted: is_out_of_descriptors(&status), why }
+        Self { reached: said.contains(&status.code()), exhausted: is_out_of_descriptors(&status), why }
     }
 }

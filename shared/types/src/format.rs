@@ -31,15 +31,15 @@ pub struct FormatError {
 }
 
 /// Smallest side of an H.264 picture that the encoder takes, in pixels.
-const H264_LEAST: u32 = 16;
+const H264_MIN_SIDE: u32 = 16;
 /// Longest side of an H.264 picture that the encoder takes, in pixels.
 const H264_LONG: u32 = 3840;
 /// Most pixels of its shorter side.
 const H264_SHORT: u32 = 2160;
 /// Most pixels of a side that GIF's 16 bits can say, and that a contact sheet is made from.
-const MOST_16_BIT: u32 = 65_535;
+const MAX_16_BIT: u32 = 65_535;
 /// Most pixels of a side that PNG's 31 bits can say.
-const MOST_31_BIT: u32 = i32::MAX as u32;
+const MAX_31_BIT: u32 = i32::MAX as u32;
 
 impl Format {
     /// Its name in manifests.
@@ -60,14 +60,14 @@ impl Format {
         let (long, short) = (width.max(height), width.min(height));
         let most = match self {
             Format::Mp4 => H264_LONG,
-            Format::Png => MOST_31_BIT,
-            Format::Gif | Format::Contact => MOST_16_BIT,
+            Format::Png => MAX_31_BIT,
+            Format::Gif | Format::Contact => MAX_16_BIT,
         };
         let why = match self {
             Format::Mp4 if !width.is_multiple_of(2) || !height.is_multiple_of(2) => {
                 "H.264 in 4:2:0 needs an even width and height"
             }
-            Format::Mp4 if short < H264_LEAST => "H.264 needs at least 16 pixels on both sides",
+            Format::Mp4 if short < H264_MIN_SIDE => "H.264 needs at least 16 pixels on both sides",
             Format::Mp4 if long > most || short > H264_SHORT => {
                 "the H.264 encoder takes at most 3840x2160, or 2160x3840 upright"
             }

@@ -12,7 +12,7 @@ use wanfarm_types::{Digest, ModelFile};
 use crate::error::FileError;
 
 /// Bytes that are read while as many are hashed: enough for all compute threads, few enough for any cache.
-const PIECE: usize = 8 << 20;
+const CHUNK_BYTES: usize = 8 << 20;
 
 /// Hashes files, one after the other, each on all compute threads; paths in the result are relative to `folder`.
 ///
@@ -34,23 +34,23 @@ pub fn digest_files(folder: &Path, files: &[PathBuf]) -> Result<Vec<ModelFile>, 
 fn digest(mut file: impl Read + Send) -> io::Result<Digest> {
     let mut hasher = Hasher::new();
     thread::scope(|scope| {
-        let ((full, pieces), (back, empty)) = (mpsc::channel::<Vec<u8>>(), mpsc::channel());
+        let ((full, chunks), (back, empty)) = (mpsc::channel::<Vec<u8>>(), mpsc::channel());
         for _ in 0..2 {
-            let _ = back.send(Vec::with_capacity(PIECE));
+            let _ = back.send(Vec::with_capacity(CHUNK_BYTES));
         }
         let reader = scope.spawn(move || -> io::Result<()> {
-            for mut piece in empty {
-                if file.by_ref().take(PIECE as u64).read_to_end(&mut piece)? == 0 || full.send(piece).is_err() {
+            for mut chunk in empty {
+                if file.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? == 0 || full.send(chunk).is_err() {
                     break;
                 }
             }
             Ok(())
         });
-        for mut piece in pieces {
-            hasher.update_rayon(&piece);
-            piece.clear();
+        for mut chunk in chunks {
+            hasher.update_rayon(&chunk);
+            chunk.clear();
             // A reader that is at the end wants none.
-            let _ = back.send(piece);
+            let _ = back.send(chunk);
         }
         reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
@@ -77,13 +77,13 @@ mod tests {
 
     #[test]
     fn every_length_is_read_to_its_end() {
-        for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 3 * PIECE + 5] {
+        for length in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES + 5] {
             let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             assert_eq!(digest(&bytes[..]).unwrap().0, *blake3::hash(&bytes).as_bytes(), "{length}");
         }
     }
 
-    /// Gives one piece and a half, and what `then` gives.
+    /// Gives one chunk and a half, and what `then` gives.
     struct Cut<F>(usize, F);
 
     impl<F: FnMut() -> io::Result<usize>> Read for Cut<F> {
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_cut_off_or_lost_meanwhile_ends_no_process() {
-        let length = PIECE + PIECE / 2;
+        let length = CHUNK_BYTES + CHUNK_BYTES / 2;
         let lost = digest(Cut(length, || Err(io::ErrorKind::StaleNetworkFileHandle.into())));
         assert_eq!(lost.unwrap_err().kind(), io::ErrorKind::StaleNetworkFileHandle);
         let cut = digest(Cut(length, || Ok(0))).unwrap();

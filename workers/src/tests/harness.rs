@@ -28,10 +28,10 @@ use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, aband
 use crate::{WorkerError, link, run};
 
 /// Nothing in these tests takes long; what does is a fault.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: nothing happened"))
+    tokio::time::timeout(TIMEOUT, future).await.unwrap_or_else(|_| panic!("{what}: nothing happened"))
 }
 
 /// Tensors for others to read, and who read what.
@@ -210,11 +210,11 @@ impl Dispatch for Dispatcher {
     }
 
     async fn deliver(&self, request: Request<Streaming<v1::Delivery>>) -> Result<Response<v1::Delivered>, Status> {
-        let mut pieces = request.into_inner();
-        let first = pieces.message().await?.unwrap();
+        let mut chunks = request.into_inner();
+        let first = chunks.message().await?.unwrap();
         let mut bytes = Vec::new();
-        while let Some(piece) = pieces.message().await? {
-            bytes.extend_from_slice(&piece.data);
+        while let Some(chunk) = chunks.message().await? {
+            bytes.extend_from_slice(&chunk.data);
         }
         self.1.send((first.errand, (!first.missing).then(|| bytes.into()))).await.unwrap();
         Ok(Response::new(v1::Delivered {}))

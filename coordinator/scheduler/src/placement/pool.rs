@@ -61,7 +61,7 @@ impl BySpeed {
 
     /// One never measured.
     pub(crate) fn unmeasured(&self, suits: impl Fn(WorkerId) -> bool) -> Option<WorkerId> {
-        let unmeasured = self.0.range(..(Some(Slowness::LEAST), WorkerId(Default::default())));
+        let unmeasured = self.0.range(..(Some(Slowness::MIN), WorkerId(Default::default())));
         unmeasured.map(|(_, worker)| *worker).find(|worker| suits(*worker))
     }
 
@@ -71,8 +71,8 @@ impl BySpeed {
         let first = |mut range: std::collections::btree_set::Range<'_, (Option<Slowness>, WorkerId)>| {
             range.find(|(_, worker)| suits(*worker)).copied()
         };
-        let known = first(self.0.range((Some(Slowness::LEAST), nobody)..));
-        let unknown = first(self.0.range(..(Some(Slowness::LEAST), nobody)));
+        let known = first(self.0.range((Some(Slowness::MIN), nobody)..));
+        let unknown = first(self.0.range(..(Some(Slowness::MIN), nobody)));
         let best = match (known, unknown) {
             (Some(known), Some(unknown)) => {
                 if known.0 <= average {

@@ -1,4 +1,4 @@
-//! The finished files of a job on their way to whoever asked: listed one after the other, read in pieces.
+//! The finished files of a job on their way to whoever asked: listed one after the other, read in chunks.
 //!
 //! Only what the books name as a job's own outputs is touched, never through a link, and each is held against what was
 //! written. Reading blocks; it runs off the async threads and waits for a receiver that is slower.
@@ -18,8 +18,8 @@ use super::Seen;
 use crate::outputs::{Print, state};
 use crate::requests::{JobFiles, VideoFiles};
 
-/// Bytes of one piece.
-const PIECE: usize = 1 << 20;
+/// Bytes of one chunk.
+const CHUNK_BYTES: usize = 1 << 20;
 /// Most lost files that are told of.
 const MOST_LOST: usize = 1000;
 
@@ -67,10 +67,10 @@ pub(super) fn find(files: &JobFiles, path: &str) -> Option<(PathBuf, Print)> {
 }
 
 /// Sends a file's bytes, and at their end an error unless they are what was written.
-pub(super) fn read(path: &Path, written: &Print, pieces: &mpsc::Sender<Result<v1::FilePiece, Status>>) {
+pub(super) fn read(path: &Path, written: &Print, chunks: &mpsc::Sender<Result<v1::FileChunk, Status>>) {
     let fail = |error: &io::Error| {
         let why = format!("the coordinator cannot read {}: {error}", path.display());
-        drop(pieces.blocking_send(Err(Status::internal(why))));
+        drop(chunks.blocking_send(Err(Status::internal(why))));
     };
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -78,13 +78,13 @@ pub(super) fn read(path: &Path, written: &Print, pieces: &mpsc::Sender<Result<v1
     };
     let mut hasher = blake3::Hasher::new();
     loop {
-        let mut data = Vec::with_capacity(PIECE);
-        match file.by_ref().take(PIECE as u64).read_to_end(&mut data) {
+        let mut data = Vec::with_capacity(CHUNK_BYTES);
+        match file.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut data) {
             Err(error) => return fail(&error),
             Ok(0) => break,
             Ok(_) => {
                 hasher.update(&data);
-                if pieces.blocking_send(Ok(v1::FilePiece { data })).is_err() {
+                if chunks.blocking_send(Ok(v1::FileChunk { data })).is_err() {
                     return;
                 }
             }
@@ -92,7 +92,7 @@ pub(super) fn read(path: &Path, written: &Print, pieces: &mpsc::Sender<Result<v1
     }
     if (hasher.count(), hasher.finalize().as_bytes()) != (written.bytes, &written.blake3.0) {
         let why = format!("{} holds other bytes than were written", path.display());
-        drop(pieces.blocking_send(Err(Status::data_loss(why))));
+        drop(chunks.blocking_send(Err(Status::data_loss(why))));
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().to_owned();
         fs::create_dir_all(root.join("a/b")).unwrap();
-        fs::write(root.join("a/b/00000.png"), vec![7; PIECE + 5]).unwrap();
+        fs::write(root.join("a/b/00000.png"), vec![7; CHUNK_BYTES + 5]).unwrap();
         for (file, text) in [("a/b/00001.png", "one"), ("a/b.mp4", "film"), ("a/c.mp4", "other"), ("secret", "s")] {
             fs::write(root.join(file), text).unwrap();
         }
@@ -184,13 +184,13 @@ mod tests {
         let (dir, files) = rendered();
         let (path, print) = find(&files, "a/b/00000.png").unwrap();
         let sizes = || {
-            let (pieces, mut heard) = mpsc::channel(10);
-            read(&path, &print, &pieces);
-            drop(pieces);
-            let pieces = std::iter::from_fn(|| heard.blocking_recv());
-            pieces.map(|piece| piece.map(|piece| piece.data.len()).map_err(|status| status.code())).collect::<Vec<_>>()
+            let (chunks, mut heard) = mpsc::channel(10);
+            read(&path, &print, &chunks);
+            drop(chunks);
+            let chunks = std::iter::from_fn(|| heard.blocking_recv());
+            chunks.map(|chunk| chunk.map(|chunk| chunk.data.len()).map_err(|status| status.code())).collect::<Vec<_>>()
         };
-        assert_eq!(sizes(), [Ok(PIECE), Ok(5)]);
+        assert_eq!(sizes(), [Ok(CHUNK_BYTES), Ok(5)]);
         fs::write(dir.path().join("a/b/00000.png"), "cut short").unwrap();
         assert_eq!(sizes(), [Ok(9), Err(tonic::Code::DataLoss)]);
     }

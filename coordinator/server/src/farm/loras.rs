@@ -15,9 +15,9 @@ fn tensor(blake3: Digest, bytes: u64) -> TensorRef {
     TensorRef { digest: blake3, dtype: DType::U8, shape: vec![bytes] }
 }
 
-/// Takes in a file whose first piece says what it is; on return it survives a power cut.
-pub(super) async fn receive(artifacts: &Artifacts, mut pieces: Streaming<v1::LoraPiece>) -> Result<Digest, Status> {
-    let first = pieces.next().await.ok_or_else(|| Status::invalid_argument("no piece of a LoRA file came"))??;
+/// Takes in a file whose first chunk says what it is; on return it survives a power cut.
+pub(super) async fn receive(artifacts: &Artifacts, mut chunks: Streaming<v1::LoraChunk>) -> Result<Digest, Status> {
+    let first = chunks.next().await.ok_or_else(|| Status::invalid_argument("no chunk of a LoRA file came"))??;
     let (digest, bytes) = (digest_field(&first.blake3)?, first.bytes);
     if bytes > MAX_LORA_BYTES {
         return Err(Status::invalid_argument(format!("a LoRA file has at most {} GiB", MAX_LORA_BYTES >> 30)));
@@ -29,13 +29,13 @@ pub(super) async fn receive(artifacts: &Artifacts, mut pieces: Streaming<v1::Lor
     let full = |error: ArtifactError| Status::resource_exhausted(error.to_string());
     let mut storing = artifacts.begin(&digest).await.map_err(full)?;
     let (mut hasher, mut next) = (blake3::Hasher::new(), Some(first));
-    while let Some(piece) = next {
-        hasher.update(&piece.data);
+    while let Some(chunk) = next {
+        hasher.update(&chunk.data);
         if hasher.count() > bytes {
             return Err(Status::invalid_argument(format!("more came than the {bytes} bytes announced")));
         }
-        storing.write(piece.data.into()).await.map_err(full)?;
-        next = pieces.next().await.transpose()?;
+        storing.write(chunk.data.into()).await.map_err(full)?;
+        next = chunks.next().await.transpose()?;
     }
     let got = Digest(*hasher.finalize().as_bytes());
     if got != digest || hasher.count() != bytes {

@@ -92,7 +92,7 @@ fn submission(lora: &LoraFile, strength: f64) -> Submission {
 async fn files_come_before_the_job_that_names_them_and_stay_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("film.safetensors");
-    // Several pieces, the last of them short.
+    // Several chunks, the last of them short.
     let bytes: Vec<u8> = (0..(3 << 20) + 5).map(|at: u32| (at % 251) as u8).collect();
     std::fs::write(&path, &bytes).unwrap();
     let blake3 = Digest(*blake3::hash(&bytes).as_bytes());
@@ -142,15 +142,15 @@ async fn forged_bytes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (coordinator, _) = coordinator(folder.path()).await;
     let mut raw = raw(&coordinator).await;
-    let piece = |bytes, data: &[u8]| v1::LoraPiece { blake3: vec![7; 32], bytes, data: data.to_vec() };
-    for (pieces, why) in [
-        (vec![piece(4, b"film")], "other bytes"),
-        (vec![piece(3, b"film")], "more came"),
-        (vec![piece(9, b"film")], "other bytes"),
-        (vec![piece(1 << 50, b"film")], "at most 8 GiB"),
-        (vec![], "no piece"),
+    let chunk = |bytes, data: &[u8]| v1::LoraChunk { blake3: vec![7; 32], bytes, data: data.to_vec() };
+    for (chunks, why) in [
+        (vec![chunk(4, b"film")], "other bytes"),
+        (vec![chunk(3, b"film")], "more came"),
+        (vec![chunk(9, b"film")], "other bytes"),
+        (vec![chunk(1 << 50, b"film")], "at most 8 GiB"),
+        (vec![], "no chunk"),
     ] {
-        let refused = raw.put_lora(futures::stream::iter(pieces)).await.unwrap_err();
+        let refused = raw.put_lora(futures::stream::iter(chunks)).await.unwrap_err();
         assert!(refused.code() == tonic::Code::InvalidArgument && refused.message().contains(why), "{refused}");
     }
     coordinator.stop().await;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use wanfarm_media::{Clip, Likeness};
+use wanfarm_media::{Clip, Similarity};
 
 use crate::cli::failed::Failed;
 use crate::cli::say::out;
@@ -64,7 +64,7 @@ struct Video {
     a: PathBuf,
     b: PathBuf,
     #[serde(flatten)]
-    likeness: Likeness,
+    similarity: Similarity,
 }
 
 pub(super) fn compare(args: CompareArgs) -> Result<Exit, Failed> {
@@ -74,7 +74,7 @@ pub(super) fn compare(args: CompareArgs) -> Result<Exit, Failed> {
     } else {
         out!("{}", text(&report));
     }
-    let low = |video: &Video| args.min_ssim.is_some_and(|least| video.likeness.ssim < least);
+    let low = |video: &Video| args.min_ssim.is_some_and(|least| video.similarity.ssim < least);
     Ok(if report.videos.iter().any(low) { Exit::SomeFailed } else { Exit::Ok })
 }
 
@@ -90,9 +90,9 @@ fn report(a: &Path, b: &Path) -> Result<Report, Failed> {
         values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
     };
     Ok(Report {
-        ssim: mean(&mut videos.iter().map(|video| Some(video.likeness.ssim))).unwrap_or_default(),
-        ssim_min: videos.iter().map(|video| video.likeness.ssim_min).fold(f64::INFINITY, f64::min),
-        psnr: mean(&mut videos.iter().map(|video| video.likeness.psnr)),
+        ssim: mean(&mut videos.iter().map(|video| Some(video.similarity.ssim))).unwrap_or_default(),
+        ssim_min: videos.iter().map(|video| video.similarity.ssim_min).fold(f64::INFINITY, f64::min),
+        psnr: mean(&mut videos.iter().map(|video| video.similarity.psnr)),
         videos,
         only_a: pairs.only_left,
         only_b: pairs.only_right,
@@ -100,10 +100,10 @@ fn report(a: &Path, b: &Path) -> Result<Report, Failed> {
 }
 
 fn video(Pair { name, left: a, right: b }: Pair) -> Result<Video, Failed> {
-    let likeness = Clip::open(&a)
-        .and_then(|mut left| Likeness::between(&mut left, &mut Clip::open(&b)?))
+    let similarity = Clip::open(&a)
+        .and_then(|mut left| Similarity::between(&mut left, &mut Clip::open(&b)?))
         .map_err(|error| Failed::new(Exit::Usage, format!("{name}: {error}")))?;
-    Ok(Video { name, a, b, likeness })
+    Ok(Video { name, a, b, similarity })
 }
 
 fn text(report: &Report) -> String {
@@ -113,7 +113,7 @@ fn text(report: &Report) -> String {
         [name.to_owned(), frames, format!("{mean:.5}"), format!("{least:.5}"), clip, worst]
     };
     let rows = report.videos.iter().map(|video| {
-        let Likeness { ssim, ssim_min, psnr, psnr_min, frames } = &video.likeness;
+        let Similarity { ssim, ssim_min, psnr, psnr_min, frames } = &video.similarity;
         row(&video.name, frames.len().to_string(), [*ssim, *ssim_min], [decibels(*psnr), decibels(*psnr_min)])
     });
     let mut rows: Vec<_> = rows.collect();

@@ -23,7 +23,7 @@ use wanfarm_weights::Param;
 
 const FILE: &str = "loras.json";
 /// Each is added to every matrix.
-const MOST: usize = 16;
+const MAX_LORAS: usize = 16;
 
 /// The LoRA files that are part of a model.
 #[derive(Debug, Clone, Default)]
@@ -58,8 +58,8 @@ impl FixedLoras {
             return Err(file.wrong("there is no list \"loras\" in it"));
         };
         let entries: Vec<Entry> = serde_json::from_value(entries.clone()).map_err(|e| file.wrong(e.to_string()))?;
-        if entries.is_empty() || entries.len() > MOST {
-            return Err(file.wrong(format!("{} LoRA files are not between 1 and {MOST}", entries.len())));
+        if entries.is_empty() || entries.len() > MAX_LORAS {
+            return Err(file.wrong(format!("{} LoRA files are not between 1 and {MAX_LORAS}", entries.len())));
         }
         let entry = |Entry { path, strength, expert }: Entry| {
             let wrong = |why: &str| file.wrong(format!("{path:?}: {why}"));

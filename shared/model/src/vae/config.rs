@@ -7,7 +7,7 @@ use wanfarm_types::VaeKind;
 use wanfarm_weights::{FileError, WeightFiles};
 
 /// Most blocks of one resolution, and most resolutions, that any known autoencoder comes near.
-const MOST_LAYERS: usize = 64;
+const MAX_LAYERS: usize = 64;
 
 /// An autoencoder's dimensions.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,13 +83,13 @@ impl VaeConfig {
         let base = dim("encoder.conv1.weight", 0)?.max(1);
         let (mut widths, mut temporal_downsample) = (Vec::new(), Vec::new());
         let (mut num_res_blocks, mut index) = (0, 0);
-        while widths.len() <= MOST_LAYERS {
+        while widths.len() <= MAX_LAYERS {
             let (mut width, mut blocks) = (None, 0);
             while let Some(found) = shape(&format!("{}.residual.2.weight", layer(widths.len(), blocks, index))) {
                 width = found.first().copied();
                 (blocks, index) = (blocks + 1, index + 1);
-                if blocks > MOST_LAYERS {
-                    return Err(format!("more than {MOST_LAYERS} residual blocks at one resolution"));
+                if blocks > MAX_LAYERS {
+                    return Err(format!("more than {MAX_LAYERS} residual blocks at one resolution"));
                 }
             }
             let Some(width) = width else { break };
@@ -120,7 +120,7 @@ impl VaeConfig {
     /// Checks what building the network relies on; that its tensors have these shapes is for `Weights::check`.
     pub(crate) fn check(&self) -> Result<(), String> {
         let levels = self.dim_mult.len();
-        if levels == 0 || levels > MOST_LAYERS || self.temporal_downsample.len() + 1 != levels {
+        if levels == 0 || levels > MAX_LAYERS || self.temporal_downsample.len() + 1 != levels {
             let halvings = self.temporal_downsample.len();
             return Err(format!("{levels} resolutions with {halvings} steps between them"));
         }

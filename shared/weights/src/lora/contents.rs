@@ -23,7 +23,7 @@ use crate::safetensors as directory;
 /// Source: diffusers@0.42 `loaders/lora_pipeline.py` (WanLoraLoaderMixin).
 const SIDES: [(&str, Expert); 2] = [("transformer.", Expert::High), ("transformer_2.", Expert::Low)];
 /// Dimensions of the largest kernels.
-const MOST_DIMENSIONS: usize = 8;
+const MAX_DIMENSIONS: usize = 8;
 
 /// A file of adapters, of which nothing but the header is read.
 #[derive(Debug)]
@@ -179,7 +179,7 @@ impl LoraContents {
             wrong.dtypes.push(format!("{key} is {}", entry.encoding.name()));
             return Ok(None);
         }
-        if entry.shape.is_empty() || entry.shape.len() > MOST_DIMENSIONS || entry.shape.contains(&0) {
+        if entry.shape.is_empty() || entry.shape.len() > MAX_DIMENSIONS || entry.shape.contains(&0) {
             wrong.shapes.push(format!("{key} is {:?}", entry.shape));
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! How like one clip is another, frame by frame: structural similarity of the luma, and peak signal-to-noise ratio of
+//! Similarity of two clips, frame by frame: structural similarity of the luma, and peak signal-to-noise ratio of
 //! the RGB samples.
 
 use serde::{Deserialize, Serialize};
@@ -7,31 +7,31 @@ use crate::compare::{decibels, squared_error};
 use crate::ssim::{WINDOW, ssim};
 use crate::{Clip, MediaError};
 
-/// How like one frame is another.
+/// Similarity of two frames.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct FrameLikeness {
+pub struct FrameSimilarity {
     /// Mean structural similarity; 1 where they are equal.
     pub ssim: f64,
     /// In dB; `None` where they are equal.
     pub psnr: Option<f64>,
 }
 
-/// How like one clip is another.
+/// Similarity of two clips.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Likeness {
+pub struct Similarity {
     /// Mean over the frames.
     pub ssim: f64,
-    /// That of the least like frame.
+    /// That of the worst frame.
     pub ssim_min: f64,
     /// In dB, over all samples of the clip; `None` where the clips are equal.
     pub psnr: Option<f64>,
-    /// In dB, of the least like frame.
+    /// In dB, of the worst frame.
     pub psnr_min: Option<f64>,
     /// Each frame's.
-    pub frames: Vec<FrameLikeness>,
+    pub frames: Vec<FrameSimilarity>,
 }
 
-impl Likeness {
+impl Similarity {
     /// Compares two clips.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Likeness {
             let error = squared_error(a.data(), b.data());
             (errors, samples) = (errors + error, samples + a.data().len());
             let ssim = ssim(a.data(), b.data(), a.width(), a.height());
-            frames.push(FrameLikeness { ssim, psnr: decibels(error, a.data().len()) });
+            frames.push(FrameSimilarity { ssim, psnr: decibels(error, a.data().len()) });
         }
         if let Some(unequal) = unequal {
             return Err(unequal);
@@ -63,7 +63,7 @@ impl Likeness {
         if frames.is_empty() || frames.len() != lengths[0] {
             return Err(MediaError::clip(left.path(), format!("only {} of its frames can be read", frames.len())));
         }
-        let least = |value: fn(&FrameLikeness) -> f64| frames.iter().map(value).fold(f64::INFINITY, f64::min);
+        let least = |value: fn(&FrameSimilarity) -> f64| frames.iter().map(value).fold(f64::INFINITY, f64::min);
         let psnr_min = least(|frame| frame.psnr.unwrap_or(f64::INFINITY));
         Ok(Self {
             ssim: frames.iter().map(|frame| frame.ssim).sum::<f64>() / frames.len() as f64,

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use wanfarm_media::{Clip, Frames, Likeness, psnr, write_mp4, write_png_folder};
+use wanfarm_media::{Clip, Frames, Similarity, psnr, write_mp4, write_png_folder};
 use wanfarm_types::FrameRate;
 
 const SHAPE: [usize; 3] = [9, 48, 64];
@@ -26,9 +26,9 @@ fn write(data: &[u8], [frames, height, width]: [usize; 3], folder: &Path) {
     write_mp4(&frames, FrameRate::whole(8), &folder.join("clip.mp4")).unwrap();
 }
 
-fn between(left: &Path, right: &Path) -> Result<Likeness, String> {
+fn between(left: &Path, right: &Path) -> Result<Similarity, String> {
     let open = |path| Clip::open(path).map_err(|error| error.to_string());
-    Likeness::between(&mut open(left)?, &mut open(right)?).map_err(|error| error.to_string())
+    Similarity::between(&mut open(left)?, &mut open(right)?).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -38,8 +38,8 @@ fn a_clip_is_like_itself_and_less_like_what_was_done_to_it() {
     write(&data, SHAPE, folder.path());
     let (png, mp4) = (folder.path().join("png"), folder.path().join("clip.mp4"));
     for same in [&png, &mp4] {
-        let likeness = between(same, same).unwrap();
-        assert_eq!((likeness.ssim, likeness.psnr, likeness.frames.len()), (1.0, None, SHAPE[0]));
+        let similarity = between(same, same).unwrap();
+        assert_eq!((similarity.ssim, similarity.psnr, similarity.frames.len()), (1.0, None, SHAPE[0]));
     }
     let compressed = between(&png, &mp4).unwrap();
     assert!(compressed.ssim > 0.98 && compressed.psnr.unwrap() > 30.0, "{compressed:?}");
@@ -48,14 +48,14 @@ fn a_clip_is_like_itself_and_less_like_what_was_done_to_it() {
     let frame = SHAPE[1] * SHAPE[2] * 3;
     worse[3 * frame..4 * frame].iter_mut().for_each(|value| *value = value.wrapping_mul(3));
     write(&worse, SHAPE, changed.path());
-    let likeness = between(&png, &changed.path().join("png")).unwrap();
+    let similarity = between(&png, &changed.path().join("png")).unwrap();
     let frames = |data| Frames::new(data, SHAPE[0], SHAPE[1], SHAPE[2]).unwrap();
     let psnr = psnr(&frames(&data), &frames(&worse)).unwrap();
-    assert_eq!(likeness.psnr, psnr.clip);
-    assert_eq!(likeness.psnr_min, psnr.frames[3]);
-    assert_eq!(likeness.ssim_min, likeness.frames[3].ssim);
-    assert!(likeness.frames.iter().enumerate().all(|(i, frame)| (frame.ssim < 1.0) == (i == 3)));
-    assert!((likeness.ssim - (8.0 + likeness.ssim_min) / 9.0).abs() < 1e-12);
+    assert_eq!(similarity.psnr, psnr.clip);
+    assert_eq!(similarity.psnr_min, psnr.frames[3]);
+    assert_eq!(similarity.ssim_min, similarity.frames[3].ssim);
+    assert!(similarity.frames.iter().enumerate().all(|(i, frame)| (frame.ssim < 1.0) == (i == 3)));
+    assert!((similarity.ssim - (8.0 + similarity.ssim_min) / 9.0).abs() < 1e-12);
 }
 
 #[test]
