@@ -37,7 +37,7 @@ impl Location {
         self.host.trim_matches(['[', ']']).parse().ok()
     }
 
-    /// The port.
+    /// Port number.
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -25,7 +25,7 @@ pub struct WorkerConfig {
     pub device: DeviceKind,
     /// Element type of the transformer's weights.
     pub dtype: Dtype,
-    /// For people.
+    /// Display name.
     pub name: String,
     /// Where to serve tensors; `None`: any free port, on every interface.
     pub listen: Option<SocketAddr>,

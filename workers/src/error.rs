@@ -18,13 +18,13 @@ pub enum WorkerError {
     Data {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// Another process works with this data folder.
     #[error("data folder {path} is in use by another worker; give each worker its own with --data")]
     InUse {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
     },
     /// No model that any of the roles could serve.
@@ -40,7 +40,7 @@ pub enum WorkerError {
     /// Model files that are there and cannot be used.
     #[error("model {model}: {source}")]
     Model {
-        /// Its name.
+        /// Name of the model.
         model: String,
         /// What is wrong with them.
         source: Box<ModelError>,
@@ -53,7 +53,7 @@ pub enum WorkerError {
     Listen {
         /// What was asked for.
         address: SocketAddr,
-        /// Why not.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// The coordinator turned this worker away.

@@ -22,73 +22,73 @@ pub enum Action {
     Assign(Box<Assignment>),
     /// To the worker: give this item back unless it has started. The answer is `Report::Revoked`, or nothing.
     Revoke {
-        /// Who.
+        /// The worker addressed.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
-        /// What.
+        /// The attempt.
         attempt: AttemptId,
     },
     /// To the worker: finish the current step, then report `ItemDone` with the steps that ran.
     StopAfterStep {
-        /// Who.
+        /// The worker addressed.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
-        /// What.
+        /// The attempt.
         attempt: AttemptId,
     },
     /// To the worker: the final report of this attempt is recorded. Forget the report, keep the tensors.
     Ack {
-        /// Who.
+        /// The worker addressed.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
     },
     /// To the worker: nothing of this attempt is wanted (any more). Stop it, forget its reports, free its tensors.
     Drop {
-        /// Who.
+        /// The worker addressed.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
     },
     /// Tell the worker why it is not wanted, in any of its roles, then close its connection.
     RefuseWorker {
-        /// Who.
+        /// The worker addressed.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
-        /// Why.
+        /// The reason, as told to the worker.
         refusal: Refusal,
     },
     /// To the worker: it is drained, and nothing that only it has is needed any more. End.
     Leave {
-        /// Who.
+        /// The worker addressed.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
     },
     /// Tell people that a worker gets no work of this role, and goes on with its others.
     RefuseRole {
-        /// Who.
+        /// The worker addressed.
         worker: WorkerId,
-        /// Why.
+        /// The reason, as told to the worker.
         refusal: Refusal,
     },
     /// Close the worker's connection: its lease ran out, so it has to say hello again if it lives.
     Disconnect {
-        /// Who.
+        /// The worker addressed.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
     },
     /// Tell people that a worker gets no more work until `Input::WorkerEnabled`.
     SetAside {
-        /// Who.
+        /// The worker addressed.
         worker: WorkerId,
         /// Why, in one line.
         reason: String,
@@ -98,7 +98,7 @@ pub enum Action {
     MakeDurable {
         /// Under which name.
         artifact: ArtifactId,
-        /// What.
+        /// The tensors to copy.
         tensors: Vec<TensorRef>,
         /// Where it lies.
         holder: WorkerId,
@@ -107,9 +107,9 @@ pub enum Action {
     DeleteDurable(ArtifactId),
     /// Pull the frames and write the files of the video. The answer is `OutputsWritten` or `OutputsFailed`.
     WriteOutputs {
-        /// Which video.
+        /// The video.
         video: VideoId,
-        /// Its frames.
+        /// Its decoded frames.
         frames: TensorRef,
         /// Where the frames lie.
         holder: WorkerId,
@@ -119,14 +119,14 @@ pub enum Action {
 
     /// The plan can never be carried out; nothing of it was taken in.
     RefuseJob {
-        /// Which job.
+        /// The job.
         job: JobId,
-        /// Why.
+        /// What is wrong with the plan.
         error: PlanError,
     },
     /// Tell people that a video was failed; the rest of its job goes on.
     VideoFailed {
-        /// Which video.
+        /// The video.
         video: VideoId,
         /// Its last error.
         failure: Failure,
@@ -138,7 +138,7 @@ pub enum Action {
 /// One attempt, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// To whom.
+    /// The worker it is assigned to.
     pub worker: WorkerId,
     /// Which boot of it.
     pub incarnation: Incarnation,
@@ -169,9 +169,9 @@ pub enum Refusal {
     OtherWeights {
         /// The job that decided.
         job: JobId,
-        /// The model.
+        /// Name of the model.
         model: String,
-        /// The role.
+        /// The role within the model.
         role: Role,
         /// Fingerprint the job is rendered with.
         expected: Digest,

@@ -17,16 +17,16 @@ pub enum Change {
     JobAdded(JobPlan),
     /// Job: its state, key `job`.
     JobPhase {
-        /// Which job.
+        /// The job.
         job: JobId,
-        /// Its state.
+        /// The new state.
         state: JobPhase,
     },
     /// Job: the weights it is rendered with, key (`job`, `role`).
     WeightsPinned {
-        /// Which job.
+        /// The job.
         job: JobId,
-        /// Which role.
+        /// The role within the model.
         role: Role,
         /// Fingerprint of the weights; `None` removes the row.
         weights: Option<Digest>,
@@ -37,16 +37,16 @@ pub enum Change {
     JobForgotten(JobId),
     /// Video: its state, key `video`.
     VideoPhase {
-        /// Which video.
+        /// The video.
         video: VideoId,
-        /// Its state.
+        /// The new state.
         state: VideoPhase,
     },
     /// Artifact: the durable store has it, key `artifact`.
     ArtifactDurable {
-        /// Its name.
+        /// The artifact stored.
         artifact: ArtifactId,
-        /// Its tensors.
+        /// Its tensors, in order.
         tensors: Vec<TensorRef>,
     },
     /// Artifact: remove the row of key `artifact`.
@@ -59,7 +59,7 @@ pub enum Change {
         item: WorkItem,
         /// The text, for `encode_text`.
         text: Option<TextKey>,
-        /// To whom.
+        /// The worker it is assigned to.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
@@ -77,9 +77,9 @@ pub enum Change {
     },
     /// Worker: what operators and failures decided about it, key `worker`.
     WorkerState {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// For people.
+        /// Display name.
         name: String,
         /// True after `Input::Drain`.
         draining: bool,
@@ -133,7 +133,7 @@ pub enum ArtifactId {
     Image(VideoId),
     /// The state of a video after a step.
     Checkpoint {
-        /// Which video.
+        /// The video.
         video: VideoId,
         /// Steps that have run.
         steps_done: u32,

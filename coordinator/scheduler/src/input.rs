@@ -37,21 +37,21 @@ pub enum Input {
     WorkerJoined(WorkerHello),
     /// The worker is alive. Renews its lease; so does every report.
     Heartbeat {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
     },
     /// The connection broke; the process may well live on. Its attempts stay leased until the lease runs out.
     WorkerLost {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
     },
     /// The process is known to be gone, and its memory with it. Its attempts end at once.
     WorkerGone {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
@@ -68,13 +68,13 @@ pub enum Input {
 
     /// A worker reports on an attempt.
     Report {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// Which boot of it.
         incarnation: Incarnation,
         /// On which attempt.
         attempt: AttemptId,
-        /// What.
+        /// The report.
         report: Report,
     },
 
@@ -91,9 +91,9 @@ pub enum Input {
     /// The files could not be written: the last answer to `Action::WriteOutputs`. `Transient` is tried again after
     /// a pause, `InputsLost` (their holder does not have the frames) decodes again, the others fail the video.
     OutputsFailed {
-        /// Which video.
+        /// The video.
         video: VideoId,
-        /// Why.
+        /// The failure.
         failure: Failure,
     },
 }
@@ -114,7 +114,7 @@ pub struct WorkerHello {
     pub worker: WorkerId,
     /// This boot. A hello with another incarnation proves that the one known before is dead.
     pub incarnation: Incarnation,
-    /// For people.
+    /// Display name.
     pub name: String,
     /// What it can do.
     pub serves: Vec<Served>,
@@ -130,7 +130,7 @@ pub struct WorkerHello {
 pub struct Served {
     /// The model's name.
     pub model: String,
-    /// The role.
+    /// The role within the model.
     pub role: Role,
     /// Fingerprint of the weights behind it.
     pub weights: Digest,

@@ -17,7 +17,7 @@ pub struct SizeClass(pub u64);
 /// A submitted job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobPlan {
-    /// Its number.
+    /// Id of the job.
     pub id: JobId,
     /// Higher goes first.
     pub priority: i32,
@@ -55,7 +55,7 @@ pub enum PlanError {
     /// A video reads no text, or more than prompt and negative prompt.
     #[error("video {index} reads {texts} texts; it must read one (prompt) or two (prompt, negative)")]
     Texts {
-        /// Which video.
+        /// Index of the video in the job.
         index: u32,
         /// How many it lists.
         texts: usize,
@@ -63,7 +63,7 @@ pub enum PlanError {
     /// The stages of a video are not a chain of denoising ranges from step 0.
     #[error("video {index}: stage {stage} with steps {first}..{end} does not go on from step {expected}")]
     Stages {
-        /// Which video.
+        /// Index of the video in the job.
         index: u32,
         /// The offending stage.
         stage: Stage,
@@ -77,7 +77,7 @@ pub enum PlanError {
     /// A video without steps.
     #[error("video {index} has no denoising steps")]
     NoSteps {
-        /// Which video.
+        /// Index of the video in the job.
         index: u32,
     },
     /// More videos than a `VideoId` can number.

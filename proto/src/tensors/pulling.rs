@@ -13,7 +13,7 @@ pub enum PullError {
     /// Every location was tried; each with what it said.
     #[error("tensor {digest} could not be read from any location: {}", tried.join("; "))]
     Unavailable {
-        /// Which tensor.
+        /// Digest of the tensor.
         digest: Digest,
         /// `location: reason`, in the order tried.
         tried: Vec<String>,
@@ -25,7 +25,7 @@ pub enum PullError {
     /// The reference itself is not acceptable.
     #[error("tensor {digest} claims {bytes} bytes; at most {MAX_TENSOR_BYTES} are accepted")]
     TooLarge {
-        /// Which tensor.
+        /// Digest of the tensor.
         digest: Digest,
         /// Its claimed length.
         bytes: u64,

@@ -24,12 +24,12 @@ impl RgbImage {
         Ok(Self { width, height, data })
     }
 
-    /// Pixels.
+    /// Width in pixels.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Pixels.
+    /// Height in pixels.
     pub fn height(&self) -> usize {
         self.height
     }

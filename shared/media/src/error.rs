@@ -15,11 +15,11 @@ pub enum MediaError {
         "a clip of {frames} frames of {width}x{height} RGB has not {got} bytes; every dimension must be at least 1"
     )]
     Shape {
-        /// As stated.
+        /// Frames stated.
         frames: usize,
-        /// As stated.
+        /// Height stated, in pixels.
         height: usize,
-        /// As stated.
+        /// Width stated, in pixels.
         width: usize,
         /// Bytes at hand.
         got: usize,

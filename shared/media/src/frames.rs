@@ -38,12 +38,12 @@ impl<'a> Frames<'a> {
         self.frames
     }
 
-    /// Pixels.
+    /// Height in pixels.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Pixels.
+    /// Width in pixels.
     pub fn width(&self) -> usize {
         self.width
     }

@@ -55,7 +55,7 @@ pub struct Quality {
 /// Contrast within frames.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flat {
-    /// Of this check.
+    /// Verdict of this check.
     pub verdict: Verdict,
     /// Standard deviation within frames, in levels of 255, of the channel where it is largest.
     pub contrast: f64,
@@ -64,7 +64,7 @@ pub struct Flat {
 /// Traces of undenoised latents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Noise {
-    /// Of this check.
+    /// Verdict of this check.
     pub verdict: Verdict,
     /// Squared difference of neighbouring pixels over twice the variance: 1 for white noise, below 0.3 for pictures.
     pub roughness: f64,
@@ -81,7 +81,7 @@ pub struct Noise {
 /// Waves locked to the pixel grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checkerboard {
-    /// Of this check.
+    /// Verdict of this check.
     pub verdict: Verdict,
     /// Amplitude of the strongest pattern of 2 pixels, in levels; absent where the frame is too small.
     pub amplitude_2px: Option<f64>,
@@ -105,7 +105,7 @@ pub struct Frozen {
 /// Pixels at the ends of the scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Exposure {
-    /// Of this check.
+    /// Verdict of this check.
     pub verdict: Verdict,
     /// Share of pixels with all channels at most 4.
     pub black: f64,

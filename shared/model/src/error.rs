@@ -14,7 +14,7 @@ pub enum ModelError {
     /// The input of a network has a wrong shape or value.
     #[error("{what}: {why}")]
     Input {
-        /// Which input.
+        /// Name of the input.
         what: &'static str,
         /// What was expected, and what came.
         why: String,

@@ -24,7 +24,7 @@ use crate::error::ModelError;
 pub struct Part<'a> {
     /// Levels and timesteps of the whole video.
     pub schedule: &'a Schedule,
-    /// Whose steps.
+    /// The expert whose steps these are.
     pub expert: Expert,
     /// All steps of this expert, whether or not they are run here.
     pub steps: Range<u32>,

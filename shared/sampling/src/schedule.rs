@@ -40,9 +40,9 @@ pub enum ScheduleError {
          choose fewer steps or a shift closer to 1"
     )]
     Levels {
-        /// Which level.
+        /// Index of the noise level.
         index: usize,
-        /// Its σ.
+        /// The noise level σ.
         sigma: f64,
         /// The σ before it.
         previous: f64,

@@ -29,7 +29,7 @@ pub enum SolverError {
     /// There is no such step.
     #[error("step {step} is beyond a schedule of {steps} steps (steps count from 0)")]
     Step {
-        /// As asked.
+        /// The step asked for.
         step: u32,
         /// Steps of the schedule.
         steps: u32,
@@ -39,7 +39,7 @@ pub enum SolverError {
     History {
         /// Name of the solver.
         solver: &'static str,
-        /// As asked.
+        /// The step asked for.
         step: u32,
         /// Tensors it needs.
         expected: usize,
@@ -49,7 +49,7 @@ pub enum SolverError {
     /// A tensor is not as long as the sample.
     #[error("{what} has {got} elements where the latents have {expected}")]
     Length {
-        /// Which tensor.
+        /// Name of the tensor.
         what: &'static str,
         /// Elements of the latents.
         expected: usize,

@@ -179,7 +179,7 @@ pub enum TeaModel {
 /// Source: ali-vilab/TeaCache `TeaCache4Wan2.1/teacache_generate.py`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TeaCache {
-    /// Whose polynomial.
+    /// The model the polynomial was fitted to.
     pub model: TeaModel,
     /// Changes may add up to less than this.
     pub threshold: f64,

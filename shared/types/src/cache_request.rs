@@ -82,13 +82,13 @@ pub struct SenCacheRequest {
 /// What a step cache depends on besides its own settings.
 #[derive(Debug, Clone, Copy)]
 pub struct CacheContext<'a> {
-    /// The model.
+    /// The model to be used.
     pub info: &'a ModelInfo,
     /// Whether the video starts from an image.
     pub has_image: bool,
-    /// Its method.
+    /// Sampling method.
     pub solver: SolverKind,
-    /// Its guidance.
+    /// Guidance scales.
     pub guidance: Guidance,
 }
 
@@ -101,7 +101,7 @@ pub enum CacheError {
          name the curve of the model it was made from, or take another cache"
     )]
     NoCurve {
-        /// The model.
+        /// Name of the model.
         model: String,
         /// What it was recognised as.
         preset: String,
@@ -112,7 +112,7 @@ pub enum CacheError {
          or take another cache"
     )]
     NoPolynomial {
-        /// The model.
+        /// Name of the model.
         model: String,
         /// What it was recognised as.
         preset: String,

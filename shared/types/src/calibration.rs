@@ -23,15 +23,15 @@ pub struct Calibration {
     pub steps: u32,
     /// Shift of the schedule.
     pub shift: f64,
-    /// Method.
+    /// Sampling method.
     pub solver: SolverKind,
     /// Guidance of each expert.
     pub guidance: Guidance,
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
-    /// Count.
+    /// Number of frames.
     pub frames: u32,
     /// Whether the videos had a first frame.
     pub image: bool,
@@ -52,7 +52,7 @@ pub struct Calibration {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalibratedStage {
-    /// Whose steps.
+    /// The expert whose steps these are.
     pub expert: Expert,
     /// With the prompt.
     pub cond: Vec<f64>,
@@ -67,7 +67,7 @@ pub struct OwnCurve {
     pub steps: u32,
     /// Shift of that schedule.
     pub shift: f64,
-    /// Its method.
+    /// Sampling method.
     pub solver: SolverKind,
     /// For each step but the first, the ratio with the prompt and that without.
     pub ratios: Vec<[f64; 2]>,
@@ -90,7 +90,7 @@ pub enum BadCalibration {
     Ratio {
         /// Which, from 0.
         index: usize,
-        /// The ratio.
+        /// The offending ratio.
         value: f64,
     },
     /// More or fewer ratios than the steps need.

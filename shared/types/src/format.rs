@@ -20,11 +20,11 @@ pub enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{} cannot hold {width}x{height}: {why}", .format.name())]
 pub struct FormatError {
-    /// The format.
+    /// Output format.
     pub format: Format,
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
     /// The rule it breaks, in words.
     pub why: &'static str,

@@ -25,9 +25,9 @@ pub enum GeometryError {
     Misaligned {
         /// `width` or `height`.
         axis: &'static str,
-        /// As asked.
+        /// The value asked for.
         got: u32,
-        /// The grid.
+        /// Spacing of the allowed values.
         step: u32,
         /// Nearest allowed size not above (or the smallest).
         below: u32,
@@ -37,7 +37,7 @@ pub enum GeometryError {
     /// The frame count is not `stride·n + 1`.
     #[error("frames = {got} is not {stride}n+1; the nearest counts are {below} and {above}")]
     Frames {
-        /// As asked.
+        /// The value asked for.
         got: u32,
         /// Frames per latent frame.
         stride: u32,
@@ -49,11 +49,11 @@ pub enum GeometryError {
     /// More pixels than any supported device addresses.
     #[error("{width}x{height} with {frames} frames is larger than any model renders (at most 8192x8192, 4097 frames)")]
     TooLarge {
-        /// As asked.
+        /// Width asked for, in pixels.
         width: u32,
-        /// As asked.
+        /// Height asked for, in pixels.
         height: u32,
-        /// As asked.
+        /// Frames asked for.
         frames: u32,
     },
 }

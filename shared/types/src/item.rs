@@ -28,11 +28,11 @@ impl StepRange {
 /// (video, stage, step range). `steps` is empty (0..0) for stages that do not denoise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WorkItem {
-    /// Which video.
+    /// The video.
     pub video: VideoId,
-    /// Which stage.
+    /// The stage to run.
     pub stage: Stage,
-    /// Which steps.
+    /// The steps to run; empty for stages without steps.
     pub steps: StepRange,
 }
 

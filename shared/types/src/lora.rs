@@ -34,7 +34,7 @@ pub enum LoraError {
         name: String,
         /// In manifests' words.
         expert: &'static str,
-        /// The model.
+        /// Name of the model.
         model: String,
     },
     /// The same file twice for one expert.

@@ -58,7 +58,7 @@ pub struct ServedModel {
 /// A role that a worker serves of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedRole {
-    /// The role.
+    /// The role within the model.
     pub role: Role,
     /// The files behind it.
     pub files: Vec<ModelFile>,
@@ -184,7 +184,7 @@ pub struct Assignment {
 pub struct Errand {
     /// Drawn at random, so that one of an earlier coordinator is nobody's.
     pub number: u64,
-    /// Which tensor.
+    /// Digest of the tensor.
     pub digest: Digest,
     /// From this byte to its end.
     pub offset: u64,

@@ -35,11 +35,11 @@ pub enum VaeKind {
 /// What a manifest may leave out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Defaults {
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
-    /// Count.
+    /// Number of frames.
     pub frames: u32,
     /// Frames per second.
     pub fps: FrameRate,
@@ -47,7 +47,7 @@ pub struct Defaults {
     pub steps: u32,
     /// Shift of the flow schedule.
     pub shift: f64,
-    /// Method.
+    /// Sampling method.
     pub solver: SolverKind,
     /// Guidance per expert.
     pub guidance: Guidance,

@@ -11,7 +11,7 @@ use crate::{JobId, JobSummary, Role, VideoStatus};
 /// What came of a job.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct JobReport {
-    /// Its line.
+    /// Summary of the job.
     pub job: JobSummary,
     /// Where its files lie, on the coordinator's machine.
     pub output_dir: String,
@@ -75,7 +75,7 @@ pub struct Effort {
 pub struct Machine {
     /// The worker's name.
     pub name: String,
-    /// Its device.
+    /// Device of the worker.
     pub device: String,
     /// Main memory, in bytes.
     pub memory_bytes: Option<u64>,

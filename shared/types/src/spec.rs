@@ -23,9 +23,9 @@ pub struct VideoRequest {
     pub negative: Option<String>,
     /// Seed of the initial noise.
     pub seed: u64,
-    /// Pixels.
+    /// Width in pixels.
     pub width: Option<u32>,
-    /// Pixels.
+    /// Height in pixels.
     pub height: Option<u32>,
     /// Count, 4n+1.
     pub frames: Option<u32>,
@@ -35,7 +35,7 @@ pub struct VideoRequest {
     pub steps: Option<u32>,
     /// Shift of the flow schedule.
     pub shift: Option<f64>,
-    /// Method.
+    /// Sampling method.
     pub solver: Option<SolverKind>,
     /// Guidance per expert.
     pub guidance: Option<Guidance>,
@@ -64,9 +64,9 @@ pub struct VideoSpec {
     pub negative: String,
     /// Seed of the initial noise.
     pub seed: u64,
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
     /// Count, 4n+1.
     pub frames: u32,
@@ -76,7 +76,7 @@ pub struct VideoSpec {
     pub steps: u32,
     /// Shift of the flow schedule.
     pub shift: f64,
-    /// Method.
+    /// Sampling method.
     pub solver: SolverKind,
     /// Guidance per expert.
     pub guidance: Guidance,

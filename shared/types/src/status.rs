@@ -53,11 +53,11 @@ pub enum VideoState {
 /// A job's line.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct JobSummary {
-    /// Its number.
+    /// Id of the job.
     pub job: JobId,
-    /// Its name.
+    /// Name of the job.
     pub name: String,
-    /// Its model.
+    /// Name of the model.
     pub model: String,
     /// Higher goes first.
     pub priority: u32,
@@ -125,7 +125,7 @@ pub struct VideoStatus {
 /// A job with its videos.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct JobStatus {
-    /// Its line.
+    /// Summary of the job.
     pub job: JobSummary,
     /// Its videos' lines; of news, of those that changed.
     pub videos: Vec<Arc<VideoStatus>>,

@@ -7,9 +7,9 @@ use crate::{Role, Stage, StoredWeights, VideoId, WorkerId};
 /// A worker's line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStatus {
-    /// Its identity.
+    /// Identity of the worker.
     pub id: WorkerId,
-    /// For people.
+    /// Display name.
     pub name: String,
     /// `idle`, `busy`, `draining`, `drained`, `set aside`, `refused`, `lost`, `gone` or `left (drained)`.
     pub state: String,
@@ -19,7 +19,7 @@ pub struct WorkerStatus {
     pub roles: Vec<Role>,
     /// For which models.
     pub models: Vec<String>,
-    /// On what.
+    /// Device it computes on.
     pub device: String,
     /// Main memory of its machine, in bytes.
     pub memory_bytes: Option<u64>,

@@ -9,7 +9,7 @@ pub enum FileError {
     /// The folder is not laid out like any known model.
     #[error("{folder}: no model here: {why}")]
     NotAModel {
-        /// The folder.
+        /// Path of the folder.
         folder: PathBuf,
         /// What was looked for and not found.
         why: String,
@@ -17,13 +17,13 @@ pub enum FileError {
     /// A folder that models should lie in is one of them.
     #[error("{folder}: this is a model itself; give the folder it lies in")]
     ItselfAModel {
-        /// The folder.
+        /// Path of the folder.
         folder: PathBuf,
     },
     /// There is a model, and some of its files are not there.
     #[error("{folder}: the model is incomplete: {why}")]
     Incomplete {
-        /// The folder.
+        /// Path of the folder.
         folder: PathBuf,
         /// What is missing.
         why: String,
@@ -31,7 +31,7 @@ pub enum FileError {
     /// Each network is whole, and together they make no model.
     #[error("{folder}: its parts do not belong together: {why}")]
     Mixed {
-        /// The folder.
+        /// Path of the folder.
         folder: PathBuf,
         /// Which files, and what differs.
         why: String,
@@ -39,7 +39,7 @@ pub enum FileError {
     /// A file ends before its contents do.
     #[error("{file}: the file is truncated: {} of {expected} bytes are missing; download it again", expected - actual)]
     Truncated {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
         /// Bytes the file's own directory promises.
         expected: u64,
@@ -49,7 +49,7 @@ pub enum FileError {
     /// A file contradicts itself or its format.
     #[error("{file}: the file is damaged or not what its name says: {why}")]
     Corrupt {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
         /// What is wrong.
         why: String,
@@ -57,7 +57,7 @@ pub enum FileError {
     /// A file is another thing than its name says: what is left of a download that went wrong.
     #[error("{file}: {why}")]
     Mistaken {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
         /// What it is, and what to do.
         why: String,
@@ -65,7 +65,7 @@ pub enum FileError {
     /// A configuration file holds a value no network can have.
     #[error("{file}: {why}")]
     Config {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
         /// Which key, and why it cannot be.
         why: String,
@@ -76,7 +76,7 @@ pub enum FileError {
     /// A file of adapters cannot be used, or not with this model.
     #[error("{file}: {why}")]
     Lora {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
         /// What is wrong.
         why: String,
@@ -86,7 +86,7 @@ pub enum FileError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// Its reason.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// Well formed, but beyond what this program does.

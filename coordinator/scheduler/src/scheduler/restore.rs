@@ -27,7 +27,7 @@ pub enum RestoreError {
         "the stored plan of job {job} cannot be used: {error}; the database was damaged or written by another version"
     )]
     Plan {
-        /// Which job.
+        /// The job.
         job: JobId,
         /// What is wrong with it.
         error: PlanError,

@@ -13,11 +13,11 @@ use crate::{Instant, SizeClass, VideoPhase, VideoPlan};
 /// A worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerView {
-    /// Who.
+    /// Identity of the worker.
     pub id: WorkerId,
     /// Its last known boot.
     pub incarnation: Incarnation,
-    /// For people.
+    /// Display name.
     pub name: String,
     /// How it is connected.
     pub session: Session,

@@ -109,7 +109,7 @@ impl WanModel {
         self.head.adapt(weights, device)
     }
 
-    /// Its sizes.
+    /// Sizes of the network.
     pub fn config(&self) -> &Transformer {
         &self.cfg
     }

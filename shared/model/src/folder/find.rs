@@ -1,7 +1,7 @@
 //! Models by their names. A model is called what its folder is called, and everywhere that name is told apart by its
 //! bytes: by case, whatever the disk does, but not by how a letter with an accent is put together, which nobody sees.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use wanfarm_weights::{FileError, listing, model_name};
 

@@ -103,7 +103,7 @@ pub enum Matrix {
     },
     /// In a mapped file, decoded for each product.
     Mapped {
-        /// Where.
+        /// The matrix as stored.
         matrix: Compact,
         /// The type of the product.
         dtype: DType,

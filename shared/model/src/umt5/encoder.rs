@@ -38,7 +38,7 @@ impl Umt5 {
         Ok(Self { config, weights, device: device.clone() })
     }
 
-    /// Its sizes.
+    /// Sizes of the network.
     pub fn config(&self) -> &Config {
         &self.config
     }

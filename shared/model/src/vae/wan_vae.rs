@@ -47,7 +47,7 @@ impl WanVae {
         })
     }
 
-    /// Its dimensions.
+    /// Dimensions of the network.
     pub fn config(&self) -> &VaeConfig {
         &self.config
     }

@@ -60,7 +60,7 @@ pub struct Measured {
 pub struct StepRatios {
     /// Of the whole schedule.
     pub step: u32,
-    /// Whose.
+    /// The expert measured.
     pub expert: Expert,
     /// Mean with the prompt; absent at the expert's first step.
     pub cond: Option<f64>,

@@ -30,9 +30,9 @@ pub struct Videos {
     pub negative: String,
     /// Of the first video's noise; each further one has the next.
     pub seed: u64,
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
     /// Count, 4n+1.
     pub frames: u32,
@@ -40,7 +40,7 @@ pub struct Videos {
     pub steps: u32,
     /// Shift of the flow schedule.
     pub shift: f64,
-    /// Method.
+    /// Sampling method.
     pub solver: SolverKind,
     /// Guidance per expert.
     pub guidance: Guidance,
@@ -58,7 +58,7 @@ pub struct Progress {
 /// A measurement to be made.
 #[derive(Debug)]
 pub struct Calibrator<'a> {
-    /// The model.
+    /// Folder of the model.
     pub folder: &'a ModelFolder,
     /// Where to compute.
     pub device: DeviceKind,

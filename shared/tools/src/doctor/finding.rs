@@ -112,7 +112,7 @@ pub enum Outcome {
     Pass,
     /// Unusual. Look at it.
     Warn,
-    /// Wrong.
+    /// The result is wrong.
     Fail,
     /// Not looked at: something it needs has failed, or the model has no such thing.
     Skipped,

@@ -22,13 +22,13 @@ const SEED: u64 = 1;
 /// Frames of the render: `frames · height · width · 3` bytes, row by row, RGB.
 #[derive(Debug, Clone)]
 pub struct Rendered {
-    /// Count.
+    /// Number of frames.
     pub frames: usize,
-    /// Pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// Pixels.
+    /// Width in pixels.
     pub width: usize,
-    /// The pixels.
+    /// RGB samples, frame by frame and row by row.
     pub rgb: Vec<u8>,
 }
 

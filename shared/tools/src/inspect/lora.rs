@@ -14,9 +14,9 @@ use wanfarm_weights::lora::LoraContents;
 /// A LoRA file in figures.
 #[derive(Debug, Serialize)]
 pub struct LoraInspection {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Its length.
+    /// Length of the file in bytes.
     pub bytes: u64,
     /// Pairs of matrices, for both transformers if it tells them apart.
     pub pairs: usize,

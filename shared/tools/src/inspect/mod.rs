@@ -55,7 +55,7 @@ pub enum State {
 /// One role's files in figures.
 #[derive(Debug, Serialize)]
 pub struct RoleInspection {
-    /// Which role.
+    /// The role within the model.
     pub role: Role,
     /// Whether it can be served.
     pub state: State,
