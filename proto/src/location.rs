@@ -1,4 +1,4 @@
-//! Where a tensor service is reached: `http://host:port`, and nothing else. Not whether anybody answers there.
+//! Where a tensor service is reached: `http://host:port`, and nothing else. Not whether it is reachable.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

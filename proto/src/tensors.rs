@@ -1,4 +1,4 @@
-//! The tensor service: serving tensors by digest, and reading them from whoever has them.
+//! The tensor service: serving tensors by digest, and reading them from their holders.
 //!
 //! A reader trusts nothing: the length is known before the first byte, memory grows only with what arrives,
 //! and bytes whose digest differs are thrown away and the next location is tried.
@@ -39,7 +39,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a location may take to answer, and to send the next chunk.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a location that could not be heard is passed over, where there is another.
+/// How long an unreachable location is skipped, where there is another.
 const SKIP_TIME: Duration = Duration::from_secs(60);
 
 /// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.
@@ -117,7 +117,7 @@ impl<S: ChunkSource> Tensors for Service<S> {
     }
 }
 
-/// What the tensor service of one boot of a worker holds from the start: whoever can read it has reached that process,
+/// What the tensor service of one boot of a worker holds from the start: a peer that can read it has reached that process,
 /// and no other.
 pub fn mark(incarnation: Incarnation) -> (TensorRef, Bytes) {
     let bytes = Bytes::copy_from_slice(incarnation.0.as_bytes());
@@ -134,13 +134,13 @@ pub struct Puller {
 #[derive(Debug, Default)]
 struct Known {
     channels: BTreeMap<String, Channel>,
-    /// Locations that could not be heard, and when.
+    /// Unreachable locations, and when they were tried.
     unreachable: BTreeMap<String, Instant>,
 }
 
 impl Puller {
     /// Reads a tensor from the first location that delivers it whole; length and digest are checked. Locations that
-    /// could not be heard lately are passed over; the last is asked in any case.
+    /// were unreachable lately are skipped; the last is asked in any case.
     ///
     /// # Errors
     /// When no location did, with every reason.
@@ -176,7 +176,7 @@ impl Puller {
     /// Opens a tensor at one location, to be read in chunks: for those that do not want it in memory whole.
     ///
     /// # Errors
-    /// When the location does not have it, or is not to be had.
+    /// When the location does not have it, or is unreachable.
     pub async fn open(&self, tensor: &TensorRef, location: &str) -> Result<Pulling, PullError> {
         let digest = tensor.digest;
         let length = length_of(tensor)?;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use wanfarm_model::ModelError;
 use wanfarm_model::conditioning::Conditioning;
 use wanfarm_model::dit::{Blocks, TextContext, WanModel};
-use wanfarm_model::step_cache::{Part, StepCache};
+use wanfarm_model::step_cache::{ExpertSteps, StepCache};
 use wanfarm_sampling::cache::{Branch, Phases, Plan, TeaZones, mag_plan, tea_plan};
 use wanfarm_sampling::{Schedule, Solver, SolverState, randn};
 use wanfarm_tests::files::Experts;
@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
             let scale = self.scales[usize::from(expert != Expert::High)];
             let text = |name| -> Result<TextContext> { Ok(model.embed_text(&io.tensor(name)?)?) };
             let texts = [text("context.cond")?, text("context.null")?];
-            let part = || Part {
+            let part = || ExpertSteps {
                 schedule: &self.schedule,
                 expert,
                 steps: phase.clone(),
@@ -229,7 +229,7 @@ impl<'a> Run<'a> {
     }
 
     /// The renders with MagCache are by the published script, whose sums cross the switch of experts.
-    fn cache<'s>(&'s self, part: Part<'s>, model: &WanModel) -> Result<StepCache<'s>> {
+    fn cache<'s>(&'s self, part: ExpertSteps<'s>, model: &WanModel) -> Result<StepCache<'s>> {
         if let CacheSettings::Magcache(settings) = &self.settings {
             let phases = Phases { steps: self.schedule.steps(), high: self.high };
             return Ok(StepCache::following(mag_plan(settings, phases, true), part));

@@ -29,7 +29,7 @@ type Fetched = Result<Box<PreparedItem>, Failure>;
 #[derive(Debug)]
 pub(crate) struct Agent {
     identity: Identity,
-    /// What it says of itself; who it is and what it has in hand is filled in whenever it is said.
+    /// Its hello; identity and running items are filled in at each connection.
     hello: Hello,
     link: Link,
     device: Device,

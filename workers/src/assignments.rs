@@ -10,7 +10,7 @@ use wanfarm_types::{Assignment, AttemptId, Failure, FailureKind, Report, StepTim
 
 use crate::runner::{HostTensor, Output, PreparedItem, State};
 
-/// Items that may wait here. The coordinator sends one ahead; what is beyond this is given back at once.
+/// Items that may wait here. The coordinator sends one ahead; more are returned at once.
 const MAX_WAITING: usize = 4;
 
 /// Finished items that may wait for the coordinator's answer, and the bytes of their results, before no further item is
@@ -29,7 +29,7 @@ pub(crate) enum Input {
     Revoke(AttemptId),
     /// Stop after the current step.
     StopAfterStep(AttemptId),
-    /// Nothing of it is wanted.
+    /// It is cancelled.
     Drop(AttemptId),
     /// Its final report is recorded.
     Acknowledged(AttemptId),
@@ -94,7 +94,7 @@ enum Inputs {
 struct Running {
     attempt: AttemptId,
     input_wait_seconds: f64,
-    /// Nobody wants it any more; the device only has not noticed yet.
+    /// Cancelled; the device has not noticed yet.
     dropped: bool,
 }
 
@@ -118,7 +118,7 @@ impl Assignments {
         }
     }
 
-    /// Takes in what happened.
+    /// Handles one event.
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Assigned(assignment) => self.assigned(now, *assignment),
@@ -199,7 +199,7 @@ impl Assignments {
         self.waiting.push_back(Waiting { assignment: Arc::new(assignment), since: now, inputs: Inputs::NotAsked });
     }
 
-    /// What has not started is given back; what has goes on to its own reports.
+    /// Returns an item that has not started; one that has continues.
     fn revoke(&mut self, attempt: AttemptId) {
         if self.remove_waiting(attempt).is_some() {
             self.report(attempt, Report::Revoked);

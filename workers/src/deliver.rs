@@ -20,7 +20,7 @@ use crate::tensors::TensorStore;
 
 /// Tensors on their way at the same time. Few, so that each gets on.
 const AT_ONCE: usize = 4;
-/// Errands that may wait. The coordinator sends one that is not begun in time again, if it is still wanted.
+/// Errands that may wait. The coordinator repeats one that is not begun in time, if it is still needed.
 const WAITING: usize = 64;
 
 /// Runs errands, as many at once as may be, for as long as it lives.
@@ -50,12 +50,12 @@ async fn deliver(mut client: DispatchClient<Channel>, store: Arc<TensorStore>, e
     let chunks = store.chunks(errand.digest, errand.offset).await.ok();
     let first = Delivery { errand: errand.number, missing: chunks.is_none(), data: Bytes::new() };
     if let Err(status) = client.deliver(Messages { first: Some(first), chunks }).await {
-        // Usual when the reader has gone. Whoever still wants it asks again.
+        // Usual when the reader has gone; it asks again if it still needs the tensor.
         debug!(digest = %errand.digest, %status, "a tensor was not delivered");
     }
 }
 
-/// What is said on the way.
+/// Messages of one delivery.
 struct Messages {
     first: Option<Delivery>,
     chunks: Option<Chunks>,

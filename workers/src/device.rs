@@ -18,7 +18,7 @@ use crate::assignments::Input;
 use crate::awake::Awake;
 use crate::runner::{Control, PreparedItem, RoleRunner, State};
 
-/// Results that may wait to be taken over. They are, within microseconds: nobody who takes them waits for a network.
+/// Results that may wait to be taken over. They are, within microseconds: their receiver never waits for a network.
 const EVENTS: usize = 4;
 
 /// Makes the runner, with its weights. Called on the device thread, and again after a panic.

@@ -1,4 +1,4 @@
-//! The connection to the coordinator: dialled, welcomed, kept alive, and dialled again for ever. Not what is said on
+//! The connection to the coordinator: dialled, welcomed, kept alive, and dialled again for ever. Not what is sent over
 //! it (`assignments`).
 
 use std::net::SocketAddr;
@@ -55,10 +55,10 @@ pub(crate) struct Link {
     /// Where this worker's tensor service listens.
     tensors: SocketAddr,
     failures: u32,
-    state: State,
+    state: LinkState,
 }
 
-enum State {
+enum LinkState {
     Pausing(Pin<Box<Sleep>>),
     Dialling(BoxFuture<'static, Result<Box<Session>, DialError>>),
     Attached(Box<Session>),
@@ -94,7 +94,7 @@ pub(crate) fn endpoint(coordinator: &str) -> Result<Endpoint, WorkerError> {
 
 impl Link {
     pub(crate) fn new(endpoint: Endpoint, tensors: SocketAddr) -> Self {
-        Self { endpoint, tensors, failures: 0, state: State::Pausing(Box::pin(sleep(Duration::ZERO))) }
+        Self { endpoint, tensors, failures: 0, state: LinkState::Pausing(Box::pin(sleep(Duration::ZERO))) }
     }
 
     /// What is dialled.
@@ -107,15 +107,15 @@ impl Link {
     pub(crate) async fn next(&mut self, hello: impl Fn() -> Hello) -> Event {
         loop {
             match &mut self.state {
-                State::Pausing(pause) => {
+                LinkState::Pausing(pause) => {
                     pause.await;
                     let dial = dial(self.endpoint.clone(), hello(), self.tensors);
-                    self.state = State::Dialling(dial.boxed());
+                    self.state = LinkState::Dialling(dial.boxed());
                 }
-                State::Dialling(dialling) => match dialling.await {
+                LinkState::Dialling(dialling) => match dialling.await {
                     Ok(session) => {
                         self.failures = 0;
-                        self.state = State::Attached(session);
+                        self.state = LinkState::Attached(session);
                         return Event::Attached;
                     }
                     Err(DialError::Lost(reason)) => return self.lost(reason),
@@ -123,7 +123,7 @@ impl Link {
                         return self.refused(reason, take_new_identity);
                     }
                 },
-                State::Attached(session) => {
+                LinkState::Attached(session) => {
                     let frame = tokio::select! {
                         frame = session.incoming.message() => frame,
                         _ = session.heartbeat.tick() => {
@@ -153,19 +153,19 @@ impl Link {
 
     /// True when a message would be taken now.
     pub(crate) fn has_room(&self) -> bool {
-        matches!(&self.state, State::Attached(session) if session.outgoing.capacity() > 0)
+        matches!(&self.state, LinkState::Attached(session) if session.outgoing.capacity() > 0)
     }
 
     /// Hands a message to the connection; without one it is gone.
     pub(crate) fn send(&self, message: WorkerMessage) {
-        if let State::Attached(session) = &self.state {
+        if let LinkState::Attached(session) = &self.state {
             let _ = session.outgoing.try_send(message);
         }
     }
 
     /// Says goodbye, and waits for the coordinator to have heard it.
     pub(crate) async fn close(self, reason: &str) {
-        if let State::Attached(session) = self.state {
+        if let LinkState::Attached(session) = self.state {
             let Session { outgoing, mut incoming, .. } = *session;
             let goodbye = WorkerMessage::Goodbye { reason: reason.to_owned() };
             if outgoing.send(goodbye).await.is_ok() {
@@ -181,18 +181,18 @@ impl Link {
     }
 
     fn lost(&mut self, reason: String) -> Event {
-        self.state = State::Pausing(Box::pin(sleep(pause(self.failures, rand::random()))));
+        self.state = LinkState::Pausing(Box::pin(sleep(pause(self.failures, rand::random()))));
         self.failures = self.failures.saturating_add(1);
         Event::Lost(reason)
     }
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for LinkState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            State::Pausing(_) => "Pausing",
-            State::Dialling(_) => "Dialling",
-            State::Attached(_) => "Attached",
+            LinkState::Pausing(_) => "Pausing",
+            LinkState::Dialling(_) => "Dialling",
+            LinkState::Attached(_) => "Attached",
         })
     }
 }

@@ -30,10 +30,10 @@ pub(crate) struct Loras {
 /// A file is not at hand.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoraMissing {
-    /// The coordinator could not be heard; it may well have the file.
+    /// The coordinator is unreachable; it may well have the file.
     #[error("{0}")]
     Unreachable(PullError),
-    /// Nobody has it, or it cannot be kept.
+    /// No location has it, or it cannot be kept.
     #[error(
         "the LoRA file {name} with BLAKE3 {blake3} is neither in {} nor to be had from the coordinator ({why}); \
          put it there or submit the job anew", folders.join(", ")

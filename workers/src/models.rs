@@ -16,9 +16,9 @@ use crate::WorkerError;
 use crate::digests::KnownDigests;
 use crate::loras::{self, Loras};
 
-/// Characters of what is said of one thing that is passed over.
+/// Characters of the reason given for one skipped folder.
 const MAX_REASON_CHARS: usize = 240;
-/// Things that are passed over and named when nothing else is there.
+/// Skipped folders that are listed when no model is found.
 const MAX_LISTED: usize = 5;
 
 /// A model and the roles served for it.

@@ -18,7 +18,7 @@ pub(crate) trait Control {
     fn text_read(&mut self, tokens: u32);
     /// True when no further step should be begun.
     fn should_stop_after_step(&self) -> bool;
-    /// True when nobody wants the result any more.
+    /// True when the item is cancelled.
     fn abandoned(&self) -> bool;
 }
 
@@ -108,7 +108,7 @@ impl HostTensor {
     }
 }
 
-/// The failure of an item that stopped because nobody wants it; nobody will read it either.
+/// The failure of an item that stopped because it was cancelled; never reported.
 pub(crate) fn abandoned() -> Failure {
     Failure::transient("abandoned")
 }

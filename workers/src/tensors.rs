@@ -1,4 +1,4 @@
-//! The tensors this worker made, kept in memory for whoever reads them: by digest, owned by attempts. Not the service
+//! The tensors this worker made, kept in memory for their readers: by digest, owned by attempts. Not the service
 //! that streams them (`wanfarm-proto`), nor the decision who may keep what (`assignments`).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -17,7 +17,7 @@ const GENERATIONS: usize = 2;
 #[derive(Debug)]
 pub(crate) struct TensorStore {
     inner: Mutex<Inner>,
-    /// What whoever dials back reads, to know whom it has reached.
+    /// Read by peers that dial back, to verify whom they have reached.
     mark: (Digest, Bytes),
 }
 

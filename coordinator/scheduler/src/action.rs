@@ -1,6 +1,6 @@
 //! Everything the scheduler wants done. Who carries it out, and how, is elsewhere.
 //!
-//! What the scheduler asks of whoever does:
+//! What the scheduler requires of the driver:
 //! - Actions are carried out in the order they are polled. A `Commit` must be on disk, as one transaction, before any
 //!   later action leaves the coordinator; if it cannot be, the coordinator must stop.
 //! - Messages to a worker whose connection is down are thrown away. Re-attachment settles what was missed.
@@ -20,7 +20,7 @@ pub enum Action {
 
     /// To the worker: run this item, or hold it as the next one.
     Assign(Box<Assignment>),
-    /// To the worker: give this item back unless it has started. The answer is `Report::Revoked`, or nothing.
+    /// To the worker: return this item unless it has started. The answer is `Report::Revoked`, or nothing.
     Revoke {
         /// The worker addressed.
         worker: WorkerId,
@@ -47,7 +47,7 @@ pub enum Action {
         /// The attempt.
         attempt: AttemptId,
     },
-    /// To the worker: nothing of this attempt is wanted (any more). Stop it, forget its reports, free its tensors.
+    /// To the worker: this attempt is no longer needed. Stop it, forget its reports, free its tensors.
     Drop {
         /// The worker addressed.
         worker: WorkerId,
@@ -56,7 +56,7 @@ pub enum Action {
         /// The attempt.
         attempt: AttemptId,
     },
-    /// Tell the worker why it is not wanted, in any of its roles, then close its connection.
+    /// Tell the worker why it is refused in all of its roles, then close its connection.
     RefuseWorker {
         /// The worker addressed.
         worker: WorkerId,
@@ -72,7 +72,7 @@ pub enum Action {
         /// Which boot of it.
         incarnation: Incarnation,
     },
-    /// Tell people that a worker gets no work of this role, and goes on with its others.
+    /// Report that a worker gets no work of this role; its other roles are unaffected.
     RefuseRole {
         /// The worker addressed.
         worker: WorkerId,
@@ -124,7 +124,7 @@ pub enum Action {
         /// What is wrong with the plan.
         error: PlanError,
     },
-    /// Tell people that a video was failed; the rest of its job goes on.
+    /// Report that a video was failed; the rest of its job continues.
     VideoFailed {
         /// The video.
         video: VideoId,

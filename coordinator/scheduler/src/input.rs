@@ -29,7 +29,7 @@ pub enum Input {
     Cancel(Target),
     /// Try failed and cancelled videos again, from their newest usable state.
     Retry(Target),
-    /// Nobody will ask for this finished job again: its state, rows and durable copies are removed, and its videos
+    /// This finished job is forgotten: its state, rows and durable copies are removed, and its videos
     /// cannot be retried any more. Ignored for a job that has not finished.
     Forget(JobId),
 
@@ -80,7 +80,7 @@ pub enum Input {
 
     /// The coordinator's store has a durable copy: the answer to `Action::MakeDurable`.
     Durable(ArtifactId),
-    /// The copy could not be made; it is asked for again after a pause while it is still wanted.
+    /// The copy could not be made; it is asked for again after a pause while it is still needed.
     CopyFailed(ArtifactId),
     /// All files of the video are in place: the answer to `Action::WriteOutputs`.
     OutputsWritten(VideoId),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wanfarm_types::{AttemptId, Digest, Role, VideoId};
 
 use crate::JobPhase;
-use crate::artifact::Artifact;
+use crate::stage_result::StageResult;
 use crate::strikes::Strikes;
 
 /// A model name as a small number.
@@ -71,7 +71,7 @@ pub(crate) struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Text {
     pub(crate) model: ModelId,
-    pub(crate) artifact: Option<Artifact>,
+    pub(crate) result: Option<StageResult>,
     pub(crate) attempt: Option<AttemptId>,
     pub(crate) strikes: Strikes,
     /// Open videos that read it. Without any it is forgotten.
@@ -84,7 +84,7 @@ impl Text {
     pub(crate) fn new(model: ModelId) -> Self {
         Self {
             model,
-            artifact: None,
+            result: None,
             attempt: None,
             strikes: Strikes::default(),
             readers: BTreeSet::new(),
@@ -93,6 +93,6 @@ impl Text {
     }
 
     pub(crate) fn is_usable(&self) -> bool {
-        self.artifact.as_ref().is_some_and(Artifact::is_usable)
+        self.result.as_ref().is_some_and(StageResult::is_usable)
     }
 }

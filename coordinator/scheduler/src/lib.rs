@@ -6,21 +6,21 @@
 //! ```
 //!
 //! Deliberately not here: tokio, clocks, randomness, environment, files, sockets, and hash maps whose order could
-//! leak into a decision. Whoever owns those (the coordinator's driver) carries out the actions in order.
+//! leak into a decision. The coordinator's driver owns those and carries out the actions in order.
 
-pub mod action;
-pub mod change;
-pub mod config;
-pub mod input;
-pub mod plan;
-pub mod scheduler;
-pub mod time;
+mod action;
+mod change;
+mod config;
+mod input;
+mod plan;
+mod scheduler;
+mod time;
 
-mod artifact;
 mod attempts;
 mod job;
 mod pace;
 mod placement;
+mod stage_result;
 mod strikes;
 mod video;
 mod worker;

@@ -89,7 +89,7 @@ impl JobPlan {
     /// Refuses what could never finish.
     ///
     /// # Errors
-    /// The first fault found; a manifest's faults are listed to people long before this.
+    /// The first fault found; the manifest reader reports all faults before this.
     pub fn check(&self) -> Result<(), PlanError> {
         for (index, video) in self.videos.iter().enumerate() {
             let index = u32::try_from(index).map_err(|_| PlanError::TooManyVideos)?;

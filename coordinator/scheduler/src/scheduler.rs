@@ -30,7 +30,7 @@ pub use invariants::Violation;
 pub use restore::RestoreError;
 pub use view::{Progress, WorkerView};
 
-/// The scheduler.
+/// The state of all jobs, videos and workers, and the transitions on it.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     config: Config,
@@ -98,7 +98,7 @@ impl Scheduler {
         }
     }
 
-    /// Takes in one event that happened at `now`.
+    /// Handles one event that happened at `now`.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
         match input {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use wanfarm_types::{FailureKind, WorkerId};
 
-/// The count.
+/// Failures, and the workers they happened on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Strikes {
     /// Workers it failed on; it goes back to one of them only when no other is left.

@@ -3,8 +3,8 @@
 
 use wanfarm_types::{AttemptId, Checkpoint, Stage, StepRange, TensorRef, WorkerId};
 
-use crate::artifact::{Artifact, Checkpoints, Holder};
 use crate::pace::effort;
+use crate::stage_result::{Checkpoints, Holder, StageResult};
 use crate::strikes::Strikes;
 use crate::{Instant, VideoPhase, VideoPlan};
 
@@ -15,7 +15,7 @@ pub(crate) struct Video {
     /// Its turn among the videos of its job: the lower goes first.
     pub(crate) turn: u8,
     pub(crate) state: VideoPhase,
-    pub(crate) image: Option<Artifact>,
+    pub(crate) image: Option<StageResult>,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) frames: Option<Frames>,
     /// Denoising or decoding under way.
@@ -119,7 +119,7 @@ impl Video {
         denoising.chain([decoding]).map(work)
     }
 
-    /// Wipes the strikes when it is farther than ever.
+    /// Clears the strikes when progress exceeds the best so far.
     pub(crate) fn note_progress(&mut self) {
         if self.progress() > self.best {
             self.best = self.progress();
@@ -128,7 +128,7 @@ impl Video {
     }
 
     pub(crate) fn image_is_usable(&self) -> bool {
-        self.image.as_ref().is_some_and(Artifact::is_usable)
+        self.image.as_ref().is_some_and(StageResult::is_usable)
     }
 
     /// `active`: its job is; `texts_usable`: all its texts are.

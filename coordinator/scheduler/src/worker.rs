@@ -108,13 +108,13 @@ impl Worker {
         }
     }
 
-    /// Takes in what it serves from now on.
+    /// Sets what it serves.
     pub(crate) fn serve(&mut self, serves: BTreeMap<PoolId, Digest>) {
         self.serves = serves;
         self.note_speeds();
     }
 
-    /// Takes in what it gets no work for from now on.
+    /// Sets what it gets no work for.
     pub(crate) fn refuse(&mut self, refused: BTreeMap<PoolId, Refusal>) {
         self.refused = refused;
         self.note_speeds();
@@ -130,8 +130,8 @@ impl Worker {
         !self.serves.is_empty() && self.serves.keys().all(|pool| self.refused.contains_key(pool))
     }
 
-    /// Takes in how long a step (or an item without steps) took; nonsense is not counted. True when its speed differs
-    /// notably from what was known.
+    /// Records how long a step (or an item without steps) took; non-finite or non-positive samples are ignored.
+    /// True when its speed differs notably from what was known.
     pub(crate) fn measure(&mut self, model: ModelId, stage: Stage, size: SizeClass, seconds: f64) -> bool {
         if !(seconds.is_finite() && seconds > 0.0) {
             return false;

@@ -18,7 +18,7 @@ const MAX_CHUNKS: usize = 8;
 
 /// One part of a tensor: the end is said, so that a maker that breaks off is not taken for one that has finished.
 enum Part {
-    Piece(Bytes),
+    Chunk(Bytes),
     End,
 }
 
@@ -60,7 +60,7 @@ impl Relay {
         let chunks = futures::stream::unfold(Some((parts, reader)), |going| async {
             let (mut parts, reader) = going?;
             match parts.recv().await {
-                Some(Ok(Part::Piece(bytes))) => Some((Ok(bytes), Some((parts, reader)))),
+                Some(Ok(Part::Chunk(bytes))) => Some((Ok(bytes), Some((parts, reader)))),
                 Some(Ok(Part::End)) => None,
                 Some(Err(status)) => Some((Err(status), None)),
                 None => Some((Err(Status::unavailable("its connection broke")), None)),
@@ -88,7 +88,7 @@ impl Drop for Reader {
 impl Delivery {
     /// Hands on a chunk; returns when there is room for the next. False when the reader has gone.
     pub async fn chunk(&self, bytes: Bytes) -> bool {
-        self.sink.send(Ok(Part::Piece(bytes))).await.is_ok()
+        self.sink.send(Ok(Part::Chunk(bytes))).await.is_ok()
     }
 
     /// The tensor is complete.

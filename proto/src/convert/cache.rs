@@ -1,4 +1,4 @@
-//! A step cache as a video asks for it. Whether it can be followed is for whoever follows it to check.
+//! A step cache as a video asks for it. Whether it can be applied is checked where it is applied.
 
 use wanfarm_types as domain;
 

@@ -46,7 +46,7 @@ impl PullError {
         }
     }
 
-    /// True when nobody has said that the tensor is not to be had: it may be read later.
+    /// True when no location has said that it lacks the tensor: it may be read later.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unavailable { reached: false, .. })
     }

@@ -50,7 +50,7 @@ pub fn write(path: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()> {
         })
         .and_then(|()| fs::rename(draft, path));
     if let Err(error) = written {
-        // Nobody reads a draft; that it stays is no second fault.
+        // A draft is never read; a leftover one is no second error.
         let _ = fs::remove_file(draft);
         return Err(error);
     }

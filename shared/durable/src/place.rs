@@ -84,7 +84,7 @@ impl Stage {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if name.starts_with(&self.owner) && name.ends_with(HIDDEN[1]) && !name.starts_with(&self.prefix) {
-                // Best effort: nobody ever reads it.
+                // Best effort: it is never read.
                 let _ = remove(&entry.path());
             }
         }

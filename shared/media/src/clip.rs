@@ -19,13 +19,13 @@ const MAX_PNG: u64 = 256 << 20;
 #[derive(Debug)]
 pub struct Clip {
     path: PathBuf,
-    frames: Frames,
+    frames: Source,
     /// Width and height of the first frame.
     size: Option<[usize; 2]>,
 }
 
 #[derive(Debug)]
-enum Frames {
+enum Source {
     Png(std::vec::IntoIter<PathBuf>),
     Mp4(Box<Mp4>),
 }
@@ -38,9 +38,9 @@ impl Clip {
     /// another kind.
     pub fn open(path: &Path) -> Result<Self, MediaError> {
         let frames = if path.is_dir() {
-            Frames::Png(numbered(path)?.into_iter())
+            Source::Png(numbered(path)?.into_iter())
         } else if path.extension().is_some_and(|extension| extension == "mp4") {
-            Frames::Mp4(Box::new(Mp4::open(path)?))
+            Source::Mp4(Box::new(Mp4::open(path)?))
         } else {
             let why = if path.exists() { "it is no folder of PNG files and no mp4 file" } else { "it is not there" };
             return Err(MediaError::clip(path, why));
@@ -58,11 +58,11 @@ impl Clip {
         &self.path
     }
 
-    /// Frames that are still to come.
+    /// Source that are still to come.
     pub fn left(&self) -> usize {
         match &self.frames {
-            Frames::Png(paths) => paths.len(),
-            Frames::Mp4(mp4) => mp4.left(),
+            Source::Png(paths) => paths.len(),
+            Source::Mp4(mp4) => mp4.left(),
         }
     }
 
@@ -72,8 +72,8 @@ impl Clip {
     /// [`MediaError::Clip`] or [`MediaError::Image`]: it cannot be decoded, or is of another size than the first.
     pub fn next_frame(&mut self) -> Result<Option<RgbImage>, MediaError> {
         let frame = match &mut self.frames {
-            Frames::Png(paths) => paths.next().map(|path| read_png(&path)).transpose()?,
-            Frames::Mp4(mp4) => mp4.next_frame()?,
+            Source::Png(paths) => paths.next().map(|path| read_png(&path)).transpose()?,
+            Source::Mp4(mp4) => mp4.next_frame()?,
         };
         if let Some(frame) = &frame {
             let size = [frame.width(), frame.height()];

@@ -1,6 +1,6 @@
 //! Everything that can go wrong between a folder of model files and a result, said so that a person can act on it.
 //!
-//! Not here: whether another try makes sense. That is for whoever runs the network to decide.
+//! Not here: whether another try makes sense. The caller decides that.
 
 use wanfarm_image::ImageError;
 use wanfarm_weights::FileError;

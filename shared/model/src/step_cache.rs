@@ -21,7 +21,7 @@ use crate::error::ModelError;
 
 /// The steps a cache is for.
 #[derive(Debug, Clone)]
-pub struct Part<'a> {
+pub struct ExpertSteps<'a> {
     /// Levels and timesteps of the whole video.
     pub schedule: &'a Schedule,
     /// The expert whose steps these are.
@@ -44,7 +44,7 @@ pub type Pass<'p> = dyn FnMut(Branch, &[f32], f64, Blocks<'_>) -> Result<Option<
 /// A step cache at work.
 #[derive(Debug)]
 pub struct StepCache<'a> {
-    part: Part<'a>,
+    part: ExpertSteps<'a>,
     strategy: Strategy,
 }
 
@@ -82,7 +82,7 @@ impl<'a> StepCache<'a> {
     /// The change of the model's embeddings of time could not be computed.
     pub fn new(
         settings: &CacheSettings,
-        part: Part<'a>,
+        part: ExpertSteps<'a>,
         model: &WanModel,
         conditioning: &Conditioning,
     ) -> Result<Self, ModelError> {
@@ -112,7 +112,7 @@ impl<'a> StepCache<'a> {
     }
 
     /// A cache that skips the blocks by this plan.
-    pub fn following(plan: Plan, part: Part<'a>) -> Self {
+    pub fn following(plan: Plan, part: ExpertSteps<'a>) -> Self {
         Self { part, strategy: Strategy::Plan { plan, passes: Default::default() } }
     }
 
@@ -185,7 +185,7 @@ impl<'a> StepCache<'a> {
         }
     }
 
-    /// The guided velocity at a step; `None` if nobody wants it any more.
+    /// The guided velocity at a step; `None` if it was cancelled.
     ///
     /// # Errors
     /// Those of a pass; a step beyond the schedule.
@@ -195,7 +195,7 @@ impl<'a> StepCache<'a> {
         latents: &[f32],
         pass: &mut Pass<'_>,
     ) -> Result<Option<Vec<f32>>, ModelError> {
-        let Part { schedule, scale, shape, .. } = &self.part;
+        let ExpertSteps { schedule, scale, shape, .. } = &self.part;
         let time = |step: u32| {
             let time = schedule.timesteps().get(step as usize).copied();
             time.ok_or_else(|| ModelError::input("step", format!("there is none with the number {step}")))
@@ -285,15 +285,15 @@ fn branches(scale: f64) -> &'static [Branch] {
 }
 
 /// The step whose residual a pass of `step` reuses.
-fn source(plan: &Plan, part: &Part<'_>, step: u32, branch: Branch) -> Option<u32> {
+fn source(plan: &Plan, part: &ExpertSteps<'_>, step: u32, branch: Branch) -> Option<u32> {
     branches(part.scale).contains(&branch).then(|| plan.source(step, branch, &part.steps)).flatten()
 }
 
 /// Whether the pass of `next` reuses the residual of the step before it.
-fn source_of_next(plan: &Plan, part: &Part<'_>, next: u32, branch: Branch) -> bool {
+fn source_of_next(plan: &Plan, part: &ExpertSteps<'_>, next: u32, branch: Branch) -> bool {
     source(plan, part, next, branch) == next.checked_sub(1)
 }
 
-fn is_full(settings: &CfgCache, part: &Part<'_>, step: u32) -> bool {
+fn is_full(settings: &CfgCache, part: &ExpertSteps<'_>, step: u32) -> bool {
     computes_both(settings, step, part.schedule.steps(), &part.steps, part.expert == Expert::High)
 }

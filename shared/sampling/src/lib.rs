@@ -5,13 +5,13 @@
 //! tensors on devices, networks, clocks, randomness other than the seeded generator, files.
 
 pub mod cache;
-pub mod guidance;
+mod guidance;
 mod mt19937;
 mod multistep;
-pub mod noise;
-pub mod schedule;
-pub mod solver;
-pub mod spread;
+mod noise;
+mod schedule;
+mod solver;
+mod spread;
 mod update;
 
 pub use guidance::guide;

@@ -117,7 +117,7 @@ pub enum CacheError {
         /// What it was recognised as.
         preset: String,
     },
-    /// TeaCache by the change itself, for which nobody has published a threshold.
+    /// TeaCache by the change itself, for which no threshold is published.
     #[error("the linear TeaCache has no published threshold; name one")]
     NoThreshold,
     /// Nothing is ever skipped.

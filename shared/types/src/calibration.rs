@@ -60,7 +60,7 @@ pub struct CalibratedStage {
     pub uncond: Vec<f64>,
 }
 
-/// A measured curve, as far as others than whoever measured it need it.
+/// A measured curve without the record of its measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OwnCurve {
     /// Steps of the schedule it was measured with.

@@ -1,4 +1,4 @@
-//! BLAKE3 digests as values. Computing them is the business of whoever holds the bytes.
+//! BLAKE3 digests as values. Computing them is left to the holders of the bytes.
 
 use std::fmt;
 use std::str::FromStr;

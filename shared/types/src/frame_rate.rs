@@ -1,5 +1,5 @@
 //! Frames per second as a fraction, so that the rates of film and television are exact. No clocks and no durations:
-//! whoever writes a file counts in ticks of its own.
+//! writers of files count in ticks of their own.
 
 use std::fmt;
 use std::str::FromStr;

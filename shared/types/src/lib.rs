@@ -2,33 +2,33 @@
 //!
 //! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
 
-pub mod backoff;
-pub mod bounds;
-pub mod cache;
-pub mod cache_request;
+mod backoff;
+mod bounds;
+mod cache;
+mod cache_request;
 pub mod calibration;
-pub mod digest;
-pub mod failure;
-pub mod first_frame_size;
+mod digest;
+mod failure;
+mod first_frame_size;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
-pub mod format;
-pub mod frame_rate;
-pub mod geometry;
-pub mod ids;
-pub mod item;
-pub mod lora;
+mod format;
+mod frame_rate;
+mod geometry;
+mod ids;
+mod item;
+mod lora;
 pub mod messages;
-pub mod model_file;
-pub mod model_info;
-pub mod report;
-pub mod solver;
-pub mod spec;
-pub mod stage;
+mod model_file;
+mod model_info;
+mod report;
+mod solver;
+mod spec;
+mod stage;
 pub mod status;
-pub mod tensor;
-pub mod text;
-pub mod worker_status;
+mod tensor;
+mod text;
+mod worker_status;
 
 pub use backoff::Backoff;
 pub use bounds::{BadMessage, check_label};

@@ -1,7 +1,7 @@
 //! What a worker and its coordinator say to one another, as it is sent: JSON in a frame of the control plane.
 //!
 //! A worker says [`Hello`] first and then [`WorkerMessage`]s; the coordinator answers with [`CoordinatorMessage`]s.
-//! Whoever reads a message that came from outside calls its `check` before it is acted on. Deliberately not here: the
+//! Receivers call a message's `check` before they act on it. Deliberately not here: the
 //! frames and the connection (`wanfarm-proto`), and what follows from a message.
 
 use std::collections::BTreeMap;
@@ -152,7 +152,7 @@ pub enum CoordinatorMessage {
     Revoke(AttemptId),
     /// Finish the current step and report what there is.
     StopAfterStep(AttemptId),
-    /// Nothing of this attempt is wanted any more: stop it, forget its reports, free its tensors.
+    /// This attempt is no longer needed: stop it, forget its reports, free its tensors.
     Drop(AttemptId),
     /// The final report of this attempt is recorded: forget the report, keep the tensors until `Drop`.
     Acknowledge(AttemptId),
@@ -182,7 +182,7 @@ pub struct Assignment {
 /// A tensor to be delivered to the coordinator, for those who cannot reach the worker's own service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Errand {
-    /// Drawn at random, so that one of an earlier coordinator is nobody's.
+    /// Random, so that a number of an earlier coordinator matches nothing.
     pub number: u64,
     /// Digest of the tensor.
     pub digest: Digest,
@@ -191,7 +191,7 @@ pub struct Errand {
 }
 
 impl Hello {
-    /// Checks the size and the form of what is said; what it means is checked where it is acted on.
+    /// Checks size and form; meaning is checked where the message is acted on.
     ///
     /// # Errors
     /// The first field that cannot be worked with.
@@ -216,7 +216,7 @@ impl Hello {
 }
 
 impl WorkerMessage {
-    /// Checks the form of what is said.
+    /// Checks the form of the report.
     ///
     /// # Errors
     /// The first thing that means nothing.
@@ -248,7 +248,7 @@ impl ItemOutputs {
 }
 
 impl Assignment {
-    /// Checks the form of what is to be run; whether it can be is checked by whoever runs it.
+    /// Checks the form of the assignment; the worker checks whether it can be run.
     ///
     /// # Errors
     /// The first thing that means nothing.

@@ -1,4 +1,4 @@
-//! What a model folder turned out to be: everything others need to know about it without its weights.
+//! What is known of a model without its weights.
 
 use serde::{Deserialize, Serialize};
 
@@ -174,7 +174,7 @@ impl ModelInfo {
         {
             return Err(BadMessage::new("boundary", format!("is {boundary}, not between 0 and 1")));
         }
-        // Whoever lists its tensors lists as many as it has layers.
+        // Bounds the list of its tensors, which grows with the layers.
         if self.transformer.num_layers > Transformer::MAX_LAYERS {
             return Err(BadMessage::new("num_layers", format!("is {}", self.transformer.num_layers)));
         }

@@ -60,7 +60,7 @@ pub struct Effort {
     pub steps: u64,
     /// Seconds of computing.
     pub seconds: f64,
-    /// Seconds that items waited in line, each for itself: more than the clock shows where many waited at once.
+    /// Seconds that items waited in the queue, summed over items: more than the clock shows where many waited at once.
     pub queue_seconds: f64,
     /// Seconds that free devices waited for inputs.
     pub input_wait_seconds: f64,

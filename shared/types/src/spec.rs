@@ -173,7 +173,7 @@ impl VideoRequest {
             guidance,
             image: self.image,
             cache: cache.clone().unwrap_or_default(),
-            // One of strength 0 changes nothing, so nobody has to have its file.
+            // One of strength 0 changes nothing, so its file is not needed.
             loras: self.loras.iter().filter(|lora| lora.strength != 0.0).cloned().collect(),
             formats: self.formats.clone(),
             output: self.output.clone(),

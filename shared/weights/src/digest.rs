@@ -16,7 +16,7 @@ const CHUNK_BYTES: usize = 8 << 20;
 
 /// Hashes files, one after the other, each on all compute threads; paths in the result are relative to `folder`.
 ///
-/// A large model takes minutes: whoever calls this often remembers the result by path, length and time of change.
+/// A large model takes minutes: callers cache the result by path, length and modification time.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -30,7 +30,7 @@ pub fn digest_files(folder: &Path, files: &[PathBuf]) -> Result<Vec<ModelFile>, 
     files.iter().map(digest).collect()
 }
 
-/// Read, not mapped: of a mapped file that somebody cuts off meanwhile, the first look beyond its end kills the process.
+/// Read, not mapped: a mapped file that is truncated meanwhile kills the process on access beyond its end.
 fn digest(mut file: impl Read + Send) -> io::Result<Digest> {
     let mut hasher = Hasher::new();
     thread::scope(|scope| {

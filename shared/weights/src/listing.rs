@@ -1,4 +1,4 @@
-//! What lies in folders of model files. Names that begin with a dot are nobody's model: `.DS_Store`, caches, and the
+//! What lies in folders of model files. Names that begin with a dot are never models: `.DS_Store`, caches, and the
 //! companions `._name` that macOS writes beside every file on volumes of other systems.
 
 use std::path::{Path, PathBuf};

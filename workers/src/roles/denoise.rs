@@ -10,7 +10,7 @@ use tracing::warn;
 use wanfarm_model::conditioning::Conditioning;
 use wanfarm_model::dit::{Blocks, TextContext, WanModel};
 use wanfarm_model::lora::{Adapters, Lora};
-use wanfarm_model::step_cache::{Kept, Part, StepCache};
+use wanfarm_model::step_cache::{ExpertSteps, Kept, StepCache};
 use wanfarm_model::{ModelError, Weights};
 use wanfarm_sampling::cache::Branch;
 use wanfarm_sampling::{Schedule, Solver, SolverState, history_len, randn};
@@ -144,7 +144,7 @@ impl RoleRunner for Denoiser {
         let conditioning = self.conditioning(&item.image, shape).map_err(failed)?;
         let steps = schedule.steps_of(expert, self.info.experts);
         let steps = steps.ok_or_else(|| impossible(format!("{} has no such expert", self.info.name)))?;
-        let part = Part { schedule: &schedule, expert, steps, shape, scale };
+        let part = ExpertSteps { schedule: &schedule, expert, steps, shape, scale };
         let mut cache = StepCache::new(&spec.cache, part, &self.model, &conditioning).map_err(failed)?;
         let mut state = match &item.state {
             Some(state) => {

@@ -18,7 +18,7 @@ use wanfarm_weights::FileError;
 use crate::runner::PreparedItem;
 
 /// What a fault of a network means for the item: would every worker meet it? The video is not named, so that of many
-/// videos with one fault the fault is told once.
+/// videos with one fault the fault is reported once.
 fn explain(item: &PreparedItem, error: ModelError) -> Failure {
     let PreparedItem { item, spec, .. } = item;
     let what = item.stage;

@@ -3,22 +3,22 @@
 use wanfarm_types::{Backoff, Failure, FailureKind, VideoId};
 
 use super::{Dirty, Scheduler};
-use crate::artifact::{Artifact, Copy, Holder};
 use crate::attempts::Work;
+use crate::stage_result::{Copy, Holder, StageResult};
 use crate::{Action, ArtifactId, Change, VideoPhase};
 
 impl Scheduler {
     pub(super) fn durable(&mut self, id: ArtifactId) {
-        let Some(artifact) = self.artifact_mut(id).filter(|artifact| artifact.is_copying()) else {
+        let Some(result) = self.result_mut(id).filter(|result| result.is_copying()) else {
             self.act(Action::DeleteDurable(id));
             return;
         };
-        if artifact.copy == Copy::Superseded {
-            artifact.copy = Copy::No;
+        if result.copy == Copy::Superseded {
+            result.copy = Copy::No;
             self.act(Action::DeleteDurable(id));
         } else {
-            artifact.copy = Copy::Durable;
-            let tensors = artifact.tensors.clone();
+            result.copy = Copy::Durable;
+            let tensors = result.tensors.clone();
             self.record(Change::ArtifactDurable { artifact: id, tensors });
         }
         self.touch_artifact(id);
@@ -26,8 +26,8 @@ impl Scheduler {
 
     pub(super) fn copy_failed(&mut self, id: ArtifactId) {
         let again = self.now + self.config.retry_pause;
-        let Some(artifact) = self.artifact_mut(id).filter(|artifact| artifact.is_copying()) else { return };
-        artifact.copy = Copy::After(again);
+        let Some(result) = self.result_mut(id).filter(|result| result.is_copying()) else { return };
+        result.copy = Copy::After(again);
         self.timers.insert((again, work_of(id)));
         self.touch_artifact(id);
     }
@@ -39,7 +39,7 @@ impl Scheduler {
         }
     }
 
-    /// Nobody's fault: no try is counted, however often it happens.
+    /// Not counted as a failed try, however often it happens.
     pub(super) fn outputs_held(&mut self, id: VideoId) {
         let again = self.now + self.config.retry_pause;
         let Some(video) = self.videos.get_mut(&id) else { return };
@@ -81,15 +81,15 @@ impl Scheduler {
     pub(super) fn lose(&mut self, holder: Holder) {
         let held = self.workers.get_mut(&holder.worker).and_then(|worker| worker.held.remove(&holder.attempt));
         let Some(work) = held else { return };
-        let lost = |artifact: &mut Artifact| {
-            if artifact.holder == Some(holder) {
-                artifact.holder = None;
+        let lost = |result: &mut StageResult| {
+            if result.holder == Some(holder) {
+                result.holder = None;
             }
         };
         match work {
             Work::Text(key) => {
                 if let Some(text) = self.texts.get_mut(&key) {
-                    text.artifact.iter_mut().for_each(lost);
+                    text.result.iter_mut().for_each(lost);
                     self.dirty.extend(text.readers.iter().map(|&video| Dirty::Video(video)));
                 }
             }
@@ -128,9 +128,9 @@ impl Scheduler {
 
     /// True when some result of `work` is known to lie with `holder`.
     pub(super) fn refers(&self, work: Work, holder: Holder) -> bool {
-        let is_it = |artifact: &Artifact| artifact.holder == Some(holder);
+        let is_it = |result: &StageResult| result.holder == Some(holder);
         match work {
-            Work::Text(key) => self.texts.get(&key).is_some_and(|text| text.artifact.as_ref().is_some_and(is_it)),
+            Work::Text(key) => self.texts.get(&key).is_some_and(|text| text.result.as_ref().is_some_and(is_it)),
             Work::Image(video) | Work::Video(video) => self.videos.get(&video).is_some_and(|video| {
                 video.image.as_ref().is_some_and(is_it)
                     || video.checkpoints.0.values().any(is_it)
@@ -139,39 +139,39 @@ impl Scheduler {
         }
     }
 
-    /// Asks for a durable copy, if the artifact is there and wants one.
+    /// Asks for a durable copy, if the result is there and wants one.
     pub(super) fn ask_for_copy(&mut self, id: ArtifactId) {
         let now = self.now;
-        let Some(artifact) = self.artifact_mut(id).filter(|artifact| artifact.may_copy(now)) else { return };
-        let Some(holder) = artifact.holder else { return };
-        artifact.copy = Copy::Asked;
-        let tensors = artifact.tensors.clone();
+        let Some(result) = self.result_mut(id).filter(|result| result.may_copy(now)) else { return };
+        let Some(holder) = result.holder else { return };
+        result.copy = Copy::Asked;
+        let tensors = result.tensors.clone();
         self.act(Action::MakeDurable { artifact: id, tensors, holder: holder.worker });
     }
 
     /// A durable copy that is not what it should be.
     pub(super) fn forget_copy(&mut self, id: ArtifactId) {
-        let Some(artifact) = self.artifact_mut(id).filter(|artifact| artifact.is_durable()) else { return };
-        artifact.copy = Copy::No;
+        let Some(result) = self.result_mut(id).filter(|result| result.is_durable()) else { return };
+        result.copy = Copy::No;
         self.record(Change::ArtifactForgotten(id));
         self.act(Action::DeleteDurable(id));
         self.touch_artifact(id);
     }
 
-    /// The end of an artifact that nothing refers to any more.
-    pub(super) fn discard(&mut self, id: ArtifactId, artifact: &Artifact) {
-        if artifact.is_durable() {
+    /// The end of an result that nothing refers to any more.
+    pub(super) fn discard(&mut self, id: ArtifactId, result: &StageResult) {
+        if result.is_durable() {
             self.record(Change::ArtifactForgotten(id));
             self.act(Action::DeleteDurable(id));
         }
-        if let Some(holder) = artifact.holder {
+        if let Some(holder) = result.holder {
             self.release(holder);
         }
     }
 
-    fn artifact_mut(&mut self, id: ArtifactId) -> Option<&mut Artifact> {
+    fn result_mut(&mut self, id: ArtifactId) -> Option<&mut StageResult> {
         match id {
-            ArtifactId::Text(key) => self.texts.get_mut(&key)?.artifact.as_mut(),
+            ArtifactId::Text(key) => self.texts.get_mut(&key)?.result.as_mut(),
             ArtifactId::Image(video) => self.videos.get_mut(&video)?.image.as_mut(),
             ArtifactId::Checkpoint { video, steps_done } => {
                 self.videos.get_mut(&video)?.checkpoints.0.get_mut(&steps_done)

@@ -3,9 +3,9 @@
 use wanfarm_types::{AttemptId, Checkpoint, Digest, ItemInputs, WorkItem, WorkerId};
 
 use super::{Dirty, Scheduler};
-use crate::artifact::Artifact;
 use crate::attempts::{Attempt, Revocation, Work};
 use crate::placement::{Decision, Ticket};
+use crate::stage_result::StageResult;
 use crate::{Action, Assignment, Change};
 
 impl Scheduler {
@@ -73,25 +73,25 @@ impl Scheduler {
         let mut holders = Vec::new();
         let Work::Video(id) = ticket.work else { return (inputs, holders) };
         let Some(video) = self.videos.get(&id) else { return (inputs, holders) };
-        let mut used: Vec<&Artifact> = Vec::new();
+        let mut used: Vec<&StageResult> = Vec::new();
         if ticket.lane.stage.expert().is_some() {
-            let texts = video.plan.texts.iter().filter_map(|key| self.texts.get(key)?.artifact.as_ref());
-            for artifact in texts {
-                inputs.text.extend(artifact.tensors.iter().cloned());
-                used.push(artifact);
+            let texts = video.plan.texts.iter().filter_map(|key| self.texts.get(key)?.result.as_ref());
+            for result in texts {
+                inputs.text.extend(result.tensors.iter().cloned());
+                used.push(result);
             }
             if let Some(image) = video.image.as_ref().filter(|_| video.plan.has_image) {
                 inputs.image = image.tensors.clone();
                 used.push(image);
             }
         }
-        if let Some((steps_done, artifact)) = video.checkpoints.newest() {
-            inputs.checkpoint = Some(Checkpoint { steps_done, tensors: artifact.tensors.clone() });
-            used.push(artifact);
+        if let Some((steps_done, result)) = video.checkpoints.newest() {
+            inputs.checkpoint = Some(Checkpoint { steps_done, tensors: result.tensors.clone() });
+            used.push(result);
         }
-        for artifact in used {
-            let holder = artifact.holder.map(|holder| holder.worker);
-            holders.extend(artifact.tensors.iter().filter_map(|tensor| Some((tensor.digest, holder?))));
+        for result in used {
+            let holder = result.holder.map(|holder| holder.worker);
+            holders.extend(result.tensors.iter().filter_map(|tensor| Some((tensor.digest, holder?))));
         }
         holders.sort_unstable();
         holders.dedup();

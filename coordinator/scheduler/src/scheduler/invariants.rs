@@ -7,10 +7,10 @@ use wanfarm_types::{AttemptId, Stage, VideoId, WorkerId};
 
 use super::Scheduler;
 use super::refresh::NO_STEPS;
-use crate::artifact::{Artifact, Holder};
 use crate::attempts::Work;
 use crate::job::PoolId;
 use crate::placement::{Candidate, Membership, Ticket, is_better_kept, is_held_back, next_decision};
+use crate::stage_result::{Holder, StageResult};
 use crate::video::Video;
 use crate::worker::Session;
 use crate::{JobPhase, VideoPhase};
@@ -162,22 +162,22 @@ impl Scheduler {
             let worker = self.workers.get(&holder.worker);
             worker.is_some_and(|worker| worker.session != Session::Gone && worker.held.contains_key(&holder.attempt))
         };
-        let check = |what: &dyn std::fmt::Debug, artifact: &Artifact| {
-            ensure(artifact.is_alive(), || format!("{what:?} keeps a result that is nowhere"))?;
-            ensure(artifact.holder.as_ref().is_none_or(has), || format!("{what:?} has a holder that is gone"))
+        let check = |what: &dyn std::fmt::Debug, result: &StageResult| {
+            ensure(result.is_alive(), || format!("{what:?} keeps a result that is nowhere"))?;
+            ensure(result.holder.as_ref().is_none_or(has), || format!("{what:?} has a holder that is gone"))
         };
         for (key, text) in &self.texts {
-            text.artifact.iter().try_for_each(|artifact| check(key, artifact))?;
+            text.result.iter().try_for_each(|result| check(key, result))?;
         }
         for (id, video) in &self.videos {
             ensure(video.moves <= self.config.max_moves, || format!("video {id} moved {} times", video.moves))?;
-            video.image.iter().chain(video.checkpoints.0.values()).try_for_each(|artifact| check(id, artifact))?;
+            video.image.iter().chain(video.checkpoints.0.values()).try_for_each(|result| check(id, result))?;
             let frames = video.frames.as_ref().map(|frames| frames.holder);
             ensure(frames.as_ref().is_none_or(has), || format!("the frames of {id} have a holder that is gone"))?;
-            let artifacts = || video.image.iter().chain(video.checkpoints.0.values());
-            let held = frames.is_some() || artifacts().any(|artifact| artifact.holder.is_some());
+            let results = || video.image.iter().chain(video.checkpoints.0.values());
+            let held = frames.is_some() || results().any(|result| result.holder.is_some());
             ensure(video.state.is_open() || !held, || format!("video {id} is closed and still held in memory"))?;
-            let left = held || artifacts().next().is_some();
+            let left = held || results().next().is_some();
             ensure(video.state != VideoPhase::Done || !left, || format!("video {id} is done and left something"))?;
         }
         Ok(())

@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use wanfarm_types::{Failure, JobId, VideoId};
 
 use super::{Dirty, Scheduler};
-use crate::artifact::Checkpoints;
 use crate::attempts::Work;
 use crate::job::{Job, PoolId, Text};
+use crate::stage_result::Checkpoints;
 use crate::video::Video;
 use crate::{Action, ArtifactId, AttemptEnd, Change, JobPhase, JobPlan, Target, VideoPhase};
 
@@ -220,12 +220,12 @@ impl Scheduler {
         let frames = video.frames.take().map(|frames| frames.holder);
         let mut gone: Vec<_> = Vec::new();
         let mut kept = Checkpoints::default();
-        for (steps_done, mut artifact) in std::mem::take(&mut video.checkpoints).0 {
+        for (steps_done, mut result) in std::mem::take(&mut video.checkpoints).0 {
             let name = ArtifactId::Checkpoint { video: id, steps_done };
-            let holder = artifact.holder.take();
-            gone.push((holder, (all && artifact.is_durable()).then_some(name)));
-            if !all && artifact.is_alive() {
-                kept.0.insert(steps_done, artifact);
+            let holder = result.holder.take();
+            gone.push((holder, (all && result.is_durable()).then_some(name)));
+            if !all && result.is_alive() {
+                kept.0.insert(steps_done, result);
             }
         }
         video.checkpoints = kept;

@@ -5,8 +5,8 @@
 use wanfarm_types::WorkerId;
 
 use super::{Dirty, Scheduler};
-use crate::artifact::{Artifact, Holder};
 use crate::attempts::Work;
+use crate::stage_result::{Holder, StageResult};
 use crate::worker::Worker;
 use crate::{Action, Instant};
 
@@ -62,9 +62,9 @@ impl Scheduler {
     }
 
     fn is_unsaved(&self, work: Work, holder: Holder) -> bool {
-        let only_there = |artifact: &Artifact| artifact.holder == Some(holder) && !artifact.is_durable();
+        let only_there = |result: &StageResult| result.holder == Some(holder) && !result.is_durable();
         match work {
-            Work::Text(key) => self.texts.get(&key).and_then(|text| text.artifact.as_ref()).is_some_and(only_there),
+            Work::Text(key) => self.texts.get(&key).and_then(|text| text.result.as_ref()).is_some_and(only_there),
             Work::Image(video) | Work::Video(video) => self.videos.get(&video).is_some_and(|video| {
                 video.image.as_ref().is_some_and(only_there)
                     || video.checkpoints.newest().is_some_and(|(_, newest)| only_there(newest))

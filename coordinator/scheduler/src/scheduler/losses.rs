@@ -7,20 +7,20 @@ use wanfarm_types::{Backoff, Digest, Failure, JobId, VideoId, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::ArtifactId;
-use crate::artifact::{Artifact, Holder};
 use crate::attempts::{Attempt, Work};
+use crate::stage_result::{Holder, StageResult};
 use crate::strikes::Strikes;
 
 impl Scheduler {
     /// The worker that holds an input of an attempt that is out: for readers that cannot get at the holder themselves.
     pub fn holder_of(&self, digest: &Digest) -> Option<WorkerId> {
-        let holder = |artifact: &Artifact| {
-            let has = artifact.tensors.iter().any(|tensor| tensor.digest == *digest);
-            artifact.holder.filter(|_| has).map(|holder| holder.worker)
+        let holder = |result: &StageResult| {
+            let has = result.tensors.iter().any(|tensor| tensor.digest == *digest);
+            result.holder.filter(|_| has).map(|holder| holder.worker)
         };
         self.ledger
             .iter()
-            .find_map(|(_, attempt)| self.inputs_of(attempt).into_iter().find_map(|(_, _, artifact)| holder(artifact?)))
+            .find_map(|(_, attempt)| self.inputs_of(attempt).into_iter().find_map(|(_, _, result)| holder(result?)))
     }
 
     /// A video of a job that rests because its inputs were lost again and again: which, and how often.
@@ -33,7 +33,7 @@ impl Scheduler {
         resting.next().map(|(id, video)| (id, video.strikes.losses))
     }
 
-    /// An attempt could not read its inputs, and nobody that answered has them.
+    /// An attempt could not read its inputs: every location that answered lacks them.
     pub(super) fn inputs_lost(&mut self, attempt: &Attempt, failure: &Failure) {
         let Work::Video(id) = attempt.work else {
             // The first frame is the coordinator's own file.
@@ -42,11 +42,11 @@ impl Scheduler {
         let inputs = self.inputs_of(attempt);
         let lost: Vec<(Work, Option<Holder>)> = inputs
             .iter()
-            .filter(|(_, _, artifact)| artifact.is_none_or(|artifact| !artifact.is_durable()))
-            .map(|&(work, _, artifact)| (work, artifact.and_then(|artifact| artifact.holder)))
+            .filter(|(_, _, result)| result.is_none_or(|result| !result.is_durable()))
+            .map(|&(work, _, result)| (work, result.and_then(|result| result.holder)))
             .collect();
         let holders: Vec<Holder> =
-            inputs.iter().filter_map(|(_, _, artifact)| artifact.and_then(|artifact| artifact.holder)).collect();
+            inputs.iter().filter_map(|(_, _, result)| result.and_then(|result| result.holder)).collect();
         if lost.is_empty() {
             return self.doubt_copies(id, attempt, failure);
         }
@@ -75,14 +75,14 @@ impl Scheduler {
     }
 
     /// The results that an item needs, by what makes them; none where they are not there any more.
-    fn inputs_of(&self, attempt: &Attempt) -> Vec<(Work, ArtifactId, Option<&Artifact>)> {
+    fn inputs_of(&self, attempt: &Attempt) -> Vec<(Work, ArtifactId, Option<&StageResult>)> {
         let Work::Video(id) = attempt.work else { return Vec::new() };
         let Some(video) = self.videos.get(&id) else { return Vec::new() };
         let mut inputs = Vec::new();
         if attempt.is_denoising() {
             let text = |key| {
-                let artifact = self.texts.get(key).and_then(|text| text.artifact.as_ref());
-                (Work::Text(*key), ArtifactId::Text(*key), artifact)
+                let result = self.texts.get(key).and_then(|text| text.result.as_ref());
+                (Work::Text(*key), ArtifactId::Text(*key), result)
             };
             inputs.extend(video.plan.texts.iter().map(text));
             if video.plan.has_image {
@@ -93,7 +93,7 @@ impl Scheduler {
         if steps_done > 0 {
             let state = video.checkpoints.0.get(&steps_done);
             // A state that was made anew since, on another kind of device, is not the one that was asked for.
-            let other = |state: &&Artifact| attempt.from.as_ref().is_none_or(|from| from.tensors == state.tensors);
+            let other = |state: &&StageResult| attempt.from.as_ref().is_none_or(|from| from.tensors == state.tensors);
             inputs.push((Work::Video(id), ArtifactId::Checkpoint { video: id, steps_done }, state.filter(other)));
         }
         inputs
@@ -115,7 +115,7 @@ impl Scheduler {
         self.count_loss(id);
     }
 
-    /// Lets a video rest before it tries again; not after the first loss since it last came farther.
+    /// Delays the next try of a video, except after the first loss since its last progress.
     fn count_loss(&mut self, id: VideoId) {
         let (now, pause) = (self.now, self.config.retry_pause);
         let Some(video) = self.videos.get_mut(&id) else { return };
@@ -139,7 +139,7 @@ impl Scheduler {
         self.workers.get(&id).is_some_and(|worker| worker.is_connected())
     }
 
-    /// Lets somebody else do it, if there is anybody.
+    /// Prefers another worker for the next try, if there is one.
     fn pass_over(&mut self, work: Work, worker: WorkerId) {
         let strikes = match work {
             Work::Text(key) => self.texts.get_mut(&key).map(|text| &mut text.strikes),

@@ -1,6 +1,6 @@
 //! Which weights a job is rendered with. Deliberately decided before anything is rendered, by what most workers have:
 //! else one machine with the wrong files that finishes first would get all the good ones refused. And refused is a role,
-//! not a machine: whoever has other files for one of its roles goes on with the others.
+//! not a machine: a worker with other files for one role still serves its other roles.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::worker::{Session, Worker};
 use crate::{Action, AttemptEnd, Change, JobPhase, Refusal};
 
 impl Scheduler {
-    /// Pins the weights of unfinished jobs in those roles that nobody served before this worker came.
+    /// Pins the weights of unfinished jobs in roles that no worker served before this one joined.
     pub(super) fn pin_for(&mut self, comes: WorkerId) {
         let Some(worker) = self.workers.get(&comes) else { return };
         let unfinished = self.jobs.iter().filter(|(_, job)| {
@@ -60,7 +60,7 @@ impl Scheduler {
         }
     }
 
-    /// A pin that nothing was made with, and that nobody can serve any more, gives way to what a worker brings: files
+    /// A pin that produced nothing and that no worker can serve any more gives way to what a worker brings: files
     /// may be replaced while a job waits.
     pub(super) fn forget_idle_pins(&mut self, comes: WorkerId) {
         let Some(serves) = self.workers.get(&comes).map(|worker| worker.serves.clone()) else { return };

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use wanfarm_types::{AttemptId, Stage, StepRange, VideoId, WorkerId};
 
 use super::{Dirty, Scheduler};
-use crate::artifact::Artifact;
 use crate::attempts::{Attempt, Revocation, Work};
 use crate::job::{PoolId, Text};
 use crate::pace::effort;
 use crate::placement::{LaneId, Next, Running, Seat, Ticket};
+use crate::stage_result::StageResult;
 use crate::strikes::Strikes;
 use crate::video::{Frames, NextStep, Video};
 use crate::worker::Worker;
@@ -63,8 +63,8 @@ impl Scheduler {
         }
     }
 
-    /// Keeps count, by worker, of frames that are still to be written. Those of a paused job do not count: nobody knows
-    /// when they will be, and other jobs must not wait for that.
+    /// Keeps count, by worker, of frames that are still to be written. Those of a paused job do not count:
+    /// when they will be written is unknown, and other jobs must not wait for them.
     fn count_unwritten(&mut self, id: VideoId, going_on: bool) {
         let Some(video) = self.videos.get_mut(&id) else { return };
         let frames = video.frames.as_ref().filter(|_| going_on);
@@ -101,8 +101,8 @@ impl Scheduler {
         let work = if stage == Stage::EncodeImage { Work::Image(id) } else { Work::Video(id) };
         steps.end = steps.end.min(steps.first.saturating_add(self.config.steps_per_assignment.max(1)));
         let begins = stage != Stage::Decode && steps.first == 0;
-        let newest = video.checkpoints.newest().map(|(_, artifact)| artifact);
-        let first_text = video.plan.texts.first().and_then(|key| self.texts.get(key)?.artifact.as_ref());
+        let newest = video.checkpoints.newest().map(|(_, result)| result);
+        let first_text = video.plan.texts.first().and_then(|key| self.texts.get(key)?.result.as_ref());
         let input = newest.or(video.image.as_ref()).or(first_text);
         Some(Ticket {
             lane: LaneId { model: job.model, stage, begins },
@@ -117,12 +117,12 @@ impl Scheduler {
         })
     }
 
-    /// Drops checkpoints nobody will go back to, and has the others copied that should be.
+    /// Drops checkpoints that are superseded, and asks for copies of those worth one.
     fn tidy_results(&mut self, id: VideoId) {
         let Some(video) = self.videos.get_mut(&id) else { return };
         video.image.take_if(|image| !image.is_alive());
-        for (steps_done, artifact) in video.checkpoints.prune() {
-            self.discard(ArtifactId::Checkpoint { video: id, steps_done }, &artifact);
+        for (steps_done, result) in video.checkpoints.prune() {
+            self.discard(ArtifactId::Checkpoint { video: id, steps_done }, &result);
         }
         let Some(video) = self.videos.get(&id).filter(|video| video.state.is_open()) else { return };
         let due =
@@ -141,7 +141,7 @@ impl Scheduler {
         !video.checkpoints.is_copying() && (ends_stage || interval || video.attempt.is_none())
     }
 
-    /// True when the last `steps` of the attempt under way took as long as may be lost, or nobody can tell.
+    /// True when the last `steps` of the attempt under way took as long as may be lost, or their time is unknown.
     /// Their own times count, not the clock: a worker that slept has not computed meanwhile.
     fn have_cost(&self, video: &Video, steps: u32) -> bool {
         let Some(attempt) = video.attempt.and_then(|id| self.ledger.get(id)) else { return false };
@@ -159,8 +159,8 @@ impl Scheduler {
 
     pub(super) fn refresh_text(&mut self, key: TextKey) {
         let Some(text) = self.texts.get_mut(&key) else { return };
-        text.artifact.take_if(|artifact| !artifact.is_alive());
-        let is_busy = text.attempt.is_some() || text.artifact.as_ref().is_some_and(Artifact::is_copying);
+        text.result.take_if(|result| !result.is_alive());
+        let is_busy = text.attempt.is_some() || text.result.as_ref().is_some_and(StageResult::is_copying);
         if text.readers.is_empty() && !is_busy {
             return self.forget_text(key);
         }
@@ -193,9 +193,9 @@ impl Scheduler {
 
     fn forget_text(&mut self, key: TextKey) {
         self.board.offer(Work::Text(key), None);
-        let artifact = self.texts.get_mut(&key).and_then(|text| text.artifact.take());
-        if let Some(artifact) = artifact {
-            self.discard(ArtifactId::Text(key), &artifact);
+        let result = self.texts.get_mut(&key).and_then(|text| text.result.take());
+        if let Some(result) = result {
+            self.discard(ArtifactId::Text(key), &result);
         }
         self.texts.remove(&key);
     }

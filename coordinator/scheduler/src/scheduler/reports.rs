@@ -7,9 +7,9 @@ use wanfarm_types::{
 };
 
 use super::{Dirty, Scheduler};
-use crate::artifact::{Artifact, Holder};
 use crate::attempts::{Attempt, Revocation, Work};
 use crate::placement::LaneId;
+use crate::stage_result::{Holder, StageResult};
 use crate::video::Frames;
 use crate::{Action, AttemptEnd, Change, Instant, SizeClass};
 
@@ -37,7 +37,7 @@ impl Scheduler {
         }
     }
 
-    /// Answers for an attempt that is not live: its results are known and kept, or nothing of it is wanted.
+    /// Answers a report of an attempt that is not live: its results are kept already, or not needed.
     pub(super) fn answer(&mut self, id: WorkerId, attempt: AttemptId, is_final: bool) {
         let Some(worker) = self.workers.get(&id) else { return };
         let incarnation = worker.incarnation;
@@ -115,8 +115,12 @@ impl Scheduler {
             self.measure(&attempt, seconds);
         }
         match outputs {
-            ItemOutputs::Text(tensor) => self.take_text(id, &attempt, Artifact::held(vec![tensor], held(id, &attempt))),
-            ItemOutputs::Image(tensors) => self.take_image(id, &attempt, Artifact::held(tensors, held(id, &attempt))),
+            ItemOutputs::Text(tensor) => {
+                self.take_text(id, &attempt, StageResult::held(vec![tensor], held(id, &attempt)))
+            }
+            ItemOutputs::Image(tensors) => {
+                self.take_image(id, &attempt, StageResult::held(tensors, held(id, &attempt)))
+            }
             ItemOutputs::Checkpoint(checkpoint) => self.take_checkpoint(id, &attempt, checkpoint),
             ItemOutputs::Frames(tensor) => {
                 self.take_frames(id, &attempt, tensor);
@@ -212,12 +216,12 @@ impl Scheduler {
         }
     }
 
-    fn take_text(&mut self, id: AttemptId, attempt: &Attempt, artifact: Artifact) {
+    fn take_text(&mut self, id: AttemptId, attempt: &Attempt, result: StageResult) {
         let Work::Text(key) = attempt.work else { return };
         let Some(text) = self.texts.get_mut(&key).filter(|text| !text.readers.is_empty() && !text.is_usable()) else {
             return;
         };
-        text.artifact = Some(artifact.replace(text.artifact.as_ref()));
+        text.result = Some(result.replace(text.result.as_ref()));
         text.strikes.clear();
         let readers: Vec<VideoId> = text.readers.iter().copied().collect();
         let mut jobs: Vec<JobId> = readers.iter().map(|video| video.job).collect();
@@ -229,10 +233,10 @@ impl Scheduler {
         }
     }
 
-    fn take_image(&mut self, id: AttemptId, attempt: &Attempt, artifact: Artifact) {
+    fn take_image(&mut self, id: AttemptId, attempt: &Attempt, result: StageResult) {
         let Some(video) = self.videos.get_mut(&attempt.item.video) else { return };
         if video.state.is_open() && !video.image_is_usable() {
-            video.image = Some(artifact.replace(video.image.as_ref()));
+            video.image = Some(result.replace(video.image.as_ref()));
             self.keep(id, attempt);
         }
     }

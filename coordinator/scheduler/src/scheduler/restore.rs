@@ -2,8 +2,8 @@
 //! last row counts, and the order of different keys does not matter.
 //!
 //! Only durable tensors count. Attempts that were out are leased for one lease period to the boot they were given to:
-//! a worker that re-attaches in time goes on as if nothing had happened, the others' items are given out again, and
-//! nobody is blamed.
+//! a worker that re-attaches in time goes on as if nothing had happened, the others' items are assigned again, and
+//! nothing counts as a failure.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use wanfarm_types::{
 };
 
 use super::{Dirty, Scheduler};
-use crate::artifact::Artifact;
 use crate::attempts::{Attempt, Work};
 use crate::pace::effort;
+use crate::stage_result::StageResult;
 use crate::video::Video;
 use crate::worker::{Session, Worker};
 use crate::{ArtifactId, AttemptEnd, Change, Config, Instant, JobPhase, JobPlan, PlanError, TextKey, VideoPhase};
@@ -76,7 +76,7 @@ impl Scheduler {
             match rows.ended.get(&id) {
                 Some(timing) => scheduler.restore_pace(item, worker, timing),
                 None if scheduler.restore_attempt(id, item, text, worker, incarnation) => {}
-                // Rows of an older coordinator, or of a transaction cut short: nobody will speak of it again.
+                // Rows of an older coordinator, or of a transaction cut short: nothing refers to it any more.
                 None => scheduler.record(Change::AttemptEnded {
                     attempt: id,
                     end: AttemptEnd::Lost,
@@ -128,24 +128,24 @@ impl Scheduler {
     /// Rows that nothing needs any more are removed: a transaction cut short may have left some.
     fn restore_artifacts(&mut self, artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>) {
         for (id, tensors) in artifacts {
-            let artifact = Artifact::durable(tensors);
+            let result = StageResult::durable(tensors);
             let unfinished = |video: &&mut Video| video.state != VideoPhase::Done;
             let unneeded = match id {
                 ArtifactId::Text(key) => match self.texts.get_mut(&key) {
-                    Some(text) => text.artifact.replace(artifact),
-                    None => Some(artifact),
+                    Some(text) => text.result.replace(result),
+                    None => Some(result),
                 },
                 ArtifactId::Image(video) => match self.videos.get_mut(&video).filter(unfinished) {
-                    Some(video) => video.image.replace(artifact),
-                    None => Some(artifact),
+                    Some(video) => video.image.replace(result),
+                    None => Some(result),
                 },
                 ArtifactId::Checkpoint { video, steps_done } => match self.videos.get_mut(&video).filter(unfinished) {
-                    Some(video) => video.checkpoints.0.insert(steps_done, artifact),
-                    None => Some(artifact),
+                    Some(video) => video.checkpoints.0.insert(steps_done, result),
+                    None => Some(result),
                 },
             };
-            if let Some(artifact) = unneeded {
-                self.discard(id, &artifact);
+            if let Some(result) = unneeded {
+                self.discard(id, &result);
             }
         }
         for video in self.videos.values_mut() {

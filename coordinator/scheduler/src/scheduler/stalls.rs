@@ -9,7 +9,7 @@ use std::time::Duration;
 use wanfarm_types::{AttemptId, Failure};
 
 use super::Scheduler;
-use crate::artifact::Holder;
+use crate::stage_result::Holder;
 use crate::worker::label;
 
 /// Times what a point is expected to take.
@@ -42,7 +42,7 @@ impl Scheduler {
     }
 
     /// Ends what has not shown its next point in time. What a worker without a connection does is unknown, and its lease
-    /// ends soon; and if it is the scheduler that was away, nobody is to blame.
+    /// ends soon; and if the scheduler itself was away, no worker has stalled.
     pub(super) fn end_stalls(&mut self, was_away: bool) {
         let due: Vec<AttemptId> =
             self.stalls.iter().take_while(|(at, _)| *at <= self.now).map(|&(_, attempt)| attempt).collect();

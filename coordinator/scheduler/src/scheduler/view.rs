@@ -1,5 +1,5 @@
 //! What people are shown: a copy of the state in public words. Deliberately read-only and without estimates;
-//! whoever shows them computes them from the measured paces.
+//! callers compute them from the measured paces.
 
 use std::collections::BTreeSet;
 
@@ -92,12 +92,12 @@ impl Scheduler {
         self.videos.get(&id).map(|video| video.checkpoints.durable_steps())
     }
 
-    /// Failures of a video since it last came farther than ever.
+    /// Failures of a video since its best progress.
     pub fn strikes(&self, id: VideoId) -> Option<u32> {
         self.videos.get(&id).map(|video| video.strikes.tries)
     }
 
-    /// Items whose inputs are there and that nobody has.
+    /// Ready items that no worker has.
     pub fn ready(&self) -> usize {
         let lanes = self.models.ids().flat_map(|model| {
             let of_stage = move |stage| [false, true].map(|begins| LaneId { model, stage, begins });

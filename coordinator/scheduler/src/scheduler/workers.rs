@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use wanfarm_types::{AttemptId, Failure, Incarnation, WorkerId};
 
 use super::{Dirty, Scheduler};
-use crate::artifact::Holder;
 use crate::attempts::{Attempt, Revocation};
 use crate::job::PoolId;
+use crate::stage_result::Holder;
 use crate::worker::{Session, Worker, label};
 use crate::{Action, AttemptEnd, Change, WorkerHello};
 

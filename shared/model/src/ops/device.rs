@@ -1,7 +1,7 @@
 //! Opening a compute device without letting it take the process down.
 //!
 //! Compute threads are not set here, because the libraries read their settings once, before the first tensor:
-//! whoever starts the process sets `RAYON_NUM_THREADS` (matrix products and element-wise loops) and
+//! the parent process sets `RAYON_NUM_THREADS` (matrix products and element-wise loops) and
 //! `CANDLE_NUM_THREADS` (quantised and bf16 products), or several workers on one machine trample each other.
 //! For Metal, `CANDLE_METAL_COMPUTE_PER_BUFFER` (1 to 4, so that no command buffer runs into the watchdog) and
 //! `CANDLE_METAL_ENABLE_FAST_MATH=0` are set in the same place.

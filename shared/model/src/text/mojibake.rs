@@ -54,7 +54,7 @@ fn reread_as_utf8(text: &str, charmap: &Charmap) -> Option<String> {
     }
 }
 
-/// C1 controls as the characters Windows has there: nobody means the controls.
+/// C1 controls as the characters Windows has there: the controls are never meant.
 pub(super) fn fix_c1_controls(text: &str) -> String {
     text.chars().map(c1_as_windows_1252).collect()
 }

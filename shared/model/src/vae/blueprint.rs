@@ -33,7 +33,7 @@ pub(crate) enum Spec {
     /// Norm, SiLU, convolution: `Encoder3d.head`, `Decoder3d.head`.
     Head { input: usize, output: usize },
     /// All layers of a resolution, with a shortcut around them that has no parameters (Wan2.2).
-    Group { layers: Vec<Named>, shortcut: Option<Shortcut> },
+    Group { layers: Vec<Named>, shortcut: Option<ShortcutSpec> },
 }
 
 /// What a [`Spec::Resample`] does.
@@ -47,7 +47,7 @@ pub(crate) enum Mode {
 
 /// A way around a group: `AvgDown3D` or `DupUp3D`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shortcut {
+pub(crate) struct ShortcutSpec {
     pub(crate) up: bool,
     pub(crate) input: usize,
     pub(crate) output: usize,
@@ -74,7 +74,7 @@ pub(crate) fn encoder(config: &VaeConfig) -> Vec<Named> {
             let mode = if temporal { Mode::Downsample3d } else { Mode::Downsample2d };
             Spec::Resample { input: output, output, mode }
         }));
-        let shortcut = Shortcut { up: false, input, output, ..factors(temporal) };
+        let shortcut = ShortcutSpec { up: false, input, output, ..factors(temporal) };
         layers.extend(resolution(config.kind, "encoder.downsamples", level, &mut index, specs, Some(shortcut)));
     }
     let last = dims[dims.len() - 1];
@@ -107,7 +107,7 @@ pub(crate) fn decoder(config: &VaeConfig) -> Vec<Named> {
             let mode = if temporal { Mode::Upsample3d } else { Mode::Upsample2d };
             Spec::Resample { input: output, output: output / narrowing, mode }
         }));
-        let shortcut = temporal.map(|_| Shortcut { up: true, input, output, ..factors(temporal) });
+        let shortcut = temporal.map(|_| ShortcutSpec { up: true, input, output, ..factors(temporal) });
         layers.extend(resolution(config.kind, "decoder.upsamples", level, &mut index, specs, shortcut));
     }
     let last = dims[dims.len() - 1];
@@ -122,7 +122,7 @@ fn resolution(
     level: usize,
     index: &mut usize,
     specs: Vec<Spec>,
-    shortcut: Option<Shortcut>,
+    shortcut: Option<ShortcutSpec>,
 ) -> Vec<Named> {
     match kind {
         VaeKind::Wan21 => {
@@ -152,10 +152,10 @@ fn middle(prefix: &str, dim: usize) -> [Named; 3] {
 }
 
 /// A shortcut's factors; `None` is the resolution without resampling.
-fn factors(temporal: Option<bool>) -> Shortcut {
+fn factors(temporal: Option<bool>) -> ShortcutSpec {
     let factor = |yes: bool| if yes { 2 } else { 1 };
     let (factor_t, factor_s) = (factor(temporal == Some(true)), factor(temporal.is_some()));
-    Shortcut { up: false, input: 0, output: 0, factor_t, factor_s }
+    ShortcutSpec { up: false, input: 0, output: 0, factor_t, factor_s }
 }
 
 fn named(name: impl Into<String>, spec: Spec) -> Named {

@@ -11,15 +11,15 @@ use crate::error::ModelError;
 
 #[derive(Debug)]
 pub(crate) struct Shortcut {
-    spec: blueprint::Shortcut,
+    spec: blueprint::ShortcutSpec,
     slot: SlotId,
 }
 
 impl Shortcut {
     /// # Errors
     /// Widths that cannot be averaged or duplicated into each other.
-    pub(crate) fn new(spec: blueprint::Shortcut, slots: &mut Slots) -> Result<Self, ModelError> {
-        let blueprint::Shortcut { up, input, output, factor_t, factor_s } = spec;
+    pub(crate) fn new(spec: blueprint::ShortcutSpec, slots: &mut Slots) -> Result<Self, ModelError> {
+        let blueprint::ShortcutSpec { up, input, output, factor_t, factor_s } = spec;
         let factor = factor_t * factor_s * factor_s;
         let (many, few) = if up { (output * factor, input) } else { (input * factor, output) };
         if few == 0 || many % few != 0 {
@@ -53,7 +53,7 @@ impl Shortcut {
 
     /// `AvgDown3D`: the mean over groups of neighbouring channels, frames and pixels, in that order.
     fn average(&self, frames: &[&Tensor]) -> Result<Tensor, ModelError> {
-        let blueprint::Shortcut { input, output, factor_t, factor_s, .. } = self.spec;
+        let blueprint::ShortcutSpec { input, output, factor_t, factor_s, .. } = self.spec;
         let (height, width, _) = frames[0].dims3()?;
         let (height, width) = (height / factor_s, width / factor_s);
         let group = input * factor_t * factor_s * factor_s / output;
@@ -70,7 +70,7 @@ impl Shortcut {
 
     /// `DupUp3D`: frame `t` of those that one frame becomes.
     fn duplicate(&self, frame: &Tensor, t: usize) -> Result<Tensor, ModelError> {
-        let blueprint::Shortcut { input, output, factor_t, factor_s, .. } = self.spec;
+        let blueprint::ShortcutSpec { input, output, factor_t, factor_s, .. } = self.spec;
         let (height, width, _) = frame.dims3()?;
         let repeats = output * factor_t * factor_s * factor_s / input;
         let repeated = frame.unsqueeze(3)?.broadcast_as((height, width, input, repeats))?.contiguous()?;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     fn shortcut(up: bool, input: usize, output: usize, factor_t: usize, factor_s: usize) -> Shortcut {
-        let spec = blueprint::Shortcut { up, input, output, factor_t, factor_s };
+        let spec = blueprint::ShortcutSpec { up, input, output, factor_t, factor_s };
         Shortcut::new(spec, &mut Slots::default()).unwrap()
     }
 
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn widths_must_fit() {
-        let spec = blueprint::Shortcut { up: false, input: 3, output: 7, factor_t: 2, factor_s: 2 };
+        let spec = blueprint::ShortcutSpec { up: false, input: 3, output: 7, factor_t: 2, factor_s: 2 };
         assert!(Shortcut::new(spec, &mut Slots::default()).is_err());
     }
 }

@@ -111,7 +111,7 @@ pub fn inspect(path: &Path, questions: Questions) -> Result<Inspection, ModelErr
     let parts = folder::detect(path)?;
     let (model, fault) = match folder::recognise(&parts) {
         Ok(info) => (Some(folder::calibrated(info, &parts)?.0), None),
-        // Without a transformer nobody knows the model; its other networks are what they are all the same.
+        // Without a transformer the model is unknown; its other networks are inspected all the same.
         Err(FileError::NotAModel { .. }) => (None, None),
         Err(fault) => (None, Some(fault.to_string())),
     };

@@ -1,5 +1,5 @@
 //! What a LoRA file holds, told by its header and its alphas: which tensors of a network it changes, and how. No model
-//! is needed for it, so whoever names a file can be told at once what is wrong with it.
+//! is needed for it, so faults are reported as soon as a file is named.
 //!
 //! Not here: whether it suits a model (`fit`), and its matrices (`file`).
 

@@ -1,4 +1,4 @@
-//! Whether a LoRA file suits a model. Whoever knows the sizes of the model's transformer asks this before anything is
+//! Whether a LoRA file suits a model. Checked against the sizes of the model's transformer before anything is
 //! rendered; the worker asks it again.
 
 use std::collections::BTreeMap;

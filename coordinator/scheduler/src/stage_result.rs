@@ -26,15 +26,15 @@ pub(crate) enum Copy {
     Durable,
 }
 
-/// One result.
+/// Result of one work item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Artifact {
+pub(crate) struct StageResult {
     pub(crate) tensors: Vec<TensorRef>,
     pub(crate) holder: Option<Holder>,
     pub(crate) copy: Copy,
 }
 
-impl Artifact {
+impl StageResult {
     pub(crate) fn held(tensors: Vec<TensorRef>, holder: Holder) -> Self {
         Self { tensors, holder: Some(holder), copy: Copy::No }
     }
@@ -52,7 +52,7 @@ impl Artifact {
         self.holder.is_some() || self.is_durable()
     }
 
-    /// True when it is worth a place: usable, or to be answered for by the copy under way.
+    /// True when it must be kept: usable, or being copied.
     pub(crate) fn is_alive(&self) -> bool {
         self.is_usable() || self.is_copying()
     }
@@ -62,7 +62,7 @@ impl Artifact {
     }
 
     /// Takes the place of `old` under the same name, whose copy may be under way.
-    pub(crate) fn replace(mut self, old: Option<&Artifact>) -> Self {
+    pub(crate) fn replace(mut self, old: Option<&StageResult>) -> Self {
         match old {
             Some(old) if old.tensors == self.tensors => self.copy = old.copy,
             Some(old) if old.is_copying() => self.copy = Copy::Superseded,
@@ -84,12 +84,12 @@ impl Artifact {
 
 /// The checkpoints of a video, by steps done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Checkpoints(pub(crate) BTreeMap<u32, Artifact>);
+pub(crate) struct Checkpoints(pub(crate) BTreeMap<u32, StageResult>);
 
 impl Checkpoints {
-    /// The newest state anyone can go on from.
-    pub(crate) fn newest(&self) -> Option<(u32, &Artifact)> {
-        self.0.iter().rev().find(|(_, artifact)| artifact.is_usable()).map(|(&steps, artifact)| (steps, artifact))
+    /// The newest state that can be read.
+    pub(crate) fn newest(&self) -> Option<(u32, &StageResult)> {
+        self.0.iter().rev().find(|(_, result)| result.is_usable()).map(|(&steps, result)| (steps, result))
     }
 
     /// Steps that need not be computed again as things stand.
@@ -99,36 +99,36 @@ impl Checkpoints {
 
     /// Steps of the newest durable checkpoint; 0 stands for the beginning, which needs none.
     pub(crate) fn durable_steps(&self) -> u32 {
-        self.0.iter().rev().find(|(_, artifact)| artifact.is_durable()).map_or(0, |(&steps, _)| steps)
+        self.0.iter().rev().find(|(_, result)| result.is_durable()).map_or(0, |(&steps, _)| steps)
     }
 
     pub(crate) fn is_copying(&self) -> bool {
-        self.0.values().any(Artifact::is_copying)
+        self.0.values().any(StageResult::is_copying)
     }
 
     /// Adds a state reported by `holder`. A durable copy of the same step stays.
     pub(crate) fn add(&mut self, checkpoint: Checkpoint, holder: Holder) {
         let old = self.0.get(&checkpoint.steps_done);
         if old.is_none_or(|old| !old.is_durable() || old.tensors == checkpoint.tensors) {
-            let new = Artifact::held(checkpoint.tensors, holder).replace(old);
+            let new = StageResult::held(checkpoint.tensors, holder).replace(old);
             self.0.insert(checkpoint.steps_done, new);
         }
     }
 
-    /// Removes and returns what nobody will go back to: everything before the newest durable checkpoint,
+    /// Removes and returns what is superseded: everything before the newest durable checkpoint,
     /// and of each holder all but its newest. A copy under way is left alone.
-    pub(crate) fn prune(&mut self) -> Vec<(u32, Artifact)> {
-        if self.0.len() < 2 && self.0.values().all(Artifact::is_alive) {
+    pub(crate) fn prune(&mut self) -> Vec<(u32, StageResult)> {
+        if self.0.len() < 2 && self.0.values().all(StageResult::is_alive) {
             return Vec::new();
         }
         let mut covered = false;
         let mut holders: Vec<WorkerId> = Vec::new();
         let mut stale = Vec::new();
-        for (&steps, artifact) in self.0.iter().rev() {
-            let fresh_holder = artifact.holder.is_some_and(|holder| !holders.contains(&holder.worker));
-            let keep = artifact.is_copying() || (!covered && (fresh_holder || artifact.is_durable()));
-            holders.extend(artifact.holder.map(|holder| holder.worker));
-            covered |= artifact.is_durable();
+        for (&steps, result) in self.0.iter().rev() {
+            let fresh_holder = result.holder.is_some_and(|holder| !holders.contains(&holder.worker));
+            let keep = result.is_copying() || (!covered && (fresh_holder || result.is_durable()));
+            holders.extend(result.holder.map(|holder| holder.worker));
+            covered |= result.is_durable();
             if !keep {
                 stale.push(steps);
             }
@@ -175,9 +175,9 @@ mod tests {
     fn a_copy_under_way_outlives_its_holder() {
         let mut checkpoints = Checkpoints::default();
         add(&mut checkpoints, 3, 1);
-        let artifact = checkpoints.0.get_mut(&3).unwrap();
-        artifact.copy = Copy::Asked;
-        artifact.holder = None;
+        let result = checkpoints.0.get_mut(&3).unwrap();
+        result.copy = Copy::Asked;
+        result.holder = None;
         assert!(checkpoints.prune().is_empty());
         assert_eq!(checkpoints.steps_done(), 0);
         checkpoints.0.get_mut(&3).unwrap().copy = Copy::Durable;
