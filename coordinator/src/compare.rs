@@ -1,4 +1,4 @@
-//! Which videos of two renders belong together: one and one, or those of two folders by their names.
+//! Pairs the videos of two renders: one and one, or those of two folders by their names.
 //!
 //! Not here: how like they are (`wanfarm_media`).
 
@@ -30,7 +30,7 @@ pub struct Pair {
     pub right: PathBuf,
 }
 
-/// What belongs together, and what has no counterpart.
+/// The pairs, and the videos without a counterpart.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Pairs {
     /// In order of name.

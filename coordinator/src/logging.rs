@@ -17,7 +17,7 @@ use wanfarm_durable::FileId;
 use wanfarm_manifest::one_line;
 
 /// Longest value in a line, in characters.
-const LONGEST: usize = 2000;
+const MAX_LINE: usize = 2000;
 
 /// Whether a stream shows colours and its reader wants them: a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise.
 pub fn colour(stream: &impl RawStream) -> bool {
@@ -34,7 +34,7 @@ fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
                  field: &tracing::field::Field,
                  value: &dyn std::fmt::Debug| {
         let text = format!("{value:?}");
-        let text = one_line(&text, LONGEST);
+        let text = one_line(&text, MAX_LINE);
         match field.name() {
             "message" => write!(writer, "{text}"),
             name => write!(writer, "{name}={text}"),
@@ -63,7 +63,7 @@ pub fn of_service() {
         .init();
 }
 
-/// Logs only warnings to standard error, for commands whose output is for people.
+/// Logs only warnings to standard error, for commands that print tables.
 pub fn quiet() {
     tracing_subscriber::fmt()
         .fmt_fields(fields())

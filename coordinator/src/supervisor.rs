@@ -19,11 +19,11 @@ use crate::exit::Exit;
 /// A worker that ran for this long before it died was healthy: its next death counts from one again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// Deaths in a row, each within [`HEALTHY_AFTER`], before the role is given up.
-const MOST_DEATHS: u32 = 5;
+const MAX_DEATHS: u32 = 5;
 /// Between two starts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// How long a worker may take to say goodbye: a little longer than it gives itself. The whole command ends within 5 s.
-const FAREWELL: Duration = Duration::from_millis(2500);
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(2500);
 
 /// How to start the workers of one machine.
 #[derive(Debug, Clone)]
@@ -48,27 +48,27 @@ pub enum SupervisorError {
     /// The program could not be started at all.
     #[error("cannot start the {roles} worker: {source}")]
     Start {
-        /// Its roles.
+        /// The worker's roles.
         roles: String,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The worker cannot work here, and said why: its model files are unusable, or the device is not there.
     #[error("the {roles} worker cannot work: its message stands above")]
     Unable {
-        /// Its roles.
+        /// The worker's roles.
         roles: String,
         /// How it ended.
         exit: Exit,
     },
-    /// It dies again and again.
-    #[error("the {roles} worker died {MOST_DEATHS} times in a row, last with {status}; its log is {}", log.display())]
+    /// It keeps dying.
+    #[error("the {roles} worker died {MAX_DEATHS} times in a row, last with {status}; its log is {}", log.display())]
     KeepsDying {
-        /// Its roles.
+        /// The worker's roles.
         roles: String,
         /// How it ended last.
         status: ExitStatus,
-        /// Where it logged.
+        /// The log file.
         log: PathBuf,
     },
 }
@@ -76,7 +76,7 @@ pub enum SupervisorError {
 /// Runs the workers until `stop` turns true, then ends them and returns.
 ///
 /// # Errors
-/// As soon as one worker cannot be kept running; the others are ended first.
+/// When a worker cannot be kept running; the others are ended first.
 pub async fn supervise(workers: Workers, stop: watch::Receiver<bool>) -> Result<(), SupervisorError> {
     let mut running = JoinSet::new();
     for (index, roles) in workers.processes.iter().enumerate() {
@@ -133,7 +133,7 @@ async fn keep_running(
             return Err(SupervisorError::Unable { roles: label, exit });
         }
         deaths = if started.elapsed() > HEALTHY_AFTER { 1 } else { deaths + 1 };
-        if deaths >= MOST_DEATHS {
+        if deaths >= MAX_DEATHS {
             return Err(SupervisorError::KeepsDying { roles: label, status, log });
         }
         tracing::warn!(worker = %label, %status, "worker died; starting it again");
@@ -144,7 +144,7 @@ async fn keep_running(
     }
 }
 
-/// Resolves when stop is said, or whoever could say it is gone.
+/// Resolves when `stop` turns true or its sender is dropped.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
@@ -177,7 +177,7 @@ fn start(workers: &Workers, roles: &str, data: &Path) -> std::io::Result<Child> 
 }
 
 async fn end(mut child: Child) {
-    if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
+    if tokio::time::timeout(SHUTDOWN_GRACE, child.wait()).await.is_err() {
         // Nothing is lost by force: results are durable or recomputed.
         let _ = child.kill().await;
     }

@@ -5,18 +5,18 @@ use serde::Serialize;
 use wanfarm_proto::v1;
 use wanfarm_types::{Role, Stage};
 
-use crate::Shortage;
+use crate::DiskShortage;
 
-/// What a batch will take.
+/// The estimate of a batch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Forecast {
     /// Videos in all.
     pub videos: u32,
-    /// Somebody knows the model; of the rest only `videos` is filled otherwise.
+    /// The model is known; otherwise only `videos` of the rest is filled.
     pub model_known: bool,
     /// The roles the model needs.
     pub roles: Vec<RoleForecast>,
-    /// What each stage takes.
+    /// The stages.
     pub stages: Vec<StageForecast>,
     /// Until the last file; `null` without measurements or without workers.
     pub seconds: Option<f64>,
@@ -26,7 +26,7 @@ pub struct Forecast {
     pub balance: Option<BalanceForecast>,
     /// Videos that the model cannot render, the first few.
     pub faults: Vec<FaultForecast>,
-    /// What the job would wait for.
+    /// What the job would wait for; `None` if nothing.
     pub waiting_for: Option<String>,
     /// Step caches and LoRA files in words, with the number of videos that have them.
     pub speedups: Vec<String>,
@@ -37,13 +37,13 @@ pub struct Forecast {
     /// Videos that stand there whole and would be left out.
     pub left_out: u32,
     /// Disks of the coordinator with less room than the job needs.
-    pub shortages: Vec<Shortage>,
+    pub shortages: Vec<DiskShortage>,
 }
 
 /// A role and those who serve it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RoleForecast {
-    /// Which.
+    /// The role.
     pub role: &'static str,
     /// How many workers can be given work.
     pub workers: u32,
@@ -53,16 +53,16 @@ pub struct RoleForecast {
     pub needs_bytes: Option<u64>,
 }
 
-/// What a stage takes.
+/// The estimate of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StageForecast {
-    /// Which.
+    /// The stage.
     pub stage: &'static str,
     /// Steps, or items of stages without steps.
     pub units: u64,
     /// How many of them step caches leave to be computed, as far as that is known beforehand.
     pub work: f64,
-    /// Who serves it.
+    /// Workers that serve it.
     pub workers: u32,
     /// Mean over its workers.
     pub seconds_per_unit: Option<f64>,
@@ -94,7 +94,7 @@ pub struct BalanceForecast {
 pub struct FaultForecast {
     /// Its place in the manifest.
     pub index: u32,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
@@ -158,7 +158,7 @@ fn role(number: i32) -> &'static str {
     role.map_or("unknown", Role::name)
 }
 
-impl From<v1::Shortage> for Shortage {
+impl From<v1::Shortage> for DiskShortage {
     fn from(wire: v1::Shortage) -> Self {
         let v1::Shortage { place, needs_bytes, free_bytes, certain } = wire;
         Self { place, needs_bytes, free_bytes, certain }

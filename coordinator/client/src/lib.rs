@@ -1,8 +1,8 @@
 //! The farm API from the client's side: submit a job, follow it, steer it, fetch what came of it.
 
+mod disk_shortage;
 mod forecast;
 mod loras;
-mod shortage;
 mod speedups;
 mod time_words;
 mod verbs;
@@ -23,8 +23,8 @@ use wanfarm_types::{
 
 use wanfarm_manifest::{ImageFile, Submission, Taken};
 
+pub use disk_shortage::DiskShortage;
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
-pub use shortage::Shortage;
 pub use speedups::speedups;
 pub use time_words::span;
 pub use verbs::{JobVerb, Submitted, WorkerVerb};
@@ -40,22 +40,22 @@ pub struct Client {
 /// A request came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody answers at the address.
+    /// No coordinator answers at the address.
     #[error(
         "no coordinator answers at {url}: {reason}; start one with `coordinator serve`, or name another with --coordinator"
     )]
     NoConnection {
         /// The address.
         url: String,
-        /// What the transport said.
+        /// The transport's error.
         reason: String,
     },
     /// A file that the manifest names cannot be sent.
     #[error("cannot send {}: {why}", path.display())]
     File {
-        /// Where it lies.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The coordinator says no.
@@ -75,15 +75,15 @@ pub enum ClientError {
 /// A finished file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
-    /// Of which video.
+    /// The video, by its place in the manifest.
     pub video: u32,
     /// Below the output directory, with `/`; as the coordinator says, so not to be trusted.
     pub path: String,
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u64,
-    /// Its digest.
+    /// BLAKE3 digest.
     pub blake3: Digest,
-    /// Why it cannot be had, if so.
+    /// Why it cannot be read, if so.
     pub lost: Option<LostFile>,
 }
 
@@ -155,7 +155,7 @@ impl Client {
         Ok(())
     }
 
-    /// What the coordinator knows of a model; nothing before a worker has announced it.
+    /// What the coordinator knows of a model; `None` before a worker has announced it.
     ///
     /// # Errors
     /// When the coordinator cannot be reached.
@@ -174,14 +174,14 @@ impl Client {
     ///
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.
-    pub async fn submit(&mut self, submission: Submission) -> Result<(Submitted, Vec<Shortage>), ClientError> {
+    pub async fn submit(&mut self, submission: Submission) -> Result<(Submitted, Vec<DiskShortage>), ClientError> {
         let v1::SubmitReply { job, already, renamed, left_out, shortages } =
             self.farm.submit(wire(submission)).await?.into_inner();
         let submitted = Submitted { job: job.map(JobId), already, renamed, left_out };
         Ok((submitted, shortages.into_iter().map(Into::into).collect()))
     }
 
-    /// What a job would take, without queueing it.
+    /// Estimates a job without queueing it.
     ///
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.
@@ -190,7 +190,7 @@ impl Client {
         Ok(self.farm.estimate(v1::EstimateRequest { of }).await?.into_inner().into())
     }
 
-    /// What is left of a job.
+    /// The remaining work of a job.
     ///
     /// # Errors
     /// When there is no such job or the coordinator cannot be reached.
@@ -236,7 +236,7 @@ impl Client {
         workers.into_iter().map(|worker| worker.try_into().map_err(stranger)).collect()
     }
 
-    /// What came of a job so far.
+    /// The report of a job so far.
     ///
     /// # Errors
     /// When there is no such job or the coordinator cannot be reached.

@@ -40,7 +40,7 @@ fn lora_words(lora: &LoraRef) -> String {
     format!("LoRA {} x {}{expert} ({})", lora.name, lora.strength, digest.get(..8).unwrap_or_default())
 }
 
-/// What is on in these videos, each with the number of those that have it.
+/// The accelerations of these videos, each with the number of videos that have it.
 pub fn speedups<'v>(videos: impl IntoIterator<Item = (&'v CacheSettings, &'v [LoraRef])>) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for (cache, loras) in videos {

@@ -36,7 +36,7 @@ pub enum WorkerVerb {
 pub struct Submitted {
     /// Its number; `None` when nothing of it was left to render.
     pub job: Option<JobId>,
-    /// It was there already, by the same key.
+    /// True when the same key had submitted it before.
     pub already: bool,
     /// How many of its videos got a new name.
     pub renamed: u32,

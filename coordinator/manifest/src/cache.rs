@@ -12,7 +12,7 @@ use super::values::{Chosen, text, unknown_key, unknown_word, wrong_type};
 
 /// A key of one kind.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub(crate) struct CacheKey {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) rule: Rule,
@@ -20,10 +20,10 @@ pub(crate) struct Key {
 
 /// A kind of step cache.
 #[derive(Debug)]
-pub(crate) struct Kind {
+pub(crate) struct CacheKind {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    pub(crate) keys: &'static [Key],
+    pub(crate) keys: &'static [CacheKey],
 }
 
 const CURVES: [(&str, MagCurve); 4] = MagCurve::PUBLISHED;
@@ -43,14 +43,14 @@ const SUM: Rule = Rule::Number { least: 0.0, above: false, most: 1000.0 };
 const PART: Rule = Rule::Number { least: 0.0, above: false, most: 1.0 };
 const COUNT: Rule = Rule::Whole(1..=1000);
 
-const fn key(name: &'static str, rule: Rule, about: &'static str) -> Key {
-    Key { name, about, rule }
+const fn key(name: &'static str, rule: Rule, about: &'static str) -> CacheKey {
+    CacheKey { name, about, rule }
 }
 
 /// Every kind, `none` first.
-pub(crate) const KINDS: [Kind; 5] = [
-    Kind { name: "none", about: "Every step computes everything; switches a default off.", keys: &[] },
-    Kind {
+pub(crate) const KINDS: [CacheKind; 5] = [
+    CacheKind { name: "none", about: "Every step computes everything; switches a default off.", keys: &[] },
+    CacheKind {
         name: "magcache",
         about: "Skips the blocks of a step where a curve, published or calibrated, says that they hardly change.",
         keys: &[
@@ -70,7 +70,7 @@ pub(crate) const KINDS: [Kind; 5] = [
             key("curve", Rule::Word(&CURVE_NAMES), "A published curve, for a model that has none of its own."),
         ],
     },
-    Kind {
+    CacheKind {
         name: "teacache",
         about: "Skips the blocks of a step while the timestep's embedding hardly changes.",
         keys: &[
@@ -83,7 +83,7 @@ pub(crate) const KINDS: [Kind; 5] = [
             ),
         ],
     },
-    Kind {
+    CacheKind {
         name: "cfg-cache",
         about: "Skips the pass without the prompt and keeps its difference to the other; not in the high-noise expert.",
         keys: &[
@@ -93,7 +93,7 @@ pub(crate) const KINDS: [Kind; 5] = [
             key("alpha", SUM, "How much of the difference's high frequencies is added to it; 0.2."),
         ],
     },
-    Kind {
+    CacheKind {
         name: "sencache",
         about: "Keeps the velocity of an earlier step while latents and time hardly change.",
         keys: &[
@@ -145,16 +145,16 @@ pub(crate) fn read(node: &Node, place: &Place, read_value: Read) -> Result<Cache
     }
 }
 
-fn kind(node: &Node, place: &Place) -> Result<&'static Kind, Fault> {
+fn kind(node: &Node, place: &Place) -> Result<&'static CacheKind, Fault> {
     let word = text(node, place)?;
-    const ALL: &[Kind] = &KINDS;
+    const ALL: &[CacheKind] = &KINDS;
     ALL.iter().find(|kind| kind.name == word).ok_or_else(|| unknown_word(place, word, &KINDS.map(|kind| kind.name)))
 }
 
 /// The key of an entry; of an unknown kind, that of any.
-fn find(kind: Option<&'static Kind>, entry: &Entry, place: &Place) -> Result<&'static Key, Fault> {
-    const ALL: &[Kind] = &KINDS;
-    let of = |kind: &'static Kind| kind.keys.iter().find(|key| key.name == entry.key);
+fn find(kind: Option<&'static CacheKind>, entry: &Entry, place: &Place) -> Result<&'static CacheKey, Fault> {
+    const ALL: &[CacheKind] = &KINDS;
+    let of = |kind: &'static CacheKind| kind.keys.iter().find(|key| key.name == entry.key);
     let found = match kind {
         Some(kind) => of(kind),
         None => ALL.iter().find_map(of),
@@ -198,7 +198,7 @@ impl Table {
     }
 }
 
-fn request(kind: &Kind, table: &Table) -> CacheRequest {
+fn request(kind: &CacheKind, table: &Table) -> CacheRequest {
     match kind.name {
         "magcache" => CacheRequest::Magcache(MagCacheRequest {
             curve: table.word("curve", &CURVES),

@@ -12,7 +12,7 @@ use wanfarm_types::{Format, JobId};
 
 use crate::{path_of, sidecar_of};
 
-/// Who speaks for a path.
+/// The job or video that claims a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
     /// Which job; 0 for one that has no number yet.
@@ -24,7 +24,7 @@ pub struct Holder {
 /// The paths that a video or a report writes to, and the folders around them.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// Below the output directory, for people.
+    /// The path below the output directory, as shown.
     paths: Vec<(String, Key)>,
     folders: Vec<Key>,
 }
@@ -34,7 +34,7 @@ pub struct Wanted {
 pub struct Clash {
     /// Below the output directory.
     pub path: String,
-    /// Who speaks for it, for something in it, or for a folder around it.
+    /// The holder of the path, of something in it, or of a folder around it.
     pub holder: Holder,
     /// True when the very same path is meant, so that one file could stand in the place of the other.
     pub same: bool,

@@ -14,7 +14,6 @@ const MAX_KEPT: usize = 100;
 /// A key and where it stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
-    /// Where.
     pub(crate) span: Span,
     /// Dotted, for example `video[3].sweep.colour`.
     pub(crate) key: Arc<str>,
@@ -35,7 +34,7 @@ pub struct Fault {
     pub at: Option<Position>,
     /// The key, dotted; empty when it is no key's fault.
     pub key: Arc<str>,
-    /// What is wrong.
+    /// The fault.
     pub what: Box<str>,
     /// Why it is wrong.
     pub why: Box<str>,
@@ -55,7 +54,7 @@ pub struct Fault {
 /// A second place of a fault.
 #[derive(Debug, Clone, Serialize)]
 pub struct Related {
-    /// Where.
+    /// The position.
     #[serde(flatten)]
     pub at: Position,
     /// What it has to do with the fault.
@@ -232,9 +231,10 @@ pub(crate) fn quote(text: &str) -> String {
 
 /// The beginning of a text, on one line; what nobody sees in it is marked.
 pub(crate) fn clipped(text: &str) -> String {
-    const LONGEST: usize = 100;
-    let marked: String = text.chars().take(LONGEST + 1).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    one_line(&marked, LONGEST).into_owned()
+    const MAX_CHARS: usize = 100;
+    let marked: String =
+        text.chars().take(MAX_CHARS + 1).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    one_line(&marked, MAX_CHARS).into_owned()
 }
 
 /// A remedy for a word that is none of `known`: the nearest one, or all of them.

@@ -47,7 +47,7 @@ impl Image {
         Ok(Self { digest: Digest(*blake3::hash(bytes).as_bytes()), bytes: length, width, height })
     }
 
-    /// Looks at a file's bytes and decodes them all, which takes a while: whoever names a file is told of a broken one.
+    /// Looks at a file's bytes and decodes them all, which takes a while: a broken file is reported at once.
     ///
     /// # Errors
     /// When they are too many, or no whole image.

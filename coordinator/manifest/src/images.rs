@@ -18,7 +18,7 @@ use crate::first_frame::{self, Image};
 pub struct ImageFile {
     /// What it was when it was looked at.
     pub image: Image,
-    /// Where it lies.
+    /// The path of the file.
     pub path: PathBuf,
 }
 

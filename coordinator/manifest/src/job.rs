@@ -33,7 +33,7 @@ pub struct Submission {
     pub early_look: bool,
     /// What becomes of videos whose names are taken.
     pub taken: Taken,
-    /// Its videos.
+    /// The videos.
     pub videos: Vec<VideoRequest>,
 }
 

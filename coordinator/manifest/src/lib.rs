@@ -1,7 +1,8 @@
 //! Manifests: TOML, YAML or JSON in; videos as a coordinator takes them, or every fault at once, out.
 //!
-//! `source` → `front` → `node` is text to tree; `keys` says what the tree may hold; `settings`, `cache`, `loras`,
-//! `series`, `template` and `draft` read it; `check` adds what depends on the model, `notes` what is worth knowing; `fault` and `render` tell what is wrong.
+//! `source` → `front` → `node` is text to tree; `keys` says what the tree may hold; `values`, `cache`, `loras`, `settings`,
+//! `series`, `template` and `draft` read it; `check` adds what depends on the model, `notes` remarks; `fault` and `render`
+//! tell what is wrong.
 //! Deliberately not here: submitting, uploading images, resolving defaults (`wanfarm_types::VideoRequest::resolve`).
 
 mod cache;

@@ -1,4 +1,4 @@
-//! `loras`: the LoRA files that videos name, at what strength and for which expert. Each file is looked at once, and once
+//! `loras`: the LoRA files that videos name, with strength and expert. Each file is looked at once, and once
 //! more for each expert of a model that is known; its numbers are the worker's to read.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use super::node::{Node, Value};
 use super::values::{LoraEntry, empty, number, text, unknown_key, unknown_word, wrong_type};
 
 /// Most of one video: each is added to every matrix.
-pub(crate) const MOST: usize = 16;
+pub(crate) const MAX_LORAS: usize = 16;
 /// The keys of an entry and what they mean.
 pub(crate) const KEYS: [(&str, &str); 3] = [
     ("path", "A safetensors file, relative to the manifest."),
@@ -33,9 +33,9 @@ pub struct LoraFile {
     pub name: String,
     /// BLAKE3 of what it was when it was looked at.
     pub blake3: Digest,
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u64,
-    /// Where it lies.
+    /// The path of the file.
     pub path: PathBuf,
 }
 
@@ -130,9 +130,9 @@ pub(crate) fn unusable(wanted: &LoraEntry) -> Fault {
 /// Reads a list of paths, or of tables with strength and expert.
 pub(crate) fn read(node: &Node, place: &Place) -> Result<Arc<[LoraEntry]>, Fault> {
     let Value::List(items) = &node.value else { return Err(wrong_type(node, place, "a list of LoRA files")) };
-    if items.len() > MOST {
+    if items.len() > MAX_LORAS {
         return Err(Fault::at(place, format!("{} names {} files", place.key, items.len()))
-            .why(format!("a video has at most {MOST}"))
+            .why(format!("a video has at most {MAX_LORAS}"))
             .help("merge some of them into one file"));
     }
     let (mut wanted, mut faults) = (Vec::new(), Vec::new());

@@ -11,7 +11,7 @@ use super::read::Manifest;
 /// A text of fewer bytes has no more tokens than are read: a token is a byte at least, and few are put around them.
 const LONG: usize = TEXT_LEN - 16;
 /// More are counted, not listed.
-const MOST: usize = 20;
+const MAX_NOTES: usize = 20;
 
 impl Manifest {
     /// What is left out of its LoRA files with this model.
@@ -62,8 +62,8 @@ impl Manifest {
 }
 
 fn listed(mut notes: Vec<String>) -> Vec<String> {
-    let more = notes.len().saturating_sub(MOST);
-    notes.truncate(MOST);
+    let more = notes.len().saturating_sub(MAX_NOTES);
+    notes.truncate(MAX_NOTES);
     if more > 0 {
         notes.push(format!("and {more} more such notes"));
     }

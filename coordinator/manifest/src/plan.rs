@@ -70,7 +70,7 @@ fn work(spec: &VideoSpec, stages: &[(Stage, StepRange)]) -> Vec<Option<u8>> {
 /// must be set.
 ///
 /// # Errors
-/// Every reason that was found, for people.
+/// Every reason that was found, in words.
 pub fn resolve(request: &VideoRequest, info: &ModelInfo) -> Result<(VideoPlan, VideoSpec), String> {
     match request.image {
         Some(_) if !info.takes_image => {

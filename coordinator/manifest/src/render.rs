@@ -9,7 +9,7 @@ use super::fault::{Fault, Faults};
 use super::source::{Source, Span};
 
 /// A longer excerpt (one-line JSON, say) tells nobody anything.
-const LONGEST_EXCERPT: usize = 2_000;
+const MAX_EXCERPT: usize = 2_000;
 
 impl Faults {
     /// For a terminal; in colour if it is one that shows colour.
@@ -47,7 +47,7 @@ fn group<'a>(fault: &'a Fault, source: &'a Source) -> Group<'a> {
         (Some(span), Some(at)) => {
             let related = fault.related.as_ref().map(|related| related.span);
             let window = window(source, span, related);
-            if window.len() <= LONGEST_EXCERPT {
+            if window.len() <= MAX_EXCERPT {
                 let inside = |span: Span| excerpt(source, span, &window);
                 let first = source.position(window.start as u32).line as usize;
                 let mut snippet = Snippet::source(&source.text[window.clone()])
@@ -85,7 +85,7 @@ fn window(source: &Source, span: Span, related: Option<Span>) -> std::ops::Range
     let line = |span: Span| source.lines_of(Span { start: span.start, end: span.start });
     let own = line(span);
     let both = related.map(line).map(|other| own.start.min(other.start)..own.end.max(other.end));
-    both.filter(|both| both.len() <= LONGEST_EXCERPT).unwrap_or(own)
+    both.filter(|both| both.len() <= MAX_EXCERPT).unwrap_or(own)
 }
 
 /// A place within the window: cut at the end of its first line, at least one character wide where there is one.

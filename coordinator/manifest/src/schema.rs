@@ -133,7 +133,7 @@ fn loras() -> Value {
         "required": ["path"],
         "properties": Map::from_iter(properties),
     });
-    json!({ "type": "array", "maxItems": loras::MOST, "items": { "anyOf": [path, table] } })
+    json!({ "type": "array", "maxItems": loras::MAX_LORAS, "items": { "anyOf": [path, table] } })
 }
 
 fn about(mut schema: Value, words: &str) -> Value {

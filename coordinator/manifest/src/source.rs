@@ -94,7 +94,7 @@ impl Syntax {
         if yaml && !toml { Self::Yaml } else { Self::Toml }
     }
 
-    /// Its name for people.
+    /// The name shown in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Toml => "TOML",

@@ -1,4 +1,4 @@
-//! Submissions that come without a manifest: held to the same rules, because whoever speaks gRPC may send anything.
+//! Submissions without a manifest: checked by the same rules, because a gRPC client may send anything.
 //!
 //! People never see these faults; their manifests are checked, with places, before anything is sent.
 
@@ -9,7 +9,7 @@ use wanfarm_types::{CacheRequest, JobId, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, 
 
 use super::check::FINEST;
 use super::keys::{self, MAX_TEXT, Rule, Setting};
-use super::loras::MOST;
+use super::loras::MAX_LORAS;
 use super::names::{self, component_fault, output_fault};
 use super::twins::Twins;
 use crate::claims::{Claims, Holder, Wanted};
@@ -119,8 +119,8 @@ fn check_size(video: &VideoRequest) -> Result<(), String> {
 
 /// Refuses LoRA files that no manifest could have named.
 fn check_loras(loras: &[LoraRef]) -> Result<(), String> {
-    if loras.len() > MOST {
-        return Err(format!("it names {} LoRA files, at most {MOST} are read", loras.len()));
+    if loras.len() > MAX_LORAS {
+        return Err(format!("it names {} LoRA files, at most {MAX_LORAS} are read", loras.len()));
     }
     for (index, lora) in loras.iter().enumerate() {
         let name = &lora.name;

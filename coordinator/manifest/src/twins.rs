@@ -12,7 +12,7 @@ pub struct Twins {
 }
 
 impl Twins {
-    /// Takes in a video with its size, and names the earlier one that is the same. With the model known, what it would
+    /// Records a video with its size, and names the earlier one that is the same. With the model known, what it would
     /// fill in counts as said; a video that it cannot render is like no other.
     pub fn find(&mut self, index: u32, request: &VideoRequest, info: Option<&ModelInfo>) -> Option<u32> {
         let unnamed = VideoRequest { output: String::new(), formats: Vec::new(), ..request.clone() };

@@ -34,7 +34,7 @@ pub(crate) struct LoraEntry {
     pub(crate) place: Place,
 }
 
-/// A text, tame enough for logs and tokenizers.
+/// A text without control characters, no longer than [`MAX_TEXT`].
 pub(crate) fn text<'n>(node: &'n Node, place: &Place) -> Result<&'n str, Fault> {
     let Value::Text(text) = &node.value else { return Err(wrong_type(node, place, "a text")) };
     if text.len() > MAX_TEXT {

@@ -21,10 +21,10 @@ impl Ends {
     }
 }
 
-/// Where a worker says its tensors are.
+/// The address a worker gives for its tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// It does not say.
+    /// Not given.
     Unknown,
     /// At this address, for everybody.
     Given(Location),
@@ -52,7 +52,7 @@ impl Address {
         })
     }
 
-    /// Where the coordinator reads them.
+    /// The address the coordinator reads from.
     pub fn here(&self) -> Option<Location> {
         match self {
             Self::Unknown => None,
@@ -88,10 +88,10 @@ impl fmt::Display for Address {
     }
 }
 
-/// What is known of it.
+/// Whether a worker's address answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
-    /// Nobody has tried yet.
+    /// Not tried yet.
     Untried,
     /// The coordinator has reached it.
     Reached,

@@ -80,7 +80,7 @@ impl Artifacts {
         Ok(Self { root: root.to_owned(), objects: objects.with_fsync(true) })
     }
 
-    /// Where it is.
+    /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
     }

@@ -6,11 +6,9 @@ use wanfarm_types::Stage;
 /// One finished attempt.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AttemptRecord {
-    /// What was run.
     pub stage: Stage,
     /// The worker's name.
     pub worker: String,
-    /// Its device.
     pub device: String,
     /// First denoising step; absent for other stages.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +29,7 @@ pub struct AttemptRecord {
     /// Tokens of the text that was encoded, also of what is beyond those that are read; absent for other stages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_tokens: Option<u32>,
-    /// Seconds the item waited in line: from when it could have run to when its computation began; 0 when it never
+    /// Seconds the item was queued: from when it could have run to when its computation began; 0 when it never
     /// began, or when the coordinator was restarted in between.
     pub queue_seconds: f64,
     /// Seconds the free device waited for this item's inputs.
@@ -41,8 +39,8 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
-    /// Passes that were computed, and those that were not, where a step has so many without a step cache. What was
-    /// computed again after an interruption counts each time.
+    /// Computed and skipped forward passes, given the passes of a step without a step cache. What was computed again after
+    /// an interruption counts each time.
     pub fn passes(&self, of_step: u32) -> (u64, u64) {
         let computed = self.forward_passes.iter().map(|&passes| u64::from(passes)).sum();
         let skipped = self.forward_passes.iter().map(|&passes| u64::from(of_step.saturating_sub(passes))).sum();

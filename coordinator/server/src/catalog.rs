@@ -13,7 +13,7 @@ use crate::store::Row;
 /// A model and everything known about its files.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// What it is.
+    /// The model.
     pub info: ModelInfo,
     files: BTreeMap<(Role, Digest), Vec<ModelFile>>,
 }
@@ -59,20 +59,20 @@ impl Catalog {
         Ok(news)
     }
 
-    /// Takes in what a model is.
+    /// Sets the info of a model.
     pub fn set_info(&mut self, info: &ModelInfo) {
         let new = || Model { info: info.clone(), files: BTreeMap::new() };
         self.models.entry(info.name.clone()).or_insert_with(new).info = info.clone();
     }
 
-    /// Takes in the files behind a role.
+    /// Adds the files of a role.
     pub fn add_files(&mut self, model: &str, role: Role, weights: Digest, files: &[ModelFile]) {
         if let Some(model) = self.models.get_mut(model) {
             model.files.insert((role, weights), files.to_vec());
         }
     }
 
-    /// Takes in that nothing speaks of a model any more.
+    /// Forgets a model that nothing names.
     pub fn forget(&mut self, model: &str) {
         self.models.remove(model);
     }
@@ -126,7 +126,7 @@ mod tests {
         ServedRole { role, files: vec![file], encoding: "bf16".into(), bytes: 1 }
     }
 
-    /// Takes in what is new, as the rows would bring it.
+    /// Applies what is new, as its rows will.
     fn announce(catalog: &mut Catalog, served: &ServedModel, in_use: bool) -> Result<usize, String> {
         let news = catalog.news(served, in_use)?;
         for row in &news {

@@ -18,7 +18,7 @@ use crate::source::{Reader, Source};
 
 /// Tensors copied at the same time: enough to fill a network, few enough to bound memory. Those of one checkpoint are
 /// among them, so that while one is made durable the next is read and hashed.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT_TENSORS: usize = 8;
 
 /// The copier and its ledger of references.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Copies {
             artifacts,
             reader,
             events,
-            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            slots: Arc::new(Semaphore::new(MAX_CONCURRENT_TENSORS)),
             listed: BTreeMap::new(),
             references: BTreeMap::new(),
             whole: BTreeSet::new(),
@@ -66,7 +66,7 @@ impl Copies {
         });
     }
 
-    /// Takes in that a copy was made.
+    /// Records that a copy was made.
     pub fn made(&mut self, artifact: ArtifactId) {
         self.whole.extend(self.listed.get(&artifact).into_iter().flatten());
     }
@@ -135,7 +135,7 @@ impl Copies {
         });
     }
 
-    /// Takes in that objects are gone.
+    /// Records that objects were removed.
     pub fn deleted(&mut self, digests: &[Digest]) {
         self.leaving.retain(|digest| !digests.contains(digest));
     }

@@ -13,22 +13,18 @@ use crate::event::Event;
 use crate::outbox::WeakOutbox;
 
 /// How often a worker's address is tried, besides when a read from it has failed.
-const EVERY: Duration = Duration::from_secs(60);
+const DIAL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A worker to be dialled back.
 #[derive(Debug)]
 pub struct Suspect {
-    /// Its connection.
     pub connection: u64,
-    /// Who.
     pub worker: WorkerId,
-    /// Which boot of it.
     pub incarnation: Incarnation,
-    /// Where.
     pub location: Option<Location>,
     /// Its connection stands as long as this does.
     pub outbox: WeakOutbox,
-    /// Somebody could not read from it: look again now.
+    /// Notified when a read from it failed: dial at once.
     pub doubt: Arc<Notify>,
 }
 
@@ -40,7 +36,7 @@ pub struct Dialler {
 }
 
 impl Dialler {
-    /// One that tells the driver what came of it.
+    /// A dialler that reports to the driver.
     pub fn new(puller: Puller, events: mpsc::Sender<Event>) -> Self {
         Self { puller, events }
     }
@@ -65,6 +61,6 @@ async fn watch(suspect: Suspect, Dialler { puller, events }: Dialler) {
         if events.send(Event::DialledBack { connection, worker, reach }).await.is_err() {
             return;
         }
-        let _ = tokio::time::timeout(EVERY, doubt.notified()).await;
+        let _ = tokio::time::timeout(DIAL_INTERVAL, doubt.notified()).await;
     }
 }

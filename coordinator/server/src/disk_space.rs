@@ -1,4 +1,4 @@
-//! How many bytes a disk has left, and whether they suffice.
+//! How many bytes a disk has left, and whether they suffice for a job.
 
 #![expect(
     clippy::disallowed_methods,
@@ -8,7 +8,7 @@
 use std::io;
 use std::path::Path;
 
-use wanfarm_client::Shortage;
+use wanfarm_client::DiskShortage;
 
 use crate::estimate::Space;
 
@@ -38,11 +38,10 @@ pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
-/// Whether a file of so many bytes that somebody brings may be written here: what comes from outside must leave the room
-/// that the database needs.
+/// Checks that an uploaded file of so many bytes leaves the space that the database needs.
 ///
 /// # Errors
-/// That there is no room.
+/// When the space does not suffice.
 pub fn check(path: &Path, bytes: u64) -> Result<(), String> {
     match available(path) {
         Some(free) if free < bytes.saturating_add(RESERVE) => {
@@ -53,33 +52,33 @@ pub fn check(path: &Path, bytes: u64) -> Result<(), String> {
 }
 
 /// A folder on a disk.
-struct Place<'p> {
+struct Disk<'p> {
     folder: &'p Path,
     free: Option<u64>,
-    /// Which disk; the same of all where the system does not tell.
+    /// The device number; `None` where the system does not tell.
     disk: Option<u64>,
 }
 
-impl<'p> Place<'p> {
+impl<'p> Disk<'p> {
     fn look(folder: &'p Path) -> Self {
         Self { folder, free: available(folder), disk: disk(folder) }
     }
 }
 
 /// The disks of the output folder and of the data directory that have less room than videos need. Blocks.
-pub fn shortages(space: &Space, output: &Path, data: &Path) -> Vec<Shortage> {
-    compare(space, &Place::look(output), &Place::look(data))
+pub fn shortages(space: &Space, output: &Path, data: &Path) -> Vec<DiskShortage> {
+    compare(space, &Disk::look(output), &Disk::look(data))
 }
 
-fn compare(space: &Space, output: &Place<'_>, data: &Place<'_>) -> Vec<Shortage> {
-    let name = |place: &Place<'_>| place.folder.display().to_string();
+fn compare(space: &Space, output: &Disk<'_>, data: &Disk<'_>) -> Vec<DiskShortage> {
+    let name = |place: &Disk<'_>| place.folder.display().to_string();
     let certain = |free: u64| free < space.least_copy.saturating_add(RESERVE);
     let copies = space.copies.saturating_add(RESERVE);
     let short = |place: String, free: Option<u64>, needs: u64, certain: &dyn Fn(u64) -> bool| {
         let free = free.filter(|&free| free < needs)?;
         let certain = certain(free);
         let needs_bytes = if certain { space.least_copy.saturating_add(RESERVE) } else { needs };
-        Some(Shortage { place, needs_bytes, free_bytes: free, certain })
+        Some(DiskShortage { place, needs_bytes, free_bytes: free, certain })
     };
     if output.disk == data.disk {
         let both = format!("{} and {}", name(output), name(data));
@@ -108,8 +107,8 @@ mod tests {
     const GIB: u64 = 1 << 30;
     const SPACE: Space = Space { files: 12 * GIB, copies: GIB, least_copy: GIB / 8 };
 
-    fn found(output: (u64, u64), data: (u64, u64)) -> Vec<Shortage> {
-        let place = |folder, (disk, free)| Place { folder: Path::new(folder), free: Some(free), disk: Some(disk) };
+    fn found(output: (u64, u64), data: (u64, u64)) -> Vec<DiskShortage> {
+        let place = |folder, (disk, free)| Disk { folder: Path::new(folder), free: Some(free), disk: Some(disk) };
         compare(&SPACE, &place("/renders", output), &place("/data", data))
     }
 

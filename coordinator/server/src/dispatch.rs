@@ -25,9 +25,9 @@ use crate::relay::Relay;
 
 /// Messages that may wait for a worker that reads slowly; a worker further behind is disconnected and catches up
 /// by re-attaching.
-const OUTBOX: usize = 256;
+const OUTBOX_CAPACITY: usize = 256;
 /// How long a new connection may take to say hello.
-const HELLO: Duration = Duration::from_secs(20);
+const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The service.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Dispatch for DispatchService {
     async fn attach(&self, request: Request<Streaming<v1::Frame>>) -> Result<Response<Self::AttachStream>, Status> {
         let peers = request.extensions().get::<TcpConnectInfo>().cloned();
         let mut inbound = request.into_inner();
-        let first = tokio::time::timeout(HELLO, inbound.message())
+        let first = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
             .await
             .map_err(|_| Status::deadline_exceeded("no hello"))??
             .ok_or_else(|| Status::invalid_argument("the first message must be a hello"))?;
@@ -66,7 +66,7 @@ impl Dispatch for DispatchService {
             return Ok(refusal(reason));
         }
         let connection = self.connections.fetch_add(1, Ordering::Relaxed);
-        let (outbox, outgoing) = mpsc::channel(OUTBOX);
+        let (outbox, outgoing) = mpsc::channel(OUTBOX_CAPACITY);
         let attached = match read_hello(&first, connection, outbox, peers.as_ref()) {
             Ok(attached) => attached,
             // It would say the same again.
@@ -99,7 +99,7 @@ impl Dispatch for DispatchService {
 
     async fn deliver(&self, request: Request<Streaming<v1::Delivery>>) -> Result<Response<v1::Delivered>, Status> {
         let mut inbound = request.into_inner();
-        let first = tokio::time::timeout(HELLO, inbound.message())
+        let first = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
             .await
             .map_err(|_| Status::deadline_exceeded("no errand"))??
             .ok_or_else(|| Status::invalid_argument("the first message must name the errand"))?;

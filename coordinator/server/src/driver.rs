@@ -1,15 +1,15 @@
 //! The only loop: every event of the process comes here, one after another, and every action leaves from here.
 //!
-//! It owns the scheduler, the books and the store; it decides nothing itself. Each turn takes in all events that have
+//! It owns the scheduler, the registry and the store; it decides nothing itself. Each turn handles all events that have
 //! arrived, writes what follows from them as one batch of rows, and only then acts. Deliberately not here: sockets,
 //! files and computations, which run in tasks that answer with events.
 
 mod actions;
-mod books;
 mod commit;
 mod facts;
 mod names;
 mod obstacles;
+mod registry;
 mod requests;
 mod restore;
 #[cfg(test)]
@@ -40,29 +40,29 @@ use crate::sessions::{Session, Sessions};
 use crate::store::{JobEnd, Row, Store, StoreError};
 use crate::times::{Moment, wall_clock};
 use crate::writer::OutputWriter;
-use books::Books;
 use commit::Answer;
 use obstacles::Obstacles;
+use registry::Registry;
 use upkeep::Upkeep;
 use uploads::Uploads;
 use waiting::{Hints, Unread};
 
 pub use restore::{Parts, RestoreError};
 
-/// Events taken in together at most, so that none waits long for its answer.
-const TURN: usize = 1024;
+/// Events handled in one turn at most, so that none waits long for its answer.
+const MAX_EVENTS_PER_TURN: usize = 1024;
 
-/// What the driver works with.
+/// The state of the driver.
 pub struct Driver {
     scheduler: Scheduler,
-    books: Books,
+    registry: Registry,
     sessions: Sessions,
     copies: Copies,
     outputs: OutputWriter,
     dialler: Dialler,
     events: mpsc::Receiver<Event>,
     started: Instant,
-    /// What the farm's clock showed then, in seconds.
+    /// The farm's clock at `started`, in seconds.
     before: f64,
     /// `None` while a batch is being written, elsewhere.
     store: Option<Box<dyn Store>>,
@@ -97,11 +97,11 @@ impl Driver {
                     None => return Ok(()),
                     Some(event) => self.on_event(event),
                 },
-                // Whoever waits for a place in the queue gets to it: after a sleep of this process the time is due and
-                // the heartbeats are all there.
+                // Yield once so that senders blocked on the full channel can enqueue: after a system suspend the deadline
+                // is already due while heartbeats are still pending.
                 () = until(timeout) => tokio::task::yield_now().await,
             }
-            self.take_in_waiting();
+            self.handle_waiting_events();
             self.on_time();
             self.settle().await?;
             self.tell_watchers();
@@ -109,9 +109,9 @@ impl Driver {
         Ok(())
     }
 
-    /// The events that have arrived: before anything is held to be late.
-    fn take_in_waiting(&mut self) {
-        for _ in 1..TURN {
+    /// Handles the events that have arrived, before any deadline is checked.
+    fn handle_waiting_events(&mut self) {
+        for _ in 1..MAX_EVENTS_PER_TURN {
             let Ok(event) = self.events.try_recv() else { break };
             self.on_event(event);
         }
@@ -162,9 +162,9 @@ impl Driver {
         }
     }
 
-    /// Puts a row on the books and among those to be written.
+    /// Records a row in the registry and queues it to be written.
     fn put(&mut self, row: Row) {
-        self.books.record(&row, self.seconds());
+        self.registry.record(&row, self.seconds());
         self.rows.push(row);
     }
 
@@ -188,9 +188,9 @@ impl Driver {
 
     /// Closes the account of a job: what its report tells changes no more.
     fn end(&mut self, job: JobId) {
-        let totals = self.books.ledger.totals(job, self.worker_lines());
+        let totals = self.registry.ledger.totals(job, self.worker_lines());
         let end = JobEnd { at: self.moment(), totals };
-        if let Some(job) = self.books.jobs.get(job) {
+        if let Some(job) = self.registry.jobs.get(job) {
             let JobSummary { job: id, name, done, failed, cancelled, .. } = job.summary();
             let seconds = (end.at.elapsed - job.submitted().elapsed).max(0.0).round();
             tracing::info!(job = %id, name, done, failed, cancelled, seconds, "job ended");
@@ -224,7 +224,7 @@ impl Driver {
                 if let Some(holder) = holder {
                     self.sessions.go_round(holder);
                 }
-                // Whoever asked may have gone.
+                // The asker may have left.
                 let _ = reply.send(holder.map(|holder| self.sessions.source(holder).outbox));
             }
             Event::Request(request) => self.on_request(request),
@@ -232,7 +232,7 @@ impl Driver {
             Event::Deleted(digests) => self.copies.deleted(&digests),
             Event::Staged { video, staged } => {
                 // Of a video that was given up or forgotten meanwhile, nothing is put anywhere.
-                let Some(video) = self.books.jobs.in_manifest(video).filter(|video| self.is_wanted(*video)) else {
+                let Some(video) = self.registry.jobs.in_manifest(video).filter(|video| self.is_wanted(*video)) else {
                     return;
                 };
                 let Staged { written, verdict, seconds, recorded } = *staged;
@@ -246,8 +246,8 @@ impl Driver {
             Event::Reported(job, _) if !self.has_finished(job) => {}
             Event::Reported(job, Ok(())) => self.put(Row::Reported { job, at: Some(wall_clock()) }),
             Event::Reported(job, Err(ReportError::Held(obstacle))) => self.hold_report(job, obstacle),
-            // On no page of the books: a coordinator that starts again tries again.
-            Event::Reported(job, Err(ReportError::Failed(why))) => self.books.jobs.unreported(job, why),
+            // In no row: a coordinator that starts again tries again.
+            Event::Reported(job, Err(ReportError::Failed(why))) => self.registry.jobs.unreported(job, why),
             Event::Stop => self.stopping = true,
         }
     }
@@ -259,9 +259,9 @@ impl Driver {
         }
         match result {
             Ok(()) => {
-                let place = self.books.jobs.in_manifest(video).unwrap_or(video);
+                let place = self.registry.jobs.in_manifest(video).unwrap_or(video);
                 self.feed(Input::OutputsWritten(video));
-                if let Some(line) = self.books.jobs.line(place) {
+                if let Some(line) = self.registry.jobs.line(place) {
                     tracing::info!(video = %place, verdict = line.verdict, seconds = line.seconds.unwrap_or(0.0).round(), "video done");
                 }
             }
@@ -275,7 +275,7 @@ impl Driver {
                 self.feed(Input::OutputsHeld(video));
             }
             Err(WriteError::Failed(failure)) => {
-                let place = self.books.jobs.in_manifest(video).unwrap_or(video);
+                let place = self.registry.jobs.in_manifest(video).unwrap_or(video);
                 tracing::warn!(video = %place, %failure, "the files of a video could not be written");
                 self.feed(Input::OutputsFailed { video, failure });
             }
@@ -283,7 +283,7 @@ impl Driver {
     }
 
     fn is_wanted(&self, video: VideoId) -> bool {
-        self.books.jobs.line(video).is_some_and(|line| !line.state.is_end())
+        self.registry.jobs.line(video).is_some_and(|line| !line.state.is_end())
     }
 
     fn on_copied(&mut self, artifact: ArtifactId, copied: Copied) {
@@ -307,8 +307,8 @@ impl Driver {
         let (mut news, mut passed_over) = (Vec::new(), Vec::new());
         for served in std::mem::take(&mut hello.models) {
             let model = &served.info.name;
-            let in_use = self.books.jobs.render_with(model) || self.serves(model, hello.worker);
-            match self.books.catalog.news(&served, in_use) {
+            let in_use = self.registry.jobs.render_with(model) || self.serves(model, hello.worker);
+            match self.registry.catalog.news(&served, in_use) {
                 Ok(rows) => {
                     news.extend(rows);
                     hello.models.push(served);
@@ -327,12 +327,12 @@ impl Driver {
         let is_new = |known: &KnownWorker| {
             (&known.name, &known.device) != (&name, &device) || (known.seen - seen).abs() > upkeep::DAY
         };
-        if self.books.ledger.worker(worker).is_none_or(is_new) {
+        if self.registry.ledger.worker(worker).is_none_or(is_new) {
             news.push(Row::Worker { worker, name, device, seen });
         }
         news.into_iter().for_each(|row| self.put(row));
         for served in &attached.hello.models {
-            for job in self.books.jobs.waiting_for(&served.info.name) {
+            for job in self.registry.jobs.waiting_for(&served.info.name) {
                 self.plan(job);
             }
         }
@@ -347,7 +347,7 @@ impl Driver {
 
     /// Plans a job if its model is known.
     fn plan(&mut self, job: JobId) {
-        let Books { jobs, catalog, images, .. } = &self.books;
+        let Registry { jobs, catalog, images, .. } = &self.registry;
         let model = jobs.get(job).and_then(|job| catalog.get(&job.submission.model));
         let Some((videos, plan)) = model.and_then(|model| jobs.resolve(job, &model.info, images)) else { return };
         let mut refused = videos.iter().filter_map(|video| video.as_ref().err());
@@ -364,7 +364,7 @@ impl Driver {
     }
 
     fn has_finished(&self, job: JobId) -> bool {
-        self.books.jobs.get(job).is_some_and(|job| job.phase() == Some(JobPhase::Finished))
+        self.registry.jobs.get(job).is_some_and(|job| job.phase() == Some(JobPhase::Finished))
     }
 
     /// The end of a job of which the scheduler knows nothing.
@@ -391,7 +391,7 @@ impl Driver {
     /// Keeps what people see up to date with a report.
     fn show(&mut self, attempt: AttemptId, report: &Report) {
         let now = self.seconds();
-        let Books { jobs, ledger, .. } = &mut self.books;
+        let Registry { jobs, ledger, .. } = &mut self.registry;
         let Some((video, _)) = ledger.open(attempt) else { return };
         match report {
             Report::Started => {

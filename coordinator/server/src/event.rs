@@ -1,4 +1,4 @@
-//! What the driver hears: from workers, from clients, and from the tasks that it has started.
+//! Events of the driver: from workers, from clients, and from the tasks it has started.
 
 use std::path::PathBuf;
 
@@ -21,62 +21,62 @@ pub enum Event {
     Worker {
         /// On which connection.
         connection: u64,
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// Which boot of it.
+        /// The worker's boot.
         incarnation: Incarnation,
-        /// What.
+        /// The message.
         message: WorkerMessage,
     },
     /// A worker's connection ended.
     Detached {
-        /// Which connection.
+        /// Number of the connection.
         connection: u64,
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// Which boot of it.
+        /// The worker's boot.
         incarnation: Incarnation,
     },
     /// A worker's address was tried.
     DialledBack {
         /// On which connection it gave it.
         connection: u64,
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// What came of it.
+        /// The result.
         reach: Reach,
     },
-    /// Somebody who reads here wants a tensor that is not durable. The answer is the connection of the worker that holds
+    /// A reader wants a tensor that is not durable. The answer is the connection of the worker that holds
     /// it, which may be broken at present; none, if it is not known to be anywhere.
     Wanted {
-        /// Which tensor.
+        /// The tensor's digest.
         digest: Digest,
-        /// Where the answer goes.
+        /// Receives the answer.
         reply: oneshot::Sender<Option<WeakOutbox>>,
     },
-    /// A person or a pipeline wants something.
+    /// A client sent a request.
     Request(Request),
     /// A durable copy was made, or not.
     Copied {
-        /// Which.
+        /// The artifact.
         artifact: ArtifactId,
-        /// How it went.
+        /// The outcome.
         copied: Copied,
     },
     /// Files of durable copies are gone.
     Deleted(Vec<Digest>),
     /// The files of a video are whole and wait to be put in their places.
     Staged {
-        /// Which video, by its place in the plan.
+        /// The video, by its place in the plan.
         video: VideoId,
-        /// Which files.
+        /// The files.
         staged: Box<Staged>,
     },
     /// The files of a video are in their places, or not.
     Written {
-        /// Which video, by its place in the plan.
+        /// The video, by its place in the plan.
         video: VideoId,
-        /// Why not.
+        /// Why they are not, on error.
         result: Result<(), WriteError>,
     },
     /// The output folder was tried out: where its volume is mounted, or what stands in the way.
@@ -94,9 +94,9 @@ pub enum Event {
 pub struct Attached {
     /// Counts connections; messages of an older one are ignored.
     pub connection: u64,
-    /// What it said.
+    /// The hello.
     pub hello: Hello,
-    /// Where its tensors are read.
+    /// The address of its tensors.
     pub address: Address,
     /// The ends of its connection.
     pub ends: Ends,

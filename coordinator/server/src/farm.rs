@@ -34,12 +34,12 @@ use crate::requests::{Changes, Report, Request, Settled};
 use looking::{Looking, Seen};
 use wire::refusal;
 
-/// How often a watcher is told of news at most: often enough for a progress bar. While there are none, nobody looks.
+/// Shortest time between two updates of a watcher: often enough for a progress bar.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 /// More images, or LoRA files, than any job may have.
-const MOST_IMAGES: usize = 100_000;
+const MAX_IMAGES: usize = 100_000;
 /// Faults of single videos that an estimate names.
-const MOST_FAULTS: usize = 20;
+const MAX_FAULTS: usize = 20;
 /// Submissions checked at the same time.
 const CHECKS: usize = 2;
 /// Lines and chunks that may wait for a client that reads slowly.
@@ -48,7 +48,7 @@ const AHEAD: usize = 2;
 /// A submission, and what the model makes of it.
 struct Judged {
     submission: Submission,
-    /// Which of its videos the model cannot render.
+    /// Why the model cannot render some of its videos.
     unfit: Option<String>,
     /// What each video takes on disks; none where the model is not known, or not all are fit.
     footprints: Vec<Footprint>,
@@ -66,9 +66,9 @@ pub(crate) struct FarmService {
     output: Arc<PathBuf>,
     /// Whether reports go to `report.json`, each in the place of the last.
     last_report: bool,
-    /// Who checks a submission.
+    /// Limits concurrent checks of submissions.
     checking: Arc<Semaphore>,
-    /// Who looks at an output folder.
+    /// Limits concurrent looks at an output folder.
     looking: Looking,
 }
 
@@ -93,7 +93,7 @@ impl FarmService {
         answer.await.map_err(|_| stopping())
     }
 
-    /// What the model makes of a submission, if it is known already.
+    /// Resolves a submission for its model, if that is known.
     async fn judge(&self, submission: Submission) -> Result<Judged, Status> {
         let (model, images) = (submission.model.clone(), submission.videos.iter().filter_map(|video| video.image));
         let images = images.collect();
@@ -119,7 +119,7 @@ impl FarmService {
                 };
                 Some(format!("video {index}: {why}"))
             });
-            let unfit: Vec<String> = unfit.take(MOST_FAULTS).collect();
+            let unfit: Vec<String> = unfit.take(MAX_FAULTS).collect();
             let unfit = (!unfit.is_empty()).then(|| unfit.join("; "));
             Judged { submission, unfit, footprints, under_way }
         });
@@ -173,7 +173,7 @@ impl FarmService {
             }
             let estimate = Estimate::new(&work, &farm.force);
             let space = Space::of(footprints, under_way(&farm.roles));
-            faults.truncate(MOST_FAULTS);
+            faults.truncate(MAX_FAULTS);
             let speedups = speedups(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
             (space, v1::EstimateReply { videos: count, faults, speedups, ..wire::estimate(estimate, farm.roles) })
         });
@@ -188,7 +188,7 @@ fn under_way(roles: &[(Role, u32, u64)]) -> u64 {
     roles.iter().map(|(_, workers, _)| u64::from(*workers)).sum()
 }
 
-/// Who asks, for the log.
+/// The client's address, for the log.
 fn peer<T>(request: &tonic::Request<T>) -> String {
     request.remote_addr().map_or_else(|| "somebody".to_owned(), |address| address.to_string())
 }
@@ -217,8 +217,8 @@ impl Farm for FarmService {
         request: tonic::Request<v1::MissingImagesRequest>,
     ) -> Result<Response<v1::MissingImagesReply>, Status> {
         let wire = request.into_inner();
-        if wire.digests.len() > MOST_IMAGES {
-            return Err(Status::invalid_argument(format!("a job has at most {MOST_IMAGES} images")));
+        if wire.digests.len() > MAX_IMAGES {
+            return Err(Status::invalid_argument(format!("a job has at most {MAX_IMAGES} images")));
         }
         let images = wire.digests.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?;
         let missing = self.ask(|reply| Request::MissingImages { images, reply }).await?;
@@ -244,8 +244,8 @@ impl Farm for FarmService {
         request: tonic::Request<v1::MissingLorasRequest>,
     ) -> Result<Response<v1::MissingLorasReply>, Status> {
         let wire = request.into_inner();
-        if wire.digests.len() > MOST_IMAGES {
-            return Err(Status::invalid_argument(format!("a job has at most {MOST_IMAGES} LoRA files")));
+        if wire.digests.len() > MAX_IMAGES {
+            return Err(Status::invalid_argument(format!("a job has at most {MAX_IMAGES} LoRA files")));
         }
         let loras = wire.digests.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?;
         let missing = self.ask(|reply| Request::MissingLoras { loras, reply }).await?;

@@ -13,7 +13,7 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    /// Takes in an image.
+    /// Adds an image.
     pub(crate) fn insert(&mut self, image: Image) {
         self.known.insert(image.digest, image);
     }

@@ -27,7 +27,6 @@ use job::{Counts, Outputs, files};
 
 pub(crate) use job::Job;
 
-/// All jobs.
 #[derive(Debug)]
 pub(crate) struct Jobs {
     jobs: BTreeMap<JobId, Job>,
@@ -67,7 +66,7 @@ impl Jobs {
         JobRow { id: self.next, submission, asked, submitted, output, report }
     }
 
-    /// Takes in a job.
+    /// Adds a job.
     pub(crate) fn add(&mut self, row: &JobRow) {
         let JobRow { id, submission, asked, submitted, output, report } = row.clone();
         self.next = self.next.max(JobId(id.0 + 1));
@@ -95,7 +94,7 @@ impl Jobs {
             texts: Vec::new(),
             weights: BTreeMap::new(),
             phase: None,
-            held: None,
+            suspend_reason: None,
             submitted,
             ended: None,
             reported: false,
@@ -132,7 +131,7 @@ impl Jobs {
         Some((resolved, plan))
     }
 
-    /// Takes in what became of a job.
+    /// Records the settings of a job's videos, or why a video has none.
     pub(crate) fn resolved(&mut self, id: JobId, videos: &[Result<VideoSpec, String>]) {
         self.version += 1;
         let version = self.version;
@@ -158,7 +157,7 @@ impl Jobs {
         job.changes_whole(version);
     }
 
-    /// Takes in a plan.
+    /// Records the texts of a plan, and that its job is active.
     pub(crate) fn planned(&mut self, plan: &JobPlan) {
         let Some(job) = self.change(plan.id) else { return };
         for (video, &place) in plan.videos.iter().zip(&job.planned) {
@@ -169,7 +168,7 @@ impl Jobs {
         job.phase = Some(JobPhase::Active);
     }
 
-    /// Takes in how many tokens a text has, for the videos of a job that read it.
+    /// Notes at the videos of a job that read this text when it has too many tokens.
     pub(crate) fn text_read(&mut self, id: JobId, text: TextKey, tokens: u32) {
         let Some(job) = self.jobs.get(&id) else { return };
         let mut notes = Vec::new();
@@ -190,8 +189,7 @@ impl Jobs {
         }
     }
 
-    /// Takes in where a job stands. It is shown as finished when its report is there, so that whoever waits for the end
-    /// finds it.
+    /// Sets the phase of a job. It is shown as finished only when its report is there, for those who wait for the end.
     pub(crate) fn set_phase(&mut self, id: JobId, phase: JobPhase) {
         let Some(job) = self.change(id) else { return };
         job.phase = Some(phase);
@@ -204,35 +202,35 @@ impl Jobs {
         }
     }
 
-    /// Takes in why the coordinator has paused a job, or that it does no longer.
-    pub(crate) fn hold(&mut self, id: JobId, reason: Option<String>) {
+    /// Sets or clears the reason the coordinator paused the job.
+    pub(crate) fn set_suspend_reason(&mut self, id: JobId, reason: Option<String>) {
         if let Some(job) = self.change(id) {
-            job.held = reason;
+            job.suspend_reason = reason;
         }
     }
 
-    /// Takes in when a job has ended, or that it is taken up again.
+    /// Sets when a job ended; `None`: it is taken up again.
     pub(crate) fn ended(&mut self, id: JobId, end: Option<JobEnd>) {
         if let Some(job) = self.change(id) {
             job.ended = end;
         }
     }
 
-    /// Takes in that the report of a job is in place, or no longer holds.
+    /// Sets when the report of a job was written; `None`: it no longer holds.
     pub(crate) fn reported(&mut self, id: JobId, at: Option<f64>) {
         if let Some(job) = self.change(id) {
             (job.reported, job.unreported) = (at.is_some(), None);
         }
     }
 
-    /// Takes in why the report of a job cannot be written: it has ended all the same.
+    /// Records why the report of a job cannot be written; the job has ended all the same.
     pub(crate) fn unreported(&mut self, id: JobId, why: String) {
         if let Some(job) = self.change(id) {
             job.unreported = Some(why);
         }
     }
 
-    /// Takes in the weights of a role.
+    /// Sets or clears the weights of a role.
     pub(crate) fn pin(&mut self, id: JobId, role: Role, weights: Option<Digest>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         match weights {
@@ -241,10 +239,10 @@ impl Jobs {
         };
     }
 
-    /// Takes in that a job of which nothing was planned waits for its model again.
+    /// Returns a job of which nothing was planned to waiting for its model.
     pub(crate) fn requeue(&mut self, id: JobId) {
         let Some(job) = self.change(id) else { return };
-        (job.phase, job.held, job.ended, job.reported, job.unreported) = (None, None, None, false, None);
+        (job.phase, job.suspend_reason, job.ended, job.reported, job.unreported) = (None, None, None, false, None);
         job.specs.clear();
         job.texts.clear();
         job.planned.clear();
@@ -272,7 +270,7 @@ impl Jobs {
         self.files.contains_key(file)
     }
 
-    /// Takes in where a video (by its place in the plan) stands.
+    /// Sets the phase of a video (by its place in the plan).
     pub(crate) fn set_video_phase(&mut self, video: VideoId, phase: &VideoPhase) {
         let Some(place) = self.in_manifest(video) else { return };
         self.update(place, |status| {
@@ -296,7 +294,7 @@ impl Jobs {
         self.show_outputs(place);
     }
 
-    /// Takes in that a video (by its place in the plan) is being worked on, or no longer.
+    /// Sets the current work on a video (by its place in the plan).
     pub(crate) fn set_work(&mut self, video: VideoId, state: VideoState, stage: Option<Stage>, worker: &str) {
         self.update_planned(video, |status| {
             if !status.state.is_end() {
@@ -307,12 +305,12 @@ impl Jobs {
         });
     }
 
-    /// Takes in that a state of a video (by its place in the plan) cannot be lost any more.
+    /// Records that the state of a video (by its place in the plan) after so many steps is durable.
     pub(crate) fn set_durable(&mut self, video: VideoId, steps_done: u32) {
         self.update_planned(video, |status| status.steps_done = status.steps_done.max(steps_done));
     }
 
-    /// Takes in what is written of a video (by its place in the manifest).
+    /// Records the files of a video (by its place in the manifest).
     pub(crate) fn set_outputs(&mut self, video: VideoId, written: &Arc<[Written]>, verdict: &str, seconds: f64) {
         if let Some(job) = self.jobs.get_mut(&video.job) {
             let outputs = Outputs { written: written.clone(), verdict: verdict.to_owned(), seconds };
@@ -334,13 +332,13 @@ impl Jobs {
         self.update(video, |status| (status.files, status.verdict, status.seconds) = (files, verdict, seconds));
     }
 
-    /// The manifest's place of a video the scheduler speaks of.
+    /// The place in the manifest, from the place in the plan.
     pub(crate) fn in_manifest(&self, video: VideoId) -> Option<VideoId> {
         let index = *self.jobs.get(&video.job)?.planned.get(video.index as usize)?;
         Some(VideoId { job: video.job, index })
     }
 
-    /// The scheduler's place of a video people speak of; `None` for one that was never planned.
+    /// The place in the plan, from the place in the manifest; `None` for a video that was never planned.
     pub(crate) fn in_plan(&self, video: VideoId) -> Option<VideoId> {
         let planned = &self.jobs.get(&video.job)?.planned;
         let index = planned.binary_search(&video.index).ok()?;

@@ -1,4 +1,4 @@
-//! Who did what: the attempts of every video, as the sidecar tells them.
+//! The attempts of every video, for its sidecar.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,12 +34,11 @@ pub(crate) struct Ledger {
     workers: BTreeMap<WorkerId, KnownWorker>,
 }
 
-/// What people are told of a worker, whether it is there or not.
+/// What is shown of a worker, attached or not.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct KnownWorker {
     /// Its name, as it was last told.
     pub name: String,
-    /// Its device.
     pub device: String,
     /// When it was last known to be there, to a day, by the farm's clock.
     pub seen: f64,
@@ -51,17 +50,17 @@ impl Ledger {
         self.free_since.insert(video, now);
     }
 
-    /// Who a worker is.
+    /// Sets name and device of a worker.
     pub(crate) fn worker_is(&mut self, worker: WorkerId, known: KnownWorker) {
         self.workers.insert(worker, known);
     }
 
-    /// A worker is spoken of no more.
+    /// Forgets a worker that no row names.
     pub(crate) fn forget_worker(&mut self, worker: WorkerId) {
         self.workers.remove(&worker);
     }
 
-    /// What is known of a worker.
+    /// Name and device of a worker.
     pub(crate) fn worker(&self, worker: WorkerId) -> Option<&KnownWorker> {
         self.workers.get(&worker)
     }
@@ -102,7 +101,7 @@ impl Ledger {
         }
     }
 
-    /// Takes note of the rows that concern attempts. `passes`: how often each step of a stage of a video runs the
+    /// Records the rows that concern attempts. `passes`: how often each step of a stage of a video runs the
     /// transformer without a step cache.
     pub(crate) fn record(&mut self, change: &Change, now: f64, passes: impl Fn(VideoId, Stage) -> u32) {
         match change {
@@ -148,7 +147,7 @@ impl Ledger {
         texts.chain(self.videos.get(&video).into_iter().flatten()).cloned().collect()
     }
 
-    /// Where the time of a job went so far. `workers`: those that are known now.
+    /// The totals of a job so far. `workers`: those that are known now.
     pub(crate) fn totals(&self, job: JobId, workers: Vec<WorkerStatus>) -> Totals {
         self.tallies.get(&job).map(|tally| tally.totals(workers)).unwrap_or_default()
     }

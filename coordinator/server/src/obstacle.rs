@@ -1,4 +1,4 @@
-//! What keeps files from being written though nothing is wrong with them: whoever meets it waits until it is gone.
+//! Why files cannot be written though nothing is wrong with them: the writer waits until the obstacle is gone.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub enum Obstacle {
     /// A disk or a quota is full.
     Full {
-        /// What was to be written there.
+        /// The folder that was written to.
         path: PathBuf,
         /// How many bytes of room there have to be before another try.
         bytes: u64,
@@ -24,7 +24,7 @@ pub enum Obstacle {
     Refused {
         /// The output folder.
         folder: PathBuf,
-        /// What was tried in it, and what the system said.
+        /// The operation, and the system's error.
         why: String,
     },
     /// The output folder does not answer.

@@ -30,7 +30,7 @@ pub struct Relay {
     waiting: Arc<Mutex<BTreeMap<u64, (Digest, Sink)>>>,
 }
 
-/// Where a maker's chunks go.
+/// The reader's end of an errand.
 #[derive(Debug)]
 pub struct Delivery {
     digest: Digest,
@@ -38,7 +38,7 @@ pub struct Delivery {
 }
 
 /// Takes an errand back when its reader goes.
-struct Reader {
+struct ErrandGuard {
     relay: Relay,
     number: u64,
 }
@@ -53,7 +53,7 @@ impl Relay {
         // Of a coordinator that ran before this one a delivery may still be under way.
         let number = rand::random();
         let (sink, parts) = mpsc::channel(MAX_CHUNKS);
-        let reader = Reader { relay: self.clone(), number };
+        let reader = ErrandGuard { relay: self.clone(), number };
         self.lock().insert(number, (digest, sink));
         let sent = outbox.try_send(CoordinatorMessage::Send(Errand { number, digest, offset }));
         sent.map_err(|_| Status::unavailable("it is behind with what it was told before"))?;
@@ -79,7 +79,7 @@ impl Relay {
     }
 }
 
-impl Drop for Reader {
+impl Drop for ErrandGuard {
     fn drop(&mut self) {
         self.relay.lock().remove(&self.number);
     }

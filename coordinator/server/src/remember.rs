@@ -1,4 +1,4 @@
-//! What `run` goes on from: the job of the last time, made into the one that its manifest asks for now.
+//! Resumes the last job of `run`, changed to what its manifest asks for now.
 //!
 //! Rows in, rows out, and none before every name can be had. A video is the same as long as what it is computed from
 //! is the same, whatever its name, its place and its formats: what was computed of it is carried over, and where its
@@ -20,12 +20,12 @@ use crate::outputs::{self, Fate, Look, Volume, Written};
 use crate::requests::{Obstruction, RequestError};
 use crate::store::{JobRow, Row, Store, when_unlocked};
 
-/// What a manifest asks for now.
+/// The job that a manifest asks for now.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The job.
     pub submission: Submission,
-    /// Its model.
+    /// The model.
     pub info: ModelInfo,
     /// The weights that it would be rendered with.
     pub weights: BTreeMap<Role, Digest>,
@@ -35,7 +35,7 @@ pub struct Wanted {
     pub again: bool,
 }
 
-/// What there was of it.
+/// The earlier job of the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// The job.
@@ -109,7 +109,7 @@ struct Earlier<'r> {
     planned: Vec<u32>,
     states: BTreeMap<u32, &'r VideoPhase>,
     written: BTreeMap<u32, &'r [Written]>,
-    /// Those of which a state is kept.
+    /// Videos of which a state is kept.
     begun: BTreeSet<u32>,
     pins: BTreeMap<Role, Digest>,
     paused: bool,
@@ -216,10 +216,10 @@ struct Part {
     request: VideoRequest,
     /// Its place in the earlier job.
     before: Option<u32>,
-    /// What it wrote then is its own to replace.
+    /// Files that it may replace.
     same_place: bool,
     done: bool,
-    /// What was computed of it is carried over.
+    /// Its computed results are kept.
     goes_on: bool,
     /// And that is some of its steps.
     begun: bool,

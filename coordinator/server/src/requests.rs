@@ -1,4 +1,4 @@
-//! What people and pipelines ask of the driver, in domain types, and what it answers.
+//! Requests to the driver in domain types, and its answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -15,98 +15,75 @@ use wanfarm_types::{
 use crate::estimate::{Workforce, Workload};
 use crate::outputs::{Look, Written};
 
-/// A question or an order, with the way back.
+/// A request, with the channel for its answer.
 #[derive(Debug)]
 pub enum Request {
-    /// Which of these images are still to be given.
+    /// Which of these images the coordinator lacks.
     MissingImages {
         /// By digest of the file.
         images: Vec<Digest>,
-        /// Those.
         reply: oneshot::Sender<Vec<Digest>>,
     },
     /// An image whose file is in the durable store.
     ImageStored {
-        /// Which.
         image: Image,
-        /// When it is on the books; false: it is just being removed, so that it has to be given again.
+        /// True when it is recorded; false: it is just being removed, so that it has to be given again.
         reply: oneshot::Sender<bool>,
     },
-    /// Which of these LoRA files are still to be given.
+    /// Which of these LoRA files the coordinator lacks.
     MissingLoras {
         /// By digest.
         loras: Vec<Digest>,
-        /// Those.
         reply: oneshot::Sender<Vec<Digest>>,
     },
     /// A LoRA file that is in the durable store.
     LoraStored {
-        /// Which.
         lora: Digest,
         /// When it is there to stay; false: it is just being removed, so that it has to be given again.
         reply: oneshot::Sender<bool>,
     },
     /// Queue a job.
     Submit {
-        /// What.
         submission: Submission,
         /// Digest of what the client asked for.
         asked: Digest,
-        /// Which of its videos the model cannot render, as far as the model was known when it came.
+        /// Why the model cannot render some of its videos, if it was known.
         unfit: Option<String>,
-        /// What stands where its files are to go.
+        /// What exists at its paths.
         places: Places,
-        /// What it became.
         reply: oneshot::Sender<Result<Submitted, RequestError>>,
     },
-    /// What would become of a job's names, without queueing it.
+    /// Settle a job's names without queueing it.
     Settle {
-        /// Which job.
         submission: Submission,
-        /// What stands where its files are to go.
+        /// What exists at its paths.
         places: Places,
-        /// That.
         reply: oneshot::Sender<Result<Settled, RequestError>>,
     },
-    /// What has changed in a job.
+    /// Changes of a job.
     Changes {
-        /// Which.
         job: JobId,
         /// After which version; 0 for everything.
         since: u64,
         /// The news.
         reply: oneshot::Sender<Result<Changes, RequestError>>,
     },
-    /// What is known of a model and of those who serve it.
+    /// A model and the workers that serve it.
     Farm {
-        /// Which model.
         model: String,
         /// Images that the question is about.
         images: Vec<Digest>,
-        /// That.
         reply: oneshot::Sender<Farm>,
     },
-    /// What is left of a job.
-    Remaining {
-        /// Which.
-        job: JobId,
-        /// That.
-        reply: oneshot::Sender<Result<Remaining, RequestError>>,
-    },
-    /// What came of a job so far.
-    Report {
-        /// Which.
-        job: JobId,
-        /// That.
-        reply: oneshot::Sender<Result<Report, RequestError>>,
-    },
+    /// The remaining work of a job.
+    Remaining { job: JobId, reply: oneshot::Sender<Result<Remaining, RequestError>> },
+    /// The report of a job so far.
+    Report { job: JobId, reply: oneshot::Sender<Result<Report, RequestError>> },
     /// The files of a job's finished videos.
     Files {
-        /// Which.
         job: JobId,
-        /// Of this video alone.
+        /// Only this video, if given.
         video: Option<u32>,
-        /// Those.
         reply: oneshot::Sender<Result<JobFiles, RequestError>>,
     },
     /// Every job's line.
@@ -121,30 +98,26 @@ pub enum Request {
     },
     /// Steer a job or one of its videos.
     ControlJob {
-        /// Which job.
         job: JobId,
-        /// Which video of it, by its place in the manifest; none: all.
+        /// One video of it, by its place in the manifest; `None`: all.
         video: Option<u32>,
-        /// How.
         verb: JobVerb,
-        /// Whether it could be.
+        /// Why it could not be done, on error.
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
     /// Steer a worker.
     ControlWorker {
-        /// Which.
         worker: WorkerId,
-        /// How.
         verb: WorkerVerb,
-        /// Whether it could be.
+        /// Why it could not be done, on error.
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
 }
 
-/// What stands on the disk where a submission's files are to go.
+/// What exists at the paths of a submission.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    /// Of each video.
+    /// One for each video.
     pub looks: Vec<Look>,
     /// Names that its videos have, had, or may have.
     pub names: BTreeSet<String>,
@@ -170,7 +143,7 @@ pub struct Settled {
 pub struct Obstruction {
     /// Its place in the manifest.
     pub index: u32,
-    /// Which path, and by whom.
+    /// The path and its holder, in words.
     pub why: String,
 }
 
@@ -186,9 +159,8 @@ pub struct JobFiles {
 /// The files of a finished video.
 #[derive(Debug, Clone)]
 pub struct VideoFiles {
-    /// Which.
     pub video: u32,
-    /// As they were written.
+    /// Digests of the files as written.
     pub written: Arc<[Written]>,
     /// The later job that has written to the same places since, if one has.
     pub replaced_by: Option<JobId>,
@@ -197,19 +169,18 @@ pub struct VideoFiles {
 /// A model and the workers that serve it now.
 #[derive(Debug, Default)]
 pub struct Farm {
-    /// What the model is; `None` until somebody has announced it.
+    /// The model; `None` until a worker has announced it.
     pub info: Option<ModelInfo>,
-    /// How fast they are.
     pub force: Workforce,
     /// By role that the model needs: the workers, and the least memory of their machines in bytes.
     pub roles: Vec<(Role, u32, u64)>,
     /// The images asked about, as far as they were given.
     pub images: BTreeMap<Digest, Image>,
-    /// What a job cannot go on without; empty when nothing is missing.
+    /// What a job would wait for; empty when nothing is missing.
     pub waiting_for: String,
 }
 
-/// What is left of a job, and who is there to do it.
+/// The remaining work of a job, and the workers for it.
 #[derive(Debug)]
 pub struct Remaining {
     /// How many videos it has.
@@ -220,12 +191,12 @@ pub struct Remaining {
     pub work: Workload,
 }
 
-/// What came of a job so far; of one that has ended, for good.
+/// The report of a job; final once the job has ended.
 #[derive(Debug)]
 pub struct Report {
     /// All but the files that are lost.
     pub report: JobReport,
-    /// Where it goes when the job has ended.
+    /// The path it is written to when the job has ended.
     pub place: PathBuf,
     /// Its files as they were written.
     pub files: JobFiles,
@@ -255,7 +226,6 @@ pub enum RequestError {
     /// No such video.
     #[error("job {} has no video {}: it has {videos}, numbered from 0", .id.job, .id.index)]
     NoSuchVideo {
-        /// As asked.
         id: VideoId,
         /// How many the job has.
         videos: usize,
@@ -280,7 +250,7 @@ pub enum RequestError {
     /// Every video of the job has ended.
     #[error("job {0} has ended; retry it to have failed and cancelled videos tried again")]
     Ended(JobId),
-    /// It may still be rendered.
+    /// The job has not ended.
     #[error("job {0} has not ended; cancel it first, or forget it with --cancel")]
     NotEnded(JobId),
     /// Trying again would change nothing.
@@ -304,20 +274,13 @@ pub enum RequestError {
     KeyTaken {
         /// The key.
         key: String,
-        /// Whose it is.
         job: JobId,
-        /// Its name.
         name: String,
     },
     /// A worker is there, or may still come back to its work.
     #[error("worker {name} is {state}; only one that is gone can be forgotten")]
-    WorkerLives {
-        /// Its name.
-        name: String,
-        /// What it does.
-        state: &'static str,
-    },
-    /// Nothing can be taken in now.
+    WorkerLives { name: String, state: &'static str },
+    /// The store cannot take rows now.
     #[error("nothing of this was taken in: {0}")]
     Full(String),
     /// No such worker.
@@ -326,15 +289,15 @@ pub enum RequestError {
 }
 
 /// Taken names that are told one by one.
-const MOST_TOLD: usize = 10;
+const MAX_TOLD: usize = 10;
 
 fn taken_words(taken: &[Obstruction], videos: usize) -> String {
     let mut words = format!("{} of {videos} videos have names that are taken:", taken.len());
-    for Obstruction { index, why } in taken.iter().take(MOST_TOLD) {
+    for Obstruction { index, why } in taken.iter().take(MAX_TOLD) {
         words += &format!("\n  video {index}: {why}");
     }
-    if taken.len() > MOST_TOLD {
-        words += &format!("\n  … and {} more", taken.len() - MOST_TOLD);
+    if taken.len() > MAX_TOLD {
+        words += &format!("\n  … and {} more", taken.len() - MAX_TOLD);
     }
     words
         + "\nnothing is queued; --new-name gives these videos names that are free, --skip-existing leaves out those that \

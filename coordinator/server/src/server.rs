@@ -29,11 +29,11 @@ use crate::store::{DataDirectory, DirectoryError, SqliteStore, StoreError};
 use crate::writer::OutputWriter;
 
 /// Events that may wait for the driver; senders beyond that wait themselves.
-const EVENTS: usize = 1024;
+const EVENT_QUEUE: usize = 1024;
 /// How long the output folder may take to answer before the start.
-const PATIENCE: Duration = Duration::from_secs(10);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the driver, and then open streams, may take to end when the coordinator stops.
-const FAREWELL: Duration = Duration::from_secs(1);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// How to run a coordinator.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ pub enum ServerError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What the database holds cannot be gone on from.
+    /// The database cannot be restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
     /// The artifact directory cannot be used.
@@ -73,9 +73,9 @@ pub enum ServerError {
     /// The port cannot be had.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// Which.
+        /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -90,7 +90,7 @@ pub struct StoreFailed(String);
 pub struct Coordinator {
     /// The address it listens on.
     pub address: SocketAddr,
-    /// What there was of the job that is wanted.
+    /// The earlier job of the same manifest, if any.
     pub memory: Option<Memory>,
     events: mpsc::Sender<Event>,
     stop: oneshot::Sender<()>,
@@ -123,7 +123,7 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
         .map_err(|source| ServerError::Listen { address: config.listen, source });
     let (address, listener) = listener?;
 
-    let (events, inbox) = mpsc::channel(EVENTS);
+    let (events, inbox) = mpsc::channel(EVENT_QUEUE);
     let (news, told) = watch::channel(0);
     let reader = Reader::default();
     let parts = Parts {
@@ -182,11 +182,11 @@ async fn go_on(
     let volume = Volume::new(output);
     let looked = {
         let volume = volume.clone();
-        tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(move || volume.check())).await
+        tokio::time::timeout(OUTPUT_TIMEOUT, tokio::task::spawn_blocking(move || volume.check())).await
     };
     if looked.is_err() {
         let folder = volume.folder().to_owned();
-        return Err(ServerError::Output(Obstacle::Silent { folder, seconds: PATIENCE.as_secs() }));
+        return Err(ServerError::Output(Obstacle::Silent { folder, seconds: OUTPUT_TIMEOUT.as_secs() }));
     }
     let go_on = move || {
         let memory = remember(&mut store, &wanted, volume);
@@ -220,13 +220,13 @@ impl Coordinator {
                 let _ = (&mut self.driver).await;
             }
         };
-        if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_GRACE, farewell).await.is_err() {
             // A disk that does not answer. What was not recorded has not been acted on.
             self.driver.abort();
         }
         let _ = self.stop.send(());
         let abort = self.server.abort_handle();
-        if tokio::time::timeout(FAREWELL, self.server).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_GRACE, self.server).await.is_err() {
             abort.abort();
         }
     }

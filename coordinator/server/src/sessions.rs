@@ -54,12 +54,12 @@ pub struct Session {
     address: Address,
     ends: Ends,
     reach: Reach,
-    /// Told when its address fails somebody.
+    /// Notified when a read from its address fails.
     doubt: Arc<Notify>,
     /// When another worker could not read from it, though the coordinator can.
     gone_round: Option<Instant>,
     served: Vec<(String, Role)>,
-    /// Why some of its models are none of its, a sentence each.
+    /// Why some of its models are refused, a sentence each.
     passed_over: Vec<String>,
     outbox: Option<Outbox>,
     /// Boots that were attached before this one, the latest last.
@@ -75,7 +75,7 @@ pub struct Sessions {
 }
 
 impl Session {
-    /// A session, and what the scheduler is told of it. `passed_over`: why models were taken out of its hello.
+    /// Opens a session, and makes the hello for the scheduler. `passed_over`: why models were taken out of its hello.
     pub fn open(attached: Attached, passed_over: Vec<String>) -> (WorkerHello, Self) {
         let Attached { connection, hello, address, ends, outbox } = attached;
         let (mut serves, mut weights) = (Vec::new(), Vec::new());
@@ -146,7 +146,7 @@ impl Sessions {
         Self { sessions: BTreeMap::new(), pace, version: 0 }
     }
 
-    /// Takes in a connection; an older one of the same worker is closed by being replaced.
+    /// Adds a connection; an older one of the same worker is closed by being replaced.
     pub fn insert(&mut self, worker: WorkerId, mut session: Session) {
         tracing::info!(worker = session.name, id = %worker, device = session.device, "worker attached");
         if let Some(old) = self.sessions.remove(&worker) {
@@ -240,7 +240,7 @@ impl Sessions {
         self.sessions.get(&worker).map(|session| session.incarnation)
     }
 
-    /// Its name, for people.
+    /// The display name.
     pub fn name(&self, worker: WorkerId) -> &str {
         self.sessions.get(&worker).map_or("", |session| &session.name)
     }
@@ -250,7 +250,7 @@ impl Sessions {
         self.sessions.get(&worker).map_or(&[], |session| &session.weights)
     }
 
-    /// Its device, for people.
+    /// The display name of the device.
     pub fn device(&self, worker: WorkerId) -> &str {
         self.sessions.get(&worker).map_or("", |session| &session.device)
     }
@@ -274,7 +274,7 @@ impl Sessions {
         self.sessions.get(&worker)?.ends.local.map(Location::from)
     }
 
-    /// Whom to dial back, now that it has attached.
+    /// What the dialler needs to dial a worker back.
     pub fn suspect(&self, worker: WorkerId) -> Option<Suspect> {
         let session = self.sessions.get(&worker)?;
         Some(Suspect {
@@ -287,7 +287,7 @@ impl Sessions {
         })
     }
 
-    /// Takes in whether somebody answers at a worker's address.
+    /// Records whether a worker answers at its address.
     pub fn dialled_back(&mut self, worker: WorkerId, reach: Reach) {
         let Some(session) = self.sessions.get_mut(&worker) else { return };
         if session.reach == reach {
@@ -300,7 +300,7 @@ impl Sessions {
         }
     }
 
-    /// Somebody asked for what this worker holds, and could have read it there.
+    /// Records that a reader asked the coordinator for what it could have read from this worker.
     pub fn go_round(&mut self, worker: WorkerId) {
         let Some(session) = self.sessions.get_mut(&worker).filter(|session| session.reach == Reach::Reached) else {
             return;
@@ -311,7 +311,7 @@ impl Sessions {
         }
     }
 
-    /// That others cannot read from this worker, and what to do, if that is so.
+    /// Why others cannot read from this worker and what to do, if they cannot.
     pub fn hidden(&self, worker: WorkerId) -> Option<String> {
         self.sessions.get(&worker).filter(|session| session.outbox.is_some())?.hidden()
     }
@@ -327,12 +327,12 @@ impl Sessions {
         (session.address.to_string(), reachable)
     }
 
-    /// What a worker served when it was last heard of.
+    /// What a worker serves, by its last hello.
     pub fn served(&self, worker: WorkerId) -> &[(String, Role)] {
         self.sessions.get(&worker).map_or(&[], |session| &session.served)
     }
 
-    /// Why it is given no work for some of its models, a sentence each.
+    /// Why some of a worker's models are refused, a sentence each.
     pub fn passed_over(&self, worker: WorkerId) -> &[String] {
         self.sessions.get(&worker).map_or(&[], |session| &session.passed_over)
     }

@@ -19,16 +19,16 @@ use crate::outbox::WeakOutbox;
 use crate::relay::Relay;
 
 /// Tensors handed on to other workers at the same time; who comes then asks again.
-const AT_ONCE: usize = 64;
+const MAX_CONCURRENT_READS: usize = 64;
 
 /// The ways to a worker's results.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// For people.
+    /// The name shown in messages.
     pub name: String,
     /// Its address; `None` when it is known that nobody answers there.
     pub location: Option<Location>,
-    /// Its connection.
+    /// The worker's connection.
     pub outbox: WeakOutbox,
     /// Told when its address fails.
     pub doubt: Arc<Notify>,
@@ -41,7 +41,7 @@ impl Source {
     }
 }
 
-/// What reads from sources. Clones share connections and errands.
+/// Reads from sources. Clones share connections and errands.
 #[derive(Debug, Clone, Default)]
 pub struct Reader {
     /// Reads over connections dialled here.
@@ -86,7 +86,7 @@ impl Reader {
     }
 }
 
-/// What the coordinator's tensor service has.
+/// The tensors that the coordinator serves.
 #[derive(Debug, Clone)]
 pub struct Shelf {
     artifacts: Artifacts,
@@ -98,7 +98,7 @@ pub struct Shelf {
 impl Shelf {
     /// Durable copies, and what the driver knows a worker to hold.
     pub fn new(artifacts: Artifacts, relay: Relay, events: mpsc::Sender<Event>) -> Self {
-        Self { artifacts, relay, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { artifacts, relay, events, slots: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)) }
     }
 
     async fn find(self, digest: Digest, offset: u64) -> Result<Chunks, Status> {

@@ -11,7 +11,7 @@ use time::format_description::well_known::Iso8601;
 use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
 
 /// An absence longer than this, in seconds, is taken for a clock that was wrong: 30 days.
-const LONGEST_ABSENCE: f64 = 30.0 * 24.0 * 3600.0;
+const MAX_ABSENCE: f64 = 30.0 * 24.0 * 3600.0;
 
 /// RFC 3339 with thousandths, always: so that texts sort as times do.
 const FORMAT: EncodedConfig =
@@ -51,7 +51,7 @@ impl Moment {
     /// coordinator was away only the time of day can tell; what it cannot have been counts as nothing.
     pub fn resume(self, now: f64) -> f64 {
         let away = now - self.at;
-        self.elapsed + if (0.0..=LONGEST_ABSENCE).contains(&away) { away } else { 0.0 }
+        self.elapsed + if (0.0..=MAX_ABSENCE).contains(&away) { away } else { 0.0 }
     }
 }
 

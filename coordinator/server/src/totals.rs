@@ -1,4 +1,4 @@
-//! Where the time of a job went: what each worker did in each stage, added up while it happens.
+//! Running totals of a job: the effort of each worker in each stage.
 //!
 //! Deliberately not here: single attempts, which the `ledger` keeps for the sidecars.
 
@@ -9,20 +9,17 @@ use wanfarm_types::{Effort, EffortLine, Machine, Stage, WorkerId, WorkerStatus};
 
 use crate::attempt::AttemptRecord;
 
-/// What one worker did in one stage.
+/// The effort of one worker in one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Share {
-    /// Who.
     pub worker: WorkerId,
-    /// Its name.
     pub name: String,
     /// In which stage.
     pub stage: Stage,
-    /// What.
     pub effort: Effort,
 }
 
-/// Where the time of a job went.
+/// The totals of a job.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// When its first computation began, by the farm's clock; `None` while none has.
@@ -33,14 +30,14 @@ pub struct Totals {
     pub machines: Vec<Machine>,
 }
 
-/// The totals of a job that goes on.
+/// The running totals of a job.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     begun: Option<f64>,
     shares: BTreeMap<(WorkerId, Stage), (String, Effort)>,
 }
 
-/// What one attempt was. `passes`: of each of its steps, without a step cache.
+/// The effort of one attempt. `passes`: of each of its steps, without a step cache.
 fn effort(record: &AttemptRecord, passes: u32) -> Effort {
     let (forward_passes, skipped) = record.passes(passes);
     Effort {
@@ -73,7 +70,6 @@ impl Tally {
         sum.add(&effort(record, passes));
     }
 
-    /// Who took part.
     pub(crate) fn workers(&self) -> impl Iterator<Item = WorkerId> {
         self.shares.keys().map(|(worker, _)| *worker)
     }

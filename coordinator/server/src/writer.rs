@@ -20,7 +20,7 @@ use crate::requests::Report;
 use crate::source::{Reader, Source};
 
 /// Videos written at the same time; each holds its frames in memory.
-const AT_ONCE: usize = 2;
+const MAX_CONCURRENT_VIDEOS: usize = 2;
 
 /// Writes outputs and reports to the driver.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl OutputWriter {
     /// A writer of jobs that go to `root`, for the coordinator of this id.
     pub fn new(root: PathBuf, id: Uuid, reader: Reader, events: mpsc::Sender<Event>) -> Self {
         let (volume, stage) = (Volume::new(root), Arc::new(Stage::new(id)));
-        Self { volume, stage, reader, events, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { volume, stage, reader, events, slots: Arc::new(Semaphore::new(MAX_CONCURRENT_VIDEOS)) }
     }
 
     /// Where the files of new jobs go.
@@ -140,7 +140,7 @@ async fn write_video(
     written.map_err(|panic| Failure::deterministic(format!("writing the files failed: {panic}")))?
 }
 
-/// Waits until it is on the books what is about to be put in place.
+/// Waits until the files about to be put in place are recorded.
 fn announce(files: &Files, task: &Task, events: &mpsc::Sender<Event>) -> Result<(), WriteError> {
     let (recorded, told) = oneshot::channel();
     let staged = Staged {

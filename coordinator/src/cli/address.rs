@@ -1,4 +1,4 @@
-//! Where a coordinator is, as people type it.
+//! Parses the address of a coordinator.
 
 use tonic::codegen::http::Uri;
 
@@ -8,7 +8,7 @@ pub(super) const PORT: u16 = 7700;
 /// Reads a coordinator's address: `http://HOST:PORT`, where scheme and port may be left out.
 ///
 /// # Errors
-/// What is wrong with it, with an example of what is right.
+/// The fault, with an example of a valid address.
 pub(super) fn coordinator(text: &str) -> Result<String, String> {
     let example = "write http://HOST:PORT, for example http://studio-1:7700";
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));

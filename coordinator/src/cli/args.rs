@@ -6,7 +6,7 @@ use clap::Args;
 use wanfarm_manifest::{Faults, Manifest, Taken};
 
 use super::address;
-use super::failed::Failed;
+use super::error::CliError;
 use super::say::{errln, outln};
 use crate::exit::Exit;
 use crate::logging;
@@ -51,16 +51,16 @@ pub(super) struct CoordinatorArg {
     pub(super) coordinator: String,
 }
 
-pub(super) fn read_manifest(path: &Path, json: bool) -> Result<Manifest, Failed> {
+pub(super) fn read_manifest(path: &Path, json: bool) -> Result<Manifest, CliError> {
     Manifest::read(path).map_err(|faults| faulty(&faults, json))
 }
 
 /// A manifest with faults: all of them, for a person or for a program.
-pub(super) fn faulty(faults: &Faults, json: bool) -> Failed {
+pub(super) fn faulty(faults: &Faults, json: bool) -> CliError {
     if json {
         outln!("{:#}", faults.to_json());
     } else {
         errln!("{}", faults.render(logging::colour(&std::io::stderr())).trim_end());
     }
-    Failed::new(Exit::Usage, "")
+    CliError::new(Exit::Usage, "")
 }

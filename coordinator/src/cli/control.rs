@@ -2,19 +2,19 @@
 
 use wanfarm_client::{Client, JobVerb};
 
+use super::reference::{JobReference, Target, name};
 use super::say::outln;
-use super::which::{Which, WhichJob, name};
-use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
+use super::{CliError, CoordinatorArg, block_on, print_json};
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::counted;
 
-/// Of verbs that are about a job as a whole.
+/// Arguments of verbs on a whole job.
 #[derive(Debug, clap::Args)]
 pub(super) struct JobArgs {
     /// A job by number or name.
     #[arg(value_name = "JOB")]
-    which: WhichJob,
+    which: JobReference,
     #[command(flatten)]
     coordinator: CoordinatorArg,
     /// Print the job's line as JSON.
@@ -32,7 +32,7 @@ impl From<JobArgs> for ControlArgs {
 pub(super) struct ControlArgs {
     /// A job by number or name, or one video of it as JOB/INDEX.
     #[arg(value_name = "JOB[/VIDEO]")]
-    which: Which,
+    which: Target,
     #[command(flatten)]
     coordinator: CoordinatorArg,
     /// Print the job's line as JSON.
@@ -44,7 +44,7 @@ pub(super) struct ControlArgs {
 pub(super) struct ForgetArgs {
     /// A job by number or name.
     #[arg(value_name = "JOB")]
-    which: WhichJob,
+    which: JobReference,
     /// Cancel it first if it has not ended.
     #[arg(long)]
     cancel: bool,
@@ -55,13 +55,13 @@ pub(super) struct ForgetArgs {
     json: bool,
 }
 
-pub(super) fn forget(args: ForgetArgs) -> Result<Exit, Failed> {
+pub(super) fn forget(args: ForgetArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
+        let mut client = Client::connect(&args.coordinator.coordinator).await?;
         let line = args.which.line(&mut client).await?;
         let verb = JobVerb::Forget { cancel: args.cancel };
-        client.control_job(line.job, None, verb).await.map_err(client_failed)?;
+        client.control_job(line.job, None, verb).await?;
         if args.json {
             print_json(&line)?;
         } else {
@@ -71,13 +71,13 @@ pub(super) fn forget(args: ForgetArgs) -> Result<Exit, Failed> {
     })
 }
 
-pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, Failed> {
+pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
+        let mut client = Client::connect(&args.coordinator.coordinator).await?;
         let (job, video) = (args.which.find(&mut client).await?, args.which.video);
-        client.control_job(job, video, verb).await.map_err(client_failed)?;
-        let mut lines = client.jobs().await.map_err(client_failed)?;
+        client.control_job(job, video, verb).await?;
+        let mut lines = client.jobs().await?;
         lines.retain(|line| line.job == job);
         let Some(line) = lines.pop() else { return Ok(Exit::Ok) };
         if args.json {

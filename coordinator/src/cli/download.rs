@@ -10,16 +10,16 @@ use wanfarm_client::{Client, ClientError, RemoteFile};
 use wanfarm_durable::place::{Placing, Stage};
 use wanfarm_types::{Digest, FileState, JobId, LostFile};
 
+use super::reference::Target;
 use super::report::lost_words;
 use super::say::{errln, outln};
-use super::which::Which;
-use super::{CoordinatorArg, Failed, asked_to_stop, block_on, client_failed, print_json};
+use super::{CliError, CoordinatorArg, asked_to_stop, block_on, print_json};
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::counted;
 
 /// Most bytes of one part of a path; no common file system takes more.
-const LONGEST_PART: usize = 255;
+const MAX_PART_BYTES: usize = 255;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -32,7 +32,7 @@ are missing, damaged or replaced by a later job are named at the end; then it ex
 pub(super) struct DownloadArgs {
     /// A job by number or name, or one video of it as JOB/INDEX.
     #[arg(value_name = "JOB[/VIDEO]")]
-    which: Which,
+    which: Target,
     /// Where to put the files; made if it is not there.
     #[arg(value_parser = super::path::new())]
     dir: PathBuf,
@@ -43,12 +43,12 @@ pub(super) struct DownloadArgs {
     json: bool,
 }
 
-pub(super) fn download(args: DownloadArgs) -> Result<Exit, Failed> {
+pub(super) fn download(args: DownloadArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(interruptible(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
+        let mut client = Client::connect(&args.coordinator.coordinator).await?;
         let (job, video) = (args.which.find(&mut client).await?, args.which.video);
-        let mut files = client.files(job, video).await.map_err(client_failed)?;
+        let mut files = client.files(job, video).await?;
         let (mut fetched, mut kept, mut lost, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         let mut places = Places::new(&args.dir)?;
         while let Some(file) = files.next().await.map_err(interrupted)? {
@@ -85,7 +85,7 @@ pub(super) fn download(args: DownloadArgs) -> Result<Exit, Failed> {
         if !lost.is_empty() {
             errln!("{}", lost_words(&lost).trim_end());
         }
-        let lines = client.jobs().await.map_err(client_failed)?;
+        let lines = client.jobs().await?;
         let unfinished =
             lines.iter().find(|line| line.job == job).filter(|line| !line.state.is_end() && video.is_none());
         if let Some(line) = unfinished {
@@ -104,41 +104,41 @@ struct Places {
 }
 
 impl Places {
-    fn new(dir: &Path) -> Result<Self, Failed> {
+    fn new(dir: &Path) -> Result<Self, CliError> {
         std::fs::create_dir_all(dir).map_err(|error| local(dir, &error))?;
         // Where folders cannot be locked, what was left stays.
         let alone = File::open(dir).ok().filter(|dir| dir.try_lock().is_ok());
         Ok(Self { stage: Stage::new(Uuid::nil()), alone, cleared: BTreeSet::new() })
     }
 
-    fn begin(&mut self, target: &Path) -> Result<Placing, Failed> {
+    fn begin(&mut self, target: &Path) -> Result<Placing, CliError> {
         let folder = target.parent().unwrap_or(target);
         if self.alone.is_some() && self.cleared.insert(folder.to_owned()) {
             self.stage.clear(folder);
         }
-        self.stage.begin(target).map_err(|error| Failed::new(Exit::SomeFailed, error))
+        self.stage.begin(target).map_err(|error| CliError::new(Exit::SomeFailed, error))
     }
 }
 
 /// Ends a download that is to stop so that it leaves no half of a file.
-async fn interruptible(download: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
+async fn interruptible(download: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, CliError> {
     tokio::select! {
         ended = download => ended,
         () = asked_to_stop() => {
-            Err(Failed::new(Exit::Interrupted, "interrupted; the same command goes on where this one ended"))
+            Err(CliError::new(Exit::Interrupted, "interrupted; the same command goes on where this one ended"))
         }
     }
 }
 
-fn interrupted(error: ClientError) -> Failed {
-    let exit = client_failed(error);
-    Failed::new(exit.exit(), format!("{exit}; the same command goes on where this one ended"))
+fn interrupted(error: ClientError) -> CliError {
+    let exit = CliError::from(error);
+    CliError::new(exit.exit(), format!("{exit}; the same command goes on where this one ended"))
 }
 
-/// A path that stays below the directory it is joined to, whoever sent it.
-fn safe(path: &str) -> Result<PathBuf, Failed> {
+/// A path that stays below the directory it is joined to; the sender is not trusted.
+fn safe(path: &str) -> Result<PathBuf, CliError> {
     let plain = |part: &str| {
-        let special = part.is_empty() || part == "." || part == ".." || part.len() > LONGEST_PART;
+        let special = part.is_empty() || part == "." || part == ".." || part.len() > MAX_PART_BYTES;
         !special && !part.contains(['\\', ':']) && !part.chars().any(char::is_control)
     };
     if path.split('/').all(plain) {
@@ -147,11 +147,11 @@ fn safe(path: &str) -> Result<PathBuf, Failed> {
     let message = format!(
         "the coordinator names a file {path:?}, which could lead out of the directory; nothing more is fetched"
     );
-    Err(Failed::new(Exit::SomeFailed, message))
+    Err(CliError::new(Exit::SomeFailed, message))
 }
 
-/// Whether this very content is in its place.
-async fn is_there(target: &Path, file: &RemoteFile) -> Result<bool, Failed> {
+/// True when the file exists with this content.
+async fn is_there(target: &Path, file: &RemoteFile) -> Result<bool, CliError> {
     let (path, wanted) = (target.to_owned(), file.clone());
     let looked = tokio::task::spawn_blocking(move || {
         if std::fs::metadata(&path).is_ok_and(|there| there.is_file() && there.len() == wanted.bytes) {
@@ -159,7 +159,7 @@ async fn is_there(target: &Path, file: &RemoteFile) -> Result<bool, Failed> {
         }
         Ok(false)
     });
-    let looked = looked.await.map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    let looked = looked.await.map_err(|error| CliError::new(Exit::SomeFailed, error))?;
     looked.map_err(|error: io::Error| local(target, &error))
 }
 
@@ -170,15 +170,15 @@ fn digest(path: &Path) -> io::Result<Digest> {
     Ok(Digest(*hasher.finalize().as_bytes()))
 }
 
-/// What came of fetching a file.
+/// The result of fetching a file.
 enum Fetched {
     Whole,
-    /// It has been damaged since it was listed.
+    /// It has changed since it was listed.
     Lost(LostFile),
 }
 
 /// Fetches a file, checks it, and puts it in its place.
-async fn fetch(client: &mut Client, job: JobId, file: &RemoteFile, placing: Placing) -> Result<Fetched, Failed> {
+async fn fetch(client: &mut Client, job: JobId, file: &RemoteFile, placing: Placing) -> Result<Fetched, CliError> {
     let gone =
         |state| Ok(Fetched::Lost(LostFile { video: file.video, path: file.path.clone(), state, replaced_by: None }));
     let target = placing.target().to_owned();
@@ -205,12 +205,12 @@ async fn fetch(client: &mut Client, job: JobId, file: &RemoteFile, placing: Plac
         return gone(FileState::Damaged);
     }
     out.sync_all().map_err(|error| local(&target, &error))?;
-    placing.replace().map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    placing.replace().map_err(|error| CliError::new(Exit::SomeFailed, error))?;
     Ok(Fetched::Whole)
 }
 
-fn local(target: &Path, error: &io::Error) -> Failed {
-    Failed::new(Exit::SomeFailed, format!("cannot write {}: {error}", target.display()))
+fn local(target: &Path, error: &io::Error) -> CliError {
+    CliError::new(Exit::SomeFailed, format!("cannot write {}: {error}", target.display()))
 }
 
 #[cfg(test)]

@@ -11,14 +11,14 @@ use wanfarm_client::{Client, ClientError, Watch};
 use wanfarm_types::{Backoff, JobId, JobState, JobStatus, JobSummary, VideoStatus};
 
 use super::say::{errln, outln};
-use super::{Failed, asked_to_stop, client_failed};
+use super::{CliError, asked_to_stop};
 use crate::exit::Exit;
 use crate::progress::{Progress, Summary};
 
 /// Between two tries to reach a coordinator.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
-/// What a followed job came to.
+/// The end of a followed job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// Videos without files in place: failed or cancelled.
@@ -29,10 +29,10 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// How the command ends that has followed.
-    pub(super) fn exit(self) -> Result<Exit, Failed> {
+    pub(super) fn exit(self) -> Result<Exit, CliError> {
         match self {
             Self { unreported: Some(why), .. } => {
-                Err(Failed::new(Exit::SomeFailed, format!("the report of the job could not be written: {why}")))
+                Err(CliError::new(Exit::SomeFailed, format!("the report of the job could not be written: {why}")))
             }
             Self { failed: 0, .. } => Ok(Exit::Ok),
             Self { .. } => Ok(Exit::SomeFailed),
@@ -40,7 +40,7 @@ impl Outcome {
     }
 }
 
-/// What the follower wants to see.
+/// What is shown while following.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interest {
     /// Progress, and a summary at the end.
@@ -53,7 +53,7 @@ pub(super) enum Interest {
 pub(super) struct Connection<'u> {
     pub(super) client: Client,
     pub(super) url: &'u str,
-    /// What tries failed videos again, of one that lives in this very process: it is never dialled again.
+    /// The command that retries failed videos, for a coordinator in this process: it is never dialled again.
     pub(super) here: Option<&'u str>,
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn follow(
     loop {
         let lost = match updates.next().await {
             Ok(Some(update)) => {
-                // Whoever only watches has no business left when nobody reads; a render goes on.
+                // A watcher ends when its output is closed; a render goes on.
                 if !display.show(update) && here.is_none() {
                     break;
                 }
@@ -95,23 +95,23 @@ pub(super) async fn follow(
     Ok(display.end(output))
 }
 
-/// Follows a job of a coordinator that runs elsewhere, which goes on when this command is asked to stop.
+/// Follows a job of a coordinator that runs elsewhere; the job continues when this command is stopped.
 pub(super) async fn follow_from_afar(
     connection: Connection<'_>,
     job: JobId,
     interest: Interest,
-) -> Result<Outcome, Failed> {
+) -> Result<Outcome, CliError> {
     let url = connection.url.to_owned();
     tokio::select! {
-        outcome = follow(connection, job, interest, None) => outcome.map_err(client_failed),
-        () = asked_to_stop() => Err(Failed::new(
+        outcome = follow(connection, job, interest, None) => outcome.map_err(CliError::from),
+        () = asked_to_stop() => Err(CliError::new(
             Exit::Interrupted,
             format!("no longer following; job {job} goes on, see: coordinator status {job} --watch --coordinator {url}"),
         )),
     }
 }
 
-/// Dials until somebody answers.
+/// Dials until the coordinator answers.
 pub(super) async fn again(url: &str) -> Client {
     let mut failures = 0;
     loop {

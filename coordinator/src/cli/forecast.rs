@@ -9,34 +9,30 @@ use wanfarm_client::{BalanceForecast, Client, ClientError, Forecast, RoleForecas
 use wanfarm_manifest::{Manifest, Taken};
 use wanfarm_types::{ModelInfo, VideoRequest};
 
+#[cfg(not(feature = "farm"))]
+use super::client_only::LocalModel;
 #[cfg(feature = "farm")]
 use super::here::local::LocalModel;
-#[cfg(not(feature = "farm"))]
-use super::nowhere::LocalModel;
 use super::say::out;
 use super::table::table;
-use super::{Failed, block_on, client_failed, faulty, print_json};
+use super::{CliError, block_on, faulty, print_json};
 use crate::exit::Exit;
 use crate::progress::counted;
 
-/// What is printed.
 #[derive(Debug, Serialize)]
 struct Answer {
     /// The job's name.
     name: String,
-    /// Its model.
     model: String,
     /// A coordinator was asked; otherwise this is what the manifest and the model's files tell.
     asked: bool,
-    /// Why none was.
     why_not: Option<String>,
-    /// What is worth knowing though nothing is wrong.
+    /// Remarks though nothing is wrong.
     notes: Vec<String>,
     #[serde(flatten)]
     forecast: Forecast,
 }
 
-/// What is asked.
 pub(super) struct Question<'a> {
     /// The coordinator's address.
     pub(super) coordinator: &'a str,
@@ -46,7 +42,7 @@ pub(super) struct Question<'a> {
     pub(super) json: bool,
 }
 
-pub(super) fn dry_run(question: &Question<'_>, manifest: &Manifest) -> Result<Exit, Failed> {
+pub(super) fn dry_run(question: &Question<'_>, manifest: &Manifest) -> Result<Exit, CliError> {
     let model = LocalModel::find(&question.models, &manifest.model)?;
     let here = model.as_ref().map(LocalModel::info);
     let (videos, mut notes, asked) = block_on(ask(question, manifest, here))?;
@@ -85,17 +81,17 @@ async fn ask(
     question: &Question<'_>,
     manifest: &Manifest,
     here: Option<&ModelInfo>,
-) -> Result<(Vec<VideoRequest>, Vec<String>, Result<Forecast, ClientError>), Failed> {
+) -> Result<(Vec<VideoRequest>, Vec<String>, Result<Forecast, ClientError>), CliError> {
     let check = |info: Option<&ModelInfo>| manifest.check(info).map_err(|faults| faulty(&faults, question.json));
     let mut client = match Client::connect(question.coordinator).await {
         Ok(client) => client,
         Err(error) => return Ok((check(here)?, Vec::new(), Err(error))),
     };
-    let known = client.model(&manifest.model).await.map_err(client_failed)?;
+    let known = client.model(&manifest.model).await?;
     let videos = check(here.or(known.as_ref()))?;
     let notes = known.filter(|_| here.is_none()).map(|info| manifest.lora_notes(&info)).unwrap_or_default();
     let submission = manifest.submission(String::new(), question.taken, videos.clone());
-    let forecast = client.estimate(submission).await.map_err(client_failed)?;
+    let forecast = client.estimate(submission).await?;
     Ok((videos, notes, Ok(forecast)))
 }
 

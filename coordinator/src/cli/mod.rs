@@ -2,23 +2,23 @@
 
 mod address;
 mod args;
+#[cfg(not(feature = "farm"))]
+mod client_only;
 mod control;
 mod download;
-mod failed;
+mod error;
 mod follow;
 mod forecast;
 #[cfg(feature = "farm")]
 mod here;
-#[cfg(not(feature = "farm"))]
-mod nowhere;
 mod path;
+mod reference;
 mod report;
 mod runtime;
 mod say;
 mod status;
 mod submit;
 mod table;
-mod which;
 mod workers;
 
 use clap::{Parser, Subcommand};
@@ -26,11 +26,10 @@ use wanfarm_client::JobVerb;
 
 use crate::exit::Exit;
 use args::{CoordinatorArg, TakenArgs, faulty, read_manifest};
-use failed::client_failed;
 use runtime::{asked_to_stop, block_on};
 use say::{note, outln, print_json, say_shortages};
 
-pub use failed::Failed;
+pub use error::CliError;
 
 /// Renders batches of Wan2.2 videos on as many machines as you have.
 #[derive(Debug, Parser)]
@@ -89,7 +88,7 @@ impl Cli {
     ///
     /// # Errors
     /// With the message and the exit code.
-    pub fn execute(self) -> Result<Exit, Failed> {
+    pub fn execute(self) -> Result<Exit, CliError> {
         match self.command {
             #[cfg(feature = "farm")]
             Command::Here(command) => command.execute(),

@@ -9,17 +9,17 @@ use wanfarm_manifest::one_line;
 use wanfarm_types::{EffortLine, JobReport, LostFile, Machine};
 
 use super::follow::retry_command;
+use super::reference::JobReference;
 use super::say::out;
 use super::status::speedups_of;
 use super::table::table;
-use super::which::WhichJob;
-use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
+use super::{CliError, CoordinatorArg, block_on, print_json};
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::{Summary, counted};
 
 /// Lost files that are named one by one.
-const MOST_LOST: usize = 20;
+const MAX_LOST: usize = 20;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -29,7 +29,7 @@ const MOST_LOST: usize = 20;
 Exits with 0 when every video is done, and with 1 when some failed, were cancelled or are still to come.")]
 pub(super) struct ReportArgs {
     /// Number or name of a job.
-    job: WhichJob,
+    job: JobReference,
     #[command(flatten)]
     coordinator: CoordinatorArg,
     /// Print JSON.
@@ -37,12 +37,12 @@ pub(super) struct ReportArgs {
     json: bool,
 }
 
-pub(super) fn report(args: ReportArgs) -> Result<Exit, Failed> {
+pub(super) fn report(args: ReportArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
+        let mut client = Client::connect(&args.coordinator.coordinator).await?;
         let job = args.job.find(&mut client).await?;
-        let report = client.report(job).await.map_err(client_failed)?;
+        let report = client.report(job).await?;
         let whole = report.job.done == report.job.videos;
         if args.json {
             print_json(&report)?;
@@ -99,7 +99,7 @@ fn words(report: JobReport, url: &str) -> String {
     text
 }
 
-/// Of a role: how busy its workers were while the job was rendered.
+/// How busy the workers of a role were while the job was rendered.
 fn role(line: &EffortLine, bottleneck: Option<&str>) -> [String; 4] {
     let remark = if bottleneck == Some(&line.name) { "the bottleneck" } else { "" };
     [line.name.clone(), line.workers.to_string(), percent(line.busy), remark.to_owned()]
@@ -151,11 +151,11 @@ fn efforts(head: &'static str, lines: &[EffortLine]) -> String {
 /// The files that are gone, one by one as long as there are few.
 pub(super) fn lost_words(lost: &[LostFile]) -> String {
     let mut text = format!("not there as written: {}\n", counted(lost.len() as u64, "file"));
-    for file in lost.iter().take(MOST_LOST) {
+    for file in lost.iter().take(MAX_LOST) {
         text += &format!("  {}\n", one_line(&file.to_string(), 300));
     }
-    if lost.len() > MOST_LOST {
-        text += &format!("  … and {} more\n", lost.len() - MOST_LOST);
+    if lost.len() > MAX_LOST {
+        text += &format!("  … and {} more\n", lost.len() - MAX_LOST);
     }
     text
 }

@@ -1,15 +1,15 @@
-//! Running a command to its end, or until somebody stops it.
+//! Runs a command to its end, or until a signal stops it.
 
-use super::failed::Failed;
+use super::error::CliError;
 use crate::exit::Exit;
 
 /// Runs a command's async part. When it has ended, nothing still running in the background is waited for.
-pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+pub(super) fn block_on<T>(command: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot start the async runtime: {error}")))?;
+        .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot start the async runtime: {error}")))?;
     let result = runtime.block_on(command);
     runtime.shutdown_background();
     result

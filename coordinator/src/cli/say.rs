@@ -1,12 +1,12 @@
-//! Standard output for people and pipes. Whoever reads may have read enough (`coordinator workers | head`): that is no
+//! Standard output. Its reader may have read enough (`coordinator workers | head`): that is no
 //! fault of this program, and nothing to panic about as `println!` does.
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 
-use wanfarm_client::Shortage;
+use wanfarm_client::DiskShortage;
 
-use super::failed::Failed;
+use super::error::CliError;
 use crate::exit::Exit;
 
 /// Writes and flushes; false once nobody reads any more, and nothing can be said.
@@ -24,12 +24,12 @@ pub(crate) fn say(text: Arguments<'_>) -> bool {
     }
 }
 
-/// As `print!`, without the panic; true while somebody reads.
+/// As `print!`, without the panic; true while the output is open.
 macro_rules! out {
     ($($text:tt)*) => { $crate::cli::say::say(format_args!($($text)*)) };
 }
 
-/// As `println!`, without the panic; true while somebody reads.
+/// As `println!`, without the panic; true while the output is open.
 macro_rules! outln {
     ($($text:tt)*) => { $crate::cli::say::say(format_args!("{}\n", format_args!($($text)*))) };
 }
@@ -63,14 +63,14 @@ pub(super) fn note(notes: &[String]) {
 }
 
 /// Tells a person what may become too little.
-pub(super) fn say_shortages(shortages: &[Shortage]) {
+pub(super) fn say_shortages(shortages: &[DiskShortage]) {
     for short in shortages {
         errln!("note: the job {short}");
     }
 }
 
-pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failed> {
-    let json = serde_json::to_string_pretty(value).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| CliError::new(Exit::SomeFailed, error))?;
     outln!("{json}");
     Ok(())
 }

@@ -8,10 +8,10 @@ use wanfarm_client::{Client, span, speedups};
 use wanfarm_types::{CacheSettings, JobStatus, JobSummary, VideoStatus};
 
 use super::follow::{Connection, Interest, follow_from_afar};
+use super::reference::JobReference;
 use super::say::{errln, out, outln};
 use super::table::table;
-use super::which::WhichJob;
-use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
+use super::{CliError, CoordinatorArg, block_on, print_json};
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::{counted, list, together};
@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
   coordinator status 3 --json | jq '.videos[] | select(.state == \"failed\")'")]
 pub(super) struct StatusArgs {
     /// Number or name of a job [default: all of them].
-    job: Option<WhichJob>,
+    job: Option<JobReference>,
     #[command(flatten)]
     coordinator: CoordinatorArg,
     /// Stay and show changes; of one job, until it has ended.
@@ -38,17 +38,17 @@ pub(super) struct StatusArgs {
     json: bool,
 }
 
-pub(super) fn status(args: StatusArgs) -> Result<Exit, Failed> {
+pub(super) fn status(args: StatusArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
         let url = &args.coordinator.coordinator;
-        let mut client = Client::connect(url).await.map_err(client_failed)?;
+        let mut client = Client::connect(url).await?;
         match (&args.job, args.watch) {
-            (None, false) => show_jobs(&client.jobs().await.map_err(client_failed)?, args.json)?,
+            (None, false) => show_jobs(&client.jobs().await?, args.json)?,
             (None, true) => watch_jobs(client, url, args.json).await?,
             (Some(job), false) => {
                 let job = job.find(&mut client).await?;
-                let detail = client.job(job).await.map_err(client_failed)?;
+                let detail = client.job(job).await?;
                 if args.json {
                     print_json(&detail)?;
                 } else {
@@ -66,7 +66,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, Failed> {
     })
 }
 
-fn show_jobs(jobs: &[JobSummary], json: bool) -> Result<(), Failed> {
+fn show_jobs(jobs: &[JobSummary], json: bool) -> Result<(), CliError> {
     if json {
         return print_json(&serde_json::json!({ "jobs": jobs }));
     }
@@ -74,7 +74,7 @@ fn show_jobs(jobs: &[JobSummary], json: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn watch_jobs(mut client: Client, url: &str, json: bool) -> Result<(), Failed> {
+async fn watch_jobs(mut client: Client, url: &str, json: bool) -> Result<(), CliError> {
     let mut shown = None;
     loop {
         match client.jobs().await {
@@ -98,7 +98,7 @@ async fn watch_jobs(mut client: Client, url: &str, json: bool) -> Result<(), Fai
                 client = super::follow::again(url).await;
                 errln!("the coordinator is back");
             }
-            Err(error) => return Err(client_failed(error)),
+            Err(error) => return Err(CliError::from(error)),
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

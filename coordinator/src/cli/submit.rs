@@ -4,16 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
-use wanfarm_client::{Client, ClientError, Shortage, Submitted};
+use wanfarm_client::{Client, ClientError, DiskShortage, Submitted};
 use wanfarm_manifest::{Manifest, Submission};
 use wanfarm_types::JobSummary;
 
 use super::follow::{Connection, Interest, again, follow_from_afar};
 use super::forecast::{self, Question};
 use super::say::{errln, outln};
-use super::{
-    CoordinatorArg, Failed, TakenArgs, block_on, client_failed, faulty, note, print_json, read_manifest, say_shortages,
-};
+use super::{CliError, CoordinatorArg, TakenArgs, block_on, faulty, note, print_json, read_manifest, say_shortages};
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::counted;
@@ -21,7 +19,7 @@ use crate::progress::counted;
 /// How often a connection that breaks is made again.
 const TRIES: u32 = 3;
 /// How long a coordinator that has gone away is waited for each time.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -72,7 +70,7 @@ impl SubmitArgs {
     }
 }
 
-pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
+pub(super) fn submit(args: SubmitArgs) -> Result<Exit, CliError> {
     logging::quiet();
     let manifest = read_manifest(&args.manifest, args.json)?;
     if args.dry_run {
@@ -84,9 +82,9 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
     let key = args.key.clone().unwrap_or_else(drawn);
     block_on(async {
         let url = &args.coordinator.coordinator;
-        let mut client = Client::connect(url).await.map_err(client_failed)?;
-        // While nobody has announced the model, what depends on it shows when somebody does.
-        let info = client.model(&manifest.model).await.map_err(client_failed)?;
+        let mut client = Client::connect(url).await?;
+        // Until a worker has announced the model, faults that depend on it cannot show.
+        let info = client.model(&manifest.model).await?;
         let videos = manifest.check(info.as_ref()).map_err(|faults| faulty(&faults, args.json))?;
         note(&info.map(|info| manifest.lora_notes(&info)).unwrap_or_default());
         let submission = manifest.submission(key.clone(), args.taken.taken(), videos);
@@ -107,9 +105,9 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, Failed> {
             let interest = if args.json { Interest::Json } else { Interest::Progress };
             return follow_from_afar(connection, job, interest).await?.exit();
         }
-        let line = client.jobs().await.map_err(client_failed)?.into_iter().find(|line| line.job == job);
+        let line = client.jobs().await?.into_iter().find(|line| line.job == job);
         match line {
-            Some(line) if args.json => print_json(&Queued { line, renamed, left_out })?,
+            Some(line) if args.json => print_json(&QueuedReply { line, renamed, left_out })?,
             line => {
                 // The number alone, for scripts; the rest is for people.
                 outln!("{job}");
@@ -128,7 +126,7 @@ async fn queue(
     url: &str,
     manifest: &Manifest,
     submission: &Submission,
-) -> Result<(Submitted, Vec<Shortage>), ClientError> {
+) -> Result<(Submitted, Vec<DiskShortage>), ClientError> {
     let mut tries = 0;
     loop {
         let tried = async {
@@ -141,7 +139,7 @@ async fn queue(
             Err(error) if error.is_broken() && tries < TRIES => {
                 tries += 1;
                 errln!("{error}; trying again");
-                match tokio::time::timeout(PATIENCE, again(url)).await {
+                match tokio::time::timeout(RECONNECT_TIMEOUT, again(url)).await {
                     Ok(new) => *client = new,
                     Err(_) => return Err(error),
                 }
@@ -152,11 +150,11 @@ async fn queue(
 }
 
 /// Says how to find out what a broken connection leaves open.
-fn unsure(error: ClientError, key: &str) -> Failed {
+fn unsure(error: ClientError, key: &str) -> CliError {
     let broken = matches!(error, ClientError::Broken(_));
-    let failed = client_failed(error);
+    let failed = CliError::from(error);
     match broken {
-        true => Failed::new(
+        true => CliError::new(
             failed.exit(),
             format!("{failed}; it may be queued or not: the same command with --key {key} makes sure of one job"),
         ),
@@ -164,9 +162,9 @@ fn unsure(error: ClientError, key: &str) -> Failed {
     }
 }
 
-/// What is printed of a job that was queued.
+/// The JSON output for a queued job.
 #[derive(Debug, Serialize)]
-struct Queued {
+struct QueuedReply {
     #[serde(flatten)]
     line: JobSummary,
     /// Videos that got a new name.
@@ -189,7 +187,7 @@ pub(super) fn names_said(submitted: Submitted) {
 }
 
 /// The end of a command of whose job nothing is left to render.
-pub(super) fn nothing_left(submitted: Submitted, json: bool) -> Result<Exit, Failed> {
+pub(super) fn nothing_left(submitted: Submitted, json: bool) -> Result<Exit, CliError> {
     names_said(submitted);
     if json {
         print_json(&serde_json::json!({ "job": null, "renamed": 0, "left_out": submitted.left_out }))?;

@@ -3,10 +3,10 @@
 use wanfarm_client::{Client, WorkerVerb};
 use wanfarm_types::{Stage, WorkerStatus};
 
+use super::reference::{pick_worker, workers_called};
 use super::say::{out, outln};
 use super::table::table;
-use super::which::{pick_worker, workers_called};
-use super::{CoordinatorArg, Failed, block_on, client_failed, print_json};
+use super::{CliError, CoordinatorArg, block_on, print_json};
 use crate::exit::Exit;
 use crate::logging;
 
@@ -52,11 +52,11 @@ enum Verb {
     },
 }
 
-pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
+pub(super) fn workers(args: WorkersArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await.map_err(client_failed)?;
-        let mut workers = client.workers().await.map_err(client_failed)?;
+        let mut client = Client::connect(&args.coordinator.coordinator).await?;
+        let mut workers = client.workers().await?;
         let (name, verb) = match args.verb {
             None | Some(Verb::List) => {
                 if args.json {
@@ -71,8 +71,8 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
             Some(Verb::Forget { worker }) => return forget(&mut client, &worker, &workers, args.json).await,
         };
         let id = pick_worker(&name, &workers)?.id;
-        client.control_worker(id, verb).await.map_err(client_failed)?;
-        workers = client.workers().await.map_err(client_failed)?;
+        client.control_worker(id, verb).await?;
+        workers = client.workers().await?;
         let Some(worker) = workers.iter().find(|worker| worker.id == id) else { return Ok(Exit::Ok) };
         if args.json {
             print_json(worker)?;
@@ -84,14 +84,14 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, Failed> {
 }
 
 /// Forgets those of a name that are gone.
-async fn forget(client: &mut Client, name: &str, workers: &[WorkerStatus], json: bool) -> Result<Exit, Failed> {
+async fn forget(client: &mut Client, name: &str, workers: &[WorkerStatus], json: bool) -> Result<Exit, CliError> {
     let called = workers_called(name, workers)?;
     let (gone, living): (Vec<&WorkerStatus>, Vec<&WorkerStatus>) =
         called.into_iter().partition(|worker| worker.is_gone());
     // The coordinator says why not.
     let forgotten = if gone.is_empty() { &living } else { &gone };
     for worker in forgotten {
-        client.control_worker(worker.id, WorkerVerb::Forget).await.map_err(client_failed)?;
+        client.control_worker(worker.id, WorkerVerb::Forget).await?;
     }
     if json {
         print_json(&serde_json::json!({ "forgotten": forgotten }))?;

@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! Findings as text and as JSON.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub struct Report {
     pub model: PathBuf,
     /// The device: `cpu`, `metal` or `cuda`.
     pub device: &'static str,
-    /// Whether nothing failed.
+    /// True when nothing failed.
     pub passed: bool,
     /// One per check, in order.
     pub checks: Vec<Finding>,
@@ -39,7 +39,7 @@ impl Report {
         }
     }
 
-    /// The last line for people.
+    /// The last line of the text.
     pub fn summary(&self) -> String {
         let count = |outcome| self.checks.iter().filter(|finding| finding.outcome == outcome).count();
         let seconds: f64 = self.checks.iter().map(|finding| finding.seconds).sum();
@@ -55,7 +55,7 @@ impl Report {
     }
 }
 
-/// A finding for people: section, check, figure, limit, outcome, seconds; and below them why.
+/// A finding as text: section, check, figure, limit, outcome, seconds; and below them why.
 pub fn line(finding: &Finding) -> String {
     let Finding { section, name, figure, limit, outcome, remark, seconds } = finding;
     let figure = figure.map(short).unwrap_or_default();

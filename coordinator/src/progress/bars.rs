@@ -12,7 +12,7 @@ use super::tally::Tally;
 use super::words::{columns, counted};
 
 /// More videos than this at once are counted, not drawn.
-const MOST_BARS: usize = 12;
+const MAX_BARS: usize = 12;
 /// Terminals narrower than this get short labels and bars, so that speed and time left stay in sight.
 const NARROW: usize = 110;
 
@@ -39,7 +39,7 @@ impl Bars {
 
     pub(crate) fn show(&mut self, tally: &Tally) {
         let active: BTreeMap<VideoId, &VideoStatus> =
-            tally.active().take(MOST_BARS).map(|video| (tally.id(video), &**video)).collect();
+            tally.active().take(MAX_BARS).map(|video| (tally.id(video), &**video)).collect();
         self.videos.retain(|id, bar| {
             let stays = active.contains_key(id);
             if !stays {
@@ -117,7 +117,7 @@ fn overall(tally: &Tally) -> String {
             words += &format!("  {count} {name}");
         }
     }
-    let hidden = tally.active().count().saturating_sub(MOST_BARS);
+    let hidden = tally.active().count().saturating_sub(MAX_BARS);
     if hidden > 0 {
         words += &format!("  {hidden} more running");
     }
@@ -222,7 +222,7 @@ mod tests {
         }
         bars.show(&tally);
         bars.job.tick();
-        assert_eq!(term.contents().lines().count(), MOST_BARS + 1);
+        assert_eq!(term.contents().lines().count(), MAX_BARS + 1);
         assert!(term.contents().contains("8 more running"), "{}", term.contents());
     }
 }

@@ -8,7 +8,7 @@ const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Samples are kept this far apart.
 const SPACING: Duration = Duration::from_secs(5);
 /// And over at least this much work, for videos that take longer than the window.
-const ENOUGH: f64 = 1.0;
+const MIN_VIDEOS: f64 = 1.0;
 /// Less work than this says nothing yet.
 const TOO_LITTLE: f64 = 0.05;
 
@@ -28,7 +28,7 @@ impl Pace {
         }
         self.samples.push_back((at, work));
         while let Some(&(next, done)) = self.samples.get(1) {
-            if at.saturating_sub(next) < WINDOW || work - done < ENOUGH {
+            if at.saturating_sub(next) < WINDOW || work - done < MIN_VIDEOS {
                 break;
             }
             self.samples.pop_front();

@@ -1,4 +1,4 @@
-//! What a following client shows: how far every video is, when the job will be done, and what came of it.
+//! Shows the progress of a followed job, its estimated end, and its results.
 //!
 //! Lines of videos in, text out; the time is an argument. Deliberately not here: asking the coordinator for them.
 

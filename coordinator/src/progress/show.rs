@@ -41,7 +41,7 @@ impl Progress {
         Self::with(job, total, now, Face::Lines(Lines::new(out)))
     }
 
-    /// Takes in where videos stand now. The first batch of a resumed job is where its pace starts.
+    /// Records the state of videos. The first batch of a resumed job is where its pace starts.
     pub fn update<'e>(&mut self, now: Instant, videos: impl IntoIterator<Item = &'e Arc<VideoStatus>>) {
         let at = self.since_start(now);
         for video in videos {

@@ -1,4 +1,4 @@
-//! What came of a job, as a table for people. The report file holds the same for programs, and more.
+//! The results of a job as a table. The report file holds the same as JSON, and more.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,20 +17,20 @@ const LIST_ALL: usize = 24;
 /// And never more than this.
 const LIST_MOST: usize = 60;
 /// Most errors, or notes, told apart.
-const MOST_ERRORS: usize = 10;
+const MAX_ERRORS: usize = 10;
 
-/// What came of a job, and what to do about it.
+/// The results of a job, and what to do next.
 #[derive(Debug, Clone)]
 pub struct Summary {
-    /// Its line.
+    /// The job.
     pub job: JobSummary,
     /// From its start to its end, if that was seen.
     pub wall: Option<Duration>,
-    /// Where its files are.
+    /// The output directory.
     pub output_dir: PathBuf,
     /// Its videos, in order.
     pub videos: Vec<Arc<VideoStatus>>,
-    /// What has failed videos tried again.
+    /// The command that retries failed videos.
     pub retry: String,
 }
 
@@ -104,13 +104,13 @@ pub(crate) fn list(f: &mut impl fmt::Write, heading: &str, said: &[(&str, Vec<u3
     if !said.is_empty() {
         writeln!(f, "\n{heading}")?;
     }
-    for (words, videos) in said.iter().take(MOST_ERRORS) {
+    for (words, videos) in said.iter().take(MAX_ERRORS) {
         let first: Vec<String> = videos.iter().take(5).map(u32::to_string).collect();
         let more = if videos.len() > first.len() { ", …" } else { "" };
         writeln!(f, "  {}x  {}  (video {}{more})", videos.len(), one_line(words, 300), first.join(", "))?;
     }
-    if said.len() > MOST_ERRORS {
-        writeln!(f, "  … and {} other {heading}", said.len() - MOST_ERRORS)?;
+    if said.len() > MAX_ERRORS {
+        writeln!(f, "  … and {} other {heading}", said.len() - MAX_ERRORS)?;
     }
     Ok(())
 }

@@ -27,13 +27,13 @@ pub(crate) struct Tally {
 /// What a new line changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Nothing that is shown.
+    /// Nothing visible.
     Nothing,
     /// The step or its speed.
     Step,
     /// The stage or the state.
     Stage,
-    /// It ended.
+    /// The job has ended.
     End,
 }
 
@@ -42,7 +42,7 @@ impl Tally {
         Self { job, total, ..Self::default() }
     }
 
-    /// What people call a video: `JOB/INDEX`.
+    /// The reference of a video: `JOB/INDEX`.
     pub(crate) fn id(&self, video: &VideoStatus) -> VideoId {
         VideoId { job: self.job, index: video.index }
     }

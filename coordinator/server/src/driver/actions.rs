@@ -1,4 +1,4 @@
-//! What the scheduler wants done, carried out once the rows behind it are written.
+//! Carries out the scheduler's actions once their rows are written.
 
 use wanfarm_scheduler::{Action, Input};
 use wanfarm_types::{CoordinatorMessage, Incarnation, WorkerId};
@@ -56,15 +56,15 @@ impl Driver {
             Action::RefuseJob { job, error } => {
                 // Plans are made here from checked specs; a refusal is a fault of this program.
                 tracing::error!(%job, %error, "the scheduler refused a job");
-                let Some(videos) = self.books.jobs.get(job).map(|job| job.videos().len()) else { return };
+                let Some(videos) = self.registry.jobs.get(job).map(|job| job.videos().len()) else { return };
                 self.put(Row::Resolved { job, videos: vec![Err(error.to_string()); videos] });
                 self.finish_unplanned(job);
             }
             Action::VideoFailed { video, failure } => {
-                let place = self.books.jobs.in_manifest(video).unwrap_or(video);
+                let place = self.registry.jobs.in_manifest(video).unwrap_or(video);
                 tracing::warn!(video = %place, %failure, "video failed");
             }
-            // Shown as finished when the report is there, so that whoever waits for the end finds it.
+            // Shown as finished only when the report is there, for those who wait for the end.
             Action::JobFinished(job) => {
                 if let Ok(report) = self.job_report(job) {
                     self.outputs.report(report);

@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 pub(super) type Answer = Box<dyn FnOnce() + Send>;
 
 impl Driver {
-    /// Sends an answer once everything decided so far is on disk; whoever asked may have left.
+    /// Sends an answer once everything decided so far is on disk; the asker may have left.
     pub(super) fn answer_when_recorded<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, value: T) {
         self.answers.push(Box::new(move || drop(reply.send(value))));
     }
@@ -49,7 +49,7 @@ impl Driver {
             let written = store.commit(&rows);
             (store, rows, written)
         };
-        // A panic of the store is one of the program: it goes on to whoever waits for the driver.
+        // Propagate a panic of the store to the join handle of the driver.
         let (store, rows, written) = tokio::task::spawn_blocking(write)
             .await
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));

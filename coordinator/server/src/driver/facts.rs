@@ -1,4 +1,4 @@
-//! What people are told: gathered from the books and from the scheduler. Deliberately without decisions.
+//! Answers about jobs and workers, from the registry and the scheduler. Deliberately without decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +47,7 @@ impl Driver {
         })
     }
 
-    /// What people have to know of a worker, in a line.
+    /// The detail line of a worker.
     fn detail(&self, worker: WorkerId, set_aside: Option<String>, refused: &[(String, Role, String)]) -> String {
         let refused = refused.iter().map(|(_, role, why)| format!("no {role} work: {why}"));
         let passed_over = self.sessions.passed_over(worker).iter().cloned();
@@ -61,15 +61,15 @@ impl Driver {
     }
 
     fn running_item(&self, video: VideoId, stage: Stage, steps_done: u32) -> Option<RunningItem> {
-        let video = self.books.jobs.in_manifest(video)?;
-        let line = self.books.jobs.get(video.job)?.videos().get(video.index as usize)?;
+        let video = self.registry.jobs.in_manifest(video)?;
+        let line = self.registry.jobs.get(video.job)?.videos().get(video.index as usize)?;
         let steps_done = steps_done.max(line.steps_done);
         Some(RunningItem { video, stage: Some(stage), steps_done, steps: line.steps })
     }
 
     /// A model, and the workers that could be given work for it now.
     pub(super) fn farm(&self, model: &str, images: &[Digest]) -> Farm {
-        let info = self.books.catalog.get(model).map(|known| known.info.clone());
+        let info = self.registry.catalog.get(model).map(|known| known.info.clone());
         let mut force = Workforce::default();
         let mut served: BTreeMap<Role, (u32, u64)> = BTreeMap::new();
         for worker in self.available() {
@@ -92,18 +92,18 @@ impl Driver {
             (*role, workers, memory)
         });
         let roles = roles.collect();
-        let images = images.iter().filter_map(|digest| Some((*digest, *self.books.images.get(digest)?))).collect();
+        let images = images.iter().filter_map(|digest| Some((*digest, *self.registry.images.get(digest)?))).collect();
         let waiting_for = self.missing(model, &needed);
         Farm { info, force, roles, images, waiting_for }
     }
 
-    /// What is left of a job, with what goes before it or beside it.
+    /// The remaining work of a job, with that of jobs before or beside it.
     pub(super) fn remaining(&self, job: JobId) -> Result<Remaining, RequestError> {
-        let asked = self.books.jobs.get(job).ok_or(RequestError::NoSuchJob(job))?;
+        let asked = self.registry.jobs.get(job).ok_or(RequestError::NoSuchJob(job))?;
         let videos = asked.summary().videos;
         let (model, priority) = (&asked.submission.model, asked.submission.priority);
         let mut work = Workload::default();
-        for other in self.books.jobs.summaries() {
+        for other in self.registry.jobs.summaries() {
             let competes = other.state == JobState::Active && other.model == *model && other.priority >= priority;
             if other.job == job || competes {
                 self.add_remaining(other.job, &mut work);
@@ -116,9 +116,9 @@ impl Driver {
         self.scheduler.remaining(job).for_each(|(plan, progress)| work.add(plan, progress));
     }
 
-    /// Who is missing for a model of which these roles are needed.
+    /// The missing workers for these roles of a model.
     pub(super) fn missing(&self, model: &str, needed: &[Role]) -> String {
-        if self.books.catalog.get(model).is_none() {
+        if self.registry.catalog.get(model).is_none() {
             return format!("a worker that serves model {model}");
         }
         let roles = self.unserved(model, needed);
@@ -150,7 +150,7 @@ impl Driver {
         needed.iter().copied().filter(|role| !served.contains(role)).collect()
     }
 
-    /// True when somebody else with an open connection serves a model.
+    /// True when another worker with an open connection serves a model.
     pub(super) fn serves(&self, model: &str, except: WorkerId) -> bool {
         let others = self.sessions.connected().filter(|worker| *worker != except);
         others.flat_map(|worker| self.sessions.served(worker)).any(|(name, _)| name == model)
@@ -164,16 +164,16 @@ impl Driver {
     /// A job's line.
     pub(super) fn job_line(&mut self, id: JobId) -> Option<JobSummary> {
         let waiting_for = some(self.waiting_for(id));
-        Some(JobSummary { waiting_for, ..self.books.jobs.get(id)?.summary() })
+        Some(JobSummary { waiting_for, ..self.registry.jobs.get(id)?.summary() })
     }
 
-    /// What came of a job, and where the time went.
+    /// The report of a job.
     pub(super) fn job_report(&mut self, id: JobId) -> Result<Report, RequestError> {
         let waiting_for = some(self.waiting_for(id));
-        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let job = self.registry.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
         let (now, totals) = match job.ended() {
             Some(end) => (end.at.elapsed, end.totals.clone()),
-            None => (self.seconds(), self.books.ledger.totals(id, self.worker_lines())),
+            None => (self.seconds(), self.registry.ledger.totals(id, self.worker_lines())),
         };
         let render_seconds = totals.begun.map(|begun| now - begun).filter(|seconds| *seconds > 0.0);
         let [stages, roles, workers] = totals.lines(render_seconds);

@@ -15,7 +15,7 @@ use crate::requests::{JobFiles, Obstruction, Places, RequestError, Settled, Vide
 use crate::times::wall_clock;
 
 impl Driver {
-    /// What becomes of the videos of a submission.
+    /// Settles the names of a submission's videos.
     pub(super) fn settle_names(&self, submission: &Submission, looks: &[Look]) -> Result<Settled, RequestError> {
         let Submission { videos, taken, .. } = submission;
         let mut settled = Settled { videos: Vec::with_capacity(videos.len()), renamed: 0, left_out: 0 };
@@ -35,7 +35,7 @@ impl Driver {
                 Look::Free | Look::Blocked(_) => {}
             }
             let wanted = Wanted::video(self.outputs.root(), &video.output, &video.formats);
-            let clashes = self.books.claims.clashes(&wanted).into_iter().chain(own.clashes(&wanted));
+            let clashes = self.registry.claims.clashes(&wanted).into_iter().chain(own.clashes(&wanted));
             let held = clashes.into_iter().find_map(|clash| self.held_by(&clash, *taken));
             let stands = || match look {
                 Look::Blocked(obstacle) => Some(format!("{} is {}", obstacle.path, obstacle.what)),
@@ -44,16 +44,16 @@ impl Driver {
             if let Some(why) = held.or_else(stands) {
                 obstructions.push(Obstruction { index, why });
             }
-            own.claim(Holder { job: self.books.jobs.next(), video: Some(index) }, &wanted);
+            own.claim(Holder { job: self.registry.jobs.next(), video: Some(index) }, &wanted);
             settled.videos.push(video);
         }
         if obstructions.is_empty() { Ok(settled) } else { Err(RequestError::Taken(obstructions, videos.len())) }
     }
 
-    /// Who holds a path, in words; `None` when it may be had all the same.
+    /// The holder of a path, in words; `None` when the path may be used all the same.
     fn held_by(&self, clash: &Clash, taken: Taken) -> Option<String> {
         let Clash { path, holder, same } = clash;
-        let Some(job) = self.books.jobs.get(holder.job) else {
+        let Some(job) = self.registry.jobs.get(holder.job) else {
             return Some(format!("{path} is what another video of the same job would get"));
         };
         let line = holder.video.and_then(|video| job.videos().get(video as usize));
@@ -80,23 +80,23 @@ impl Driver {
     pub(super) fn report_place(&self, submission: &Submission, places: &Places) -> String {
         let root = self.outputs.root();
         let mut own = Claims::default();
-        let holder = Holder { job: self.books.jobs.next(), video: None };
+        let holder = Holder { job: self.registry.jobs.next(), video: None };
         for video in &submission.videos {
             own.claim(holder, &Wanted::video(root, &video.output, &video.formats));
         }
         let free = |name: &String| {
             let wanted = Wanted::file(root, name);
-            let claimed = !self.books.claims.clashes(&wanted).is_empty() || !own.clashes(&wanted).is_empty();
+            let claimed = !self.registry.claims.clashes(&wanted).is_empty() || !own.clashes(&wanted).is_empty();
             !claimed && !places.reports.contains(&name.to_lowercase())
         };
-        let names = report_names(&submission.name, self.books.jobs.next(), places.last_report);
+        let names = report_names(&submission.name, self.registry.jobs.next(), places.last_report);
         // Without end, so that one is free.
         names.into_iter().find(free).unwrap_or_default()
     }
 
     /// The files of a job's finished videos.
     pub(super) fn files(&self, id: JobId, video: Option<u32>) -> Result<JobFiles, RequestError> {
-        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let job = self.registry.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
         if let Some(index) = video.filter(|index| *index as usize >= job.videos().len()) {
             return Err(RequestError::NoSuchVideo { id: VideoId { job: id, index }, videos: job.videos().len() });
         }
@@ -107,7 +107,7 @@ impl Driver {
         let wanted = job.videos().iter().filter(|line| video.is_none_or(|index| line.index == index));
         let done = wanted.filter(|line| line.state == VideoState::Done);
         let yields = |other: &Job| matches!(other.submission.taken, Taken::Overwrite | Taken::Skip);
-        let may_be_replaced = self.books.jobs.iter().any(|other| other.id > job.id && yields(other));
+        let may_be_replaced = self.registry.jobs.iter().any(|other| other.id > job.id && yields(other));
         let videos = done.filter_map(|line| {
             let written = job.written(line.index)?.clone();
             let mut paths = written.iter().filter(|_| may_be_replaced);
@@ -119,8 +119,8 @@ impl Driver {
 
     /// The later job that has written to a path.
     fn replaced_by(&self, job: JobId, root: &Path, path: &str) -> Option<JobId> {
-        let holder = self.books.claims.holder(root, path).filter(|holder| holder.job > job)?;
-        let later = self.books.jobs.get(holder.job)?.videos().get(holder.video? as usize)?;
+        let holder = self.registry.claims.holder(root, path).filter(|holder| holder.job > job)?;
+        let later = self.registry.jobs.get(holder.job)?.videos().get(holder.video? as usize)?;
         (later.state == VideoState::Done).then_some(holder.job)
     }
 }

@@ -1,10 +1,9 @@
-//! Obstacles to writing files: what could not be written waits, jobs are paused and say why, and all goes on by itself.
+//! Obstacles to writing files: jobs are suspended with a reason, and resumed when the obstacle is gone.
 //!
 //! Three kinds. Artifacts or outputs cannot be written: active jobs are paused, by rows of their own, so that a restart
-//! takes them up again and a pause that a person asked for stays. Outputs are written and nothing comes of it: jobs go
-//! on, and say so. No room for rows, or a database that another program has locked: nothing at all leaves the coordinator.
-//! Everything that touches the disk of outputs
-//! is done elsewhere, because a share may not answer for hours.
+//! resumes them and a pause that a user asked for stays. The output folder does not answer: jobs continue, and say so.
+//! No space for rows, or a database locked by another program: nothing leaves the coordinator. What touches the output
+//! folder runs in tasks, because a share may not answer for hours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -20,13 +19,13 @@ use crate::store::{Row, StoreError};
 
 /// How soon to look again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-/// Writing a video may take this long before anybody asks whether the folder still answers, and again after as long:
-/// encoding a long one takes minutes, and that is no fault of the disk.
-const SLOW: Duration = Duration::from_secs(20);
+/// Writing a video may take this long before the folder is tried, and again after as long: encoding a long video takes
+/// minutes, and that is no fault of the disk.
+const TRIAL_AFTER: Duration = Duration::from_secs(20);
 /// How long a trial of the folder may take before it is said not to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What cannot be written.
+/// Obstacles that are known now.
 #[derive(Debug)]
 pub(super) struct Obstacles {
     files: Option<Obstacle>,
@@ -39,7 +38,7 @@ pub(super) struct Obstacles {
     writing: BTreeMap<VideoId, Instant>,
     /// Copies that found no room: answered, so that they are asked for again, when there is some.
     copies: Vec<ArtifactId>,
-    /// Whether the coordinator stays up, so that people can speak to it.
+    /// Whether the coordinator stays up and takes requests.
     stays: bool,
     /// Jobs that have ended and whose reports could not be written.
     reports: BTreeSet<JobId>,
@@ -52,7 +51,7 @@ pub(super) struct Obstacles {
 #[derive(Debug)]
 struct Silence {
     since: Instant,
-    /// What people were told. Told anew whenever it has taken twice as long.
+    /// The time last reported; reported again whenever it has doubled.
     told: Duration,
 }
 
@@ -68,12 +67,12 @@ impl Again {
         Self { at: Instant::now(), failures: 0 }
     }
 
-    /// As soon as makes sense.
+    /// Retries after the shortest delay.
     fn soon(&mut self) {
         *self = Self { at: Instant::now() + BACKOFF.pause(0), failures: 0 };
     }
 
-    /// Later, and later each time unless it went well for a while.
+    /// Doubles the delay, unless the last obstacle is long gone.
     fn postpone(&mut self) {
         let now = Instant::now();
         let went_well = now > self.at + 2 * BACKOFF.pause(self.failures);
@@ -104,17 +103,17 @@ impl Obstacles {
     pub(super) fn next(&self) -> Option<Instant> {
         let files = match (&self.silence, &self.trial) {
             (Some(Silence { since, told }), _) => Some(*since + 2 * *told),
-            (None, Some((since, _))) => Some(*since + PATIENCE),
+            (None, Some((since, _))) => Some(*since + ANSWER_TIMEOUT),
             (None, None) => self.next_trial(),
         };
         let store = self.store.as_ref().map(|_| self.store_again.at);
         files.into_iter().chain(store).min()
     }
 
-    /// When the folder is to be tried out, unless somebody asks before.
+    /// When the folder is to be tried next, unless a client asks before.
     fn next_trial(&self) -> Option<Instant> {
         let held = self.files.as_ref().map(|_| self.files_again.at);
-        held.or_else(|| Some(*self.writing.values().min()?.max(&self.last_trial) + SLOW))
+        held.or_else(|| Some(*self.writing.values().min()?.max(&self.last_trial) + TRIAL_AFTER))
     }
 
     /// A video is about to be written.
@@ -122,7 +121,7 @@ impl Obstacles {
         self.writing.insert(video, Instant::now());
     }
 
-    /// It was, or was not.
+    /// Writing a video has ended, well or not.
     pub(super) fn wrote(&mut self, video: VideoId) {
         self.writing.remove(&video);
     }
@@ -132,7 +131,7 @@ impl Obstacles {
         self.store.is_none() || self.store_again.at <= Instant::now()
     }
 
-    /// Nothing can be recorded for now.
+    /// The store cannot record rows for now.
     pub(super) fn store_waits(&mut self, error: &StoreError) {
         if self.store.is_none() {
             tracing::error!(%error, "everything waits until this has passed");
@@ -161,7 +160,7 @@ impl Obstacles {
         self.store.as_deref()
     }
 
-    /// Somebody says that the way is free now.
+    /// A client says that the obstacle is gone.
     fn look_now(&mut self) {
         self.files_again = Again::new();
         self.store_again = Again::new();
@@ -173,16 +172,16 @@ impl Driver {
     /// before if `expected`. What may pass by itself holds the jobs of a coordinator that `stays` up.
     ///
     /// # Errors
-    /// What a person has to mend first.
+    /// An obstacle that the user has to remove first.
     pub async fn begin_with_outputs(&mut self, stays: bool, expected: bool) -> Result<(), Obstacle> {
         self.obstacles.stays = stays;
         if expected {
-            let known = self.books.mounts.get(&self.output_folder()).cloned();
+            let known = self.registry.mounts.get(&self.output_folder()).cloned();
             self.outputs.expect_volume(known);
         }
-        let Ok(tried) = tokio::time::timeout(PATIENCE, self.outputs.try_out(None)).await else {
+        let Ok(tried) = tokio::time::timeout(ANSWER_TIMEOUT, self.outputs.try_out(None)).await else {
             let folder = self.outputs.root().to_owned();
-            let silent = Obstacle::Silent { folder, seconds: PATIENCE.as_secs() };
+            let silent = Obstacle::Silent { folder, seconds: ANSWER_TIMEOUT.as_secs() };
             self.try_outputs();
             return if stays { Ok(()) } else { Err(silent) };
         };
@@ -195,7 +194,7 @@ impl Driver {
         Ok(())
     }
 
-    /// As it stands in rows.
+    /// The output folder as rows hold it.
     fn output_folder(&self) -> PathBuf {
         self.outputs.root().to_string_lossy().into_owned().into()
     }
@@ -203,7 +202,7 @@ impl Driver {
     fn remember_mount(&mut self, mount: PathBuf) {
         let folder = self.output_folder();
         self.outputs.expect_volume(Some(mount.clone()));
-        if self.books.mounts.get(&folder) != Some(&mount) {
+        if self.registry.mounts.get(&folder) != Some(&mount) {
             self.put(Row::Mount { folder, mount });
         }
     }
@@ -251,7 +250,7 @@ impl Driver {
             self.obstacles.files_again.postpone();
         }
         self.obstacles.files = Some(obstacle);
-        for job in self.books.jobs.iter().map(|job| job.id).collect::<Vec<_>>() {
+        for job in self.registry.jobs.iter().map(|job| job.id).collect::<Vec<_>>() {
             self.hold_if_blocked(job);
         }
     }
@@ -289,10 +288,10 @@ impl Driver {
     /// Pauses a job whose files cannot be written, and keeps it told why.
     pub(super) fn hold_if_blocked(&mut self, job: JobId) {
         let Some(reason) = self.reason(job) else { return };
-        let Some(known) = self.books.jobs.get(job) else { return };
+        let Some(known) = self.registry.jobs.get(job) else { return };
         let active = known.phase() == Some(JobPhase::Active);
-        if active || known.held().is_some_and(|held| held != reason) {
-            self.put(Row::Held { job, reason: Some(reason) });
+        if active || known.suspend_reason().is_some_and(|held| held != reason) {
+            self.put(Row::Suspended { job, reason: Some(reason) });
         }
         if active {
             self.feed(Input::Pause(job));
@@ -301,7 +300,7 @@ impl Driver {
 
     /// Jobs that were held when the coordinator stopped are looked at at once.
     pub(super) fn recall_obstacle(&mut self) {
-        if self.books.jobs.iter().any(|job| job.held().is_some()) {
+        if self.registry.jobs.iter().any(|job| job.suspend_reason().is_some()) {
             self.obstacles.files = Some(Obstacle::Full { path: self.outputs.root().to_owned(), bytes: 0 });
         }
     }
@@ -316,9 +315,9 @@ impl Driver {
                 *told *= 2;
                 obstacles.version += 1;
             }
-            (None, Some((tried, _))) if *tried + PATIENCE <= now => {
+            (None, Some((tried, _))) if *tried + ANSWER_TIMEOUT <= now => {
                 let since = obstacles.writing.values().min().map_or(*tried, |oldest| (*oldest).min(*tried));
-                obstacles.silence = Some(Silence { since, told: PATIENCE });
+                obstacles.silence = Some(Silence { since, told: ANSWER_TIMEOUT });
                 obstacles.version += 1;
                 tracing::error!(folder = %self.outputs.root().display(), "the output folder does not answer");
             }
@@ -340,7 +339,7 @@ impl Driver {
                 self.actions.push_back(Action::JobFinished(job));
             }
         }
-        let held = self.books.jobs.iter().filter(|job| job.held().is_some());
+        let held = self.registry.jobs.iter().filter(|job| job.suspend_reason().is_some());
         for job in held.map(|job| job.id).collect::<Vec<_>>() {
             tracing::info!(%job, "files can be written again: going on");
             self.release(job);
@@ -348,7 +347,7 @@ impl Driver {
         }
     }
 
-    /// Somebody says that the way is free now, and that the folder is right as it is.
+    /// A client says that the obstacle is gone, and that the folder is right as it is.
     pub(super) fn look_again(&mut self) {
         self.obstacles.look_now();
         if matches!(self.obstacles.files, Some(Obstacle::NotMounted { .. })) {
@@ -358,12 +357,12 @@ impl Driver {
 
     /// A job is paused for no obstacle any more: from now on it stays as people have it.
     pub(super) fn release(&mut self, job: JobId) {
-        if self.books.jobs.get(job).is_some_and(|job| job.held().is_some()) {
-            self.put(Row::Held { job, reason: None });
+        if self.registry.jobs.get(job).is_some_and(|job| job.suspend_reason().is_some()) {
+            self.put(Row::Suspended { job, reason: None });
         }
     }
 
-    /// That the output folder does not answer, if so.
+    /// The obstacle of an output folder that does not answer.
     pub(super) fn silence(&self) -> Option<Obstacle> {
         let seconds = self.obstacles.silence.as_ref()?.told.as_secs();
         Some(Obstacle::Silent { folder: self.outputs.root().to_owned(), seconds })

@@ -1,4 +1,4 @@
-//! What people ask of the driver: answered from the books, or passed on to the scheduler.
+//! Requests of clients: answered from the registry, or passed on to the scheduler.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +16,14 @@ impl Driver {
     pub(super) fn on_request(&mut self, request: Request) {
         match request {
             Request::MissingImages { images, reply } => {
-                let missing = self.missing_files(images, |driver, image| driver.books.images.get(image).is_some());
+                let missing = self.missing_files(images, |driver, image| driver.registry.images.get(image).is_some());
                 answer(reply, missing);
             }
             Request::ImageStored { image, reply } => {
                 if self.copies.is_leaving(&image.digest) {
                     return answer(reply, false);
                 }
-                if self.books.images.get(&image.digest).is_none() {
+                if self.registry.images.get(&image.digest).is_none() {
                     self.copies.keep(image.digest);
                     self.put(Row::Image(image));
                 }
@@ -63,7 +63,7 @@ impl Driver {
             Request::Report { job, reply } => answer(reply, self.job_report(job)),
             Request::Files { job, video, reply } => answer(reply, self.files(job, video)),
             Request::Jobs { reply } => {
-                let jobs: Vec<JobId> = self.books.jobs.iter().map(|job| job.id).collect();
+                let jobs: Vec<JobId> = self.registry.jobs.iter().map(|job| job.id).collect();
                 answer(reply, jobs.into_iter().filter_map(|job| self.job_line(job)).collect());
             }
             Request::Workers { reply } => answer(reply, self.worker_lines()),
@@ -80,7 +80,7 @@ impl Driver {
 
     fn changes(&mut self, job: JobId, since: u64) -> Option<Changes> {
         let line = self.job_line(job)?;
-        let (videos, version) = self.books.jobs.changes(job, since)?;
+        let (videos, version) = self.registry.jobs.changes(job, since)?;
         Some(Changes { news: JobStatus { job: line, videos, seconds_left: None }, version })
     }
 
@@ -99,7 +99,9 @@ impl Driver {
         places: &Places,
     ) -> Result<Submitted, RequestError> {
         // A client that asks again gets the job it has.
-        if let Some(known) = self.books.jobs.with_key(&submission.client_key).and_then(|id| self.books.jobs.get(id)) {
+        if let Some(known) =
+            self.registry.jobs.with_key(&submission.client_key).and_then(|id| self.registry.jobs.get(id))
+        {
             return match known.asked == asked {
                 true => Ok(Submitted { job: Some(known.id), already: true, renamed: 0, left_out: 0 }),
                 false => Err(RequestError::KeyTaken {
@@ -110,7 +112,7 @@ impl Driver {
             };
         }
         let mut images = submission.videos.iter().filter_map(|video| video.image);
-        if let Some(missing) = images.find(|image| self.books.images.get(image).is_none()) {
+        if let Some(missing) = images.find(|image| self.registry.images.get(image).is_none()) {
             return Err(RequestError::NoSuchImage(missing));
         }
         let mut loras = submission.videos.iter().flat_map(|video| &video.loras).filter(|lora| lora.strength != 0.0);
@@ -130,7 +132,7 @@ impl Driver {
         let submission = Submission { videos, ..submission };
         let report = self.report_place(&submission, places);
         let output = self.outputs.root().to_owned();
-        let job = self.books.jobs.number(submission, asked, self.moment(), output, report);
+        let job = self.registry.jobs.number(submission, asked, self.moment(), output, report);
         let id = job.id;
         self.put(Row::Job(job));
         self.plan(id);
@@ -140,7 +142,7 @@ impl Driver {
     }
 
     fn control_job(&mut self, id: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), RequestError> {
-        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let job = self.registry.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
         let video = video.map(|index| VideoId { job: id, index });
         if let Some(video) = video.filter(|video| video.index as usize >= job.videos().len()) {
             return Err(RequestError::NoSuchVideo { id: video, videos: job.videos().len() });
@@ -177,22 +179,22 @@ impl Driver {
 
     fn target(&self, id: JobId, video: Option<VideoId>) -> Result<Target, RequestError> {
         let Some(video) = video else { return Ok(Target::Job(id)) };
-        let never = match self.books.jobs.get(id).is_some_and(|job| job.specs.is_empty()) {
+        let never = match self.registry.jobs.get(id).is_some_and(|job| job.specs.is_empty()) {
             true => RequestError::NotPlanned(video),
             false => RequestError::NeverPlanned(video),
         };
-        self.books.jobs.in_plan(video).map(Target::Video).ok_or(never)
+        self.registry.jobs.in_plan(video).map(Target::Video).ok_or(never)
     }
 
     fn retry(&mut self, id: JobId, video: Option<VideoId>) -> Result<(), RequestError> {
         let target = self.target(id, video)?;
-        let job = self.books.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let job = self.registry.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
         if !job.is_planned() {
             return self.requeue(id);
         }
         let is_retriable = |line: &VideoStatus| matches!(line.state, VideoState::Failed | VideoState::Cancelled);
         let lines = job.videos().iter().filter(|line| video.is_none_or(|video| video.index == line.index));
-        let planned = |line: &VideoStatus| self.books.jobs.in_plan(VideoId { job: id, index: line.index }).is_some();
+        let planned = |line: &VideoStatus| self.registry.jobs.in_plan(VideoId { job: id, index: line.index }).is_some();
         if !lines.into_iter().any(|line| is_retriable(line) && planned(line)) {
             return Err(video.map_or(RequestError::NothingToRetry(id), RequestError::NotRetriable));
         }
@@ -222,10 +224,10 @@ impl Driver {
     /// Keeps nothing of a job that has ended, or was never planned, but its finished files. Files that it named and
     /// nobody else does stay for a while, so that the same manifest can be submitted again.
     pub(super) fn forget_job(&mut self, id: JobId) {
-        let files: BTreeSet<Digest> = self.books.jobs.get(id).into_iter().flat_map(|job| job.files()).collect();
+        let files: BTreeSet<Digest> = self.registry.jobs.get(id).into_iter().flat_map(|job| job.files()).collect();
         self.feed(Input::Forget(id));
         // The scheduler knows only what was planned.
-        if self.books.jobs.get(id).is_some() {
+        if self.registry.jobs.get(id).is_some() {
             self.put_change(Change::JobForgotten(id));
         }
         files.into_iter().for_each(|file| self.uploads.named(file));
@@ -246,7 +248,7 @@ impl Driver {
     }
 }
 
-/// Sends an answer; whoever asked may have left.
+/// Sends an answer; the asker may have left.
 fn answer<T>(reply: oneshot::Sender<T>, value: T) {
     let _ = reply.send(value);
 }

@@ -1,4 +1,4 @@
-//! A driver from the store alone: the scheduler, the books, and what lies in the artifact directory.
+//! Restores a driver from the store: the scheduler, the registry, and what lies in the artifact directory.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use wanfarm_scheduler::{Action, Change, Config, JobPhase, Scheduler};
 use wanfarm_types::{Digest, VideoState};
 
-use super::books::Books;
 use super::obstacles::Obstacles;
+use super::registry::Registry;
 use super::upkeep::Upkeep;
 use super::uploads::Uploads;
 use super::waiting::{Hints, Unread};
@@ -23,7 +23,7 @@ use crate::store::{Loaded, Row, Store, StoreError, when_unlocked};
 use crate::times::wall_clock;
 use crate::writer::OutputWriter;
 
-/// What a driver works with besides rows.
+/// The parts of a driver besides rows.
 #[derive(Debug)]
 pub struct Parts {
     /// Makes durable copies.
@@ -42,7 +42,7 @@ pub struct Parts {
     pub retention: Option<Duration>,
 }
 
-/// What a store holds does not make a coordinator.
+/// The store's rows cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// It cannot be read or written.
@@ -83,7 +83,7 @@ impl Driver {
         let scheduler = Scheduler::restore(config, origin, loaded.next_attempt, changes)?;
         let mut driver = Self {
             scheduler,
-            books: Books::new(loaded.next_job),
+            registry: Registry::new(loaded.next_job),
             sessions,
             copies,
             outputs,
@@ -106,7 +106,7 @@ impl Driver {
         };
         loaded.rows.iter().for_each(|row| driver.recall(row));
         driver.keep_loras(present);
-        driver.books.ledger.restarted();
+        driver.registry.ledger.restarted();
         driver.recall_obstacle();
         driver.collect();
         driver.clear_leftovers();
@@ -121,7 +121,7 @@ impl Driver {
 
     /// A row from before the restart.
     fn recall(&mut self, row: &Row) {
-        self.books.record(row, 0.0);
+        self.registry.record(row, 0.0);
         match row {
             Row::Image(image) => {
                 self.copies.keep(image.digest);
@@ -135,7 +135,7 @@ impl Driver {
 
     /// The LoRA files that jobs name stay as long as these.
     fn keep_loras(&mut self, present: &BTreeMap<Digest, u64>) {
-        let requests = self.books.jobs.iter().flat_map(|job| &job.submission.videos);
+        let requests = self.registry.jobs.iter().flat_map(|job| &job.submission.videos);
         let loras: BTreeSet<(Digest, u64)> =
             requests.flat_map(|request| &request.loras).map(|lora| (lora.blake3, lora.bytes)).collect();
         for (digest, bytes) in loras {
@@ -146,10 +146,10 @@ impl Driver {
         }
     }
 
-    /// What was being written when the coordinator was killed is written anew.
+    /// Files that were being written when the coordinator was killed are written anew.
     fn clear_leftovers(&self) {
         let mut folders = BTreeSet::new();
-        for job in self.books.jobs.iter() {
+        for job in self.registry.jobs.iter() {
             let open = job.videos().iter().filter(|video| video.state != VideoState::Done);
             folders.extend(open.filter_map(|video| Some(job.output.join(&video.output).parent()?.to_owned())));
             if job.ended().is_none() {
@@ -161,7 +161,7 @@ impl Driver {
 
     /// Jobs that ended just before the restart have no report yet.
     fn report_again(&mut self) {
-        let ended = self.books.jobs.iter().filter(|job| job.phase() == Some(JobPhase::Finished));
+        let ended = self.registry.jobs.iter().filter(|job| job.phase() == Some(JobPhase::Finished));
         let unreported: Vec<_> =
             ended.filter(|job| !job.is_told()).map(|job| (job.id, job.ended().is_some())).collect();
         for (job, has_end) in unreported {
@@ -199,6 +199,6 @@ fn lost_artifact(row: &Row, present: &BTreeMap<Digest, u64>) -> Option<Change> {
     if whole {
         return None;
     }
-    tracing::warn!(?artifact, "an artifact on the books is not in its directory; it will be computed again");
+    tracing::warn!(?artifact, "a recorded artifact is not in its directory; it will be computed again");
     Some(Change::ArtifactForgotten(*artifact))
 }

@@ -330,14 +330,14 @@ async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
     let dir = tempfile::tempdir().unwrap();
     let (_events, restored) = driver(Box::new(rows), dir.path());
     let restored = restored.unwrap();
-    assert_eq!(restored.books.jobs.with_key("a"), Some(job));
-    assert_eq!(restored.books.jobs.get(job).unwrap().state(), JobState::Active);
-    assert!(restored.books.catalog.get("m").is_some(), "the job goes on before a worker announces its model again");
+    assert_eq!(restored.registry.jobs.with_key("a"), Some(job));
+    assert_eq!(restored.registry.jobs.get(job).unwrap().state(), JobState::Active);
+    assert!(restored.registry.catalog.get("m").is_some(), "the job goes on before a worker announces its model again");
     let worker = WorkerId(uuid::Uuid::from_u128(1));
-    let known = restored.books.ledger.worker(worker).unwrap();
+    let known = restored.registry.ledger.worker(worker).unwrap();
     assert_eq!((known.name.as_str(), known.device.as_str()), ("mac", "cpu"));
     assert_eq!(restored.sessions.name(worker), "mac");
-    assert!(!restored.books.ledger.is_idle());
+    assert!(!restored.registry.ledger.is_idle());
 }
 
 #[tokio::test]

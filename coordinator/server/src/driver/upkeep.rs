@@ -1,5 +1,5 @@
 //! What nobody needs any more goes by itself: jobs that ended long ago, files that no job names, workers and models that
-//! nothing speaks of. Deliberately not what people ask to be forgotten (`requests`).
+//! no row names. Deliberately not what people ask to be forgotten (`requests`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::Driver;
 use crate::store::Row;
 
 /// How often is looked, and how soon after the start.
-const EVERY: Duration = Duration::from_secs(3600);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// To within so many seconds is recorded when a worker was last there.
 pub(super) const DAY: f64 = 86_400.0;
 
@@ -31,7 +31,7 @@ impl Upkeep {
 }
 
 fn period(retention: Option<Duration>) -> Duration {
-    retention.map_or(EVERY, |retention| retention.clamp(Duration::from_secs(1), EVERY))
+    retention.map_or(UPKEEP_INTERVAL, |retention| retention.clamp(Duration::from_secs(1), UPKEEP_INTERVAL))
 }
 
 impl Driver {
@@ -60,7 +60,7 @@ impl Driver {
     }
 
     fn ended_before(&self, oldest: f64) -> Option<JobId> {
-        let mut told = self.books.jobs.iter().filter(|job| job.phase() == Some(JobPhase::Finished) && job.is_told());
+        let mut told = self.registry.jobs.iter().filter(|job| job.phase() == Some(JobPhase::Finished) && job.is_told());
         told.find(|job| job.ended().is_some_and(|end| end.at.elapsed < oldest)).map(|job| job.id)
     }
 
@@ -68,7 +68,7 @@ impl Driver {
     fn note_present(&mut self) {
         let now = self.seconds();
         let present: Vec<_> =
-            self.sessions.connected().filter_map(|id| Some((id, self.books.ledger.worker(id)?))).collect();
+            self.sessions.connected().filter_map(|id| Some((id, self.registry.ledger.worker(id)?))).collect();
         let old = present.into_iter().filter(|(_, known)| (known.seen - now).abs() > DAY);
         let rows = old.map(|(worker, known)| Row::Worker {
             worker,
@@ -81,8 +81,8 @@ impl Driver {
 
     /// Forgets workers that have long been away, were not taken out by people, and are named by no job.
     fn drop_workers(&mut self, oldest: f64) {
-        let named = self.books.ledger.named();
-        let away = self.books.ledger.workers().filter(|(id, known)| known.seen < oldest && !named.contains(id));
+        let named = self.registry.ledger.named();
+        let away = self.registry.ledger.workers().filter(|(id, known)| known.seen < oldest && !named.contains(id));
         let away: Vec<WorkerId> = away.map(|(id, _)| id).collect();
         for worker in away {
             let stays = self
@@ -100,18 +100,18 @@ impl Driver {
     pub(super) fn forget_worker(&mut self, worker: WorkerId) {
         self.feed(Input::ForgetWorker(worker));
         self.sessions.remove(worker);
-        if !self.books.ledger.named().contains(&worker) {
+        if !self.registry.ledger.named().contains(&worker) {
             self.put(Row::WorkerForgotten(worker));
         }
     }
 
     /// Forgets models that no job names and nobody serves.
     fn drop_models(&mut self) {
-        let jobs = self.books.jobs.iter().map(|job| job.submission.model.as_str());
+        let jobs = self.registry.jobs.iter().map(|job| job.submission.model.as_str());
         let served =
             self.sessions.known().flat_map(|worker| self.sessions.served(worker)).map(|(model, _)| model.as_str());
         let spoken_of: BTreeSet<&str> = jobs.chain(served).collect();
-        let unknown = self.books.catalog.names().filter(|name| !spoken_of.contains(name));
+        let unknown = self.registry.catalog.names().filter(|name| !spoken_of.contains(name));
         for model in unknown.map(str::to_owned).collect::<Vec<_>>() {
             self.put(Row::ModelForgotten(model));
         }

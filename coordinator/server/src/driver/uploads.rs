@@ -11,7 +11,7 @@ use super::Driver;
 use crate::store::Row;
 
 /// How long a file stays that no job names.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const UNUSED_FILE_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// When each file was last given or asked about.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Uploads {
 }
 
 impl Uploads {
-    /// Somebody has given a file, or asked whether it is here.
+    /// Records that a client sent a file, or asked whether it is here.
     pub(super) fn given(&mut self, file: Digest) {
         self.asked.insert(file, Instant::now());
     }
@@ -36,12 +36,12 @@ impl Uploads {
 impl Driver {
     /// Removes the files that no job has named for a while. They go from the disk once their rows have.
     pub(super) fn drop_uploads(&mut self) {
-        let (now, jobs) = (Instant::now(), &self.books.jobs);
-        let is_idle = |file: &Digest, asked: &Instant| !jobs.name_file(file) && *asked + PATIENCE <= now;
+        let (now, jobs) = (Instant::now(), &self.registry.jobs);
+        let is_idle = |file: &Digest, asked: &Instant| !jobs.name_file(file) && *asked + UNUSED_FILE_LIFETIME <= now;
         let idle = self.uploads.asked.iter().filter(|(file, asked)| is_idle(file, asked)).map(|(file, _)| *file);
         for file in idle.collect::<Vec<_>>() {
             self.uploads.asked.remove(&file);
-            if self.books.images.get(&file).is_some() {
+            if self.registry.images.get(&file).is_some() {
                 self.put(Row::ImageForgotten(file));
             }
             tracing::info!(%file, "a file that no job names is removed");

@@ -1,5 +1,5 @@
-//! What a job waits for. It is asked for with every answer to every watcher, so it is worked out only when something has
-//! changed that it follows from, and then without looking at more videos than it takes.
+//! What a job waits for. Every answer to every watcher contains it, so it is cached, and computed anew only when
+//! something it depends on has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,21 +11,21 @@ use super::Driver;
 use crate::estimate::stages_left;
 use crate::jobs::Job;
 
-/// While a job goes on, what it needs is looked at again after this long, not after every step.
-const FRESH: Duration = Duration::from_secs(1);
+/// How long a hint holds while its job makes progress.
+const HINT_LIFETIME: Duration = Duration::from_secs(1);
 
-/// What was found last, by job.
+/// The last hint of each job.
 #[derive(Debug, Default)]
 pub(super) struct Hints(BTreeMap<JobId, Hint>);
 
 #[derive(Debug)]
 struct Hint {
     words: String,
-    /// Which workers there were, and how far the job was.
+    /// Versions of the workers and of the job it was computed from.
     farm: u64,
     job: u64,
     at: Instant,
-    /// Nobody is missing, however far the job is.
+    /// Every role of the model has a worker.
     is_served: bool,
 }
 
@@ -56,14 +56,14 @@ impl Hints {
 
 impl Hint {
     fn holds(&self, farm: u64, job: u64) -> bool {
-        self.farm == farm && (self.is_served || self.job == job || self.at.elapsed() < FRESH)
+        self.farm == farm && (self.is_served || self.job == job || self.at.elapsed() < HINT_LIFETIME)
     }
 }
 
 impl Driver {
-    /// What a job cannot go on without; empty when it can go on, or need not.
+    /// What a job waits for; empty when it waits for nothing.
     pub(super) fn waiting_for(&mut self, id: JobId) -> String {
-        let Some(job) = self.books.jobs.get(id) else { return String::new() };
+        let Some(job) = self.registry.jobs.get(id) else { return String::new() };
         if job.ended().is_some() {
             self.hints.forget(id);
             return self.report_waits_for(id);
@@ -72,7 +72,7 @@ impl Driver {
             return why.to_owned();
         }
         if job.state().is_end() || job.state() == JobState::Paused {
-            return job.held().unwrap_or_default().to_owned();
+            return job.suspend_reason().unwrap_or_default().to_owned();
         }
         if let Some(silent) = self.silence() {
             return silent.to_string();
@@ -87,12 +87,12 @@ impl Driver {
         self.or_unreadable(id, words)
     }
 
-    /// Who is missing; where nobody is, results that the job needs and cannot have at present.
+    /// The roles without workers; if there are none, results that cannot be read at present.
     fn or_unreadable(&self, job: JobId, missing: String) -> String {
         if !missing.is_empty() {
             return missing;
         }
-        let number = |video| self.books.jobs.in_manifest(video).map(|video| video.index);
+        let number = |video| self.registry.jobs.in_manifest(video).map(|video| video.index);
         let of_job = VideoId { job, index: 0 }..=VideoId { job, index: u32::MAX };
         let frames = self.unread.videos.range(of_job).next();
         let frames =
@@ -107,12 +107,12 @@ impl Driver {
     /// What is missing, and whether the answer holds for as long as the workers stay.
     fn look_for_missing(&self, job: &Job) -> (String, bool) {
         let model = &job.submission.model;
-        let Some(known) = self.books.catalog.get(model) else { return (self.missing(model, &[]), false) };
+        let Some(known) = self.registry.catalog.get(model) else { return (self.missing(model, &[]), false) };
         let unserved = self.unserved(model, &known.info.roles());
         if unserved.is_empty() {
             return (String::new(), true);
         }
-        // Somebody is missing. Whoever has nothing left to do in this job is not missed.
+        // Some role has no worker. Roles with no remaining work in this job are ignored.
         let needed = self.needed(job.id, &unserved);
         (self.missing(model, &needed), false)
     }
@@ -131,13 +131,13 @@ impl Driver {
         roles.iter().copied().filter(|role| !open.contains(role)).collect()
     }
 
-    /// Grows with every change of who is there and may be given work.
+    /// Grows with every change of the workers that may be given work.
     fn farm_version(&self) -> u64 {
-        self.sessions.version() + self.books.standings
+        self.sessions.version() + self.registry.standings
     }
 
     /// Grows with every change that a watcher may have to be told.
     pub(super) fn version(&self) -> u64 {
-        self.books.jobs.version() + self.farm_version() + self.obstacles.version() + self.unread.version
+        self.registry.jobs.version() + self.farm_version() + self.obstacles.version() + self.unread.version
     }
 }

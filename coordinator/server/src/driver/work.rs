@@ -9,22 +9,22 @@ use wanfarm_types::{
 };
 
 use super::Driver;
-use super::books::Books;
+use super::registry::Registry;
 use crate::outputs::{Task, Volume};
 
 impl Driver {
     pub(super) fn assign(&mut self, assignment: wanfarm_scheduler::Assignment) {
         let wanfarm_scheduler::Assignment { worker, incarnation, attempt, item, text, inputs, holders, .. } =
             assignment;
-        let Some(video) = self.books.jobs.in_manifest(item.video) else { return };
-        let Some(job) = self.books.jobs.get(video.job) else { return };
+        let Some(video) = self.registry.jobs.in_manifest(item.video) else { return };
+        let Some(job) = self.registry.jobs.get(video.job) else { return };
         let Some(Some(spec)) = job.specs.get(video.index as usize) else { return };
         // A video that reads a text twice (prompt = negative prompt) encodes it once; either string will do.
         let is_prompt = |key| plan::text_key(&spec.model, &spec.prompt) == key;
         let text = text.map(|key| if is_prompt(key) { &spec.prompt } else { &spec.negative });
         // Encoding reads the file itself; later stages read what became of it, which the scheduler names.
         let file =
-            spec.image.filter(|_| item.stage == Stage::EncodeImage).and_then(|image| self.books.images.get(&image));
+            spec.image.filter(|_| item.stage == Stage::EncodeImage).and_then(|image| self.registry.images.get(&image));
         let image = file.map_or(inputs.image, |file| vec![file.tensor()]);
         let inputs = ItemInputs { image, ..inputs };
         let locate = |tensor: &TensorRef| (tensor.digest, self.locate(&tensor.digest, &holders, worker));
@@ -55,8 +55,8 @@ impl Driver {
         holder: WorkerId,
         latents: Option<Digest>,
     ) {
-        self.books.jobs.set_work(video, VideoState::Writing, None, "");
-        let Books { jobs, catalog, ledger, .. } = &self.books;
+        self.registry.jobs.set_work(video, VideoState::Writing, None, "");
+        let Registry { jobs, catalog, ledger, .. } = &self.registry;
         let (place, job) = (jobs.in_manifest(video), jobs.get(video.job));
         let found = place.zip(job).and_then(|(place, job)| {
             let spec = job.specs.get(place.index as usize)?.clone()?;
@@ -65,7 +65,7 @@ impl Driver {
             Some((job, spec, job.texts.get(place.index as usize)?, line.notes.clone(), written))
         });
         let Some(((job, spec, texts, notes, written), latents)) = found.zip(latents) else {
-            let failure = Failure::deterministic("the video is not on the books");
+            let failure = Failure::deterministic("the video is not in the registry");
             return self.feed(Input::OutputsFailed { video, failure });
         };
         let task = Task {
@@ -88,7 +88,7 @@ impl Driver {
     fn volume(&self, folder: &Path) -> Volume {
         let mut volume = self.outputs.volume(folder);
         if folder != self.outputs.root() {
-            volume.expect(self.books.mounts.get(folder).cloned());
+            volume.expect(self.registry.mounts.get(folder).cloned());
         }
         volume
     }

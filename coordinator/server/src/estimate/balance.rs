@@ -8,7 +8,7 @@ use super::workforce::Workforce;
 /// A team is well divided when it takes at most this much longer than one that could be divided at will.
 const CLOSE: f64 = 1.05;
 /// Larger teams are not searched: any batch can be divided well by fewer.
-const MOST: u32 = 64;
+const MAX_TEAM: u32 = 64;
 
 /// How to divide workers between two experts, so that neither waits for the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,7 +35,7 @@ impl Balance {
         Some(Self {
             measured: measured.is_some(),
             high_share: high / (high + low),
-            team: (2..MOST).map(|team| divide(high, low, team)).find(|&team| loss(high, low, team) <= CLOSE)?,
+            team: (2..MAX_TEAM).map(|team| divide(high, low, team)).find(|&team| loss(high, low, team) <= CLOSE)?,
             now: (now >= 2).then(|| divide(high, low, now)),
         })
     }

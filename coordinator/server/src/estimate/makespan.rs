@@ -14,7 +14,7 @@ use super::stage::StageEstimate;
 use super::workforce::{Basis, Workforce};
 use super::workload::Workload;
 
-/// What a workload takes.
+/// The estimate of a workload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Estimate {
     /// Its stages, in order.

@@ -16,7 +16,7 @@ const SIDECAR: u64 = 16 << 10;
 const TILES: u64 = 16;
 const SHEET_WIDTH: u64 = 1600;
 
-/// What one video takes.
+/// Disk space of one video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Footprint {
     /// Bytes of its files, typically.
@@ -25,7 +25,7 @@ pub struct Footprint {
     latents: u64,
 }
 
-/// What several videos take.
+/// Disk space of several videos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Space {
     /// Bytes of all files in the output folder, typically.
@@ -37,7 +37,7 @@ pub struct Space {
 }
 
 impl Footprint {
-    /// Of a video whose size its model can render.
+    /// The footprint of a video whose size its model can render.
     pub fn of(spec: &VideoSpec, geometry: &Geometry) -> Self {
         let latents: u64 =
             geometry.latent_shape(spec.width, spec.height, spec.frames).map(|dim| dim as u64).iter().product();

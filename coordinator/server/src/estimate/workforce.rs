@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wanfarm_scheduler::{SizeClass, effort};
 use wanfarm_types::{Role, Stage};
 
-/// What a speed rests on; the better first.
+/// The source of a speed, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Basis {
     /// This stage was measured at this size.

@@ -104,7 +104,7 @@ impl Workload {
         }
     }
 
-    /// Nothing is left to do.
+    /// No work is left.
     pub fn is_empty(&self) -> bool {
         self.units.is_empty()
     }

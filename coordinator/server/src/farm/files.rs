@@ -1,6 +1,6 @@
-//! The finished files of a job on their way to whoever asked: listed one after the other, read in chunks.
+//! Sends the finished files of a job to a client: listed one after the other, read in chunks.
 //!
-//! Only what the books name as a job's own outputs is touched, never through a link, and each is held against what was
+//! Only what the registry names as a job's own outputs is touched, never through a link, and each is held against what was
 //! written. Reading blocks; it runs off the async threads and waits for a receiver that is slower.
 
 #![expect(clippy::disallowed_methods, reason = "reads on threads of its own, at the speed of its receiver")]
@@ -21,7 +21,7 @@ use crate::requests::{JobFiles, VideoFiles};
 /// Bytes of one chunk.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Most lost files that are told of.
-const MOST_LOST: usize = 1000;
+const MAX_LOST: usize = 1000;
 
 /// Sends a line for each file; folders stand for the files in them.
 pub(super) fn list(files: &JobFiles, lines: &mpsc::Sender<Result<v1::OutputFile, Status>>) {
@@ -55,7 +55,7 @@ pub(super) fn lost(files: &JobFiles, seen: &Seen) -> Vec<LostFile> {
         LostFile { video: video.video, path, state, replaced_by }
     });
     let lines = lines.inspect(|_| seen.one());
-    lines.filter(|line| line.state != FileState::Whole).take(MOST_LOST).collect()
+    lines.filter(|line| line.state != FileState::Whole).take(MAX_LOST).collect()
 }
 
 /// The file of that name among a video's outputs, and what it was when it was written.
@@ -96,7 +96,7 @@ pub(super) fn read(path: &Path, written: &Print, chunks: &mpsc::Sender<Result<v1
     }
 }
 
-/// What a file is now, and which job has replaced it.
+/// The state of a file, and the job that has replaced it.
 fn became(root: &Path, video: &VideoFiles, path: &str, print: &Print, reading: bool) -> (FileState, Option<JobId>) {
     match (state(&root.join(path), print, reading), video.replaced_by) {
         (FileState::Whole, _) => (FileState::Whole, None),

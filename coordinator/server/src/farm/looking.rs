@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use tonic::Status;
 
 /// Looks at the same time.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT_LOOKS: usize = 4;
 /// How long a folder may take to answer one question.
-const PATIENCE: Duration = Duration::from_secs(15);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same where the question is what a video's files hold, gigabytes perhaps.
 const READING: Duration = Duration::from_secs(180);
 
-/// Who may look now.
+/// Limits concurrent looks.
 #[derive(Debug, Clone)]
 pub(super) struct Looking {
     turns: Arc<Semaphore>,
@@ -41,7 +41,7 @@ impl Seen {
 
 impl Looking {
     pub(super) fn new() -> Self {
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), patience: PATIENCE }
+        Self { turns: Arc::new(Semaphore::new(MAX_CONCURRENT_LOOKS)), patience: LOOK_TIMEOUT }
     }
 
     /// This one, for looks that read files.
@@ -69,7 +69,7 @@ impl Looking {
         let seen = Seen::default();
         let told = seen.clone();
         let mut looked = tokio::task::spawn_blocking(move || {
-            // Kept for as long as the thread is, whoever has stopped waiting.
+            // Kept for as long as the thread runs, even if the caller stops waiting.
             let _turn = turn;
             look(&told)
         });
@@ -99,7 +99,7 @@ mod tests {
     async fn a_folder_that_does_not_answer_is_named_and_takes_few_threads() {
         let (looking, folder) = (looking(), Path::new("/share/renders"));
         let mut hung = Vec::new();
-        for _ in 0..AT_ONCE {
+        for _ in 0..MAX_CONCURRENT_LOOKS {
             let (answer, hangs) = mpsc::channel::<()>();
             hung.push(answer);
             let why = looking.at(folder, move |_| hangs.recv()).await.unwrap_err();
@@ -108,7 +108,7 @@ mod tests {
         let why = looking.at(folder, |_| panic!("no thread is left for it")).await.unwrap_err();
         assert!(why.message().contains("waiting for those who look"), "{why}");
         drop(hung);
-        let looking = Looking { patience: PATIENCE, ..looking };
+        let looking = Looking { patience: LOOK_TIMEOUT, ..looking };
         assert_eq!(looking.at(folder, |_| 7).await.unwrap(), 7, "it answers again");
     }
 

@@ -15,7 +15,7 @@ fn tensor(blake3: Digest, bytes: u64) -> TensorRef {
     TensorRef { digest: blake3, dtype: DType::U8, shape: vec![bytes] }
 }
 
-/// Takes in a file whose first chunk says what it is; on return it survives a power cut.
+/// Stores a file whose first chunk says what it is; on return it survives a power cut.
 pub(super) async fn receive(artifacts: &Artifacts, mut chunks: Streaming<v1::LoraChunk>) -> Result<Digest, Status> {
     let first = chunks.next().await.ok_or_else(|| Status::invalid_argument("no chunk of a LoRA file came"))??;
     let (digest, bytes) = (digest_field(&first.blake3)?, first.bytes);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tonic::Status;
-use wanfarm_client::Shortage;
+use wanfarm_client::DiskShortage;
 use wanfarm_manifest::{Submission, Taken};
 
 use super::FarmService;
@@ -39,7 +39,7 @@ impl FarmService {
     }
 
     /// The disks that are too small for what videos need.
-    pub(super) async fn shortages(&self, space: Space) -> Result<Vec<Shortage>, Status> {
+    pub(super) async fn shortages(&self, space: Space) -> Result<Vec<DiskShortage>, Status> {
         let (root, data) = (self.output.clone(), self.artifacts.root().to_owned());
         self.looking.at(&self.output, move |_| disk_space::shortages(&space, &root, &data)).await
     }

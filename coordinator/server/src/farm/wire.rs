@@ -1,8 +1,8 @@
-//! What the driver answers, as the wire has it.
+//! Converts the driver's answers to wire messages.
 
 use serde::Serialize;
 use tonic::Status;
-use wanfarm_client::Shortage;
+use wanfarm_client::DiskShortage;
 use wanfarm_manifest::Taken;
 use wanfarm_proto::v1;
 use wanfarm_types::Role;
@@ -10,7 +10,7 @@ use wanfarm_types::Role;
 use crate::estimate::{Basis, Estimate, StageEstimate};
 use crate::requests::RequestError;
 
-/// What is to become of names that are taken.
+/// Reads the policy for names that are taken.
 pub(super) fn taken(wire: i32) -> Result<Taken, Status> {
     match v1::Taken::try_from(wire) {
         Ok(v1::Taken::Unspecified | v1::Taken::Refuse) => Ok(Taken::Refuse),
@@ -21,7 +21,7 @@ pub(super) fn taken(wire: i32) -> Result<Taken, Status> {
     }
 }
 
-/// What the wire carries as it is.
+/// JSON of a domain value, as the wire carries it.
 pub(super) fn json(value: &impl Serialize) -> Result<String, Status> {
     serde_json::to_string(value).map_err(|error| Status::internal(error.to_string()))
 }
@@ -51,8 +51,8 @@ pub(super) fn refusal(error: RequestError) -> Status {
     }
 }
 
-pub(super) fn shortage(short: Shortage) -> v1::Shortage {
-    let Shortage { place, needs_bytes, free_bytes, certain } = short;
+pub(super) fn shortage(short: DiskShortage) -> v1::Shortage {
+    let DiskShortage { place, needs_bytes, free_bytes, certain } = short;
     v1::Shortage { place, needs_bytes, free_bytes, certain }
 }
 

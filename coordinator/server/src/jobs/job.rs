@@ -16,9 +16,7 @@ use crate::times::{Moment, rfc3339};
 /// One job.
 #[derive(Debug)]
 pub(crate) struct Job {
-    /// Its number.
     pub id: JobId,
-    /// What was submitted.
     pub submission: Submission,
     /// Digest of what the client asked for, before names were settled.
     pub asked: Digest,
@@ -33,7 +31,7 @@ pub(crate) struct Job {
     /// The weights it is rendered with, as far as they are known.
     pub weights: BTreeMap<Role, Digest>,
     pub(super) phase: Option<JobPhase>,
-    pub(super) held: Option<String>,
+    pub(super) suspend_reason: Option<String>,
     pub(super) submitted: Moment,
     pub(super) ended: Option<JobEnd>,
     pub(super) reported: bool,
@@ -46,7 +44,7 @@ pub(crate) struct Job {
     /// The last change of each of these.
     pub(super) versions: Vec<u64>,
     pub(super) counts: Counts,
-    /// What was or is about to be written, by the video's place in the manifest.
+    /// The files written, or about to be, by the video's place in the manifest.
     pub(super) outputs: BTreeMap<u32, Outputs>,
     /// The last change of any of it.
     pub(super) version: u64,
@@ -55,7 +53,7 @@ pub(crate) struct Job {
     pub(super) changed: BTreeMap<u64, u32>,
 }
 
-/// What was or is about to be written of a video.
+/// The files written, or about to be, of a video.
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
     pub(super) written: Arc<[Written]>,
@@ -104,8 +102,7 @@ impl Counts {
 }
 
 impl Job {
-    /// Where it stands, for people. It has ended when its report is in place or was given up, so that whoever waits for
-    /// the end finds it.
+    /// Its state as shown. It has ended only when its report is in place or was given up.
     pub(crate) fn state(&self) -> JobState {
         match self.phase {
             Some(JobPhase::Paused) => JobState::Paused,
@@ -114,7 +111,7 @@ impl Job {
         }
     }
 
-    /// What it comes to if it has ended.
+    /// The state it ends in.
     fn end_state(&self) -> JobState {
         match self.counts {
             Counts { done: 1.., .. } => JobState::Done,
@@ -123,7 +120,7 @@ impl Job {
         }
     }
 
-    /// Where it stands, for the scheduler; `None` before it is planned.
+    /// The scheduler's phase; `None` before it is planned.
     pub(crate) fn phase(&self) -> Option<JobPhase> {
         self.phase
     }
@@ -139,11 +136,11 @@ impl Job {
     }
 
     /// Why the coordinator has paused it, if so.
-    pub(crate) fn held(&self) -> Option<&str> {
-        self.held.as_deref()
+    pub(crate) fn suspend_reason(&self) -> Option<&str> {
+        self.suspend_reason.as_deref()
     }
 
-    /// What was or is about to be written of a video (by its place in the manifest).
+    /// The files written, or about to be, of a video (by its place in the manifest).
     pub(crate) fn written(&self, index: u32) -> Option<&Arc<[Written]>> {
         self.outputs.get(&index).map(|outputs| &outputs.written)
     }

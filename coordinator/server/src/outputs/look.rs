@@ -1,6 +1,6 @@
-//! What stands on the disk where the videos of a submission are to go, before anything is queued.
+//! What exists at the paths of a submission's videos, before anything is queued.
 //!
-//! Only looks. What other jobs speak for is compared elsewhere (`claims`); and whoever writes looks again.
+//! Only looks; the writer looks again. Claims of other jobs are compared elsewhere (`claims`).
 
 #![expect(clippy::disallowed_methods, reason = "looks on a thread of its own")]
 
@@ -18,16 +18,16 @@ use super::sidecar::OutputRecord;
 use wanfarm_durable::place::is_frame;
 
 /// Numbers that are tried for a new name.
-const MOST_NUMBERS: u32 = 10_000;
+const MAX_NUMBER: u32 = 10_000;
 
-/// What a look at the places of a video came to.
+/// What exists at the paths of a video.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
-    /// It can be written there, as far as the disk goes.
+    /// Nothing is in the way on disk.
     Free,
-    /// It can be written under this name instead.
+    /// Nothing is in the way under this name.
     Renamed(String),
-    /// It stands there whole, and was asked to be left out then.
+    /// It exists whole, and is to be skipped.
     Complete,
     /// Something is in the way.
     Blocked(InTheWay),
@@ -42,7 +42,7 @@ pub struct InTheWay {
     pub what: &'static str,
 }
 
-/// As much of a sidecar as is read back.
+/// The fields of a sidecar that are read back.
 #[derive(Deserialize)]
 struct Told {
     spec: VideoSpec,
@@ -67,7 +67,7 @@ pub(crate) fn look(root: &Path, submission: &Submission, names: &mut BTreeSet<St
 /// The next name like that of a video at which nothing stands, and that is none of `names`; it becomes one. Blocks.
 pub(crate) fn free_name(root: &Path, video: &VideoRequest, names: &mut BTreeSet<String>) -> Option<String> {
     let free = |name: &String| !names.contains(name) && obstacle(root, name, &video.formats, Taken::NewName).is_none();
-    let name = (2..MOST_NUMBERS).filter_map(|number| numbered(&video.output, number)).find(free)?;
+    let name = (2..MAX_NUMBER).filter_map(|number| numbered(&video.output, number)).find(free)?;
     names.insert(name.clone());
     Some(name)
 }
@@ -80,7 +80,7 @@ fn numbered(output: &str, number: u32) -> Option<String> {
     names.into_iter().find(|name| output_fault(name).is_none())
 }
 
-/// What keeps a video from being written there.
+/// What is in the way of a video.
 fn obstacle(root: &Path, output: &str, formats: &[Format], taken: Taken) -> Option<InTheWay> {
     let paths = formats.iter().map(|&format| path_of(output, format)).chain([sidecar_of(output)]);
     paths.into_iter().find_map(|path| {
@@ -89,7 +89,7 @@ fn obstacle(root: &Path, output: &str, formats: &[Format], taken: Taken) -> Opti
     })
 }
 
-/// What stands there, unless it may be replaced.
+/// What exists at a path, unless it may be replaced.
 pub(super) fn in_the_way(path: &Path, may_replace: bool) -> Option<&'static str> {
     let stands = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,

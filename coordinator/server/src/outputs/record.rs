@@ -1,4 +1,4 @@
-//! What was written, file by file, and whether it still stands so.
+//! Records of written files, and whether the files still match them.
 //!
 //! Files are hashed by reading them: one that is cut short under a memory map would end the process.
 
@@ -11,12 +11,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wanfarm_types::{Digest, FileState, frame_name};
 
-/// What tells a file's content from any other.
+/// Length and digest of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Print {
-    /// Its length.
     pub bytes: u64,
-    /// Its digest.
     pub blake3: Digest,
 }
 
@@ -25,12 +23,10 @@ pub struct Print {
 pub struct Written {
     /// Below the job's output directory, with `/`.
     pub path: String,
-    /// What it holds.
     #[serde(flatten)]
     pub content: Content,
 }
 
-/// What was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
@@ -40,10 +36,10 @@ pub enum Content {
     Frames(Vec<Print>),
 }
 
-/// What has become of the files of a video.
+/// The state of a video's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// They are all as they were written.
+    /// All are as written.
     Whole,
     /// Some are not there; the others are as they were written.
     Missing,
@@ -51,11 +47,11 @@ pub(crate) enum Fate {
     Changed(String),
 }
 
-/// What stands where something is to be written.
+/// What exists at a path to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Nothing,
-    /// What these records tell of, or part of it.
+    /// A file of these records, or part of one.
     Recorded,
     Other,
 }
@@ -102,7 +98,7 @@ pub(crate) fn state(path: &Path, written: &Print, reading: bool) -> FileState {
     })
 }
 
-/// What has become of the files of a video, all of which are read.
+/// The state of a video's files, all of which are read.
 pub(crate) fn fate(root: &Path, written: &[Written]) -> Fate {
     let mut fate = Fate::Whole;
     for (path, print) in written.iter().flat_map(Written::files) {
@@ -117,7 +113,7 @@ pub(crate) fn fate(root: &Path, written: &[Written]) -> Fate {
     fate
 }
 
-/// What stands at a path of which these records tell.
+/// What exists at a path of these records.
 pub(super) fn standing(path: &Path, records: &[&Written]) -> io::Result<Standing> {
     let stands = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::Nothing),

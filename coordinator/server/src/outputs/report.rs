@@ -18,12 +18,12 @@ use crate::obstacle::Obstacle;
 use wanfarm_durable::place::{self, PlaceError, Stage};
 
 /// Before a report that could not be written is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Why a report was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
-    /// Nothing is wrong with its place: it is written when this is gone.
+    /// An obstacle: it is written when this is gone.
     #[error("waits for {0}")]
     Held(Obstacle),
     /// No other try can help it.
@@ -31,7 +31,7 @@ pub enum ReportError {
     Failed(String),
 }
 
-/// What tells a report from other files, and one job's from another's.
+/// The part of a report that identifies it and its job.
 #[derive(Debug, Deserialize)]
 struct Stamp {
     job: StampedJob,
@@ -82,7 +82,7 @@ pub(crate) fn write_report(volume: &Volume, stage: &Stage, path: &Path, report: 
         if !written.as_ref().is_err_and(PlaceError::is_transient) {
             break;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(RETRY_DELAY);
         written = put();
     }
     written.map_err(|error| match (volume.obstacle(&error, json.len() as u64), look::in_the_way(path, false)) {

@@ -10,15 +10,15 @@ use crate::attempt::AttemptRecord;
 pub(crate) struct Sidecar<'a> {
     /// Every resolved setting.
     pub spec: &'a VideoSpec,
-    /// What it was rendered with.
+    /// The model it was rendered with.
     pub model: ModelRecord<'a>,
     /// Versions that decide the bytes.
     pub versions: Versions,
-    /// Who did what, and how long each stage waited.
+    /// The attempts, with the time each stage waited.
     pub attempts: &'a [AttemptRecord],
-    /// What people should know of it though nothing failed.
+    /// Remarks though nothing failed.
     pub notes: &'a [String],
-    /// What its denoising ran, and what its step cache saved.
+    /// Forward passes computed and saved by the step cache.
     pub passes: &'a [StagePasses],
     /// The quality gate's verdict and figures.
     pub quality: &'a wanfarm_media::Quality,
@@ -34,7 +34,6 @@ pub(crate) struct Sidecar<'a> {
 /// Passes of the transformer in a stage.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct StagePasses {
-    /// Which.
     pub stage: Stage,
     /// Passes that ran the blocks, those again that were run again.
     pub computed: u64,
@@ -61,16 +60,13 @@ impl StagePasses {
 /// A model by name and content.
 #[derive(Debug, Serialize)]
 pub(crate) struct ModelRecord<'a> {
-    /// Its name.
     pub name: &'a str,
-    /// Its files.
     pub files: &'a [ModelFile],
 }
 
 /// Versions that decide the bytes.
 #[derive(Debug, Serialize)]
 pub(crate) struct Versions {
-    /// This program.
     pub wanfarm: &'static str,
     /// The control plane.
     pub protocol: u32,
@@ -85,13 +81,12 @@ pub(crate) struct OutputRecord {
     pub bytes: u64,
     /// Digest of its content; of a folder, over its files in order of name.
     pub blake3: Digest,
-    /// What is unlike other videos' files.
+    /// How it differs from other videos' files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
 impl Versions {
-    /// Those of this program.
     pub(crate) fn current() -> Self {
         Self { wanfarm: env!("CARGO_PKG_VERSION"), protocol: wanfarm_proto::PROTOCOL }
     }

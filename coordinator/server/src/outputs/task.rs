@@ -20,13 +20,11 @@ use crate::obstacle::Obstacle;
 pub struct Task {
     /// Its place in the plan.
     pub video: VideoId,
-    /// Its settings.
     pub spec: VideoSpec,
     /// Files of its model.
     pub model_files: Vec<ModelFile>,
-    /// Who did what.
     pub attempts: Vec<AttemptRecord>,
-    /// What people should know of it.
+    /// Remarks.
     pub notes: Vec<String>,
     /// Its frames, u8 `[F, H, W, 3]`.
     pub frames: TensorRef,
@@ -34,16 +32,16 @@ pub struct Task {
     pub latents: Digest,
     /// The output directory of its job.
     pub volume: Volume,
-    /// Whether it may replace what is not its own.
+    /// Whether it may replace files of others.
     pub overwrite: bool,
-    /// What an earlier try may have put in place.
+    /// Files that an earlier try may have put in place.
     pub written: Arc<[Written]>,
 }
 
 /// Why a video was not written.
 #[derive(Debug)]
 pub enum WriteError {
-    /// Nothing is wrong with the video: it is written when this is gone.
+    /// An obstacle: the video is written when this is gone.
     Held(Obstacle),
     /// The frames are with a worker that cannot be heard at present: nobody's fault.
     Unread(String),
@@ -152,7 +150,7 @@ impl Files {
         Ok(Self { staged, lacking, verdict: quality.verdict.to_string(), frames: bytes.len() as u64 })
     }
 
-    /// What is about to be put in place, the sidecar last.
+    /// The files about to be put in place, the sidecar last.
     pub(crate) fn written(&self) -> Vec<Written> {
         self.staged.iter().map(|(_, written)| written.clone()).collect()
     }
@@ -212,7 +210,7 @@ fn stage_format(
     Ok((placing, Written { path: path.clone(), content }, OutputRecord { path, bytes, blake3, note }))
 }
 
-/// What a sidecar says of a video that fits its encoder only with less quality than others have.
+/// The sidecar's note on a video encoded with less quality than others.
 fn coarser(quantiser: u8) -> Option<String> {
     let usual = wanfarm_media::QUANTISER;
     (quantiser > usual)

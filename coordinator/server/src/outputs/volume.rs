@@ -19,7 +19,7 @@ use crate::obstacle::Obstacle;
 #[derive(Debug, Clone)]
 pub struct Volume {
     folder: PathBuf,
-    /// Where its volume was mounted when it was last known to be there.
+    /// Mount point of its volume when it was last seen.
     mount: Option<PathBuf>,
 }
 
@@ -29,7 +29,6 @@ impl Volume {
         Self { folder, mount: None }
     }
 
-    /// Where files go.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -57,7 +56,7 @@ impl Volume {
     /// Makes the folder, writes, syncs, renames and removes a hidden file in it; says where its volume is mounted.
     ///
     /// # Errors
-    /// What stands in the way.
+    /// The obstacle.
     pub fn try_out(&self) -> Result<PathBuf, Obstacle> {
         self.check()?;
         let trial = self.folder.join(format!(".wanfarm-trial-{}", std::process::id()));
@@ -93,7 +92,7 @@ impl Volume {
     }
 }
 
-/// What shows in the error itself.
+/// The obstacle that the error itself shows.
 fn common(error: &(dyn std::error::Error + 'static), folder: &Path, bytes: u64) -> Option<Obstacle> {
     if disk_space::is_full(error) {
         return Some(Obstacle::Full { path: folder.to_owned(), bytes });

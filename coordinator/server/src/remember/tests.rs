@@ -92,7 +92,7 @@ impl Night {
         remember(&mut self.store, wanted, volume)
     }
 
-    /// Why not.
+    /// Why they are not, on error.
     fn refusal(&mut self, wanted: &Wanted) -> String {
         let before = self.store.load().unwrap();
         let refusal = self.remember(wanted).unwrap_err().to_string();

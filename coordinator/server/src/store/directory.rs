@@ -19,27 +19,27 @@ pub struct DataDirectory {
 /// A data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// It cannot be made or opened.
+    /// The directory cannot be made or opened.
     #[error("cannot use the data directory {}: {source}", path.display())]
     Unusable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// Another coordinator holds it.
     #[error("another coordinator is using the data directory {}; stop it, or give this one its own with --data", .0.display())]
     InUse(PathBuf),
-    /// It lies on another machine.
+    /// The directory is on a network file system.
     #[error(
         "the data directory {} lies on a network file system ({kind}), where the database would be damaged sooner or \
          later; name a directory on a disk of this machine with --data",
         path.display()
     )]
     Network {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What it lies on.
+        /// The file system.
         kind: String,
     },
     /// What is written there may be gone after a power cut.
@@ -49,9 +49,9 @@ pub enum DirectoryError {
         path.display()
     )]
     Fleeting {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What the volume said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -79,7 +79,7 @@ impl DataDirectory {
         }
     }
 
-    /// Where it is.
+    /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
     }

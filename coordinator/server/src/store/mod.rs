@@ -102,14 +102,14 @@ pub enum StoreError {
         /// What the database is instead.
         why: &'static str,
     },
-    /// It cannot be told whose artifacts they are.
+    /// The owner of the artifacts cannot be read.
     #[error("cannot {verb} the artifact directory {}: {why}", path.display())]
     Artifacts {
-        /// What was tried.
+        /// The operation.
         verb: &'static str,
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The file is no database, or a broken one.
@@ -120,7 +120,7 @@ pub enum StoreError {
     Damaged {
         /// The database.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
     /// A later version of this program has written it.
@@ -142,17 +142,17 @@ pub enum StoreError {
     Refused {
         /// The database.
         path: PathBuf,
-        /// Which row, and why.
+        /// The row and the fault.
         why: String,
     },
     /// The engine or the disk failed.
     #[error("cannot {verb} the database {}: {why}", path.display())]
     Failed {
-        /// What was tried.
+        /// The operation.
         verb: &'static str,
         /// The database.
         path: PathBuf,
-        /// What the engine said.
+        /// The engine's error.
         why: String,
     },
 }

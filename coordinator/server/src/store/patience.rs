@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::StoreError;
 
 /// Between two tries.
-const PAUSE: Duration = Duration::from_millis(200);
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 /// How often it is said that there is something to wait for.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -27,7 +27,7 @@ pub fn when_unlocked<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> R
             tracing::warn!(%error, "waiting");
             said = Some(Instant::now());
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(RETRY_DELAY);
     }
 }
 

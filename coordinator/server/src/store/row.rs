@@ -1,7 +1,7 @@
 //! The rows. The comment of each variant names its key; a row of a known key replaces the one before it.
 //!
 //! Rows outlive the version that wrote them. All rows of a database are of one format, whose number it carries
-//! (`user_version`). Whoever changes what a row holds, in columns or in the JSON of one, adds a step to
+//! (`user_version`). A change of what a row holds, in columns or in the JSON of one, adds a step to
 //! `sqlite/migrations.rs` that brings every row of the format before to the new one; it runs once, as one transaction, when
 //! the database is opened. A field that is only added, and has a default, needs none. A database of a later format is
 //! refused.
@@ -25,7 +25,7 @@ use crate::totals::Totals;
 pub enum Row {
     /// A model that a worker has announced, key `info.name`.
     Model(ModelInfo),
-    /// A model that nothing speaks of any more: removes the row of this name, and its files.
+    /// A model that no job or worker names: removes the row of this name, and its files.
     ModelForgotten(String),
     /// The files behind a role of a model, key (`model`, `role`, `weights`).
     Weights {
@@ -42,43 +42,43 @@ pub enum Row {
     Image(Image),
     /// A first frame that no job starts from any more: removes the row of key `digest`.
     ImageForgotten(Digest),
-    /// Who a worker is, for people, key `worker`.
+    /// Name and device of a worker, key `worker`.
     Worker {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
-        /// Its name.
+        /// Name of the worker.
         name: String,
-        /// Its device.
+        /// Device of the worker.
         device: String,
         /// When it was last known to be there, to a day, by the farm's clock.
         seen: f64,
     },
-    /// A worker that nothing speaks of any more: removes the row of key `worker`.
+    /// A worker that no job names: removes the row of key `worker`.
     WorkerForgotten(WorkerId),
     /// A submission, key `id`. A job once submitted never changes.
     Job(JobRow),
     /// What became of a submission when its model was known, key `job`: for each video its settings, or why there are
     /// none. Comes before the plan of the same job, which counts the videos that have settings.
     Resolved {
-        /// Which job.
+        /// The job.
         job: JobId,
         /// In manifest order.
         videos: Vec<Result<VideoSpec, String>>,
     },
     /// A job that ended before anything of it was planned is to wait for its model again: removes the rows `Resolved`,
-    /// `Held`, `Ended`, `Reported` and `Change::JobPhase` of key `job`. Refused of a job that has a plan.
+    /// `Suspended`, `Ended`, `Reported` and `Change::JobPhase` of key `job`. Refused of a job that has a plan.
     Requeued(JobId),
     /// Why the coordinator itself has paused a job; it takes it up again by itself. Key `job`; `None` removes it.
-    Held {
-        /// Which job.
+    Suspended {
+        /// The job.
         job: JobId,
-        /// Why.
+        /// The reason; `None`: it is no longer suspended.
         reason: Option<String>,
     },
     /// The files of a video, key `video`. Recorded when they are whole and before the first is put in its place, so that
     /// whatever stands there after a kill is known; a video that is done has them all in place.
     Outputs {
-        /// Which video.
+        /// The video, by its place in the manifest.
         video: VideoId,
         /// Files and folders, the sidecar last.
         written: Arc<[Written]>,
@@ -89,14 +89,14 @@ pub enum Row {
     },
     /// Every video of a job has ended, key `job`; `None` removes it.
     Ended {
-        /// Which job.
+        /// The job.
         job: JobId,
         /// When, and where the time went until then.
         end: Option<Box<JobEnd>>,
     },
     /// The report of a job is in its place, key `job`; `None` removes it.
     Reported {
-        /// Which job.
+        /// The job.
         job: JobId,
         /// When, in seconds since 1970.
         at: Option<f64>,
@@ -110,7 +110,7 @@ pub enum Row {
     },
     /// The computation of an attempt has begun, key `attempt`.
     Begun {
-        /// Which attempt.
+        /// The attempt.
         attempt: AttemptId,
         /// When.
         at: Moment,
@@ -124,7 +124,7 @@ pub enum Row {
 /// A job as it was submitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobRow {
-    /// Its number.
+    /// Number of the job.
     pub id: JobId,
     /// What was asked for, under its final names. No two jobs have the same client's key, unless that is empty.
     pub submission: Submission,

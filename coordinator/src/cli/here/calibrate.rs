@@ -15,13 +15,13 @@ use wanfarm_types::{Calibration, Expert, MagCache, MagCurve, ModelInfo, SolverKi
 use wanfarm_workers::Dtype;
 
 use super::ComputeArgs;
-use crate::cli::failed::Failed;
+use crate::cli::error::CliError;
 use crate::cli::say::print_json;
 use crate::cli::say::{err, errln, out};
 use crate::cli::table::table;
 use crate::exit::Exit;
 
-/// What is rendered where nothing else is asked for.
+/// The default prompt.
 const PROMPT: &str = "A sailing boat leaves a small harbour in the morning sun; gulls circle above the pier.";
 
 #[derive(Debug, clap::Args)]
@@ -78,9 +78,9 @@ pub(in crate::cli) struct CalibrateArgs {
     json: bool,
 }
 
-/// What was measured, for programs.
+/// The JSON output.
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct CalibrationReport<'a> {
     /// Where it was written.
     path: &'a Path,
     calibration: &'a Calibration,
@@ -89,11 +89,11 @@ struct Report<'a> {
     computed: f64,
 }
 
-pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, Failed> {
+pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, CliError> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     // Before anything else: this may start the program over with another environment, the one workers compute in.
     wanfarm_workers::limit_threads(cores)
-        .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
+        .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
     let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
     let folder = folder::open(&args.model).map_err(|error| failed(error.into()))?;
@@ -112,11 +112,15 @@ pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, Failed> {
         errln!();
     }
     let path = args.out.clone().unwrap_or_else(|| calibration_file(&args.model));
-    write_calibration(&measured.calibration, &path).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    write_calibration(&measured.calibration, &path).map_err(|error| CliError::new(Exit::SomeFailed, error))?;
     let plan = plan(&measured)?;
     if args.json {
-        let report =
-            Report { path: &path, calibration: &measured.calibration, steps: measured.steps(), computed: plan.work() };
+        let report = CalibrationReport {
+            path: &path,
+            calibration: &measured.calibration,
+            steps: measured.steps(),
+            computed: plan.work(),
+        };
         print_json(&report)?;
     } else {
         out!("{}written to {}\n", text(&measured, &plan), path.display());
@@ -149,15 +153,15 @@ fn method(name: &str) -> Result<SolverKind, String> {
     }
 }
 
-fn read_image(path: &Path) -> Result<RgbImage, Failed> {
-    let bytes = std::fs::read(path).map_err(|e| Failed::new(Exit::Usage, format!("{}: {e}", path.display())))?;
-    load_image(&path.display().to_string(), &bytes).map_err(|error| Failed::new(Exit::Usage, error))
+fn read_image(path: &Path) -> Result<RgbImage, CliError> {
+    let bytes = std::fs::read(path).map_err(|e| CliError::new(Exit::Usage, format!("{}: {e}", path.display())))?;
+    load_image(&path.display().to_string(), &bytes).map_err(|error| CliError::new(Exit::Usage, error))
 }
 
 /// What MagCache skips by this curve with its published settings.
-fn plan(measured: &Measured) -> Result<Plan, Failed> {
+fn plan(measured: &Measured) -> Result<Plan, CliError> {
     let calibration = &measured.calibration;
-    let curve = calibration.curve().map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    let curve = calibration.curve().map_err(|error| CliError::new(Exit::SomeFailed, error))?;
     let high = calibration.stages.iter().find(|stage| stage.expert == Expert::High);
     let high = match (high, &calibration.stages[..]) {
         (Some(high), _) => Some(high.cond.len() as u32 + 1),
@@ -187,11 +191,11 @@ fn text(measured: &Measured, plan: &Plan) -> String {
     text
 }
 
-fn failed(error: ModelError) -> Failed {
+fn failed(error: ModelError) -> CliError {
     let exit = match &error {
         ModelError::Input { .. } => Exit::Usage,
         ModelError::Candle(_) => Exit::SomeFailed,
         _ => Exit::BadModelFiles,
     };
-    Failed::new(exit, error)
+    CliError::new(exit, error)
 }

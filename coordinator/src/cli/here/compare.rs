@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wanfarm_media::{Clip, Similarity};
 
-use crate::cli::failed::Failed;
+use crate::cli::error::CliError;
 use crate::cli::say::out;
 use crate::cli::say::print_json;
 use crate::cli::table::table;
@@ -44,11 +44,11 @@ pub(in crate::cli) struct CompareArgs {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct ComparisonReport {
     videos: Vec<Video>,
     /// Mean over the videos.
     ssim: f64,
-    /// That of the least like frame of all.
+    /// The lowest of all frames.
     ssim_min: f64,
     /// Mean over the videos in dB; absent where one is equal.
     psnr: Option<f64>,
@@ -67,7 +67,7 @@ struct Video {
     similarity: Similarity,
 }
 
-pub(super) fn compare(args: CompareArgs) -> Result<Exit, Failed> {
+pub(super) fn compare(args: CompareArgs) -> Result<Exit, CliError> {
     let report = report(&args.a, &args.b)?;
     if args.json {
         print_json(&report)?;
@@ -78,18 +78,18 @@ pub(super) fn compare(args: CompareArgs) -> Result<Exit, Failed> {
     Ok(if report.videos.iter().any(low) { Exit::SomeFailed } else { Exit::Ok })
 }
 
-fn report(a: &Path, b: &Path) -> Result<Report, Failed> {
-    let pairs = pairs(a, b).map_err(|why| Failed::new(Exit::Usage, why))?;
+fn report(a: &Path, b: &Path) -> Result<ComparisonReport, CliError> {
+    let pairs = pairs(a, b).map_err(|why| CliError::new(Exit::Usage, why))?;
     if pairs.pairs.is_empty() {
         let why = format!("no video of {} has the name of one of {}", a.display(), b.display());
-        return Err(Failed::new(Exit::Usage, why));
+        return Err(CliError::new(Exit::Usage, why));
     }
     let videos = pairs.pairs.into_iter().map(video).collect::<Result<Vec<_>, _>>()?;
     let mean = |values: &mut dyn Iterator<Item = Option<f64>>| {
         let values: Option<Vec<f64>> = values.collect();
         values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
     };
-    Ok(Report {
+    Ok(ComparisonReport {
         ssim: mean(&mut videos.iter().map(|video| Some(video.similarity.ssim))).unwrap_or_default(),
         ssim_min: videos.iter().map(|video| video.similarity.ssim_min).fold(f64::INFINITY, f64::min),
         psnr: mean(&mut videos.iter().map(|video| video.similarity.psnr)),
@@ -99,14 +99,14 @@ fn report(a: &Path, b: &Path) -> Result<Report, Failed> {
     })
 }
 
-fn video(Pair { name, left: a, right: b }: Pair) -> Result<Video, Failed> {
+fn video(Pair { name, left: a, right: b }: Pair) -> Result<Video, CliError> {
     let similarity = Clip::open(&a)
         .and_then(|mut left| Similarity::between(&mut left, &mut Clip::open(&b)?))
-        .map_err(|error| Failed::new(Exit::Usage, format!("{name}: {error}")))?;
+        .map_err(|error| CliError::new(Exit::Usage, format!("{name}: {error}")))?;
     Ok(Video { name, a, b, similarity })
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &ComparisonReport) -> String {
     let decibels = |psnr: Option<f64>| psnr.map_or("equal".to_owned(), |psnr| format!("{psnr:.2}"));
     let row = |name: &str, frames: String, ssim: [f64; 2], psnr: [String; 2]| {
         let ([mean, least], [clip, worst]) = (ssim, psnr);

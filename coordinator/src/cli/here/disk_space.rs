@@ -1,4 +1,4 @@
-//! Whether the disks have room for a job, which `run` finds out itself; for other verbs the coordinator tells.
+//! Checks the disk space for a job of `run`; for other verbs the coordinator does.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -10,15 +10,15 @@ use wanfarm_server::estimate::{Footprint, Space};
 use wanfarm_types::{ModelInfo, VideoRequest};
 
 use super::local;
-use crate::cli::failed::Failed;
+use crate::cli::error::CliError;
 use crate::cli::say::say_shortages;
 use crate::exit::Exit;
 
-/// How long disks may take to tell. One that does not is said not to answer by whoever writes there.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long disks may take to answer. One that does not is reported when it is written to.
+const DISK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Says what this machine's disks have too little room for, before anything is rendered. What stands there already, of a
-/// run that goes on or to be replaced, needs none.
+/// Reports the disks of this machine that are too small for the job, before anything is rendered. Files that exist
+/// already, of a resumed run or to be replaced, need no space.
 ///
 /// # Errors
 /// A disk has no room for even one video.
@@ -28,7 +28,7 @@ pub(super) fn check(
     videos: &[VideoRequest],
     output: &Path,
     data: &Path,
-) -> Result<(), Failed> {
+) -> Result<(), CliError> {
     let specs = local::resolved(manifest, info, videos)?;
     let footprints: Vec<_> =
         specs.iter().map(|(_, spec)| (spec.output.clone(), Footprint::of(spec, &info.geometry))).collect();
@@ -40,9 +40,9 @@ pub(super) fn check(
         let space = Space::of(missing.map(|(_, footprint)| footprint), workers);
         let _ = tell.send(disk_space::shortages(&space, &output, &data));
     });
-    let shortages = told.recv_timeout(PATIENCE).unwrap_or_default();
+    let shortages = told.recv_timeout(DISK_TIMEOUT).unwrap_or_default();
     if let Some(short) = shortages.iter().find(|short| short.certain) {
-        return Err(Failed::new(Exit::Usage, format!("the job {short}")));
+        return Err(CliError::new(Exit::Usage, format!("the job {short}")));
     }
     say_shortages(&shortages);
     Ok(())

@@ -9,7 +9,7 @@ use wanfarm_tools::doctor::Examination;
 use wanfarm_workers::Dtype;
 
 use super::ComputeArgs;
-use crate::cli::failed::Failed;
+use crate::cli::error::CliError;
 use crate::cli::say::outln;
 use crate::doctor::{Report, judge, line};
 use crate::exit::Exit;
@@ -26,11 +26,11 @@ pub(in crate::cli) struct DoctorArgs {
     json: bool,
 }
 
-pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, Failed> {
+pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CliError> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     // Before anything else: this may start the program over with another environment, the one workers compute in.
     wanfarm_workers::limit_threads(cores)
-        .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
+        .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
     let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
     let examination = Examination { model: &args.model, device, bf16: dtype == Dtype::Bf16 };
@@ -41,13 +41,13 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, Failed> {
         }
         checks.push(finding);
     };
-    let rendered = examination.run(&mut found).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+    let rendered = examination.run(&mut found).map_err(|error| CliError::new(Exit::SomeFailed, error))?;
     if let Some(rendered) = rendered {
-        judge(&rendered).map_err(|error| Failed::new(Exit::SomeFailed, error))?.into_iter().for_each(found);
+        judge(&rendered).map_err(|error| CliError::new(Exit::SomeFailed, error))?.into_iter().for_each(found);
     }
     let report = Report::new(args.model, device.name(), checks);
     if args.json {
-        let json = serde_json::to_string_pretty(&report).map_err(|error| Failed::new(Exit::SomeFailed, error))?;
+        let json = serde_json::to_string_pretty(&report).map_err(|error| CliError::new(Exit::SomeFailed, error))?;
         outln!("{json}");
     } else {
         outln!("{}", report.summary());

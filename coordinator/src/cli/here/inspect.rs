@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_tools::inspect::{Questions, inspect as examine, inspect_lora, is_lora};
 
-use crate::cli::failed::Failed;
+use crate::cli::error::CliError;
 use crate::cli::say::out;
 use crate::cli::say::print_json;
 use crate::exit::Exit;
@@ -27,9 +27,9 @@ pub(in crate::cli) struct InspectArgs {
 }
 
 /// Ends well when something can be served from here and nothing that is here is damaged.
-pub(super) fn inspect(args: InspectArgs) -> Result<Exit, Failed> {
+pub(super) fn inspect(args: InspectArgs) -> Result<Exit, CliError> {
     if is_lora(&args.path) {
-        let report = inspect_lora(&args.path).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+        let report = inspect_lora(&args.path).map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
         if args.json {
             print_json(&report)?;
         } else {
@@ -38,7 +38,7 @@ pub(super) fn inspect(args: InspectArgs) -> Result<Exit, Failed> {
         return Ok(Exit::Ok);
     }
     let questions = Questions { device: args.device.unwrap_or_else(DeviceKind::preferred), digests: args.digests };
-    let report = examine(&args.path, questions).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+    let report = examine(&args.path, questions).map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
     if args.json {
         print_json(&report)?;
     } else {

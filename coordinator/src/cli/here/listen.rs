@@ -1,4 +1,4 @@
-//! Where to listen, as people type it, and where others reach that.
+//! Parses the address to listen on, and finds the address others reach it by.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
@@ -10,7 +10,7 @@ const EVERYWHERE: &str = "::";
 /// Reads an address to listen on: `HOST:PORT`, `:PORT`, `PORT` or `HOST`.
 ///
 /// # Errors
-/// What is wrong with it, with examples of what is right.
+/// The fault, with examples of valid values.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let examples = "write HOST:PORT, for example 127.0.0.1:7700 for this machine alone or [::]:7700 for the network";
     let (host, port) = match text.rsplit_once(':') {

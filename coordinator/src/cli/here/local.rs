@@ -1,4 +1,4 @@
-//! What a model's files on this machine tell of a manifest, with or without a coordinator.
+//! Checks a manifest by a model's files on this machine, with or without a coordinator.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use wanfarm_server::estimate::{Estimate, Workforce, Workload};
 use wanfarm_tools::inspect::{Questions, inspect};
 use wanfarm_types::{ModelInfo, Role, VideoRequest, VideoSpec};
 
-use crate::cli::failed::Failed;
+use crate::cli::error::CliError;
 use crate::exit::Exit;
 
 /// A model whose folder is here.
@@ -20,8 +20,8 @@ pub(in crate::cli) struct LocalModel(ModelFolder);
 
 impl LocalModel {
     /// The model of this name, if it lies in one of these folders.
-    pub(in crate::cli) fn find(folders: &[PathBuf], name: &str) -> Result<Option<Self>, Failed> {
-        let bad = |error| Failed::new(Exit::BadModelFiles, error);
+    pub(in crate::cli) fn find(folders: &[PathBuf], name: &str) -> Result<Option<Self>, CliError> {
+        let bad = |error| CliError::new(Exit::BadModelFiles, error);
         let folder = folder::find(folders, name).map_err(bad)?;
         Ok(folder.map(|folder| folder::open(&folder)).transpose().map_err(bad)?.map(Self))
     }
@@ -30,18 +30,19 @@ impl LocalModel {
         self.0.info()
     }
 
-    /// What this machine alone can tell of a manifest's videos: the work, but neither workers nor speeds.
-    pub(in crate::cli) fn forecast(&self, manifest: &Manifest, videos: &[VideoRequest]) -> Result<Forecast, Failed> {
+    /// Estimates a manifest's videos without a coordinator: the work, but neither workers nor speeds.
+    pub(in crate::cli) fn forecast(&self, manifest: &Manifest, videos: &[VideoRequest]) -> Result<Forecast, CliError> {
         let specs = resolved(manifest, self.info(), videos)?;
         let work = Workload::of(specs.iter().map(|(plan, _)| plan));
         let speedups = speedups(specs.iter().map(|(_, spec)| (&spec.cache, &spec.loras[..])));
         Ok(alone(u32::try_from(videos.len()).unwrap_or(u32::MAX), self.info(), &work, speedups))
     }
 
-    /// What each role needs of memory, as far as the files here tell.
-    pub(in crate::cli) fn add_needs(&self, roles: &mut [RoleForecast]) -> Result<(), Failed> {
+    /// Adds the memory that each role needs, as far as the files here tell.
+    pub(in crate::cli) fn add_needs(&self, roles: &mut [RoleForecast]) -> Result<(), CliError> {
         let questions = Questions { device: DeviceKind::preferred(), digests: false };
-        let inspection = inspect(self.0.path(), questions).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+        let inspection =
+            inspect(self.0.path(), questions).map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
         for found in inspection.roles {
             let role = roles.iter_mut().find(|role| role.role == found.role.name());
             if let (Some(role), Some(memory)) = (role, found.memory) {
@@ -51,17 +52,18 @@ impl LocalModel {
         Ok(())
     }
 
-    pub(in crate::cli) fn notes(&self, manifest: &Manifest) -> Result<Vec<String>, Failed> {
+    pub(in crate::cli) fn notes(&self, manifest: &Manifest) -> Result<Vec<String>, CliError> {
         notes(manifest, &self.0)
     }
 }
 
-/// What there is to say of a manifest whose model is here.
-pub(super) fn notes(manifest: &Manifest, model: &ModelFolder) -> Result<Vec<String>, Failed> {
+/// Remarks on a manifest whose model is here.
+pub(super) fn notes(manifest: &Manifest, model: &ModelFolder) -> Result<Vec<String>, CliError> {
     let mut notes = manifest.lora_notes(model.info());
     // Reading the words of a tokenizer takes a second.
     if manifest.has_long_texts() {
-        let tokenizer = Tokenizer::load(model.tokenizer()).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+        let tokenizer =
+            Tokenizer::load(model.tokenizer()).map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
         notes.extend(manifest.text_notes(|text| tokenizer.encode(text).ok().map(|tokens| tokens.length)));
     }
     Ok(notes)
@@ -78,16 +80,16 @@ pub(super) fn resolved(
     manifest: &Manifest,
     info: &ModelInfo,
     videos: &[VideoRequest],
-) -> Result<Vec<(VideoPlan, VideoSpec)>, Failed> {
+) -> Result<Vec<(VideoPlan, VideoSpec)>, CliError> {
     let resolved = videos.iter().map(|request| {
         let image = manifest.images.iter().find(|file| Some(file.image.digest) == request.image);
         let sized = first_frame::sized(request, image.map(|file| &file.image), info);
-        plan::resolve(&sized, info).map_err(|why| Failed::new(Exit::Usage, why))
+        plan::resolve(&sized, info).map_err(|why| CliError::new(Exit::Usage, why))
     });
     resolved.collect()
 }
 
-/// What this machine alone can tell: the work, but neither workers nor speeds.
+/// The estimate without a coordinator: the work, but neither workers nor speeds.
 fn alone(videos: u32, info: &ModelInfo, work: &Workload, speedups: Vec<String>) -> Forecast {
     let estimate = Estimate::new(work, &Workforce::default());
     let role = |role: Role| RoleForecast { role: role.name(), workers: 0, least_memory_bytes: None, needs_bytes: None };

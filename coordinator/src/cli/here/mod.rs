@@ -1,4 +1,4 @@
-//! What this machine does itself: coordinate, compute, look at models. Built with the feature `farm`.
+//! Commands that run on this machine: coordinate, compute, inspect models. Built with the feature `farm`.
 
 mod calibrate;
 mod compare;
@@ -19,7 +19,7 @@ use wanfarm_server::driver::RestoreError;
 use wanfarm_server::server::ServerError;
 use wanfarm_workers::Dtype;
 
-use crate::cli::failed::Failed;
+use crate::cli::error::CliError;
 use crate::exit::Exit;
 
 /// Verbs that need more than a connection to a coordinator.
@@ -56,7 +56,7 @@ pub(in crate::cli) struct ComputeArgs {
 }
 
 impl Command {
-    pub(super) fn execute(self) -> Result<Exit, Failed> {
+    pub(super) fn execute(self) -> Result<Exit, CliError> {
         match self {
             Self::Run(args) => run::run(args),
             Self::Serve(args) => serve::serve(args),
@@ -69,16 +69,16 @@ impl Command {
     }
 }
 
-fn not_started(error: ServerError) -> Failed {
+fn not_started(error: ServerError) -> CliError {
     let mended_first = matches!(error, ServerError::Output(_) | ServerError::Restore(RestoreError::Wanted(_)));
     let exit = if mended_first { Exit::Usage } else { Exit::SomeFailed };
-    Failed::new(exit, error)
+    CliError::new(exit, error)
 }
 
 /// The directory of a command when `--data` is absent.
-fn data_directory(given: Option<PathBuf>, name: &str) -> Result<PathBuf, Failed> {
+fn data_directory(given: Option<PathBuf>, name: &str) -> Result<PathBuf, CliError> {
     let default = || dirs::data_dir().map(|dir| dir.join("wanfarm").join(name));
     given.or_else(default).ok_or_else(|| {
-        Failed::new(Exit::Usage, "this system names no data directory for you; say where with --data DIR")
+        CliError::new(Exit::Usage, "this system names no data directory for you; say where with --data DIR")
     })
 }

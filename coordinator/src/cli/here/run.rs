@@ -17,7 +17,7 @@ use wanfarm_types::{Digest, JobId, Role};
 
 use super::{ComputeArgs, data_directory, local, not_started};
 use crate::cli::args::{TakenArgs, faulty, read_manifest};
-use crate::cli::failed::{Failed, client_failed};
+use crate::cli::error::CliError;
 use crate::cli::follow::{self, Connection, Interest};
 use crate::cli::path;
 use crate::cli::runtime::{asked_to_stop, block_on};
@@ -68,16 +68,16 @@ pub(in crate::cli) struct RunArgs {
     json: bool,
 }
 
-pub(super) fn run(args: RunArgs) -> Result<Exit, Failed> {
+pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
     logging::quiet();
     let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
-    device.supported().map_err(|error| Failed::new(Exit::Usage, error))?;
+    device.supported().map_err(|error| CliError::new(Exit::Usage, error))?;
     let manifest = read_manifest(&args.manifest, args.json)?;
     let folders = local::folders(&args.models, &args.manifest);
     let model = find_model(&folders, &manifest.model)?;
     let roles = model.info().roles();
     // Looked at here, before any process starts; the workers look again at what they load.
-    inspect::check(&model, &roles).map_err(|error| Failed::new(Exit::BadModelFiles, error))?;
+    inspect::check(&model, &roles).map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
     let videos = manifest.check(Some(model.info())).map_err(|faults| faulty(&faults, args.json))?;
     note(&local::notes(&manifest, &model)?);
 
@@ -113,14 +113,14 @@ async fn render(
     mut workers: Workers,
     manifest: Manifest,
     wanted: Wanted,
-) -> Result<Exit, Failed> {
+) -> Result<Exit, CliError> {
     let config = ServerConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         data,
         output: args.output.clone(),
         wanted: Some(wanted.clone()),
         retention: None,
-        // Somebody is waiting: what a few seconds do not cure is theirs to mend.
+        // Interactive: give up after a few seconds and let the user fix it.
         scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
     };
     let mut coordinator = server::start(config).await.map_err(not_started)?;
@@ -129,7 +129,7 @@ async fn render(
     let interrupted = || {
         let output = args.output.display();
         let words = format!("interrupted; what was finished is in {output}, and {same} goes on from there");
-        Failed::new(Exit::Interrupted, words)
+        CliError::new(Exit::Interrupted, words)
     };
     let queued = tokio::select! {
         queued = queue(&workers.coordinator, coordinator.memory, &args, &manifest, wanted) => queued,
@@ -144,7 +144,7 @@ async fn render(
             let again = format!("{same} again; what is done stays");
             let connection = Connection { client, url: &url, here: Some(&again) };
             let followed = follow::follow(connection, job, interest, Some(&args.output));
-            let ended = async { followed.await.map_err(client_failed)?.exit() };
+            let ended = async { followed.await?.exit() };
             let (stop, stopped) = watch::channel(false);
             // Where nothing is left to compute, none are started.
             let processes = if over { Vec::new() } else { workers.processes.clone() };
@@ -152,7 +152,7 @@ async fn render(
             let result = tokio::select! {
                 ended = ended => ended,
                 ended = &mut workers, if !over => Err(worker_failure(ended)),
-                failed = coordinator.failed() => Err(Failed::new(Exit::SomeFailed, failed)),
+                failed = coordinator.failed() => Err(CliError::new(Exit::SomeFailed, failed)),
                 () = asked_to_stop() => Err(interrupted()),
             };
             // Workers first: they say goodbye to a coordinator that is still there.
@@ -167,7 +167,7 @@ async fn render(
     result
 }
 
-/// What there is to follow.
+/// The job to follow.
 enum Queued {
     Job(Client, JobId),
     Nothing(Exit),
@@ -180,15 +180,15 @@ async fn queue(
     args: &RunArgs,
     manifest: &Manifest,
     wanted: Wanted,
-) -> Result<Queued, Failed> {
-    let mut client = Client::connect(url).await.map_err(client_failed)?;
-    client.put_images(&manifest.images).await.map_err(client_failed)?;
-    client.put_loras(&manifest.loras).await.map_err(client_failed)?;
+) -> Result<Queued, CliError> {
+    let mut client = Client::connect(url).await?;
+    client.put_images(&manifest.images).await?;
+    client.put_loras(&manifest.loras).await?;
     if let Some(memory) = memory {
         remembered(memory);
         return Ok(Queued::Job(client, memory.job));
     }
-    let (submitted, _) = client.submit(wanted.submission).await.map_err(client_failed)?;
+    let (submitted, _) = client.submit(wanted.submission).await?;
     let Some(job) = submitted.job else { return nothing_left(submitted, args.json).map(Queued::Nothing) };
     names_said(submitted);
     Ok(Queued::Job(client, job))
@@ -208,9 +208,9 @@ fn remembered(memory: Memory) {
 
 /// Waits until no other run of this machine, as far as they share this folder, is under way: models for two at once need
 /// twice the memory. The turn lasts as long as what is returned.
-fn take_turn(base: &Path) -> Result<File, Failed> {
+fn take_turn(base: &Path) -> Result<File, CliError> {
     let unusable = |error: std::io::Error| {
-        Failed::new(Exit::SomeFailed, format!("cannot use the data directory {}: {error}", base.display()))
+        CliError::new(Exit::SomeFailed, format!("cannot use the data directory {}: {error}", base.display()))
     };
     fs::create_dir_all(base).map_err(unusable)?;
     let lock = File::create(base.join("run.lock")).map_err(unusable)?;
@@ -238,29 +238,29 @@ fn name(args: &RunArgs, manifest: &Manifest) -> String {
 }
 
 /// The digests of the weights, as the workers will tell them.
-fn weights(model: &ModelFolder, roles: &[Role], workers: &Path) -> Result<BTreeMap<Role, Digest>, Failed> {
+fn weights(model: &ModelFolder, roles: &[Role], workers: &Path) -> Result<BTreeMap<Role, Digest>, CliError> {
     let of = |(index, &role): (usize, &Role)| {
         let data = supervisor::place(workers, index, &[role]);
         Ok((role, fingerprint(&wanfarm_workers::role_files(model, role, &data)?)))
     };
     let digests: Result<_, wanfarm_model::ModelError> = roles.iter().enumerate().map(of).collect();
-    digests.map_err(|error| Failed::new(Exit::BadModelFiles, error))
+    digests.map_err(|error| CliError::new(Exit::BadModelFiles, error))
 }
 
-fn worker_failure(ended: Result<Result<(), SupervisorError>, tokio::task::JoinError>) -> Failed {
+fn worker_failure(ended: Result<Result<(), SupervisorError>, tokio::task::JoinError>) -> CliError {
     match ended {
-        Ok(Err(error @ SupervisorError::Unable { exit, .. })) => Failed::new(exit, error),
-        Ok(Err(error)) => Failed::new(Exit::SomeFailed, error),
-        Ok(Ok(())) => Failed::new(Exit::SomeFailed, "the workers have stopped"),
-        Err(panic) => Failed::new(Exit::SomeFailed, panic),
+        Ok(Err(error @ SupervisorError::Unable { exit, .. })) => CliError::new(exit, error),
+        Ok(Err(error)) => CliError::new(Exit::SomeFailed, error),
+        Ok(Ok(())) => CliError::new(Exit::SomeFailed, "the workers have stopped"),
+        Err(panic) => CliError::new(Exit::SomeFailed, panic),
     }
 }
 
-fn find_model(folders: &[PathBuf], name: &str) -> Result<ModelFolder, Failed> {
-    let bad = |error| Failed::new(Exit::BadModelFiles, error);
+fn find_model(folders: &[PathBuf], name: &str) -> Result<ModelFolder, CliError> {
+    let bad = |error| CliError::new(Exit::BadModelFiles, error);
     let Some(folder) = folder::find(folders, name).map_err(bad)? else {
         let looked = folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");
-        return Err(Failed::new(
+        return Err(CliError::new(
             Exit::BadModelFiles,
             format!("no model folder named {name} in {looked}; say where models are with --models DIR"),
         ));

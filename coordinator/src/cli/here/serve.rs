@@ -9,7 +9,7 @@ use wanfarm_scheduler::Config;
 use wanfarm_server::server::{self, ServerConfig};
 
 use super::{data_directory, listen, not_started};
-use crate::cli::failed::Failed;
+use crate::cli::error::CliError;
 use crate::cli::path;
 use crate::cli::runtime::{asked_to_stop, block_on};
 use crate::cli::say::outln;
@@ -80,7 +80,7 @@ impl FromStr for Retention {
     }
 }
 
-pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
+pub(super) fn serve(args: ServeArgs) -> Result<Exit, CliError> {
     logging::of_service();
     let scheduler = policy(&args);
     let data = data_directory(args.data, "coordinator")?;
@@ -102,7 +102,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, Failed> {
         }
         let ended = tokio::select! {
             () = asked_to_stop() => Ok(Exit::Ok),
-            failed = coordinator.failed() => Err(Failed::new(Exit::SomeFailed, failed)),
+            failed = coordinator.failed() => Err(CliError::new(Exit::SomeFailed, failed)),
         };
         coordinator.stop().await;
         ended

@@ -12,7 +12,7 @@ use wanfarm_workers::{Dtype, ErrorKind, WorkerConfig, WorkerError};
 
 use super::{ComputeArgs, data_directory, listen};
 use crate::cli::args::CoordinatorArg;
-use crate::cli::failed::Failed;
+use crate::cli::error::CliError;
 use crate::cli::path;
 use crate::cli::runtime::{asked_to_stop, block_on};
 use crate::exit::Exit;
@@ -55,19 +55,19 @@ pub(in crate::cli) struct WorkerArgs {
     exit_with_parent: bool,
 }
 
-pub(super) fn worker(args: WorkerArgs) -> Result<Exit, Failed> {
+pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CliError> {
     let cores = thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
     let threads = args.threads.unwrap_or(cores);
     // Before anything else: this may start the program over with another environment.
     wanfarm_workers::limit_threads(threads)
-        .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
+        .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
     let label = args.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join("+");
     let data = data_directory(args.data, &format!("worker-{label}"))?;
     if args.exit_with_parent {
         let log = data.join("worker.log");
         std::fs::create_dir_all(&data)
             .and_then(|()| logging::to_file(&log))
-            .map_err(|error| Failed::new(Exit::SomeFailed, format!("cannot log to {}: {error}", log.display())))?;
+            .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot log to {}: {error}", log.display())))?;
     } else {
         logging::of_service();
     }
@@ -94,7 +94,7 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, Failed> {
         };
         match wanfarm_workers::run(config, stop).await {
             Ok(()) => Ok(Exit::Ok),
-            Err(error) => Err(Failed::new(exit(&error), error)),
+            Err(error) => Err(CliError::new(exit(&error), error)),
         }
     })
 }

@@ -65,11 +65,11 @@ impl Direct {
 
     /// The scheduler knows it.
     fn is_planned(&self, job: JobId) -> bool {
-        self.driver.books.jobs.get(job).is_some_and(|job| job.phase().is_some())
+        self.driver.registry.jobs.get(job).is_some_and(|job| job.phase().is_some())
     }
 
     fn state(&self, job: JobId) -> Option<JobState> {
-        self.driver.books.jobs.get(job).map(|job| job.state())
+        self.driver.registry.jobs.get(job).map(|job| job.state())
     }
 
     /// Kinds of the rows that speak of something.
@@ -103,7 +103,7 @@ async fn a_job_that_goes_on_is_forgotten_only_when_it_is_cancelled_with_it() {
     assert_eq!(desk.steer(job, FORGET).await, Err(RequestError::NotEnded(job)));
     desk.steer(job, CANCEL_AND_FORGET).await.unwrap();
     assert_eq!(desk.state(job), None);
-    assert!(!desk.has(is_of_job) && desk.driver.books.ledger.is_idle());
+    assert!(!desk.has(is_of_job) && desk.driver.registry.ledger.is_idle());
     assert!(!desk.driver.scheduler.job_ids().any(|known| known == job));
     // What tasks still say of it is no row.
     let video = VideoId { job, index: 0 };

@@ -25,8 +25,13 @@ async fn a_name_is_one_jobs_until_that_is_forgotten_restarts_included() {
     let mut restored = restored.unwrap();
     // Another output directory has names of its own; this is the one of before.
     let (output, report) = (dir.path().join("output"), "r.json".into());
-    let row =
-        restored.books.jobs.number(named("c", "a", Taken::Refuse), Digest([0; 32]), Moment::default(), output, report);
+    let row = restored.registry.jobs.number(
+        named("c", "a", Taken::Refuse),
+        Digest([0; 32]),
+        Moment::default(),
+        output,
+        report,
+    );
     restored.put(Row::Job(row));
     for taken in [Taken::Refuse, Taken::NewName, Taken::Overwrite, Taken::Skip] {
         let RequestError::Taken(taken, 1) = restored.settle_names(&again(taken), &[]).unwrap_err() else {

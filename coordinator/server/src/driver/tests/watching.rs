@@ -12,7 +12,8 @@ fn without_vae(videos: usize) -> (Driver, Messages, tempfile::TempDir) {
     driver.on_attached(attached);
     let mut submission = submission("a");
     submission.videos = vec![submission.videos[0].clone(); videos];
-    let job = driver.books.jobs.number(submission, Digest([0; 32]), Moment::default(), "/out".into(), "r.json".into());
+    let job =
+        driver.registry.jobs.number(submission, Digest([0; 32]), Moment::default(), "/out".into(), "r.json".into());
     driver.put(Row::Job(job));
     driver.plan(JobId(1));
     (driver, messages, dir)
@@ -54,7 +55,7 @@ async fn a_follower_of_a_large_job_is_told_of_what_changed_alone() {
     let (mut driver, _messages, _dir) = without_vae(5_000);
     let mut version = changes(&mut driver, 0).version;
     for index in [7, 4_999, 7] {
-        driver.books.jobs.update(VideoId { job: JobId(1), index }, |status| status.steps_done += 1);
+        driver.registry.jobs.update(VideoId { job: JobId(1), index }, |status| status.steps_done += 1);
         let news = changes(&mut driver, version);
         assert_eq!(news.news.videos.iter().map(|line| line.index).collect::<Vec<_>>(), [index]);
         version = news.version;

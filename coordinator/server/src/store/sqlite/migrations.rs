@@ -8,9 +8,9 @@ use super::Fault;
 
 /// One step.
 pub(super) enum Migration {
-    /// Of tables and columns.
+    /// A change of tables and columns.
     Sql(&'static str),
-    /// Of what a column holds as JSON, row by row.
+    /// A change of a column's JSON, row by row.
     Json { table: &'static str, column: &'static str, rewrite: fn(&mut Value) },
 }
 

@@ -19,8 +19,8 @@ use super::{DataDirectory, Loaded, Row, Store, StoreError, when_unlocked};
 use migrations::MIGRATIONS;
 use place::Place;
 
-/// Somebody else may hold the file for this long before it is called locked; as long, the driver hears of nothing.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Another program may hold the file for this long before it is called locked; the driver is blocked as long.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Statements kept compiled: one for each kind of row, and some to spare.
 const STATEMENTS: usize = 64;
 /// An error of the disk on a volume with less room than this is taken for a full one.
@@ -35,7 +35,7 @@ pub struct SqliteStore {
     pub(super) database: Connection,
 }
 
-/// What can go wrong between a row and a table.
+/// Why a row cannot be written or read.
 #[derive(Debug)]
 enum Fault {
     /// The engine says so.
@@ -86,14 +86,14 @@ impl SqliteStore {
         })
     }
 
-    /// What tells this database, and so its coordinator, from all others.
+    /// The id of this database, and so of its coordinator.
     pub fn id(&self) -> Uuid {
         self.id
     }
 }
 
 fn prepare(database: &Connection) -> rusqlite::Result<()> {
-    database.busy_timeout(PATIENCE)?;
+    database.busy_timeout(LOCK_TIMEOUT)?;
     database.set_prepared_statement_cache_capacity(STATEMENTS);
     // With the log, `FULL` synchronises once per commit; `F_FULLFSYNC` makes that true on a Mac as well.
     database.pragma_update(None, "journal_mode", "WAL")?;
@@ -138,7 +138,7 @@ fn migrate(path: &Path, database: &mut Connection) -> Result<(), StoreError> {
     transaction.commit().map_err(fail)
 }
 
-/// Which database it is: drawn when its tables were made.
+/// The id of the database, drawn when its tables were made.
 fn id(path: &Path, database: &Connection) -> Result<Uuid, StoreError> {
     let found = database.query_row("SELECT id FROM identity", [], |row| row.get::<_, String>(0)).optional();
     let found = found.map_err(|engine| error("read", path, engine.into()))?;

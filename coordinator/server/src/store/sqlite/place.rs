@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use wanfarm_durable::FileId;
 
 /// Copies that are kept at most.
-const MOST_SAVED: u32 = 99;
+const MAX_SAVED: u32 = 99;
 
 /// The files as they were when the database was opened.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Place {
     pub(super) fn save(&self, database: &Connection) -> Option<PathBuf> {
         let name = |number| self.files[0].0.with_extension(format!("saved-{number}.sqlite"));
         // One of an earlier mishap stays.
-        let target = (1..=MOST_SAVED).map(name).find(|path| !path.exists())?;
+        let target = (1..=MAX_SAVED).map(name).find(|path| !path.exists())?;
         let saved = database.execute("VACUUM INTO ?1", [target.to_str()?]);
         saved.map_err(|error| tracing::error!(%error, "the rows cannot be saved to {}", target.display())).ok()?;
         Some(target)

@@ -119,7 +119,7 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
         rows.push(Row::Scheduler(Change::JobPhase { job: id, state: word(line, "state")? }));
     }
     if let Some(reason) = get(line, "held")? {
-        rows.push(Row::Held { job: id, reason: Some(reason) });
+        rows.push(Row::Suspended { job: id, reason: Some(reason) });
     }
     if let Some(at) = get(line, "ended")? {
         let at = Moment { at, elapsed: get(line, "ended_elapsed")? };
@@ -211,7 +211,7 @@ fn each(
     Ok(())
 }
 
-/// Of which table a value is.
+/// The table of a value.
 fn in_table(table: &str, fault: Fault) -> Fault {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
     match fault {

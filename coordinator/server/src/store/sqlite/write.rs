@@ -49,7 +49,7 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
         Row::Job(job) => submission(transaction, job),
         Row::Resolved { job, videos } => resolved(transaction, *job, videos),
         Row::Requeued(job) => requeued(transaction, *job),
-        Row::Held { job, reason } => {
+        Row::Suspended { job, reason } => {
             let sql = "UPDATE job SET held = ?2 WHERE id = ?1";
             changed(execute_counting(transaction, sql, params![number(job.0)?, reason])?, job)
         }

@@ -46,7 +46,7 @@ fn a_batch_that_fails_in_the_middle_leaves_nothing(store: &mut impl Store) {
         durable(ArtifactId::Checkpoint { video: video(9), steps_done: 1 }, 1),
         Row::Begun { attempt: AttemptId(5), at: Moment::default(), waited: 1.0 },
         Row::Ended { job: JobId(2), end: None },
-        Row::Held { job: JobId(2), reason: None },
+        Row::Suspended { job: JobId(2), reason: None },
         Row::Outputs { video: video(3), written: [].into(), verdict: String::new(), seconds: 0.0 },
         planned(2, 2),
         resolved(2, 2),

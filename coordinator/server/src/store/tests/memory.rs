@@ -34,7 +34,7 @@ enum OfJob {
     VideoPhase(u32),
     Outputs(u32),
     State,
-    Held,
+    Suspended,
     Ended,
     Reported,
 }
@@ -124,7 +124,7 @@ impl Tables {
             Row::ImageForgotten(_)
                 | Row::WorkerForgotten(_)
                 | Row::Scheduler(Change::WorkerForgotten(_))
-                | Row::Held { reason: None, .. }
+                | Row::Suspended { reason: None, .. }
                 | Row::Ended { end: None, .. }
                 | Row::Reported { at: None, .. }
                 | Row::Scheduler(Change::WeightsPinned { weights: None, .. })
@@ -158,7 +158,7 @@ impl Tables {
         if !has(OfJob::Submission) || has(OfJob::Plan) {
             return Err(format!("{job} cannot wait again"));
         }
-        for of in [OfJob::Resolved, OfJob::State, OfJob::Held, OfJob::Ended, OfJob::Reported] {
+        for of in [OfJob::Resolved, OfJob::State, OfJob::Suspended, OfJob::Ended, OfJob::Reported] {
             self.rows.remove(&Key::Job(job, of));
         }
         Ok(())
@@ -206,7 +206,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
         Row::Job(job) => (Key::Job(job.id, OfJob::Submission), None),
         Row::Resolved { job, .. } => (Key::Job(*job, OfJob::Resolved), submission(*job)),
         Row::Requeued(job) => (Key::Job(*job, OfJob::Resolved), submission(*job)),
-        Row::Held { job, .. } => (Key::Job(*job, OfJob::Held), submission(*job)),
+        Row::Suspended { job, .. } => (Key::Job(*job, OfJob::Suspended), submission(*job)),
         Row::Ended { job, .. } => (Key::Job(*job, OfJob::Ended), submission(*job)),
         Row::Reported { job, .. } => (Key::Job(*job, OfJob::Reported), submission(*job)),
         Row::Outputs { video, .. } => (Key::Job(video.job, OfJob::Outputs(video.index)), Some(Parent::Place(*video))),

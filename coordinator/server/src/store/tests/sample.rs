@@ -204,7 +204,7 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
         20 => return vec![Row::Requeued(JobId(number + u64::from(n % 2) * 4))],
         21 if n < 100 => return vec![Row::WorkerForgotten(worker(u128::from(n % 3)))],
         21 => Change::WorkerForgotten(worker(u128::from(n % 2))),
-        9 => return vec![Row::Held { job: job_id, reason: (n % 2 == 0).then(|| format!("full {n}")) }],
+        9 => return vec![Row::Suspended { job: job_id, reason: (n % 2 == 0).then(|| format!("full {n}")) }],
         10 => {
             let print = |n| Print { bytes: u64::from(n), blake3: digest(n) };
             let frames = Content::Frames((0..n % 4).map(print).collect());

@@ -1,4 +1,4 @@
-//! What the rows mean to people and to the sidecars. Rows change the books, whether they have just been decided or
+//! What the rows mean to people and to the sidecars. Rows change the registry, whether they have just been decided or
 //! are read after a restart; beside them there is only what the moment shows and no row tells.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +14,11 @@ use crate::jobs::{Job, Jobs};
 use crate::ledger::{KnownWorker, Ledger};
 use crate::store::Row;
 
-/// The books.
+/// What the rows say, in the form that answers need.
 #[derive(Debug)]
-pub(super) struct Books {
+pub(super) struct Registry {
     pub(super) jobs: Jobs,
-    /// What the jobs write, or have written.
+    /// The paths of all jobs.
     pub(super) claims: Claims,
     pub(super) images: Images,
     pub(super) catalog: Catalog,
@@ -31,8 +31,8 @@ pub(super) struct Books {
     pub(super) mounts: BTreeMap<PathBuf, PathBuf>,
 }
 
-impl Books {
-    /// Empty books; the first job gets the number `next_job`.
+impl Registry {
+    /// An empty registry; the first job gets the number `next_job`.
     pub(super) fn new(next_job: JobId) -> Self {
         Self {
             jobs: Jobs::new(next_job),
@@ -46,7 +46,7 @@ impl Books {
         }
     }
 
-    /// Takes in a row. `now` is in seconds since one origin.
+    /// Applies a row. `now` is in seconds since one origin.
     pub(super) fn record(&mut self, row: &Row, now: f64) {
         match row {
             Row::Model(info) => self.catalog.set_info(info),
@@ -67,7 +67,7 @@ impl Books {
             }
             Row::Resolved { job, videos } => self.jobs.resolved(*job, videos),
             Row::Requeued(job) => self.jobs.requeue(*job),
-            Row::Held { job, reason } => self.jobs.hold(*job, reason.clone()),
+            Row::Suspended { job, reason } => self.jobs.set_suspend_reason(*job, reason.clone()),
             Row::Outputs { video, written, verdict, seconds } => {
                 self.jobs.set_outputs(*video, written, verdict, *seconds);
             }

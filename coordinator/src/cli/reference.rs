@@ -1,4 +1,4 @@
-//! How people name a job, a video and a worker; and who is meant.
+//! Parses and resolves job, video and worker references.
 
 use std::str::FromStr;
 
@@ -6,12 +6,12 @@ use wanfarm_client::Client;
 use wanfarm_manifest::near;
 use wanfarm_types::{JobId, JobSummary, VideoId, WorkerStatus};
 
-use super::{Failed, client_failed};
+use super::CliError;
 use crate::exit::Exit;
 
 /// A job by number or name. Where a number is another job's name as well, `number:17` and `name:17` say which is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum WhichJob {
+pub(super) enum JobReference {
     /// Either.
     Any(String),
     /// `number:17`.
@@ -22,8 +22,8 @@ pub(super) enum WhichJob {
 
 /// A job, or one video of it: `17`, `night`, `17/3`, `night/3`, `name:17/3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Which {
-    job: WhichJob,
+pub(super) struct Target {
+    job: JobReference,
     /// Place in the manifest; all of them if absent.
     pub(super) video: Option<u32>,
 }
@@ -35,16 +35,16 @@ pub(super) struct Which {
     (false, true) => ", no single video",
     (false, false) => "",
 })]
-pub(super) struct BadName {
+pub(super) struct InvalidReference {
     text: String,
     video: bool,
 }
 
-impl FromStr for WhichJob {
-    type Err = BadName;
+impl FromStr for JobReference {
+    type Err = InvalidReference;
 
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        let bad = || BadName { text: text.to_owned(), video: false };
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        let bad = || InvalidReference { text: text.to_owned(), video: false };
         let name = text.strip_prefix("name:").unwrap_or(text);
         if name.trim().is_empty() || name.contains('/') {
             return Err(bad());
@@ -57,11 +57,11 @@ impl FromStr for WhichJob {
     }
 }
 
-impl FromStr for Which {
-    type Err = BadName;
+impl FromStr for Target {
+    type Err = InvalidReference;
 
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        let bad = || BadName { text: text.to_owned(), video: true };
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        let bad = || InvalidReference { text: text.to_owned(), video: true };
         let (job, video) = match text.split_once('/') {
             None => (text, None),
             Some((job, video)) => (job, Some(video.parse().map_err(|_| bad())?)),
@@ -70,28 +70,28 @@ impl FromStr for Which {
     }
 }
 
-impl From<WhichJob> for Which {
-    fn from(job: WhichJob) -> Self {
+impl From<JobReference> for Target {
+    fn from(job: JobReference) -> Self {
         Self { job, video: None }
     }
 }
 
-impl WhichJob {
+impl JobReference {
     /// Asks the coordinator who is meant.
-    pub(super) async fn find(&self, client: &mut Client) -> Result<JobId, Failed> {
+    pub(super) async fn find(&self, client: &mut Client) -> Result<JobId, CliError> {
         Ok(self.line(client).await?.job)
     }
 
     /// As [`Self::find`], with what else is known of it.
-    pub(super) async fn line(&self, client: &mut Client) -> Result<JobSummary, Failed> {
-        let jobs = client.jobs().await.map_err(client_failed)?;
+    pub(super) async fn line(&self, client: &mut Client) -> Result<JobSummary, CliError> {
+        let jobs = client.jobs().await?;
         pick_job(self, &jobs).cloned()
     }
 }
 
-impl Which {
-    /// As [`WhichJob::find`].
-    pub(super) async fn find(&self, client: &mut Client) -> Result<JobId, Failed> {
+impl Target {
+    /// As [`JobReference::find`].
+    pub(super) async fn find(&self, client: &mut Client) -> Result<JobId, CliError> {
         self.job.find(client).await
     }
 }
@@ -101,14 +101,14 @@ pub(super) fn name(job: JobId, video: Option<u32>) -> String {
     video.map_or_else(|| job.to_string(), |index| VideoId { job, index }.to_string())
 }
 
-fn pick_job<'j>(which: &WhichJob, jobs: &'j [JobSummary]) -> Result<&'j JobSummary, Failed> {
+fn pick_job<'j>(which: &JobReference, jobs: &'j [JobSummary]) -> Result<&'j JobSummary, CliError> {
     let numbered = |number: u64| jobs.iter().find(|job| job.job.0 == number);
     let none = |what: String| unknown(format!("there is no job {what}; `coordinator status` lists them"));
     let (name, number) = match which {
-        WhichJob::Number(number) => return numbered(*number).ok_or_else(|| none(number.to_string())),
-        WhichJob::Name(name) => (name, None),
+        JobReference::Number(number) => return numbered(*number).ok_or_else(|| none(number.to_string())),
+        JobReference::Name(name) => (name, None),
         // As it is printed: 007 is a name.
-        WhichJob::Any(text) => (text, text.parse().ok().filter(|number: &u64| number.to_string() == *text)),
+        JobReference::Any(text) => (text, text.parse().ok().filter(|number: &u64| number.to_string() == *text)),
     };
     let by_number = number.and_then(numbered);
     let named: Vec<&JobSummary> = jobs.iter().filter(|job| job.name == *name).collect();
@@ -140,7 +140,7 @@ fn list(jobs: &[&JobSummary]) -> String {
 }
 
 /// The worker of that name, or whose id starts so. Of several with one name the only one that lives is meant.
-pub(super) fn pick_worker<'w>(name: &str, workers: &'w [WorkerStatus]) -> Result<&'w WorkerStatus, Failed> {
+pub(super) fn pick_worker<'w>(name: &str, workers: &'w [WorkerStatus]) -> Result<&'w WorkerStatus, CliError> {
     let found = workers_called(name, workers)?;
     let living: Vec<&WorkerStatus> = found.iter().copied().filter(|worker| !worker.is_gone()).collect();
     match (found.as_slice(), living.as_slice()) {
@@ -157,7 +157,7 @@ pub(super) fn pick_worker<'w>(name: &str, workers: &'w [WorkerStatus]) -> Result
 }
 
 /// Every worker of that name, or else those whose id starts so; at least one.
-pub(super) fn workers_called<'w>(name: &str, workers: &'w [WorkerStatus]) -> Result<Vec<&'w WorkerStatus>, Failed> {
+pub(super) fn workers_called<'w>(name: &str, workers: &'w [WorkerStatus]) -> Result<Vec<&'w WorkerStatus>, CliError> {
     let by_name: Vec<&WorkerStatus> = workers.iter().filter(|worker| worker.name == name).collect();
     let by_id =
         || workers.iter().filter(|worker| !name.is_empty() && worker.id.to_string().starts_with(&name.to_lowercase()));
@@ -169,13 +169,13 @@ pub(super) fn workers_called<'w>(name: &str, workers: &'w [WorkerStatus]) -> Res
     Ok(found)
 }
 
-/// What else may be meant, to go on a sentence with.
+/// Similar names, as the end of a sentence.
 fn near_to<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
     near(name, known).map(|near| format!("; {near}")).unwrap_or_default()
 }
 
-fn unknown(message: String) -> Failed {
-    Failed::new(Exit::Usage, message)
+fn unknown(message: String) -> CliError {
+    CliError::new(Exit::Usage, message)
 }
 
 #[cfg(test)]
@@ -189,23 +189,23 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_printed() {
-        let which: Which = "night/3".parse().unwrap();
-        assert_eq!((which.job, which.video), (WhichJob::Any("night".into()), Some(3)));
-        let which: Which = "name:17/3".parse().unwrap();
-        assert_eq!((which.job, which.video), (WhichJob::Name("17".into()), Some(3)));
-        assert_eq!("number:17".parse::<Which>().unwrap().job, WhichJob::Number(17));
-        assert_eq!("name:number:1".parse::<WhichJob>().unwrap(), WhichJob::Name("number:1".into()));
-        assert_eq!("17".parse::<Which>().unwrap().video, None);
+        let which: Target = "night/3".parse().unwrap();
+        assert_eq!((which.job, which.video), (JobReference::Any("night".into()), Some(3)));
+        let which: Target = "name:17/3".parse().unwrap();
+        assert_eq!((which.job, which.video), (JobReference::Name("17".into()), Some(3)));
+        assert_eq!("number:17".parse::<Target>().unwrap().job, JobReference::Number(17));
+        assert_eq!("name:number:1".parse::<JobReference>().unwrap(), JobReference::Name("number:1".into()));
+        assert_eq!("17".parse::<Target>().unwrap().video, None);
         let bad =
             ["", " ", "/3", "night/", "night/x", "night/-1", "a/b/c", "17/99999999999", "name:", "number:", "number:x"];
         for bad in bad {
-            assert!(bad.parse::<Which>().is_err(), "{bad}");
+            assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
-        assert!("a/3".parse::<WhichJob>().is_err());
+        assert!("a/3".parse::<JobReference>().is_err());
     }
 
     /// The number of the job that is meant.
-    fn pick(which: &str, jobs: &[JobSummary]) -> Result<u64, Failed> {
+    fn pick(which: &str, jobs: &[JobSummary]) -> Result<u64, CliError> {
         pick_job(&which.parse().unwrap(), jobs).map(|job| job.job.0)
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// A disk with less room than a job will probably need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Shortage {
+pub struct DiskShortage {
     /// The folders that fill it, in words.
     pub place: String,
     /// Bytes that will be needed there, as far as that can be told beforehand.
@@ -18,7 +18,7 @@ pub struct Shortage {
     pub certain: bool,
 }
 
-impl fmt::Display for Shortage {
+impl fmt::Display for DiskShortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { place, needs_bytes, free_bytes, certain } = self;
         let (needs, free) = (HumanBytes(*needs_bytes), HumanBytes(*free_bytes));
