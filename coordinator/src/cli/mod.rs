@@ -31,13 +31,9 @@ use say::{note, outln, print_json, say_shortages};
 
 pub use error::CliError;
 
-/// Renders batches of Wan2.2 videos on as many machines as you have.
-#[derive(Debug, Parser)]
-#[command(
-    name = "coordinator",
-    version,
-    about = "Renders batches of Wan2.2 videos on as many machines as you have.",
-    after_help = "On one machine:\n\
+/// How the verbs go together.
+#[cfg(feature = "farm")]
+const AFTER_HELP: &str = "On one machine:\n\
                   \x20 coordinator run shots.toml\n\
                   On a farm:\n\
                   \x20 coordinator serve                       on one machine\n\
@@ -46,7 +42,18 @@ pub use error::CliError;
                   \x20 coordinator submit night.toml --follow\n\
                   \x20 coordinator status; coordinator workers; coordinator report night\n\n\
                   Exit codes: 0 ok, 1 some videos failed, 2 wrong usage or manifest, 3 no connection,\n\
-                  4 bad model files, 130 interrupted."
+                  4 bad model files, 130 interrupted.";
+#[cfg(not(feature = "farm"))]
+const AFTER_HELP: &str = "Exit codes: 0 ok, 1 some videos failed, 2 wrong usage or manifest, 3 no connection,\n\
+                          130 interrupted.";
+
+/// Renders batches of Wan2.2 videos on as many machines as you have.
+#[derive(Debug, Parser)]
+#[command(
+    name = "coordinator",
+    version,
+    about = "Renders batches of Wan2.2 videos on as many machines as you have.",
+    after_help = AFTER_HELP
 )]
 pub struct Cli {
     #[command(subcommand)]

@@ -257,14 +257,15 @@ impl Assignment {
         if steps.first > steps.end {
             return Err(BadMessage::new("steps", format!("are {}..{}", steps.first, steps.end)));
         }
-        let tensors: Vec<TensorRef> = self.inputs.tensors().cloned().collect();
-        check_tensors(&tensors)
+        check_tensors(self.inputs.tensors())
     }
 }
 
-fn check_tensors(tensors: &[TensorRef]) -> Result<(), BadMessage> {
-    at_most("tensors", tensors.len(), MAX_TENSORS, "tensors")?;
-    tensors.iter().try_for_each(TensorRef::check)
+fn check_tensors<'t>(tensors: impl IntoIterator<Item = &'t TensorRef>) -> Result<(), BadMessage> {
+    tensors.into_iter().zip(1..).try_for_each(|(tensor, number)| {
+        at_most("tensors", number, MAX_TENSORS, "tensors")?;
+        tensor.check()
+    })
 }
 
 #[cfg(test)]

@@ -68,7 +68,10 @@ impl Trial {
     pub(super) fn advance(mut self, model: &WanModel, expert: Expert, scene: &Scene<'_>) -> Result<Self, ModelError> {
         let scale = self.defaults.guidance.of(expert);
         let [cond, uncond] = [model.embed_text(scene.texts[0])?, model.embed_text(scene.texts[1])?];
-        for step in self.schedule.steps_of(expert, self.experts).unwrap_or_default() {
+        let steps = self.schedule.steps_of(expert, self.experts);
+        let steps =
+            steps.ok_or_else(|| ModelError::input("expert", format!("the model has none called {expert:?}")))?;
+        for step in steps {
             let latents = Tensor::from_slice(&self.state.sample, &self.shape[..], &Device::Cpu)?;
             let (x, timestep) = (scene.input(&latents)?, Timesteps::Scalar(self.schedule.timesteps()[step as usize]));
             let velocity = |text| host_f32(&model.forward(&x, timestep, text)?);
