@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use wanfarm_types::Role;
 use wanfarm_weights::{ConfigFile, FileError, listing, shards};
 
-use super::loras::FixedLoras;
 use super::one_file;
 use super::parts::{Arrangement, Part, Parts};
 
@@ -45,15 +44,9 @@ fn diffusers(folder: &Path) -> Result<Parts, FileError> {
     } else {
         parts.insert(Role::Dit, part(folder, "transformer", DIT_STEM)?);
     }
-    Ok(Parts {
-        folder: folder.to_owned(),
-        arrangement: Arrangement::Diffusers,
-        parts,
-        tokenizer: folder.join("tokenizer/tokenizer.json"),
-        model_index,
-        scheduler: ConfigFile::read_if_there(&folder.join("scheduler/scheduler_config.json"))?,
-        loras: FixedLoras::default(),
-    })
+    let scheduler = ConfigFile::read_if_there(&folder.join("scheduler/scheduler_config.json"))?;
+    let tokenizer = folder.join("tokenizer/tokenizer.json");
+    Ok(Parts { model_index, scheduler, ..Parts::new(folder, Arrangement::Diffusers, parts, tokenizer) })
 }
 
 /// Whether the transformers are as the authors have them.
@@ -78,15 +71,7 @@ pub(super) fn official(folder: &Path) -> Result<Parts, FileError> {
     } else {
         parts.insert(Role::Dit, part(folder, "", DIT_STEM)?);
     }
-    Ok(Parts {
-        folder: folder.to_owned(),
-        arrangement: Arrangement::Official,
-        parts,
-        tokenizer: folder.join("google/umt5-xxl/tokenizer.json"),
-        model_index: ConfigFile::default(),
-        scheduler: ConfigFile::default(),
-        loras: FixedLoras::default(),
-    })
+    Ok(Parts::new(folder, Arrangement::Official, parts, folder.join("google/umt5-xxl/tokenizer.json")))
 }
 
 fn part(folder: &Path, name: &str, stem: &str) -> Result<Part, FileError> {

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use wanfarm_types::Role;
 
 use super::experts;
-use super::loras::FixedLoras;
 use super::parts::{Arrangement, Part, Parts};
 use wanfarm_weights::ConfigFile;
 use wanfarm_weights::FileError;
@@ -120,14 +119,5 @@ pub(super) fn is_vae(weights: &WeightFiles) -> bool {
 pub(super) fn parts_of(folder: &Path, arrangement: Arrangement, parts: BTreeMap<Role, Part>) -> Parts {
     let places = TOKENIZERS.map(|place| folder.join(place).join("tokenizer.json"));
     let tokenizer = places.iter().find(|path| path.is_file()).unwrap_or(&places[0]).clone();
-    let (model_index, scheduler) = (ConfigFile::default(), ConfigFile::default());
-    Parts {
-        folder: folder.to_owned(),
-        arrangement,
-        parts,
-        tokenizer,
-        model_index,
-        scheduler,
-        loras: FixedLoras::default(),
-    }
+    Parts::new(folder, arrangement, parts, tokenizer)
 }

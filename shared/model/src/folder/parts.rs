@@ -81,6 +81,17 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Parts without settings of a pipeline and without LoRA files.
+    pub(super) fn new(
+        folder: &Path,
+        arrangement: Arrangement,
+        parts: BTreeMap<Role, Part>,
+        tokenizer: PathBuf,
+    ) -> Self {
+        let (model_index, scheduler, loras) = Default::default();
+        Self { folder: folder.to_owned(), arrangement, parts, tokenizer, model_index, scheduler, loras }
+    }
+
     /// The roles that a model of this layout has, whether or not their files are here.
     pub fn roles(&self) -> Vec<Role> {
         self.parts.keys().copied().collect()
