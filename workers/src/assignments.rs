@@ -64,11 +64,13 @@ pub(crate) enum Effect {
 
 #[derive(Debug)]
 pub(crate) struct Assignments {
-    waiting: VecDeque<Waiting>,
-    running: Option<Running>,
+    /// In the order they came. One that is running is the first.
+    items: VecDeque<Held>,
     idle_since: Instant,
     /// In the order they arose; those of an attempt go when it is answered.
-    reports: Vec<Unanswered>,
+    reports: Vec<(AttemptId, Report)>,
+    /// So many of them, from the first, have been sent on this connection.
+    sent: usize,
     /// Attempts with results in memory.
     owners: BTreeSet<AttemptId>,
     /// Those of them whose final report has been acknowledged.
@@ -76,42 +78,47 @@ pub(crate) struct Assignments {
     effects: VecDeque<Effect>,
 }
 
+/// An attempt that has not ended here.
 #[derive(Debug)]
-struct Waiting {
+struct Held {
     assignment: Arc<Assignment>,
     since: Instant,
-    inputs: Inputs,
+    progress: Progress,
 }
 
 #[derive(Debug)]
-enum Inputs {
-    NotAsked,
-    Coming,
-    Here(Box<PreparedItem>),
+enum Progress {
+    Waiting,
+    Fetching,
+    Ready(Box<PreparedItem>),
+    /// `dropped`: cancelled, and the device has not noticed yet.
+    Running {
+        input_wait_seconds: f64,
+        dropped: bool,
+    },
 }
 
-#[derive(Debug)]
-struct Running {
-    attempt: AttemptId,
-    input_wait_seconds: f64,
-    /// Cancelled; the device has not noticed yet.
-    dropped: bool,
-}
+impl Held {
+    fn attempt(&self) -> AttemptId {
+        self.assignment.attempt
+    }
 
-#[derive(Debug)]
-struct Unanswered {
-    attempt: AttemptId,
-    report: Report,
-    sent: bool,
+    fn is_running(&self) -> bool {
+        matches!(self.progress, Progress::Running { .. })
+    }
+
+    fn is_dropped(&self) -> bool {
+        matches!(self.progress, Progress::Running { dropped: true, .. })
+    }
 }
 
 impl Assignments {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            waiting: VecDeque::new(),
-            running: None,
+            items: VecDeque::new(),
             idle_since: now,
             reports: Vec::new(),
+            sent: 0,
             owners: BTreeSet::new(),
             holding: BTreeSet::new(),
             effects: VecDeque::new(),
@@ -130,7 +137,7 @@ impl Assignments {
             Input::Revoke(attempt) => self.revoke(attempt),
             Input::StopAfterStep(attempt) => {
                 self.revoke(attempt);
-                if self.running.as_ref().is_some_and(|running| running.attempt == attempt) {
+                if self.running().is_some_and(|running| running.attempt() == attempt) {
                     self.effects.push_back(Effect::StopAfterStep(attempt));
                 }
             }
@@ -139,7 +146,7 @@ impl Assignments {
             Input::Inputs(attempt, inputs) => self.inputs(attempt, inputs),
             Input::StepDone(attempt, state, seconds) => self.step_done(attempt, state, seconds),
             Input::Ended(attempt, result, timing) => self.ended(now, attempt, result, timing),
-            Input::Attached => self.reports.iter_mut().for_each(|unanswered| unanswered.sent = false),
+            Input::Attached => self.sent = 0,
         }
         self.advance(now);
     }
@@ -151,17 +158,16 @@ impl Assignments {
 
     /// The next report that has not been sent on this connection.
     pub(crate) fn poll_report(&mut self) -> Option<(AttemptId, Report)> {
-        let next = self.reports.iter_mut().find(|unanswered| !unanswered.sent)?;
-        next.sent = true;
-        Some((next.attempt, next.report.clone()))
+        let next = self.reports.get(self.sent)?.clone();
+        self.sent += 1;
+        Some(next)
     }
 
     /// Attempts computing, queued, or finished with an unanswered report; each once, oldest first.
     pub(crate) fn in_hand(&self) -> Vec<AttemptId> {
-        let running = self.running.iter().filter(|running| !running.dropped).map(|running| running.attempt);
-        let waiting = self.waiting.iter().map(|waiting| waiting.assignment.attempt);
-        let reported = self.reports.iter().map(|unanswered| unanswered.attempt);
-        running.chain(waiting).chain(reported).collect::<BTreeSet<_>>().into_iter().collect()
+        let items = self.items.iter().filter(|item| !item.is_dropped()).map(Held::attempt);
+        let reported = self.reports.iter().map(|(attempt, _)| *attempt);
+        items.chain(reported).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Answered attempts whose results are still in memory.
@@ -171,7 +177,7 @@ impl Assignments {
 
     /// True while so much waits for the coordinator that nothing more is begun.
     pub(crate) fn is_full(&self) -> bool {
-        let done = self.reports.iter().filter_map(|unanswered| match &unanswered.report {
+        let done = self.reports.iter().filter_map(|(_, report)| match report {
             Report::ItemDone { outputs, .. } => Some(outputs.tensors()),
             _ => None,
         });
@@ -181,11 +187,12 @@ impl Assignments {
     }
 
     fn knows(&self, attempt: AttemptId) -> bool {
-        self.holding.contains(&attempt) || self.in_hand().contains(&attempt) || self.computes(attempt)
+        let is_here = |item: &Held| item.attempt() == attempt;
+        self.items.iter().any(is_here) || self.holding.contains(&attempt) || self.in_hand().contains(&attempt)
     }
 
-    fn computes(&self, attempt: AttemptId) -> bool {
-        self.running.as_ref().is_some_and(|running| running.attempt == attempt)
+    fn running(&self) -> Option<&Held> {
+        self.items.front().filter(|item| item.is_running())
     }
 
     fn assigned(&mut self, now: Instant, assignment: Assignment) {
@@ -193,26 +200,29 @@ impl Assignments {
         if self.knows(attempt) {
             return;
         }
-        if self.waiting.len() >= MAX_WAITING {
+        if self.items.len() >= MAX_WAITING + usize::from(self.running().is_some()) {
             return self.report(attempt, Report::Revoked);
         }
-        self.waiting.push_back(Waiting { assignment: Arc::new(assignment), since: now, inputs: Inputs::NotAsked });
+        let assignment = Arc::new(assignment);
+        self.items.push_back(Held { assignment, since: now, progress: Progress::Waiting });
     }
 
     /// Returns an item that has not started; one that has continues.
     fn revoke(&mut self, attempt: AttemptId) {
-        if self.remove_waiting(attempt).is_some() {
+        if self.remove_waiting(attempt) {
             self.report(attempt, Report::Revoked);
         }
     }
 
     fn dropped(&mut self, attempt: AttemptId) {
         self.remove_waiting(attempt);
-        if let Some(running) = self.running.as_mut().filter(|running| running.attempt == attempt) {
-            running.dropped = true;
+        if let Some(Held { assignment, progress: Progress::Running { dropped, .. }, .. }) = self.items.front_mut()
+            && assignment.attempt == attempt
+        {
+            *dropped = true;
             self.effects.push_back(Effect::Abandon(attempt));
         }
-        self.reports.retain(|unanswered| unanswered.attempt != attempt);
+        self.forget_reports(|of, _| of == attempt);
         self.holding.remove(&attempt);
         if self.owners.remove(&attempt) {
             self.effects.push_back(Effect::Free(attempt));
@@ -220,9 +230,8 @@ impl Assignments {
     }
 
     fn acknowledged(&mut self, attempt: AttemptId) {
-        let of_attempt = |unanswered: &Unanswered| unanswered.attempt == attempt;
-        if self.reports.iter().any(|unanswered| of_attempt(unanswered) && unanswered.report.is_final()) {
-            self.reports.retain(|unanswered| !of_attempt(unanswered));
+        if self.reports.iter().any(|(of, report)| *of == attempt && report.is_final()) {
+            self.forget_reports(|of, _| of == attempt);
             if self.owners.contains(&attempt) {
                 self.holding.insert(attempt);
             }
@@ -230,14 +239,12 @@ impl Assignments {
     }
 
     fn inputs(&mut self, attempt: AttemptId, inputs: Result<Box<PreparedItem>, Failure>) {
-        let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.assignment.attempt == attempt) else {
-            return;
-        };
+        let fetching = |item: &&mut Held| item.attempt() == attempt && matches!(item.progress, Progress::Fetching);
+        let Some(item) = self.items.iter_mut().find(fetching) else { return };
         match inputs {
-            Ok(item) => waiting.inputs = Inputs::Here(item),
+            Ok(inputs) => item.progress = Progress::Ready(inputs),
             Err(failure) => {
-                waiting.inputs = Inputs::NotAsked;
-                self.remove_waiting(attempt);
+                self.items.retain(|item| item.attempt() != attempt);
                 self.report(attempt, Report::Failed(failure));
             }
         }
@@ -248,24 +255,23 @@ impl Assignments {
             let checkpoint = state.checkpoint();
             self.keep(attempt, state.tensors);
             // Only the newest is worth anything to a coordinator that missed some.
-            self.reports.retain(|old| old.attempt != attempt || !matches!(old.report, Report::StepDone { .. }));
+            self.forget_reports(|of, report| of == attempt && matches!(report, Report::StepDone { .. }));
             self.report(attempt, Report::StepDone { checkpoint, seconds });
         }
     }
 
     fn ended(&mut self, now: Instant, attempt: AttemptId, result: Result<Output, Failure>, timing: StepTiming) {
-        let wanted = self.wanted(attempt);
-        let Some(running) = self.running.take_if(|running| running.attempt == attempt) else { return };
-        self.idle_since = now;
-        if !wanted {
+        if self.running().is_none_or(|item| item.attempt() != attempt) {
             return;
         }
+        let Some(item) = self.items.pop_front() else { return };
+        self.idle_since = now;
+        let Progress::Running { input_wait_seconds, dropped: false } = item.progress else { return };
         let report = match result {
             Err(failure) => Report::Failed(failure),
-            Ok(output) => {
-                let timing = StepTiming { input_wait_seconds: running.input_wait_seconds, ..timing };
-                let outputs = output.named();
-                self.keep(attempt, output.into_tensors());
+            Ok((outputs, tensors)) => {
+                let timing = StepTiming { input_wait_seconds, ..timing };
+                self.keep(attempt, tensors);
                 Report::ItemDone { outputs, timing }
             }
         };
@@ -273,7 +279,7 @@ impl Assignments {
     }
 
     fn wanted(&self, attempt: AttemptId) -> bool {
-        self.running.as_ref().is_some_and(|running| running.attempt == attempt && !running.dropped)
+        self.running().is_some_and(|item| item.attempt() == attempt && !item.is_dropped())
     }
 
     fn keep(&mut self, attempt: AttemptId, tensors: Vec<HostTensor>) {
@@ -282,35 +288,42 @@ impl Assignments {
     }
 
     fn report(&mut self, attempt: AttemptId, report: Report) {
-        self.reports.push(Unanswered { attempt, report, sent: false });
+        self.reports.push((attempt, report));
     }
 
-    fn remove_waiting(&mut self, attempt: AttemptId) -> Option<Waiting> {
-        let index = self.waiting.iter().position(|waiting| waiting.assignment.attempt == attempt)?;
-        let removed = self.waiting.remove(index)?;
-        if matches!(removed.inputs, Inputs::Coming) {
+    fn forget_reports(&mut self, is_over: impl Fn(AttemptId, &Report) -> bool) {
+        let is_kept = |(attempt, report): &(AttemptId, Report)| !is_over(*attempt, report);
+        self.sent = self.reports.iter().take(self.sent).filter(|entry| is_kept(entry)).count();
+        self.reports.retain(is_kept);
+    }
+
+    /// Removes an item that has not started; true when there was one.
+    fn remove_waiting(&mut self, attempt: AttemptId) -> bool {
+        let index = self.items.iter().position(|item| item.attempt() == attempt && !item.is_running());
+        let removed = index.and_then(|index| self.items.remove(index));
+        if removed.as_ref().is_some_and(|item| matches!(item.progress, Progress::Fetching)) {
             self.effects.push_back(Effect::CancelFetch(attempt));
         }
-        Some(removed)
+        removed.is_some()
     }
 
     /// Items run in the order they came. The first that waits has its inputs fetched, whether the device is busy or not.
     fn advance(&mut self, now: Instant) {
-        if self.running.is_none()
-            && !self.is_full()
-            && self.waiting.front().is_some_and(|next| matches!(next.inputs, Inputs::Here(_)))
+        let is_full = self.is_full();
+        if let Some(item) =
+            self.items.front_mut().filter(|item| matches!(item.progress, Progress::Ready(_)) && !is_full)
         {
-            let Some(Waiting { assignment, since, inputs: Inputs::Here(item) }) = self.waiting.pop_front() else {
-                return;
-            };
-            let attempt = assignment.attempt;
-            let waited = now.saturating_duration_since(since.max(self.idle_since));
-            self.running = Some(Running { attempt, input_wait_seconds: waited.as_secs_f64(), dropped: false });
-            self.report(attempt, Report::Started);
-            self.effects.push_back(Effect::Compute(attempt, item));
+            let attempt = item.attempt();
+            let waited = now.saturating_duration_since(item.since.max(self.idle_since));
+            let running = Progress::Running { input_wait_seconds: waited.as_secs_f64(), dropped: false };
+            if let Progress::Ready(inputs) = std::mem::replace(&mut item.progress, running) {
+                self.report(attempt, Report::Started);
+                self.effects.push_back(Effect::Compute(attempt, inputs));
+            }
         }
-        if let Some(next) = self.waiting.front_mut().filter(|next| matches!(next.inputs, Inputs::NotAsked)) {
-            next.inputs = Inputs::Coming;
+        let next = self.items.iter_mut().find(|item| !item.is_running());
+        if let Some(next) = next.filter(|next| matches!(next.progress, Progress::Waiting)) {
+            next.progress = Progress::Fetching;
             self.effects.push_back(Effect::Fetch(next.assignment.clone()));
         }
     }

@@ -35,33 +35,8 @@ pub(crate) struct PreparedItem {
     pub(crate) state: Option<State>,
 }
 
-/// What came out of an item: [`ItemOutputs`] with its bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Output {
-    Text(HostTensor),
-    Image(Vec<HostTensor>),
-    State(State),
-    Frames(HostTensor),
-}
-
-impl Output {
-    pub(crate) fn named(&self) -> ItemOutputs {
-        match self {
-            Output::Text(tensor) => ItemOutputs::Text(tensor.name.clone()),
-            Output::Image(tensors) => ItemOutputs::Image(refs(tensors)),
-            Output::State(state) => ItemOutputs::Checkpoint(state.checkpoint()),
-            Output::Frames(tensor) => ItemOutputs::Frames(tensor.name.clone()),
-        }
-    }
-
-    pub(crate) fn into_tensors(self) -> Vec<HostTensor> {
-        match self {
-            Output::Text(tensor) | Output::Frames(tensor) => vec![tensor],
-            Output::Image(tensors) => tensors,
-            Output::State(state) => state.tensors,
-        }
-    }
-}
+/// What came out of an item, by digest, and the tensors of these digests.
+pub(crate) type Output = (ItemOutputs, Vec<HostTensor>);
 
 /// A [`Checkpoint`] with its bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +48,10 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         Checkpoint { steps_done: self.steps_done, tensors: refs(&self.tensors) }
+    }
+
+    pub(crate) fn into_output(self) -> Output {
+        (ItemOutputs::Checkpoint(self.checkpoint()), self.tensors)
     }
 }
 

@@ -2,30 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_scheduler::{AttemptEnd, Change, TextKey, VideoPhase};
-use wanfarm_types::{AttemptId, JobId, Stage, StepRange, StepTiming, VideoId, WorkerId, WorkerStatus};
+use wanfarm_scheduler::{Change, TextKey, VideoPhase};
+use wanfarm_types::{AttemptId, JobId, Stage, VideoId, WorkerId, WorkerStatus};
 
 use crate::attempt::AttemptRecord;
 use crate::times::Moment;
 use crate::totals::{Tally, Totals};
 
-#[derive(Debug)]
-struct Open {
-    stage: Stage,
-    video: VideoId,
-    text: Option<TextKey>,
-    worker: WorkerId,
-    /// When it was given out; unknown for those from before a restart.
-    ready_at: Option<f64>,
-    begun: Option<f64>,
-    waited: f64,
-}
-
 /// Attempts by the video, or by the job and the text, they served. A text that several jobs read was encoded for the
 /// one that asked first, and is told of there.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    open: BTreeMap<AttemptId, Open>,
+    open: BTreeMap<AttemptId, AttemptRecord>,
     videos: BTreeMap<VideoId, Vec<AttemptRecord>>,
     texts: BTreeMap<(JobId, TextKey), Vec<AttemptRecord>>,
     tallies: BTreeMap<JobId, Tally>,
@@ -73,7 +61,7 @@ impl Ledger {
     /// The workers that an attempt of some job names.
     pub(crate) fn named(&self) -> BTreeSet<WorkerId> {
         let ended = self.tallies.values().flat_map(Tally::workers);
-        ended.chain(self.open.values().map(|open| open.worker)).collect()
+        ended.chain(self.open.values().map(|open| open.worker_id)).collect()
     }
 
     /// The video that an attempt which is out with a worker serves, and the text it encodes.
@@ -96,7 +84,7 @@ impl Ledger {
     /// An attempt's computation began, its item having waited for so many seconds.
     pub(crate) fn begun(&mut self, attempt: AttemptId, begun: Moment, waited: f64) {
         if let Some(open) = self.open.get_mut(&attempt) {
-            (open.begun, open.waited, open.ready_at) = (Some(begun.at), waited, None);
+            (open.begun, open.queue_seconds, open.ready_at) = (Some(begun.at), waited, None);
             self.tallies.entry(open.video.job).or_default().begun(begun.elapsed);
         }
     }
@@ -106,19 +94,20 @@ impl Ledger {
     pub(crate) fn record(&mut self, change: &Change, now: f64, passes: impl Fn(VideoId, Stage) -> u32) {
         match change {
             Change::AttemptIssued { attempt, item, text, worker, .. } => {
-                let ready_at = Some(self.free_since.get(&item.video).copied().unwrap_or(now));
-                let (stage, video, text, worker) = (item.stage, item.video, *text, *worker);
-                self.open.insert(*attempt, Open { stage, video, text, worker, ready_at, begun: None, waited: 0.0 });
+                let ready_at = self.free_since.get(&item.video).copied().unwrap_or(now);
+                self.open.insert(*attempt, AttemptRecord::new(item, *text, *worker, ready_at));
             }
             Change::AttemptEnded { attempt, end, steps, timing } => {
-                let Some(open) = self.open.remove(attempt) else { return };
-                let KnownWorker { name, device, .. } = self.workers.get(&open.worker).cloned().unwrap_or_default();
-                self.free_since.insert(open.video, now);
-                let (worker, text, video) = (open.worker, open.text, open.video);
-                let record = open.close(end, *steps, timing, name, device);
+                let Some(mut record) = self.open.remove(attempt) else { return };
+                if let Some(worker) = self.workers.get(&record.worker_id) {
+                    (record.worker, record.device) = (worker.name.clone(), worker.device.clone());
+                }
+                record.end(end, *steps, timing.clone());
+                let video = record.video;
+                self.free_since.insert(video, now);
                 let passes = passes(video, record.stage);
-                self.tallies.entry(video.job).or_default().count(worker, &record, passes);
-                match text {
+                self.tallies.entry(video.job).or_default().count(&record, passes);
+                match record.text {
                     Some(text) => self.texts.entry((video.job, text)).or_default().push(record),
                     None => self.videos.entry(video).or_default().push(record),
                 }
@@ -153,43 +142,12 @@ impl Ledger {
     }
 }
 
-impl Open {
-    fn close(
-        &self,
-        end: &AttemptEnd,
-        steps: StepRange,
-        timing: &StepTiming,
-        worker: String,
-        device: String,
-    ) -> AttemptRecord {
-        AttemptRecord {
-            stage: self.stage,
-            worker,
-            device,
-            first_step: (!steps.is_empty()).then_some(steps.first),
-            last_step: (!steps.is_empty()).then(|| steps.end - 1),
-            begun: self.begun,
-            seconds: timing.seconds,
-            step_seconds: timing.step_seconds.clone(),
-            forward_passes: timing.forward_passes.clone(),
-            text_tokens: (timing.text_tokens > 0).then_some(timing.text_tokens),
-            queue_seconds: self.waited,
-            input_wait_seconds: timing.input_wait_seconds,
-            result: match end {
-                AttemptEnd::Done => "done".to_owned(),
-                AttemptEnd::Failed(failure) => format!("failed: {failure}"),
-                AttemptEnd::Revoked => "given back".to_owned(),
-                AttemptEnd::Lost => "worker lost".to_owned(),
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use uuid::Uuid;
-    use wanfarm_types::{Digest, Incarnation, WorkItem};
+    use wanfarm_scheduler::AttemptEnd;
+    use wanfarm_types::{Digest, Incarnation, StepRange, StepTiming, WorkItem};
 
     fn worker() -> WorkerId {
         WorkerId(Uuid::nil())

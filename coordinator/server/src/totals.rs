@@ -43,10 +43,10 @@ fn effort(record: &AttemptRecord, passes: u32) -> Effort {
     Effort {
         attempts: 1,
         failed: u64::from(record.result != "done"),
-        steps: record.step_seconds.len() as u64,
-        seconds: duration(record.seconds),
+        steps: record.timing.step_seconds.len() as u64,
+        seconds: duration(record.timing.seconds),
         queue_seconds: duration(record.queue_seconds),
-        input_wait_seconds: duration(record.input_wait_seconds),
+        input_wait_seconds: duration(record.timing.input_wait_seconds),
         forward_passes,
         skipped,
     }
@@ -64,8 +64,8 @@ impl Tally {
     }
 
     /// An attempt has ended. `passes`: of each of its steps, without a step cache.
-    pub(crate) fn count(&mut self, worker: WorkerId, record: &AttemptRecord, passes: u32) {
-        let (name, sum) = self.shares.entry((worker, record.stage)).or_default();
+    pub(crate) fn count(&mut self, record: &AttemptRecord, passes: u32) {
+        let (name, sum) = self.shares.entry((record.worker_id, record.stage)).or_default();
         name.clone_from(&record.worker);
         sum.add(&effort(record, passes));
     }
@@ -120,31 +120,25 @@ impl Totals {
 mod tests {
     use super::*;
     use uuid::Uuid;
+    use wanfarm_types::{JobId, StepRange, StepTiming, VideoId, WorkItem};
 
     #[test]
     fn a_role_counts_each_of_its_workers_once_whatever_their_names() {
-        let record = |stage, seconds| AttemptRecord {
-            stage,
+        let video = VideoId { job: JobId(1), index: 0 };
+        let record = |worker, stage, seconds| AttemptRecord {
             worker: "mac".into(),
-            device: "cpu".into(),
-            first_step: None,
-            last_step: None,
-            begun: None,
-            seconds,
-            step_seconds: Vec::new(),
-            forward_passes: Vec::new(),
-            text_tokens: None,
+            timing: StepTiming { seconds, input_wait_seconds: f64::NAN, ..StepTiming::default() },
             queue_seconds: 1.0,
-            input_wait_seconds: f64::NAN,
             result: "done".into(),
+            ..AttemptRecord::new(&WorkItem { video, stage, steps: StepRange { first: 0, end: 0 } }, None, worker, 0.0)
         };
         let worker = |n| WorkerId(Uuid::from_u128(n));
         let mut tally = Tally::default();
         tally.begun(7.0);
         tally.begun(5.0);
-        tally.count(worker(1), &record(Stage::EncodeImage, 2.0), 0);
-        tally.count(worker(1), &record(Stage::Decode, 4.0), 0);
-        tally.count(worker(2), &record(Stage::Decode, f64::INFINITY), 0);
+        tally.count(&record(worker(1), Stage::EncodeImage, 2.0), 0);
+        tally.count(&record(worker(1), Stage::Decode, 4.0), 0);
+        tally.count(&record(worker(2), Stage::Decode, f64::INFINITY), 0);
         let totals = tally.totals(Vec::new());
         let roles = totals.by(|share| share.stage.role());
         assert_eq!((totals.begun, roles.len()), (Some(5.0), 1));

@@ -146,7 +146,7 @@ fn announce(files: &Files, task: &Task, events: &mpsc::Sender<Event>) -> Result<
     let staged = Staged {
         written: files.written(),
         verdict: files.verdict.clone(),
-        seconds: task.attempts.iter().map(|attempt| attempt.seconds).sum(),
+        seconds: task.attempts.iter().map(|attempt| attempt.timing.seconds).sum(),
         recorded,
     };
     let event = Event::Staged { video: task.video, staged: Box::new(staged) };

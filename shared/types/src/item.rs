@@ -74,11 +74,15 @@ pub struct StepTiming {
     #[serde(deserialize_with = "crate::bounds::read_steps")]
     pub step_seconds: Vec<f64>,
     /// How often each of these steps ran the transformer's blocks: once per pass, unless a step cache stood in for it.
-    #[serde(default, deserialize_with = "crate::bounds::read_steps")]
+    #[serde(default, deserialize_with = "crate::bounds::read_steps", skip_serializing_if = "Vec::is_empty")]
     pub forward_passes: Vec<u32>,
     /// Seconds the device waited for this item's inputs after it was free.
     pub input_wait_seconds: f64,
     /// Tokens of the text that was encoded, also of what is beyond those that are read; 0 of other stages.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub text_tokens: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

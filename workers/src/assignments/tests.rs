@@ -68,7 +68,7 @@ fn short(effect: &Effect) -> String {
 }
 
 fn done(steps_done: u32) -> Result<Output, Failure> {
-    Ok(Output::State(fixtures::state(steps_done)))
+    Ok(fixtures::state(steps_done).into_output())
 }
 
 #[test]
@@ -271,6 +271,6 @@ fn results_that_wait_are_bounded_in_bytes_too() {
     // Claims more than it holds, so that the test need not.
     let large = wanfarm_types::TensorRef { shape: vec![3 << 28], ..fixtures::state(1).tensors[0].name.clone() };
     let frames = crate::runner::HostTensor { name: large, bytes: bytes::Bytes::new() };
-    assert_eq!(desk.end(1, Ok(Output::Frames(frames))), ["keep 1"]);
+    assert_eq!(desk.end(1, Ok((ItemOutputs::Frames(frames.name.clone()), vec![frames]))), ["keep 1"]);
     assert_eq!(desk.on(Input::Drop(AttemptId(1))), ["free 1", "compute 2"]);
 }

@@ -186,7 +186,7 @@ impl RoleRunner for Denoiser {
                 break;
             }
         }
-        done.map(Output::State).ok_or_else(|| impossible("the range of steps is empty".to_owned()))
+        done.map(State::into_output).ok_or_else(|| impossible("the range of steps is empty".to_owned()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use wanfarm_model::text::Tokenizer;
 use wanfarm_model::umt5::Umt5;
-use wanfarm_types::Failure;
+use wanfarm_types::{Failure, ItemOutputs};
 
 use super::{explain, values};
 use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner};
@@ -22,6 +22,6 @@ impl RoleRunner for TextEncoder {
         let rows = self.umt5.encode(&tokens.ids).map_err(failed)?;
         let context = HostTensor::from_f32(rows.dims(), &values(&rows).map_err(failed)?);
         super::finite(&context.to_f32(), || format!("the text context of {:?}", item.text))?;
-        Ok(Output::Text(context))
+        Ok((ItemOutputs::Text(context.name.clone()), vec![context]))
     }
 }

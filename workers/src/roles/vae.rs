@@ -5,7 +5,7 @@ use wanfarm_image::load_image;
 use wanfarm_model::ModelError;
 use wanfarm_model::conditioning::encode;
 use wanfarm_model::vae::{WanVae, rgb8};
-use wanfarm_types::{DType, Failure, FailureKind, Stage};
+use wanfarm_types::{DType, Failure, FailureKind, ItemOutputs, Stage};
 
 use super::{explain, finite, values};
 use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned};
@@ -41,7 +41,8 @@ impl Vae {
         let encoded = encoded.ok_or_else(abandoned)?;
         let values = values(&encoded).map_err(failed)?;
         finite(&values, || "the latents of the first frame".to_owned())?;
-        Ok(Output::Image(vec![HostTensor::from_f32(encoded.dims(), &values)]))
+        let image = HostTensor::from_f32(encoded.dims(), &values);
+        Ok((ItemOutputs::Image(vec![image.name.clone()]), vec![image]))
     }
 
     fn decode(&self, item: &PreparedItem, control: &dyn Control) -> Result<Output, Failure> {
@@ -81,6 +82,7 @@ impl Vae {
             let why = format!("{} bytes of frames came out where {shape:?} are {size}", bytes.len());
             return Err(failed(ModelError::input("latents", why)));
         }
-        Ok(Output::Frames(HostTensor::new(DType::U8, &shape, bytes)))
+        let frames = HostTensor::new(DType::U8, &shape, bytes);
+        Ok((ItemOutputs::Frames(frames.name.clone()), vec![frames]))
     }
 }

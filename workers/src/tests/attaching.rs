@@ -4,7 +4,6 @@ use wanfarm_types::{AttemptId, CoordinatorMessage, ItemOutputs, Report, Role, Wo
 
 use super::fixtures;
 use super::harness::{Connection, Coordinator, Play, Worker, soon};
-use crate::runner::Output;
 use crate::{ErrorKind, WorkerError};
 
 /// A worker in the middle of item 5.
@@ -112,7 +111,7 @@ async fn a_cut_connection_disturbs_no_computation_and_loses_no_report() {
     // Computes on, and finishes, while nobody listens; and this connection is cut before the welcome.
     worker.hands.play(Play::Step(1));
     worker.hands.play(Play::Step(2));
-    worker.hands.play(Play::End(Ok(Output::State(fixtures::state(2)))));
+    worker.hands.play(Play::End(Ok(fixtures::state(2).into_output())));
     drop(connection);
 
     let mut connection = coordinator.welcome().await;

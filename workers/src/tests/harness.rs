@@ -270,7 +270,7 @@ impl RoleRunner for Puppet {
                 Play::Step(steps_done) => control.step_done(&fixtures::state(steps_done), 2),
                 Play::Stopped(steps_done) => {
                     wait_for(&|| control.should_stop_after_step());
-                    return Ok(Output::State(fixtures::state(steps_done)));
+                    return Ok(fixtures::state(steps_done).into_output());
                 }
                 Play::Abandoned => {
                     wait_for(&|| control.abandoned());

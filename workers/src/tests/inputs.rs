@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
-use wanfarm_types::{FailureKind, Incarnation, Report};
+use wanfarm_types::{FailureKind, Incarnation, ItemOutputs, Report};
 
 use super::fixtures;
 use super::harness::{Coordinator, Play, Shelf, Worker, soon};
 use crate::loras::Loras;
 use crate::prefetch::Prefetch;
-use crate::runner::{HostTensor, Output};
+use crate::runner::{HostTensor, refs};
 use crate::tensors::TensorStore;
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn inputs_of_the_next_item_are_fetched_while_the_device_computes() {
         assert!(other.iter().any(|tensor| tensor.name.digest == read));
     }
     assert!(worker.hands.begun.try_recv().is_err(), "one item at a time");
-    worker.hands.play(Play::End(Ok(Output::State(fixtures::state(2)))));
+    worker.hands.play(Play::End(Ok(fixtures::state(2).into_output())));
     assert_eq!(worker.hands.begun().await.contexts, other);
     assert!(matches!(connection.report().await, (1, Report::Started)));
     assert!(matches!(connection.report().await, (1, Report::ItemDone { .. })));
@@ -50,7 +50,7 @@ async fn what_this_worker_made_itself_is_not_fetched() {
     connection.assign(1, &fixtures::contexts(), &[]).await;
     worker.hands.begun().await;
     let made = [HostTensor::from_f32(&[2, 8], &[1.0; 16]), HostTensor::from_f32(&[2, 8], &[2.0; 16])];
-    worker.hands.play(Play::End(Ok(Output::Image(made.to_vec()))));
+    worker.hands.play(Play::End(Ok((ItemOutputs::Image(refs(&made)), made.to_vec()))));
     connection.report().await;
     assert!(matches!(connection.report().await, (1, Report::ItemDone { .. })));
     connection.assign(2, &made, &["http://127.0.0.1:1".to_owned()]).await;
@@ -74,7 +74,7 @@ async fn wrong_bytes_are_thrown_away_and_the_next_place_is_asked() {
     assert_eq!(worker.hands.begun().await.contexts, contexts);
     connection.report().await;
 
-    worker.hands.play(Play::End(Ok(Output::State(fixtures::state(2)))));
+    worker.hands.play(Play::End(Ok(fixtures::state(2).into_output())));
     connection.report().await;
     connection.assign(2, &contexts, std::slice::from_ref(&liar)).await;
     let (2, Report::Failed(failure)) = connection.report().await else { panic!() };

@@ -7,7 +7,6 @@ use wanfarm_types::{Digest, Expert, FailureKind, LoraRef, Report, VideoSpec};
 
 use super::fixtures;
 use super::harness::{Coordinator, Play, Worker};
-use crate::runner::Output;
 
 fn lora(bytes: &[u8]) -> LoraRef {
     let blake3 = Digest(*blake3::hash(bytes).as_bytes());
@@ -37,7 +36,7 @@ async fn a_file_that_is_not_here_comes_from_the_coordinator_once() {
     for attempt in 1..=2 {
         connection.assign_of(with(vec![lora(&wanted)]), attempt, &fixtures::contexts(), &[]).await;
         worker.hands.begun().await;
-        worker.hands.play(Play::End(Ok(Output::State(fixtures::state(2)))));
+        worker.hands.play(Play::End(Ok(fixtures::state(2).into_output())));
         assert!(matches!(connection.report().await, (_, Report::Started)));
         assert!(matches!(connection.report().await, (_, Report::ItemDone { .. })));
         assert_eq!(given(&worker), std::slice::from_ref(&wanted));

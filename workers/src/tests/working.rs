@@ -9,7 +9,6 @@ use wanfarm_types::{
 
 use super::fixtures;
 use super::harness::{Connection, Coordinator, Play, Worker};
-use crate::runner::Output;
 
 async fn working() -> (Coordinator, Worker, Connection) {
     let mut coordinator = Coordinator::start().await;
@@ -20,7 +19,7 @@ async fn working() -> (Coordinator, Worker, Connection) {
 }
 
 fn end(steps_done: u32) -> Play {
-    Play::End(Ok(Output::State(fixtures::state(steps_done))))
+    Play::End(Ok(fixtures::state(steps_done).into_output()))
 }
 
 #[tokio::test]

@@ -12,5 +12,5 @@ pub(crate) use board::Board;
 pub(crate) use lane::{LaneId, Ticket};
 pub(crate) use policy::{Decision, is_held_back, next_decision};
 pub(crate) use pool::Candidate;
-pub(crate) use seat::{Membership, Next, Running, Seat};
+pub(crate) use seat::{Membership, Occupant, Seat};
 pub(crate) use tail::is_better_kept;

@@ -15,8 +15,8 @@ pub(crate) type Urgency = (i32, Stage);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seat {
     pub(crate) memberships: Arc<[Membership]>,
-    pub(crate) running: Option<Running>,
-    pub(crate) next: Option<Next>,
+    pub(crate) running: Option<Occupant>,
+    pub(crate) next: Option<Occupant>,
     /// Idle, and an item was revoked for it.
     pub(crate) awaiting: bool,
     /// So many of its decoded videos are still to be written that it decodes no more.
@@ -31,16 +31,18 @@ pub(crate) struct Membership {
     pub(crate) slowness: Option<Slowness>,
 }
 
-/// What it computes.
+/// An item it computes, or holds as the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Running {
+pub(crate) struct Occupant {
     pub(crate) attempt: AttemptId,
     pub(crate) pool: PoolId,
     pub(crate) priority: i32,
-    /// Already asked to stop.
+    /// Already asked to stop, or to be returned.
     pub(crate) revoked: bool,
     /// It can stop between two steps.
     pub(crate) can_stop: bool,
+    /// It makes frames.
+    pub(crate) decodes: bool,
     /// Time to fetch the inputs of the next item.
     pub(crate) nearly_done: bool,
     /// The item that will follow from this one, if this worker can run it too: it needs no fetching.
@@ -57,23 +59,6 @@ pub(crate) struct Running {
     pub(crate) ends: u64,
 }
 
-/// What it holds as the next item, not started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Next {
-    pub(crate) attempt: AttemptId,
-    pub(crate) priority: i32,
-    pub(crate) pool: PoolId,
-    pub(crate) avoids: BTreeSet<WorkerId>,
-    /// Already revoked.
-    pub(crate) revoked: bool,
-    /// It makes frames.
-    pub(crate) decodes: bool,
-    /// Steps, or 1.
-    pub(crate) left: u32,
-    /// The work of each.
-    pub(crate) step_work: u64,
-}
-
 impl Seat {
     pub(crate) fn is_idle(&self) -> bool {
         self.running.is_none() && self.next.is_none()
@@ -81,7 +66,7 @@ impl Seat {
 
     /// True when nothing differs but how far the running item is.
     pub(super) fn is_indexed_like(&self, other: &Seat) -> bool {
-        let place = |seat: &Seat| seat.running.as_ref().map(Running::place);
+        let place = |seat: &Seat| seat.running.as_ref().map(Occupant::place);
         (self.awaiting, self.full) == (other.awaiting, other.full)
             && place(self) == place(other)
             && self.next == other.next
@@ -89,10 +74,10 @@ impl Seat {
     }
 }
 
-impl Running {
+impl Occupant {
     /// What it is indexed by.
     fn place(&self) -> impl Eq + use<> {
-        let Running { attempt, pool, priority, revoked, can_stop, nearly_done, follows, ends, .. } = *self;
+        let Occupant { attempt, pool, priority, revoked, can_stop, nearly_done, follows, ends, .. } = *self;
         (attempt, pool, priority, revoked, can_stop, nearly_done, follows, ends)
     }
 }

@@ -9,7 +9,7 @@ use wanfarm_types::{AttemptId, Stage, WorkerId};
 use super::board::Board;
 use super::lane::Ticket;
 use super::pool::{Candidate, Pool};
-use super::seat::{Next, Running};
+use super::seat::Occupant;
 use crate::pace::Slowness;
 
 /// Per cent by which a worker must be faster for a video to be moved to it: more than measurements waver.
@@ -62,7 +62,7 @@ pub(crate) fn is_better_kept(board: &Board, pool: &Pool, ticket: &Ticket, idle: 
 }
 
 /// True when a queued item had better stay behind the item of a faster worker than be revoked for this idle one.
-pub(super) fn is_better_queued(board: &Board, pool: &Pool, next: &Next, from: WorkerId, idle: Candidate) -> bool {
+pub(super) fn is_better_queued(board: &Board, pool: &Pool, next: &Occupant, from: WorkerId, idle: Candidate) -> bool {
     let Some((theirs, slowness)) = board.slowness(from, next.pool).zip(idle.slowness) else { return false };
     let Some(running) = running(board, from).filter(|running| running.pool == next.pool) else { return false };
     outlasts(pool, slowness, next.left, next.step_work)
@@ -89,7 +89,7 @@ pub(super) fn move_over(board: &Board) -> Option<(AttemptId, WorkerId)> {
 }
 
 /// True when the steps after the one being computed are worth a move.
-fn gains(board: &Board, pool: &Pool, running: &Running, slowness: Slowness, to: Candidate) -> bool {
+fn gains(board: &Board, pool: &Pool, running: &Occupant, slowness: Slowness, to: Candidate) -> bool {
     let after = running.step_work.saturating_mul(u64::from(running.left.saturating_sub(1)));
     let there = to.slowness.map_or(u64::MAX, |there| there.time(after));
     running.can_stop
@@ -99,11 +99,11 @@ fn gains(board: &Board, pool: &Pool, running: &Running, slowness: Slowness, to: 
         && slowness.time(after) > there.saturating_add(board.move_margin)
 }
 
-fn running(board: &Board, worker: WorkerId) -> Option<&Running> {
+fn running(board: &Board, worker: WorkerId) -> Option<&Occupant> {
     board.seat_of(worker)?.running.as_ref()
 }
 
-fn time_left(running: &Running, slowness: Slowness) -> u64 {
+fn time_left(running: &Occupant, slowness: Slowness) -> u64 {
     slowness.time(running.step_work.saturating_mul(u64::from(running.left)))
 }
 

@@ -9,7 +9,7 @@ use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Revocation, Work};
 use crate::job::{PoolId, Text};
 use crate::pace::effort;
-use crate::placement::{LaneId, Next, Running, Seat, Ticket};
+use crate::placement::{LaneId, Occupant, Seat, Ticket};
 use crate::stage_result::StageResult;
 use crate::strikes::Strikes;
 use crate::video::{Frames, NextStep, Video};
@@ -224,32 +224,27 @@ impl Scheduler {
 
     /// The seat of a worker; `None` when it may be given nothing.
     pub(super) fn seat(&self, worker: &Worker) -> Option<Seat> {
-        let attempt = |id| Some((id, self.ledger.get(id)?));
-        let running = worker.running.and_then(attempt).map(|(id, attempt)| Running {
-            attempt: id,
-            pool: attempt.pool(),
-            priority: attempt.priority,
-            revoked: attempt.revocation.is_some(),
-            can_stop: attempt.is_denoising(),
-            nearly_done: attempt.started && self.is_nearly_done(attempt),
-            follows: self.follow_up(worker, attempt),
-            may_move: self.may_move(attempt.work),
-            avoids: self.avoided(attempt.work),
-            left: attempt.left(),
-            step_work: attempt.step_work,
-            ends: attempt.ends.map_or(0, |at| at.0),
-        });
-        let next = worker.next.and_then(attempt).map(|(id, attempt)| Next {
-            attempt: id,
-            priority: attempt.priority,
-            pool: attempt.pool(),
-            avoids: self.avoided(attempt.work),
-            revoked: attempt.revocation.is_some(),
-            decodes: attempt.item.stage == Stage::Decode,
-            left: attempt.left(),
-            step_work: attempt.step_work,
-        });
-        let memberships = worker.memberships.clone();
+        let occupant = |id: Option<AttemptId>| {
+            let id = id?;
+            let attempt = self.ledger.get(id)?;
+            Some(Occupant {
+                attempt: id,
+                pool: attempt.pool(),
+                priority: attempt.priority,
+                revoked: attempt.revocation.is_some(),
+                can_stop: attempt.is_denoising(),
+                decodes: attempt.item.stage == Stage::Decode,
+                nearly_done: attempt.started && self.is_nearly_done(attempt),
+                follows: self.follow_up(worker, attempt),
+                may_move: self.may_move(attempt.work),
+                avoids: self.avoided(attempt.work),
+                left: attempt.left(),
+                step_work: attempt.step_work,
+                ends: attempt.ends.map_or(0, |at| at.0),
+            })
+        };
+        let (memberships, running, next) =
+            (worker.memberships.clone(), occupant(worker.running), occupant(worker.next));
         let (awaiting, full) = (worker.awaiting.is_some(), self.is_full(worker));
         worker.is_available().then_some(Seat { memberships, running, next, awaiting, full })
     }
