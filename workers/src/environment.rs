@@ -35,7 +35,10 @@ pub fn limit_threads(threads: NonZeroUsize) -> io::Result<()> {
 
 fn missing(threads: NonZeroUsize, get: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
     let threads = threads.to_string();
-    let metal = METAL.into_iter().filter(|_| cfg!(feature = "metal")).filter(|(name, _)| get(name).is_none());
+    let metal = METAL
+        .into_iter()
+        .filter(|_| cfg!(any(target_os = "macos", feature = "metal")))
+        .filter(|(name, _)| get(name).is_none());
     let wrong = THREADS.into_iter().filter(|name| get(name).as_ref() != Some(&threads));
     wrong.map(|name| (name, threads.clone())).chain(metal.map(|(name, value)| (name, value.to_owned()))).collect()
 }

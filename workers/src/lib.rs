@@ -23,7 +23,7 @@ mod error;
 mod identity;
 mod link;
 mod loras;
-mod machine;
+pub mod machine;
 mod models;
 mod prefetch;
 mod roles;

@@ -5,16 +5,22 @@ use wanfarm_model::ops::device::DeviceKind;
 
 /// The device and what it is part of: `metal (Apple M3 Ultra)`.
 pub(crate) fn describe(kind: DeviceKind) -> String {
+    // The name of the processor says nothing about a card beside it.
+    let name = match kind {
+        DeviceKind::Cuda => kind.find().ok().and_then(|found| found.name),
+        DeviceKind::Cpu | DeviceKind::Metal => processor(),
+    };
+    name.map_or_else(|| kind.to_string(), |name| format!("{kind} ({name})"))
+}
+
+/// The brand of the processor, which on a Mac is that of its GPU too.
+pub fn processor() -> Option<String> {
     let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()));
-    match system.cpus().first().map(|cpu| cpu.brand().trim()) {
-        // The brand of the processor says nothing about a card beside it.
-        Some(brand) if !brand.is_empty() && kind != DeviceKind::Cuda => format!("{kind} ({brand})"),
-        _ => kind.to_string(),
-    }
+    system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).filter(|brand| !brand.is_empty())
 }
 
 /// Bytes of main memory, which an Apple GPU shares.
-pub(crate) fn memory_bytes() -> u64 {
+pub fn memory_bytes() -> u64 {
     let memory = MemoryRefreshKind::nothing().with_ram();
     System::new_with_specifics(RefreshKind::nothing().with_memory(memory)).total_memory()
 }

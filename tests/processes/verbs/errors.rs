@@ -34,6 +34,32 @@ fn without_a_coordinator_every_verb_ends_with_code_3() {
 }
 
 #[test]
+fn a_device_that_is_not_here_is_refused_at_once_in_one_sentence() {
+    let listed = Running::start(Command::new(binary()).args(["devices", "--json"])).wait().expect(0);
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).expect("JSON");
+    let listed = listed["devices"].as_array().expect("a list");
+    assert_eq!(listed.iter().filter(|line| line["default"] == true).count(), 1);
+    assert!(
+        listed[0]["device"] == "cpu" && listed[0]["usable"] == true && listed[0]["memory_bytes"].as_u64() > Some(0)
+    );
+    let (shapes, model) = (demo().join("shapes.toml"), demo().join("wan-tiny-t2v"));
+    let (shapes, model) = (shapes.to_str().expect("UTF-8"), model.to_str().expect("UTF-8"));
+    for line in listed.iter().filter(|line| line["usable"] == false) {
+        let (device, why) = (line["device"].as_str().expect("a name"), line["why"].as_str().expect("a reason"));
+        for arguments in [
+            &["run", shapes][..],
+            &["doctor", "--model", model],
+            &["calibrate", model, "--prompt", "a cat"],
+            &["worker", "--role", "vae", "--models", model],
+        ] {
+            let ended =
+                Running::start(Command::new(binary()).args(arguments).args(["--device", device])).wait().expect(2);
+            assert_eq!(ended.stderr, format!("error: {why}\n"), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
 fn a_reader_that_has_read_enough_is_no_fault() {
     let farm = Farm::start();
     let job = farm.submit(&manifest("night", 2));

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use wanfarm_image::{RgbImage, load_image};
 use wanfarm_manifest::solver;
+use wanfarm_model::ModelError;
 use wanfarm_model::folder::{self, calibration_file, write_calibration};
-use wanfarm_model::{ModelError, ops::device::DeviceKind};
 use wanfarm_sampling::cache::{Branch, Phases, Plan, mag_plan};
 use wanfarm_tools::calibrate::{Calibrator, Measured, Progress, StepRatios, Videos};
 use wanfarm_types::{Calibration, Expert, MagCache, MagCurve, ModelInfo, SolverKind};
@@ -94,7 +94,7 @@ pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, CliError> {
     // Before anything else: this may start the program over with another environment, the one workers compute in.
     wanfarm_workers::limit_threads(cores)
         .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
-    let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
+    let device = args.compute.device()?;
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
     let folder = folder::open(&args.model).map_err(|error| failed(error.into()))?;
     let videos = videos(&args, folder.info());

@@ -4,7 +4,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_tools::doctor::Examination;
 use wanfarm_workers::Dtype;
 
@@ -31,7 +30,7 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CliError> {
     // Before anything else: this may start the program over with another environment, the one workers compute in.
     wanfarm_workers::limit_threads(cores)
         .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
-    let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
+    let device = args.compute.device()?;
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
     let examination = Examination { model: &args.model, device, bf16: dtype == Dtype::Bf16 };
     let mut checks = Vec::new();

@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod compare;
+mod devices;
 mod disk_space;
 mod doctor;
 mod inspect;
@@ -34,6 +35,9 @@ pub(super) enum Command {
     /// Describe a folder or file of model weights: what it is, what it needs, what is missing.
     #[command(display_order = 100)]
     Inspect(inspect::InspectArgs),
+    /// List what this build can compute on, on this machine.
+    #[command(display_order = 100)]
+    Devices(devices::DevicesArgs),
     /// Check that this machine computes a model correctly: files, operations, networks, a small render.
     #[command(display_order = 101)]
     Doctor(doctor::DoctorArgs),
@@ -47,12 +51,21 @@ pub(super) enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ComputeArgs {
-    /// Where to compute: cpu, metal, cuda [default: the best this build supports].
+    /// Where to compute: cpu, metal, cuda [default: as `coordinator devices` says].
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceKind>,
     /// Element type of the transformers' matrix products: f32, bf16 [default: f32 on the CPU, bf16 elsewhere].
     #[arg(long, value_name = "DTYPE")]
     dtype: Option<Dtype>,
+}
+
+impl ComputeArgs {
+    /// The device that is meant, which is there.
+    fn device(&self) -> Result<DeviceKind, CliError> {
+        let device = self.device.unwrap_or_else(DeviceKind::preferred);
+        device.find().map_err(|error| CliError::new(Exit::Usage, error))?;
+        Ok(device)
+    }
 }
 
 impl Command {
@@ -62,6 +75,7 @@ impl Command {
             Self::Serve(args) => serve::serve(args),
             Self::Worker(args) => worker::worker(args),
             Self::Inspect(args) => inspect::inspect(args),
+            Self::Devices(args) => devices::devices(args),
             Self::Doctor(args) => doctor::doctor(args),
             Self::Calibrate(args) => calibrate::calibrate(args),
             Self::Compare(args) => compare::compare(args),

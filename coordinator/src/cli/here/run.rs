@@ -8,7 +8,6 @@ use tokio::sync::watch;
 use wanfarm_client::{Client, Submitted};
 use wanfarm_manifest::{Manifest, slug};
 use wanfarm_model::folder::{self, ModelFolder};
-use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_server::catalog::fingerprint;
 use wanfarm_server::remember::{Memory, Wanted};
 use wanfarm_server::server::{self, ServerConfig};
@@ -70,8 +69,7 @@ pub(in crate::cli) struct RunArgs {
 
 pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
     logging::quiet();
-    let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
-    device.supported().map_err(|error| CliError::new(Exit::Usage, error))?;
+    args.compute.device()?;
     let manifest = read_manifest(&args.manifest, args.json)?;
     let folders = local::folders(&args.models, &args.manifest);
     let model = find_model(&folders, &manifest.model)?;

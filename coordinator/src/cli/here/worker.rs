@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::thread;
 
 use tokio::sync::oneshot;
-use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_types::Role;
 use wanfarm_workers::{Dtype, ErrorKind, WorkerConfig, WorkerError};
 
@@ -71,7 +70,7 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CliError> {
     } else {
         logging::of_service();
     }
-    let device = args.compute.device.unwrap_or_else(DeviceKind::preferred);
+    let device = args.compute.device()?;
     let config = WorkerConfig {
         coordinator: args.coordinator.coordinator,
         name: args.name.unwrap_or_else(|| default_name(&args.roles)),

@@ -24,7 +24,7 @@ const SCORES: usize = 1 << 22;
 /// # Errors
 /// Shapes that do not fit, or a device out of memory.
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>, scale: f64) -> Result<Tensor, ModelError> {
-    #[cfg(feature = "metal")]
+    #[cfg(any(target_os = "macos", feature = "metal"))]
     if bias.is_none() && metal::takes(q, v)? {
         return metal::attend(q, k, v, scale);
     }
@@ -83,7 +83,7 @@ fn part(bias: &Tensor, dim: usize, start: usize, len: usize) -> Result<Tensor, M
 }
 
 /// The fused kernel of candle for Apple GPUs.
-#[cfg(feature = "metal")]
+#[cfg(any(target_os = "macos", feature = "metal"))]
 mod metal {
     use candle_core::{DType, Tensor};
 

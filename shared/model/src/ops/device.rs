@@ -7,6 +7,7 @@
 //! `CANDLE_METAL_ENABLE_FAST_MATH=0` are set in the same place.
 
 use std::fmt;
+use std::panic::catch_unwind;
 use std::str::FromStr;
 
 use candle_core::Device;
@@ -24,6 +25,18 @@ pub enum DeviceKind {
     Cuda,
 }
 
+/// Whether this build can compute on Apple GPUs: every build for macOS, and others that ask for the feature.
+const METAL: bool = cfg!(any(target_os = "macos", feature = "metal"));
+
+/// What is known of a device before it is opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// What its driver calls it, where that is more than the name of the processor.
+    pub name: Option<String>,
+    /// Bytes that may be used of its memory; absent for main memory.
+    pub memory_bytes: Option<u64>,
+}
+
 impl DeviceKind {
     /// All kinds.
     pub const ALL: [DeviceKind; 3] = [DeviceKind::Cpu, DeviceKind::Metal, DeviceKind::Cuda];
@@ -39,7 +52,7 @@ impl DeviceKind {
 
     /// The best kind that this build supports; that the machine has it is found out by [`DeviceKind::open`].
     pub fn preferred() -> Self {
-        if cfg!(feature = "metal") {
+        if METAL {
             DeviceKind::Metal
         } else if cfg!(feature = "cuda") {
             DeviceKind::Cuda
@@ -48,23 +61,28 @@ impl DeviceKind {
         }
     }
 
-    /// Whether this build supports devices of this kind; opens nothing.
+    /// Looks for the first device of this kind; opens nothing for long.
     ///
     /// # Errors
-    /// It does not, and which build does.
-    pub fn supported(self) -> Result<(), ModelError> {
-        let supported = match self {
-            DeviceKind::Cpu => true,
-            DeviceKind::Metal => cfg!(feature = "metal"),
-            DeviceKind::Cuda => cfg!(feature = "cuda"),
+    /// The build does not support it, or the machine has none.
+    pub fn find(self) -> Result<Found, ModelError> {
+        self.supported()?;
+        let found = match self {
+            DeviceKind::Cpu => return Ok(Found::default()),
+            DeviceKind::Metal => catch_unwind(metal),
+            DeviceKind::Cuda => catch_unwind(cuda),
         };
-        if supported {
-            return Ok(());
+        found.ok().flatten().ok_or_else(|| self.absent())
+    }
+
+    fn supported(self) -> Result<(), ModelError> {
+        match self {
+            DeviceKind::Metal if !METAL => Err(self.fail("only Macs have it; try `--device cpu`".to_owned())),
+            DeviceKind::Cuda if !cfg!(feature = "cuda") => Err(self.fail(
+                "this build does not support it; use a build with `--features cuda`, or `--device cpu`".to_owned(),
+            )),
+            _ => Ok(()),
         }
-        Err(self.fail(format!(
-            "this build does not support it; use a build with `--features {}`, or `--device cpu`",
-            self.name()
-        )))
     }
 
     /// Opens the first device of this kind. One process opens it once: kernels, pools and queues belong to the value.
@@ -80,14 +98,18 @@ impl DeviceKind {
             DeviceKind::Metal => || Device::new_metal(0),
             DeviceKind::Cuda => || Device::new_cuda(0),
         };
-        match std::panic::catch_unwind(open) {
+        match catch_unwind(open) {
             Ok(Ok(device)) => Ok(device),
             Ok(Err(e)) => Err(fail(format!("{e}; try `--device cpu`"))),
-            Err(_) if self == DeviceKind::Metal => {
-                Err(fail("there is no usable GPU (macOS 15 or newer is needed); try `--device cpu`".to_owned()))
-            }
-            Err(_) => Err(fail("its driver failed while it was opened; try `--device cpu`".to_owned())),
+            Err(_) => Err(self.absent()),
         }
+    }
+
+    fn absent(self) -> ModelError {
+        self.fail(match self {
+            DeviceKind::Metal => "there is no usable GPU (macOS 15 or newer is needed); try `--device cpu`".to_owned(),
+            _ => "there is none, or its driver does not answer; try `--device cpu`".to_owned(),
+        })
     }
 
     fn fail(self, why: String) -> ModelError {
@@ -99,6 +121,28 @@ impl fmt::Display for DeviceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
+}
+
+#[cfg(any(target_os = "macos", feature = "metal"))]
+fn metal() -> Option<Found> {
+    let device = candle_metal_kernels::metal::Device::all().into_iter().next()?;
+    Some(Found { name: None, memory_bytes: Some(device.recommended_max_working_set_size() as u64) })
+}
+
+#[cfg(not(any(target_os = "macos", feature = "metal")))]
+fn metal() -> Option<Found> {
+    None
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Option<Found> {
+    let context = candle_core::cuda_backend::cudarc::driver::CudaContext::new(0).ok()?;
+    Some(Found { name: context.name().ok(), memory_bytes: context.total_mem().ok().map(|bytes| bytes as u64) })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Option<Found> {
+    None
 }
 
 /// The text names no kind of device.
@@ -122,10 +166,16 @@ mod tests {
     fn names_and_absence() {
         assert_eq!("metal".parse(), Ok(DeviceKind::Metal));
         assert!("tpu".parse::<DeviceKind>().unwrap_err().to_string().contains("cpu, metal, cuda"));
-        assert!(DeviceKind::Cpu.open().is_ok());
+        assert!(DeviceKind::Cpu.open().is_ok() && DeviceKind::Cpu.find().is_ok());
+        if !METAL {
+            let message = DeviceKind::Metal.find().unwrap_err().to_string();
+            assert_eq!(message, "device metal: only Macs have it; try `--device cpu`");
+        }
         if !cfg!(feature = "cuda") {
-            let message = DeviceKind::Cuda.open().unwrap_err().to_string();
-            assert!(message.contains("--features cuda"), "{message}");
+            for message in [DeviceKind::Cuda.open().map(drop), DeviceKind::Cuda.find().map(drop)] {
+                let message = message.unwrap_err().to_string();
+                assert!(message.contains("--features cuda"), "{message}");
+            }
         }
     }
 }
