@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wanfarm_scheduler::{Action, ArtifactId, Config, Input};
+use wanfarm_scheduler::{Action, ArtifactId, Config};
 use wanfarm_types::{Stage, StepRange};
 
 use crate::desk::{ALL, Desk, job};
@@ -16,7 +16,7 @@ fn durable(config: Config) -> Vec<u32> {
         (Stage::DenoiseLow, StepRange { first: 10, end: 12 }),
     ];
     desk.boot(1, ALL);
-    desk.input(Input::JobAdded(plan));
+    desk.add(plan);
     desk.play_keeping_the_log();
     let mut steps = desk.taken(|action| match action {
         Action::MakeDurable { artifact: ArtifactId::Checkpoint { steps_done, .. }, .. } => Some(*steps_done),

@@ -10,10 +10,7 @@ const REST: &[Role] = &[Role::TextEncoder, Role::Vae];
 
 /// Worker 1 encodes and decodes, 2 and 3 denoise; worker 2 has just begun the only video.
 fn one_video_on_worker_2() -> Desk {
-    let mut desk = Desk::new();
-    desk.boot(1, REST);
-    desk.boot(2, DIT);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[REST, DIT]);
     desk.finish(1);
     desk.boot(3, DIT);
     desk.start(2);
@@ -37,11 +34,10 @@ fn worker_crash_resumes_from_the_newest_durable_checkpoint() {
 fn checkpoint_held_by_a_living_worker_counts_when_another_dies() {
     let mut desk = one_video_on_worker_2();
     desk.store = false;
-    desk.step(2, 1);
-    desk.step(2, 2);
+    desk.steps(2, 1..=2);
     let attempt = desk.item(2).attempt;
     desk.input(Input::Pause(JobId(1)));
-    assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt: a, .. } if *a == attempt)));
+    assert!(desk.stopped(attempt));
     desk.done(2, 2);
     desk.input(Input::Drain(worker(2)));
     desk.input(Input::Resume(JobId(1)));
@@ -63,27 +59,21 @@ fn checkpoint_held_by_a_living_worker_counts_when_another_dies() {
 
 #[test]
 fn results_that_died_with_their_holder_are_made_again() {
-    let mut desk = Desk::new();
+    let mut desk = Desk::rendering(job(1, 0, 1), &[&[Role::TextEncoder]]);
     desk.store = false;
-    desk.boot(1, &[Role::TextEncoder]);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
     desk.finish(1);
     desk.gone(1, true);
     desk.boot(2, DIT);
     assert!(desk.try_item(2).is_none(), "the text is lost");
     desk.boot(3, REST);
     assert_eq!(desk.item(3).item.stage, Stage::EncodeText);
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn frames_that_died_with_their_holder_are_decoded_again() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
-    desk.until(1, Stage::Decode);
-    desk.finish(1);
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
+    desk.decode(1);
     assert!(desk.said(|action| matches!(action, Action::WriteOutputs { .. })));
     desk.gone(1, false);
     desk.boot(2, ALL);
@@ -104,19 +94,15 @@ fn reconnect_within_the_lease_keeps_the_attempt() {
     desk.pass(LEASE - 5_000, &[1, 3]);
     assert!(desk.try_item(3).is_none(), "the lease still runs");
     desk.hello(2, DIT, &[attempt]);
-    desk.step(2, 2);
-    desk.step(2, 3);
+    desk.steps(2, 2..=3);
     desk.done(2, 3);
     assert_eq!(desk.scheduler.steps_done(video(1, 0)), Some(3));
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn assignment_lost_with_its_connection_is_given_out_again() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     let first = desk.item(1).attempt;
     desk.lost(1);
     desk.given.clear();
@@ -139,13 +125,12 @@ fn expired_lease_requeues_and_the_late_result_is_refused() {
     desk.report(2, late.attempt, Report::Started);
     assert!(desk.said(|action| matches!(action, Action::Disconnect { worker: w, .. } if *w == worker(2))));
     desk.hello(2, DIT, &[late.attempt]);
-    assert!(desk.said(|action| matches!(action, Action::Drop { attempt, .. } if *attempt == late.attempt)));
+    assert!(desk.dropped(late.attempt));
     desk.given.insert(2, vec![late]);
     desk.step(2, 3);
     assert_eq!(desk.scheduler.steps_done(video(1, 0)), Some(1), "the fence holds");
     desk.given.remove(&2);
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
@@ -163,9 +148,7 @@ fn reboot_under_the_same_identity_ends_the_old_attempts_at_once() {
 
 #[test]
 fn poison_video_is_stopped_after_three_workers_and_the_job_goes_on() {
-    let mut desk = Desk::new();
-    desk.boot(1, REST);
-    desk.input(Input::JobAdded(job(1, 0, 2)));
+    let mut desk = Desk::rendering(job(1, 0, 2), &[REST]);
     desk.finish(1);
     for n in 2..5 {
         desk.boot(n, DIT);
@@ -181,9 +164,7 @@ fn poison_video_is_stopped_after_three_workers_and_the_job_goes_on() {
 
 #[test]
 fn progress_between_deaths_wipes_the_strikes() {
-    let mut desk = Desk::new();
-    desk.boot(1, REST);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[REST]);
     desk.finish(1);
     for steps_done in 1..=3 {
         for _ in 0..2 {
@@ -231,9 +212,7 @@ fn sleeping_coordinator_breaks_no_lease() {
 
 #[test]
 fn crash_loop_without_a_result_sets_the_worker_aside() {
-    let mut desk = Desk::new();
-    desk.boot(1, REST);
-    desk.input(Input::JobAdded(job(1, 0, 4)));
+    let mut desk = Desk::rendering(job(1, 0, 4), &[REST]);
     desk.boot(3, DIT);
     desk.play_text(1);
     for _ in 0..3 {
@@ -248,9 +227,7 @@ fn crash_loop_without_a_result_sets_the_worker_aside() {
 
 #[test]
 fn silence_counts_against_the_video_it_befell() {
-    let mut desk = Desk::new();
-    desk.boot(1, REST);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[REST]);
     desk.finish(1);
     for n in 2..5 {
         desk.boot(n, DIT);

@@ -2,6 +2,7 @@
 //! and checks the invariants after every input.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use uuid::Uuid;
 use wanfarm_scheduler::{
@@ -91,6 +92,24 @@ impl Desk {
         }
     }
 
+    /// Workers 1, 2, … with these roles, and then the job.
+    pub(crate) fn rendering(plan: JobPlan, workers: &[&[Role]]) -> Self {
+        let mut desk = Self::new();
+        (1..).zip(workers).for_each(|(n, roles)| desk.boot(n, roles));
+        desk.add(plan);
+        desk
+    }
+
+    pub(crate) fn add(&mut self, plan: JobPlan) {
+        self.input(Input::JobAdded(plan));
+    }
+
+    /// Adds a job whose texts worker 1 encodes at once.
+    pub(crate) fn add_encoded(&mut self, plan: JobPlan) {
+        self.add(plan);
+        self.play_text(1);
+    }
+
     pub(crate) fn input(&mut self, input: Input) {
         self.scheduler.handle(Instant(self.now), input);
         self.collect();
@@ -142,9 +161,13 @@ impl Desk {
 
     /// A first boot, or another one.
     pub(crate) fn boot(&mut self, n: u64, roles: &[Role]) {
+        self.boot_with(n, roles, 1);
+    }
+
+    pub(crate) fn boot_with(&mut self, n: u64, roles: &[Role], weights: u64) {
         *self.boots.entry(n).or_default() += 1;
         self.given.remove(&n);
-        self.hello(n, roles, &[]);
+        self.hello_with(n, roles, &[], weights);
     }
 
     /// Hello of the present boot, which says that it has `running`.
@@ -218,13 +241,15 @@ impl Desk {
         self.report(n, attempt, Report::StepDone { checkpoint, seconds: 2.0 });
     }
 
+    pub(crate) fn steps(&mut self, n: u64, steps_done: RangeInclusive<u32>) {
+        steps_done.for_each(|done| self.step(n, done));
+    }
+
     /// Plays the running item of worker `n` to its end.
     pub(crate) fn finish(&mut self, n: u64) {
         let Assignment { attempt, item, .. } = self.item(n);
         self.report(n, attempt, Report::Started);
-        for steps_done in item.steps.first + 1..=item.steps.end {
-            self.step(n, steps_done);
-        }
+        self.steps(n, item.steps.first + 1..=item.steps.end);
         self.done(n, item.steps.end);
     }
 
@@ -260,34 +285,22 @@ impl Desk {
         }
     }
 
+    /// Worker `n` finishes what it is given until it has decoded a video.
+    pub(crate) fn decode(&mut self, n: u64) {
+        self.until(n, Stage::Decode);
+        self.finish(n);
+    }
+
     /// Like [`Self::play`], but the log is complete afterwards.
     pub(crate) fn play_keeping_the_log(&mut self) {
         let mut log = Vec::new();
-        while self.given.values().any(|given| !given.is_empty()) {
-            let busy: Vec<u64> = self.given.iter().filter(|(_, given)| !given.is_empty()).map(|(&n, _)| n).collect();
-            busy.into_iter().for_each(|n| self.finish(n));
-            let writes = self.log.iter().filter_map(|action| match action {
-                Action::WriteOutputs { video, .. } => Some(*video),
-                _ => None,
-            });
-            let writes: Vec<VideoId> = writes.collect();
-            log.append(&mut self.log);
-            writes.into_iter().for_each(|video| self.input(Input::OutputsWritten(video)));
-        }
-        log.append(&mut self.log);
-        self.log = log;
-    }
-
-    /// All workers finish whatever they get, and outputs are written, until nothing moves.
-    pub(crate) fn play(&mut self) {
         loop {
-            let writes = self.taken(|action| match action {
-                Action::WriteOutputs { video, .. } => Some(*video),
-                _ => None,
-            });
             let busy: Vec<u64> = self.given.iter().filter(|(_, given)| !given.is_empty()).map(|(&n, _)| n).collect();
+            let fresh = log.len();
+            log.append(&mut self.log);
+            let writes: Vec<VideoId> = log[fresh..].iter().filter_map(written).collect();
             if writes.is_empty() && busy.is_empty() {
-                return;
+                break;
             }
             writes.into_iter().for_each(|video| self.input(Input::OutputsWritten(video)));
             for n in busy {
@@ -296,11 +309,32 @@ impl Desk {
                 }
             }
         }
+        self.log = log;
+    }
+
+    /// All workers finish whatever they get, and outputs are written, until nothing moves.
+    pub(crate) fn play(&mut self) {
+        self.play_keeping_the_log();
+        self.log.clear();
+    }
+
+    /// Plays, after which all of this job's videos have to be done.
+    pub(crate) fn complete(&mut self, job: u64) {
+        self.play();
+        assert!(self.is_done(job), "{:?}", self.states(job));
     }
 
     /// What `pick` finds in the log, which is empty afterwards.
     pub(crate) fn taken<T>(&mut self, pick: impl Fn(&Action) -> Option<T>) -> Vec<T> {
         self.log.drain(..).filter_map(|action| pick(&action)).collect()
+    }
+
+    pub(crate) fn stopped(&self, attempt: AttemptId) -> bool {
+        self.said(|action| matches!(action, Action::StopAfterStep { attempt: a, .. } if *a == attempt))
+    }
+
+    pub(crate) fn dropped(&self, attempt: AttemptId) -> bool {
+        self.said(|action| matches!(action, Action::Drop { attempt: a, .. } if *a == attempt))
     }
 
     pub(crate) fn said(&self, test: impl Fn(&Action) -> bool) -> bool {
@@ -326,6 +360,14 @@ impl Desk {
         self.scheduler = restored.expect("our own rows");
         self.log.clear();
         self.collect();
+    }
+}
+
+/// The video that this action wants written.
+pub(crate) fn written(action: &Action) -> Option<VideoId> {
+    match action {
+        Action::WriteOutputs { video, .. } => Some(*video),
+        _ => None,
     }
 }
 

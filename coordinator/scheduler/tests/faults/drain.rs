@@ -17,33 +17,27 @@ fn told(desk: &mut Desk, n: u64) -> usize {
 
 #[test]
 fn drained_worker_finishes_its_steps_and_leaves_and_another_goes_on_from_there() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     desk.until(1, Stage::DenoiseHigh);
     desk.boot(2, ALL);
     desk.start(1);
     desk.step(1, 1);
     drain(&mut desk, 1);
     assert!(!desk.said(|action| matches!(action, Action::StopAfterStep { .. })), "it finishes what it has");
-    desk.step(1, 2);
-    desk.step(1, 3);
+    desk.steps(1, 2..=3);
     assert_eq!(told(&mut desk, 1), 0);
     desk.done(1, 3);
     assert_eq!(told(&mut desk, 1), 1);
     assert_eq!(desk.item(2).item.steps.first, 3, "no step is computed again");
     desk.gone(1, true);
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
     assert!(desk.given.get(&1).is_none_or(Vec::is_empty));
 }
 
 #[test]
 fn drained_worker_stays_until_what_only_it_has_is_durable() {
-    let mut desk = Desk::new();
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     desk.store = false;
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
     desk.until(1, Stage::DenoiseLow);
     drain(&mut desk, 1);
     desk.finish(1);
@@ -64,7 +58,7 @@ fn drained_worker_keeps_frames_until_they_are_written_but_not_for_ever() {
     for written in [true, false] {
         let mut desk = Desk::with(Config { lease: std::time::Duration::from_secs(3600), ..Config::default() });
         desk.boot(1, ALL);
-        desk.input(Input::JobAdded(job(1, 0, 1)));
+        desk.add(job(1, 0, 1));
         desk.until(1, Stage::Decode);
         drain(&mut desk, 1);
         desk.finish(1);
@@ -91,13 +85,12 @@ fn idle_worker_leaves_at_once_and_its_next_boot_stays_until_it_is_enabled() {
     assert_eq!(told(&mut desk, 1), 1);
     desk.gone(1, true);
     desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.add(job(1, 0, 1));
     desk.lost(1);
     desk.hello(1, ALL, &[]);
     assert!(desk.try_item(1).is_none() && told(&mut desk, 1) == 0, "shown as drained, and no loop of starts");
     desk.input(Input::WorkerEnabled(worker(1)));
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
     drain(&mut desk, 1);
     assert_eq!(told(&mut desk, 1), 1, "this boot was there when it was drained again");
 }
@@ -131,9 +124,7 @@ fn the_word_to_leave_is_said_again_on_the_next_connection() {
 
 #[test]
 fn a_restart_of_the_coordinator_forgets_neither_the_drain_nor_the_item() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     let attempt = desk.until(1, Stage::DenoiseHigh).attempt;
     desk.start(1);
     desk.step(1, 1);
@@ -141,8 +132,7 @@ fn a_restart_of_the_coordinator_forgets_neither_the_drain_nor_the_item() {
     desk.restart();
     desk.hello(1, ALL, &[attempt]);
     assert_eq!(told(&mut desk, 1), 0);
-    desk.step(1, 2);
-    desk.step(1, 3);
+    desk.steps(1, 2..=3);
     desk.done(1, 3);
     assert_eq!(told(&mut desk, 1), 1);
 }

@@ -7,9 +7,7 @@ use crate::desk::{ALL, Desk, checkpoint_of, failure, job, tensor, video, worker}
 
 #[test]
 fn transient_failure_is_retried_on_another_worker() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     desk.until(1, Stage::DenoiseHigh);
     desk.fail(1, FailureKind::Transient);
     assert_eq!(desk.item(1).item.stage, Stage::DenoiseHigh, "there is no other worker");
@@ -22,10 +20,7 @@ fn transient_failure_is_retried_on_another_worker() {
 
 #[test]
 fn video_waits_for_a_busy_worker_rather_than_go_back_to_one_it_failed_on() {
-    let mut desk = Desk::new();
-    desk.boot(1, &[Role::TextEncoder]);
-    desk.boot(2, &[Role::DitHigh]);
-    desk.input(Input::JobAdded(job(1, 0, 2)));
+    let mut desk = Desk::rendering(job(1, 0, 2), &[&[Role::TextEncoder], &[Role::DitHigh]]);
     desk.play_text(1);
     desk.start(2);
     desk.boot(3, &[Role::DitHigh]);
@@ -38,9 +33,7 @@ fn video_waits_for_a_busy_worker_rather_than_go_back_to_one_it_failed_on() {
 
 #[test]
 fn deterministic_failure_is_not_retried_and_blames_no_worker() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 5)));
+    let mut desk = Desk::rendering(job(1, 0, 5), &[ALL]);
     for _ in 0..4 {
         desk.until(1, Stage::DenoiseHigh);
         desk.fail(1, FailureKind::Deterministic);
@@ -54,9 +47,7 @@ fn deterministic_failure_is_not_retried_and_blames_no_worker() {
 
 #[test]
 fn not_finite_is_tried_once_more_elsewhere() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     desk.until(1, Stage::DenoiseHigh);
     desk.boot(2, ALL);
     desk.fail(1, FailureKind::NotFinite);
@@ -69,7 +60,7 @@ fn not_finite_is_tried_once_more_elsewhere() {
 fn worker_that_fails_three_different_videos_in_a_row_is_set_aside_until_enabled() {
     let mut desk = Desk::new();
     desk.boot(2, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 4)));
+    desk.add(job(1, 0, 4));
     desk.start(2);
     desk.boot(1, ALL);
     for _ in 0..3 {
@@ -78,15 +69,12 @@ fn worker_that_fails_three_different_videos_in_a_row_is_set_aside_until_enabled(
     assert!(desk.said(|action| matches!(action, Action::SetAside { worker: w, .. } if *w == worker(1))));
     assert!(desk.try_item(1).is_none());
     desk.input(Input::WorkerEnabled(worker(1)));
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn success_between_failures_keeps_the_worker() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 4)));
+    let mut desk = Desk::rendering(job(1, 0, 4), &[ALL]);
     for index in 0..4 {
         assert_eq!(desk.until(1, Stage::EncodeText).item.video, video(1, index));
         desk.fail(1, FailureKind::Transient);
@@ -97,13 +85,10 @@ fn success_between_failures_keeps_the_worker() {
 
 #[test]
 fn lost_inputs_go_back_to_the_durable_checkpoint() {
-    let mut desk = Desk::new();
-    desk.boot(1, &[Role::TextEncoder, Role::DitHigh]);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[&[Role::TextEncoder, Role::DitHigh]]);
     desk.finish(1);
     desk.start(1);
-    desk.step(1, 1);
-    desk.step(1, 2);
+    desk.steps(1, 1..=2);
     desk.store = false;
     desk.step(1, 3);
     desk.done(1, 3);
@@ -117,15 +102,12 @@ fn lost_inputs_go_back_to_the_durable_checkpoint() {
     assert_eq!(desk.states(1), [VideoPhase::Open]);
     desk.store = true;
     desk.boot(3, &[Role::Vae]);
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn durable_copies_that_nobody_can_read_are_made_again() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     desk.until(1, Stage::DenoiseLow);
     for _ in 0..3 {
         let item = desk.item(1);
@@ -136,17 +118,13 @@ fn durable_copies_that_nobody_can_read_are_made_again() {
     assert!(desk.rows.contains(&Change::ArtifactForgotten(checkpoint_of(video(1, 0), 3))));
     assert_eq!(desk.states(1), [VideoPhase::Open]);
     assert!(desk.worker(1).set_aside.is_none(), "the copies are to blame");
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn inputs_lost_again_and_again_pause_the_video_and_never_fail_it() {
-    let mut desk = Desk::new();
-    desk.boot(1, &[Role::TextEncoder]);
-    desk.boot(2, &[Role::DitHigh, Role::DitLow, Role::Vae]);
+    let mut desk = Desk::rendering(job(1, 0, 1), &[&[Role::TextEncoder], &[Role::DitHigh, Role::DitLow, Role::Vae]]);
     desk.store = false;
-    desk.input(Input::JobAdded(job(1, 0, 1)));
     let mut pauses = Vec::new();
     for _ in 0..20 {
         desk.finish(1);
@@ -172,17 +150,13 @@ fn inputs_lost_again_and_again_pause_the_video_and_never_fail_it() {
     while desk.try_item(2).is_none() {
         desk.pass(1_000, &[1, 2]);
     }
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn a_text_that_its_encoder_does_not_deliver_is_encoded_by_another() {
-    let mut desk = Desk::new();
-    desk.boot(1, &[Role::TextEncoder]);
-    desk.boot(2, &[Role::DitHigh, Role::DitLow, Role::Vae]);
+    let mut desk = Desk::rendering(job(1, 0, 1), &[&[Role::TextEncoder], &[Role::DitHigh, Role::DitLow, Role::Vae]]);
     desk.store = false;
-    desk.input(Input::JobAdded(job(1, 0, 1)));
     desk.finish(1);
     desk.boot(3, &[Role::TextEncoder]);
     let attempt = desk.item(2).attempt;
@@ -193,11 +167,8 @@ fn a_text_that_its_encoder_does_not_deliver_is_encoded_by_another() {
 
 #[test]
 fn inputs_that_went_with_their_holder_are_held_against_nobody() {
-    let mut desk = Desk::new();
-    desk.boot(1, &[Role::TextEncoder, Role::DitHigh]);
-    desk.boot(2, &[Role::DitLow]);
+    let mut desk = Desk::rendering(job(1, 0, 1), &[&[Role::TextEncoder, Role::DitHigh], &[Role::DitLow]]);
     desk.store = false;
-    desk.input(Input::JobAdded(job(1, 0, 1)));
     desk.finish(1);
     desk.start(1);
     desk.step(1, 3);
@@ -208,28 +179,22 @@ fn inputs_that_went_with_their_holder_are_held_against_nobody() {
     assert_eq!(desk.scheduler.strikes(video(1, 0)), Some(0));
     desk.store = true;
     desk.boot(3, &[Role::Vae]);
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn result_of_the_wrong_kind_is_a_failure_of_the_worker() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     let attempt = desk.start(1);
     let outputs = ItemOutputs::Frames(tensor(1));
     desk.report(1, attempt, Report::ItemDone { outputs, timing: StepTiming::default() });
     assert!(desk.rows.iter().any(|row| matches!(row, Change::AttemptEnded { end: AttemptEnd::Failed(_), .. })));
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn doubled_final_report_is_acknowledged_and_changes_nothing() {
-    let mut desk = Desk::new();
-    desk.boot(1, &[Role::TextEncoder]);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[&[Role::TextEncoder]]);
     let attempt = desk.start(1);
     let report = Report::ItemDone { outputs: ItemOutputs::Text(tensor(9)), timing: StepTiming::default() };
     desk.report(1, attempt, report.clone());
@@ -242,11 +207,8 @@ fn doubled_final_report_is_acknowledged_and_changes_nothing() {
 
 #[test]
 fn failed_writes_are_tried_again_with_growing_pauses() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
-    desk.until(1, Stage::Decode);
-    desk.finish(1);
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
+    desk.decode(1);
     let mut pauses = Vec::new();
     for _ in 0..5 {
         desk.log.clear();
@@ -265,17 +227,13 @@ fn failed_writes_are_tried_again_with_growing_pauses() {
 
 #[test]
 fn report_on_the_attempt_of_another_worker_is_refused() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.boot(2, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL, ALL]);
     let attempt = desk.start(1);
     desk.log.clear();
     desk.report(2, attempt, Report::Failed(failure(FailureKind::Deterministic)));
     assert_eq!(desk.states(1), [VideoPhase::Open]);
     assert!(desk.said(|action| matches!(action, Action::Drop { worker: w, .. } if *w == worker(2))));
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
@@ -285,7 +243,7 @@ fn copy_of_tensors_that_were_replaced_meanwhile_does_not_count() {
     desk.boot(1, &[Role::TextEncoder]);
     let plan = job(1, 0, 1);
     let text = ArtifactId::Text(plan.videos[0].texts[0]);
-    desk.input(Input::JobAdded(plan));
+    desk.add(plan);
     desk.finish(1);
     // The holder dies during the copy; the text is encoded anew, on a device that rounds otherwise.
     desk.gone(1, true);
@@ -302,24 +260,17 @@ fn copy_of_tensors_that_were_replaced_meanwhile_does_not_count() {
 
 #[test]
 fn unreadable_frames_are_decoded_again() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
-    desk.until(1, Stage::Decode);
-    desk.finish(1);
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
+    desk.decode(1);
     desk.input(Input::OutputsFailed { video: video(1, 0), failure: failure(FailureKind::InputsLost) });
     assert_eq!(desk.item(1).item.stage, Stage::Decode);
     desk.log.clear();
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn success_in_another_role_does_not_excuse_a_broken_one() {
-    let mut desk = Desk::new();
-    desk.boot(1, &[Role::TextEncoder, Role::DitHigh]);
-    desk.boot(2, &[Role::DitHigh]);
-    desk.input(Input::JobAdded(job(1, 0, 6)));
+    let mut desk = Desk::rendering(job(1, 0, 6), &[&[Role::TextEncoder, Role::DitHigh], &[Role::DitHigh]]);
     while desk.worker(1).set_aside.is_none() {
         match desk.item(1).item.stage {
             Stage::EncodeText => desk.finish(1),

@@ -7,14 +7,12 @@ use crate::desk::{ALL, Desk, job, video, worker};
 
 #[test]
 fn item_not_yet_started_is_revoked_and_stopped_if_it_started_meanwhile() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     let item = desk.until(1, Stage::DenoiseHigh);
     desk.input(Input::Pause(JobId(1)));
     assert!(desk.said(|action| matches!(action, Action::Revoke { attempt, .. } if *attempt == item.attempt)));
     desk.start(1);
-    assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt, .. } if *attempt == item.attempt)));
+    assert!(desk.stopped(item.attempt));
     desk.step(1, 1);
     desk.done(1, 1);
     assert!(desk.try_item(1).is_none());
@@ -24,30 +22,26 @@ fn item_not_yet_started_is_revoked_and_stopped_if_it_started_meanwhile() {
 
 #[test]
 fn cancel_frees_workers_and_memory_and_retry_goes_on_from_what_is_durable() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 2)));
+    let mut desk = Desk::rendering(job(1, 0, 2), &[ALL]);
     let item = desk.until(1, Stage::DenoiseHigh);
     desk.start(1);
-    desk.step(1, 1);
-    desk.step(1, 2);
+    desk.steps(1, 1..=2);
     desk.input(Input::Cancel(Target::Video(item.item.video)));
-    assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt, .. } if *attempt == item.attempt)));
+    assert!(desk.stopped(item.attempt));
     desk.log.clear();
     desk.done(1, 3);
-    assert!(desk.said(|action| matches!(action, Action::Drop { attempt, .. } if *attempt == item.attempt)));
+    assert!(desk.dropped(item.attempt));
     desk.play();
     assert_eq!(desk.states(1), [VideoPhase::Cancelled, VideoPhase::Done]);
     desk.input(Input::Retry(Target::Video(item.item.video)));
     assert_eq!(desk.scheduler.steps_done(item.item.video), Some(2));
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn cancelled_job_is_finished_at_once() {
     let mut desk = Desk::new();
-    desk.input(Input::JobAdded(job(1, 0, 3)));
+    desk.add(job(1, 0, 3));
     desk.input(Input::Cancel(Target::Job(JobId(1))));
     assert!(desk.said(|action| *action == Action::JobFinished(JobId(1))));
     desk.boot(1, ALL);
@@ -62,7 +56,7 @@ fn text_is_encoded_once_for_all_its_readers() {
         let mut plan = job(id, 0, 3);
         let shared = job(1, 0, 1).videos[0].texts[0];
         plan.videos.iter_mut().for_each(|video| video.texts = vec![shared]);
-        desk.input(Input::JobAdded(plan));
+        desk.add(plan);
     }
     desk.finish(1);
     assert!(desk.try_item(1).is_none());
@@ -75,9 +69,7 @@ fn text_is_encoded_once_for_all_its_readers() {
 
 #[test]
 fn finished_video_leaves_nothing_in_memory_or_store() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     desk.play_keeping_the_log();
     let acked = desk.log.iter().filter(|action| matches!(action, Action::Ack { .. })).count();
     let dropped = desk.log.iter().filter(|action| matches!(action, Action::Drop { .. })).count();
@@ -91,11 +83,8 @@ fn finished_video_leaves_nothing_in_memory_or_store() {
 
 #[test]
 fn full_disk_counts_no_try_and_writing_goes_on_after_resume() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
-    desk.until(1, Stage::Decode);
-    desk.finish(1);
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
+    desk.decode(1);
     let writes = |desk: &mut Desk| desk.taken(|action| matches!(action, Action::WriteOutputs { .. }).then_some(()));
     assert_eq!(writes(&mut desk).len(), 1);
     // More often than there are tries, the pause said before and after the answer.
@@ -119,26 +108,19 @@ fn full_disk_counts_no_try_and_writing_goes_on_after_resume() {
 
 #[test]
 fn full_disk_without_a_pause_is_asked_again_after_one() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
-    desk.until(1, Stage::Decode);
-    desk.finish(1);
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
+    desk.decode(1);
     desk.log.clear();
     desk.input(Input::OutputsHeld(video(1, 0)));
     assert!(desk.log.is_empty());
     desk.pass(5_000, &[1]);
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn files_written_while_the_job_is_paused_count() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
-    desk.until(1, Stage::Decode);
-    desk.finish(1);
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
+    desk.decode(1);
     desk.input(Input::Pause(JobId(1)));
     desk.input(Input::OutputsWritten(video(1, 0)));
     assert!(desk.is_done(1));
@@ -147,9 +129,7 @@ fn files_written_while_the_job_is_paused_count() {
 
 #[test]
 fn forgotten_job_leaves_nothing_and_a_running_one_is_not_forgotten() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 2)));
+    let mut desk = Desk::rendering(job(1, 0, 2), &[ALL]);
     let item = desk.until(1, Stage::DenoiseHigh);
     desk.start(1);
     desk.step(1, 1);
@@ -158,7 +138,7 @@ fn forgotten_job_leaves_nothing_and_a_running_one_is_not_forgotten() {
     desk.input(Input::Cancel(Target::Job(JobId(1))));
     desk.input(Input::Forget(JobId(1)));
     assert!(desk.scheduler.job_ids().next().is_none());
-    assert!(desk.said(|action| matches!(action, Action::Drop { attempt, .. } if *attempt == item.attempt)));
+    assert!(desk.dropped(item.attempt));
     let durable = desk.rows.iter().filter(|row| matches!(row, Change::ArtifactDurable { .. })).count();
     assert_eq!(durable, desk.rows.iter().filter(|row| matches!(row, Change::ArtifactForgotten(_))).count());
     assert_eq!(desk.rows.last(), Some(&Change::JobForgotten(JobId(1))));
@@ -169,17 +149,14 @@ fn forgotten_job_leaves_nothing_and_a_running_one_is_not_forgotten() {
     desk.restart();
     assert!(desk.scheduler.job_ids().next().is_none());
     desk.hello(1, ALL, &[]);
-    desk.input(Input::JobAdded(job(2, 0, 1)));
+    desk.add(job(2, 0, 1));
     assert!(desk.item(1).attempt > item.attempt);
-    desk.play();
-    assert!(desk.is_done(2));
+    desk.complete(2);
 }
 
 #[test]
 fn a_worker_that_is_gone_can_be_forgotten_and_one_that_lives_cannot() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[ALL]);
     desk.until(1, Stage::DenoiseLow);
     desk.boot(2, ALL);
     desk.input(Input::Drain(worker(2)));

@@ -13,13 +13,13 @@ fn important_job_preempts_at_a_step_boundary_and_no_step_is_lost() {
     let mut long = job(1, 0, 1);
     long.videos[0].stages[0].1.end = 20;
     long.videos[0].stages[1].1 = wanfarm_types::StepRange { first: 20, end: 40 };
-    desk.input(Input::JobAdded(long));
+    desk.add(long);
     desk.finish(1);
     let attempt = desk.start(2);
     desk.step(2, 1);
-    desk.input(Input::JobAdded(job(2, 5, 1)));
+    desk.add(job(2, 5, 1));
     desk.finish(1);
-    assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt: a, .. } if *a == attempt)));
+    assert!(desk.stopped(attempt));
     desk.step(2, 2);
     desk.done(2, 2);
     assert_eq!(desk.item(2).item.video.job, JobId(2));
@@ -31,14 +31,11 @@ fn important_job_preempts_at_a_step_boundary_and_no_step_is_lost() {
 
 #[test]
 fn worker_about_to_finish_is_not_stopped_but_gets_the_important_item_next() {
-    let mut desk = Desk::new();
-    desk.boot(1, &[Role::TextEncoder]);
-    desk.boot(2, &[Role::DitHigh]);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    let mut desk = Desk::rendering(job(1, 0, 1), &[&[Role::TextEncoder], &[Role::DitHigh]]);
     desk.finish(1);
     desk.start(2);
     desk.step(2, 1);
-    desk.input(Input::JobAdded(job(2, 5, 1)));
+    desk.add(job(2, 5, 1));
     desk.finish(1);
     assert!(!desk.said(|action| matches!(action, Action::StopAfterStep { .. })));
     let next = desk.given[&2][1].clone();
@@ -53,11 +50,9 @@ fn next_item_is_fetched_near_the_end_and_only_when_nobody_is_idle() {
     let mut plan = job(1, 0, 2);
     plan.videos[0].stages[0].1.end = 5;
     plan.videos[0].stages[1].1.first = 5;
-    desk.input(Input::JobAdded(plan));
-    desk.play_text(1);
+    desk.add_encoded(plan);
     desk.start(2);
-    desk.step(2, 1);
-    desk.step(2, 2);
+    desk.steps(2, 1..=2);
     assert!(desk.worker(2).next.is_none());
     desk.step(2, 3);
     assert!(desk.worker(2).next.is_some());
@@ -65,10 +60,7 @@ fn next_item_is_fetched_near_the_end_and_only_when_nobody_is_idle() {
 
 #[test]
 fn idle_worker_takes_back_a_queued_item() {
-    let mut desk = Desk::new();
-    desk.boot(1, &[Role::TextEncoder]);
-    desk.boot(2, &[Role::DitHigh]);
-    desk.input(Input::JobAdded(job(1, 0, 2)));
+    let mut desk = Desk::rendering(job(1, 0, 2), &[&[Role::TextEncoder], &[Role::DitHigh]]);
     desk.play_text(1);
     desk.start(2);
     desk.step(2, 1);
@@ -83,10 +75,7 @@ fn idle_worker_takes_back_a_queued_item() {
 
 #[test]
 fn queued_item_that_started_meanwhile_stays_where_it_is() {
-    let mut desk = Desk::new();
-    desk.boot(1, &[Role::TextEncoder]);
-    desk.boot(2, &[Role::DitHigh]);
-    desk.input(Input::JobAdded(job(1, 0, 2)));
+    let mut desk = Desk::rendering(job(1, 0, 2), &[&[Role::TextEncoder], &[Role::DitHigh]]);
     desk.play_text(1);
     desk.start(2);
     desk.step(2, 1);
@@ -97,8 +86,7 @@ fn queued_item_that_started_meanwhile_stays_where_it_is() {
     assert!(desk.log.is_empty(), "no stop, no second copy: {:?}", desk.log);
     // It is an item like any other now: something more important stops it.
     desk.gone(3, true);
-    desk.input(Input::JobAdded(job(2, 5, 1)));
-    desk.play_text(1);
+    desk.add_encoded(job(2, 5, 1));
     let stopped = |action: &Action| matches!(action, Action::StopAfterStep { .. });
     assert!(desk.said(stopped), "{:?}", desk.log);
     desk.step(2, 1);
@@ -112,7 +100,7 @@ fn new_videos_wait_while_the_low_expert_is_behind() {
     desk.boot(1, &[Role::TextEncoder]);
     desk.boot(2, &[Role::DitHigh]);
     desk.boot(3, &[Role::DitLow]);
-    desk.input(Input::JobAdded(job(1, 0, 9)));
+    desk.add(job(1, 0, 9));
     let mut high = 0;
     loop {
         desk.play_text(1);
@@ -131,10 +119,8 @@ fn new_videos_wait_while_the_low_expert_is_behind() {
 
 #[test]
 fn jobs_of_equal_priority_share_a_worker() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 4)));
-    desk.input(Input::JobAdded(job(2, 0, 4)));
+    let mut desk = Desk::rendering(job(1, 0, 4), &[ALL]);
+    desk.add(job(2, 0, 4));
     let mut order = Vec::new();
     while let Some(item) = desk.try_item(1) {
         if item.item.stage == Stage::DenoiseHigh {
@@ -149,9 +135,7 @@ fn jobs_of_equal_priority_share_a_worker() {
 
 #[test]
 fn worker_with_all_roles_finishes_a_video_before_it_begins_the_next() {
-    let mut desk = Desk::new();
-    desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 3)));
+    let mut desk = Desk::rendering(job(1, 0, 3), &[ALL]);
     let mut decoded = Vec::new();
     let mut begun = 0;
     while let Some(item) = desk.try_item(1) {
@@ -170,7 +154,7 @@ fn video_stays_where_its_state_lies_when_nothing_else_decides() {
     let mut desk = Desk::new();
     desk.boot(9, &[Role::TextEncoder]);
     desk.boot(5, &[Role::DitHigh, Role::DitLow]);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.add(job(1, 0, 1));
     desk.finish(9);
     desk.boot(1, &[Role::DitLow]);
     desk.boot(8, &[Role::DitLow]);
@@ -184,12 +168,10 @@ fn one_important_item_stops_one_worker() {
     desk.boot(1, &[Role::TextEncoder]);
     desk.boot(2, &[Role::DitHigh]);
     desk.boot(3, &[Role::DitHigh]);
-    desk.input(Input::JobAdded(job(1, 0, 2)));
-    desk.play_text(1);
+    desk.add_encoded(job(1, 0, 2));
     desk.start(2);
     desk.start(3);
-    desk.input(Input::JobAdded(job(2, 5, 1)));
-    desk.play_text(1);
+    desk.add_encoded(job(2, 5, 1));
     let stops = desk.taken(|action| matches!(action, Action::StopAfterStep { .. }).then_some(()));
     assert_eq!(stops.len(), 1);
 }
@@ -200,7 +182,7 @@ fn early_look_takes_first_last_and_middle_before_the_others() {
     desk.boot(1, ALL);
     let mut plan = job(1, 0, 7);
     plan.early_look = true;
-    desk.input(Input::JobAdded(plan));
+    desk.add(plan);
     let mut begun = Vec::new();
     while let Some(item) = desk.try_item(1) {
         if item.item.stage == Stage::DenoiseHigh {
@@ -222,18 +204,15 @@ fn a_preempted_job_is_not_charged_for_steps_it_did_not_get() {
         video.stages[0].1.end = 100;
         video.stages[1].1 = wanfarm_types::StepRange { first: 100, end: 101 };
     }
-    desk.input(Input::JobAdded(long));
-    desk.play_text(1);
+    desk.add_encoded(long);
     let first = desk.start(2);
-    desk.input(Input::JobAdded(job(3, 5, 1)));
-    desk.play_text(1);
-    assert!(desk.said(|action| matches!(action, Action::StopAfterStep { attempt, .. } if *attempt == first)));
+    desk.add_encoded(job(3, 5, 1));
+    assert!(desk.stopped(first));
     desk.step(2, 1);
     desk.done(2, 1);
     assert_eq!(desk.item(2).item.video.job, JobId(3));
     desk.input(Input::Cancel(wanfarm_scheduler::Target::Video(crate::desk::video(1, 0))));
-    desk.input(Input::JobAdded(job(2, 0, 40)));
-    desk.play_text(1);
+    desk.add_encoded(job(2, 0, 40));
     desk.finish(2);
     // Job 1 has had one step and job 2 none: in turn, and job 1 does not wait until job 2 has had a hundred.
     let mut order = Vec::new();

@@ -12,8 +12,7 @@ fn measured(dits: &[(u64, f64)]) -> Desk {
     let mut desk = Desk::with(Config { queue_per_worker: 100, ..Config::default() });
     desk.boot(1, &[Role::TextEncoder]);
     dits.iter().for_each(|&(n, _)| desk.boot(n, HIGH));
-    desk.input(Input::JobAdded(long(1, dits.len() as u32, 3)));
-    desk.play_text(1);
+    desk.add_encoded(long(1, dits.len() as u32, 3));
     for &(n, seconds) in dits {
         finish(&mut desk, n, seconds);
     }
@@ -59,15 +58,10 @@ fn stop(desk: &mut Desk, n: u64, seconds: f64) -> Checkpoint {
     state
 }
 
-fn asked_to_stop(desk: &Desk, attempt: AttemptId) -> bool {
-    desk.said(|action| matches!(action, Action::StopAfterStep { attempt: a, .. } if *a == attempt))
-}
-
 #[test]
 fn the_faster_of_two_idle_workers_is_chosen() {
     let mut desk = measured(&[(2, 40.0), (3, 10.0), (4, 20.0)]);
-    desk.input(Input::JobAdded(long(2, 1, 30)));
-    desk.play_text(1);
+    desk.add_encoded(long(2, 1, 30));
     assert_eq!(desk.item(3).item.video, video(2, 0));
 }
 
@@ -75,8 +69,7 @@ fn the_faster_of_two_idle_workers_is_chosen() {
 fn a_worker_never_measured_is_taken_for_an_average_one() {
     let mut desk = measured(&[(2, 40.0), (3, 10.0)]);
     desk.boot(4, HIGH);
-    desk.input(Input::JobAdded(long(2, 2, 30)));
-    desk.play_text(1);
+    desk.add_encoded(long(2, 2, 30));
     assert!(desk.try_item(3).is_some() && desk.try_item(4).is_some());
     assert!(desk.try_item(2).is_none_or(|item| item.item.video.job.0 != 2), "the slow one is left");
 }
@@ -90,8 +83,7 @@ fn speeds_are_known_again_after_a_restart() {
     desk.hello(1, &[Role::TextEncoder], &[]);
     let pace = |desk: &Desk, n| desk.worker(n).pace.into_iter().map(|(.., seconds)| seconds).collect::<Vec<_>>();
     assert_eq!((pace(&desk, 2), pace(&desk, 3)), (vec![40.0], vec![10.0]));
-    desk.input(Input::JobAdded(long(2, 1, 30)));
-    desk.play_text(1);
+    desk.add_encoded(long(2, 1, 30));
     assert_eq!(desk.item(3).item.video, video(2, 0));
 }
 
@@ -103,8 +95,7 @@ fn steps_that_a_step_cache_leaves_out_say_nothing_of_a_worker_s_speed() {
     let mut plan = long(1, 1, 6);
     // The third is left to the computation.
     plan.videos[0].work = vec![Some(100), Some(0), None, Some(50), Some(0), Some(100), Some(100)];
-    desk.input(Input::JobAdded(plan));
-    desk.play_text(1);
+    desk.add_encoded(plan);
     for seconds in [40.0, 1.0, 2.0, 20.0, 1.0, 40.0] {
         step(&mut desk, 2, seconds);
     }
@@ -123,17 +114,15 @@ fn steps_that_a_step_cache_leaves_out_say_nothing_of_a_worker_s_speed() {
 #[test]
 fn the_last_video_moves_to_an_idle_faster_worker_and_loses_no_step() {
     let mut desk = measured(&[(2, 40.0)]);
-    desk.input(Input::JobAdded(long(2, 1, 30)));
-    desk.play_text(1);
+    desk.add_encoded(long(2, 1, 30));
     let attempt = desk.start(2);
     step(&mut desk, 2, 40.0);
-    assert!(!asked_to_stop(&desk, attempt));
+    assert!(!desk.stopped(attempt));
     // A worker appears that was fast once; nothing else is left to do.
     desk.boot(3, HIGH);
-    desk.input(Input::JobAdded(long(3, 1, 3)));
-    desk.play_text(1);
+    desk.add_encoded(long(3, 1, 3));
     finish(&mut desk, 3, 10.0);
-    assert!(asked_to_stop(&desk, attempt), "{:?}", desk.log);
+    assert!(desk.stopped(attempt), "{:?}", desk.log);
     stop(&mut desk, 2, 40.0);
     let moved = desk.item(3);
     assert_eq!((moved.item.video, moved.item.steps.first), (video(2, 0), 2));
@@ -142,7 +131,7 @@ fn the_last_video_moves_to_an_idle_faster_worker_and_loses_no_step() {
     desk.log.clear();
     desk.start(3);
     (2..29).for_each(|_| step(&mut desk, 3, 10.0));
-    assert!(!asked_to_stop(&desk, moved.attempt));
+    assert!(!desk.stopped(moved.attempt));
 }
 
 #[test]
@@ -153,11 +142,10 @@ fn nothing_moves_for_a_gain_smaller_than_the_cost() {
         desk.log.clear();
         let id = 10 + u64::from(steps);
         desk.input(Input::Drain(crate::desk::worker(3)));
-        desk.input(Input::JobAdded(long(id, 1, steps)));
-        desk.play_text(1);
+        desk.add_encoded(long(id, 1, steps));
         let attempt = desk.start(2);
         desk.input(Input::WorkerEnabled(crate::desk::worker(3)));
-        assert_eq!(asked_to_stop(&desk, attempt), moves, "{steps} steps");
+        assert_eq!(desk.stopped(attempt), moves, "{steps} steps");
         if moves {
             stop(&mut desk, 2, 4.0);
             finish(&mut desk, 3, 1.0);
@@ -168,24 +156,22 @@ fn nothing_moves_for_a_gain_smaller_than_the_cost() {
 #[test]
 fn nothing_moves_while_there_is_plenty() {
     let mut desk = measured(&[(2, 40.0), (3, 10.0)]);
-    desk.input(Input::JobAdded(long(2, 40, 30)));
+    desk.add(long(2, 40, 30));
     // One text only: the other videos are still to come.
     desk.finish(1);
     assert_eq!(desk.item(3).item.video, video(2, 0));
     desk.finish(1);
     let attempt = desk.start(2);
     finish(&mut desk, 3, 10.0);
-    assert!(!asked_to_stop(&desk, attempt), "worker 3 is idle, but will not be for long");
+    assert!(!desk.stopped(attempt), "worker 3 is idle, but will not be for long");
 }
 
 #[test]
 fn the_last_short_item_waits_for_a_faster_worker_that_is_nearly_done() {
     let mut desk = measured(&[(2, 100.0), (3, 10.0)]);
-    desk.input(Input::JobAdded(long(2, 1, 3)));
-    desk.play_text(1);
+    desk.add_encoded(long(2, 1, 3));
     desk.start(3);
-    desk.input(Input::JobAdded(long(3, 1, 3)));
-    desk.play_text(1);
+    desk.add_encoded(long(3, 1, 3));
     // Worker 3 ends in thirty seconds; worker 2 would not have one step behind it by then.
     assert!(desk.try_item(2).is_none());
     // But when worker 3 is lost, there is nothing to wait for.
@@ -196,13 +182,11 @@ fn the_last_short_item_waits_for_a_faster_worker_that_is_nearly_done() {
 #[test]
 fn an_important_item_never_waits_where_something_less_important_runs() {
     let mut desk = measured(&[(2, 100.0), (3, 10.0)]);
-    desk.input(Input::JobAdded(long(2, 1, 3)));
-    desk.play_text(1);
+    desk.add_encoded(long(2, 1, 3));
     desk.start(3);
     let mut urgent = long(3, 1, 3);
     urgent.priority = 5;
-    desk.input(Input::JobAdded(urgent));
-    desk.play_text(1);
+    desk.add_encoded(urgent);
     assert!(desk.worker(2).running.is_some() || desk.worker(3).next.is_some());
 }
 
@@ -223,7 +207,7 @@ fn ten_thousand_videos_are_restored_at_once() {
 #[test]
 fn a_worker_never_measured_is_tried_while_there_is_plenty() {
     let mut desk = measured(&[(2, 40.0), (3, 10.0)]);
-    desk.input(Input::JobAdded(long(2, 40, 30)));
+    desk.add(long(2, 40, 30));
     desk.finish(1);
     assert_eq!(desk.item(3).item.video, video(2, 0));
     desk.finish(1);
@@ -250,14 +234,14 @@ fn the_last_decodes_wait_for_the_fast_worker() {
         let outputs = ItemOutputs::Frames(crate::desk::tensor(item.attempt.0));
         desk.report(n, item.attempt, Report::ItemDone { outputs, timing });
     };
-    desk.input(Input::JobAdded(job(1, 0, 2)));
+    desk.add(job(1, 0, 2));
     while desk.try_item(1).is_some() {
         desk.finish(1);
     }
     decode(&mut desk, 2, 100.0);
     decode(&mut desk, 3, 10.0);
     // Worker 3 would end all three before worker 2 ended one.
-    desk.input(Input::JobAdded(job(2, 0, 3)));
+    desk.add(job(2, 0, 3));
     while desk.try_item(1).is_some() {
         desk.finish(1);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wanfarm_scheduler::{Action, Config, Input};
+use wanfarm_scheduler::Config;
 use wanfarm_types::{ItemOutputs, Report, Role, Stage, StepTiming};
 
 use crate::desk::{ALL, Desk, job, tensor, video};
@@ -11,7 +11,7 @@ use crate::desk::{ALL, Desk, job, tensor, video};
 fn a_worker_that_beats_and_gets_nowhere_loses_its_item_and_in_the_end_all_work() {
     let mut desk = Desk::new();
     [1, 2].iter().for_each(|&n| desk.boot(n, ALL));
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.add(job(1, 0, 1));
     let first = desk.item(1);
     assert_eq!(first.item.stage, Stage::EncodeText);
     // Its speed is unknown: twelve times the shortest patience.
@@ -19,21 +19,20 @@ fn a_worker_that_beats_and_gets_nowhere_loses_its_item_and_in_the_end_all_work()
     desk.pass(7_190_000, &[1, 2]);
     assert_eq!(desk.worker(1).running.map(|(attempt, ..)| attempt), Some(first.attempt));
     desk.pass(20_000, &[1, 2]);
-    assert!(desk.said(|action| matches!(action, Action::Drop { attempt, .. } if *attempt == first.attempt)));
+    assert!(desk.dropped(first.attempt));
     assert_eq!(desk.item(2).item.stage, Stage::EncodeText, "the item went elsewhere");
     // What it says of it later means nothing.
     let late = ItemOutputs::Text(tensor(77));
     desk.report(1, first.attempt, Report::ItemDone { outputs: late, timing: StepTiming::default() });
     assert_eq!(desk.scheduler.stage(video(1, 0)), Some(Stage::EncodeText));
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn patience_follows_the_measured_steps_and_starts_anew_with_each() {
     let mut desk = Desk::with(Config { stall: Duration::from_secs(60), ..Config::default() });
     desk.boot(1, ALL);
-    desk.input(Input::JobAdded(job(1, 0, 1)));
+    desk.add(job(1, 0, 1));
     desk.until(1, Stage::DenoiseHigh);
     let attempt = desk.start(1);
     for steps_done in 1..3 {
@@ -44,7 +43,7 @@ fn patience_follows_the_measured_steps_and_starts_anew_with_each() {
         assert_eq!(desk.worker(1).running.map(|(attempt, ..)| attempt), Some(attempt));
     }
     desk.pass(10_000, &[1]);
-    assert!(desk.said(|action| matches!(action, Action::Drop { attempt: of, .. } if *of == attempt)));
+    assert!(desk.dropped(attempt));
     assert_eq!(desk.item(1).item.steps.first, 2, "nobody else could take it, and its steps are kept");
 }
 
@@ -53,8 +52,7 @@ fn a_queued_item_has_no_deadline_before_its_turn() {
     let mut desk = Desk::with(Config { stall: Duration::from_secs(60), prefetch_steps: 9, ..Config::default() });
     desk.boot(1, &[Role::TextEncoder]);
     desk.boot(2, &[Role::DitHigh]);
-    desk.input(Input::JobAdded(job(1, 0, 2)));
-    desk.play_text(1);
+    desk.add_encoded(job(1, 0, 2));
     desk.start(2);
     let (next, ..) = desk.worker(2).next.expect("one is queued");
     let attempt = desk.item(2).attempt;

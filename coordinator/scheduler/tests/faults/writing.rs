@@ -1,9 +1,9 @@
 //! Outputs that are written slowly, or never: frames must not pile up, and nothing else may wait for them.
 
-use wanfarm_scheduler::{Action, Config, Input};
+use wanfarm_scheduler::{Config, Input};
 use wanfarm_types::{JobId, Role, Stage, VideoId};
 
-use crate::desk::{Desk, job};
+use crate::desk::{Desk, job, written};
 
 /// Everybody works until nothing moves; nothing is written.
 fn work(desk: &mut Desk, workers: &[u64]) {
@@ -13,7 +13,7 @@ fn work(desk: &mut Desk, workers: &[u64]) {
 }
 
 fn to_write(desk: &mut Desk) -> Vec<VideoId> {
-    desk.taken(|action| if let Action::WriteOutputs { video, .. } = action { Some(*video) } else { None })
+    desk.taken(written)
 }
 
 fn decoding(desk: &Desk, n: u64) -> usize {
@@ -30,7 +30,7 @@ fn farm(config: Config) -> Desk {
 #[test]
 fn a_writer_that_never_answers_stops_decoding_and_nothing_else() {
     let mut desk = farm(Config { unwritten_videos: 3, ..Config::default() });
-    desk.input(Input::JobAdded(job(1, 0, 8)));
+    desk.add(job(1, 0, 8));
     work(&mut desk, &[1, 2]);
     let waiting = to_write(&mut desk);
     assert_eq!(waiting.len(), 3, "as many as a worker may hold");
@@ -47,14 +47,13 @@ fn a_writer_that_never_answers_stops_decoding_and_nothing_else() {
     for video in waiting {
         desk.input(Input::OutputsWritten(video));
     }
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }
 
 #[test]
 fn what_is_being_decoded_counts_as_frames_to_come() {
     let mut desk = farm(Config { unwritten_videos: 1, ..Config::default() });
-    desk.input(Input::JobAdded(job(1, 0, 3)));
+    desk.add(job(1, 0, 3));
     work(&mut desk, &[1]);
     desk.start(2);
     assert!(desk.worker(2).next.is_none(), "no second one is queued behind the one that fills it");
@@ -66,21 +65,20 @@ fn what_is_being_decoded_counts_as_frames_to_come() {
 fn large_frames_fill_a_worker_before_many_do() {
     // Frames have four bytes here.
     let mut desk = farm(Config { unwritten_videos: 9, unwritten_bytes: 8, ..Config::default() });
-    desk.input(Input::JobAdded(job(1, 0, 5)));
+    desk.add(job(1, 0, 5));
     work(&mut desk, &[1, 2]);
     assert_eq!(to_write(&mut desk).len(), 2);
     // However small the bound, one at a time gets through.
     let mut desk = farm(Config { unwritten_bytes: 0, ..Config::default() });
-    desk.input(Input::JobAdded(job(1, 0, 3)));
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.add(job(1, 0, 3));
+    desk.complete(1);
 }
 
 #[test]
 fn a_full_worker_does_what_else_it_can_and_another_one_decodes() {
     let mut desk = Desk::with(Config { unwritten_videos: 1, ..Config::default() });
     desk.boot(1, &[Role::TextEncoder, Role::DitHigh, Role::DitLow, Role::Vae]);
-    desk.input(Input::JobAdded(job(1, 0, 4)));
+    desk.add(job(1, 0, 4));
     work(&mut desk, &[1]);
     let waiting = to_write(&mut desk);
     assert_eq!(waiting.len(), 1);
@@ -93,10 +91,10 @@ fn a_full_worker_does_what_else_it_can_and_another_one_decodes() {
 #[test]
 fn frames_of_a_paused_job_hold_up_no_other_job() {
     let mut desk = farm(Config { unwritten_videos: 2, ..Config::default() });
-    desk.input(Input::JobAdded(job(1, 0, 2)));
+    desk.add(job(1, 0, 2));
     work(&mut desk, &[1, 2]);
     let waiting = to_write(&mut desk);
-    desk.input(Input::JobAdded(job(2, 0, 1)));
+    desk.add(job(2, 0, 1));
     work(&mut desk, &[1, 2]);
     assert!(to_write(&mut desk).is_empty(), "the worker is full");
     desk.input(Input::Pause(JobId(1)));
@@ -112,10 +110,9 @@ fn frames_of_a_paused_job_hold_up_no_other_job() {
 #[test]
 fn frames_that_die_with_their_worker_fill_it_no_longer() {
     let mut desk = farm(Config { unwritten_videos: 1, ..Config::default() });
-    desk.input(Input::JobAdded(job(1, 0, 2)));
+    desk.add(job(1, 0, 2));
     work(&mut desk, &[1, 2]);
     desk.boot(2, &[Role::Vae]);
     assert_eq!(desk.item(2).item.stage, Stage::Decode);
-    desk.play();
-    assert!(desk.is_done(1));
+    desk.complete(1);
 }

@@ -42,57 +42,46 @@ pub(crate) struct Farm {
     events: BTreeMap<(u64, u64), Event>,
     sequence: u64,
     desks: Vec<Desk>,
-    numbers: BTreeMap<WorkerId, usize>,
     speeds: Vec<f64>,
     rows: Vec<Change>,
-    report: Figures,
     written: u32,
-    spent: Duration,
-    heartbeats: Duration,
-    deciding: Duration,
-    slowest: Duration,
+    pub(crate) figures: Figures,
 }
 
-/// Times of the scheduler in microseconds, of the farm in seconds.
-#[derive(Debug, Default, Clone)]
+/// What the scheduler did, and the time it took.
+#[derive(Debug, Default)]
 pub(crate) struct Figures {
+    /// Virtual seconds until the last video was ready to be written.
     pub(crate) makespan: f64,
-    pub(crate) open: usize,
-    pub(crate) inputs: u64,
-    pub(crate) assigned: u64,
-    pub(crate) moved: u64,
-    pub(crate) spent: f64,
-    pub(crate) heartbeats: f64,
-    pub(crate) deciding: f64,
-    pub(crate) slowest: f64,
+    pub(crate) inputs: u32,
+    pub(crate) assigned: u32,
+    /// Videos that were stopped after a step.
+    pub(crate) stopped: u32,
+    /// Time for all inputs.
+    pub(crate) total: Duration,
+    /// Time for the inputs that led to assignments.
+    pub(crate) deciding: Duration,
+    pub(crate) slowest: Duration,
 }
 
 impl Farm {
+    /// All workers have joined.
     pub(crate) fn new(batch: &Batch) -> Self {
-        let ids = batch.workers.iter().map(|machine| machine.id);
-        Self {
+        let mut farm = Self {
             scheduler: Scheduler::new(Config::default(), AttemptId(1)),
             now: 0,
             events: BTreeMap::new(),
             sequence: 0,
             desks: batch.workers.iter().map(|_| Desk::default()).collect(),
-            numbers: ids.zip(0..).collect(),
             speeds: batch.workers.iter().map(|machine| machine.speed).collect(),
             rows: Vec::new(),
-            report: Figures::default(),
             written: 0,
-            spent: Duration::ZERO,
-            heartbeats: Duration::ZERO,
-            deciding: Duration::ZERO,
-            slowest: Duration::ZERO,
-        }
-    }
-
-    pub(crate) fn hire(&mut self, batch: &Batch) {
+            figures: Figures::default(),
+        };
         for machine in &batch.workers {
             let serves =
                 machine.roles.iter().map(|&role| Served { model: "a14b".into(), role, weights: Digest([1; 32]) });
-            self.handle(Input::WorkerJoined(WorkerHello {
+            farm.handle(Input::WorkerJoined(WorkerHello {
                 worker: machine.id,
                 incarnation: INCARNATION,
                 name: format!("mac-{}", machine.id.0.as_u128()),
@@ -101,15 +90,13 @@ impl Farm {
                 holding: Vec::new(),
             }));
         }
-        self.later(HEARTBEAT, Event::Heartbeats);
+        farm.later(HEARTBEAT, Event::Heartbeats);
+        farm
     }
 
-    pub(crate) fn submit(&mut self, batch: &Batch) {
+    /// Submits the batch and goes on until every video is written.
+    pub(crate) fn render(&mut self, batch: &Batch) {
         batch.jobs().for_each(|plan| self.handle(Input::JobAdded(plan)));
-    }
-
-    /// Until every video is written.
-    pub(crate) fn run(&mut self, batch: &Batch) {
         while self.written < batch.videos {
             let Some(((at, _), event)) = self.events.pop_first() else { return };
             self.now = at;
@@ -126,18 +113,9 @@ impl Farm {
         }
     }
 
-    pub(crate) fn report(&self) -> Figures {
+    pub(crate) fn open_videos(&self) -> usize {
         let phases = self.scheduler.job_ids().flat_map(|job| self.scheduler.phases(job));
-        let open = phases.filter(|(_, phase)| phase.is_open()).count();
-        let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
-        Figures {
-            open,
-            spent: micros(self.spent),
-            heartbeats: micros(self.heartbeats),
-            deciding: micros(self.deciding),
-            slowest: micros(self.slowest),
-            ..self.report.clone()
-        }
+        phases.filter(|(_, phase)| phase.is_open()).count()
     }
 
     pub(crate) fn rows(self) -> Vec<Change> {
@@ -146,23 +124,18 @@ impl Farm {
 
     #[expect(clippy::disallowed_methods, reason = "this measures the scheduler from outside")]
     fn handle(&mut self, input: Input) {
-        let heartbeat = matches!(input, Input::Heartbeat { .. });
         if let Input::OutputsWritten(_) = input {
             self.written += 1;
         }
-        let mut actions = Vec::new();
         let start = Instant::now();
         self.scheduler.handle(wanfarm_scheduler::Instant(self.now), input);
-        actions.extend(std::iter::from_fn(|| self.scheduler.poll_action()));
+        let actions: Vec<_> = std::iter::from_fn(|| self.scheduler.poll_action()).collect();
         let spent = start.elapsed();
-        self.spent += spent;
-        self.slowest = self.slowest.max(spent);
-        self.report.inputs += 1;
-        if heartbeat {
-            self.heartbeats += spent;
-        }
+        self.figures.total += spent;
+        self.figures.slowest = self.figures.slowest.max(spent);
+        self.figures.inputs += 1;
         if actions.iter().any(|action| matches!(action, Action::Assign(_))) {
-            self.deciding += spent;
+            self.figures.deciding += spent;
         }
         actions.into_iter().for_each(|action| self.carry_out(action));
     }
@@ -173,16 +146,15 @@ impl Farm {
             Action::Assign(assignment) => self.take(*assignment),
             Action::Revoke { worker, attempt, .. } => self.revoke(worker, attempt),
             Action::StopAfterStep { worker, attempt, .. } => {
-                let desk = self.numbers.get(&worker).and_then(|&number| self.desks.get_mut(number));
-                let running = desk.and_then(|desk| desk.running.as_mut());
+                let running = self.desks[number(worker)].running.as_mut();
                 if let Some(item) = running.filter(|item| item.assignment.attempt == attempt) {
                     item.stop = true;
-                    self.report.moved += 1;
+                    self.figures.stopped += 1;
                 }
             }
             Action::MakeDurable { artifact, .. } => self.later(500, Event::Input(Input::Durable(artifact))),
             Action::WriteOutputs { video, .. } => {
-                self.report.makespan = self.now as f64 / 1e3;
+                self.figures.makespan = self.now as f64 / 1e3;
                 self.later(2_000, Event::Input(Input::OutputsWritten(video)));
             }
             _ => {}
@@ -195,8 +167,8 @@ impl Farm {
     }
 
     fn take(&mut self, assignment: Assignment) {
-        self.report.assigned += 1;
-        let Some(&number) = self.numbers.get(&assignment.worker) else { return };
+        self.figures.assigned += 1;
+        let number = number(assignment.worker);
         if self.desks[number].running.is_some() {
             self.desks[number].next = Some(assignment);
         } else {
@@ -212,7 +184,7 @@ impl Farm {
     }
 
     fn revoke(&mut self, worker: WorkerId, attempt: AttemptId) {
-        let Some(&number) = self.numbers.get(&worker) else { return };
+        let number = number(worker);
         let desk = &mut self.desks[number];
         let queued = desk.next.take_if(|next| next.attempt == attempt).is_some();
         let fetching = desk.running.take_if(|item| item.assignment.attempt == attempt && !item.started).is_some();
@@ -273,6 +245,11 @@ impl Farm {
 }
 
 const INCARNATION: Incarnation = Incarnation(Uuid::from_u128(1));
+
+/// Workers are numbered from 1 by their ids.
+fn number(worker: WorkerId) -> usize {
+    worker.0.as_u128() as usize - 1
+}
 
 fn tensor(number: u64) -> TensorRef {
     TensorRef {
