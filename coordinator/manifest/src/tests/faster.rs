@@ -38,11 +38,6 @@ fn lora_of(path: &Path, word: &str, channels: usize, modules: &[&str]) -> Digest
     Digest(*blake3::hash(&bytes).as_bytes())
 }
 
-fn read_in(folder: &Path, video: &str) -> Result<Manifest, Faults> {
-    let text = format!("[job]\nname='j'\nmodel='m'\noutput='{{index}}'\n[[video]]\nprompt='p'\n{video}");
-    Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder))
-}
-
 #[test]
 fn a_cache_is_a_kind_or_a_table() {
     let mag = |request| Some(CacheRequest::Magcache(request));
@@ -150,12 +145,11 @@ fn caches_that_do_not_fit_the_video() {
     let distilled = "[[video]]\nprompt='p'\nsolver='lightning'\ncache='sencache'";
     let unguided = "[[video]]\nprompt='p'\nguidance=1\ncache='cfg-cache'";
     for video in [distilled, unguided] {
-        let told = told(read(&format!("[job]\nname='j'\nmodel='m'\n{video}")));
+        let told = told(read_videos(video));
         assert!(told.len() == 1 && told[0].starts_with("7:7 video[0].cache: video[0].cache cannot be"), "{told:?}");
     }
     let of = |video: &str, info: &ModelInfo| {
-        let manifest =
-            read(&format!("[job]\nname='j'\nmodel='m'\n[defaults]\n{video}\n[[video]]\nprompt='p'")).unwrap();
+        let manifest = read_videos(&format!("[defaults]\n{video}\n[[video]]\nprompt='p'")).unwrap();
         manifest.check(Some(info)).map_err(|faults| (lines(&faults), faults.iter().next().unwrap().why.to_string()))
     };
     let custom = ModelInfo { preset: "custom".into(), ..info() };

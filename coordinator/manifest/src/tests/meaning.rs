@@ -315,10 +315,7 @@ fn a_file_of_exactly_that_name_is_no_pattern() {
     for (name, width) in [("shot[1].png", 4), ("shot1.png", 6), ("shot2.png", 8), ("why?.png", 10)] {
         image::RgbImage::new(width, 2).save(folder.path().join(name)).unwrap();
     }
-    let read = |image: &str| {
-        let text = format!("[job]\nname='j'\nmodel='m'\noutput='{{index}}'\n[[video]]\nprompt='p'\n{image}");
-        Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path()))
-    };
+    let read = |image: &str| read_in(folder.path(), image);
     let widths = |image: &str| -> Vec<u32> {
         let manifest = read(image).unwrap_or_else(|faults| panic!("{faults}"));
         manifest.images.iter().map(|file| file.image.width).collect()
@@ -339,8 +336,7 @@ fn a_size_that_follows_from_an_image_is_checked_as_one_that_is_set() {
     let folder = tempfile::tempdir().unwrap();
     image::RgbImage::new(1, 1000).save(folder.path().join("strip.png")).unwrap();
     let check = |settings: &str| {
-        let text = format!("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\nimage='strip.png'\n{settings}");
-        let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap();
+        let manifest = read_in(folder.path(), &format!("image='strip.png'\n{settings}")).unwrap();
         manifest.check(Some(&ModelInfo { takes_image: true, ..info() }))
     };
     let faults = check("width=64").unwrap_err();
@@ -358,8 +354,7 @@ fn a_size_that_follows_from_an_image_and_that_a_file_cannot_hold_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     image::RgbImage::new(3000, 90).save(folder.path().join("banner.png")).unwrap();
     let check = |settings: &str| {
-        let text = format!("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='p'\nimage='banner.png'\n{settings}");
-        let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap();
+        let manifest = read_in(folder.path(), &format!("image='banner.png'\n{settings}")).unwrap();
         let info = ModelInfo { takes_image: true, ..wanfarm_types::fixtures::info(wanfarm_types::Experts::Single) };
         // Those who have no manifest are held to the same.
         let requests = manifest.check(Some(&info));
@@ -382,10 +377,8 @@ fn an_image_decides_the_size_where_the_manifest_is_silent() {
     let folder = tempfile::tempdir().unwrap();
     image::RgbImage::new(72, 128).save(folder.path().join("tall.png")).unwrap();
     let size = |settings: &str, info: &ModelInfo| {
-        let text = format!(
-            "[job]\nname='j'\nmodel='m'\noutput='{{width}}x{{height}}'\n[[video]]\nprompt='p'\nimage='tall.png'\n{settings}"
-        );
-        let manifest = Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder.path())).unwrap();
+        let video = format!("image='tall.png'\noutput='{{width}}x{{height}}'\n{settings}");
+        let manifest = read_in(folder.path(), &video).unwrap();
         manifest.check(Some(info)).unwrap_or_else(|faults| panic!("{faults}"))[0].output.clone()
     };
     let i2v = ModelInfo { takes_image: true, needs_image: true, ..info() };

@@ -7,6 +7,8 @@ mod hostile;
 mod meaning;
 mod schema;
 
+use std::path::Path;
+
 use wanfarm_types::{Defaults, Experts, FrameRate, Geometry, ModelInfo, SolverKind, VaeKind, VideoRequest};
 
 use super::{Faults, Manifest, Syntax};
@@ -50,10 +52,20 @@ fn read(text: &str) -> Result<Manifest, Faults> {
     Manifest::parse("m.toml", Syntax::Toml, text, None)
 }
 
+/// A manifest with these lines from line 4 on.
+fn read_videos(videos: &str) -> Result<Manifest, Faults> {
+    read(&format!("[job]\nname = 'j'\nmodel = 'm'\n{videos}"))
+}
+
+/// A manifest with this video, whose lines begin in line 7, and with the files of this folder.
+fn read_in(folder: &Path, video: &str) -> Result<Manifest, Faults> {
+    let text = format!("[job]\nname='j'\nmodel='m'\noutput='{{index}}'\n[[video]]\nprompt='p'\n{video}");
+    Manifest::parse("m.toml", Syntax::Toml, &text, Some(folder))
+}
+
 /// A manifest with these video tables, as the coordinator gets it.
 fn requests(videos: &str) -> Vec<VideoRequest> {
-    let manifest = read(&format!("[job]\nname = 'j'\nmodel = 'm'\n{videos}")).unwrap();
-    manifest.check(Some(&info())).unwrap()
+    read_videos(videos).unwrap().check(Some(&info())).unwrap()
 }
 
 /// `line:column key: what` of every fault.

@@ -92,15 +92,23 @@ fn as_json(text: &str) -> Value {
     json(toml::de::DeValue::Table(toml::de::DeTable::parse(text).unwrap().into_inner()))
 }
 
+fn repository() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
+}
+
+/// What the README shows: manifests, and settings alone.
+fn readme() -> (Vec<String>, Vec<String>) {
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let fenced = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
+    fenced.partition(|text| text.contains("[[video]]"))
+}
+
 /// The manifests that the project shows people.
 fn examples() -> Vec<(&'static str, String)> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let fenced = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
-    let mut examples: Vec<_> =
-        fenced.filter(|text| text.contains("[[video]]")).map(|text| ("README.md", text)).collect();
+    let (examples, _) = readme();
     assert!(!examples.is_empty(), "the README shows no manifest");
-    let demo = std::fs::read_to_string(root.join("deploy/demo/shapes.toml")).unwrap();
+    let mut examples: Vec<_> = examples.into_iter().map(|text| ("README.md", text)).collect();
+    let demo = std::fs::read_to_string(repository().join("deploy/demo/shapes.toml")).unwrap();
     examples.extend([
         ("the documentation", EXAMPLE.to_owned()),
         ("shapes.toml", demo),
@@ -130,10 +138,7 @@ fn every_manifest_that_people_are_shown_is_good() {
 /// What the README shows of settings alone is made a manifest.
 #[test]
 fn every_setting_that_people_are_shown_is_good() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let fenced = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let settings: Vec<&str> = fenced.filter(|text| !text.contains("[[video]]")).collect();
+    let (_, settings) = readme();
     assert!(!settings.is_empty());
     for text in settings {
         let whole = format!("[job]\nmodel = 'm'\n{text}\n[[video]]\nprompt = 'p'");
@@ -161,84 +166,47 @@ fn every_key_is_in_the_schema_and_no_other() {
 #[test]
 fn schema_and_reader_refuse_the_same_values() {
     let schema = schema();
-    for (setting, value, good) in [
-        ("steps", "1", true),
-        ("steps", "1000", true),
-        ("steps", "1001", false),
-        ("steps", "0", false),
-        ("steps", "2.5", false),
-        ("steps", "'2'", false),
-        ("fps", "240", true),
-        ("fps", "241", false),
-        ("fps", "0.5", false),
-        ("fps", "24.0", true),
-        ("fps", "23.976", true),
-        ("fps", "'24000/1001'", true),
-        ("fps", "'23.976'", true),
-        ("fps", "'24000:1001'", false),
-        ("fps", "'fast'", false),
-        ("fps", "true", false),
-        ("seed", "18446744073709551615", true),
-        ("shift", "100", true),
-        ("shift", "0.001", true),
-        ("shift", "0.0", false),
-        ("shift", "100.5", false),
-        ("guidance", "0", true),
-        ("guidance", "100.0", true),
-        ("guidance", "101", false),
-        ("guidance", "{high=1,low=2.5}", true),
-        ("guidance", "{high=1}", false),
-        ("guidance", "{high=1,low=2,mid=3}", false),
-        ("solver", "'dpm++'", true),
-        ("solver", "'dpm'", false),
-        ("formats", "['mp4','png','gif','contact']", true),
-        ("formats", "['mp4','mp4']", false),
-        ("formats", "[]", false),
-        ("negative", "''", true),
-        ("output", "''", false),
-        ("width", "8192\nformats = ['png']", true),
-        ("width", "8193", false),
-        ("frames", "4097", true),
-        ("frames", "4101", false),
-        ("sweep", "{seed=[1,2]}", true),
-        ("sweep", "{seed=[]}", false),
-        ("sweep", "{steps=[0]}", false),
-        ("sweep", "{seed=3}", false),
-        ("zip", "{prompt=['a','b'],fps=[8,16]}", true),
-        ("image", "[]", false),
-        ("image", "[3]", false),
-        ("sweep", "{image='a.png'}", false),
-        ("cache", "'magcache'", true),
-        ("cache", "'magcash'", false),
-        ("cache", "{kind='none'}", true),
-        ("cache", "{kind='none',start=0}", false),
-        ("cache", "{kind='magcache',threshold=0.04,max_skip=2,retention=0.2,joint=true}", true),
-        ("cache", "{kind='magcache',retention=1.5}", false),
-        ("cache", "{kind='magcache',max_skip=0}", false),
-        ("cache", "{kind='magcache',joint=1}", false),
-        ("cache", "{kind='cfg-cache',threshold=0.1}", false),
-        ("cache", "{threshold=0.1}", false),
-        ("cache", "3", false),
-        ("loras", "[]", true),
-        ("loras", "3", false),
-        ("loras", "[3]", false),
-        ("loras", "['']", false),
-        ("loras", "[{strength=1}]", false),
-        ("loras", "[{path='a',strength=101}]", false),
-        ("loras", "[{path='a',scale=1}]", false),
-        ("sweep", "{cache=['none','sencache']}", true),
-        ("sweep", "{cache=[1]}", false),
-        ("colour", "'red'", false),
+    // A setting, values that are good, and values that are not, with a space between them.
+    for (setting, good, bad) in [
+        ("steps", "1 1000", "1001 0 2.5 '2'"),
+        ("fps", "240 24.0 23.976 '24000/1001' '23.976'", "241 0.5 '24000:1001' 'fast' true"),
+        ("seed", "18446744073709551615", ""),
+        ("shift", "100 0.001", "0.0 100.5"),
+        ("guidance", "0 100.0 {high=1,low=2.5}", "101 {high=1} {high=1,low=2,mid=3}"),
+        ("solver", "'dpm++'", "'dpm'"),
+        ("formats", "['mp4','png','gif','contact']", "['mp4','mp4'] []"),
+        ("negative", "''", ""),
+        ("output", "", "''"),
+        ("width", "8192\nformats=['png']", "8193"),
+        ("frames", "4097", "4101"),
+        (
+            "sweep",
+            "{seed=[1,2]} {cache=['none','sencache']}",
+            "{seed=[]} {steps=[0]} {seed=3} {image='a.png'} {cache=[1]}",
+        ),
+        ("zip", "{prompt=['a','b'],fps=[8,16]}", ""),
+        ("image", "", "[] [3]"),
+        (
+            "cache",
+            "'magcache' {kind='none'} {kind='magcache',threshold=0.04,max_skip=2,retention=0.2,joint=true}",
+            "'magcash' {kind='none',start=0} {kind='cfg-cache',threshold=0.1} {threshold=0.1} 3",
+        ),
+        ("cache", "", "{kind='magcache',retention=1.5} {kind='magcache',max_skip=0} {kind='magcache',joint=1}"),
+        ("loras", "[]", "3 [3] [''] [{strength=1}] [{path='a',strength=101}] [{path='a',scale=1}]"),
+        ("colour", "", "'red'"),
     ] {
-        let text = format!("job = {{ model = 'm' }}\n[[video]]\n{setting} = {value}\nnegative = 'n'\nprompt = 'p'");
-        let text = match setting {
-            "negative" => text.replace("\nnegative = 'n'", ""),
-            "zip" => text.replace("\nprompt = 'p'", ""),
-            _ => text,
-        };
-        let read = read(&text);
-        let misfit = misfit(&schema, &as_json(&text));
-        assert_eq!(read.is_ok(), good, "{setting} = {value}: {:?}", read.map_err(|faults| faults.to_string()).err());
-        assert_eq!(misfit.is_none(), good, "{setting} = {value}: {misfit:?}");
+        let (good, bad) = (good.split_terminator(' '), bad.split_terminator(' '));
+        for (value, ok) in good.map(|value| (value, true)).chain(bad.map(|value| (value, false))) {
+            let text = format!("job = {{ model = 'm' }}\n[[video]]\n{setting} = {value}\nnegative = 'n'\nprompt = 'p'");
+            let text = match setting {
+                "negative" => text.replace("\nnegative = 'n'", ""),
+                "zip" => text.replace("\nprompt = 'p'", ""),
+                _ => text,
+            };
+            let read = read(&text);
+            let misfit = misfit(&schema, &as_json(&text));
+            assert_eq!(read.is_ok(), ok, "{setting} = {value}: {:?}", read.map_err(|faults| faults.to_string()).err());
+            assert_eq!(misfit.is_none(), ok, "{setting} = {value}: {misfit:?}");
+        }
     }
 }

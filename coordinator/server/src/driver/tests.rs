@@ -23,12 +23,13 @@ use super::*;
 use crate::address::{Address, Ends};
 use crate::artifacts::Artifacts;
 use crate::dialler::Dialler;
+use crate::jobs::Jobs;
 use crate::outputs::Volume;
 use crate::requests::{Changes, Places, Request, RequestError};
 use crate::sessions::Pace;
 use crate::source::Reader;
-use crate::store::Loaded;
 use crate::store::tests::{MemoryStore, Verdict};
+use crate::store::{JobRow, Loaded};
 
 /// A store that asks before each commit what is to become of it.
 struct Asking {
@@ -122,10 +123,34 @@ impl Desk {
         messages
     }
 
+    /// Queues a job, every batch being written.
+    async fn queue(&self, key: &str) -> JobId {
+        self.submit(key).await.await.unwrap().unwrap().job.unwrap()
+    }
+
     async fn changes(&self, job: JobId) -> Changes {
-        let (reply, answer) = oneshot::channel();
-        self.events.send(Event::Request(Request::Changes { job, since: 0, reply })).await.unwrap();
-        answer.await.unwrap().unwrap()
+        changes(&self.events, job).await
+    }
+
+    async fn state(&self, job: JobId) -> JobState {
+        self.changes(job).await.news.job.state
+    }
+
+    async fn until_it_goes_on(&self, job: JobId) {
+        while self.state(job).await == JobState::Paused {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The outputs of a job's first video find no room.
+    async fn fill_disk(&self, job: JobId) {
+        let full = Obstacle::Full { path: self.dir.path().to_owned(), bytes: 1 };
+        let result = Err(WriteError::Held(full));
+        self.events.send(Event::Written { video: VideoId { job, index: 0 }, result }).await.unwrap();
+    }
+
+    fn write_all(&self) {
+        (0..100).for_each(|_| self.verdict(Verdict::Write));
     }
 
     /// Waits until a batch is to be written.
@@ -147,6 +172,18 @@ impl Desk {
         drop(self.verdicts);
         self.driver.await.unwrap()
     }
+}
+
+async fn changes(events: &mpsc::Sender<Event>, job: JobId) -> Changes {
+    let (reply, answer) = oneshot::channel();
+    events.send(Event::Request(Request::Changes { job, since: 0, reply })).await.unwrap();
+    answer.await.unwrap().unwrap()
+}
+
+async fn control(events: &mpsc::Sender<Event>, job: JobId, verb: JobVerb) {
+    let (reply, answer) = oneshot::channel();
+    events.send(Event::Request(Request::ControlJob { job, video: None, verb, reply })).await.unwrap();
+    answer.await.unwrap().unwrap();
 }
 
 type Messages = mpsc::Receiver<CoordinatorMessage>;
@@ -176,6 +213,20 @@ fn submission(key: &str) -> Submission {
     let (name, model) = ("n".into(), "m".into());
     let videos = vec![wanfarm_types::VideoRequest { output: key.into(), ..request() }];
     Submission { client_key: key.into(), name, model, priority: 50, early_look: false, taken: Taken::Refuse, videos }
+}
+
+/// The first job of a farm, whose outputs go to this folder, as it is recorded.
+fn job_row(submission: Submission, submitted: Moment, output: PathBuf) -> JobRow {
+    Jobs::new(JobId(1)).number(submission, Digest([0; 32]), submitted, output, "n.report.json".into())
+}
+
+/// The rows of a job that ended just before a restart, without a report.
+fn unreported(dir: &tempfile::TempDir) -> MemoryStore {
+    let mut rows = MemoryStore::default();
+    let job = job_row(submission("a"), Moment::default(), dir.path().join("output"));
+    let finished = Change::JobPhase { job: JobId(1), state: JobPhase::Finished };
+    rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
+    rows
 }
 
 fn served() -> ServedModel {
@@ -278,19 +329,15 @@ async fn a_broken_store_stops_the_coordinator_with_nothing_acted_on() {
 #[tokio::test]
 async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
     let desk = Desk::new();
-    (0..100).for_each(|_| desk.verdict(Verdict::Write));
-    let job = desk.submit("a").await.await.unwrap().unwrap().job.unwrap();
+    desk.write_all();
+    let job = desk.queue("a").await;
     let _messages = desk.attach().await;
-    let video = VideoId { job, index: 0 };
-    let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
-    desk.events.send(Event::Written { video, result: Err(WriteError::Held(full)) }).await.unwrap();
+    desk.fill_disk(job).await;
     let changes = desk.changes(job).await;
     assert_eq!(changes.news.job.state, JobState::Paused);
     assert!(waits_for(&changes, "full"), "{changes:?}");
     // There is room, as it finds out by itself.
-    while desk.changes(job).await.news.job.state == JobState::Paused {
-        tokio::task::yield_now().await;
-    }
+    desk.until_it_goes_on(job).await;
     assert_eq!(desk.changes(job).await.news.job.waiting_for, None);
     desk.stop().await.unwrap();
 }
@@ -298,29 +345,21 @@ async fn a_job_without_room_for_its_files_is_paused_and_taken_up_again() {
 #[tokio::test]
 async fn a_pause_that_people_asked_for_outlasts_a_full_disk() {
     let desk = Desk::new();
-    (0..100).for_each(|_| desk.verdict(Verdict::Write));
-    let [job, other] = [desk.submit("a").await, desk.submit("b").await];
-    let (job, other) = (job.await.unwrap().unwrap().job.unwrap(), other.await.unwrap().unwrap().job.unwrap());
+    desk.write_all();
+    let (job, other) = (desk.queue("a").await, desk.queue("b").await);
     let _messages = desk.attach().await;
-    let video = VideoId { job, index: 0 };
-    let full = Obstacle::Full { path: desk.dir.path().to_owned(), bytes: 1 };
-    desk.events.send(Event::Written { video, result: Err(WriteError::Held(full)) }).await.unwrap();
-    let (reply, answer) = oneshot::channel();
-    let pause = Request::ControlJob { job, video: None, verb: JobVerb::Pause, reply };
-    desk.events.send(Event::Request(pause)).await.unwrap();
-    answer.await.unwrap().unwrap();
-    while desk.changes(other).await.news.job.state == JobState::Paused {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(desk.changes(job).await.news.job.state, JobState::Paused);
+    desk.fill_disk(job).await;
+    control(&desk.events, job, JobVerb::Pause).await;
+    desk.until_it_goes_on(other).await;
+    assert_eq!(desk.state(job).await, JobState::Paused);
     desk.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
     let mut desk = Desk::new();
-    (0..100).for_each(|_| desk.verdict(Verdict::Write));
-    let job = desk.submit("a").await.await.unwrap().unwrap().job.unwrap();
+    desk.write_all();
+    let job = desk.queue("a").await;
     let mut messages = desk.attach().await;
     assigned(&mut messages).await;
     let rows = desk.rows.clone();
@@ -346,13 +385,7 @@ async fn what_nothing_stands_behind_is_cleared_at_the_start() {
     let image = |n| Image { digest: Digest([n; 32]), bytes: 1, width: 8, height: 8 };
     let mut job = submission("a");
     job.videos[0].image = Some(image(1).digest);
-    let job = crate::jobs::Jobs::new(JobId(1)).number(
-        job,
-        Digest([0; 32]),
-        Moment::default(),
-        "/out".into(),
-        "n.report.json".into(),
-    );
+    let job = job_row(job, Moment::default(), "/out".into());
     let text = |n| ArtifactId::Text(wanfarm_scheduler::TextKey(Digest([n; 32])));
     let durable = |n| {
         let tensors = vec![TensorRef { digest: Digest([n; 32]), dtype: DType::F32, shape: vec![2] }];
@@ -369,12 +402,8 @@ async fn what_nothing_stands_behind_is_cleared_at_the_start() {
 
 #[tokio::test]
 async fn a_job_that_ended_just_before_a_restart_gets_its_report() {
-    let (mut rows, dir) = (MemoryStore::default(), tempfile::tempdir().unwrap());
-    let (output, report) = (dir.path().join("output"), "n.report.json".into());
-    let job =
-        crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Digest([0; 32]), Moment::default(), output, report);
-    let finished = Change::JobPhase { job: JobId(1), state: JobPhase::Finished };
-    rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = unreported(&dir);
     let (events, restored) = driver(Box::new(rows.clone()), dir.path());
     let running = tokio::spawn(restored.unwrap().run());
     let reported = |row: &Row| matches!(row, Row::Reported { at: Some(_), .. });
@@ -388,21 +417,12 @@ async fn a_job_that_ended_just_before_a_restart_gets_its_report() {
 
 #[tokio::test]
 async fn a_report_waits_for_the_volume_of_its_folder() {
-    let (mut rows, dir) = (MemoryStore::default(), tempfile::tempdir().unwrap());
-    let (output, report) = (dir.path().join("output"), "n.report.json".into());
-    let job =
-        crate::jobs::Jobs::new(JobId(1)).number(submission("a"), Digest([0; 32]), Moment::default(), output, report);
-    let finished = Change::JobPhase { job: JobId(1), state: JobPhase::Finished };
-    rows.commit(&[Row::Job(job), Row::Scheduler(finished)]).unwrap();
-    let (events, restored) = driver(Box::new(rows.clone()), dir.path());
+    let dir = tempfile::tempdir().unwrap();
+    let (events, restored) = driver(Box::new(unreported(&dir)), dir.path());
     let mut restored = restored.unwrap();
     restored.outputs.expect_volume(Some("/renders".into()));
     let running = tokio::spawn(restored.run());
-    let changes = || async {
-        let (reply, answer) = oneshot::channel();
-        events.send(Event::Request(Request::Changes { job: JobId(1), since: 0, reply })).await.unwrap();
-        answer.await.unwrap().unwrap()
-    };
+    let changes = || changes(&events, JobId(1));
     let waiting = loop {
         let told = changes().await;
         if told.news.job.waiting_for.is_some() {
@@ -413,10 +433,7 @@ async fn a_report_waits_for_the_volume_of_its_folder() {
     assert!(waits_for(&waiting, "the volume /renders, which is not mounted"), "{waiting:?}");
     assert!(!waiting.news.job.state.is_end() && waiting.news.job.unreported.is_none());
     assert!(!dir.path().join("output").exists());
-    let (reply, answer) = oneshot::channel();
-    let resume = Request::ControlJob { job: JobId(1), video: None, verb: JobVerb::Resume, reply };
-    events.send(Event::Request(resume)).await.unwrap();
-    answer.await.unwrap().unwrap();
+    control(&events, JobId(1), JobVerb::Resume).await;
     while !changes().await.news.job.state.is_end() {
         tokio::task::yield_now().await;
     }
@@ -428,9 +445,9 @@ async fn a_report_waits_for_the_volume_of_its_folder() {
 #[tokio::test]
 async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
     let desk = Desk::expecting(Some("/renders".into()));
-    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    desk.write_all();
     let _messages = desk.attach().await;
-    let job = desk.submit("a").await.await.unwrap().unwrap().job.unwrap();
+    let job = desk.queue("a").await;
     // It is tried out at once, before anything is rendered.
     let waiting_for = loop {
         let JobSummary { state, waiting_for, .. } = desk.changes(job).await.news.job;
@@ -441,16 +458,11 @@ async fn a_volume_that_is_gone_is_awaited_and_a_person_may_do_without_it() {
     };
     assert!(waiting_for.contains("/renders") && waiting_for.contains("coordinator resume 1"), "{waiting_for}");
     // Jobs that come meanwhile are held as well.
-    let other = desk.submit("b").await.await.unwrap().unwrap().job.unwrap();
+    let other = desk.queue("b").await;
     assert!(waits_for(&desk.changes(other).await, "coordinator resume 2"));
-    let (reply, answer) = oneshot::channel();
-    let resume = Request::ControlJob { job, video: None, verb: JobVerb::Resume, reply };
-    desk.events.send(Event::Request(resume)).await.unwrap();
-    answer.await.unwrap().unwrap();
-    while desk.changes(other).await.news.job.state == JobState::Paused {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(desk.changes(job).await.news.job.state, JobState::Active);
+    control(&desk.events, job, JobVerb::Resume).await;
+    desk.until_it_goes_on(other).await;
+    assert_eq!(desk.state(job).await, JobState::Active);
     desk.stop().await.unwrap();
 }
 
@@ -465,13 +477,7 @@ async fn what_is_wrong_with_the_output_folder_is_told_before_the_start() {
 
     // Remembered of an unfinished job: a coordinator that stays up waits for its volume, a run says so and ends.
     let mut rows = MemoryStore::default();
-    let job = crate::jobs::Jobs::new(JobId(1)).number(
-        submission("a"),
-        Digest([0; 32]),
-        Moment::default(),
-        dir.path().join("output"),
-        "n.report.json".into(),
-    );
+    let job = job_row(submission("a"), Moment::default(), dir.path().join("output"));
     let mount = Row::Mount { folder: dir.path().join("output"), mount: "/renders".into() };
     rows.commit(&[Row::Job(job), mount]).unwrap();
     for stays in [true, false] {

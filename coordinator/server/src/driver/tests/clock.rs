@@ -34,13 +34,7 @@ fn wall_seconds(before_restart: f64) -> f64 {
     let dir = tempfile::tempdir().unwrap();
     let mut rows = MemoryStore::default();
     let submitted = Moment { at: wall_clock() - before_restart, elapsed: 70.0 };
-    let job = crate::jobs::Jobs::new(JobId(1)).number(
-        submission("a"),
-        Digest([0; 32]),
-        submitted,
-        "/out".into(),
-        "r.json".into(),
-    );
+    let job = job_row(submission("a"), submitted, "/out".into());
     rows.commit(&[Row::Job(job)]).unwrap();
     let (_events, driver) = driver(Box::new(rows), dir.path());
     driver.unwrap().job_report(JobId(1)).unwrap().report.wall_seconds

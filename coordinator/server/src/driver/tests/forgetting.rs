@@ -50,6 +50,11 @@ impl Direct {
         self.driver.settle().await.unwrap();
     }
 
+    async fn attach(&mut self, (attached, messages): (Attached, Messages)) -> Messages {
+        self.event(Event::Attached(Box::new(attached))).await;
+        messages
+    }
+
     async fn keep_up(&mut self) {
         self.driver.upkeep = Upkeep::new(Some(Duration::from_secs(30 * 86_400)));
         self.driver.upkeep.next = Instant::now();
@@ -97,8 +102,7 @@ fn is_of_job(row: &Row) -> bool {
 async fn a_job_that_goes_on_is_forgotten_only_when_it_is_cancelled_with_it() {
     let mut desk = Direct::new();
     let job = desk.submit(submission("a")).await.unwrap().job;
-    let (attached, mut messages) = attached();
-    desk.event(Event::Attached(Box::new(attached))).await;
+    let mut messages = desk.attach(attached()).await;
     assigned(&mut messages).await;
     assert_eq!(desk.steer(job, FORGET).await, Err(RequestError::NotEnded(job)));
     desk.steer(job, CANCEL_AND_FORGET).await.unwrap();
@@ -160,8 +164,7 @@ async fn a_job_cancelled_before_its_model_was_known_waits_again_when_it_is_retri
     assert_eq!((desk.state(job), desk.is_planned(job)), (Some(JobState::Active), false));
     let mut desk = Direct::on(desk.rows.clone());
     assert_eq!((desk.state(job), desk.is_planned(job)), (Some(JobState::Active), false));
-    let (attached, mut messages) = attached();
-    desk.event(Event::Attached(Box::new(attached))).await;
+    let mut messages = desk.attach(attached()).await;
     assigned(&mut messages).await;
     assert_eq!(desk.steer(job, JobVerb::Retry).await, Err(RequestError::NothingToRetry(job)));
 }
@@ -172,8 +175,7 @@ async fn a_job_whose_videos_were_all_refused_says_so_when_it_is_retried() {
     let mut wide = submission("a");
     wide.videos[0].width = Some(65);
     let job = desk.submit(wide).await.unwrap().job;
-    let (attached, _messages) = attached();
-    desk.event(Event::Attached(Box::new(attached))).await;
+    let _messages = desk.attach(attached()).await;
     for _ in 0..2 {
         desk.event(Event::Reported(job, Ok(()))).await;
         assert_eq!(desk.state(job), Some(JobState::Failed));
@@ -185,7 +187,7 @@ async fn a_job_whose_videos_were_all_refused_says_so_when_it_is_retried() {
 async fn jobs_that_ended_long_ago_are_forgotten_and_others_stay() {
     let rows = {
         let mut rows = MemoryStore::default();
-        let mut jobs = crate::jobs::Jobs::new(JobId(1));
+        let mut jobs = Jobs::new(JobId(1));
         // The farm has been there for forty days; the time of day is always now.
         let moment = |days: f64| Moment { at: wall_clock(), elapsed: days * 86_400.0 };
         for (number, end) in [(1, Some(5.0)), (2, None), (3, Some(39.0)), (4, Some(40.0))] {
@@ -273,8 +275,7 @@ async fn a_worker_is_forgotten_when_it_is_gone_and_named_as_long_as_a_job_tells_
 #[tokio::test]
 async fn a_worker_with_one_model_of_another_kind_goes_on_with_its_others() {
     let mut desk = Direct::new();
-    let (first, _first) = attached();
-    desk.event(Event::Attached(Box::new(first))).await;
+    let _first = desk.attach(attached()).await;
     let (mut second, mut messages) = attached();
     let other = |experts, name: &str| {
         let info = wanfarm_types::ModelInfo { name: name.into(), ..info(experts) };

@@ -12,7 +12,7 @@ fn named(key: &str, output: &str, taken: Taken) -> Submission {
 #[tokio::test]
 async fn a_name_is_one_jobs_until_that_is_forgotten_restarts_included() {
     let desk = Desk::new();
-    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    desk.write_all();
     desk.submit("a").await.await.unwrap().unwrap();
     let again = |taken| named("b", "A", taken);
     let refused = desk.submit_as(again(Taken::Refuse), Places::default()).await.await.unwrap().unwrap_err();
@@ -81,7 +81,7 @@ async fn what_files_hold_is_recorded_before_they_are_put_in_their_places() {
         desk.verdict(Verdict::Write);
     }
     assert!(told.try_recv().is_err(), "a file could have been put in its place that is not recorded");
-    (0..100).for_each(|_| desk.verdict(Verdict::Write));
+    desk.write_all();
     told.await.unwrap();
     let shown = desk.changes(job).await.news.videos.remove(0);
     assert_eq!((&shown.verdict, shown.seconds), (&None, None), "it is not done before they are there");
