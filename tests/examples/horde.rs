@@ -22,9 +22,9 @@ use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::tensors::{TensorSource, mark, service};
 use wanfarm_proto::v1::{self, dispatch_client::DispatchClient};
 use wanfarm_types::{
-    Assignment, AttemptId, Checkpoint, CoordinatorMessage, DType, Defaults, Digest, Experts, FrameRate, Guidance,
-    Hello, Incarnation, ItemOutputs, ModelFile, ModelInfo, Report, Role, ServedModel, ServedRole, SolverKind, Stage,
-    StepTiming, TensorRef, WorkerId, WorkerMessage,
+    Assignment, AttemptId, Checkpoint, CoordinatorMessage, DType, Defaults, Digest, Experts, Hello, Incarnation,
+    ItemOutputs, ModelFile, ModelInfo, Report, Role, ServedModel, ServedRole, Stage, StepTiming, TensorRef, WorkerId,
+    WorkerMessage,
 };
 
 /// What all of them hold, and for how many of their results.
@@ -226,18 +226,8 @@ fn hello(number: u64, tensor_url: String) -> Hello {
         8 => Role::TextEncoder,
         _ => Role::Vae,
     };
-    let defaults = Defaults {
-        width: 64,
-        height: 64,
-        frames: 17,
-        fps: FrameRate::whole(8),
-        steps: 40,
-        shift: 12.0,
-        solver: SolverKind::UniPc,
-        guidance: Guidance { high: 4.0, low: 3.0 },
-        negative: String::new(),
-    };
     let info = wanfarm_types::fixtures::info(Experts::Dual { boundary: 0.875 });
+    let defaults = Defaults { width: 64, height: 64, frames: 17, ..info.defaults };
     let info = ModelInfo { name: "horde".to_owned(), defaults, ..info };
     let files = vec![ModelFile { path: "weights".to_owned(), blake3: Digest([role as u8; 32]) }];
     let id = |kind: u128| uuid::Uuid::from_u128(kind << 64 | u128::from(number));

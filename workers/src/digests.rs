@@ -26,7 +26,7 @@ struct Entry {
     blake3: Digest,
 }
 
-/// What differs after a file was written to, or another was put in its place. Whoever copies may keep the time of
+/// What differs after a file was written to, or another was put in its place. A copy may keep the time of
 /// modification, but not that of the change. The device's number is not among it: it changes with the order of mounting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct FileState {

@@ -29,7 +29,8 @@ pub struct Forecast {
     /// What the job would wait for; `None` if nothing.
     pub waiting_for: Option<String>,
     /// Step caches and LoRA files in words, with the number of videos that have them.
-    pub speedups: Vec<String>,
+    #[serde(rename = "speedups")]
+    pub accelerations: Vec<String>,
     /// Why the names of its videos would be refused.
     pub taken: Option<String>,
     /// Videos that would get a new name.
@@ -142,7 +143,7 @@ impl From<v1::EstimateReply> for Forecast {
             balance: wire.balance.map(balance),
             faults: wire.faults.into_iter().map(fault).collect(),
             waiting_for: (!wire.waiting_for.is_empty()).then_some(wire.waiting_for),
-            speedups: wire.speedups,
+            accelerations: wire.accelerations,
         }
     }
 }

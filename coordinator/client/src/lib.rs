@@ -1,9 +1,9 @@
 //! The farm API from the client's side: submit a job, follow it, steer it, fetch what came of it.
 
+mod accelerations;
 mod disk_shortage;
 mod forecast;
 mod loras;
-mod speedups;
 mod time_words;
 mod verbs;
 
@@ -23,9 +23,9 @@ use wanfarm_types::{
 
 use wanfarm_manifest::{ImageFile, Submission, Taken};
 
+pub use accelerations::accelerations;
 pub use disk_shortage::DiskShortage;
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
-pub use speedups::speedups;
 pub use time_words::span;
 pub use verbs::{JobVerb, Submitted, WorkerVerb};
 /// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.

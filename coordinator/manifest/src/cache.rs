@@ -1,9 +1,7 @@
 //! `cache`: the kinds of step caches and the keys of each, for the reader and the JSON Schema alike. What a cache comes
 //! to for a model is not decided here (`wanfarm_types::CacheRequest::resolve`).
 
-use wanfarm_types::{
-    CacheRequest, CfgCacheRequest, MagCacheRequest, MagCurve, Retention, SenCacheRequest, TeaCacheRequest, TeaModel,
-};
+use wanfarm_types::{CacheRequest, MagCurve};
 
 use super::fault::{Fault, Place, clipped, quote, suggest};
 use super::keys::Rule;
@@ -26,18 +24,12 @@ pub(crate) struct CacheKind {
     pub(crate) keys: &'static [CacheKey],
 }
 
-const CURVES: [(&str, MagCurve); 4] = MagCurve::PUBLISHED;
-const ZONES: [(&str, Retention); 2] = [("each-phase", Retention::EachPhase), ("first-phase", Retention::FirstPhase)];
-const TEA_MODELS: [(&str, TeaModel); 5] = [
-    ("t2v-1.3b", TeaModel::T2v1_3b),
-    ("t2v-14b", TeaModel::T2v14b),
-    ("i2v-480p", TeaModel::I2v480p),
-    ("i2v-720p", TeaModel::I2v720p),
-    ("linear", TeaModel::Linear),
-];
-const CURVE_NAMES: [&str; 4] = [CURVES[0].0, CURVES[1].0, CURVES[2].0, CURVES[3].0];
-const ZONE_NAMES: [&str; 2] = [ZONES[0].0, ZONES[1].0];
-const TEA_NAMES: [&str; 5] = [TEA_MODELS[0].0, TEA_MODELS[1].0, TEA_MODELS[2].0, TEA_MODELS[3].0, TEA_MODELS[4].0];
+const CURVE_NAMES: [&str; 4] = {
+    let [first, second, third, fourth] = MagCurve::PUBLISHED;
+    [first.0, second.0, third.0, fourth.0]
+};
+const ZONE_NAMES: [&str; 2] = ["each-phase", "first-phase"];
+const TEA_NAMES: [&str; 5] = ["t2v-1.3b", "t2v-14b", "i2v-480p", "i2v-720p", "linear"];
 
 const SUM: Rule = Rule::Number { least: 0.0, above: false, most: 1000.0 };
 const PART: Rule = Rule::Number { least: 0.0, above: false, most: 1.0 };
@@ -108,13 +100,10 @@ pub(crate) const KINDS: [CacheKind; 5] = [
 /// Reads what a rule takes.
 type Read = fn(&Rule, &Node, &Place) -> Result<Chosen, Fault>;
 
-/// The values of a table, by key.
-struct Table(Vec<(&'static str, Chosen)>);
-
 /// Reads a kind alone, or a table with its settings, each by `read_value`.
 pub(crate) fn read(node: &Node, place: &Place, read_value: Read) -> Result<CacheRequest, Fault> {
     let entries = match &node.value {
-        Value::Text(_) => return Ok(request(kind(node, place)?, &Table(Vec::new()))),
+        Value::Text(_) => return request(kind(node, place)?, Vec::new(), place),
         Value::Table(entries) => entries,
         _ => return Err(wrong_type(node, place, "a kind such as \"magcache\", or { kind, … }")),
     };
@@ -137,9 +126,8 @@ pub(crate) fn read(node: &Node, place: &Place, read_value: Read) -> Result<Cache
             Err(fault) => faults.push(fault),
         }
     }
-    let request = kind.map(|kind| request(kind, &Table(given)));
-    match (request, Fault::all(faults)) {
-        (Some(request), None) => Ok(request),
+    match (kind, Fault::all(faults)) {
+        (Some(kind), None) => request(kind, given, place),
         (_, Some(fault)) => Err(fault),
         (None, None) => Err(wrong_type(node, place, "a kind")),
     }
@@ -175,56 +163,20 @@ fn find(kind: Option<&'static CacheKind>, entry: &Entry, place: &Place) -> Resul
     })
 }
 
-impl Table {
-    fn get(&self, name: &str) -> Option<&Chosen> {
-        self.0.iter().find(|(key, _)| *key == name).map(|(_, given)| given)
+/// A manifest's keys and words are those of the request in JSON.
+fn request(kind: &CacheKind, given: Vec<(&str, Chosen)>, place: &Place) -> Result<CacheRequest, Fault> {
+    let mut json = serde_json::json!({ "kind": kind.name });
+    for (key, value) in given {
+        json[key] = match value {
+            Chosen::Number(value) => value.into(),
+            Chosen::Whole(value) => value.into(),
+            Chosen::Flag(value) => value.into(),
+            Chosen::Word(word) => word.into(),
+            _ => continue,
+        };
     }
-
-    fn number(&self, name: &str) -> Option<f64> {
-        if let Some(Chosen::Number(value)) = self.get(name) { Some(*value) } else { None }
-    }
-
-    fn whole(&self, name: &str) -> Option<u32> {
-        if let Some(Chosen::Whole(value)) = self.get(name) { u32::try_from(*value).ok() } else { None }
-    }
-
-    fn flag(&self, name: &str) -> Option<bool> {
-        if let Some(Chosen::Flag(value)) = self.get(name) { Some(*value) } else { None }
-    }
-
-    fn word<T: Clone>(&self, name: &str, of: &[(&str, T)]) -> Option<T> {
-        let Some(Chosen::Word(word)) = self.get(name) else { return None };
-        of.iter().find(|(known, _)| known == word).map(|(_, value)| value.clone())
-    }
-}
-
-fn request(kind: &CacheKind, table: &Table) -> CacheRequest {
-    match kind.name {
-        "magcache" => CacheRequest::Magcache(MagCacheRequest {
-            curve: table.word("curve", &CURVES),
-            threshold: table.number("threshold"),
-            max_skip: table.whole("max_skip"),
-            retention: table.number("retention"),
-            zones: table.word("zones", &ZONES),
-            joint: table.flag("joint"),
-        }),
-        "teacache" => CacheRequest::Teacache(TeaCacheRequest {
-            model: table.word("model", &TEA_MODELS),
-            threshold: table.number("threshold"),
-            projected: table.flag("projected"),
-        }),
-        "cfg-cache" => CacheRequest::CfgCache(CfgCacheRequest {
-            interval: table.whole("interval"),
-            start: table.number("start"),
-            end: table.number("end"),
-            alpha: table.number("alpha"),
-        }),
-        "sencache" => CacheRequest::Sencache(SenCacheRequest {
-            tolerance: table.number("tolerance"),
-            max_skip: table.whole("max_skip"),
-            start: table.number("start"),
-            end: table.number("end"),
-        }),
-        _ => CacheRequest::None,
-    }
+    serde_json::from_value(json).map_err(|error| {
+        let fault = Fault::at(place, format!("{} cannot be read", place.key));
+        fault.why(error.to_string()).help("leave out its settings")
+    })
 }

@@ -75,7 +75,7 @@ pub(crate) fn settings<'n>(
         } else if others.contains(&entry.key.as_str()) {
             rest.push(entry);
         } else {
-            let known = Setting::ALL.map(Setting::name).into_iter().chain(others.iter().copied());
+            let known = Setting::all().map(Setting::name).into_iter().chain(others.iter().copied());
             let fault = Fault::at(&Place::new(entry.key_span, key), unknown_key(&entry.key));
             found.add(fault.why(format!("{} has no such key", place.key)).help(suggest(&entry.key, known)));
         }
@@ -171,7 +171,7 @@ impl<'a> Drafting<'a> {
                     Fault::at(at, format!("{} is used nowhere", quote(name)))
                         .why("it is no setting, and no prompt, path or output names it: its videos would be equal")
                         .help(
-                            near(name, Setting::ALL.map(Setting::name))
+                            near(name, Setting::all().map(Setting::name))
                                 .unwrap_or_else(|| format!("write {{{name}}} in the prompt, or remove it")),
                         ),
                 );

@@ -87,76 +87,56 @@ pub(crate) const SERIES: [(&str, &str); 2] = [
     ("zip", "Lists of equal length by name; the first values make one video, the second ones the next."),
 ];
 
-impl Setting {
-    pub(crate) const ALL: [Setting; 16] = [
-        Setting::Prompt,
-        Setting::Negative,
-        Setting::Seed,
+/// The settings, in the order in which they are declared, with their names and what they mean.
+const SETTINGS: [(Setting, &str, &str); 16] = [
+    (Setting::Prompt, "prompt", "What to show. {names} of sweep and zip stand for their values."),
+    (Setting::Negative, "negative", "What to avoid; without it the model's own text, with \"\" nothing."),
+    (Setting::Seed, "seed", "Seed of the noise, as torch.Generator(\"cpu\").manual_seed takes it."),
+    (
         Setting::Image,
-        Setting::Width,
-        Setting::Height,
-        Setting::Frames,
+        "image",
+        "First frame: an image file, relative to the manifest. Elsewhere, {image} is its name without ending.",
+    ),
+    (Setting::Width, "width", "Pixels; a multiple of 16 (of 32 for the 5B model)."),
+    (Setting::Height, "height", "Pixels; a multiple of 16 (of 32 for the 5B model)."),
+    (Setting::Frames, "frames", "How many frames: 4n+1."),
+    (
         Setting::Fps,
-        Setting::Steps,
-        Setting::Shift,
-        Setting::Solver,
-        Setting::Guidance,
+        "fps",
+        "Frames per second of the files, 1 to 240: 24, 23.976 (which means 24000/1001) or \"24000/1001\".",
+    ),
+    (Setting::Steps, "steps", "Denoising steps."),
+    (Setting::Shift, "shift", "Shift of the flow schedule."),
+    (Setting::Solver, "solver", "The method that follows the schedule."),
+    (Setting::Guidance, "guidance", "Classifier-free guidance; one number, or one per expert."),
+    (
         Setting::Cache,
-        Setting::Loras,
-        Setting::Formats,
-        Setting::Output,
-    ];
+        "cache",
+        "Step cache: a kind, or { kind, … } with settings; what is not said is as published for the model.",
+    ),
+    (Setting::Loras, "loras", "LoRA files; a video's list replaces the one in [defaults], and [] is none."),
+    (Setting::Formats, "formats", "Files to write."),
+    (Setting::Output, "output", "Path of the video's files below the output directory, without extension."),
+];
+
+impl Setting {
+    /// How many there are.
+    pub(crate) const COUNT: usize = SETTINGS.len();
+
+    pub(crate) fn all() -> [Self; Self::COUNT] {
+        SETTINGS.map(|(setting, ..)| setting)
+    }
 
     pub(crate) fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|setting| setting.name() == name)
+        SETTINGS.into_iter().find(|(_, known, _)| *known == name).map(|(setting, ..)| setting)
     }
 
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Setting::Prompt => "prompt",
-            Setting::Negative => "negative",
-            Setting::Seed => "seed",
-            Setting::Image => "image",
-            Setting::Width => "width",
-            Setting::Height => "height",
-            Setting::Frames => "frames",
-            Setting::Fps => "fps",
-            Setting::Steps => "steps",
-            Setting::Shift => "shift",
-            Setting::Solver => "solver",
-            Setting::Guidance => "guidance",
-            Setting::Cache => "cache",
-            Setting::Loras => "loras",
-            Setting::Formats => "formats",
-            Setting::Output => "output",
-        }
+        SETTINGS[self as usize].1
     }
 
     pub(crate) fn about(self) -> &'static str {
-        match self {
-            Setting::Prompt => "What to show. {names} of sweep and zip stand for their values.",
-            Setting::Negative => "What to avoid; without it the model's own text, with \"\" nothing.",
-            Setting::Seed => "Seed of the noise, as torch.Generator(\"cpu\").manual_seed takes it.",
-            Setting::Image => {
-                "First frame: an image file, relative to the manifest. Elsewhere, {image} is its name without ending."
-            }
-            Setting::Width => "Pixels; a multiple of 16 (of 32 for the 5B model).",
-            Setting::Height => "Pixels; a multiple of 16 (of 32 for the 5B model).",
-            Setting::Frames => "How many frames: 4n+1.",
-            Setting::Fps => {
-                "Frames per second of the files, 1 to 240: 24, 23.976 (which means 24000/1001) or \"24000/1001\"."
-            }
-            Setting::Steps => "Denoising steps.",
-            Setting::Shift => "Shift of the flow schedule.",
-            Setting::Solver => "The method that follows the schedule.",
-            Setting::Guidance => "Classifier-free guidance; one number, or one per expert.",
-            Setting::Cache => {
-                "Step cache: a kind, or { kind, … } with settings; what is not said is as published for the model."
-            }
-            Setting::Loras => "LoRA files; a video's list replaces the one in [defaults], and [] is none.",
-            Setting::Formats => "Files to write.",
-            Setting::Output => "Path of the video's files below the output directory, without extension.",
-        }
+        SETTINGS[self as usize].2
     }
 
     pub(crate) fn rule(self) -> Rule {
@@ -186,4 +166,14 @@ pub fn solver(name: &str) -> Option<SolverKind> {
 /// The format of that name.
 pub(crate) fn format(name: &str) -> Option<Format> {
     FORMATS.into_iter().find(|format| format.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_stand_in_the_table_where_their_numbers_say() {
+        assert!(SETTINGS.iter().enumerate().all(|(at, (setting, ..))| *setting as usize == at));
+    }
 }

@@ -59,7 +59,7 @@ pub fn schema() -> Value {
 }
 
 fn settings() -> Map<String, Value> {
-    Setting::ALL.map(|setting| (setting.name().to_owned(), of_setting(setting))).into_iter().collect()
+    Setting::all().map(|setting| (setting.name().to_owned(), of_setting(setting))).into_iter().collect()
 }
 
 fn of_setting(setting: Setting) -> Value {
@@ -154,7 +154,7 @@ fn images() -> Value {
 fn series(about: &str) -> Value {
     let list = |items: Value| json!({ "type": "array", "minItems": 1, "items": items });
     let settings: Map<String, Value> =
-        Setting::ALL.map(|setting| (setting.name().to_owned(), list(of_setting(setting)))).into_iter().collect();
+        Setting::all().map(|setting| (setting.name().to_owned(), list(of_setting(setting)))).into_iter().collect();
     json!({
         "description": about,
         "type": "object",

@@ -16,7 +16,17 @@ use super::values::{Chosen, LoraEntry, empty, flag, formats, guidance, number, r
 /// Settings that were given; the others are open.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
-    given: [Option<Placed<Chosen>>; Setting::ALL.len()],
+    given: [Option<Placed<Chosen>>; Setting::COUNT],
+}
+
+/// The value of a setting whose rule gives values of this kind.
+macro_rules! chosen {
+    ($value:expr, $kind:ident) => {
+        match $value {
+            Some(Chosen::$kind(value)) => Some(value),
+            _ => None,
+        }
+    };
 }
 
 impl Settings {
@@ -54,10 +64,7 @@ impl Settings {
     }
 
     pub(crate) fn whole(&self, setting: Setting) -> Option<u64> {
-        match self.value(setting)? {
-            Chosen::Whole(value) => Some(*value),
-            _ => None,
-        }
+        chosen!(self.value(setting), Whole).copied()
     }
 
     /// A whole number whose rule keeps it within 32 bits.
@@ -66,52 +73,31 @@ impl Settings {
     }
 
     pub(crate) fn number(&self, setting: Setting) -> Option<f64> {
-        match self.value(setting)? {
-            Chosen::Number(value) => Some(*value),
-            _ => None,
-        }
+        chosen!(self.value(setting), Number).copied()
     }
 
     pub(crate) fn rate(&self, setting: Setting) -> Option<FrameRate> {
-        match self.value(setting)? {
-            Chosen::Rate(value) => Some(*value),
-            _ => None,
-        }
+        chosen!(self.value(setting), Rate).copied()
     }
 
     pub(crate) fn solver(&self) -> Option<SolverKind> {
-        match self.value(Setting::Solver)? {
-            Chosen::Word(name) => keys::solver(name),
-            _ => None,
-        }
+        chosen!(self.value(Setting::Solver), Word).and_then(|name| keys::solver(name))
     }
 
     pub(crate) fn guidance(&self) -> Option<Guidance> {
-        match self.value(Setting::Guidance)? {
-            Chosen::Guidance(value) => Some(*value),
-            _ => None,
-        }
+        chosen!(self.value(Setting::Guidance), Guidance).copied()
     }
 
     pub(crate) fn cache(&self) -> Option<&CacheRequest> {
-        match self.value(Setting::Cache)? {
-            Chosen::Cache(value) => Some(value),
-            _ => None,
-        }
+        chosen!(self.value(Setting::Cache), Cache)
     }
 
     pub(crate) fn loras(&self) -> &[LoraEntry] {
-        match self.value(Setting::Loras) {
-            Some(Chosen::Loras(value)) => value,
-            _ => &[],
-        }
+        chosen!(self.value(Setting::Loras), Loras).map_or(&[], |loras| loras)
     }
 
     pub(crate) fn formats(&self) -> Option<&[Format]> {
-        match self.value(Setting::Formats)? {
-            Chosen::Formats(value) => Some(value),
-            _ => None,
-        }
+        chosen!(self.value(Setting::Formats), Formats).map(|formats| &**formats)
     }
 
     fn value(&self, setting: Setting) -> Option<&Chosen> {

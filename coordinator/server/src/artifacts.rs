@@ -18,7 +18,7 @@ use tonic::Status;
 use wanfarm_proto::tensors::{CHUNK_BYTES, ChunkSource, Chunks, beyond, not_held};
 use wanfarm_types::{Digest, TensorRef};
 
-use crate::disk_space;
+use crate::disk_space::{self, RESERVE};
 
 /// Bytes written at once: few enough to be still in the processor's cache.
 const PART: usize = 1 << 20;
@@ -83,6 +83,21 @@ impl Artifacts {
     /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Checks that so many bytes leave the space that the database needs.
+    ///
+    /// # Errors
+    /// When the space does not suffice.
+    pub async fn check_room(&self, bytes: u64) -> Result<(), String> {
+        let root = self.root.clone();
+        let free = tokio::task::spawn_blocking(move || disk_space::available(&root)).await.ok().flatten();
+        match free {
+            Some(free) if free < bytes.saturating_add(RESERVE) => {
+                Err(format!("no room for a file of {bytes} bytes in {}", self.root.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn error(&self, verb: &'static str, digest: &Digest) -> impl FnOnce(object_store::Error) -> ArtifactError {

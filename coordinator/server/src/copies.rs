@@ -11,7 +11,7 @@ use wanfarm_scheduler::ArtifactId;
 use wanfarm_types::{Digest, TensorRef};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::disk_space::{self, RESERVE};
+use crate::disk_space::RESERVE;
 use crate::event::{Copied, Event};
 use crate::obstacle::Obstacle;
 use crate::source::{Reader, Source};
@@ -153,9 +153,10 @@ async fn copy(
     tensors: &[TensorRef],
     source: &Source,
 ) -> Copied {
-    let bytes: u64 = tensors.iter().filter_map(TensorRef::byte_len).fold(RESERVE, u64::saturating_add);
-    let full = || Copied::Full(Obstacle::Full { path: artifacts.root().to_owned(), bytes });
-    if disk_space::available(artifacts.root()).is_some_and(|free| free < bytes) {
+    let bytes = tensors.iter().filter_map(TensorRef::byte_len).fold(0, u64::saturating_add);
+    let needed = bytes.saturating_add(RESERVE);
+    let full = || Copied::Full(Obstacle::Full { path: artifacts.root().to_owned(), bytes: needed });
+    if artifacts.check_room(bytes).await.is_err() {
         return full();
     }
     let copies = tensors.iter().map(|tensor| async {

@@ -1,9 +1,6 @@
 //! How many bytes a disk has left, and whether they suffice for a job.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "asks on a thread of its own, but for artifacts, which are on a local disk"
-)]
+#![expect(clippy::disallowed_methods, reason = "callers are on threads that may block")]
 
 use std::io;
 use std::path::Path;
@@ -15,7 +12,7 @@ use crate::estimate::Space;
 /// Bytes that copies leave free on the disk, for the database beside them: a farm that can still record its state can pause.
 pub(crate) const RESERVE: u64 = 64 << 20;
 
-/// Bytes that may still be written beside or below `path`; `None` where the system does not tell.
+/// Bytes that may still be written beside or below `path`; `None` where the system does not tell. Blocks.
 #[cfg(unix)]
 pub fn available(path: &Path) -> Option<u64> {
     // What does not exist yet will lie on the disk of the nearest folder that does.
@@ -36,19 +33,6 @@ pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
         matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     })
-}
-
-/// Checks that an uploaded file of so many bytes leaves the space that the database needs.
-///
-/// # Errors
-/// When the space does not suffice.
-pub fn check(path: &Path, bytes: u64) -> Result<(), String> {
-    match available(path) {
-        Some(free) if free < bytes.saturating_add(RESERVE) => {
-            Err(format!("no room for a file of {bytes} bytes in {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// A folder on a disk.

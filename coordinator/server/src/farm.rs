@@ -18,15 +18,14 @@ use futures::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
-use wanfarm_client::{JobVerb, Submitted, WorkerVerb, speedups};
+use wanfarm_client::{JobVerb, Submitted, WorkerVerb, accelerations};
 use wanfarm_manifest::first_frame::{self, Image};
 use wanfarm_manifest::{Submission, plan};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
-use wanfarm_types::{JobId, JobReport, Role, VideoRequest, WorkerId};
+use wanfarm_types::{Digest, JobId, JobReport, Role, VideoRequest, WorkerId};
 
 use crate::artifacts::Artifacts;
-use crate::disk_space;
 use crate::estimate::{Estimate, Footprint, Space, Workload};
 use crate::event::Event;
 use crate::outputs::Look;
@@ -93,16 +92,21 @@ impl FarmService {
         answer.await.map_err(|_| stopping())
     }
 
+    /// What a submission needs to know of the farm.
+    async fn farm_of(&self, submission: &Submission) -> Result<crate::requests::Farm, Status> {
+        let model = submission.model.clone();
+        let images = submission.videos.iter().filter_map(|video| video.image).collect();
+        self.ask(|reply| Request::Farm { model, images, reply }).await
+    }
+
     /// Resolves a submission for its model, if that is known.
     async fn judge(&self, submission: Submission) -> Result<Judged, Status> {
-        let (model, images) = (submission.model.clone(), submission.videos.iter().filter_map(|video| video.image));
-        let images = images.collect();
-        let farm = self.ask(|reply| Request::Farm { model, images, reply }).await?;
+        let farm = self.farm_of(&submission).await?;
         let under_way = under_way(&farm.roles);
         let Some(info) = farm.info else {
             return Ok(Judged { submission, unfit: None, footprints: Vec::new(), under_way });
         };
-        let judged = tokio::task::spawn_blocking(move || {
+        on_a_thread(move || {
             let sized = |request: &VideoRequest| {
                 first_frame::sized(request, request.image.and_then(|image| farm.images.get(&image)), &info)
             };
@@ -122,15 +126,14 @@ impl FarmService {
             let unfit: Vec<String> = unfit.take(MAX_FAULTS).collect();
             let unfit = (!unfit.is_empty()).then(|| unfit.join("; "));
             Judged { submission, unfit, footprints, under_way }
-        });
-        judged.await.map_err(|error| Status::internal(error.to_string()))
+        })
+        .await
     }
 
     /// A submission from the wire, checked. A large one takes a while, and much memory if it is hostile.
     async fn read(&self, wire: v1::SubmitRequest) -> Result<Submission, Status> {
         let _turn = self.checking.acquire().await.map_err(|closed| Status::internal(closed.to_string()))?;
-        let read = tokio::task::spawn_blocking(move || submission(wire)).await;
-        read.map_err(|error| Status::internal(error.to_string()))?
+        on_a_thread(move || submission(wire)).await?
     }
 
     async fn estimate_submission(&self, mut submission: Submission) -> Result<v1::EstimateReply, Status> {
@@ -148,16 +151,14 @@ impl FarmService {
     }
 
     async fn estimate_work(&self, submission: Submission) -> Result<v1::EstimateReply, Status> {
-        let (model, images) = (submission.model.clone(), submission.videos.iter().filter_map(|video| video.image));
-        let images = images.collect();
-        let farm = self.ask(|reply| Request::Farm { model, images, reply }).await?;
+        let farm = self.farm_of(&submission).await?;
         let count = u32::try_from(submission.videos.len()).unwrap_or(u32::MAX);
         let Some(info) = farm.info else {
             let waiting_for = farm.waiting_for;
             return Ok(v1::EstimateReply { videos: count, waiting_for, ..v1::EstimateReply::default() });
         };
         // Ten thousand videos take a moment; the connection's thread has others to serve.
-        let planned = tokio::task::spawn_blocking(move || {
+        let planned = on_a_thread(move || {
             let (mut work, mut faults, mut specs) = (Workload::default(), Vec::new(), Vec::new());
             let mut footprints = Vec::new();
             for (index, request) in (0..).zip(&submission.videos) {
@@ -174,10 +175,10 @@ impl FarmService {
             let estimate = Estimate::new(&work, &farm.force);
             let space = Space::of(footprints, under_way(&farm.roles));
             faults.truncate(MAX_FAULTS);
-            let speedups = speedups(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
-            (space, v1::EstimateReply { videos: count, faults, speedups, ..wire::estimate(estimate, farm.roles) })
+            let accelerations = accelerations(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
+            (space, v1::EstimateReply { videos: count, faults, accelerations, ..wire::estimate(estimate, farm.roles) })
         });
-        let (space, reply) = planned.await.map_err(|error| Status::internal(error.to_string()))?;
+        let (space, reply) = planned.await?;
         let shortages = self.shortages(space).await?.into_iter().map(wire::shortage).collect();
         Ok(v1::EstimateReply { waiting_for: farm.waiting_for, shortages, ..reply })
     }
@@ -190,7 +191,7 @@ fn under_way(roles: &[(Role, u32, u64)]) -> u64 {
 
 /// The client's address, for the log.
 fn peer<T>(request: &tonic::Request<T>) -> String {
-    request.remote_addr().map_or_else(|| "somebody".to_owned(), |address| address.to_string())
+    request.remote_addr().map_or_else(|| "an unknown address".to_owned(), |address| address.to_string())
 }
 
 fn stopping() -> Status {
@@ -206,32 +207,36 @@ fn stream<T: Send + 'static>(
     Box::pin(ReceiverStream::new(outgoing))
 }
 
+/// Digests from the wire, of no more files than a job has.
+fn digests(wire: &[Vec<u8>], files: &str) -> Result<Vec<Digest>, Status> {
+    if wire.len() > MAX_IMAGES {
+        return Err(Status::invalid_argument(format!("a job has at most {MAX_IMAGES} {files}")));
+    }
+    Ok(wire.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?)
+}
+
+async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Status::internal(error.to_string()))
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
 #[tonic::async_trait]
 impl Farm for FarmService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::JobUpdate, Status>> + Send>>;
     type ListFilesStream = Pin<Box<dyn Stream<Item = Result<v1::OutputFile, Status>> + Send>>;
     type ReadFileStream = Pin<Box<dyn Stream<Item = Result<v1::FileChunk, Status>> + Send>>;
 
-    async fn missing_images(
-        &self,
-        request: tonic::Request<v1::MissingImagesRequest>,
-    ) -> Result<Response<v1::MissingImagesReply>, Status> {
-        let wire = request.into_inner();
-        if wire.digests.len() > MAX_IMAGES {
-            return Err(Status::invalid_argument(format!("a job has at most {MAX_IMAGES} images")));
-        }
-        let images = wire.digests.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?;
+    async fn missing_images(&self, request: tonic::Request<v1::MissingImagesRequest>) -> Reply<v1::MissingImagesReply> {
+        let images = digests(&request.into_inner().digests, "images")?;
         let missing = self.ask(|reply| Request::MissingImages { images, reply }).await?;
         let digests = missing.into_iter().map(|digest| digest.0.to_vec()).collect();
         Ok(Response::new(v1::MissingImagesReply { digests }))
     }
 
-    async fn put_image(
-        &self,
-        request: tonic::Request<v1::PutImageRequest>,
-    ) -> Result<Response<v1::PutImageReply>, Status> {
+    async fn put_image(&self, request: tonic::Request<v1::PutImageRequest>) -> Reply<v1::PutImageReply> {
         let data = Bytes::from(request.into_inner().data);
-        disk_space::check(self.artifacts.root(), data.len() as u64).map_err(Status::resource_exhausted)?;
+        self.artifacts.check_room(data.len() as u64).await.map_err(Status::resource_exhausted)?;
         let image = Image::read(&data).map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
         let stored = self.artifacts.put(&image.digest, data).await;
         stored.map_err(|error| Status::resource_exhausted(error.to_string()))?;
@@ -239,35 +244,24 @@ impl Farm for FarmService {
         Ok(Response::new(v1::PutImageReply { digest: image.digest.0.to_vec() }))
     }
 
-    async fn missing_loras(
-        &self,
-        request: tonic::Request<v1::MissingLorasRequest>,
-    ) -> Result<Response<v1::MissingLorasReply>, Status> {
-        let wire = request.into_inner();
-        if wire.digests.len() > MAX_IMAGES {
-            return Err(Status::invalid_argument(format!("a job has at most {MAX_IMAGES} LoRA files")));
-        }
-        let loras = wire.digests.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?;
+    async fn missing_loras(&self, request: tonic::Request<v1::MissingLorasRequest>) -> Reply<v1::MissingLorasReply> {
+        let loras = digests(&request.into_inner().digests, "LoRA files")?;
         let missing = self.ask(|reply| Request::MissingLoras { loras, reply }).await?;
         let digests = missing.into_iter().map(|digest| digest.0.to_vec()).collect();
         Ok(Response::new(v1::MissingLorasReply { digests }))
     }
 
-    async fn put_lora(
-        &self,
-        request: tonic::Request<Streaming<v1::LoraChunk>>,
-    ) -> Result<Response<v1::PutLoraReply>, Status> {
+    async fn put_lora(&self, request: tonic::Request<Streaming<v1::LoraChunk>>) -> Reply<v1::PutLoraReply> {
         let lora = loras::receive(&self.artifacts, request.into_inner()).await?;
         stays(self.ask(|reply| Request::LoraStored { lora, reply }).await?)?;
         Ok(Response::new(v1::PutLoraReply { digest: lora.0.to_vec() }))
     }
 
-    async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitReply>, Status> {
+    async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {
         let by = peer(&request);
         let submission = self.read(request.into_inner()).await?;
         let (name, videos) = (submission.name.clone(), submission.videos.len());
-        let digested = tokio::task::spawn_blocking(move || (submission.digest(), submission)).await;
-        let (asked, submission) = digested.map_err(|error| Status::internal(error.to_string()))?;
+        let (asked, submission) = on_a_thread(move || (submission.digest(), submission)).await?;
         let Judged { submission, unfit, footprints, under_way } = self.judge(submission).await?;
         let ask =
             |submission, places, reply| Request::Submit { submission, asked, unfit: unfit.clone(), places, reply };
@@ -284,20 +278,14 @@ impl Farm for FarmService {
         Ok(Response::new(v1::SubmitReply { job: job.map(|job| job.0), already, renamed, left_out, shortages }))
     }
 
-    async fn get_model(
-        &self,
-        request: tonic::Request<v1::GetModelRequest>,
-    ) -> Result<Response<v1::GetModelReply>, Status> {
+    async fn get_model(&self, request: tonic::Request<v1::GetModelRequest>) -> Reply<v1::GetModelReply> {
         let model = request.into_inner().name;
         let farm = self.ask(|reply| Request::Farm { model, images: Vec::new(), reply }).await?;
         let info = farm.info.as_ref().map(wire::json).transpose()?;
         Ok(Response::new(v1::GetModelReply { info: info.unwrap_or_default() }))
     }
 
-    async fn estimate(
-        &self,
-        request: tonic::Request<v1::EstimateRequest>,
-    ) -> Result<Response<v1::EstimateReply>, Status> {
+    async fn estimate(&self, request: tonic::Request<v1::EstimateRequest>) -> Reply<v1::EstimateReply> {
         use v1::estimate_request::Of;
         let reply = match request.into_inner().of {
             None => return Err(Status::invalid_argument("the message lacks what to estimate: a submission or a job")),
@@ -317,7 +305,7 @@ impl Farm for FarmService {
         Ok(Response::new(reply))
     }
 
-    async fn watch(&self, request: tonic::Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(&self, request: tonic::Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
         let job = JobId(request.into_inner().job);
         let mut news = self.news.clone();
         // Whatever comes after this moment is news.
@@ -346,15 +334,12 @@ impl Farm for FarmService {
         Ok(Response::new(Box::pin(futures::StreamExt::chain(first, later))))
     }
 
-    async fn list_jobs(&self, _: tonic::Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsReply>, Status> {
+    async fn list_jobs(&self, _: tonic::Request<v1::ListJobsRequest>) -> Reply<v1::ListJobsReply> {
         let jobs = self.ask(|reply| Request::Jobs { reply }).await?;
         Ok(Response::new(v1::ListJobsReply { jobs: jobs.into_iter().map(Into::into).collect() }))
     }
 
-    async fn get_report(
-        &self,
-        request: tonic::Request<v1::GetReportRequest>,
-    ) -> Result<Response<v1::GetReportReply>, Status> {
+    async fn get_report(&self, request: tonic::Request<v1::GetReportRequest>) -> Reply<v1::GetReportReply> {
         let job = JobId(request.into_inner().job);
         let Report { report, files, .. } = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
         let root = files.root.clone();
@@ -362,20 +347,14 @@ impl Farm for FarmService {
         Ok(Response::new(JobReport { lost, ..report }.into()))
     }
 
-    async fn list_files(
-        &self,
-        request: tonic::Request<v1::ListFilesRequest>,
-    ) -> Result<Response<Self::ListFilesStream>, Status> {
+    async fn list_files(&self, request: tonic::Request<v1::ListFilesRequest>) -> Reply<Self::ListFilesStream> {
         let wire = request.into_inner();
         let (job, video) = (JobId(wire.job), wire.video);
         let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
         Ok(Response::new(stream(move |lines| files::list(&outputs, &lines))))
     }
 
-    async fn read_file(
-        &self,
-        request: tonic::Request<v1::ReadFileRequest>,
-    ) -> Result<Response<Self::ReadFileStream>, Status> {
+    async fn read_file(&self, request: tonic::Request<v1::ReadFileRequest>) -> Reply<Self::ReadFileStream> {
         let v1::ReadFileRequest { job, video, path } = request.into_inner();
         let (job, video) = (JobId(job), Some(video));
         let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
@@ -388,18 +367,12 @@ impl Farm for FarmService {
         Ok(Response::new(stream(move |chunks| files::read(&file, &print, &chunks))))
     }
 
-    async fn list_workers(
-        &self,
-        _: tonic::Request<v1::ListWorkersRequest>,
-    ) -> Result<Response<v1::ListWorkersReply>, Status> {
+    async fn list_workers(&self, _: tonic::Request<v1::ListWorkersRequest>) -> Reply<v1::ListWorkersReply> {
         let workers = self.ask(|reply| Request::Workers { reply }).await?;
         Ok(Response::new(v1::ListWorkersReply { workers: workers.into_iter().map(Into::into).collect() }))
     }
 
-    async fn control_job(
-        &self,
-        request: tonic::Request<v1::ControlJobRequest>,
-    ) -> Result<Response<v1::ControlJobReply>, Status> {
+    async fn control_job(&self, request: tonic::Request<v1::ControlJobRequest>) -> Reply<v1::ControlJobReply> {
         let by = peer(&request);
         let wire = request.into_inner();
         let verb = match v1::JobVerb::try_from(wire.verb) {
@@ -420,10 +393,7 @@ impl Farm for FarmService {
         Ok(Response::new(v1::ControlJobReply {}))
     }
 
-    async fn control_worker(
-        &self,
-        request: tonic::Request<v1::ControlWorkerRequest>,
-    ) -> Result<Response<v1::ControlWorkerReply>, Status> {
+    async fn control_worker(&self, request: tonic::Request<v1::ControlWorkerRequest>) -> Reply<v1::ControlWorkerReply> {
         let by = peer(&request);
         let wire = request.into_inner();
         let worker = WorkerId(parse_uuid("worker_id", &wire.worker_id)?);

@@ -17,12 +17,12 @@ use crate::outbox::WeakOutbox;
 const MAX_CHUNKS: usize = 8;
 
 /// One part of a tensor: the end is said, so that a maker that breaks off is not taken for one that has finished.
-enum Part {
+enum Relayed {
     Chunk(Bytes),
     End,
 }
 
-type Sink = mpsc::Sender<Result<Part, Status>>;
+type Sink = mpsc::Sender<Result<Relayed, Status>>;
 
 /// The errands that are out. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -60,8 +60,8 @@ impl Relay {
         let chunks = futures::stream::unfold(Some((parts, reader)), |going| async {
             let (mut parts, reader) = going?;
             match parts.recv().await {
-                Some(Ok(Part::Chunk(bytes))) => Some((Ok(bytes), Some((parts, reader)))),
-                Some(Ok(Part::End)) => None,
+                Some(Ok(Relayed::Chunk(bytes))) => Some((Ok(bytes), Some((parts, reader)))),
+                Some(Ok(Relayed::End)) => None,
                 Some(Err(status)) => Some((Err(status), None)),
                 None => Some((Err(Status::unavailable("its connection broke")), None)),
             }
@@ -88,12 +88,12 @@ impl Drop for ErrandGuard {
 impl Delivery {
     /// Hands on a chunk; returns when there is room for the next. False when the reader has gone.
     pub async fn chunk(&self, bytes: Bytes) -> bool {
-        self.sink.send(Ok(Part::Chunk(bytes))).await.is_ok()
+        self.sink.send(Ok(Relayed::Chunk(bytes))).await.is_ok()
     }
 
     /// The tensor is complete.
     pub async fn end(self) {
-        let _ = self.sink.send(Ok(Part::End)).await;
+        let _ = self.sink.send(Ok(Relayed::End)).await;
     }
 
     /// The maker does not have it.

@@ -86,7 +86,7 @@ pub fn remember(store: &mut dyn Store, wanted: &Wanted, mut volume: Volume) -> R
     if !rows.is_empty() {
         when_unlocked(|| store.commit(&rows))?;
     }
-    Ok((!now.parts.is_empty()).then(|| now.memory()))
+    Ok((!now.entries.is_empty()).then(|| now.memory()))
 }
 
 impl Wanted {
@@ -212,7 +212,7 @@ fn content(spec: &VideoSpec) -> String {
 }
 
 /// A video of the job as it is wanted now.
-struct Part {
+struct WantedVideo {
     request: VideoRequest,
     /// Its place in the earlier job.
     before: Option<u32>,
@@ -228,7 +228,7 @@ struct Part {
 /// The job as it is wanted now.
 struct Now<'w> {
     job: JobRow,
-    parts: Vec<Part>,
+    entries: Vec<WantedVideo>,
     wanted: &'w Wanted,
     weights: BTreeMap<Role, Digest>,
     renamed: u32,
@@ -251,7 +251,7 @@ impl<'w> Now<'w> {
             true => earlier.places(&submission.videos, &specs),
             false => vec![None; submission.videos.len()],
         };
-        let (mut own, mut obstructions, mut parts) = (Claims::default(), Vec::new(), Vec::new());
+        let (mut own, mut obstructions, mut entries) = (Claims::default(), Vec::new(), Vec::new());
         let (mut renamed, mut left_out) = (0, 0);
         let videos = (0u32..).zip(&submission.videos).zip(looks).zip(&specs).zip(places);
         for ((((index, request), look), spec), before) in videos {
@@ -298,7 +298,7 @@ impl<'w> Now<'w> {
             own.claim(Holder { job: earlier.job.id, video: Some(index) }, &paths);
             let goes_on = before.is_some() && (done || (!was_done && !again));
             let begun = goes_on && !done && before.is_some_and(|place| earlier.begun.contains(&place));
-            parts.push(Part { request, before, same_place, done, goes_on, begun });
+            entries.push(WantedVideo { request, before, same_place, done, goes_on, begun });
         }
         if !obstructions.is_empty() {
             return Err(RequestError::Taken(obstructions, submission.videos.len()));
@@ -308,7 +308,7 @@ impl<'w> Now<'w> {
         let job = JobRow {
             id: earlier.job.id,
             submission: Submission {
-                videos: parts.iter().map(|part| part.request.clone()).collect(),
+                videos: entries.iter().map(|entry| entry.request.clone()).collect(),
                 ..submission.clone()
             },
             asked: submission.digest(),
@@ -318,21 +318,21 @@ impl<'w> Now<'w> {
             report: reports.find(free).unwrap_or_default(),
         };
         let weights = if same_weights { earlier.pins.clone() } else { BTreeMap::new() };
-        Ok(Self { job, parts, wanted, weights, renamed, left_out })
+        Ok(Self { job, entries, wanted, weights, renamed, left_out })
     }
 
     /// The rows that make the earlier job this one; none where it is.
     fn rows(&self, rows: &[Row], earlier: &Earlier<'_>) -> Vec<Row> {
         let forgotten = Row::Scheduler(Change::JobForgotten(earlier.job.id));
-        if self.parts.is_empty() {
+        if self.entries.is_empty() {
             return vec![forgotten];
         }
-        let as_it_was = |(place, part): (u32, &Part)| {
+        let as_it_was = |(place, entry): (u32, &WantedVideo)| {
             let is_open = earlier.states.get(&place).is_none_or(|state| state.is_open());
-            part.before == Some(place) && (part.done || (is_open && part.goes_on))
+            entry.before == Some(place) && (entry.done || (is_open && entry.goes_on))
         };
         let same_job = JobRow { asked: earlier.job.asked, ..self.job.clone() } == *earlier.job;
-        if same_job && !earlier.paused && (0u32..).zip(&self.parts).all(as_it_was) {
+        if same_job && !earlier.paused && (0u32..).zip(&self.entries).all(as_it_was) {
             return Vec::new();
         }
         let id = self.job.id;
@@ -341,7 +341,7 @@ impl<'w> Now<'w> {
         let mut places = BTreeMap::new();
         let planned = (0u32..).zip(&resolved).filter(|(_, video)| video.is_ok()).map(|(place, _)| place);
         for (number, place) in (0u32..).zip(planned) {
-            let before = self.parts.get(place as usize).and_then(|part| part.before);
+            let before = self.entries.get(place as usize).and_then(|entry| entry.before);
             let before = before.and_then(|before| earlier.planned.binary_search(&before).ok());
             places.extend(before.map(|before| (before as u32, (place, VideoId { job: id, index: number }))));
         }
@@ -367,16 +367,16 @@ impl<'w> Now<'w> {
         let of_job = |video: &VideoId| video.job == earlier.job.id;
         let find = |video: &VideoId| {
             let &(place, video) = places.get(&video.index).filter(|_| of_job(video))?;
-            Some((self.parts.get(place as usize)?, place, video))
+            Some((self.entries.get(place as usize)?, place, video))
         };
-        let goes_on = |video: &VideoId| find(video).filter(|(part, ..)| part.goes_on).map(|(.., video)| video);
+        let goes_on = |video: &VideoId| find(video).filter(|(entry, ..)| entry.goes_on).map(|(.., video)| video);
         let change = match row {
             Row::Outputs { video, written, verdict, seconds } if of_job(video) => {
                 let number = earlier.planned.binary_search(&video.index).ok()? as u32;
-                let (part, place, _) = find(&VideoId { index: number, ..*video })?;
+                let (entry, place, _) = find(&VideoId { index: number, ..*video })?;
                 let video = VideoId { index: place, ..*video };
                 let (written, verdict) = (written.clone(), verdict.clone());
-                return part.same_place.then_some(Row::Outputs { video, written, verdict, seconds: *seconds });
+                return entry.same_place.then_some(Row::Outputs { video, written, verdict, seconds: *seconds });
             }
             Row::Begun { attempt, .. } if attempts.contains(attempt) => return Some(row.clone()),
             Row::Scheduler(change) => change,
@@ -384,7 +384,7 @@ impl<'w> Now<'w> {
         };
         let change = match change {
             Change::VideoPhase { video, state: VideoPhase::Done } => {
-                let (_, _, video) = find(video).filter(|(part, ..)| part.done)?;
+                let (_, _, video) = find(video).filter(|(entry, ..)| entry.done)?;
                 Change::VideoPhase { video, state: VideoPhase::Done }
             }
             Change::ArtifactDurable { artifact, tensors } => {
@@ -411,12 +411,12 @@ impl<'w> Now<'w> {
     }
 
     fn memory(&self) -> Memory {
-        let count = |is: fn(&Part) -> bool| self.parts.iter().filter(|part| is(part)).count() as u32;
+        let count = |is: fn(&WantedVideo) -> bool| self.entries.iter().filter(|entry| is(entry)).count() as u32;
         Memory {
             job: self.job.id,
-            videos: self.parts.len() as u32,
-            done: count(|part| part.done),
-            begun: count(|part| part.begun),
+            videos: self.entries.len() as u32,
+            done: count(|entry| entry.done),
+            begun: count(|entry| entry.begun),
             renamed: self.renamed,
             left_out: self.left_out,
         }

@@ -129,7 +129,7 @@ fn words(answer: &Answer, manifest: &Manifest) -> String {
         let line = manifest.line_of(fault.index as usize).map(|line| format!(" (line {line})")).unwrap_or_default();
         text += &format!("video {}{line} cannot be rendered: {}\n", fault.index, fault.why);
     }
-    for line in &forecast.speedups {
+    for line in &forecast.accelerations {
         text += &format!("{line}\n");
     }
     text += "\n";

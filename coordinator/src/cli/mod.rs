@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn every_verb_is_explained() {
         let mut command = Cli::command().term_width(80).mut_subcommands(|verb| {
-            // What the variables of whoever tests hold.
+            // What the environment of the tests holds.
             verb.mut_args(|argument| argument.hide_env_values(true))
         });
         command.build();

@@ -11,7 +11,7 @@ use wanfarm_types::{EffortLine, JobReport, LostFile, Machine};
 use super::follow::retry_command;
 use super::reference::JobReference;
 use super::say::out;
-use super::status::speedups_of;
+use super::status::accelerations_of;
 use super::table::table;
 use super::{CliError, CoordinatorArg, block_on, print_json};
 use crate::exit::Exit;
@@ -60,7 +60,7 @@ fn words(report: JobReport, url: &str) -> String {
     for verdict in videos.iter().filter_map(|video| video.verdict.clone()) {
         *verdicts.entry(verdict).or_default() += 1;
     }
-    let speedups = speedups_of(&videos);
+    let accelerations = accelerations_of(&videos);
     let summary = Summary {
         retry: retry_command(job.job, url),
         wall: Duration::try_from_secs_f64(wall_seconds).ok(),
@@ -75,8 +75,8 @@ fn words(report: JobReport, url: &str) -> String {
     if !lost.is_empty() {
         text += &format!("\n{}", lost_words(&lost));
     }
-    if !speedups.is_empty() {
-        text += &format!("\n{speedups}");
+    if !accelerations.is_empty() {
+        text += &format!("\n{accelerations}");
     }
     if !verdicts.is_empty() {
         let verdicts = verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}"));

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wanfarm_client::{Client, span, speedups};
+use wanfarm_client::{Client, accelerations, span};
 use wanfarm_types::{CacheSettings, JobStatus, JobSummary, VideoStatus};
 
 use super::follow::{Connection, Interest, follow_from_afar};
@@ -127,9 +127,9 @@ fn all_jobs(jobs: &[JobSummary]) -> String {
 }
 
 /// A line for each step cache and LoRA file of these videos.
-pub(super) fn speedups_of(videos: &[Arc<VideoStatus>]) -> String {
+pub(super) fn accelerations_of(videos: &[Arc<VideoStatus>]) -> String {
     let none = CacheSettings::None;
-    let lines = speedups(videos.iter().map(|video| (video.cache.as_ref().unwrap_or(&none), &video.loras[..])));
+    let lines = accelerations(videos.iter().map(|video| (video.cache.as_ref().unwrap_or(&none), &video.loras[..])));
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
@@ -149,7 +149,7 @@ fn one_job(detail: &JobStatus) -> String {
     if let Some(waiting_for) = &job.waiting_for {
         text += &format!("waiting for {waiting_for}\n");
     }
-    text += &speedups_of(videos);
+    text += &accelerations_of(videos);
     text.push('\n');
     let row = |video: &Arc<VideoStatus>| {
         [

@@ -302,7 +302,7 @@ mod tests {
         staged_folder(&stage, &target, &["00000.png", "00001.png"]).finish().unwrap();
         staged_folder(&stage, &target, &["00000.png"]).replace().unwrap();
         assert_eq!((names(&target), names(dir.path())), (vec!["00000.png".into()], vec!["frames".into()]));
-        // Somebody has put a note there after the last look.
+        // Another program has put a note there after the last look.
         fs::write(target.join("notes.txt"), "mine").unwrap();
         staged_folder(&stage, &target, &["00000.png"]).replace().unwrap();
         assert_eq!(names(&target), ["00000.png"]);

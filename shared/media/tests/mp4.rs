@@ -247,7 +247,7 @@ fn noise_keeps_its_frames() {
     assert!(psnr > 40.0, "{psnr}");
 }
 
-/// Noise is what wrong weights give, and then somebody wants to look at it.
+/// Noise is what wrong weights give, and then a person wants to look at it.
 #[test]
 fn a_clip_that_does_not_fit_the_encoder_is_written_more_coarsely() {
     let folder = tempfile::tempdir().unwrap();

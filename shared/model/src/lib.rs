@@ -6,7 +6,7 @@
 
 pub mod conditioning;
 pub mod dit;
-pub mod error;
+mod error;
 pub mod folder;
 pub mod layers;
 pub mod lora;
@@ -15,7 +15,7 @@ pub mod step_cache;
 pub mod text;
 pub mod umt5;
 pub mod vae;
-pub mod weights;
+mod weights;
 
 pub use error::ModelError;
 pub use weights::Weights;

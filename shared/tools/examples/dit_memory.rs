@@ -17,6 +17,7 @@ use wanfarm_model::dit::{Timesteps, WanModel};
 use wanfarm_model::folder;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_tools::inspect::{Questions, inspect};
+use wanfarm_types::fixtures::TRANSFORMER;
 use wanfarm_types::{Role, Transformer};
 use wanfarm_weights::Param;
 use wanfarm_weights::transformer::parameters;
@@ -28,19 +29,7 @@ const ALIGNMENT: usize = 32;
 /// Channels, frames, height and width of the latents.
 const LATENTS: [usize; 4] = [16, 3, 32, 32];
 
-const CONFIG: Transformer = Transformer {
-    in_dim: 16,
-    out_dim: 16,
-    dim: 1536,
-    num_heads: 12,
-    num_layers: 30,
-    ffn_dim: 8960,
-    freq_dim: 256,
-    text_dim: 4096,
-    text_len: 512,
-    eps: 1e-6,
-    cross_attn_norm: true,
-};
+const CONFIG: Transformer = Transformer { dim: 1536, num_heads: 12, num_layers: 30, ffn_dim: 8960, ..TRANSFORMER };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

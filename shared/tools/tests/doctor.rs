@@ -58,6 +58,17 @@ fn failed(folder: &Path) -> Vec<String> {
     failed.inspect(|finding| assert!(!finding.remark.is_empty())).map(|finding| finding.name.into_owned()).collect()
 }
 
+/// Breaks a copy of the demo model, for which these checks have to fail.
+#[track_caller]
+fn caught(break_it: impl FnOnce(&Path), checks: &[&str]) {
+    let model = copy();
+    break_it(model.path());
+    let failed = failed(model.path());
+    for check in checks {
+        assert!(failed.iter().any(|name| name == check), "{check} passes: {failed:?}");
+    }
+}
+
 fn zero(tensors: &mut HashMap<String, Tensor>, which: impl Fn(&str) -> bool) {
     let names: Vec<String> = tensors.keys().filter(|name| which(name)).cloned().collect();
     assert!(!names.is_empty());
@@ -139,17 +150,13 @@ fn a_compact_model_passes_and_says_what_it_is_and_wrong_scales_are_caught() {
 
 #[test]
 fn a_zeroed_encoder_is_caught() {
-    let model = copy();
-    change(model.path(), "vae", |tensors| zero(tensors, |name| name.starts_with("encoder.")));
-    let failed = failed(model.path());
-    assert!(failed.contains(&"spread of the latents".to_owned()), "{failed:?}");
-    assert!(failed.contains(&"round trip".to_owned()), "{failed:?}");
+    let zero = |tensors: &mut _| zero(tensors, |name| name.starts_with("encoder."));
+    caught(|model| change(model, "vae", zero), &["spread of the latents", "round trip"]);
 }
 
 #[test]
 fn time_halved_at_the_wrong_levels_is_caught() {
-    let model = copy();
-    change(model.path(), "vae", |tensors| {
+    let halve = |tensors: &mut HashMap<String, Tensor>| {
         // From the lowest level to the highest, cut to its width: a file that the loader has no objection to.
         for (from, to, width, outputs) in [
             ("encoder.down_blocks.5", "encoder.down_blocks.1", 16, 16),
@@ -161,32 +168,26 @@ fn time_halved_at_the_wrong_levels_is_caught() {
             tensors.insert(format!("{to}.time_conv.weight"), weight);
             tensors.insert(format!("{to}.time_conv.bias"), bias.narrow(0, 0, outputs).unwrap());
         }
-    });
-    let failed = failed(model.path());
-    assert!(failed.contains(&"order of resampling".to_owned()), "{failed:?}");
-    assert!(failed.contains(&"round trip".to_owned()), "{failed:?}");
+    };
+    caught(|model| change(model, "vae", halve), &["order of resampling", "round trip"]);
 }
 
 #[test]
 fn swapped_experts_are_caught() {
-    let model = copy();
-    let at = |name: &str| model.path().join(name);
-    fs::rename(at("transformer"), at("other")).unwrap();
-    fs::rename(at("transformer_2"), at("transformer")).unwrap();
-    fs::rename(at("other"), at("transformer_2")).unwrap();
-    let failed = failed(model.path());
-    for name in ["experts at high noise", "experts at low noise"] {
-        assert!(failed.contains(&name.to_owned()), "{failed:?}");
-    }
+    let swap = |model: &Path| {
+        for (from, to) in [("transformer", "other"), ("transformer_2", "transformer"), ("other", "transformer_2")] {
+            fs::rename(model.join(from), model.join(to)).unwrap();
+        }
+    };
+    caught(swap, &["experts at high noise", "experts at low noise"]);
 }
 
 #[test]
 fn one_expert_twice_is_caught() {
-    let model = copy();
-    fs::copy(model.path().join("transformer").join(STEM), model.path().join("transformer_2").join(STEM)).unwrap();
-    let failed = failed(model.path());
-    assert!(failed.contains(&"two experts".to_owned()), "{failed:?}");
-    assert!(failed.contains(&"text embeddings".to_owned()), "{failed:?}");
+    let copy = |model: &Path| {
+        fs::copy(model.join("transformer").join(STEM), model.join("transformer_2").join(STEM)).unwrap();
+    };
+    caught(copy, &["two experts", "text embeddings"]);
 }
 
 #[test]
@@ -200,39 +201,31 @@ fn a_shared_text_embedding_is_caught() {
     assert_eq!(failed(model.path()), ["text embeddings"]);
 }
 
+/// Both transformers with these tensors zeroed.
+fn zero_both(model: &Path, which: impl Fn(&str) -> bool) {
+    for part in ["transformer", "transformer_2"] {
+        change(model, part, |tensors| zero(tensors, &which));
+    }
+}
+
 #[test]
 fn a_zeroed_text_embedding_is_caught() {
-    let model = copy();
-    for part in ["transformer", "transformer_2"] {
-        change(model.path(), part, |tensors| zero(tensors, |name| name.contains("text_embedder")));
-    }
-    let failed = failed(model.path());
-    for name in ["dit-high: answer to the text", "dit-low: answer to the text", "text embeddings"] {
-        assert!(failed.contains(&name.to_owned()), "{failed:?}");
-    }
+    let checks = ["dit-high: answer to the text", "dit-low: answer to the text", "text embeddings"];
+    caught(|model| zero_both(model, |name| name.contains("text_embedder")), &checks);
 }
 
 #[test]
 fn transformers_that_leave_the_noise_alone_are_caught() {
-    let model = copy();
-    for part in ["transformer", "transformer_2"] {
-        change(model.path(), part, |tensors| zero(tensors, |name| name.starts_with("proj_out.")));
-    }
-    let failed = failed(model.path());
-    for name in ["dit-high: prediction", "dit-low: prediction"] {
-        assert!(failed.contains(&name.to_owned()), "{failed:?}");
-    }
+    let zero = |model: &Path| zero_both(model, |name| name.starts_with("proj_out."));
+    caught(zero, &["dit-high: prediction", "dit-low: prediction"]);
 }
 
 #[test]
 fn latents_that_overflow_are_caught() {
-    let model = copy();
-    change(model.path(), "transformer_2", |tensors| {
+    let overflow = |tensors: &mut HashMap<String, Tensor>| {
         let bias = tensors.get_mut("proj_out.bias").unwrap();
         *bias = (bias.clone() * f64::NAN).unwrap();
-    });
-    let failed = failed(model.path());
-    for name in ["dit-low: prediction", "latents of every step", "decoding"] {
-        assert!(failed.contains(&name.to_owned()), "{failed:?}");
-    }
+    };
+    let checks = ["dit-low: prediction", "latents of every step", "decoding"];
+    caught(|model| change(model, "transformer_2", overflow), &checks);
 }

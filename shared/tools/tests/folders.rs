@@ -12,24 +12,13 @@ use wanfarm_model::folder::{self, NEGATIVE_PROMPT};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::{ModelError, Weights};
 use wanfarm_tools::inspect::{self, Questions, State, inspect};
+use wanfarm_types::fixtures::TINY;
 use wanfarm_types::{Experts, FrameRate, Role, Transformer, VaeKind};
 use wanfarm_weights::{FileError, transformer};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-const CFG: Transformer = Transformer {
-    in_dim: 16,
-    out_dim: 16,
-    dim: 8,
-    num_heads: 2,
-    num_layers: 1,
-    ffn_dim: 12,
-    freq_dim: 4,
-    text_dim: 6,
-    text_len: 512,
-    eps: 1e-6,
-    cross_attn_norm: true,
-};
+const CFG: Transformer = Transformer { num_layers: 1, ..TINY };
 const CONFIG: &str = r#"{"num_heads": 2, "num_layers": 1}"#;
 const STEM: &str = "diffusion_pytorch_model.safetensors";
 

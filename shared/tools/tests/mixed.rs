@@ -1,4 +1,4 @@
-//! Networks that are whole and do not belong together are refused, by whoever opens the model; those that do are not.
+//! Networks that are whole and do not belong together are refused by everything that opens the model; those that do are not.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
@@ -9,22 +9,10 @@ use candle_core::{DType, Device, Tensor};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::{folder, umt5};
 use wanfarm_tools::inspect::{Inspection, Questions, inspect};
+use wanfarm_types::fixtures::TINY;
 use wanfarm_types::{Role, Transformer};
 use wanfarm_weights::{FileError, Param, transformer};
 
-const CFG: Transformer = Transformer {
-    in_dim: 16,
-    out_dim: 16,
-    dim: 8,
-    num_heads: 2,
-    num_layers: 2,
-    ffn_dim: 12,
-    freq_dim: 4,
-    text_dim: 6,
-    text_len: 512,
-    eps: 1e-6,
-    cross_attn_norm: true,
-};
 const TEXTS: umt5::Config =
     umt5::Config { vocab_size: 4, dim: 6, dim_attn: 4, dim_ffn: 4, num_heads: 2, num_layers: 1 };
 const FILE: &str = "diffusion_pytorch_model.safetensors";
@@ -71,7 +59,7 @@ fn refused(folder: &Path, says: &[&str]) {
 #[test]
 fn what_belongs_together_is_a_model() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = model(dir.path(), [CFG, CFG], TEXTS, "2.1");
+    let folder = model(dir.path(), [TINY, TINY], TEXTS, "2.1");
     let opened = folder::open(&folder).unwrap();
     [Role::DitHigh, Role::DitLow, Role::Vae].iter().for_each(|&role| opened.check(role).unwrap());
     assert_eq!(look(&folder).fault, None);
@@ -83,7 +71,7 @@ fn what_belongs_together_is_a_model() {
 #[test]
 fn the_autoencoder_of_the_other_family_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = model(dir.path(), [CFG, CFG], TEXTS, "2.2");
+    let folder = model(dir.path(), [TINY, TINY], TEXTS, "2.2");
     refused(
         &folder,
         &["Wan2.2_VAE.safetensors makes latents with 48 channels", "high_noise_model", "needs 16", "VAE of Wan2.1"],
@@ -93,14 +81,14 @@ fn the_autoencoder_of_the_other_family_is_refused() {
 #[test]
 fn experts_of_two_models_are_refused() {
     for (low, says) in [
-        (Transformer { in_dim: 36, ..CFG }, &["16 and 36 input channels", "image-to-video"][..]),
-        (Transformer { num_layers: 1, ..CFG }, &["2 and 1 blocks"]),
-        (Transformer { ffn_dim: 16, ..CFG }, &["12 and 16 channels inside"]),
-        (Transformer { dim: 16, num_heads: 4, ..CFG }, &["8 and 16 channels of a token", "2 and 4 attention heads"]),
-        (Transformer { text_dim: 8, ..CFG }, &["6 and 8 features of a text row"]),
+        (Transformer { in_dim: 36, ..TINY }, &["16 and 36 input channels", "image-to-video"][..]),
+        (Transformer { num_layers: 1, ..TINY }, &["2 and 1 blocks"]),
+        (Transformer { ffn_dim: 16, ..TINY }, &["12 and 16 channels inside"]),
+        (Transformer { dim: 16, num_heads: 4, ..TINY }, &["8 and 16 channels of a token", "2 and 4 attention heads"]),
+        (Transformer { text_dim: 8, ..TINY }, &["6 and 8 features of a text row"]),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let folder = model(dir.path(), [CFG, low], TEXTS, "2.1");
+        let folder = model(dir.path(), [TINY, low], TEXTS, "2.1");
         refused(
             &folder,
             &[&["high_noise_model/", "low_noise_model/", "not the two experts of one model"], says].concat(),
@@ -111,14 +99,14 @@ fn experts_of_two_models_are_refused() {
 #[test]
 fn a_text_encoder_of_another_width_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = model(dir.path(), [CFG, CFG], umt5::Config { dim: 10, ..TEXTS }, "2.1");
+    let folder = model(dir.path(), [TINY, TINY], umt5::Config { dim: 10, ..TEXTS }, "2.1");
     refused(&folder, &["models_t5_umt5-xxl-enc-bf16.safetensors makes text rows of 10 features", "needs 6"]);
 }
 
 #[test]
 fn a_machine_that_holds_a_part_checks_what_it_has_with_the_config_of_what_it_has_not() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = model(dir.path(), [CFG, CFG], TEXTS, "2.2");
+    let folder = model(dir.path(), [TINY, TINY], TEXTS, "2.2");
     let config = |channels: usize| {
         format!(
             r#"{{"num_heads": 2, "dim": 8, "in_dim": {channels}, "out_dim": {channels}, "num_layers": 2, "ffn_dim": 12}}"#
@@ -136,8 +124,8 @@ fn a_machine_that_holds_a_part_checks_what_it_has_with_the_config_of_what_it_has
 #[test]
 fn another_patch_size_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = model(dir.path(), [CFG, CFG], TEXTS, "2.1");
-    let mut tensors = transformer::parameters(&CFG);
+    let folder = model(dir.path(), [TINY, TINY], TEXTS, "2.1");
+    let mut tensors = transformer::parameters(&TINY);
     tensors.iter_mut().find(|p| p.name == "patch_embedding.weight").unwrap().shape = vec![8, 16, 1, 4, 4];
     save(folder.join("low_noise_model").join(FILE), tensors);
     let error = folder::open(&folder).unwrap().check(Role::DitLow).unwrap_err().to_string();
@@ -147,7 +135,7 @@ fn another_patch_size_is_refused() {
 #[test]
 fn of_the_statistics_of_latents_both_are_needed_and_as_many_as_channels() {
     let dir = tempfile::tempdir().unwrap();
-    let transformer = |folder: &Path| save(folder.join("transformer").join(FILE), transformer::parameters(&CFG));
+    let transformer = |folder: &Path| save(folder.join("transformer").join(FILE), transformer::parameters(&TINY));
     let folder = dir.path().join("tiny");
     transformer(&folder);
     fs::write(folder.join("transformer/config.json"), r#"{"num_heads": 2}"#).unwrap();

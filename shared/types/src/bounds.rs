@@ -4,15 +4,15 @@
 use serde::{Deserialize, Deserializer};
 
 /// Longest name, version or device, in bytes.
-const LABEL: usize = 200;
+const MAX_LABEL: usize = 200;
 /// Longest path of a model's file, in bytes.
-const PATH: usize = 1024;
+const MAX_PATH: usize = 1024;
 /// Longest negative prompt that a model brings, in bytes; as a manifest's.
-const TEXT: usize = 8192;
+const MAX_TEXT: usize = 8192;
 /// Longest reason of a failure, in bytes.
-const REASON: usize = 2048;
+const MAX_REASON: usize = 2048;
 /// More steps than any video has.
-pub(crate) const STEPS: u32 = 1000;
+pub(crate) const MAX_STEPS: u32 = 1000;
 
 /// A field of a message that cannot be worked with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +33,7 @@ impl BadMessage {
 /// # Errors
 /// What is wrong with it.
 pub fn check_label(field: &'static str, text: &str) -> Result<(), BadMessage> {
-    at_most(field, text.len(), LABEL, "bytes")?;
+    at_most(field, text.len(), MAX_LABEL, "bytes")?;
     match text.chars().find(|c| c.is_control()) {
         Some(control) => Err(BadMessage::new(field, format!("has the control character {control:?}"))),
         None => Ok(()),
@@ -47,12 +47,12 @@ pub(crate) fn name(field: &'static str, text: &str) -> Result<(), BadMessage> {
 
 /// Checks the path of a file.
 pub(crate) fn path(field: &'static str, text: &str) -> Result<(), BadMessage> {
-    at_most(field, text.len(), PATH, "bytes")
+    at_most(field, text.len(), MAX_PATH, "bytes")
 }
 
 /// Checks a prompt.
 pub(crate) fn text(field: &'static str, text: &str) -> Result<(), BadMessage> {
-    at_most(field, text.len(), TEXT, "bytes")
+    at_most(field, text.len(), MAX_TEXT, "bytes")
 }
 
 /// Checks a count of `1..=most`.
@@ -80,8 +80,8 @@ pub(crate) fn read_reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 fn reason(mut text: String) -> String {
-    if text.len() > REASON {
-        text.truncate(text.floor_char_boundary(REASON - '…'.len_utf8()));
+    if text.len() > MAX_REASON {
+        text.truncate(text.floor_char_boundary(MAX_REASON - '…'.len_utf8()));
         text.push('…');
     }
     let harmful = |c: char| c.is_control() && c != '\n' && c != '\t';
@@ -95,7 +95,7 @@ where
     T: Deserialize<'de>,
 {
     let mut steps = Vec::deserialize(deserializer)?;
-    steps.truncate(STEPS as usize);
+    steps.truncate(MAX_STEPS as usize);
     Ok(steps)
 }
 
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(reason("one\ntwo".into()), "one\ntwo");
         assert_eq!(reason("\u{1b}[31mred\r".into()), "\u{fffd}[31mred\u{fffd}");
         let long = reason("猫".repeat(30 << 20));
-        assert!(long.len() <= REASON && long.ends_with("猫…"), "{}", long.len());
+        assert!(long.len() <= MAX_REASON && long.ends_with("猫…"), "{}", long.len());
         let json = serde_json::to_string(&Failure::transient("\u{1b}[2J")).unwrap();
         assert_eq!(serde_json::from_str::<Failure>(&json).unwrap().message, "\u{fffd}[2J");
     }

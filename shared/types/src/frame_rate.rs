@@ -34,8 +34,8 @@ pub enum BadFrameRate {
 const TELEVISION: [u32; 5] = [24, 30, 48, 60, 120];
 /// Denominator of those.
 const TELEVISION_DENOMINATOR: u32 = 1001;
-const SLOWEST: u32 = 1;
-const FASTEST: u32 = 240;
+const MIN_RATE: u32 = 1;
+const MAX_RATE: u32 = 240;
 
 impl FrameRate {
     /// A whole rate that is known to the program.
@@ -43,7 +43,7 @@ impl FrameRate {
     /// # Panics
     /// Outside 1 to 240; in a constant that is an error of the compiler.
     pub const fn whole(rate: u32) -> Self {
-        assert!(rate >= SLOWEST && rate <= FASTEST, "a frame rate is 1 to 240");
+        assert!(rate >= MIN_RATE && rate <= MAX_RATE, "a frame rate is 1 to 240");
         Self { numerator: rate, denominator: 1 }
     }
 
@@ -54,7 +54,7 @@ impl FrameRate {
     pub fn new(numerator: u32, denominator: u32) -> Result<Self, BadFrameRate> {
         let text = || if denominator == 1 { numerator.to_string() } else { format!("{numerator}/{denominator}") };
         let (n, d) = (u64::from(numerator), u64::from(denominator));
-        if n < d * u64::from(SLOWEST) || n > d * u64::from(FASTEST) || d == 0 {
+        if n < d * u64::from(MIN_RATE) || n > d * u64::from(MAX_RATE) || d == 0 {
             return Err(BadFrameRate::OutOfRange(text()));
         }
         let common = gcd(numerator, denominator);
@@ -112,7 +112,7 @@ impl FromStr for FrameRate {
         }
         let (whole, decimals) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
         let (whole, _) = (number(whole)?, number(decimals)?);
-        if whole > FASTEST {
+        if whole > MAX_RATE {
             return Err(BadFrameRate::OutOfRange(text.trim().chars().take(40).collect()));
         }
         let decimals = decimals.trim_end_matches('0');

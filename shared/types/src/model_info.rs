@@ -61,7 +61,7 @@ impl Defaults {
         bounds::count("defaults.width", self.width, MAX_PIXELS)?;
         bounds::count("defaults.height", self.height, MAX_PIXELS)?;
         bounds::count("defaults.frames", self.frames, MAX_FRAMES)?;
-        bounds::count("defaults.steps", self.steps, bounds::STEPS)?;
+        bounds::count("defaults.steps", self.steps, bounds::MAX_STEPS)?;
         bounds::finite("defaults.shift", self.shift)?;
         bounds::finite("guidance", self.guidance.high)?;
         bounds::finite("guidance", self.guidance.low)

@@ -11,7 +11,7 @@ use crate::{
 const LIGHTNING_STEPS: u32 = 4;
 /// Shift of its schedule.
 const LIGHTNING_SHIFT: f64 = 5.0;
-/// Its guidance, and whoever's that runs one pass only.
+/// Guidance of a render with one forward pass a step, as a distilled one is.
 const NO_GUIDANCE: Guidance = Guidance { high: 1.0, low: 1.0 };
 
 /// A video as its manifest asks for it. `None` means: the model's preset decides.

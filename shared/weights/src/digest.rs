@@ -100,6 +100,6 @@ mod tests {
         let lost = digest(Cut(length, || Err(io::ErrorKind::StaleNetworkFileHandle.into())));
         assert_eq!(lost.unwrap_err().kind(), io::ErrorKind::StaleNetworkFileHandle);
         let cut = digest(Cut(length, || Ok(0))).unwrap();
-        assert_eq!(cut.0, *blake3::hash(&vec![0; length]).as_bytes(), "whoever remembers it looks at length and time");
+        assert_eq!(cut.0, *blake3::hash(&vec![0; length]).as_bytes(), "a cache of digests compares length and time");
     }
 }

@@ -1,8 +1,8 @@
 //! Files of weights: which tensors they hold under which official names, how their numbers are stored, and what a LoRA
 //! file changes. Headers are read whole and checked; numbers only on demand.
 //!
-//! Deliberately not here: networks, devices and arithmetic on tensors (`wanfarm-model`). So whoever only names files, as
-//! a client does, needs none of those.
+//! Deliberately not here: networks, devices and arithmetic on tensors (`wanfarm-model`). So a
+//! client, which only names files, needs none of those.
 
 mod config_file;
 pub mod decode;

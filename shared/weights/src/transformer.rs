@@ -166,20 +166,7 @@ mod tests {
         num_layers: usize,
         ffn_dim: usize,
     ) -> Transformer {
-        let (freq_dim, text_dim, text_len, eps, cross_attn_norm) = (256, 4096, 512, 1e-6, true);
-        Transformer {
-            in_dim,
-            out_dim,
-            dim,
-            num_heads,
-            num_layers,
-            ffn_dim,
-            freq_dim,
-            text_dim,
-            text_len,
-            eps,
-            cross_attn_norm,
-        }
+        Transformer { in_dim, out_dim, dim, num_heads, num_layers, ffn_dim, ..wanfarm_types::fixtures::TRANSFORMER }
     }
 
     #[test]

@@ -17,42 +17,15 @@ pub(crate) fn role(role: Role) -> ServedRole {
 }
 
 pub(crate) fn served() -> ServedModel {
-    let defaults = Defaults {
-        width: 64,
-        height: 64,
-        frames: 1,
-        fps: FrameRate::whole(8),
-        steps: 4,
-        shift: 5.0,
-        solver: SolverKind::UniPc,
-        guidance: Guidance { high: 4.0, low: 3.0 },
-        negative: String::new(),
-    };
     let info = wanfarm_types::fixtures::info(Experts::Single);
+    let defaults = Defaults { width: 64, height: 64, frames: 1, steps: 4, shift: 5.0, ..info.defaults };
     let info = ModelInfo { name: "tiny".to_owned(), preset: "t2v-1.3b".to_owned(), defaults, ..info };
     ServedModel { info, roles: vec![role(Role::Dit)] }
 }
 
 pub(crate) fn spec() -> VideoSpec {
-    VideoSpec {
-        model: "tiny".to_owned(),
-        prompt: "a red circle".to_owned(),
-        negative: String::new(),
-        seed: 7,
-        width: 64,
-        height: 64,
-        frames: 1,
-        fps: FrameRate::whole(8),
-        steps: 4,
-        shift: 5.0,
-        solver: SolverKind::UniPc,
-        guidance: Guidance { high: 4.0, low: 3.0 },
-        image: None,
-        cache: CacheSettings::None,
-        loras: Vec::new(),
-        formats: vec![Format::Png],
-        output: "a".to_owned(),
-    }
+    let request = wanfarm_types::fixtures::request();
+    VideoRequest { formats: vec![Format::Png], output: "a".to_owned(), ..request }.resolve(&served().info).unwrap()
 }
 
 pub(crate) fn item() -> WorkItem {

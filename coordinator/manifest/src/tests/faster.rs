@@ -85,26 +85,26 @@ fn a_video_replaces_the_default_and_none_switches_it_off() {
 }
 
 #[test]
-fn the_bounds_of_a_key_are_those_of_its_setting() {
+fn the_bounds_and_words_of_a_key_are_those_of_its_setting() {
     for kind in &KINDS {
         for key in kind.keys {
             let ends = match &key.rule {
-                Rule::Number { least, most, .. } => [least.to_string(), most.to_string()],
-                Rule::Whole(range) => [range.start().to_string(), range.end().to_string()],
+                Rule::Number { least, most, .. } => vec![least.to_string(), most.to_string()],
+                Rule::Whole(range) => vec![range.start().to_string(), range.end().to_string()],
+                Rule::Word(words) => words.iter().map(|word| format!("'{word}'")).collect(),
                 _ => continue,
             };
             for end in ends {
-                // An end is given where a start stands alone.
-                let rest = if key.name == "start" {
-                    ",end=1"
-                } else if key.name == "end" {
-                    ",start=0"
-                } else {
-                    ""
+                // What has to be there besides.
+                let rest = match (kind.name, key.name) {
+                    (_, "start") => ",end=1",
+                    (_, "end") => ",start=0",
+                    ("teacache", "threshold") => ",model='t2v-14b'",
+                    ("teacache", "model") => ",threshold=0.1",
+                    _ => "",
                 };
-                let curve = if kind.name == "teacache" { ",model='t2v-14b'" } else { "" };
                 let video = requests(&format!(
-                    "[[video]]\nprompt='p'\ncache={{kind='{}',{}={end}{rest}{curve}}}",
+                    "[[video]]\nprompt='p'\ncache={{kind='{}',{}={end}{rest}}}",
                     kind.name, key.name
                 ));
                 assert!(video[0].resolve(&info()).is_ok(), "{} {} {end}", kind.name, key.name);

@@ -154,7 +154,7 @@ fn every_key_is_in_the_schema_and_no_other() {
     let schema = schema();
     let keys = |path: &str| schema.pointer(path).unwrap().as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys("/properties/job/properties"), JOB.map(|(name, _)| name));
-    let settings = Setting::ALL.map(Setting::name);
+    let settings = Setting::all().map(Setting::name);
     assert_eq!(keys("/properties/defaults/properties"), settings);
     let video = settings.into_iter().chain(SERIES.map(|(name, _)| name)).collect::<Vec<_>>();
     assert_eq!(keys("/properties/video/items/properties"), video);

@@ -257,7 +257,7 @@ impl Farm {
                 if self.scheduler.is_some() {
                     self.input(Input::JobAdded(self.jobs[job].clone()));
                 }
-                // A crash may have swallowed it; whoever submits asks again until it is in.
+                // A crash may have swallowed it; the client asks again until it is in.
                 if !self.is_known(job) {
                     self.after(5_000, Event::Submit(job));
                 }

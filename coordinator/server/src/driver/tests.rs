@@ -210,9 +210,7 @@ fn taken_in(job: u64) -> Submitted {
 
 /// A job whose name among the outputs is its key.
 fn submission(key: &str) -> Submission {
-    let (name, model) = ("n".into(), "m".into());
-    let videos = vec![wanfarm_types::VideoRequest { output: key.into(), ..request() }];
-    Submission { client_key: key.into(), name, model, priority: 50, early_look: false, taken: Taken::Refuse, videos }
+    crate::jobs::tests::submission(key, vec![wanfarm_types::VideoRequest { output: key.into(), ..request() }])
 }
 
 /// The first job of a farm, whose outputs go to this folder, as it is recorded.

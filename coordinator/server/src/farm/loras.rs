@@ -8,7 +8,6 @@ use wanfarm_proto::v1;
 use wanfarm_types::{DType, Digest, MAX_LORA_BYTES, TensorRef};
 
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::disk_space;
 
 /// A LoRA file as a tensor, which is how workers read it.
 fn tensor(blake3: Digest, bytes: u64) -> TensorRef {
@@ -25,7 +24,7 @@ pub(super) async fn receive(artifacts: &Artifacts, mut chunks: Streaming<v1::Lor
     if artifacts.holds(&tensor(digest, bytes)).await {
         return Ok(digest);
     }
-    disk_space::check(artifacts.root(), bytes).map_err(Status::resource_exhausted)?;
+    artifacts.check_room(bytes).await.map_err(Status::resource_exhausted)?;
     let full = |error: ArtifactError| Status::resource_exhausted(error.to_string());
     let mut storing = artifacts.begin(&digest).await.map_err(full)?;
     let (mut hasher, mut next) = (blake3::Hasher::new(), Some(first));

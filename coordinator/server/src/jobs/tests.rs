@@ -4,20 +4,24 @@ use wanfarm_types::{Experts, JobState, VideoRequest};
 
 use super::*;
 
+/// A submission of the model `m` under a key.
+pub(crate) fn submission(key: &str, videos: Vec<VideoRequest>) -> Submission {
+    let (client_key, name, model) = (key.into(), "n".into(), "m".into());
+    Submission { client_key, name, model, priority: 50, early_look: false, taken: Taken::Refuse, videos }
+}
+
 fn submitted(jobs: &mut Jobs, key: &str, videos: Vec<VideoRequest>) -> JobId {
-    let (name, model) = ("n".into(), "m".into());
-    let submission = Submission {
-        client_key: key.into(),
-        name,
-        model,
-        priority: 50,
-        early_look: false,
-        taken: Taken::Refuse,
-        videos,
-    };
-    let row = jobs.number(submission, Digest([0; 32]), Moment::default(), "/out".into(), "n.report.json".into());
+    let row =
+        jobs.number(submission(key, videos), Digest([0; 32]), Moment::default(), "/out".into(), "n.report.json".into());
     jobs.add(&row);
     row.id
+}
+
+fn planned(jobs: &mut Jobs, id: JobId) -> JobPlan {
+    let (videos, plan) = jobs.resolve(id, &info(Experts::Single), &Images::default()).unwrap();
+    jobs.resolved(id, &videos);
+    jobs.planned(&plan);
+    plan
 }
 
 fn jobs() -> Jobs {
@@ -42,9 +46,7 @@ fn a_video_that_does_not_fit_the_model_fails_alone() {
     let bad = VideoRequest { width: Some(65), ..request() };
     let id = submitted(&mut jobs, "k", vec![bad, request()]);
     assert_eq!(jobs.waiting_for("m"), [id]);
-    let (videos, plan) = jobs.resolve(id, &info(Experts::Single), &Images::default()).unwrap();
-    jobs.resolved(id, &videos);
-    jobs.planned(&plan);
+    let plan = planned(&mut jobs, id);
     assert_eq!(plan.videos.len(), 1);
     let planned = VideoId { job: id, index: 0 };
     assert_eq!(jobs.in_manifest(planned), Some(VideoId { job: id, index: 1 }));
@@ -61,9 +63,7 @@ fn a_video_that_does_not_fit_the_model_fails_alone() {
 fn a_video_that_is_over_is_not_shown_as_working() {
     let mut jobs = jobs();
     let id = submitted(&mut jobs, "k", vec![request()]);
-    let (videos, plan) = jobs.resolve(id, &info(Experts::Single), &Images::default()).unwrap();
-    jobs.resolved(id, &videos);
-    jobs.planned(&plan);
+    planned(&mut jobs, id);
     let video = VideoId { job: id, index: 0 };
     jobs.set_work(video, VideoState::Running, Some(Stage::Denoise), "mac");
     jobs.set_video_phase(video, &VideoPhase::Cancelled);
@@ -113,9 +113,7 @@ fn a_text_that_is_too_long_is_noted_once_at_every_video_that_reads_it() {
     let mut jobs = jobs();
     let other = VideoRequest { prompt: "another".into(), ..request() };
     let id = submitted(&mut jobs, "k", vec![request(), other, request()]);
-    let (videos, plan) = jobs.resolve(id, &info(Experts::Single), &Images::default()).unwrap();
-    jobs.resolved(id, &videos);
-    jobs.planned(&plan);
+    planned(&mut jobs, id);
     let texts = jobs.get(id).unwrap().texts[0].clone();
     for _ in 0..2 {
         jobs.text_read(id, texts[0], 600);

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_is_what_was_recorded_or_somebody_elses() {
+    fn what_stands_is_what_was_recorded_or_foreign() {
         let dir = tempfile::tempdir().unwrap();
         let (file, folder) = (dir.path().join("a.mp4"), dir.path().join("a"));
         let film = Written { path: "a.mp4".into(), content: Content::File(of(b"film")) };

@@ -24,10 +24,8 @@ fn video(output: &str) -> VideoRequest {
 
 fn wanted(outputs: &[&str]) -> Wanted {
     let videos = outputs.iter().map(|output| video(output)).collect();
-    let (client_key, name, model) = ("run".into(), "n".into(), "m".into());
-    let taken = Taken::Refuse;
     Wanted {
-        submission: Submission { client_key, name, model, priority: 50, early_look: false, taken, videos },
+        submission: crate::jobs::tests::submission("run", videos),
         info: info(Experts::Single),
         weights: [(Role::Dit, Digest([1; 32]))].into(),
         images: Vec::new(),

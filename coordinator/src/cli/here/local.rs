@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wanfarm_client::{BalanceForecast, Forecast, RoleForecast, StageForecast, speedups};
+use wanfarm_client::{BalanceForecast, Forecast, RoleForecast, StageForecast, accelerations};
 use wanfarm_manifest::{Manifest, first_frame, plan};
 use wanfarm_model::folder::{self, ModelFolder};
 use wanfarm_model::ops::device::DeviceKind;
@@ -34,8 +34,8 @@ impl LocalModel {
     pub(in crate::cli) fn forecast(&self, manifest: &Manifest, videos: &[VideoRequest]) -> Result<Forecast, CliError> {
         let specs = resolved(manifest, self.info(), videos)?;
         let work = Workload::of(specs.iter().map(|(plan, _)| plan));
-        let speedups = speedups(specs.iter().map(|(_, spec)| (&spec.cache, &spec.loras[..])));
-        Ok(alone(u32::try_from(videos.len()).unwrap_or(u32::MAX), self.info(), &work, speedups))
+        let accelerations = accelerations(specs.iter().map(|(_, spec)| (&spec.cache, &spec.loras[..])));
+        Ok(alone(u32::try_from(videos.len()).unwrap_or(u32::MAX), self.info(), &work, accelerations))
     }
 
     /// Adds the memory that each role needs, as far as the files here tell.
@@ -90,7 +90,7 @@ pub(super) fn resolved(
 }
 
 /// The estimate without a coordinator: the work, but neither workers nor speeds.
-fn alone(videos: u32, info: &ModelInfo, work: &Workload, speedups: Vec<String>) -> Forecast {
+fn alone(videos: u32, info: &ModelInfo, work: &Workload, accelerations: Vec<String>) -> Forecast {
     let estimate = Estimate::new(work, &Workforce::default());
     let role = |role: Role| RoleForecast { role: role.name(), workers: 0, least_memory_bytes: None, needs_bytes: None };
     let stages = estimate.stages.iter().map(|line| StageForecast {
@@ -120,7 +120,7 @@ fn alone(videos: u32, info: &ModelInfo, work: &Workload, speedups: Vec<String>) 
         roles: info.roles().into_iter().map(role).collect(),
         stages: stages.collect(),
         balance,
-        speedups,
+        accelerations,
         ..Forecast::default()
     }
 }

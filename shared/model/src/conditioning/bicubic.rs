@@ -13,7 +13,7 @@ use crate::error::ModelError;
 const A: f32 = -0.75;
 
 /// What one output pixel reads along one axis.
-struct Taps {
+struct CubicTaps {
     at: [usize; 4],
     weights: [f32; 4],
 }
@@ -31,8 +31,8 @@ struct Taps {
 ///
 /// Source: Wan2.2@42bf4cf `wan/image2video.py#L313` `torch.nn.functional.interpolate(…, mode='bicubic')`, which is
 /// PyTorch's `aten/src/ATen/native/UpSample.h` `area_pixel_compute_source_index`, `get_cubic_upsample_coefficients`.
-pub fn stretch(image: &RgbImage, width: usize, height: usize) -> Result<Tensor, ModelError> {
-    let columns: Vec<Taps> = taps(image.width(), width).collect();
+pub(super) fn stretch(image: &RgbImage, width: usize, height: usize) -> Result<Tensor, ModelError> {
+    let columns: Vec<CubicTaps> = taps(image.width(), width).collect();
     let mut values = Vec::with_capacity(width * height * 3);
     for row in taps(image.height(), height) {
         for column in &columns {
@@ -51,7 +51,7 @@ fn dot(weights: [f32; 4], values: [f32; 4]) -> f32 {
 }
 
 /// Positions are computed in f32, as the reference does: in f64 they would be better, and the pixels others.
-fn taps(input: usize, output: usize) -> impl Iterator<Item = Taps> {
+fn taps(input: usize, output: usize) -> impl Iterator<Item = CubicTaps> {
     let scale = input as f32 / output as f32;
     (0..output).map(move |index| {
         let position = scale * (index as f32 + 0.5) - 0.5;
@@ -59,7 +59,7 @@ fn taps(input: usize, output: usize) -> impl Iterator<Item = Taps> {
         let t = (position - first).clamp(0., 1.);
         let last = input as isize - 1;
         let at = [-1, 0, 1, 2].map(|offset| (first as isize + offset).clamp(0, last) as usize);
-        Taps { at, weights: [outer(t + 1.), inner(t), inner(1. - t), outer(2. - t)] }
+        CubicTaps { at, weights: [outer(t + 1.), inner(t), inner(1. - t), outer(2. - t)] }
     })
 }
 

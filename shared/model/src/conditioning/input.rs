@@ -113,19 +113,7 @@ mod tests {
     const LATENTS: [usize; 4] = [16, 2, 4, 6];
 
     fn conditioning(in_dim: usize, out_dim: usize, image: Option<[usize; 4]>) -> Result<Conditioning, String> {
-        let config = Transformer {
-            in_dim,
-            out_dim,
-            dim: 8,
-            num_heads: 1,
-            num_layers: 1,
-            ffn_dim: 8,
-            freq_dim: 8,
-            text_dim: 8,
-            text_len: 8,
-            eps: 1e-6,
-            cross_attn_norm: true,
-        };
+        let config = Transformer { in_dim, out_dim, ..wanfarm_types::fixtures::TINY };
         let image = image.map(|shape| Tensor::zeros(&shape, DType::F32, &Device::Cpu).unwrap());
         let latents = [out_dim, LATENTS[1], LATENTS[2], LATENTS[3]];
         Conditioning::new(&config, latents, image).map_err(|error| error.to_string())

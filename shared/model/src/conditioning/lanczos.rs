@@ -15,12 +15,12 @@ const SUPPORT: f64 = 3.;
 const BITS: u32 = 22;
 
 /// What one output pixel reads along one axis: consecutive pixels from `first`.
-struct Taps {
+struct LanczosTaps {
     first: usize,
     weights: Vec<i32>,
 }
 
-impl Taps {
+impl LanczosTaps {
     fn range(&self) -> Range<usize> {
         self.first..self.first + self.weights.len()
     }
@@ -42,8 +42,8 @@ pub fn resize(
         let why = format!("there is no window {columns:?} x {rows:?} in a picture of {width}x{height}");
         return Err(ModelError::input("image", why));
     }
-    let across: Vec<Taps> = columns.map(|x| taps(image.width(), width, x)).collect();
-    let down: Vec<Taps> = rows.map(|y| taps(image.height(), height, y)).collect();
+    let across: Vec<LanczosTaps> = columns.map(|x| taps(image.width(), width, x)).collect();
+    let down: Vec<LanczosTaps> = rows.map(|y| taps(image.height(), height, y)).collect();
     // Taps move on from pixel to pixel, so the first and the last tell which rows are read at all.
     let start = down.first().map_or(0, |taps| taps.first);
     let end = down.last().map_or(0, |taps| taps.range().end);
@@ -58,7 +58,7 @@ pub fn resize(
 }
 
 /// One pixel: the weighted sum, rounded and clamped to bytes.
-fn filter<'a>(taps: &Taps, pixel: impl Fn(usize) -> &'a [u8]) -> [u8; 3] {
+fn filter<'a>(taps: &LanczosTaps, pixel: impl Fn(usize) -> &'a [u8]) -> [u8; 3] {
     let mut sums = [1 << (BITS - 1); 3];
     for (index, &weight) in taps.range().zip(&taps.weights) {
         for (sum, &byte) in sums.iter_mut().zip(pixel(index)) {
@@ -68,7 +68,7 @@ fn filter<'a>(taps: &Taps, pixel: impl Fn(usize) -> &'a [u8]) -> [u8; 3] {
     sums.map(|sum| (sum >> BITS).clamp(0, 255) as u8)
 }
 
-fn taps(input: usize, output: usize, index: usize) -> Taps {
+fn taps(input: usize, output: usize, index: usize) -> LanczosTaps {
     let scale = input as f64 / output as f64;
     let stretch = scale.max(1.);
     let support = SUPPORT * stretch;
@@ -80,7 +80,7 @@ fn taps(input: usize, output: usize, index: usize) -> Taps {
     let weights: Vec<f64> = (first..end).map(weight).collect();
     let total: f64 = weights.iter().sum();
     let fixed = |weight: &f64| (weight / total * f64::from(1 << BITS)).round() as i32;
-    Taps { first, weights: weights.iter().map(fixed).collect() }
+    LanczosTaps { first, weights: weights.iter().map(fixed).collect() }
 }
 
 fn lanczos(x: f64) -> f64 {

@@ -5,7 +5,7 @@
 //!
 //! Not here: reading image files, and deciding which area a video should have.
 
-pub mod bicubic;
+mod bicubic;
 mod encode;
 mod first_frame;
 pub mod i2v;

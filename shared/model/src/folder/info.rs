@@ -1,8 +1,8 @@
 //! What a model folder says about rendering with it: the preset its shapes belong to, overridden by its own settings.
 //!
 //! Later wins: the preset; for models that are not published ones, diffusers' `scheduler/scheduler_config.json`
-//! (`flow_shift`) and `model_index.json` (`boundary_ratio`); then `demo_settings.json`, a file that whoever made the
-//! folder may put there, with any of `width`, `height`, `num_frames`, `fps`, `num_inference_steps`, `flow_shift`,
+//! (`flow_shift`) and `model_index.json` (`boundary_ratio`); then `demo_settings.json`, a file that a person
+//! may put there, with any of `width`, `height`, `num_frames`, `fps`, `num_inference_steps`, `flow_shift`,
 //! `guidance_scale`, `guidance_scale_2` (of the low-noise expert) and `negative_prompt`: the words of diffusers'
 //! pipelines. Settings of published models in diffusers folders are not read: several differ from their authors'.
 

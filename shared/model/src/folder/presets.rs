@@ -142,19 +142,7 @@ mod tests {
     use super::*;
 
     fn config(in_dim: usize, out_dim: usize, dim: usize, num_layers: usize) -> Transformer {
-        Transformer {
-            in_dim,
-            out_dim,
-            dim,
-            num_heads: 1,
-            num_layers,
-            ffn_dim: 1,
-            freq_dim: 256,
-            text_dim: 4096,
-            text_len: 512,
-            eps: 1e-6,
-            cross_attn_norm: true,
-        }
+        Transformer { in_dim, out_dim, dim, num_layers, ..wanfarm_types::fixtures::TRANSFORMER }
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Lora {
         &self.name
     }
 
-    /// What of it is not applied, if anything is left out.
+    /// The changes that are not applied, if any.
     pub fn remark(&self) -> Option<&str> {
         self.remark.as_deref()
     }

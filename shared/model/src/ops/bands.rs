@@ -16,7 +16,7 @@ const TILE_ROWS: usize = 8;
 
 /// A rectangle of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tile {
+pub(crate) struct Tile {
     /// First row.
     pub top: usize,
     /// First column.
@@ -34,7 +34,7 @@ pub struct Tile {
 ///
 /// # Errors
 /// Those of `band`, or a device out of memory.
-pub fn by_bands(
+pub(crate) fn by_bands(
     shape: (usize, usize, usize),
     device: &Device,
     band: impl Fn(usize, usize) -> Result<Tensor, ModelError> + Sync,
@@ -52,7 +52,7 @@ pub fn by_bands(
 ///
 /// # Errors
 /// Those of `tile`, or a device out of memory.
-pub fn by_tiles(
+pub(crate) fn by_tiles(
     shape: (usize, usize, usize),
     channels: usize,
     device: &Device,

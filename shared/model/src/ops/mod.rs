@@ -2,7 +2,7 @@
 
 pub mod activation;
 pub mod attention;
-pub mod bands;
+pub(crate) mod bands;
 pub mod chunks;
 pub mod compact;
 pub(crate) mod decode;

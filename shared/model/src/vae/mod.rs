@@ -9,7 +9,7 @@
 
 mod blueprint;
 mod cache;
-pub mod config;
+mod config;
 mod layers;
 mod network;
 mod patch;

@@ -31,7 +31,7 @@ impl LoraContents {
         Ok(self.fit(&network, expert)?.remark())
     }
 
-    /// What of it is applied to a network of these parameters.
+    /// The changes that apply to a network of these parameters.
     ///
     /// # Errors
     /// It was made for another model.
@@ -97,19 +97,7 @@ mod tests {
     use super::super::tests::written;
     use super::*;
 
-    const SMALL: Transformer = Transformer {
-        in_dim: 16,
-        out_dim: 16,
-        dim: 8,
-        num_heads: 2,
-        num_layers: 2,
-        ffn_dim: 12,
-        freq_dim: 4,
-        text_dim: 6,
-        text_len: 5,
-        eps: 1e-6,
-        cross_attn_norm: true,
-    };
+    const SMALL: Transformer = Transformer { text_len: 5, ..wanfarm_types::fixtures::TINY };
 
     fn check(tensors: &[(&str, &[usize])]) -> Result<Option<String>, String> {
         let (_dir, path) = written(tensors);

@@ -99,7 +99,7 @@ impl Farm {
                     (attempt, self.workers[number].lie(attempt, self.rng.random()))
                 }
             };
-            // Whoever says that its item has ended does not run it any more.
+            // A worker that says that its item has ended does not run it any more.
             if report.is_final() && self.workers[number].abandon(attempt) {
                 self.next_point(number);
             }

@@ -228,7 +228,7 @@ async fn a_file_that_no_job_names_goes_after_a_while_and_one_that_is_named_stays
     named.videos[0].image = Some(image(1).digest);
     let job = desk.submit(named).await.unwrap().job;
     desk.age(3000);
-    // Somebody asks, who is about to name it.
+    // A client that is about to name it asks.
     let asked = vec![image(2).digest, Digest([8; 32])];
     let missing = desk.ask(|reply| Request::MissingImages { images: asked, reply }).await;
     assert_eq!(missing, [Digest([8; 32])]);

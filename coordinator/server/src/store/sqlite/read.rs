@@ -17,52 +17,51 @@ use crate::store::{JobEnd, JobRow, Row};
 use crate::times::Moment;
 
 pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
-    let mut rows = Vec::new();
-    each(database, "model", "name", |line| {
-        rows.push(Row::Model(json(line, "info")?));
-        Ok(())
-    })?;
-    each(database, "weights", "model, role, weights", |line| {
-        rows.push(Row::Weights {
+    let mut rows = each(database, "model", "name", |line| Ok(Row::Model(json(line, "info")?)))?;
+    rows.extend(each(database, "weights", "model, role, weights", |line| {
+        Ok(Row::Weights {
             model: get(line, "model")?,
             role: word(line, "role")?,
             weights: text(line, "weights")?,
             files: json(line, "files")?,
-        });
-        Ok(())
-    })?;
-    each(database, "image", "digest", |line| {
+        })
+    })?);
+    rows.extend(each(database, "image", "digest", |line| {
         let (digest, bytes) = (text(line, "digest")?, count(line, "bytes")?);
-        rows.push(Row::Image(Image { digest, bytes, width: get(line, "width")?, height: get(line, "height")? }));
-        Ok(())
-    })?;
-    each(database, "worker", "id", |line| {
+        Ok(Row::Image(Image { digest, bytes, width: get(line, "width")?, height: get(line, "height")? }))
+    })?);
+    rows.extend(each(database, "worker", "id", |line| {
         let worker = WorkerId(text(line, "id")?);
         let (name, device, seen) = (get(line, "name")?, get(line, "device")?, get(line, "seen_elapsed")?);
-        rows.push(Row::Worker { worker, name, device, seen });
-        Ok(())
-    })?;
-    each(database, "worker_state", "worker", |line| {
-        rows.push(Row::Scheduler(Change::WorkerState {
+        Ok(Row::Worker { worker, name, device, seen })
+    })?);
+    rows.extend(each(database, "worker_state", "worker", |line| {
+        Ok(Row::Scheduler(Change::WorkerState {
             worker: WorkerId(text(line, "worker")?),
             name: get(line, "name")?,
             draining: get(line, "draining")?,
             set_aside: get(line, "set_aside")?,
-        }));
-        Ok(())
-    })?;
-    each(database, "output_mount", "folder", |line| {
+        }))
+    })?);
+    rows.extend(each(database, "output_mount", "folder", |line| {
         let [folder, mount] = ["folder", "mount"].map(|column| get::<String>(line, column));
-        rows.push(Row::Mount { folder: folder?.into(), mount: mount?.into() });
-        Ok(())
-    })?;
+        Ok(Row::Mount { folder: folder?.into(), mount: mount?.into() })
+    })?);
     each(database, "job", "id", |line| job(database, line, &mut rows))?;
-    each(database, "pin", "job, role", |line| {
+    rows.extend(each(database, "pin", "job, role", |line| {
         let (job, weights) = (JobId(count(line, "job")?), Some(text(line, "weights")?));
-        rows.push(Row::Scheduler(Change::WeightsPinned { job, role: word(line, "role")?, weights }));
-        Ok(())
-    })?;
-    artifacts(database, &mut rows)?;
+        Ok(Row::Scheduler(Change::WeightsPinned { job, role: word(line, "role")?, weights }))
+    })?);
+    let durable = |artifact, line: &Line<'_>| {
+        Ok(Row::Scheduler(Change::ArtifactDurable { artifact, tensors: json(line, "tensors")? }))
+    };
+    rows.extend(each(database, "text_artifact", "text", |line| {
+        durable(ArtifactId::Text(TextKey(text(line, "text")?)), line)
+    })?);
+    rows.extend(each(database, "image_artifact", "job, video", |line| durable(ArtifactId::Image(video(line)?), line))?);
+    rows.extend(each(database, "checkpoint", "job, video, steps_done", |line| {
+        durable(ArtifactId::Checkpoint { video: video(line)?, steps_done: get(line, "steps_done")? }, line)
+    })?);
     each(database, "attempt", "id", |line| attempt(line, &mut rows))?;
     Ok(rows)
 }
@@ -144,18 +143,6 @@ fn state(job: JobId, line: &Line<'_>) -> Result<Option<Change>, Fault> {
     Ok(Some(Change::VideoPhase { video: VideoId { job, index: get(line, "number")? }, state }))
 }
 
-fn artifacts(database: &Connection, rows: &mut Vec<Row>) -> Result<(), Fault> {
-    let mut push = |artifact, line: &Line<'_>| {
-        rows.push(Row::Scheduler(Change::ArtifactDurable { artifact, tensors: json(line, "tensors")? }));
-        Ok(())
-    };
-    each(database, "text_artifact", "text", |line| push(ArtifactId::Text(TextKey(text(line, "text")?)), line))?;
-    each(database, "image_artifact", "job, video", |line| push(ArtifactId::Image(video(line)?), line))?;
-    each(database, "checkpoint", "job, video, steps_done", |line| {
-        push(ArtifactId::Checkpoint { video: video(line)?, steps_done: get(line, "steps_done")? }, line)
-    })
-}
-
 fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
     let attempt = AttemptId(count(line, "id")?);
     let steps = StepRange { first: get(line, "first_step")?, end: get(line, "end_step")? };
@@ -196,19 +183,19 @@ fn video(line: &Line<'_>) -> Result<VideoId, Fault> {
     Ok(VideoId { job: JobId(count(line, "job")?), index: get(line, "video")? })
 }
 
-/// Takes every line of a table in order. What is wrong with one is told with the table's name.
-fn each(
+/// What `read` makes of every line of a table, in order. What is wrong with one is told with the table's name.
+fn each<T>(
     database: &Connection,
     table: &str,
     order: &str,
-    mut take: impl FnMut(&Line<'_>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+    mut read: impl FnMut(&Line<'_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
     let mut statement = database.prepare(&format!("SELECT * FROM {table} ORDER BY {order}"))?;
-    let mut lines = statement.query([])?;
+    let (mut lines, mut found) = (statement.query([])?, Vec::new());
     while let Some(line) = lines.next()? {
-        take(line).map_err(|fault| in_table(table, fault))?;
+        found.push(read(line).map_err(|fault| in_table(table, fault))?);
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The table of a value.

@@ -41,7 +41,7 @@ fn lora_words(lora: &LoraRef) -> String {
 }
 
 /// The accelerations of these videos, each with the number of videos that have it.
-pub fn speedups<'v>(videos: impl IntoIterator<Item = (&'v CacheSettings, &'v [LoraRef])>) -> Vec<String> {
+pub fn accelerations<'v>(videos: impl IntoIterator<Item = (&'v CacheSettings, &'v [LoraRef])>) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for (cache, loras) in videos {
         for words in cache_words(cache).into_iter().chain(loras.iter().map(lora_words)) {
@@ -71,7 +71,7 @@ mod tests {
         let both = [lora(1.0, None), lora(0.5, Some(Expert::Low))];
         let none: &[LoraRef] = &[];
         assert_eq!(
-            speedups([(&mag, &both[..]), (&mag, none), (&cfg, none), (&CacheSettings::None, &both[..1])]),
+            accelerations([(&mag, &both[..]), (&mag, none), (&cfg, none), (&CacheSettings::None, &both[..1])]),
             [
                 "LoRA film.safetensors x 0.5, low-noise expert (abababab): 1 video",
                 "LoRA film.safetensors x 1 (abababab): 2 videos",
