@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::program::{Ended, Running, Sandbox, binary, demo};
+use crate::program::{Ended, Running, Sandbox, binary, demo, says};
 use crate::prompts::copy_model;
 
 const SMALL: [&str; 8] = ["--width", "32", "--height", "32", "--frames", "5", "--steps", "12"];
@@ -39,9 +39,7 @@ fn a_calibrated_model_is_followed_and_the_difference_is_told() {
 
     let prompts = ["--prompt", "a red circle moving right", "--prompt", "a blue square moving up"];
     let told = coordinator("calibrate", &[&model], &[&SMALL[..], &prompts].concat()).expect(0).stdout;
-    for words in ["STEP", "SPREAD", "high", "low", "of 12 steps", "mag_ratios.json"] {
-        assert!(told.contains(words), "nothing about {words:?} in:\n{told}");
-    }
+    says(&told, &["STEP", "SPREAD", "high", "low", "of 12 steps", "mag_ratios.json"]);
     let other = shelf.path("other.json");
     let report =
         json(coordinator("calibrate", &[&model, Path::new("--out"), &other], &[&SMALL[..], &["--json"]].concat()));

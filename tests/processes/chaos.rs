@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::farm::Farm;
-use crate::program::{NIGHT, Sandbox, demo, eventually};
+use crate::program::{NIGHT, Sandbox, eventually};
 use proxy::Proxy;
 
 const VIDEOS: &str = r#"
@@ -27,7 +27,7 @@ sweep = { colour = ["red", "blue"], direction = ["left", "up"] }
 pub(crate) const STEMS: [&str; 4] = ["0000", "0001", "0002", "0003"];
 const STEPS: u64 = 20;
 const LEASE: Duration = Duration::from_secs(2);
-/// Two of each expert, so that there is somebody to go on.
+/// Two of each expert, so that one can go on.
 pub(crate) const WORKERS: [(&str, &str); 6] = [
     ("text", "text-encoder"),
     ("high-1", "dit-high"),
@@ -97,26 +97,18 @@ fn night(fault: Fault, most: u32, seed: u64) -> (Sandbox, u32) {
             faults += 1;
         }
     }
-    eventually("the job ends", || farm.ends_within(100).then_some(()));
-    farm.stop();
+    farm.finish();
     (sandbox, faults + proxies.iter().map(Proxy::cuts).sum::<u32>())
 }
 
 /// Steps computed beyond one time each.
 pub(crate) fn recomputed(sandbox: &Sandbox) -> u64 {
-    let steps = |attempt: &Value| match (attempt["first_step"].as_u64(), attempt["last_step"].as_u64()) {
-        (Some(first), Some(last)) => last + 1 - first,
-        _ => 0,
-    };
-    let of = |stem| sandbox.sidecar(stem)["attempts"].as_array().expect("attempts").iter().map(steps).sum::<u64>();
-    STEMS.map(of).iter().sum::<u64>() - STEPS * STEMS.len() as u64
+    STEMS.map(|stem| sandbox.steps(stem)).iter().sum::<u64>() - STEPS * STEMS.len() as u64
 }
 
 /// The bytes of a run in which nothing goes wrong.
 pub(crate) fn undisturbed() -> Vec<(Value, Value)> {
-    let sandbox = Sandbox::new();
-    sandbox.run(&manifest(&sandbox), &demo()).wait().expect(0);
-    sandbox.bytes(&STEMS)
+    Sandbox::rendered(&[NIGHT, VIDEOS].concat()).bytes(&STEMS)
 }
 
 #[test]

@@ -47,7 +47,12 @@ impl Farm {
     pub(crate) fn without_workers_on(disk: &SmallDisk, place: &Path) -> Self {
         let mut command = disk.command();
         command.arg(binary());
-        let (serve, address) = serve(place, ANY_PORT);
+        Self::launch(command, place, ANY_PORT, &[])
+    }
+
+    fn launch(command: Command, place: &Path, listen: &str, options: &[&str]) -> Self {
+        let (mut serve, address) = serve(place, listen);
+        serve.extend(options.iter().map(|&option| option.to_owned()));
         Self { coordinator: start(command, &serve), serve, address, workers: Vec::new(), deaths: BTreeMap::new() }
     }
 
@@ -57,22 +62,12 @@ impl Farm {
 
     /// A coordinator that listens there, and no workers.
     pub(crate) fn at(sandbox: &Sandbox, listen: &str) -> Self {
-        let (serve, address) = serve(&sandbox.path(""), listen);
-        Self {
-            coordinator: start(Command::new(binary()), &serve),
-            serve,
-            address,
-            workers: Vec::new(),
-            deaths: BTreeMap::new(),
-        }
+        Self::launch(Command::new(binary()), &sandbox.path(""), listen, &[])
     }
 
     /// A coordinator with these options, and no workers.
     pub(crate) fn serving(sandbox: &Sandbox, options: &[&str]) -> Self {
-        let (mut serve, address) = serve(&sandbox.path(""), ANY_PORT);
-        serve.extend(options.iter().map(|&option| option.to_owned()));
-        let coordinator = start(Command::new(binary()), &serve);
-        Self { serve, address, coordinator, workers: Vec::new(), deaths: BTreeMap::new() }
+        Self::launch(Command::new(binary()), &sandbox.path(""), ANY_PORT, options)
     }
 
     pub(crate) fn start(sandbox: &Sandbox) -> Self {
@@ -169,8 +164,7 @@ impl Farm {
 
     /// Runs a client's command to its end.
     pub(crate) fn client(&self, arguments: &[&str]) -> Ended {
-        let mut command = Command::new(binary());
-        Running::start(command.args(arguments).env("WANFARM_COORDINATOR", &self.address)).wait()
+        self.start_client(arguments).wait()
     }
 
     /// Starts a client's command.
@@ -275,6 +269,12 @@ impl Farm {
         runtime.block_on(async {
             question(FarmClient::connect(self.address.clone()).await.expect("the coordinator answers")).await
         })
+    }
+
+    /// Waits until every job has ended, and ends every process.
+    pub(crate) fn finish(self) {
+        eventually("the job ends", || self.ends_within(100).then_some(()));
+        self.stop();
     }
 
     /// Ends every process.

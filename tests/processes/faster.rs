@@ -1,5 +1,5 @@
-//! Step caches and LoRA files as manifests ask for them: nothing of one video reaches another, and whoever dies in
-//! mid-denoise, the bytes are those of a video that was rendered alone and undisturbed.
+//! Step caches and LoRA files as manifests ask for them: nothing of one video reaches another, and after a death in
+//! mid-denoise the bytes are those of a video that was rendered alone and undisturbed.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +11,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
 
+use crate::chaos::WORKERS;
 use crate::farm::Farm;
 use crate::program::{Sandbox, binary, demo, eventually};
 
@@ -51,16 +52,6 @@ const VIDEOS: [(&str, &str); 10] = [
         "lightning",
         "solver = 'lightning'\nsteps = 4\nguidance = 1\nloras = [{ path = 'styles/film.safetensors', expert = 'low' }]",
     ),
-];
-
-/// Two of each expert, so that there is somebody to go on.
-const WORKERS: [(&str, &str); 6] = [
-    ("text", "text-encoder"),
-    ("high-1", "dit-high"),
-    ("high-2", "dit-high"),
-    ("low-1", "dit-low"),
-    ("low-2", "dit-low"),
-    ("vae", "vae"),
 ];
 
 /// A LoRA file of rank two for some matrices of the demo model's first and last block.
@@ -139,8 +130,7 @@ fn whatever_is_on_in_a_video_stays_in_it_and_survives_every_death() {
         let worker = ["high-1", "high-2", "low-1", "low-2"].choose(&mut rng).expect("a worker");
         kills += u32::from(farm.kill_worker(worker));
     }
-    eventually("the job ends", || farm.ends_within(100).then_some(()));
-    farm.stop();
+    farm.finish();
     for (name, expected) in names().iter().zip(&alone) {
         assert_eq!(&sandbox.bytes(&[name])[0], expected, "{name}, after {kills} deaths");
     }
@@ -170,8 +160,7 @@ fn told(sandbox: &Sandbox) {
     assert_eq!(foretold("magcache"), expected.iter().map(|&passes| passes as f64 / 2.0).collect::<Vec<_>>());
     let fast = of("lightning");
     assert_eq!((&fast["spec"]["solver"], passes(&fast)), (&Value::from("lightning"), vec![[2, 0], [2, 0]]));
-    let report = std::fs::read_to_string(sandbox.output().join("report.json")).expect("a report");
-    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let report = sandbox.sidecar("report");
     assert_eq!(report["videos"][1]["cache"]["kind"], "magcache");
     assert_eq!(report["videos"][6]["loras"][0]["name"], "film.safetensors");
     let mut stages = report["stages"].as_array().expect("stages").iter();
@@ -187,8 +176,11 @@ fn foretold(name: &str) -> Vec<f64> {
     submit.args(["submit", "--dry-run", "--json", "--coordinator", "http://127.0.0.1:1", "--models"]);
     let output = submit.arg(demo()).arg(manifest).output().expect("a client");
     let forecast: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let speedups = forecast["speedups"].as_array().expect("a list");
-    assert!(speedups.len() == 1 && speedups[0].as_str().is_some_and(|line| line.contains(name)), "{speedups:?}");
+    let accelerations = forecast["speedups"].as_array().expect("a list");
+    assert!(
+        accelerations.len() == 1 && accelerations[0].as_str().is_some_and(|line| line.contains(name)),
+        "{accelerations:?}"
+    );
     let stages = forecast["stages"].as_array().expect("stages").iter();
     let denoising = stages.filter(|line| line["stage"].as_str().is_some_and(|stage| stage.starts_with("denoise")));
     denoising.map(|line| line["work"].as_f64().expect("a number")).collect()

@@ -2,16 +2,15 @@
 
 use std::path::Path;
 
-use crate::program::{Sandbox, repository};
-use crate::prompts::copy_dir;
+use crate::program::{Sandbox, copy_folder, repository};
 
 /// An image-to-video model: the transformers of one case, the text encoder and the autoencoder of another.
 pub(crate) fn image_model(at: &Path) {
     let data = repository().join("tests/golden/data");
-    copy_dir(&data.join("repo_t2v_from_prompt/official_repo"), at);
+    copy_folder(&data.join("repo_t2v_from_prompt/official_repo"), at);
     for expert in ["high_noise_model", "low_noise_model"] {
         std::fs::remove_dir_all(at.join(expert)).expect("remove an expert");
-        copy_dir(&data.join("e2e_i2v_a14b/official_repo").join(expert), &at.join(expert));
+        copy_folder(&data.join("e2e_i2v_a14b/official_repo").join(expert), &at.join(expert));
     }
 }
 

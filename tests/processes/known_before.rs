@@ -44,7 +44,7 @@ fn a_lora_of_another_model_is_refused_by_its_name_before_anything_runs() {
 }
 
 #[test]
-fn a_coordinator_that_knows_the_model_has_it_known_to_whoever_submits() {
+fn a_coordinator_that_knows_the_model_tells_it_to_clients_that_submit() {
     let sandbox = Sandbox::new();
     let farm = Farm::start(&sandbox);
     eventually("every worker is there", || farm.is_complete().then_some(()));

@@ -15,8 +15,7 @@ use wanfarm_tests::render::{Denoiser, flat};
 use wanfarm_types::{Guidance, Role, SolverKind};
 
 use crate::first_frame::{image_model, picture};
-use crate::program::{Sandbox, binary, eventually, repository, signal_process, workers_of};
-use crate::prompts::copy_dir;
+use crate::program::{Sandbox, binary, copy_folder, eventually, repository, signal_process, workers_of};
 
 const PROMPT: &str = "a small film";
 const NEGATIVE: &str = "blurred";
@@ -30,9 +29,9 @@ const GUIDANCE: f64 = 4.0;
 pub(crate) fn either_model(at: &Path) {
     let data = repository().join("tests/golden/data");
     let text = data.join("repo_t2v_from_prompt/official_repo");
-    copy_dir(&data.join("e2e_ti2v_i2v/official_repo"), at);
-    copy_dir(&data.join("vae22/official"), at);
-    copy_dir(&text.join("google"), &at.join("google"));
+    copy_folder(&data.join("e2e_ti2v_i2v/official_repo"), at);
+    copy_folder(&data.join("vae22/official"), at);
+    copy_folder(&text.join("google"), &at.join("google"));
     let encoder = "models_t5_umt5-xxl-enc-bf16.pth";
     std::fs::copy(text.join(encoder), at.join(encoder)).expect("copy");
 }

@@ -20,7 +20,7 @@ fn a_drained_worker_leaves_and_no_step_is_computed_again() {
         let status = eventually("it leaves", || farm.ended(name));
         assert_eq!(status.code(), Some(0));
         farm.until_state(name, &["left (drained)"]);
-        // Whoever starts it again gets a worker that stays and is given nothing.
+        // Started again, it stays and is given nothing.
         farm.restart_worker(name);
         farm.until_state(name, &["drained"]);
     }

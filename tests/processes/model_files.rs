@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::program::{Ended, Running, Sandbox, binary, demo, repository};
+use crate::program::{Ended, Running, Sandbox, binary, demo, repository, says};
 use crate::prompts::{copy_model, rewrite};
 
 const ONE: &str = "[job]\nname = \"one\"\nmodel = \"wan-tiny-t2v\"\noutput = \"{index:04}\"\nformats = [\"png\"]\n\
@@ -24,15 +24,8 @@ fn run(sandbox: &Sandbox, manifest: &str) -> Ended {
     sandbox.run(&sandbox.manifest(manifest), &sandbox.path("models")).wait()
 }
 
-#[track_caller]
-fn says(told: &str, words: &[&str]) {
-    for word in words {
-        assert!(told.contains(word), "nothing about {word:?} in:\n{told}");
-    }
-}
-
 #[test]
-fn parts_of_two_models_are_refused_by_whoever_meets_them() {
+fn parts_of_two_models_are_refused_by_every_command() {
     let sandbox = shelf(|model| {
         let vae = repository().join("tests/golden/data/vae22/official/Wan2.2_VAE.safetensors");
         fs::copy(vae, model.join("vae/diffusion_pytorch_model.safetensors")).expect("copy");
@@ -49,7 +42,7 @@ fn parts_of_two_models_are_refused_by_whoever_meets_them() {
     says(&Running::start(Command::new(binary()).arg("inspect").arg(&model)).wait().expect(4).stdout, &words);
     let mut doctor = Command::new(binary());
     let doctor = Running::start(doctor.args(["doctor", "--device", "cpu", "--model"]).arg(&model)).wait();
-    says(&format!("{}{}", doctor.stdout, doctor.stderr), &words);
+    says(format!("{}{}", doctor.stdout, doctor.stderr), &words);
     let mut worker = Command::new(binary());
     worker.args(["worker", "--role", "dit-high", "--coordinator", "http://127.0.0.1:1", "--models"]);
     worker.arg(sandbox.path("models")).arg("--data").arg(sandbox.path("worker"));

@@ -81,7 +81,7 @@ fn a_volume_that_is_unmounted_holds_the_jobs_and_nothing_is_written_in_its_place
 fn a_folder_that_does_not_answer_is_said_so_and_nothing_else_waits_for_it() {
     let sandbox = Sandbox::new();
     let mut farm = Farm::without_workers(&sandbox);
-    // Whoever opens a named pipe that nobody reads hangs, as on a share that is away.
+    // Opening a named pipe that nobody reads hangs, as a share does that is away.
     let pipe = sandbox.output().join(format!(".wanfarm-trial-{}", farm.coordinator()));
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     farm.submit(&manifest(&sandbox, "a"));

@@ -83,6 +83,13 @@ impl Sandbox {
         Running::start(&mut command)
     }
 
+    /// A sandbox in which the demo model has rendered this manifest undisturbed.
+    pub(crate) fn rendered(manifest: &str) -> Self {
+        let sandbox = Self::new();
+        sandbox.run(&sandbox.manifest(manifest), &demo()).wait().expect(0);
+        sandbox
+    }
+
     /// What must not depend on what died or on how many threads computed: final latents and every output file's digest.
     pub(crate) fn bytes(&self, stems: &[&str]) -> Vec<(Value, Value)> {
         let sidecars = stems.iter().map(|stem| self.sidecar(stem));
@@ -113,7 +120,16 @@ impl Sandbox {
         shelves.map(|shelf| std::fs::read_dir(shelf.path()).into_iter().flatten().count()).sum()
     }
 
-    /// The sidecar of an output.
+    /// Steps that were computed for a video, as its sidecar tells.
+    pub(crate) fn steps(&self, stem: &str) -> u64 {
+        let steps = |attempt: &Value| match (attempt["first_step"].as_u64(), attempt["last_step"].as_u64()) {
+            (Some(first), Some(last)) => last + 1 - first,
+            _ => 0,
+        };
+        self.sidecar(stem)["attempts"].as_array().expect("attempts").iter().map(steps).sum()
+    }
+
+    /// The sidecar of an output, or a report.
     pub(crate) fn sidecar(&self, stem: &str) -> Value {
         let path = self.output().join(format!("{stem}.json"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -196,6 +212,15 @@ impl Ended {
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code(), Some(code), "{}\nstdout:\n{}\nstderr:\n{}", self.status, self.stdout, self.stderr);
         self
+    }
+}
+
+/// Fails the test, with the whole text, unless all these words are in it.
+#[track_caller]
+pub(crate) fn says(told: impl AsRef<str>, words: &[&str]) {
+    let told = told.as_ref();
+    for word in words {
+        assert!(told.contains(word), "nothing about {word:?} in:\n{told}");
     }
 }
 

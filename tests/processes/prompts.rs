@@ -7,7 +7,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::judge::Seen;
-use crate::program::{Sandbox, demo};
+use crate::program::{Sandbox, copy_folder, demo};
 
 /// Plain prompts over neutral backgrounds: what the demo model is known to follow.
 const SHAPES: [&str; 3] = ["circle", "square", "triangle"];
@@ -87,20 +87,7 @@ fn zeroed_text_embeddings_are_noticed() {
 
 /// Copies the demo model.
 pub(crate) fn copy_model(to: &Path) {
-    copy_dir(&demo().join("wan-tiny-t2v"), to);
-}
-
-pub(crate) fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("folder");
-    for entry in std::fs::read_dir(from).expect("model folder") {
-        let entry = entry.expect("entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("copy");
-        }
-    }
+    copy_folder(&demo().join("wan-tiny-t2v"), to);
 }
 
 fn zero_tensor(file: &Path, zeroed: &str) {

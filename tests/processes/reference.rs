@@ -46,7 +46,7 @@ fn the_low_expert_throughout_is_noticed() {
     let model = models.path().join("wan-tiny-t2v");
     crate::prompts::copy_model(&model);
     std::fs::remove_dir_all(model.join("transformer")).expect("remove the high expert");
-    crate::prompts::copy_dir(&model.join("transformer_2"), &model.join("transformer"));
+    crate::program::copy_folder(&model.join("transformer_2"), &model.join("transformer"));
     let psnr = render(models.path());
     println!("PSNR with the low expert throughout: {psnr:.1?} dB");
     assert!(psnr.iter().any(|&psnr| psnr < 45.0), "not noticed: {psnr:?}");

@@ -28,25 +28,11 @@ fn start(sandbox: &Sandbox, manifest: &Path, options: &[&str]) -> Running {
     sandbox.run_by(command, manifest, &demo())
 }
 
-/// Steps that were computed for a video, as its sidecar tells.
-fn steps(sandbox: &Sandbox, stem: &str) -> u64 {
-    let of = |attempt: &Value| match (attempt["first_step"].as_u64(), attempt["last_step"].as_u64()) {
-        (Some(first), Some(last)) => last + 1 - first,
-        _ => 0,
-    };
-    sandbox.sidecar(stem)["attempts"].as_array().expect("attempts").iter().map(of).sum()
-}
-
 /// When each file was last written.
 fn times(sandbox: &Sandbox) -> BTreeMap<String, std::time::SystemTime> {
     let time = |file: &String| sandbox.output().join(file).metadata().and_then(|found| found.modified()).expect("time");
     let files = sandbox.files().into_iter().filter(|file| file != "report.json");
     files.map(|file| (file.clone(), time(&file))).collect()
-}
-
-fn report(sandbox: &Sandbox) -> Value {
-    let text = std::fs::read(sandbox.output().join("report.json")).expect("a report");
-    serde_json::from_slice(&text).expect("the report is JSON")
 }
 
 #[test]
@@ -70,7 +56,7 @@ fn a_manifest_that_was_interrupted_goes_on_whatever_was_run_in_between() {
     start(&undisturbed, &manifest(&undisturbed, "a", &[1, 2]), &[]).wait().expect(0);
     assert_eq!(sandbox.bytes(&["a-1", "a-2"]), undisturbed.bytes(&["a-1", "a-2"]));
     // At most what was being computed when it was stopped.
-    assert!(steps(&sandbox, "a-2") <= STEPS + 1, "{}", steps(&sandbox, "a-2"));
+    assert!(sandbox.steps("a-2") <= STEPS + 1, "{}", sandbox.steps("a-2"));
 }
 
 #[test]
@@ -88,8 +74,8 @@ fn what_is_done_is_not_rendered_again_and_a_video_that_is_added_is_rendered_alon
     assert!(added.stdout.contains("3 of 3 videos done"), "{}", added.stdout);
     let second = times(&sandbox);
     assert!(first.iter().all(|(file, time)| second[file] == *time));
-    assert_eq!(steps(&sandbox, "a-3"), STEPS);
-    let report = report(&sandbox);
+    assert_eq!(sandbox.steps("a-3"), STEPS);
+    let report = sandbox.sidecar("report");
     assert_eq!((report["job"]["done"].as_u64(), report["job"]["videos"].as_u64()), (Some(3), Some(3)), "{report:#}");
     assert!(report["videos"].as_array().expect("videos").iter().all(|video| video["verdict"] == "ok"), "{report:#}");
 
@@ -111,7 +97,7 @@ fn what_is_done_is_not_rendered_again_and_a_video_that_is_added_is_rendered_alon
     assert!(refused.stderr.contains("finished with other settings"), "{}", refused.stderr);
     assert!(refused.stderr.contains("--overwrite"), "{}", refused.stderr);
     start(&sandbox, &other, &["--overwrite"]).wait().expect(0);
-    assert_eq!(steps(&sandbox, "a-3"), 10);
+    assert_eq!(sandbox.steps("a-3"), 10);
     let forced = times(&sandbox);
     start(&sandbox, &other, &["--force"]).wait().expect(0);
     assert!(times(&sandbox)["a-3.json"] > forced["a-3.json"]);
@@ -123,7 +109,7 @@ fn a_video_that_could_not_be_written_is_written_by_the_same_command_from_what_wa
     let night = manifest(&sandbox, "a", &[1, 2]);
     let running = start(&sandbox, &night, &[]);
     sandbox.first_artifact();
-    // Somebody puts a file where frames are to go.
+    // A file stands where frames are to go.
     let obstacle = sandbox.output().join("a-2");
     std::fs::write(&obstacle, "mine").expect("a file");
     let ended = running.wait().expect(1);
@@ -132,9 +118,9 @@ fn a_video_that_could_not_be_written_is_written_by_the_same_command_from_what_wa
     std::fs::remove_file(&obstacle).expect("a file");
     let before = times(&sandbox);
     start(&sandbox, &night, &[]).wait().expect(0);
-    assert_eq!(steps(&sandbox, "a-2"), STEPS, "no step was computed again");
+    assert_eq!(sandbox.steps("a-2"), STEPS, "no step was computed again");
     assert_eq!(times(&sandbox)["a-1.json"], before["a-1.json"]);
-    assert_eq!(report(&sandbox)["job"]["done"].as_u64(), Some(2));
+    assert_eq!(sandbox.sidecar("report")["job"]["done"].as_u64(), Some(2));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::farm::Farm;
-use crate::program::{NIGHT, Sandbox, demo, eventually};
+use crate::program::{NIGHT, Sandbox};
 
 const STEPS: u64 = 20;
 
@@ -38,9 +38,7 @@ fn manifest(sandbox: &Sandbox) -> PathBuf {
 }
 
 fn undisturbed() -> Vec<(Value, Value)> {
-    let sandbox = Sandbox::new();
-    sandbox.run(&manifest(&sandbox), &demo()).wait().expect(0);
-    sandbox.bytes(&STEMS)
+    Sandbox::rendered(&[NIGHT, VIDEOS].concat()).bytes(&STEMS)
 }
 
 /// How often each step of a video was computed, from its sidecar; and that every stage is told with who did it.
@@ -73,8 +71,7 @@ fn night(seed: u64) -> (Sandbox, u64) {
         kills += 1;
         farm.start_coordinator();
     }
-    eventually("the job ends", || farm.ends_within(100).then_some(()));
-    farm.stop();
+    farm.finish();
     (sandbox, kills)
 }
 
@@ -92,9 +89,7 @@ fn a_coordinator_killed_at_any_moment_goes_on_and_no_byte_changes() {
         }
         println!("seed {seed}: {kills} kills, {again} of {} steps computed again", STEPS * STEMS.len() as u64);
         assert!(again <= kills * STEMS.len() as u64, "seed {seed}: {again} steps were computed again");
-        let report: Value =
-            serde_json::from_slice(&std::fs::read(sandbox.output().join("night.report.json")).expect("report"))
-                .expect("the report is JSON");
+        let report = sandbox.sidecar("night.report");
         let job = &report["job"];
         assert_eq!((job["done"].as_u64(), job["failed"].as_u64()), (Some(3), Some(0)), "{report:#}");
     }
@@ -130,7 +125,6 @@ fn a_coordinator_asked_to_stop_in_the_middle_of_work_stops_at_once_and_goes_on_l
         farm.terminate_coordinator();
         farm.start_coordinator();
     }
-    eventually("the job ends", || farm.ends_within(100).then_some(()));
-    farm.stop();
+    farm.finish();
     assert_eq!(sandbox.bytes(&STEMS), undisturbed());
 }

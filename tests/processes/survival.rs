@@ -18,15 +18,16 @@ seed = 2
 
 const STEMS: [&str; 2] = ["0000", "0001"];
 
+fn text() -> String {
+    [&NIGHT.replace(r#"["png"]"#, r#"["mp4", "png"]"#), VIDEOS].concat()
+}
+
 fn manifest(sandbox: &Sandbox) -> PathBuf {
-    let night = NIGHT.replace(r#"["png"]"#, r#"["mp4", "png"]"#);
-    sandbox.manifest(&[&night, VIDEOS].concat())
+    sandbox.manifest(&text())
 }
 
 fn undisturbed() -> Vec<(Value, Value)> {
-    let sandbox = Sandbox::new();
-    sandbox.run(&manifest(&sandbox), &demo()).wait().expect(0);
-    sandbox.bytes(&STEMS)
+    Sandbox::rendered(&text()).bytes(&STEMS)
 }
 
 fn killed(role: &str) -> (Sandbox, String) {

@@ -220,13 +220,32 @@ mod tests {
         shelf
     }
 
+    /// Serves the models on these shelves, with nothing remembered.
+    fn discover(shelves: &[&Path], only: &[&str], roles: &[Role]) -> Result<Catalog, WorkerError> {
+        let folders: Vec<PathBuf> = shelves.iter().map(|shelf| shelf.to_path_buf()).collect();
+        let only: Vec<String> = only.iter().map(|&name| name.to_owned()).collect();
+        Catalog::discover(&folders, &only, roles, tempfile::tempdir().unwrap().path())
+    }
+
+    /// A shelf with a copy of a golden model that may be changed, and the folder of the model.
+    fn copied() -> (tempfile::TempDir, PathBuf) {
+        let (shelf, from) = (tempfile::tempdir().unwrap(), golden("e2e_t2v_1_3b/official_repo"));
+        let model = shelf.path().join("shapes");
+        fs::create_dir(&model).unwrap();
+        for file in ["config.json", WEIGHTS] {
+            fs::copy(from.join(file), model.join(file)).unwrap();
+        }
+        (shelf, model)
+    }
+
+    const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+
     #[test]
     fn only_the_files_of_the_roles_are_announced() {
-        let (shelf, data) = (shelf(&[("shapes", "repo_t2v_from_prompt/official_repo")]), tempfile::tempdir().unwrap());
+        let shelf = shelf(&[("shapes", "repo_t2v_from_prompt/official_repo")]);
         fs::create_dir(shelf.path().join("notes")).unwrap();
         fs::create_dir(shelf.path().join(".cache")).unwrap();
-        let folders = [shelf.path().to_owned()];
-        let catalog = Catalog::discover(&folders, &[], &[Role::DitHigh, Role::Dit], data.path()).unwrap();
+        let catalog = discover(&[shelf.path()], &[], &[Role::DitHigh, Role::Dit]).unwrap();
         assert_eq!(catalog.roles(), [Role::DitHigh]);
         let served = catalog.served();
         assert_eq!(served[0].info.name, "shapes");
@@ -241,32 +260,27 @@ mod tests {
 
     #[test]
     fn a_folder_without_a_model_says_what_is_there_instead() {
-        let (shelf, data) = (shelf(&[("shapes", "e2e_t2v_1_3b/official_repo")]), tempfile::tempdir().unwrap());
-        let folders = [shelf.path().to_owned()];
-        let error = Catalog::discover(&folders, &[], &[Role::DitHigh], data.path()).unwrap_err();
+        let shelf = shelf(&[("shapes", "e2e_t2v_1_3b/official_repo")]);
+        let error = discover(&[shelf.path()], &[], &[Role::DitHigh]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelFiles);
         assert!(error.to_string().contains("roles dit-high") && error.to_string().contains("for dit only"), "{error}");
-        let error = Catalog::discover(&[shelf.path().join("nowhere")], &[], &[Role::Dit], data.path()).unwrap_err();
+        let error = discover(&[&shelf.path().join("nowhere")], &[], &[Role::Dit]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelFiles);
     }
 
     #[test]
     fn a_damaged_model_is_an_error() {
-        let (shelf, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (model, from) = (shelf.path().join("shapes"), golden("e2e_t2v_1_3b/official_repo"));
-        fs::create_dir(&model).unwrap();
-        fs::copy(from.join("config.json"), model.join("config.json")).unwrap();
-        let name = "diffusion_pytorch_model.safetensors";
-        let bytes = fs::read(from.join(name)).unwrap();
-        fs::write(model.join(name), &bytes[..bytes.len() - 10]).unwrap();
-        let error = Catalog::discover(&[shelf.path().to_owned()], &[], &[Role::Dit], data.path()).unwrap_err();
+        let (shelf, model) = copied();
+        let bytes = fs::read(model.join(WEIGHTS)).unwrap();
+        fs::write(model.join(WEIGHTS), &bytes[..bytes.len() - 10]).unwrap();
+        let error = discover(&[shelf.path()], &[], &[Role::Dit]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelFiles);
         assert!(error.to_string().contains("truncated"), "{error}");
     }
 
     #[test]
     fn other_things_beside_a_model_are_passed_over_and_named_when_nothing_else_is_there() {
-        let (shelf, data) = (shelf(&[("shapes", "e2e_t2v_1_3b/official_repo")]), tempfile::tempdir().unwrap());
+        let shelf = shelf(&[("shapes", "e2e_t2v_1_3b/official_repo")]);
         let put = |path: &str, bytes: &[u8]| {
             let path = shelf.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -279,10 +293,7 @@ mod tests {
         put("flux/transformer/diffusion_pytorch_model.safetensors", b"");
         put("loras/style.safetensors", b"");
         put("notes/read.me", b"");
-        let discover = |only: &[&str]| {
-            let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
-            Catalog::discover(&[shelf.path().to_owned()], &only, &[Role::Dit], data.path())
-        };
+        let discover = |only: &[&str]| discover(&[shelf.path()], only, &[Role::Dit]);
         let served =
             |catalog: Catalog| catalog.served().iter().map(|served| served.info.name.clone()).collect::<Vec<_>>();
         assert_eq!(served(discover(&[]).unwrap()), ["shapes"]);
@@ -304,10 +315,9 @@ mod tests {
 
     #[test]
     fn a_model_in_place_of_the_folder_it_lies_in_is_told_at_once() {
-        let data = tempfile::tempdir().unwrap();
         for model in ["repo_t2v_from_prompt/official_repo", "e2e_t2v_1_3b/official_repo"] {
             let folder = golden(model);
-            let error = Catalog::discover(std::slice::from_ref(&folder), &[], &Role::ALL, data.path()).unwrap_err();
+            let error = discover(&[&folder], &[], &Role::ALL).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ModelFiles);
             let said = format!("{}: this is a model itself; give the folder it lies in", folder.display());
             assert!(error.to_string().ends_with(&said), "{error}");
@@ -317,13 +327,8 @@ mod tests {
     #[test]
     fn a_curve_is_announced_unless_it_was_measured_with_other_weights() {
         use wanfarm_types::{CalibratedStage, Calibration, Digest, Expert, Guidance, SolverKind};
-        let (shelf, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (model, from) = (shelf.path().join("shapes"), golden("e2e_t2v_1_3b/official_repo"));
-        fs::create_dir(&model).unwrap();
-        for file in ["config.json", "diffusion_pytorch_model.safetensors"] {
-            fs::copy(from.join(file), model.join(file)).unwrap();
-        }
-        let discover = || Catalog::discover(&[shelf.path().to_owned()], &[], &[Role::Dit], data.path());
+        let (shelf, model) = copied();
+        let discover = || discover(&[shelf.path()], &[], &[Role::Dit]);
         let announced = || discover().unwrap().served().remove(0);
         let calibrate = |files| {
             let calibration = Calibration {
@@ -361,9 +366,7 @@ mod tests {
     fn of_two_models_with_one_name_the_first_is_served() {
         let first = shelf(&[("shapes", "e2e_t2v_1_3b/official_repo")]);
         let second = shelf(&[("shapes", "repo_t2v_from_prompt/official_repo")]);
-        let data = tempfile::tempdir().unwrap();
-        let folders = [first.path().to_owned(), second.path().to_owned()];
-        let catalog = Catalog::discover(&folders, &[], &Role::ALL, data.path()).unwrap();
+        let catalog = discover(&[first.path(), second.path()], &[], &Role::ALL).unwrap();
         assert_eq!(catalog.served().len(), 1);
         assert!(catalog.find("shapes").unwrap().folder.path().starts_with(first.path()));
     }

@@ -40,7 +40,6 @@ fn a_copy_made_as_the_guide_says_finishes_the_job_with_the_same_bytes() {
     farm.kill_coordinator();
     std::fs::remove_dir_all(&data).expect("the disk dies");
     farm.start_coordinator_on(&backup);
-    eventually("the job ends", || farm.ends_within(100).then_some(()));
-    farm.stop();
+    farm.finish();
     assert_eq!(sandbox.bytes(&STEMS), undisturbed());
 }

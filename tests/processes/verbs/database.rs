@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-use crate::program::{eventually, files_below};
+use crate::program::{eventually, files_below, says};
 use crate::verbs::farm::{Farm, ROLES, manifest};
 
 fn database(farm: &Farm) -> PathBuf {
@@ -40,9 +40,7 @@ fn work_whose_database_is_gone_is_left_alone_until_the_database_is_back() {
         let _ = std::fs::rename(farm.sandbox.path("data").join(file), away.join(file));
     }
     let told = farm.coordinator_ends().expect(1).stderr;
-    for word in ["artifacts", "is missing", "backup", "away"] {
-        assert!(told.contains(word), "nothing about {word:?} in:\n{told}");
-    }
+    says(&told, &["artifacts", "is missing", "backup", "away"]);
     // A run has a folder of its own below this one, and touches nothing else.
     let shots = farm.sandbox.manifest(&manifest("shots", 1));
     farm.sandbox.run(&shots, &crate::program::demo()).wait().expect(0);

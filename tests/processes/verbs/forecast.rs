@@ -1,10 +1,10 @@
-//! `submit --dry-run`: with nobody, with somebody, and after something was measured.
+//! `submit --dry-run`: without workers, with workers, and after something was measured.
 
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::program::{Running, Sandbox, binary, demo, repository};
+use crate::program::{Running, Sandbox, binary, demo, repository, says};
 use crate::verbs::farm::{Farm, ROLES, manifest};
 
 fn offline(arguments: &[&str]) -> crate::program::Ended {
@@ -18,9 +18,7 @@ fn without_a_coordinator_it_says_what_the_files_tell_and_what_it_could_not_ask()
     let shapes = demo().join("shapes.toml");
     let shapes = shapes.to_str().unwrap();
     let told = offline(&["submit", shapes, "--dry-run"]).expect(0).stdout;
-    for word in ["12 videos", "127.0.0.1:1", "nobody could say", "denoise_high", "MiB", "balance"] {
-        assert!(told.contains(word), "nothing about {word:?} in:\n{told}");
-    }
+    says(&told, &["12 videos", "127.0.0.1:1", "nobody could say", "denoise_high", "MiB", "balance"]);
     let json: Value =
         serde_json::from_str(&offline(&["submit", shapes, "--dry-run", "--json"]).expect(0).stdout).unwrap();
     assert_eq!((&json["asked"], &json["videos"], &json["seconds"]), (&false.into(), &12.into(), &Value::Null));

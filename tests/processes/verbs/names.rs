@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::program::{Ended, Sandbox, demo, eventually, files_below};
+use crate::program::{Ended, Sandbox, demo, eventually, files_below, says};
 use crate::verbs::farm::{Farm, ROLES, manifest};
 
 /// Files below a folder, each with its bytes.
@@ -31,9 +31,7 @@ fn submit(farm: &Farm, text: &str, options: &[&str]) -> Ended {
 #[track_caller]
 fn refused(ended: Ended, words: &[&str]) {
     let ended = ended.expect(2);
-    for word in words {
-        assert!(ended.stderr.contains(word), "nothing about {word:?} in: {}", ended.stderr);
-    }
+    says(&ended.stderr, words);
 }
 
 /// Submits and waits for the end.
@@ -138,7 +136,7 @@ fn a_persons_files_are_refused_at_submission_and_never_removed_with_what_is_in_t
         refused(submit(&farm, &text, &[]), &["1 of 1 videos", name.split('/').next().unwrap()]);
         std::fs::remove_file(&file).unwrap();
     }
-    std::fs::write(output.join("shots/00000.png"), "somebody's frame").unwrap();
+    std::fs::write(output.join("shots/00000.png"), "another frame").unwrap();
     std::fs::write(output.join("shots/notes.txt"), "mine").unwrap();
     std::fs::write(output.join("shots.mp4"), "mine").unwrap();
     let before = contents(&output);
@@ -205,9 +203,7 @@ fn a_report_in_whose_place_something_appears_is_told() {
     std::fs::create_dir_all(&place).unwrap();
     let _worker = farm.worker("studio", ROLES);
     let ended = farm.client(&["status", &job, "--watch"]).expect(0);
-    for word in ["1 of 1 video done", "without a report"] {
-        assert!(ended.stdout.contains(word), "{}", ended.stdout);
-    }
+    says(&ended.stdout, &["1 of 1 video done", "without a report"]);
     let words = format!("without a report: {} is in the way: a folder", place.display());
     assert!(ended.stdout.contains(&words), "{}", ended.stdout);
     std::fs::remove_dir(&place).unwrap();

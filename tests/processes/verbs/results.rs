@@ -5,6 +5,7 @@ use std::path::Path;
 use wanfarm_proto::v1::farm_client::FarmClient;
 use wanfarm_proto::v1::{ControlJobRequest, ListFilesRequest, ReadFileRequest};
 
+use crate::program::says;
 use crate::verbs::farm::{Farm, ROLES, manifest};
 
 fn rendered(videos: usize) -> (Farm, super::farm::Process) {
@@ -38,9 +39,7 @@ fn tree(root: &Path) -> Vec<(String, Vec<u8>)> {
 fn the_morning_report_tells_what_came_of_it_and_where_the_time_went() {
     let (farm, _worker) = rendered(2);
     let told = farm.client(&["report", "night"]).expect(0).stdout;
-    for word in ["job 1 night: 2 of 2 videos done", "quality:", "denoise_high", "studio", "files in"] {
-        assert!(told.contains(word), "nothing about {word:?} in:\n{told}");
-    }
+    says(&told, &["job 1 night: 2 of 2 videos done", "quality:", "denoise_high", "studio", "files in"]);
     let report = farm.json(&["report", "1"]);
     let stage = |name: &str| {
         let stages = report["stages"].as_array().expect("stages");

@@ -1,4 +1,4 @@
-//! Jobs and workers are steered while there is nobody, somebody and everybody to do the work.
+//! Jobs and workers are steered with no worker, some and all there.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -110,7 +110,7 @@ fn a_job_that_nobody_could_render_can_be_cancelled() {
 }
 
 #[test]
-fn whoever_follows_a_job_waits_for_a_coordinator_that_is_away() {
+fn a_follower_of_a_job_waits_for_a_coordinator_that_is_away() {
     let mut farm = Farm::start();
     let path = farm.sandbox.manifest(&manifest("night", 2));
     let mut follow = Command::new(binary());

@@ -3,25 +3,21 @@
 use wanfarm_types::{AttemptId, CoordinatorMessage, ItemOutputs, Report, Role, WorkerMessage};
 
 use super::fixtures;
-use super::harness::{Connection, Coordinator, Play, Worker, soon};
+use super::harness::{Connection, Coordinator, Play, Worker, attached, soon};
 use crate::{ErrorKind, WorkerError};
 
 /// A worker in the middle of item 5.
-async fn computing(coordinator: &mut Coordinator) -> (Worker, Connection) {
-    coordinator.shelf.put(&fixtures::contexts());
-    let mut worker = Worker::start(&coordinator.url).await;
-    let mut connection = coordinator.welcome().await;
+async fn computing() -> (Coordinator, Worker, Connection) {
+    let (coordinator, mut worker, mut connection) = attached().await;
     connection.assign(5, &fixtures::contexts(), &[]).await;
     assert_eq!(connection.report().await, (5, Report::Started));
     worker.hands.begun().await;
-    (worker, connection)
+    (coordinator, worker, connection)
 }
 
 #[tokio::test]
 async fn a_hello_says_everything_and_heartbeats_follow() {
-    let mut coordinator = Coordinator::start().await;
-    let worker = Worker::start(&coordinator.url).await;
-    let mut connection = coordinator.welcome().await;
+    let (_coordinator, worker, mut connection) = attached().await;
     let hello = &connection.hello;
     assert_eq!(connection.protocol, wanfarm_proto::PROTOCOL);
     assert_eq!(hello.models[0].info.name, "tiny");
@@ -52,9 +48,7 @@ async fn a_refused_worker_ends_and_says_why() {
 
 #[tokio::test]
 async fn a_welcomed_worker_can_still_be_refused() {
-    let mut coordinator = Coordinator::start().await;
-    let worker = Worker::start(&coordinator.url).await;
-    let connection = coordinator.welcome().await;
+    let (_coordinator, worker, connection) = attached().await;
     connection.send(refused("other weights")).await;
     let error = soon("the worker to end", worker.ended).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
@@ -62,8 +56,7 @@ async fn a_welcomed_worker_can_still_be_refused() {
 
 #[tokio::test]
 async fn a_worker_that_is_mistaken_for_another_takes_a_new_id_and_keeps_what_it_has() {
-    let mut coordinator = Coordinator::start().await;
-    let (worker, connection) = computing(&mut coordinator).await;
+    let (mut coordinator, worker, connection) = computing().await;
     let old = connection.hello.clone();
     drop(connection);
 
@@ -91,9 +84,7 @@ async fn a_worker_that_is_mistaken_for_another_takes_a_new_id_and_keeps_what_it_
 
 #[tokio::test]
 async fn a_drained_worker_says_goodbye_and_ends_well() {
-    let mut coordinator = Coordinator::start().await;
-    let worker = Worker::start(&coordinator.url).await;
-    let mut connection = coordinator.welcome().await;
+    let (_coordinator, worker, mut connection) = attached().await;
     connection.send(CoordinatorMessage::Leave).await;
     assert_eq!(connection.goodbye().await, "drained");
     drop((connection, worker.hands));
@@ -102,8 +93,7 @@ async fn a_drained_worker_says_goodbye_and_ends_well() {
 
 #[tokio::test]
 async fn a_cut_connection_disturbs_no_computation_and_loses_no_report() {
-    let mut coordinator = Coordinator::start().await;
-    let (worker, connection) = computing(&mut coordinator).await;
+    let (mut coordinator, worker, connection) = computing().await;
     drop(connection);
 
     let connection = coordinator.hello().await;

@@ -135,6 +135,15 @@ impl Coordinator {
     }
 }
 
+/// A coordinator with the contexts, and a worker that it has welcomed.
+pub(super) async fn attached() -> (Coordinator, Worker, Connection) {
+    let mut coordinator = Coordinator::start().await;
+    coordinator.shelf.put(&fixtures::contexts());
+    let worker = Worker::start(&coordinator.url).await;
+    let connection = coordinator.welcome().await;
+    (coordinator, worker, connection)
+}
+
 impl Connection {
     /// Where a reader on this machine finds the worker's tensors.
     pub(super) fn tensors(&self) -> String {

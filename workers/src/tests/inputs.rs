@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use wanfarm_types::{FailureKind, Incarnation, ItemOutputs, Report};
 
 use super::fixtures;
-use super::harness::{Coordinator, Play, Shelf, Worker, soon};
+use super::harness::{Coordinator, Play, Shelf, Worker, attached, soon};
 use crate::loras::Loras;
 use crate::prefetch::Prefetch;
 use crate::runner::{HostTensor, refs};
@@ -15,12 +15,9 @@ use crate::tensors::TensorStore;
 
 #[tokio::test]
 async fn inputs_of_the_next_item_are_fetched_while_the_device_computes() {
-    let mut coordinator = Coordinator::start().await;
-    coordinator.shelf.put(&fixtures::contexts());
+    let (mut coordinator, mut worker, mut connection) = attached().await;
     let other = [HostTensor::from_f32(&[2, 8], &[1.0; 16]), HostTensor::from_f32(&[2, 8], &[2.0; 16])];
     coordinator.shelf.put(&other);
-    let mut worker = Worker::start(&coordinator.url).await;
-    let mut connection = coordinator.welcome().await;
     connection.assign(1, &fixtures::contexts(), &[]).await;
     worker.hands.begun().await;
     for _ in 0..2 {
@@ -43,10 +40,7 @@ async fn inputs_of_the_next_item_are_fetched_while_the_device_computes() {
 
 #[tokio::test]
 async fn what_this_worker_made_itself_is_not_fetched() {
-    let mut coordinator = Coordinator::start().await;
-    coordinator.shelf.put(&fixtures::contexts());
-    let mut worker = Worker::start(&coordinator.url).await;
-    let mut connection = coordinator.welcome().await;
+    let (_coordinator, mut worker, mut connection) = attached().await;
     connection.assign(1, &fixtures::contexts(), &[]).await;
     worker.hands.begun().await;
     let made = [HostTensor::from_f32(&[2, 8], &[1.0; 16]), HostTensor::from_f32(&[2, 8], &[2.0; 16])];

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use wanfarm_types::{Digest, Expert, FailureKind, LoraRef, Report, VideoSpec};
 
 use super::fixtures;
-use super::harness::{Coordinator, Play, Worker};
+use super::harness::{Play, Worker, attached};
 
 fn lora(bytes: &[u8]) -> LoraRef {
     let blake3 = Digest(*blake3::hash(bytes).as_bytes());
@@ -25,14 +25,11 @@ fn given(worker: &Worker) -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn a_file_that_is_not_here_comes_from_the_coordinator_once() {
-    let mut coordinator = Coordinator::start().await;
-    coordinator.shelf.put(&fixtures::contexts());
+    let (mut coordinator, mut worker, mut connection) = attached().await;
     let wanted = vec![7u8; 3 << 20];
     coordinator.shelf.put_as(lora(&wanted).blake3, wanted.clone().into());
-    let mut worker = Worker::start(&coordinator.url).await;
     // Of the same name, but with other bytes.
     fs::write(worker.models.path().join("loras/film.safetensors"), "another").unwrap();
-    let mut connection = coordinator.welcome().await;
     for attempt in 1..=2 {
         connection.assign_of(with(vec![lora(&wanted)]), attempt, &fixtures::contexts(), &[]).await;
         worker.hands.begun().await;
@@ -51,11 +48,8 @@ async fn a_file_that_is_not_here_comes_from_the_coordinator_once() {
 
 #[tokio::test]
 async fn a_file_beside_the_models_is_not_fetched_nor_one_for_another_expert() {
-    let mut coordinator = Coordinator::start().await;
-    coordinator.shelf.put(&fixtures::contexts());
-    let mut worker = Worker::start(&coordinator.url).await;
+    let (_coordinator, mut worker, connection) = attached().await;
     fs::write(worker.models.path().join("loras/film.safetensors"), "here").unwrap();
-    let connection = coordinator.welcome().await;
     let other = LoraRef { expert: Some(Expert::High), ..lora(b"nowhere") };
     connection.assign_of(with(vec![lora(b"here"), other]), 1, &fixtures::contexts(), &[]).await;
     worker.hands.begun().await;
@@ -65,10 +59,7 @@ async fn a_file_beside_the_models_is_not_fetched_nor_one_for_another_expert() {
 
 #[tokio::test]
 async fn a_file_that_nobody_has_fails_the_item_with_its_name() {
-    let mut coordinator = Coordinator::start().await;
-    coordinator.shelf.put(&fixtures::contexts());
-    let worker = Worker::start(&coordinator.url).await;
-    let mut connection = coordinator.welcome().await;
+    let (coordinator, worker, mut connection) = attached().await;
     // Not there at all, and with other bytes under its digest.
     coordinator.shelf.put_as(lora(b"honest").blake3, Bytes::from_static(b"forged"));
     for (attempt, wanted) in [(1, lora(b"nowhere")), (2, lora(b"honest"))] {

@@ -8,15 +8,7 @@ use wanfarm_types::{
 };
 
 use super::fixtures;
-use super::harness::{Connection, Coordinator, Play, Worker};
-
-async fn working() -> (Coordinator, Worker, Connection) {
-    let mut coordinator = Coordinator::start().await;
-    coordinator.shelf.put(&fixtures::contexts());
-    let worker = Worker::start(&coordinator.url).await;
-    let connection = coordinator.welcome().await;
-    (coordinator, worker, connection)
-}
+use super::harness::{Play, attached};
 
 fn end(steps_done: u32) -> Play {
     Play::End(Ok(fixtures::state(steps_done).into_output()))
@@ -24,7 +16,7 @@ fn end(steps_done: u32) -> Play {
 
 #[tokio::test]
 async fn an_item_is_computed_reported_and_its_tensors_are_served() {
-    let (_coordinator, mut worker, mut connection) = working().await;
+    let (_coordinator, mut worker, mut connection) = attached().await;
     connection.assign(1, &fixtures::contexts(), &[]).await;
     assert_eq!(connection.report().await, (1, Report::Started));
     let item = worker.hands.begun().await;
@@ -52,7 +44,7 @@ async fn an_item_is_computed_reported_and_its_tensors_are_served() {
 
 #[tokio::test]
 async fn what_others_cannot_fetch_is_delivered_over_a_connection_of_the_worker() {
-    let (mut coordinator, mut worker, mut connection) = working().await;
+    let (mut coordinator, mut worker, mut connection) = attached().await;
     connection.assign(1, &fixtures::contexts(), &[]).await;
     connection.report().await;
     worker.hands.begun().await;
@@ -71,7 +63,7 @@ async fn what_others_cannot_fetch_is_delivered_over_a_connection_of_the_worker()
 
 #[tokio::test]
 async fn a_waiting_item_is_given_back() {
-    let (_coordinator, mut worker, mut connection) = working().await;
+    let (_coordinator, mut worker, mut connection) = attached().await;
     connection.assign(1, &fixtures::contexts(), &[]).await;
     connection.assign(2, &fixtures::contexts(), &[]).await;
     assert_eq!(connection.report().await, (1, Report::Started));
@@ -85,7 +77,7 @@ async fn a_waiting_item_is_given_back() {
 
 #[tokio::test]
 async fn a_running_item_stops_after_its_step() {
-    let (_coordinator, worker, mut connection) = working().await;
+    let (_coordinator, worker, mut connection) = attached().await;
     connection.assign(1, &fixtures::contexts(), &[]).await;
     connection.report().await;
     worker.hands.play(Play::Stopped(1));
@@ -97,7 +89,7 @@ async fn a_running_item_stops_after_its_step() {
 
 #[tokio::test]
 async fn a_dropped_item_is_abandoned_and_never_heard_of_again() {
-    let (_coordinator, mut worker, mut connection) = working().await;
+    let (_coordinator, mut worker, mut connection) = attached().await;
     connection.assign(1, &fixtures::contexts(), &[]).await;
     connection.report().await;
     worker.hands.begun().await;
@@ -110,7 +102,7 @@ async fn a_dropped_item_is_abandoned_and_never_heard_of_again() {
 
 #[tokio::test]
 async fn a_panic_fails_the_item_and_not_the_worker() {
-    let (_coordinator, mut worker, mut connection) = working().await;
+    let (_coordinator, mut worker, mut connection) = attached().await;
     for attempt in [1, 2] {
         connection.assign(attempt, &fixtures::contexts(), &[]).await;
         assert_eq!(connection.report().await, (attempt, Report::Started));
@@ -125,7 +117,7 @@ async fn a_panic_fails_the_item_and_not_the_worker() {
 
 #[tokio::test]
 async fn failures_pass_through_as_they_are() {
-    let (_coordinator, worker, mut connection) = working().await;
+    let (_coordinator, worker, mut connection) = attached().await;
     connection.assign(1, &fixtures::contexts(), &[]).await;
     connection.report().await;
     let failure = Failure::deterministic("out of memory at 64x64");
@@ -136,7 +128,7 @@ async fn failures_pass_through_as_they_are() {
 
 #[tokio::test]
 async fn what_cannot_be_computed_here_fails_at_once() {
-    let (_coordinator, worker, mut connection) = working().await;
+    let (_coordinator, worker, mut connection) = attached().await;
     let good = fixtures::assignment(1);
     let large = Assignment { spec: VideoSpec { width: 65, ..fixtures::spec() }, ..good.clone() };
     let item = WorkItem { steps: StepRange { first: 2, end: 1 }, ..good.item };
@@ -154,7 +146,7 @@ async fn what_cannot_be_computed_here_fails_at_once() {
 
 #[tokio::test]
 async fn a_message_that_means_nothing_ends_the_connection_and_not_the_worker() {
-    let (mut coordinator, worker, connection) = working().await;
+    let (mut coordinator, worker, connection) = attached().await;
     let nonsense =
         v1::Frame { body: b"{\"assign\":{\"attempt\":1}}".to_vec(), ..v1::Frame::of(&CoordinatorMessage::Leave) };
     connection.send_frame(nonsense).await;

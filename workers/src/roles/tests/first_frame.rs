@@ -99,7 +99,7 @@ impl Scene {
         }
     }
 
-    /// From the state after any step, whoever goes on gets to the same bytes.
+    /// From the state after any step, going on leads to the same bytes.
     fn assert_resumes_anywhere(&mut self) {
         let image = self.encoded();
         let states = self.states(&image);
