@@ -28,7 +28,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     let mut checks = Checks::default();
     mag_schedules(&read_json(&case.dir.join("magcache_schedules.json"))?, &mut checks)?;
     tea_decisions(&read_json(&case.dir.join("teacache_decisions.json"))?, &mut checks)?;
-    let experts = Experts::in_folder(&case.dir.join("official_repo"), DType::F32)?;
+    let experts = Experts::in_folder(&case.dir.join("official_repo"), DType::F32, &case.device)?;
     let (io, runs) = (case.io()?, read_json(&case.dir.join("runs.json"))?);
     for name in io.names().filter_map(|name| name.strip_suffix(".latents.after_step")) {
         let run = Run::read(name, &runs)?;
@@ -281,7 +281,7 @@ mod controls {
     fn latents(name: &str, change: impl Fn(&mut Run<'_>), interrupted: impl Fn(u32) -> bool) -> Vec<Vec<f32>> {
         let folder = committed().unwrap();
         let case = folder.case("cache").unwrap();
-        let experts = Experts::in_folder(&case.dir.join("official_repo"), DType::F32).unwrap();
+        let experts = Experts::in_folder(&case.dir.join("official_repo"), DType::F32, &case.device).unwrap();
         let runs = read_json(&case.dir.join("runs.json")).unwrap();
         let mut run = Run::read(name, &runs).unwrap();
         change(&mut run);

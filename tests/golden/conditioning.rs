@@ -34,7 +34,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
             check_size(&mut checks, model, row, size)?;
         }
         let folder = case.value(&format!("/vae/{model}"))?.as_str().context("the VAE is no path")?;
-        let vae = vae(&Weights::open(&weights_in(&case.dir.join(folder).join("official"))?)?)?;
+        let vae = vae(&Weights::open(&weights_in(&case.dir.join(folder).join("official"))?)?, &case.device)?;
         for image in io.names().filter(|name| name.starts_with(&format!("{model}."))) {
             let Some(tag) = image.strip_suffix(".image_u8") else { continue };
             let image = Image::read(&io, tag, size).with_context(|| tag.to_owned())?;

@@ -34,7 +34,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     checks.equal("adapters that are part of the model", &bits(&whole), &bits(&steps));
 
     let folder = case.dir.join(case.value("/run/vae")?.as_str().context("the VAE is no path")?);
-    let vae = vae(&Weights::open(&weights_in(&folder.join("official"))?)?)?;
+    let vae = vae(&Weights::open(&weights_in(&folder.join("official"))?)?, &case.device)?;
     let video = decode(&vae, &e2e::last(&steps, io.shape("noise")?)?)?;
     checks.rel_l2("frames_f32", &video.clamped()?, &io.f32("frames_f32")?, TOLERANCE.rel_l2);
     Ok(checks)
@@ -51,7 +51,7 @@ fn experts(case: &Case<'_>) -> Result<Experts> {
     let strength = |index| case.number(&format!("/run/lora_strength_high_low/{index}"));
     let (high, low) = (strength(0)?, strength(1)?);
     let file = |expert: &str| -> PathBuf { case.dir.join(format!("lora_{expert}_noise_model.safetensors")) };
-    Experts::adapted(&base, DType::F32, |role| match role {
+    Experts::adapted(&base, DType::F32, &case.device, |role| match role {
         Role::DitHigh => Some((file("high"), high)),
         _ => Some((file("low"), low)),
     })
@@ -63,7 +63,7 @@ fn as_a_model(case: &Case<'_>) -> Result<Experts> {
     let strength = |index| case.number(&format!("/run/lora_strength_high_low/{index}"));
     let [high, low] = ["high", "low"].map(|expert| case.dir.join(format!("lora_{expert}_noise_model.safetensors")));
     let loras = [(high.as_path(), strength(0)?, Some(Expert::High)), (low.as_path(), strength(1)?, Some(Expert::Low))];
-    Experts::in_folder(with_loras(&base, &loras)?.path(), DType::F32)
+    Experts::in_folder(with_loras(&base, &loras)?.path(), DType::F32, &case.device)
 }
 
 fn bits(steps: &[Step]) -> Vec<u32> {

@@ -23,7 +23,8 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     let tolerance = case.tolerance()?;
     let mut checks = Checks::default();
     for layout in case.folders()? {
-        let load = |dtype| Experts::in_folder(&case.dir.join(&layout), dtype).with_context(|| layout.clone());
+        let folder = case.dir.join(&layout);
+        let load = |dtype| Experts::in_folder(&folder, dtype, &case.device).with_context(|| layout.clone());
         let (exact, narrow) = (load(DType::F32)?.low, load(DType::BF16)?.low);
         for name in io.names().filter(|name| !name.contains(".tap.")) {
             let velocity = |model| output(model, &io, name).with_context(|| name.to_owned());

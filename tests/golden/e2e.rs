@@ -31,7 +31,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     let io = case.io()?;
     let mut checks = Checks::default();
     let folder = case.dir.join(case.value("/run/vae")?.as_str().context("the VAE is no path")?);
-    let vae = vae(&Weights::open(&weights_in(&folder.join("official"))?)?)?;
+    let vae = vae(&Weights::open(&weights_in(&folder.join("official"))?)?, &case.device)?;
     let inputs = Inputs {
         noise: noise(case, &mut checks, &io, if io.has("noise") { "noise" } else { "latents.init" })?,
         cond: io.tensor("context.cond")?,
@@ -42,7 +42,8 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     frames.check_decoder(&mut checks, &decode(&vae, &io.tensor("latents.final")?)?)?;
 
     for layout in case.folders()? {
-        let experts = Experts::in_folder(&case.dir.join(&layout), DType::F32).with_context(|| layout.clone())?;
+        let experts =
+            Experts::in_folder(&case.dir.join(&layout), DType::F32, &case.device).with_context(|| layout.clone())?;
         for prefix in io.names().filter_map(|name| name.strip_suffix("latents.after_step")) {
             let run = Run::read(case, prefix)?;
             let steps = run.denoise(&experts, &inputs)?;
@@ -224,7 +225,7 @@ mod negative_controls {
         let folder = committed().unwrap();
         let case = folder.case("e2e_t2v_a14b").unwrap();
         let io = case.io().unwrap();
-        let experts = Experts::in_folder(&case.dir.join("official_repo"), DType::F32).unwrap();
+        let experts = Experts::in_folder(&case.dir.join("official_repo"), DType::F32, &case.device).unwrap();
         let mut run = Run::read(&case, "").unwrap();
         mistake(&mut run);
         let mut checks = Checks::default();

@@ -28,7 +28,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
         let folder = folder::open(&case.dir.join(&layout))?;
         let mut weights = folder.weights(Role::Dit)?;
         let config = folder.dit_config(Role::Dit, &weights)?;
-        let load = |weights: &Weights| WanModel::load(config, weights, DType::F32, &Device::Cpu);
+        let load = |weights: &Weights| WanModel::load(config, weights, DType::F32, &case.device);
         let mut resident = load(&weights)?;
         let base = io.f32("out.base")?;
         checks.close(format!("{layout}: out.base"), &velocity(&resident, &io)?, &base, tolerance);
@@ -115,7 +115,7 @@ mod negative_controls {
         let config = folder.dit_config(Role::Dit, &weights).unwrap();
         let lora = Lora::open(&changed, &parameters(&config), Expert::Single).unwrap();
         weights.adapt(Adapters::new(vec![(Arc::new(lora), 1.0)]));
-        let model = WanModel::load(config, &weights, DType::F32, &Device::Cpu).unwrap();
+        let model = WanModel::load(config, &weights, DType::F32, &case.device).unwrap();
         let mut checks = Checks::default();
         let want = io.f32(&format!("out.{file}.s1.0")).unwrap();
         checks.close("", &velocity(&model, &io).unwrap(), &want, tolerance);

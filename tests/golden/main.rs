@@ -1,7 +1,7 @@
 //! Golden data: the product's numbers beside those of the official code.
 //!
-//! Walks a folder of cases and runs each at the tolerance its manifest suggests. `WANFARM_GOLDEN` names another folder
-//! of the same format:
+//! Walks a folder of cases, a family at a time, and runs each at the tolerance its manifest suggests. `WANFARM_GOLDEN`
+//! names another folder of the same format, `WANFARM_GOLDEN_DEVICE` another device than the CPU:
 //!
 //! ```text
 //! WANFARM_GOLDEN=FOLDER cargo test --release -p wanfarm-tests --test golden -- --nocapture
@@ -20,58 +20,81 @@ mod text_cleaning;
 mod umt5;
 mod vae;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use case::{Case, Checks, Folder};
+use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_tests::files::golden_data;
 
 /// Names the folder to walk instead of the committed one.
 const FOLDER_VARIABLE: &str = "WANFARM_GOLDEN";
+/// Names the kind of device that computes.
+const DEVICE_VARIABLE: &str = "WANFARM_GOLDEN_DEVICE";
 
 /// The committed folder.
 fn committed() -> Result<Folder> {
-    Folder::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data"))
+    open(golden_data())
 }
 
-/// Runs a case of a family we know.
-fn run(case: &Case<'_>) -> Option<Result<Checks>> {
-    match case.name {
-        "solvers" => Some(solvers::run(case)),
-        "cache" => Some(cache::run(case)),
-        "lora" => Some(lora::run(case)),
-        "text_cleaning" => Some(text_cleaning::run(case)),
-        name if name.starts_with("e2e_distill") => Some(distill::run(case)),
-        name if name.starts_with("dit_") => Some(dit::run(case)),
-        name if ["e2e_t2v", "e2e_i2v", "e2e_ti2v"].iter().any(|kind| name.starts_with(kind)) => Some(e2e::run(case)),
-        name if name.starts_with("i2v_cond") => Some(conditioning::run(case)),
-        name if name.starts_with("repo_t2v") => Some(repo::run(case)),
-        name if name.starts_with("umt5") => Some(umt5::run(case)),
-        name if name.starts_with("vae") => Some(vae::run(case)),
-        _ => None,
-    }
+fn open(root: PathBuf) -> Result<Folder> {
+    let kind = std::env::var(DEVICE_VARIABLE).map_or(Ok(DeviceKind::Cpu), |name| name.parse())?;
+    Folder::open(&root, kind.open()?)
 }
 
-#[test]
-fn golden_cases() {
-    let folder = std::env::var_os(FOLDER_VARIABLE).map_or_else(committed, |root| Folder::open(&PathBuf::from(root)));
-    let folder = folder.unwrap();
-    let mut outcomes: Vec<(String, Option<Result<Checks>>)> =
-        folder.cases().unwrap().iter().map(|case| (case.name.to_owned(), run(case))).collect();
-    let draws = folder.root.join("torch_randn.json");
-    if draws.exists() {
-        outcomes.push(("torch_randn".to_owned(), Some(solvers::run_torch_randn(&draws))));
-    }
-    assert!(!outcomes.is_empty(), "{} lists no case", folder.root.display());
+/// The folder that the tests walk.
+fn chosen() -> Result<Folder> {
+    std::env::var_os(FOLDER_VARIABLE).map_or_else(committed, |root| open(root.into()))
+}
 
+/// A family of cases: how their names begin, and what runs one.
+type Family = (&'static [&'static str], fn(&Case<'_>) -> Result<Checks>);
+
+const CACHES: Family = (&["cache"], cache::run);
+const CONDITIONING: Family = (&["i2v_cond"], conditioning::run);
+const DISTILLED: Family = (&["e2e_distill"], distill::run);
+const LORA: Family = (&["lora"], lora::run);
+const RENDERS: Family = (&["e2e_t2v", "e2e_i2v", "e2e_ti2v"], e2e::run);
+const REPOSITORIES: Family = (&["repo_t2v"], repo::run);
+const SOLVERS: Family = (&["solvers"], solvers::run);
+const TEXT_CLEANING: Family = (&["text_cleaning"], text_cleaning::run);
+const TEXT_ENCODERS: Family = (&["umt5"], umt5::run);
+const TRANSFORMERS: Family = (&["dit_"], dit::run);
+const VAES: Family = (&["vae"], vae::run);
+
+const FAMILIES: [Family; 11] = [
+    CACHES,
+    CONDITIONING,
+    DISTILLED,
+    LORA,
+    RENDERS,
+    REPOSITORIES,
+    SOLVERS,
+    TEXT_CLEANING,
+    TEXT_ENCODERS,
+    TRANSFORMERS,
+    VAES,
+];
+
+fn is_of(case: &Case<'_>, (names, _): Family) -> bool {
+    names.iter().any(|name| case.name.starts_with(name))
+}
+
+/// Runs every case of a family.
+fn check(family: Family) -> Result<()> {
+    let folder = chosen()?;
+    let cases = folder.cases()?.into_iter().filter(|case| is_of(case, family));
+    judge(cases.map(|case| (case.name.to_owned(), family.1(&case))));
+    Ok(())
+}
+
+/// Prints how close each case came to its limits.
+fn judge(outcomes: impl Iterator<Item = (String, Result<Checks>)>) {
     let mut failed = Vec::new();
     for (name, outcome) in outcomes {
-        let (verdict, line) = match outcome {
-            None => ("NOT RUN", "no test knows this case".to_owned()),
-            Some(Err(error)) => ("FAIL", format!("{error:#}")),
-            Some(Ok(checks)) => match checks.worst() {
-                Ok(line) => (if checks.passed() { "ok" } else { "FAIL" }, line),
-                Err(error) => ("FAIL", error.to_string()),
-            },
+        let (verdict, line) = match outcome.and_then(|checks| Ok((checks.passed(), checks.worst()?))) {
+            Err(error) => ("FAIL", format!("{error:#}")),
+            Ok((passed, line)) => (if passed { "ok" } else { "FAIL" }, line),
         };
         println!("{name:<24} {line}: {verdict}");
         if verdict != "ok" {
@@ -79,4 +102,75 @@ fn golden_cases() {
         }
     }
     assert!(failed.is_empty(), "not within tolerance, or not run: {}", failed.join(", "));
+}
+
+#[test]
+fn every_case_is_of_one_family() {
+    let folder = chosen().unwrap();
+    let cases = folder.cases().unwrap();
+    assert!(!cases.is_empty(), "{} lists no case", folder.root.display());
+    for case in cases {
+        let families = FAMILIES.iter().filter(|family| is_of(&case, **family)).count();
+        assert_eq!(families, 1, "tests that know the case {}", case.name);
+    }
+}
+
+#[test]
+fn caches() -> Result<()> {
+    check(CACHES)
+}
+
+#[test]
+fn conditioning_by_a_first_frame() -> Result<()> {
+    check(CONDITIONING)
+}
+
+#[test]
+fn distilled_renders() -> Result<()> {
+    check(DISTILLED)
+}
+
+#[test]
+fn lora_files() -> Result<()> {
+    check(LORA)
+}
+
+#[test]
+fn renders() -> Result<()> {
+    check(RENDERS)
+}
+
+#[test]
+fn repositories() -> Result<()> {
+    check(REPOSITORIES)
+}
+
+#[test]
+fn solvers_and_noise() -> Result<()> {
+    check(SOLVERS)?;
+    let draws = chosen()?.root.join("torch_randn.json");
+    if draws.exists() {
+        judge(std::iter::once(("torch_randn".to_owned(), solvers::run_torch_randn(&draws))));
+    }
+    Ok(())
+}
+
+#[test]
+fn text_cleaning_and_ids() -> Result<()> {
+    check(TEXT_CLEANING)
+}
+
+#[test]
+fn text_encoders() -> Result<()> {
+    check(TEXT_ENCODERS)
+}
+
+#[test]
+fn transformers() -> Result<()> {
+    check(TRANSFORMERS)
+}
+
+#[test]
+fn vaes() -> Result<()> {
+    check(VAES)
 }

@@ -31,7 +31,7 @@ fn check(case: &Case<'_>, layout: &str, checks: &mut Checks) -> Result<()> {
     checks.equal(format!("{layout}: shape of the latents"), &shape, io.shape("noise")?);
 
     let tokenizer = Tokenizer::load(folder.tokenizer())?;
-    let encoder = text_encoder(folder.weights(Role::TextEncoder)?)?;
+    let encoder = text_encoder(folder.weights(Role::TextEncoder)?, &case.device)?;
     let mut context = |name: &str, text: &str| -> Result<Tensor> {
         let ids = tokenizer.encode(text)?.ids;
         let numbers: Vec<i64> = ids.iter().copied().map(i64::from).collect();
@@ -50,11 +50,11 @@ fn check(case: &Case<'_>, layout: &str, checks: &mut Checks) -> Result<()> {
     let uncond = context("negative", negative)?;
 
     let noise = noise(case, checks, &io, "noise")?;
-    let experts = Experts::in_folder(&path, DType::F32)?;
+    let experts = Experts::in_folder(&path, DType::F32, &case.device)?;
     let steps = run.denoise(&experts, &Inputs { noise, cond, uncond, image: None })?;
     run.check(checks, layout, &io, &steps)?;
 
-    let vae = vae(&folder.weights(Role::Vae)?)?;
+    let vae = vae(&folder.weights(Role::Vae)?, &case.device)?;
     let frames = Frames::read(&io, run.tolerance)?;
     let shape = io.shape("noise")?;
     let official = io.f32("latents.after_step")?;

@@ -38,7 +38,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
         let wide = wide.into_iter().map(|file| (file, case.tolerance()));
         let narrow = narrow.into_iter().map(|file| (file, narrow_tolerance(case)));
         for ((name, weights), tolerance) in wide.chain(narrow) {
-            let (encoder, tolerance) = (text_encoder(weights).with_context(|| name.clone())?, tolerance?);
+            let (encoder, tolerance) = (text_encoder(weights, &case.device).with_context(|| name.clone())?, tolerance?);
             for (output, ids) in &prompts {
                 let ids: Vec<u32> = ids.iter().map(|&id| u32::try_from(id)).collect::<Result<_, _>>()?;
                 checks.close(format!("{name}: {output}"), &flat(&encoder.encode(&ids)?)?, &io.f32(output)?, tolerance);

@@ -15,7 +15,7 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     let mut checks = Checks::default();
     for layout in case.folders()? {
         let weights = Weights::open(&weights_in(&case.dir.join(&layout))?)?;
-        let vae = vae(&weights).with_context(|| layout.clone())?;
+        let vae = vae(&weights, &case.device).with_context(|| layout.clone())?;
         let statistics = &vae.config().statistics;
         checks.close(format!("{layout}: mean"), &statistics.mean, &io.f32("latents_mean")?, tolerance);
         checks.close(format!("{layout}: std"), &statistics.std, &io.f32("latents_std")?, tolerance);

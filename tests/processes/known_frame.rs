@@ -116,19 +116,19 @@ fn in_one_process(sandbox: &Sandbox, output: &str) -> (Tensor, Option<Tensor>) {
     let folder = sandbox.path("models/tiny");
     let model = folder::open(&folder).expect("model");
     let tokenizer = Tokenizer::load(model.tokenizer()).expect("tokenizer");
-    let encoder = text_encoder(model.weights(Role::TextEncoder).expect("weights")).expect("encoder");
+    let encoder = text_encoder(model.weights(Role::TextEncoder).expect("weights"), &Device::Cpu).expect("encoder");
     let context = |text: &str| encoder.encode(&tokenizer.encode(text).expect("ids").ids).expect("context");
 
     let [width, height] = EITHER.size;
     let image = (output != "text").then(|| {
         let bytes = std::fs::read(sandbox.path(&format!("{output}.png"))).expect("image");
         let image = wanfarm_image::load_image(output, &bytes).expect("image");
-        let vae = vae(&model.weights(Role::Vae).expect("weights")).expect("autoencoder");
+        let vae = vae(&model.weights(Role::Vae).expect("weights"), &Device::Cpu).expect("autoencoder");
         encode(&vae, &image, [width, height], FRAMES, || false).expect("encoded").expect("not stopped")
     });
     let shape = model.info().geometry.latent_shape(width as u32, height as u32, FRAMES as u32);
     let noise = Tensor::from_vec(randn(9, shape.iter().product()), &shape, &Device::Cpu).expect("noise");
-    let experts = Experts::in_folder(&folder, DType::F32).expect("transformer");
+    let experts = Experts::in_folder(&folder, DType::F32, &Device::Cpu).expect("transformer");
     let schedule = Schedule::new(SolverKind::UniPc, STEPS, SHIFT).expect("schedule");
     let guidance = Guidance { high: GUIDANCE, low: GUIDANCE };
     let denoiser = Denoiser {

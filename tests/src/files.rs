@@ -1,4 +1,4 @@
-//! The networks of a test's model files, on the CPU.
+//! The networks of a test's model files, and where golden data lies.
 //!
 //! Not here: recognising a model's folder, which is the product's own business (`wanfarm_model::folder`).
 
@@ -16,6 +16,11 @@ use wanfarm_model::vae::{VaeConfig, WanVae};
 use wanfarm_types::{Expert, Role};
 use wanfarm_weights::transformer::parameters;
 
+/// The committed golden data.
+pub fn golden_data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data")
+}
+
 /// The weights files that lie in a folder, in the order of their names.
 ///
 /// # Errors
@@ -29,20 +34,20 @@ pub fn weights_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A text encoder.
+/// A text encoder on a device.
 ///
 /// # Errors
 /// Weights that are missing or unfit.
-pub fn text_encoder(weights: Weights) -> Result<Umt5> {
-    Ok(Umt5::load(weights, &Device::Cpu)?)
+pub fn text_encoder(weights: Weights, device: &Device) -> Result<Umt5> {
+    Ok(Umt5::load(weights, device)?)
 }
 
-/// An autoencoder.
+/// An autoencoder on a device.
 ///
 /// # Errors
 /// Weights that are missing or unfit.
-pub fn vae(weights: &Weights) -> Result<WanVae> {
-    Ok(WanVae::load(VaeConfig::from_weights(weights.files(), None)?, weights, &Device::Cpu)?)
+pub fn vae(weights: &Weights, device: &Device) -> Result<WanVae> {
+    Ok(WanVae::load(VaeConfig::from_weights(weights.files(), None)?, weights, device)?)
 }
 
 /// The transformers of a model.
@@ -54,21 +59,26 @@ pub struct Experts {
 }
 
 impl Experts {
-    /// Reads those of a folder, to multiply in this type.
+    /// Reads those of a folder, to multiply in this type on a device.
     ///
     /// # Errors
     /// No model, or weights that are missing or unfit.
-    pub fn in_folder(folder: &Path, dtype: DType) -> Result<Self> {
-        Self::adapted(folder, dtype, |_| None)
+    pub fn in_folder(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        Self::adapted(folder, dtype, device, |_| None)
     }
 
     /// Reads those of a folder with one LoRA file each, at a strength, merged.
     ///
     /// # Errors
     /// No model, or weights or adapters that are missing or unfit.
-    pub fn adapted(folder: &Path, dtype: DType, lora: impl Fn(Role) -> Option<(PathBuf, f64)>) -> Result<Self> {
+    pub fn adapted(
+        folder: &Path,
+        dtype: DType,
+        device: &Device,
+        lora: impl Fn(Role) -> Option<(PathBuf, f64)>,
+    ) -> Result<Self> {
         let folder = wanfarm_model::folder::open(folder)?;
-        let dit = |role| dit(&folder, role, dtype, lora(role));
+        let dit = |role| dit(&folder, role, (dtype, device), lora(role));
         if folder.roles().contains(&Role::Dit) {
             return Ok(Self { high: None, low: dit(Role::Dit)? });
         }
@@ -76,7 +86,12 @@ impl Experts {
     }
 }
 
-fn dit(folder: &ModelFolder, role: Role, dtype: DType, lora: Option<(PathBuf, f64)>) -> Result<WanModel> {
+fn dit(
+    folder: &ModelFolder,
+    role: Role,
+    (dtype, device): (DType, &Device),
+    lora: Option<(PathBuf, f64)>,
+) -> Result<WanModel> {
     let mut weights = folder.weights(role)?;
     let config = folder.dit_config(role, &weights)?;
     if let Some((path, strength)) = lora {
@@ -84,7 +99,7 @@ fn dit(folder: &ModelFolder, role: Role, dtype: DType, lora: Option<(PathBuf, f6
         let lora = Lora::open(&path, &parameters(&config), expert)?;
         weights.adapt(Adapters::new(vec![(Arc::new(lora), strength)]));
     }
-    Ok(WanModel::load(config, &weights, dtype, &Device::Cpu)?)
+    Ok(WanModel::load(config, &weights, dtype, device)?)
 }
 
 /// A folder with everything of a model's, and these LoRA files at their strengths as part of it.

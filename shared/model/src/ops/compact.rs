@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use candle_core::quantized::{QMatMul, QStorage, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
+use wanfarm_weights::encoding::Blocks;
 use wanfarm_weights::{Encoding, MappedFile, scales};
 
 use crate::error::ModelError;
@@ -46,8 +47,18 @@ impl Compact {
 
     /// Its bytes on a device of this kind; `None` if it is decoded when it is loaded there.
     pub fn kept_bytes(&self, device: DeviceKind) -> Option<u64> {
-        let kept = device == DeviceKind::Cpu || matches!(self.encoding, Encoding::Blocks(_)) && self.scale.is_none();
+        let kept = device == DeviceKind::Cpu || self.blocks(device == DeviceKind::Metal).is_some();
         kept.then_some(self.bytes.len() as u64)
+    }
+
+    /// The blocks that a GPU keeps. candle's products on Metal store four numbers at once, which is allowed at multiples
+    /// of four only: a matrix whose rows are none is decoded.
+    fn blocks(&self, metal: bool) -> Option<Blocks> {
+        match self.encoding {
+            Encoding::Blocks(_) if metal && !self.shape.0.is_multiple_of(4) => None,
+            Encoding::Blocks(blocks) if self.scale.is_none() => Some(blocks),
+            _ => None,
+        }
     }
 
     /// The numbers of the matrix.
@@ -73,9 +84,9 @@ impl Compact {
     /// # Errors
     /// The device is out of memory.
     pub fn on(self, dtype: DType, device: &Device) -> Result<Matrix, ModelError> {
-        match (device, self.encoding) {
+        match (device, self.blocks(device.is_metal())) {
             (Device::Cpu, _) => Ok(Matrix::Mapped { matrix: self, dtype }),
-            (_, Encoding::Blocks(blocks)) if self.scale.is_none() => {
+            (_, Some(blocks)) => {
                 let bytes = Cow::Borrowed(self.file.bytes(self.bytes.clone())?);
                 let storage = QStorage::from_data(bytes, device, ggml(blocks))?;
                 Ok(Matrix::Blocks { matrix: Arc::new(QTensor::new(storage, self.shape)?), dtype })
@@ -147,9 +158,43 @@ impl Matrix {
             Self::Dense { matrix, scale: Some(scale) } => Ok(dense(matrix)?.broadcast_mul(scale)?),
             Self::Mapped { matrix, dtype } => Ok(dense(&matrix.decoded()?.to_dtype(*dtype)?)?),
             Self::Blocks { matrix, .. } if x.device().is_metal() => {
-                Ok(QMatMul::QTensor(matrix.clone()).forward(&x.to_dtype(DType::F32)?.contiguous()?)?)
+                let rows = x.dim(0)?;
+                let y = QMatMul::QTensor(matrix.clone()).forward(&from_the_start(&x.to_dtype(DType::F32)?)?)?;
+                Ok(y.narrow(0, 0, rows)?)
             }
             Self::Blocks { matrix, dtype } => Ok(dense(&matrix.dequantize(x.device())?.to_dtype(*dtype)?)?),
         }
+    }
+}
+
+/// The rows of `x`, two at least, dense and from the start of their buffer: what candle's product with blocks on Metal
+/// gets right. Of a view it takes the buffer's first rows, whatever the view's offset. A single row goes to kernels that
+/// round differently, and of which that of Q2_K writes past the result.
+///
+/// Source: candle 0.11.1 `candle-core/src/quantized/metal.rs` `fwd`, `candle-metal-kernels/src/kernels/quantized.rs`.
+fn from_the_start(x: &Tensor) -> Result<Tensor, ModelError> {
+    if x.dim(0)? == 1 {
+        return Ok(Tensor::cat(&[x, x], 0)?);
+    }
+    let is_so = x.is_contiguous() && x.layout().start_offset() == 0;
+    Ok(if is_so { x.clone() } else { x.force_contiguous()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_views_are_copied_and_a_single_one_is_doubled() {
+        let x = Tensor::arange(0f32, 12., &Device::Cpu).unwrap().reshape((4, 3)).unwrap();
+        let views = [x.clone(), x.narrow(0, 2, 2).unwrap(), x.narrow(1, 1, 2).unwrap(), x.t().unwrap()];
+        for view in views {
+            let rows = from_the_start(&view).unwrap();
+            assert!(rows.is_contiguous() && rows.layout().start_offset() == 0);
+            assert_eq!(rows.to_vec2::<f32>().unwrap(), view.to_vec2::<f32>().unwrap());
+        }
+        let single = from_the_start(&x.narrow(0, 3, 1).unwrap()).unwrap();
+        assert_eq!(single.layout().start_offset(), 0);
+        assert_eq!(single.to_vec2::<f32>().unwrap(), [[9., 10., 11.], [9., 10., 11.]]);
     }
 }

@@ -21,8 +21,9 @@ use wanfarm_model::ops::attention::attend;
 use wanfarm_model::ops::norm::{layer_norm, rms_norm};
 use wanfarm_model::ops::rope::RopeTable;
 
-/// Runs all checks of operations.
-pub(super) fn check_all(device: &Device, recorder: &mut Recorder<'_>) {
+/// Runs all checks of operations; attention with so many keys per query, or with as many as the device takes.
+pub(super) fn check_all(device: &Device, keys: Option<usize>, recorder: &mut Recorder<'_>) {
+    let keys = keys.unwrap_or_else(|| attention::keys(device));
     let mut check = |name: &'static str, check: &dyn Fn() -> Checked| {
         recorder.check(Section::Operations, name, check);
     };
@@ -36,7 +37,7 @@ pub(super) fn check_all(device: &Device, recorder: &mut Recorder<'_>) {
     }
     for (dtype, name) in [(DType::F32, "attention f32"), (DType::BF16, "attention bf16")] {
         check(name, &|| {
-            attention::check(dtype, attention::keys(device), |q, k, v, scale| {
+            attention::check(dtype, keys, |q, k, v, scale| {
                 attend(&put(q)?, &put(k)?, &put(&v.to_dtype(dtype)?)?, None, scale)
             })
         });
