@@ -14,7 +14,6 @@ use wanfarm_model::layers::Linear;
 use wanfarm_model::layers::conv::{CausalConv3d, Conv2d, History, Window};
 use wanfarm_model::ops::activation::gelu;
 use wanfarm_model::ops::attention::attend;
-use wanfarm_model::ops::bands::by_bands;
 use wanfarm_model::ops::chunks::Chunks;
 use wanfarm_model::ops::compact::Matrix;
 use wanfarm_model::ops::norm::{layer_norm, rms_norm};
@@ -214,8 +213,6 @@ fn parts_make_the_whole() -> Result<()> {
             gather.put(first, &y.narrow(0, first, count)?)?;
         }
         close(&format!("chunks, {view}"), &gather.finish()?, &x, 0.);
-        let bands = by_bands((9, 6, 4), &metal()?, |top, rows| Ok(y.narrow(0, top, rows)?))?;
-        close(&format!("bands, {view}"), &bands, &x, 0.);
     }
     Ok(())
 }

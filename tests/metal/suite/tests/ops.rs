@@ -56,11 +56,11 @@ fn reductions() -> Result<()> {
         let x = numbers((6, columns), 4)?;
         for (dtype, tolerance) in FLOATS {
             let tolerance = tolerance * 4.0;
-            agrees("sum", &[&x], dtype, tolerance, |t| t[0].abs()?.sum(1));
-            agrees("sum of the first", &[&x], dtype, tolerance, |t| t[0].abs()?.sum(0));
             agrees("max", &[&x], dtype, tolerance, |t| t[0].max(1));
             // In half precision the CPU's own sum of thousands is off by as much as 20 %: it adds one after the other.
             if dtype == DType::F32 {
+                agrees("sum", &[&x], dtype, tolerance, |t| t[0].abs()?.sum(1));
+                agrees("sum of the first", &[&x], dtype, tolerance, |t| t[0].abs()?.sum(0));
                 agrees("mean_all", &[&x], dtype, tolerance, |t| t[0].abs()?.mean_all());
             }
             agrees("argmax", &[&x], dtype, 0.0, |t| t[0].argmax(1));
