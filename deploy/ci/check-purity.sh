@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What crates may know. Invariant 1: the scheduler, sampling and types know no runtime, wire, tensor library, clock,
+# What crates may know. Invariant 1: the scheduler, sampling, roofline and types know no runtime, wire, tensor library, clock,
 # randomness, environment or file system. And a client needs no tensor library, database, encoder or tokenizer; a
 # coordinator no tensor library.
 set -euo pipefail
@@ -7,11 +7,13 @@ cd "$(dirname "$0")/../.."
 fail=0
 # without PATTERN CRATE [ARGUMENTS]: the crate depends on nothing of these names.
 without() {
-  if bad=$(cargo tree --locked -p "$2" "${@:3}" -e normal --prefix none | grep -E "^($1) "); then
+  local tree bad
+  tree=$(cargo tree --locked -p "$2" "${@:3}" -e normal --prefix none) || { fail=1; return; }
+  if bad=$(grep -E "^($1) " <<<"$tree"); then
     echo "$2 depends on: $bad"; fail=1
   fi
 }
-for crate in scheduler sampling types; do
+for crate in scheduler sampling types roofline; do
   without 'tokio|tonic|prost|candle[a-z-]*|rand[a-z_]*|getrandom|chrono|time|rustix|libc|mio|memmap2' "wanfarm-$crate"
 done
 heavy='candle[a-z-]*|rusqlite|openh264|tokenizers'
@@ -21,7 +23,7 @@ done
 without "$heavy" coordinator --no-default-features
 without 'candle[a-z-]*|tokenizers' wanfarm-server
 pattern='std::(fs|env|net|process|thread)\b|SystemTime|std::time::Instant|Instant::now|HashMap|HashSet'
-if grep -rnE "$pattern" shared/types/src shared/sampling/src coordinator/scheduler/src --include='*.rs' | grep -vE '//|#\[cfg\(test\)\]'; then
+if grep -rnE "$pattern" shared/types/src shared/sampling/src shared/roofline/src coordinator/scheduler/src --include='*.rs' | grep -vE '//|#\[cfg\(test\)\]'; then
   echo "a pure crate names something impure (above)"; fail=1
 fi
 exit $fail

@@ -18,7 +18,7 @@ pub struct Forecast {
     pub roles: Vec<RoleForecast>,
     /// The stages.
     pub stages: Vec<StageForecast>,
-    /// Until the last file; `null` without measurements or without workers.
+    /// Until the last file; `null` without workers, or where nothing is known of them.
     pub seconds: Option<f64>,
     /// The stage that takes its workers the longest.
     pub bottleneck: Option<&'static str>,
@@ -67,7 +67,7 @@ pub struct StageForecast {
     pub workers: u32,
     /// Mean over its workers.
     pub seconds_per_unit: Option<f64>,
-    /// `measured`, `scaled` from another size, or `none`.
+    /// `measured`, `scaled` from another size, `expected` from the figures of the workers' chips, or `none`.
     pub basis: &'static str,
     /// If its workers did nothing else.
     pub seconds: Option<f64>,
@@ -116,6 +116,7 @@ impl From<v1::EstimateReply> for Forecast {
             basis: match v1::Basis::try_from(line.basis) {
                 Ok(v1::Basis::Measured) => "measured",
                 Ok(v1::Basis::Scaled) => "scaled",
+                Ok(v1::Basis::Expected) => "expected",
                 Ok(v1::Basis::Unspecified) | Err(_) => "none",
             },
             seconds: line.seconds,

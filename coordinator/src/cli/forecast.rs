@@ -138,15 +138,23 @@ fn words(answer: &Answer, manifest: &Manifest) -> String {
     text += &table(["ROLE", "WORKERS", "NEEDS", "SMALLEST MACHINE", ""], forecast.roles.iter().map(role));
     text += "\n";
     text += &time(answer);
+    text += expectations(&forecast.stages);
     if let Some(balance) = &forecast.balance {
         text += &balanced(balance);
     }
     text
 }
 
+/// A basis that is no measurement.
+const EXPECTED: &str = "expected";
+
 fn stage(line: &StageForecast) -> [String; 5] {
     let unit = if line.stage.starts_with("denoise") { "steps" } else { "items" };
-    let basis = if line.basis == "scaled" { " (from another size)" } else { "" };
+    let basis = match line.basis {
+        "scaled" => " (from another size)",
+        EXPECTED => " (expected)",
+        _ => "",
+    };
     [
         line.stage.to_owned(),
         if (line.work - line.units as f64).abs() < 0.05 {
@@ -193,6 +201,15 @@ fn time(answer: &Answer) -> String {
             let names: Vec<&str> = unmeasured.map(|line| line.stage).collect();
             format!("how long it takes is not known: no measurements yet of {}\n", names.join(", "))
         }
+    }
+}
+
+/// What it means that stages are expected to take so long.
+fn expectations(stages: &[StageForecast]) -> &'static str {
+    if stages.iter().any(|line| line.basis == EXPECTED) {
+        "expected: from the chip's figures, not measured; the first steps will tell\n"
+    } else {
+        ""
     }
 }
 

@@ -70,7 +70,7 @@ impl Driver {
     /// A model, and the workers that could be given work for it now.
     pub(super) fn farm(&self, model: &str, images: &[Digest]) -> Farm {
         let info = self.registry.catalog.get(model).map(|known| known.info.clone());
-        let mut force = Workforce::default();
+        let mut force = Workforce::new(info.clone());
         let mut served: BTreeMap<Role, (u32, u64)> = BTreeMap::new();
         for worker in self.available() {
             let roles = self.scheduler.roles(worker, model);
@@ -84,7 +84,11 @@ impl Driver {
             }
             let paces = self.scheduler.view_worker(worker).map(|view| view.pace).unwrap_or_default();
             let paces = paces.into_iter().filter(|(of, ..)| of == model);
-            force.add(roles, paces.map(|(_, stage, size, seconds)| (stage, size, seconds)));
+            force.add(
+                roles,
+                self.sessions.device(worker),
+                paces.map(|(_, stage, size, seconds)| (stage, size, seconds)),
+            );
         }
         let needed = info.as_ref().map(|info| info.roles()).unwrap_or_default();
         let roles = needed.iter().map(|role| {

@@ -3,7 +3,7 @@
 use wanfarm_types::{Role, Stage};
 
 use super::stage::StageEstimate;
-use super::workforce::Workforce;
+use super::workforce::{Basis, Workforce};
 
 /// A team is well divided when it takes at most this much longer than one that could be divided at will.
 const CLOSE: f64 = 1.05;
@@ -28,7 +28,8 @@ impl Balance {
     pub(super) fn of(stages: &[StageEstimate], force: &Workforce) -> Option<Self> {
         let of = |stage| stages.iter().find(|line| line.stage == stage);
         let (high, low) = (of(Stage::DenoiseHigh)?, of(Stage::DenoiseLow)?);
-        let work = |line: &StageEstimate| Some(line.seconds_per_unit? * line.work);
+        let measured = |line: &&StageEstimate| line.basis.is_some_and(|basis| basis < Basis::Expected);
+        let work = |line: &StageEstimate| Some(Some(line).filter(measured)?.seconds_per_unit? * line.work);
         let measured = work(high).zip(work(low));
         let (high, low) = measured.unwrap_or((high.work, low.work));
         let now = u32::try_from(force.count_any(&[Role::DitHigh, Role::DitLow])).unwrap_or(u32::MAX);
@@ -68,7 +69,7 @@ mod tests {
             work: units as f64,
             workers: 1,
             seconds_per_unit: pace,
-            basis: None,
+            basis: pace.map(|_| Basis::Measured),
             seconds: None,
         };
         let (h, l) = paces.unzip();
@@ -77,8 +78,8 @@ mod tests {
 
     fn dits(high: usize, low: usize) -> Workforce {
         let mut force = Workforce::default();
-        (0..high).for_each(|_| force.add([Role::DitHigh], []));
-        (0..low).for_each(|_| force.add([Role::DitLow], []));
+        (0..high).for_each(|_| force.add([Role::DitHigh], "cpu", []));
+        (0..low).for_each(|_| force.add([Role::DitLow], "cpu", []));
         force
     }
 
@@ -95,6 +96,13 @@ mod tests {
     fn slow_machines_count_by_their_seconds() {
         let balance = Balance::of(&lines(20, 20, Some((30.0, 10.0))), &dits(2, 2)).unwrap();
         assert_eq!((balance.measured, balance.team, balance.now), (true, (3, 1), Some((3, 1))));
+    }
+
+    #[test]
+    fn what_is_only_expected_does_not_count() {
+        let mut lines = lines(26, 14, Some((10.0, 10.0)));
+        lines[1].basis = Some(Basis::Expected);
+        assert!(!Balance::of(&lines, &dits(2, 1)).unwrap().measured);
     }
 
     #[test]

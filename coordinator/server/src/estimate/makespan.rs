@@ -19,7 +19,7 @@ use super::workload::Workload;
 pub struct Estimate {
     /// Its stages, in order.
     pub stages: Vec<StageEstimate>,
-    /// Seconds from the first item to the last; `None` while a stage has no workers or was never measured.
+    /// Seconds from the first item to the last; `None` while a stage has no workers, or none of whom anything is known.
     pub seconds: Option<f64>,
     /// The stage that takes its workers the longest.
     pub bottleneck: Option<Stage>,
@@ -142,7 +142,7 @@ mod tests {
     fn each_role_alone(step: f64) -> Workforce {
         let mut force = Workforce::default();
         for role in ROLES {
-            force.add([role], paces(step).into_iter().filter(|(stage, ..)| stage.role() == role));
+            force.add([role], "cpu", paces(step).into_iter().filter(|(stage, ..)| stage.role() == role));
         }
         force
     }
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn one_video_takes_its_whole_way() {
         let mut force = each_role_alone(10.0);
-        force.add([Role::DitHigh], paces(5.0));
+        force.add([Role::DitHigh], "cpu", paces(5.0));
         let estimate = Estimate::new(&work(1), &force);
         // Two texts, then everything by the fastest of its role.
         assert_eq!(estimate.seconds, Some(2.0 + 26.0 * 5.0 + 140.0 + 5.0));
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn a_worker_with_both_experts_does_both_in_turn() {
         let mut force = Workforce::default();
-        force.add(ROLES, paces(10.0));
+        force.add(ROLES, "cpu", paces(10.0));
         let estimate = Estimate::new(&work(10), &force);
         assert_eq!(estimate.seconds, Some(11.0 + 4000.0 + 50.0));
         // A second one of them, twice as fast, takes two thirds of it.
-        force.add(ROLES, paces(10.0).into_iter().map(|(stage, size, seconds)| (stage, size, seconds / 2.0)));
+        force.add(ROLES, "cpu", paces(10.0).into_iter().map(|(stage, size, seconds)| (stage, size, seconds / 2.0)));
         let seconds = Estimate::new(&work(10), &force).seconds.unwrap();
         assert!((seconds - 4061.0 / 3.0).abs() < 1e-6, "{seconds}");
     }
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn workers_of_different_speed_share_by_speed() {
         let mut force = each_role_alone(10.0);
-        force.add([Role::DitHigh], [(Stage::DenoiseHigh, SIZE, 30.0)]);
+        force.add([Role::DitHigh], "cpu", [(Stage::DenoiseHigh, SIZE, 30.0)]);
         let estimate = Estimate::new(&work(10), &force);
         assert_eq!(estimate.stages[1].seconds, Some(2600.0 * 0.75));
         assert_eq!(estimate.stages[1].seconds_per_unit, Some(15.0));
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn what_was_never_measured_is_not_guessed() {
         let mut force = Workforce::default();
-        force.add(ROLES, [(Stage::DenoiseHigh, SIZE, 10.0)]);
+        force.add(ROLES, "cpu", [(Stage::DenoiseHigh, SIZE, 10.0)]);
         let estimate = Estimate::new(&work(2), &force);
         assert_eq!((estimate.seconds, estimate.bottleneck), (None, None));
         assert_eq!(estimate.stages[1].seconds, Some(520.0));

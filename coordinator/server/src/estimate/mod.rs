@@ -1,4 +1,5 @@
-//! How long work will take, and where it will wait: from what there is to do and from measured speeds. Pure.
+//! How long work will take, and where it will wait: from what there is to do and from measured speeds, or where nothing was measured yet from
+//! what is known of the chips. Pure.
 //!
 //! `workload` counts the work, `workforce` knows the speeds, `makespan` puts both together, `balance` divides workers
 //! between the experts; `space` counts bytes on disks. Deliberately not here: placing work, which is the scheduler's, and

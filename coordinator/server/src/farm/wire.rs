@@ -84,6 +84,7 @@ fn stage(line: StageEstimate) -> v1::StageEstimate {
         None => v1::Basis::Unspecified,
         Some(Basis::Measured) => v1::Basis::Measured,
         Some(Basis::Scaled) => v1::Basis::Scaled,
+        Some(Basis::Expected) => v1::Basis::Expected,
     };
     v1::StageEstimate {
         stage: v1::Stage::from(line.stage).into(),

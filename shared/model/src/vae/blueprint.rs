@@ -280,6 +280,73 @@ mod tests {
         }
     }
 
+    /// Convolutions in order, each with its kernel, channels, scale against the latents, and frames for a latent frame.
+    type Convolution = ([usize; 3], usize, usize, usize, usize);
+
+    fn convolutions(layers: &[Named], at: &mut (usize, usize), found: &mut Vec<Convolution>) {
+        for Named { spec, .. } in layers {
+            let (scale, frames) = (&mut at.0, &mut at.1);
+            let mut add = |kernel, input, output, scale, frames| found.push((kernel, input, output, scale, frames));
+            match *spec {
+                Spec::Linear { input, output } => add([1; 3], input, output, *scale, *frames),
+                Spec::Conv { input, output } | Spec::Head { input, output } => {
+                    add([3; 3], input, output, *scale, *frames);
+                }
+                Spec::Residual { input, output } => {
+                    add([3; 3], input, output, *scale, *frames);
+                    add([3; 3], output, output, *scale, *frames);
+                    if input != output {
+                        add([1; 3], input, output, *scale, *frames);
+                    }
+                }
+                Spec::Attention { dim } => {
+                    add([1; 3], dim, 3 * dim, *scale, *frames);
+                    add([1; 3], dim, dim, *scale, *frames);
+                }
+                Spec::Resample { input, output, mode } => match mode {
+                    Mode::Upsample2d | Mode::Upsample3d => {
+                        if mode == Mode::Upsample3d {
+                            add([3, 1, 1], input, 2 * input, *scale, *frames);
+                            *frames *= 2;
+                        }
+                        *scale *= 2;
+                        add([1, 3, 3], input, output, *scale, *frames);
+                    }
+                    Mode::Downsample2d | Mode::Downsample3d => {
+                        *scale /= 2;
+                        add([1, 3, 3], input, output, *scale, *frames);
+                        if mode == Mode::Downsample3d {
+                            *frames /= 2;
+                            add([3, 1, 1], output, output, *scale, *frames);
+                        }
+                    }
+                },
+                Spec::Group { ref layers, .. } => convolutions(layers, at, found),
+            }
+        }
+    }
+
+    #[test]
+    fn the_roofline_counts_these_layers() {
+        use wanfarm_roofline::vae::{Operation, Way, layers};
+        for kind in [VaeKind::Wan21, VaeKind::Wan22] {
+            let config = config(kind, 2);
+            for (way, blueprint, mut start) in
+                [(Way::Encode, encoder(&config), (8, 4)), (Way::Decode, decoder(&config), (1, 1))]
+            {
+                let mut built = Vec::new();
+                convolutions(&blueprint, &mut start, &mut built);
+                let counted = layers(kind, way).into_iter().filter_map(|layer| match layer.operation {
+                    Operation::Convolution { kernel, input } => {
+                        Some((kernel, input, layer.output, layer.scale, layer.frames))
+                    }
+                    Operation::Norm | Operation::Sum | Operation::Attention => None,
+                });
+                assert_eq!(counted.collect::<Vec<_>>(), built, "{kind:?} {way:?}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_autoencoder_is_refused() {
         let shapes = shapes(&config(VaeKind::Wan21, 2));
