@@ -4,9 +4,10 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::ModelError;
 use crate::layers::Linear;
-use crate::ops::attention::attend;
+use crate::ops::attention::{Scaled, attend, scaled};
 use crate::ops::chunks::Chunks;
-use crate::ops::norm::rms_norm;
+use crate::ops::heads::{Way, merge, split};
+use crate::ops::product::Product;
 use crate::ops::rope::RopeTable;
 use crate::weights::Weights;
 use wanfarm_types::Transformer;
@@ -58,32 +59,31 @@ impl Projections {
         Ok(())
     }
 
-    /// `(n, dim)` → `(heads, n, head_dim)`.
-    fn heads(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        let (n, dim) = x.dims2()?;
-        Ok(x.reshape((n, self.num_heads, dim / self.num_heads))?.transpose(0, 1)?.contiguous()?)
+    /// The type that the projections read without converting.
+    fn reads(&self) -> DType {
+        self.q.reads()
     }
 
-    fn queries(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        self.heads(&rms_norm(&self.q.forward(x)?, &self.norm_q, self.eps)?)
+    /// Queries `(heads, n, head_dim)` of `(n, dim)`, and the scale that attention still has to apply.
+    fn queries(&self, x: &Tensor, rope: Option<(&RopeTable, usize)>) -> Result<(Tensor, f64), ModelError> {
+        let (norm, product) = (Some((&self.norm_q, self.eps)), self.q.product(x)?);
+        let scale = 1. / ((product.rows.dim(1)? / self.num_heads) as f64).sqrt();
+        let Scaled { factor, scale, dtype } = scaled(scale, &product.rows, self.v.dtype());
+        Ok((split(&product, self.num_heads, Way { norm, rope, factor }, dtype)?, scale))
     }
 
-    fn keys(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        self.heads(&rms_norm(&self.k.forward(x)?, &self.norm_k, self.eps)?)
+    fn keys(&self, x: &Tensor, rope: Option<(&RopeTable, usize)>) -> Result<Tensor, ModelError> {
+        let norm = Some((&self.norm_k, self.eps));
+        split(&self.k.product(x)?, self.num_heads, Way { norm, rope, factor: None }, self.v.dtype())
     }
 
     fn values(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(self.heads(&self.v.forward(x)?)?.to_dtype(self.v.dtype())?)
+        split(&self.v.product(x)?, self.num_heads, Way::default(), self.v.dtype())
     }
 
     /// Heads `(heads, n, head_dim)` put together and projected: `(n, dim)`.
-    fn output(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        self.o.forward(&x.transpose(0, 1)?.contiguous()?.flatten_from(1)?)
-    }
-
-    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor, ModelError> {
-        let scale = 1. / (q.dim(2)? as f64).sqrt();
-        attend(q, k, v, None, scale)
+    fn output(&self, x: &Tensor) -> Result<Product, ModelError> {
+        self.o.product(&merge(x, self.o.reads())?)
     }
 }
 
@@ -109,7 +109,7 @@ impl WanSelfAttention {
     /// Attention before its output projection, which [`Self::output`] applies chunk by chunk.
     ///
     /// # Shapes
-    /// `input(first, count)` gives f32 `(count, dim)`, the normalised and modulated tokens → f32 `(heads, L, head_dim)`.
+    /// `input(first, count)` gives `(count, dim)`, the normalised and modulated tokens → `(heads, L, head_dim)`.
     pub(super) fn forward(
         &self,
         tokens: Chunks,
@@ -118,17 +118,24 @@ impl WanSelfAttention {
     ) -> Result<Tensor, ModelError> {
         let Self(p) = self;
         let [mut q, mut k, mut v] = [0; 3].map(|_| tokens.gather(1));
+        let mut scale = 1.;
         for (first, count) in tokens.iter() {
             let x = input(first, count)?;
-            q.put(first, &rope.apply(&p.queries(&x)?, first)?)?;
-            k.put(first, &rope.apply(&p.keys(&x)?, first)?.to_dtype(p.v.dtype())?)?;
+            let queries;
+            (queries, scale) = p.queries(&x, Some((rope, first)))?;
+            q.put(first, &queries)?;
+            k.put(first, &p.keys(&x, Some((rope, first)))?)?;
             v.put(first, &p.values(&x)?)?;
         }
-        p.attend(&q.finish()?, &k.finish()?, &v.finish()?)
+        attend(&q.finish()?, &k.finish()?, &v.finish()?, None, scale)
     }
 
-    /// The output projection of some tokens: f32 `(heads, L, head_dim)` → `(count, dim)`.
-    pub(super) fn output(&self, x: &Tensor, first: usize, count: usize) -> Result<Tensor, ModelError> {
+    pub(super) fn reads(&self) -> DType {
+        self.0.reads()
+    }
+
+    /// The output projection of some tokens: `(heads, L, head_dim)` → `(count, dim)`.
+    pub(super) fn output(&self, x: &Tensor, first: usize, count: usize) -> Result<Product, ModelError> {
         self.0.output(&x.narrow(1, first, count)?)
     }
 }
@@ -164,14 +171,18 @@ impl WanCrossAttention {
     /// Keys and values of embedded text rows `(n, dim)`.
     pub(super) fn keys(&self, text: &Tensor) -> Result<TextKeys, ModelError> {
         let Self(p) = self;
-        let k = p.keys(text)?.to_dtype(p.v.dtype())?;
-        Ok(TextKeys { k, v: p.values(text)? })
+        Ok(TextKeys { k: p.keys(text, None)?, v: p.values(text)? })
     }
 
     /// # Shapes
-    /// f32 `(n, dim)` → f32 `(n, dim)`.
-    pub(super) fn forward(&self, x: &Tensor, text: &TextKeys) -> Result<Tensor, ModelError> {
+    /// `(n, dim)` → `(n, dim)`.
+    pub(super) fn forward(&self, x: &Tensor, text: &TextKeys) -> Result<Product, ModelError> {
         let Self(p) = self;
-        p.output(&p.attend(&p.queries(x)?, &text.k, &text.v)?)
+        let (q, scale) = p.queries(x, None)?;
+        p.output(&attend(&q, &text.k, &text.v, None, scale)?)
+    }
+
+    pub(super) fn reads(&self) -> DType {
+        self.0.reads()
     }
 }

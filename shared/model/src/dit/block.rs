@@ -6,17 +6,13 @@ use super::attention::{TextKeys, WanCrossAttention, WanSelfAttention};
 use super::embedding::PerTime;
 use crate::error::ModelError;
 use crate::layers::Linear;
-use crate::ops::activation::gelu;
+use crate::ops::activation::gelu_of;
 use crate::ops::chunks::Chunks;
-use crate::ops::norm::layer_norm;
+use crate::ops::norm::{affine_norm, modulated_norm};
+use crate::ops::residual::residual;
 use crate::ops::rope::RopeTable;
 use crate::weights::Weights;
 use wanfarm_types::Transformer;
-
-/// `norm(x)·(1 + scale) + shift`, the norm without parameters of its own.
-pub(super) fn modulated_norm(x: &Tensor, shift: &Tensor, scale: &Tensor, eps: f64) -> Result<Tensor, ModelError> {
-    Ok(layer_norm(x, None, eps)?.broadcast_mul(&(scale + 1.)?)?.broadcast_add(shift)?)
-}
 
 /// The tokens stay f32; products are taken in the weights' type.
 ///
@@ -83,25 +79,25 @@ impl WanAttentionBlock {
         let e = e0.map(|rows| Ok(rows.broadcast_add(&self.modulation)?))?;
         let input = |first, count| {
             let (shift, scale) = (e.part(0, first, count)?, e.part(1, first, count)?);
-            modulated_norm(&x.narrow(0, first, count)?, &shift, &scale, self.eps)
+            modulated_norm(&x.narrow(0, first, count)?, &scale, &shift, self.eps, self.self_attn.reads())
         };
         let attention = self.self_attn.forward(tokens, input, rope)?;
         let mut out = tokens.gather(0);
         for (first, count) in tokens.iter() {
             let y = self.self_attn.output(&attention, first, count)?;
-            let x = (x.narrow(0, first, count)? + y.broadcast_mul(&e.part(2, first, count)?)?)?;
-            let x = (&x + self.cross_attn.forward(&self.norm3(&x)?, text)?)?;
+            let x = residual(&x.narrow(0, first, count)?, &y, Some(&e.part(2, first, count)?))?;
+            let x = residual(&x, &self.cross_attn.forward(&self.norm3(&x)?, text)?, None)?;
             let (shift, scale) = (e.part(3, first, count)?, e.part(4, first, count)?);
-            let y = self.ffn[0].forward(&modulated_norm(&x, &shift, &scale, self.eps)?)?;
-            let y = self.ffn[1].forward(&gelu(&y)?)?;
-            out.put(first, &(x + y.broadcast_mul(&e.part(5, first, count)?)?)?)?;
+            let y = self.ffn[0].product(&modulated_norm(&x, &scale, &shift, self.eps, self.ffn[0].reads())?)?;
+            let y = self.ffn[1].product(&gelu_of(&y, self.ffn[1].reads())?)?;
+            out.put(first, &residual(&x, &y, Some(&e.part(5, first, count)?))?)?;
         }
         out.finish()
     }
 
     fn norm3(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         match &self.norm3 {
-            Some((weight, bias)) => layer_norm(x, Some((weight, bias)), self.eps),
+            Some((weight, bias)) => affine_norm(x, weight, bias, self.eps, self.cross_attn.reads()),
             None => Ok(x.clone()),
         }
     }

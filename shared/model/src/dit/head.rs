@@ -2,11 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::block::modulated_norm;
 use super::embedding::PerTime;
 use crate::error::ModelError;
 use crate::layers::Linear;
 use crate::ops::chunks::Chunks;
+use crate::ops::norm::modulated_norm;
 use crate::weights::Weights;
 use wanfarm_types::Transformer;
 
@@ -41,7 +41,7 @@ impl Head {
         let mut out = tokens.gather(0);
         for (first, count) in tokens.iter() {
             let (shift, scale) = (e.part(0, first, count)?, e.part(1, first, count)?);
-            let x = modulated_norm(&x.narrow(0, first, count)?, &shift, &scale, self.eps)?;
+            let x = modulated_norm(&x.narrow(0, first, count)?, &scale, &shift, self.eps, self.head.reads())?;
             out.put(first, &self.head.forward(&x)?)?;
         }
         out.finish()

@@ -10,7 +10,8 @@ use super::head::Head;
 use super::text::{TextContext, TextEmbedding};
 use crate::error::ModelError;
 use crate::layers::Linear;
-use crate::ops::chunks::{Chunks, TOKENS};
+use crate::ops::chunks::{Chunks, TOKENS, tokens_per_chunk};
+use crate::ops::device::bound_queue;
 use crate::ops::rope::RopeTable;
 use crate::weights::Weights;
 use wanfarm_types::Transformer;
@@ -86,7 +87,7 @@ impl WanModel {
             blocks: (0..cfg.num_layers).map(block).collect::<Result<_, _>>()?,
             head: Head::load(&cfg, weights, device)?,
             rope: Mutex::new(None),
-            chunk: TOKENS,
+            chunk: tokens_per_chunk(cfg.ffn_dim, device),
             device: device.clone(),
             cfg,
         })
@@ -179,8 +180,7 @@ impl WanModel {
             let mut x = patches.clone();
             for (block, text) in self.blocks.iter().zip(&text.blocks) {
                 x = block.forward(&x, tokens, &e0, &rope, text)?;
-                // Bounds what a GPU has queued, and lets freed buffers go.
-                self.device.synchronize()?;
+                bound_queue(&self.device)?;
             }
             Ok(x)
         };

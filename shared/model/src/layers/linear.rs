@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::error::ModelError;
 use crate::lora::Side;
 use crate::ops::compact::Matrix;
+use crate::ops::product::Product;
 use crate::weights::Weights;
 
 /// `y = x Wᵀ + b`. The product is taken in the weight's type (accumulated in f32); the bias is added in f32.
@@ -67,6 +68,28 @@ impl Linear {
         self.weight.dtype()
     }
 
+    /// The type that it reads without converting: others are as right, and cost a pass over them.
+    pub(crate) fn reads(&self) -> DType {
+        self.weight.reads()
+    }
+
+    /// The layer without its last step.
+    ///
+    /// # Shapes
+    /// `x` `(n, in)` → `(n, out)`.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or a device out of memory.
+    pub fn product(&self, x: &Tensor) -> Result<Product, ModelError> {
+        let x = x.contiguous()?;
+        let rows = self.weight.product(&x)?;
+        let rows = match &self.side {
+            Some(side) => side.added_to(rows.to_dtype(DType::F32)?, &x)?,
+            None => rows,
+        };
+        Ok(Product::new(rows, self.bias.clone()))
+    }
+
     /// Applies the layer over the last dimension.
     ///
     /// # Shapes
@@ -79,17 +102,7 @@ impl Linear {
         let inner = dims.pop().ok_or_else(|| ModelError::input("linear layer", "a scalar has no last dimension"))?;
         let rows: usize = dims.iter().product();
         dims.push(self.weight.out());
-        let x = x.contiguous()?.reshape((rows, inner))?;
-        let y = self.weight.product(&x)?;
-        let y = match &self.side {
-            Some(side) => side.added_to(y, &x)?,
-            None => y,
-        };
-        let y = match &self.bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        };
-        Ok(y.reshape(dims)?)
+        Ok(self.product(&x.contiguous()?.reshape((rows, inner))?)?.finish()?.reshape(dims)?)
     }
 }
 

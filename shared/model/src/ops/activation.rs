@@ -2,10 +2,27 @@
 
 use std::f64::consts::FRAC_2_SQRT_PI;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
+use super::product::Product;
 use super::rows::map_rows;
 use crate::error::ModelError;
+
+/// GELU of a product.
+///
+/// # Shapes
+/// `(n, m)` → `(n, m)`: f32, or `dtype` where that costs nothing.
+///
+/// # Errors
+/// A device out of memory.
+pub fn gelu_of(x: &Product, dtype: DType) -> Result<Tensor, ModelError> {
+    #[cfg(any(target_os = "macos", feature = "metal"))]
+    if let Some(y) = super::metal::gelu(&x.rows, x.bias.as_ref(), dtype)? {
+        return Ok(y);
+    }
+    let _ = dtype;
+    gelu(&x.finish()?)
+}
 
 /// GELU by its tanh formula. On the CPU it is rounded once.
 ///

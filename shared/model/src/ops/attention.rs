@@ -19,7 +19,8 @@ const SCORES: usize = 1 << 22;
 /// Products are taken in the type of `v` (accumulated in f32), the softmax in f32.
 ///
 /// # Shapes
-/// `q` `(heads, L, d)`, `k` and `v` `(heads, M, d)`, `bias` `(heads or 1, L or 1, M)` in f32 → f32 `(heads, L, d)`.
+/// `q` `(heads, L, d)`, `k` and `v` `(heads, M, d)`, `bias` `(heads or 1, L or 1, M)` in f32 → `(heads, L, d)`: f32, or
+/// the type of `v` where a kernel gives that.
 ///
 /// # Errors
 /// Shapes that do not fit, or a device out of memory.
@@ -29,6 +30,28 @@ pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>, scale: 
         return metal::attend(q, k, v, scale);
     }
     chunked(q, k, v, bias, scale, (QUERIES, SCORES))
+}
+
+/// How queries are to be given to [`attend`].
+#[derive(Debug, Clone, Copy)]
+pub struct Scaled {
+    /// What they are multiplied by before they lose digits, if they are.
+    pub factor: Option<f64>,
+    /// The scale that is left for [`attend`].
+    pub scale: f64,
+    /// Their type.
+    pub dtype: DType,
+}
+
+/// Queries of the kind of `x`, for values of type `values`. Anything else is as right, and costs a pass over them.
+pub fn scaled(scale: f64, x: &Tensor, values: DType) -> Scaled {
+    #[cfg(any(target_os = "macos", feature = "metal"))]
+    if x.device().is_metal() {
+        let (before, scale) = metal::split_scale(scale);
+        return Scaled { factor: Some(before), scale, dtype: values };
+    }
+    let _ = (x, values);
+    Scaled { factor: None, scale, dtype: DType::F32 }
 }
 
 /// Attention from primitives, by groups of heads and chunks of queries.
@@ -88,6 +111,7 @@ mod metal {
     use candle_core::{DType, Tensor};
 
     use crate::error::ModelError;
+    use crate::ops::chunks::Chunks;
 
     /// Queries per call: longer ones have given silent garbage on some GPUs, and run into the watchdog.
     const QUERIES: usize = 4096;
@@ -104,29 +128,29 @@ mod metal {
 
     /// Same contract as [`super::attend`], without bias.
     pub(super) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tensor, ModelError> {
-        let (heads, length, dim) = q.dims3()?;
+        let length = q.dim(1)?;
         let (before, inside) = split_scale(scale);
         let k = k.to_dtype(v.dtype())?.contiguous()?.unsqueeze(0)?;
         let v = v.contiguous()?.unsqueeze(0)?;
-        let out = Tensor::zeros((heads, length, dim), DType::F32, q.device())?;
         // Chunks of nearly equal size, so that none is a single row.
-        let rows = length.div_ceil(length.div_ceil(QUERIES));
-        for query in (0..length).step_by(rows) {
-            let rows = rows.min(length - query);
-            let q = (q.narrow(1, query, rows)?.to_dtype(DType::F32)? * before)?;
-            let q = q.to_dtype(v.dtype())?.contiguous()?.unsqueeze(0)?;
-            let part = candle_nn::ops::sdpa(&q, &k, &v, None, false, inside as f32, 1.)?;
-            out.slice_set(&part.squeeze(0)?.to_dtype(DType::F32)?.contiguous()?, 1, query)?;
-            q.device().synchronize()?;
+        let chunks = Chunks::new(length, length.div_ceil(length.div_ceil(QUERIES)));
+        let mut out = chunks.gather(1);
+        for (first, count) in chunks.iter() {
+            let mut q = q.narrow(1, first, count)?;
+            if (before - 1.).abs() > f64::EPSILON || q.dtype() != v.dtype() {
+                q = (q.to_dtype(DType::F32)? * before)?.to_dtype(v.dtype())?;
+            }
+            let q = q.contiguous()?.unsqueeze(0)?;
+            out.put(first, &candle_nn::ops::sdpa(&q, &k, &v, None, false, inside as f32, 1.)?.squeeze(0)?)?;
         }
-        Ok(out)
+        out.finish()
     }
 
     /// The kernel multiplies queries by `scale · log₂e` rounded to the type of the inputs, which in bf16 is up to 0.4 %
     /// off. Here the kernel gets a factor that comes out as a power of two, and the rest is applied in f32 before.
     ///
     /// Returns (factor for q, scale for the kernel).
-    fn split_scale(scale: f64) -> (f64, f64) {
+    pub(super) fn split_scale(scale: f64) -> (f64, f64) {
         let wanted = scale * std::f64::consts::LOG2_E;
         let exact = wanted.log2().round().exp2();
         (wanted / exact, exact / std::f64::consts::LOG2_E)

@@ -146,14 +146,24 @@ impl Matrix {
         }
     }
 
+    /// The type of `x` that [`Self::product`] takes as it is.
+    pub(crate) fn reads(&self) -> DType {
+        match self {
+            Self::Blocks { matrix, .. } if matrix.device().is_metal() => DType::F32,
+            other => other.dtype(),
+        }
+    }
+
     /// # Shapes
-    /// `x` `(n, in)`, dense → f32 `(n, out)`.
+    /// `x` `(n, in)`, dense → `(n, out)`: f32, or on a GPU the type of the product where nothing is applied after it.
     ///
     /// # Errors
     /// The device is out of memory.
     pub fn product(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        let dense = |matrix: &Tensor| x.to_dtype(matrix.dtype())?.matmul(&matrix.t()?)?.to_dtype(DType::F32);
+        let raw = |matrix: &Tensor| x.to_dtype(matrix.dtype())?.matmul(&matrix.t()?);
+        let dense = |matrix: &Tensor| raw(matrix)?.to_dtype(DType::F32);
         match self {
+            Self::Dense { matrix, scale: None } if !x.device().is_cpu() => Ok(raw(matrix)?),
             Self::Dense { matrix, scale: None } => Ok(dense(matrix)?),
             Self::Dense { matrix, scale: Some(scale) } => Ok(dense(matrix)?.broadcast_mul(scale)?),
             Self::Mapped { matrix, dtype } => Ok(dense(&matrix.decoded()?.to_dtype(*dtype)?)?),

@@ -123,6 +123,18 @@ impl fmt::Display for DeviceKind {
     }
 }
 
+/// Bounds what a GPU has queued, and lets freed buffers go. A Metal queue is bounded by itself, its buffers are used again
+/// before they are free, and the faults of all its command buffers are told at the next readback.
+///
+/// # Errors
+/// What was queued has failed.
+pub(crate) fn bound_queue(device: &Device) -> Result<(), ModelError> {
+    if !device.is_metal() {
+        device.synchronize()?;
+    }
+    Ok(())
+}
+
 #[cfg(any(target_os = "macos", feature = "metal"))]
 fn metal() -> Option<Found> {
     let device = candle_metal_kernels::metal::Device::all().into_iter().next()?;

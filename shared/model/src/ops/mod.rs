@@ -7,6 +7,11 @@ pub mod chunks;
 pub mod compact;
 pub(crate) mod decode;
 pub mod device;
+pub mod heads;
+#[cfg(any(target_os = "macos", feature = "metal"))]
+mod metal;
 pub mod norm;
+pub mod product;
+pub mod residual;
 pub mod rope;
 mod rows;

@@ -53,6 +53,44 @@ pub fn layer_norm(x: &Tensor, affine: Option<(&Tensor, &Tensor)>, eps: f64) -> R
     })
 }
 
+/// Layer norm and `· (1 + scale) + shift`.
+///
+/// # Shapes
+/// `x` f32 `(n, dim)`, `scale` and `shift` f32 `(n or 1, dim)` → `(n, dim)`: f32, or `dtype` where that costs nothing.
+///
+/// # Errors
+/// Shapes that do not fit, or a device out of memory.
+pub fn modulated_norm(
+    x: &Tensor,
+    scale: &Tensor,
+    shift: &Tensor,
+    eps: f64,
+    dtype: DType,
+) -> Result<Tensor, ModelError> {
+    #[cfg(any(target_os = "macos", feature = "metal"))]
+    if let Some(y) = super::metal::norm(x, scale, shift, (1., eps), dtype)? {
+        return Ok(y);
+    }
+    let _ = dtype;
+    Ok(layer_norm(x, None, eps)?.broadcast_mul(&(scale + 1.)?)?.broadcast_add(shift)?)
+}
+
+/// Layer norm, weight and bias.
+///
+/// # Shapes
+/// As of [`modulated_norm`].
+///
+/// # Errors
+/// Shapes that do not fit, or a device out of memory.
+pub fn affine_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64, dtype: DType) -> Result<Tensor, ModelError> {
+    #[cfg(any(target_os = "macos", feature = "metal"))]
+    if let Some(y) = super::metal::norm(x, weight, bias, (0., eps), dtype)? {
+        return Ok(y);
+    }
+    let _ = dtype;
+    layer_norm(x, Some((weight, bias)), eps)
+}
+
 /// Rows on the CPU, less their mean if `centred`, divided by their deviation.
 fn normalised(x: &Tensor, centred: bool, eps: f64) -> Result<Tensor, ModelError> {
     map_rows(x, |x, y| {

@@ -64,6 +64,11 @@ impl RopeTable {
         self.grid
     }
 
+    /// Cosines and sines of some tokens, `(count, head_dim / 2)`.
+    pub(crate) fn rows(&self, first: usize, count: usize) -> Result<(Tensor, Tensor), ModelError> {
+        Ok((self.cos.narrow(0, first, count)?, self.sin.narrow(0, first, count)?))
+    }
+
     /// Rotates adjacent pairs of channels of each head by the token's angles; `x` begins at token `first` of the grid.
     ///
     /// # Shapes
@@ -74,9 +79,8 @@ impl RopeTable {
     /// # Errors
     /// Shapes that do not fit, or a device out of memory.
     pub fn apply(&self, x: &Tensor, first: usize) -> Result<Tensor, ModelError> {
-        let tokens = x.dim(1)?;
+        let (cos, sin) = self.rows(first, x.dim(1)?)?;
         let x = x.contiguous()?.unsqueeze(0)?;
-        let (cos, sin) = (self.cos.narrow(0, first, tokens)?, self.sin.narrow(0, first, tokens)?);
         Ok(candle_nn::rotary_emb::rope_i(&x, &cos, &sin)?.squeeze(0)?)
     }
 }

@@ -1,0 +1,79 @@
+//! Rows of channels to heads and back.
+
+use candle_core::{DType, Tensor};
+
+use super::{GROUP, Grid, Kernel, number, takes, threads};
+use crate::error::ModelError;
+
+const SPLIT: &str = concat!(include_str!("four.metal"), include_str!("sum.metal"), include_str!("heads.metal"));
+const MERGE: &str = concat!(include_str!("four.metal"), include_str!("merge.metal"));
+
+#[repr(C)]
+struct Split {
+    groups: u32,
+    head: u32,
+    tokens: u32,
+    biased: u32,
+    normed: u32,
+    turned: u32,
+    eps: f32,
+    factor: f32,
+}
+
+#[repr(C)]
+struct Merge {
+    groups: u32,
+    head: u32,
+    tokens: u32,
+}
+
+/// `x + bias`, normalised by the RMS of all channels, turned, multiplied and split, in `dtype`; `None` for operands it does
+/// not take.
+///
+/// # Shapes
+/// `x` `(tokens, dim)`, `bias` `(dim)`, weight of the norm `(dim)`, cosines and sines `(tokens, dim / heads / 2)` →
+/// `(heads, tokens, dim / heads)`.
+pub(in crate::ops) fn heads(
+    x: &Tensor,
+    bias: Option<&Tensor>,
+    norm: Option<(&Tensor, f64)>,
+    turn: Option<(&Tensor, &Tensor)>,
+    (heads, factor): (usize, f64),
+    dtype: DType,
+) -> Result<Option<Tensor>, ModelError> {
+    let (tokens, dim) = x.dims2()?;
+    let (groups, head) = (dim / GROUP, dim / heads.max(1));
+    let Some(threads) = threads(groups).filter(|_| takes(x) && head.is_multiple_of(GROUP)) else { return Ok(None) };
+    let parameters = Split {
+        groups: number(groups),
+        head: number(head / GROUP),
+        tokens: number(tokens),
+        biased: u32::from(bias.is_some()),
+        normed: u32::from(norm.is_some()),
+        turned: u32::from(turn.is_some()),
+        eps: norm.map_or(0., |(_, eps)| eps as f32),
+        factor: factor as f32,
+    };
+    let x = x.contiguous()?;
+    let inputs = [Some(&x), bias, norm.map(|(weight, _)| weight), turn.map(|(cos, _)| cos), turn.map(|(_, sin)| sin)];
+    let kernel = Kernel::new(SPLIT, "heads", &[x.dtype(), dtype]);
+    let grid = Grid::Rows { rows: tokens, threads };
+    kernel.run(&inputs, ((heads, tokens, head), dtype), &parameters, grid).map(Some)
+}
+
+/// Heads put together, in `dtype`; `None` for operands it does not take.
+///
+/// # Shapes
+/// `x` `(heads, tokens, head)` → `(tokens, heads · head)`.
+pub(in crate::ops) fn merge(x: &Tensor, dtype: DType) -> Result<Option<Tensor>, ModelError> {
+    let (heads, tokens, head) = x.dims3()?;
+    if !takes(x) {
+        return Ok(None);
+    }
+    let (x, groups) = (x.contiguous()?, heads * head / GROUP);
+    let parameters = Merge { groups: number(groups), head: number(head / GROUP), tokens: number(tokens) };
+    let kernel = Kernel::new(MERGE, "merge", &[x.dtype(), dtype]);
+    kernel
+        .run(&[Some(&x)], ((tokens, heads * head), dtype), &parameters, Grid::Groups { groups, rows: tokens })
+        .map(Some)
+}
