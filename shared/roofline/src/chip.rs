@@ -50,6 +50,9 @@ const M5: f64 = 0.404;
 /// Of one core with its accelerator: 55 of 40 cores, between the 52 and 60 of ml-explore/mlx#3211.
 const M5_ACCELERATED: f64 = 1.375;
 
+/// Share of the nominal bandwidth that passes reach. Assumed.
+const MEMORY: f64 = 0.75;
+
 impl Chip {
     /// Every chip that is known. A name stands for its largest configuration: workers do not announce cores.
     pub const ALL: [Chip; 18] = [
@@ -80,8 +83,13 @@ impl Chip {
     /// One of which only is known what was measured: 10¹² operations a second of products, and 10⁹ bytes a second that passes
     /// reach.
     pub fn measured(product_tflops: f64, reached_gb_s: f64) -> Chip {
-        let gb_s = reached_gb_s / crate::forecast::MEMORY;
+        let gb_s = reached_gb_s / MEMORY;
         Chip { name: "measured", alu_tflops: product_tflops, product_tflops, accelerated_tflops: None, gb_s }
+    }
+
+    /// 10⁹ bytes a second that passes over memory reach.
+    pub(crate) fn reached_gb_s(&self) -> f64 {
+        self.gb_s * MEMORY
     }
 
     /// The chip of this name.

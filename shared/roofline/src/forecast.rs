@@ -8,8 +8,6 @@ use crate::ledger::{Dispatch, Elements, Kernels, Kind, Ledger};
 use crate::vae::Way;
 use crate::{umt5, vae};
 
-/// Share of the nominal bandwidth that passes reach. Assumed.
-pub(crate) const MEMORY: f64 = 0.75;
 /// Share of the products' rate that fused attention reaches: 88 to 97 % at 4,096 keys and more
 /// (raullenchai/Rapid-MLX#258).
 const ATTENTION: f64 = 0.92;
@@ -65,7 +63,7 @@ impl Forecast {
     /// Seconds for dispatches of one kind.
     fn dispatch(&self, dispatch: &Dispatch) -> f64 {
         let count = dispatch.count as f64;
-        let memory = dispatch.bytes() / (self.chip.gb_s * 1e9 * MEMORY);
+        let memory = dispatch.bytes() / (self.chip.reached_gb_s() * 1e9);
         let at = |tflops: f64| (dispatch.flops / (tflops * 1e12)).max(memory) + count * LAUNCH;
         match dispatch.kind {
             Kind::Product(elements) => at(self.tflops(elements)),
