@@ -1,8 +1,9 @@
 //! Convolutions over a stream of channels-last frames, as matrix products without im2col: causal in time, or in a frame.
 //!
-//! Tile by tile, the inputs of one kernel row are laid side by side at each pixel; then every kernel row of every frame
-//! in reach is one product over a contiguous view. Between calls only the frames themselves are kept, and nothing in
-//! between is larger than a tile: neither im2col, nor the frame times the kernel's width, nor a doubled frame.
+//! Where a device has no operation for the whole (`ops::conv`), it goes tile by tile: the inputs of one kernel row are laid
+//! side by side at each pixel; then every kernel row of every frame in reach is one product over a contiguous view.
+//! Between calls only the frames themselves are kept, and nothing in between is larger than a tile: neither im2col, nor
+//! the frame times the kernel's width, nor a doubled frame.
 //!
 //! Not here: which convolution a network has where, and the first-frame rules of its resampling.
 
@@ -12,35 +13,11 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::ModelError;
 use crate::ops::bands::{Tile, by_tiles};
+pub use crate::ops::conv::Window;
+use crate::ops::conv::whole;
 use crate::weights::Weights;
 
-/// How a kernel lies in the frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Window {
-    /// 1×1.
-    Point,
-    /// 3×3, stride 1, one zero pixel around the frame.
-    Same,
-    /// The same over a frame of twice the size, in which each pixel is four.
-    Doubling,
-    /// 3×3, stride 2, one zero pixel on the right and at the bottom only.
-    Halving,
-}
-
 impl Window {
-    /// Size of the output for a frame of `(height, width)`.
-    fn size(self, (height, width): (usize, usize)) -> Result<(usize, usize), ModelError> {
-        match self {
-            Window::Point | Window::Same => Ok((height, width)),
-            Window::Doubling => Ok((2 * height, 2 * width)),
-            Window::Halving if height % 2 == 0 && width % 2 == 0 => Ok((height / 2, width / 2)),
-            Window::Halving => {
-                let why = format!("a frame of {width}x{height} cannot be halved; both must be even");
-                Err(ModelError::input("convolution", why))
-            }
-        }
-    }
-
     /// What the kernel reads of `frame` for a tile of the output: rows `(rows, tile.width, kernel width · channels)`
     /// with the inputs of one kernel row side by side at each pixel. A halving window has its even rows apart from the
     /// odd ones.
@@ -115,6 +92,8 @@ fn stretch(
 struct Kernel {
     /// By frame, oldest first, then by row: `(kernel width · in, out)`.
     rows: Vec<Vec<Tensor>>,
+    /// The same in one: `(frames, rows, kernel width · in, out)`.
+    all: Tensor,
     /// `(out)`.
     bias: Tensor,
     window: Window,
@@ -128,11 +107,16 @@ impl Kernel {
         let matrices = matrices.reshape((frames, height, width * inner, out))?;
         let row = |frame, row| -> Result<Tensor, ModelError> { Ok(matrices.get(frame)?.get(row)?) };
         let rows = (0..frames).map(|frame| (0..height).map(|index| row(frame, index)).collect());
-        Ok(Self { rows: rows.collect::<Result<_, _>>()?, bias, window })
+        Ok(Self { rows: rows.collect::<Result<_, _>>()?, all: matrices.clone(), bias, window })
     }
 
     /// The sum over `past` (oldest first; what is missing is zero) and `now` → `(height, width, out)`.
     fn sum(&self, past: &VecDeque<Tensor>, now: &Tensor) -> Result<Tensor, ModelError> {
+        let behind = past.len().saturating_sub(self.rows.len() - 1);
+        let frames: Vec<&Tensor> = past.iter().skip(behind).chain([now]).collect();
+        if let Some(sum) = whole(&frames, &self.all, &self.bias, self.window)? {
+            return Ok(sum);
+        }
         let (height, width, inner) = now.dims3()?;
         let (height, width) = self.window.size((height, width))?;
         let out = self.bias.dim(0)?;

@@ -5,6 +5,7 @@ pub mod attention;
 pub(crate) mod bands;
 pub mod chunks;
 pub mod compact;
+pub(crate) mod conv;
 pub(crate) mod decode;
 pub mod device;
 pub mod heads;

@@ -12,6 +12,7 @@ use super::shortcut::Shortcut;
 use crate::error::ModelError;
 use crate::layers::Linear;
 use crate::layers::conv::CausalConv3d;
+use crate::ops::device::bound_queue;
 use crate::weights::Weights;
 
 /// Layers in a row.
@@ -59,8 +60,7 @@ fn run(layers: &[Layer], frame: Tensor, cache: &mut FeatureCache, out: &mut Vec<
     };
     let device = frame.device().clone();
     let frames = layer.push(frame, cache)?;
-    // A GPU's queue of one layer is short enough for its watchdog, and its buffers can be used again.
-    device.synchronize()?;
+    bound_queue(&device)?;
     frames.into_iter().try_for_each(|frame| run(rest, frame, cache, out))
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use metal_on_cpu::stats::totals;
+use wanfarm_model::layers::conv::{CausalConv3d, Conv2d, History, Window};
 use wanfarm_model::ops::activation::gelu_of;
 use wanfarm_model::ops::heads::{Way, merge, split};
 use wanfarm_model::ops::norm::{affine_norm, modulated_norm};
@@ -153,6 +154,44 @@ fn residuals_and_gelu() -> Result<()> {
             let want = gelu_of(&branch, dtype)?;
             same(&format!("gelu {rows}x{width} {dtype:?}"), dtype, &want, &device, || {
                 Ok(gelu_of(&branch_there, dtype)?)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Every window over sizes that fill no tile, and at the edges of one; channels that fill no step; streams that begin.
+#[test]
+fn convolutions() -> Result<()> {
+    let (_turn, device) = device()?;
+    for (height, width, inner, outer) in [(2, 2, 1, 1), (8, 10, 3, 17), (6, 12, 20, 16), (16, 18, 33, 70)] {
+        let frames = (0..4).map(|frame| numbers(&[height, width, inner], 20 + frame)).collect::<Result<Vec<_>>>()?;
+        let bias = numbers(&[outer], 9)?;
+        for reach in [1, 3] {
+            let side = if reach == 1 { 1 } else { 3 };
+            let weight = numbers(&[outer, inner, 3, side, side], 8)?;
+            let here = CausalConv3d::new(&weight, bias.clone(), &Device::Cpu)?;
+            let there = CausalConv3d::new(&weight, bias.to_device(&device)?, &device)?;
+            let (mut before, mut before_there) = (History::default(), History::default());
+            for (index, frame) in frames.iter().enumerate() {
+                let want = here.forward(frame, &mut before)?;
+                let frame = inside(frame, &device)?;
+                same(
+                    &format!("{height}x{width} {inner} to {outer}, {side} a side, frame {index}"),
+                    DType::F32,
+                    &want,
+                    &device,
+                    || Ok(there.forward(&frame, &mut before_there)?),
+                )?;
+            }
+        }
+        let weight = numbers(&[outer, inner, 3, 3], 8)?;
+        for window in [Window::Same, Window::Doubling, Window::Halving] {
+            let want = Conv2d::new(&weight, bias.clone(), window, &Device::Cpu)?.forward(&frames[0])?;
+            let conv = Conv2d::new(&weight, bias.to_device(&device)?, window, &device)?;
+            let frame = inside(&frames[0], &device)?;
+            same(&format!("{height}x{width} {inner} to {outer}, {window:?}"), DType::F32, &want, &device, || {
+                Ok(conv.forward(&frame)?)
             })?;
         }
     }

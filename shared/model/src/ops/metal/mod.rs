@@ -3,11 +3,13 @@
 //! A kernel is one `.metal` source with what calls it; its function in `ops` says what it computes and does the same
 //! from primitives wherever the kernel does not take the operands. What a kernel costs stands at the top of its source.
 
+mod conv;
 mod gelu;
 mod heads;
 mod norm;
 mod residual;
 
+pub(super) use conv::conv;
 pub(super) use gelu::gelu;
 pub(super) use heads::{heads, merge};
 pub(super) use norm::norm;
@@ -43,6 +45,8 @@ enum Grid {
     Rows { rows: usize, threads: usize },
     /// A thread for each group of channels of each row.
     Groups { groups: usize, rows: usize },
+    /// A threadgroup for each tile of a matrix.
+    Tiles { across: usize, down: usize, threads: usize },
 }
 
 impl Kernel {
@@ -105,6 +109,9 @@ impl Kernel {
             let size = |width, height| MTLSize { width, height, depth: 1 };
             match grid {
                 Grid::Rows { rows, threads } => encoder.dispatch_thread_groups(size(rows, 1), size(threads, 1)),
+                Grid::Tiles { across, down, threads } => {
+                    encoder.dispatch_thread_groups(size(across, down), size(threads, 1));
+                }
                 Grid::Groups { groups, rows } => {
                     encoder.dispatch_thread_groups(size(groups.div_ceil(THREADS), rows), size(THREADS, 1));
                 }

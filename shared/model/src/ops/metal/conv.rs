@@ -1,0 +1,81 @@
+//! Convolutions of frames.
+
+use candle_core::{DType, Tensor};
+
+use super::{Grid, Kernel, number};
+use crate::error::ModelError;
+use crate::ops::conv::Window;
+
+const SOURCE: &str = include_str!("conv.metal");
+/// Frames that the kernel reads.
+const FRAMES: usize = 3;
+/// Pixels of a threadgroup's results, and its threads.
+const PIXELS: usize = 64;
+const THREADS: usize = 128;
+
+#[repr(C)]
+struct Parameters {
+    height: u32,
+    width: u32,
+    inner: u32,
+    out_width: u32,
+    pixels: u32,
+    outer: u32,
+    frames: u32,
+    first: u32,
+    side: u32,
+    stride: u32,
+    margin: u32,
+    scale: u32,
+}
+
+/// The convolution of the last of `frames`, of which as many are there as the kernel reaches back, or fewer; `None` for
+/// operands it does not take.
+///
+/// # Shapes
+/// Frames f32 `(height, width, in)`, `weight` f32 `(frames, side, side · in, out)`, `bias` `(out)` → f32
+/// `(height', width', out)`.
+pub(in crate::ops) fn conv(
+    frames: &[&Tensor],
+    weight: &Tensor,
+    bias: &Tensor,
+    window: Window,
+) -> Result<Option<Tensor>, ModelError> {
+    let Some(now) = frames.last().filter(|now| now.device().is_metal() && frames.len() <= FRAMES) else {
+        return Ok(None);
+    };
+    let (reach, side, _, outer) = weight.dims4()?;
+    let (height, width, inner) = now.dims3()?;
+    let (out_height, out_width) = window.size((height, width))?;
+    let pixels = out_height * out_width;
+    let limit = 1 << 31;
+    if frames.len() > reach || now.elem_count() >= limit || pixels * outer >= limit || now.dtype() != DType::F32 {
+        return Ok(None);
+    }
+    let (stride, margin, scale) = match window {
+        Window::Point => (1, 0, 1),
+        Window::Same => (1, 1, 1),
+        Window::Doubling => (1, 1, 2),
+        Window::Halving => (2, 0, 1),
+    };
+    let parameters = Parameters {
+        height: number(height),
+        width: number(width),
+        inner: number(inner),
+        out_width: number(out_width),
+        pixels: number(pixels),
+        outer: number(outer),
+        frames: number(frames.len()),
+        first: number(reach - frames.len()),
+        side: number(side),
+        stride,
+        margin,
+        scale,
+    };
+    let (name, outs) = if outer <= 16 { ("conv_narrow", 16) } else { ("conv_wide", 64) };
+    let frame = |index: usize| frames.get(index).copied();
+    let inputs = [frame(0), frame(1), frame(2), Some(weight), Some(bias)];
+    let grid = Grid::Tiles { across: outer.div_ceil(outs), down: pixels.div_ceil(PIXELS), threads: THREADS };
+    let kernel = Kernel::new(SOURCE, name, &[]);
+    kernel.run(&inputs, ((out_height, out_width, outer), DType::F32), &parameters, grid).map(Some)
+}
