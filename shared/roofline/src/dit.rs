@@ -9,6 +9,8 @@ use crate::ledger::{Dispatch, Elements, Kernels, Ledger};
 
 /// Tokens per chunk of norms, projections and feed-forward layers.
 pub const CHUNK: u64 = 8192;
+/// Elements of the widest layer of a chunk on Apple GPUs.
+const METAL_ELEMENTS: u64 = 1 << 29;
 /// Queries per call of fused attention.
 pub const QUERIES: u64 = 4096;
 
@@ -31,7 +33,7 @@ impl Pass<'_> {
         let Transformer { in_dim, out_dim, dim, num_layers, .. } = *self.transformer;
         let (tokens, dim) = (self.tokens as f64, dim as f64);
         let (input, output) = (4. * in_dim as f64, 4. * out_dim as f64);
-        let chunks = self.tokens.div_ceil(CHUNK);
+        let [chunks, ..] = self.counts(kernels);
         let mut ledger = Ledger::default();
         ledger += Dispatch::product("patches", Elements::F32, chunks, [tokens, dim, input]);
         ledger += self.block(kernels).times(num_layers as u64);
@@ -55,9 +57,13 @@ impl Pass<'_> {
     }
 
     /// Chunks of tokens, calls of self-attention, and of cross-attention.
-    fn counts(&self) -> [u64; 3] {
-        let chunks = self.tokens.div_ceil(CHUNK);
-        [chunks, self.tokens.div_ceil(QUERIES), chunks * self.tokens.min(CHUNK).div_ceil(QUERIES)]
+    fn counts(&self, kernels: Kernels) -> [u64; 3] {
+        let chunk = match kernels {
+            Kernels::Primitives => CHUNK,
+            Kernels::Current | Kernels::Floor => (METAL_ELEMENTS / self.transformer.ffn_dim as u64).max(CHUNK),
+        };
+        let chunks = self.tokens.div_ceil(chunk);
+        [chunks, self.tokens.div_ceil(QUERIES), chunks * self.tokens.min(chunk).div_ceil(QUERIES)]
     }
 
     /// `(tokens, input)` → `(tokens, output)`.
@@ -77,7 +83,7 @@ impl Pass<'_> {
 
     fn primitives(&self) -> Ledger {
         let Transformer { dim, ffn_dim, .. } = *self.transformer;
-        let [chunks, calls, cross_calls] = self.counts();
+        let [chunks, calls, cross_calls] = self.counts(Kernels::Primitives);
         let many = chunks > 1;
         let wide = self.tokens as f64 * ffn_dim as f64;
         let (size, width) = (self.size(), self.elements.bytes());
@@ -148,7 +154,7 @@ impl Pass<'_> {
 
     fn current(&self) -> Ledger {
         let Transformer { dim, ffn_dim, .. } = *self.transformer;
-        let [chunks, calls, cross_calls] = self.counts();
+        let [chunks, calls, cross_calls] = self.counts(Kernels::Current);
         let wide = self.tokens as f64 * ffn_dim as f64;
         let (size, width) = (self.size(), self.elements.bytes());
         let many = chunks > 1;
@@ -199,7 +205,6 @@ impl Pass<'_> {
             ledger += pass("tokens gathered", chunks, 4., 4.);
             ledger += pass("zeros to gather in", 1, 0., 4.);
         }
-        ledger += Dispatch::wait(1);
         ledger
     }
 
