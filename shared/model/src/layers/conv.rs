@@ -13,8 +13,8 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::ModelError;
 use crate::ops::bands::{Tile, by_tiles};
-pub use crate::ops::conv::Window;
 use crate::ops::conv::whole;
+pub use crate::ops::window::Window;
 use crate::weights::Weights;
 
 impl Window {

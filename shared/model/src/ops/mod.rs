@@ -16,3 +16,4 @@ pub mod product;
 pub mod residual;
 pub mod rope;
 mod rows;
+pub(crate) mod window;

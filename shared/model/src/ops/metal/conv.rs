@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 
 use super::{Grid, Kernel, number};
 use crate::error::ModelError;
-use crate::ops::conv::Window;
+use crate::ops::window::Window;
 
 const SOURCE: &str = include_str!("conv.metal");
 /// Frames that the kernel reads.
