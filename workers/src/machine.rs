@@ -4,7 +4,7 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 use wanfarm_model::ops::device::DeviceKind;
 
 /// The device and what it is part of: `metal (Apple M3 Ultra)`.
-pub(crate) fn describe(kind: DeviceKind) -> String {
+pub fn describe(kind: DeviceKind) -> String {
     // The name of the processor says nothing about a card beside it.
     let name = match kind {
         DeviceKind::Cuda => kind.find().ok().and_then(|found| found.name),
@@ -17,6 +17,11 @@ pub(crate) fn describe(kind: DeviceKind) -> String {
 pub fn processor() -> Option<String> {
     let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()));
     system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).filter(|brand| !brand.is_empty())
+}
+
+/// The operating system and its version, as it calls itself: `macOS 15.5 Sequoia`.
+pub fn system() -> Option<String> {
+    System::long_os_version().filter(|name| !name.is_empty())
 }
 
 /// Bytes of main memory, which an Apple GPU shares.

@@ -23,7 +23,7 @@ mod tests {
         let examination = Examination { model, device: DeviceKind::Cpu, bf16: false, keys: None };
         let rendered = examination.run(&mut |finding| checks.push(finding)).unwrap();
         checks.extend(rendered.iter().flat_map(|rendered| judge(rendered).unwrap()));
-        Report::new(model.to_owned(), "cpu", checks)
+        Report::new(model.to_owned(), DeviceKind::Cpu, checks)
     }
 
     #[test]

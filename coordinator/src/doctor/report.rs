@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_tools::doctor::finding::short;
 use wanfarm_tools::doctor::{Finding, Outcome, Section};
+use wanfarm_workers::machine;
 
 use crate::exit::Exit;
 
@@ -16,6 +18,10 @@ pub struct Report {
     pub model: PathBuf,
     /// The device: `cpu`, `metal` or `cuda`.
     pub device: &'static str,
+    /// The device and what it is part of: `metal (Apple M3 Ultra)`.
+    pub name: String,
+    /// The operating system and its version.
+    pub system: Option<String>,
     /// True when nothing failed.
     pub passed: bool,
     /// One per check, in order.
@@ -24,9 +30,10 @@ pub struct Report {
 
 impl Report {
     /// Of these findings.
-    pub fn new(model: PathBuf, device: &'static str, checks: Vec<Finding>) -> Self {
+    pub fn new(model: PathBuf, device: DeviceKind, checks: Vec<Finding>) -> Self {
         let passed = checks.iter().all(|finding| finding.outcome != Outcome::Fail);
-        Self { model, device, passed, checks }
+        let (name, system) = (machine::describe(device), machine::system());
+        Self { model, device: device.name(), name, system, passed, checks }
     }
 
     /// How the program ends.
@@ -43,10 +50,13 @@ impl Report {
     pub fn summary(&self) -> String {
         let count = |outcome| self.checks.iter().filter(|finding| finding.outcome == outcome).count();
         let seconds: f64 = self.checks.iter().map(|finding| finding.seconds).sum();
-        let mut text = format!("{} of {} checks passed on {}", count(Outcome::Pass), self.checks.len(), self.device);
+        // Writing to a string cannot fail.
+        let mut text = format!("{} of {} checks passed on {}", count(Outcome::Pass), self.checks.len(), self.name);
+        if let Some(system) = &self.system {
+            let _ = write!(text, ", {system}");
+        }
         for (outcome, word) in [(Outcome::Fail, "failed"), (Outcome::Warn, "warned"), (Outcome::Skipped, "skipped")] {
             if count(outcome) > 0 {
-                // Writing to a string cannot fail.
                 let _ = write!(text, ", {} {word}", count(outcome));
             }
         }
@@ -80,7 +90,8 @@ mod tests {
 
     fn report(checks: &[(Section, Outcome)]) -> Report {
         let checks = checks.iter().map(|&(section, outcome)| finding(section, outcome));
-        Report::new("models/m".into(), "cpu", checks.collect())
+        let report = Report::new("models/m".into(), DeviceKind::Cpu, checks.collect());
+        Report { name: "cpu (one)".to_owned(), system: Some("macOS 15.5".to_owned()), ..report }
     }
 
     #[test]
@@ -94,7 +105,7 @@ mod tests {
     #[test]
     fn people_and_programs_can_read_it() {
         let report = report(&[(Section::Files, Outcome::Pass), (Section::Render, Outcome::Fail)]);
-        assert_eq!(report.summary(), "1 of 2 checks passed on cpu, 1 failed, in 2.5 s");
+        assert_eq!(report.summary(), "1 of 2 checks passed on cpu (one), macOS 15.5, 1 failed, in 2.5 s");
         let mut finding = finding(Section::Files, Outcome::Fail);
         finding.remark = "look there".to_owned();
         let line = line(&finding);

@@ -7,7 +7,7 @@ use wanfarm_types::Transformer;
 
 use crate::ledger::{Dispatch, Elements, Kernels, Ledger};
 
-/// Tokens per chunk of norms, projections and feed-forward layers.
+/// Tokens per chunk of norms, projections and feed-forward layers, at least.
 pub const CHUNK: u64 = 8192;
 /// Elements of the widest layer of a chunk on Apple GPUs.
 const METAL_ELEMENTS: u64 = 1 << 29;
@@ -173,6 +173,8 @@ impl Pass<'_> {
             }
         };
 
+        let modulation = 6. * 4. * dim as f64;
+        ledger += Dispatch::pass("modulation of the time", 1, 2. * modulation, modulation);
         ledger += pass("norm, modulation, cast", chunks, 4., width);
         for (product, heads) in [("q", "q: bias, norm, rotation, heads"), ("k", "k: bias, norm, rotation, heads")] {
             ledger += self.linear(product, chunks, dim, dim);

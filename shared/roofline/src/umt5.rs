@@ -40,7 +40,7 @@ pub fn layer(tokens: u64, kernels: Kernels) -> Ledger {
         ledger += pass("heads split and merged", 4, 4. * size, 4. * size);
         let [rows, keys] = [HEADS * tokens, tokens];
         ledger += Dispatch::product("scores", Elements::F32, 1, [rows, keys, DIM / HEADS]);
-        ledger += pass("scale, bias, softmax", 5, 5. * scores, 4. * scores);
+        ledger += pass("bias, scale, softmax", 6, 6. * scores, 5. * scores);
         ledger += Dispatch::product("weighted values", Elements::F32, 1, [rows, DIM / HEADS, keys]);
     }
     ledger += product("o", DIM, DIM);

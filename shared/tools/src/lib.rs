@@ -1,6 +1,7 @@
 //! What looks at models and devices beside rendering: `doctor` tries out every part of a device and a model, `inspect`
-//! says what files are, `calibrate` measures a model's step cache.
+//! says what files are, `calibrate` measures a model's step cache, `bench` how fast a device is.
 
+pub mod bench;
 pub mod calibrate;
 pub mod doctor;
 pub mod inspect;

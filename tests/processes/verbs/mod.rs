@@ -1,5 +1,6 @@
 //! Every verb of the command line against real processes: a coordinator, workers, and clients.
 
+mod bench;
 mod database;
 mod errors;
 mod farm;

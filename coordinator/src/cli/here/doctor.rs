@@ -44,7 +44,7 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CliError> {
     if let Some(rendered) = rendered {
         judge(&rendered).map_err(|error| CliError::new(Exit::SomeFailed, error))?.into_iter().for_each(found);
     }
-    let report = Report::new(args.model, device.name(), checks);
+    let report = Report::new(args.model, device, checks);
     if args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| CliError::new(Exit::SomeFailed, error))?;
         outln!("{json}");

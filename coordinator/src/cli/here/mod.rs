@@ -1,5 +1,6 @@
 //! Commands that run on this machine: coordinate, compute, inspect models. Built with the feature `farm`.
 
+mod bench;
 mod calibrate;
 mod compare;
 mod devices;
@@ -41,11 +42,14 @@ pub(super) enum Command {
     /// Check that this machine computes a model correctly: files, operations, networks, a small render.
     #[command(display_order = 101)]
     Doctor(doctor::DoctorArgs),
-    /// Measure a model's own MagCache curve, and write it beside the model.
+    /// Measure how fast this machine is at what a render is made of, and what videos would take.
     #[command(display_order = 102)]
+    Bench(bench::BenchArgs),
+    /// Measure a model's own MagCache curve, and write it beside the model.
+    #[command(display_order = 103)]
     Calibrate(calibrate::CalibrateArgs),
     /// Compare two renders: structural similarity (SSIM) and signal-to-noise ratio (PSNR).
-    #[command(display_order = 103)]
+    #[command(display_order = 104)]
     Compare(compare::CompareArgs),
 }
 
@@ -77,6 +81,7 @@ impl Command {
             Self::Inspect(args) => inspect::inspect(args),
             Self::Devices(args) => devices::devices(args),
             Self::Doctor(args) => doctor::doctor(args),
+            Self::Bench(args) => bench::bench(args),
             Self::Calibrate(args) => calibrate::calibrate(args),
             Self::Compare(args) => compare::compare(args),
         }
