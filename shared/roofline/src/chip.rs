@@ -4,7 +4,7 @@
 //! - ALU rate: 128 lanes of a core times two operations times the clock. 0.332 TFLOP/s a core of the M1 generation
 //!   (philipturner/applegpuinfo#1: 48 cores, 15.925), 0.355 of the M2 and M3, 0.426 of the M4 (the table in
 //!   GradientHQ/parallax `server_info.py`, halved: it counts f16 twice), 0.404 of the M5 (GradientHQ/parallax#449).
-//! - Products reach what was measured where somebody published it, and elsewhere [`SHARE`] of the ALU rate. Products of
+//! - Products reach what was measured where somebody published it, and elsewhere `SHARE` of the ALU rate. Products of
 //!   f32, f16 and bf16 run at one rate on these GPUs, but for the M5's accelerators.
 
 /// A GPU, and what its kernels reach.
