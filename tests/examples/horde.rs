@@ -22,14 +22,14 @@ use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::tensors::{TensorSource, mark, service};
 use wanfarm_proto::v1::{self, dispatch_client::DispatchClient};
 use wanfarm_types::{
-    Assignment, AttemptId, Checkpoint, CoordinatorMessage, DType, Defaults, Digest, Experts, Hello, Incarnation,
-    ItemOutputs, ModelFile, ModelInfo, Report, Role, ServedModel, ServedRole, Stage, StepTiming, TensorRef, WorkerId,
-    WorkerMessage,
+    Assignment, AttemptId, Checkpoint, CoordinatorMessage, DType, Defaults, Digest, Experts, Footprint, Hello,
+    Incarnation, ItemOutputs, ModelFile, ModelInfo, Report, Role, ServedModel, ServedRole, Stage, StepTiming,
+    TensorRef, WorkerId, WorkerMessage,
 };
 
 /// What all of them hold, and for how many of their results.
 #[derive(Clone, Default)]
-struct Held(Arc<Mutex<HashMap<Digest, (Bytes, usize)>>>);
+struct Held(Arc<Mutex<HashMap<Digest, Footprint, (Bytes, usize)>>>);
 
 impl TensorSource for Held {
     fn tensor(&self, digest: &Digest) -> Option<Bytes> {
@@ -237,10 +237,18 @@ fn hello(number: u64, tensor_url: String) -> Hello {
         name: format!("horde-{number:04}"),
         device: "pretended".to_owned(),
         memory_bytes: 64 << 30,
+        budget_bytes: None,
+        loaded: Vec::new(),
         tensor_url,
         models: vec![ServedModel {
             info,
-            roles: vec![ServedRole { role, files, encoding: "f32".to_owned(), bytes: 0 }],
+            roles: vec![ServedRole {
+                role,
+                files,
+                encoding: "f32".to_owned(),
+                bytes: 0,
+                footprint: Footprint::default(),
+            }],
         }],
         running: Vec::new(),
         holding: Vec::new(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 use wanfarm_model::ModelError;
 use wanfarm_model::folder::{self, ModelFolder};
-use wanfarm_types::{ModelFile, Role, ServedModel, ServedRole};
+use wanfarm_types::{Footprint, ModelFile, Role, ServedModel, ServedRole};
 use wanfarm_weights::FileError;
 
 use crate::WorkerError;
@@ -125,7 +125,13 @@ impl Catalog {
             let dtypes = model.folder.weights(role).map(|weights| weights.files().dtypes()).unwrap_or_default();
             let bytes = dtypes.values().map(|share| share.bytes).sum();
             let most = dtypes.into_iter().max_by_key(|(_, share)| share.elements).map(|(name, _)| name);
-            ServedRole { role, files: files.to_vec(), encoding: most.unwrap_or_default(), bytes }
+            ServedRole {
+                role,
+                files: files.to_vec(),
+                encoding: most.unwrap_or_default(),
+                bytes,
+                footprint: Footprint::default(),
+            }
         };
         let served = |model: &Model| ServedModel {
             info: model.folder.info().clone(),
@@ -249,7 +255,7 @@ mod tests {
         assert_eq!(catalog.roles(), [Role::DitHigh]);
         let served = catalog.served();
         assert_eq!(served[0].info.name, "shapes");
-        let [ServedRole { role: Role::DitHigh, files, encoding, bytes }] = &served[0].roles[..] else {
+        let [ServedRole { role: Role::DitHigh, files, encoding, bytes, .. }] = &served[0].roles[..] else {
             panic!("{:?}", served[0].roles)
         };
         assert!(encoding == "f32" && *bytes > 0, "{encoding} {bytes}");

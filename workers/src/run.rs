@@ -54,6 +54,8 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
         name,
         device: described,
         memory_bytes: machine::memory_bytes(),
+        budget_bytes: None,
+        loaded: Vec::new(),
         tensor_url: advertised.map(|location| location.to_string()).unwrap_or_default(),
         models,
         running: Vec::new(),

@@ -116,14 +116,14 @@ pub fn fingerprint(files: &[ModelFile]) -> Digest {
 mod tests {
     use super::*;
     use wanfarm_types::fixtures::info;
-    use wanfarm_types::{Experts, OwnCurve, SolverKind};
+    use wanfarm_types::{Experts, Footprint, OwnCurve, SolverKind};
 
     fn file(path: &str, byte: u8) -> ModelFile {
         ModelFile { path: path.into(), blake3: Digest([byte; 32]) }
     }
 
     fn role(role: Role, file: ModelFile) -> ServedRole {
-        ServedRole { role, files: vec![file], encoding: "bf16".into(), bytes: 1 }
+        ServedRole { role, files: vec![file], encoding: "bf16".into(), bytes: 1, footprint: Footprint::default() }
     }
 
     /// Applies what is new, as its rows will.

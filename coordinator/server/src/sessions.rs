@@ -80,7 +80,7 @@ impl Session {
         let Attached { connection, hello, address, ends, outbox } = attached;
         let (mut serves, mut weights) = (Vec::new(), Vec::new());
         for ServedModel { info, roles } in hello.models {
-            for ServedRole { role, files, encoding, bytes } in roles {
+            for ServedRole { role, files, encoding, bytes, .. } in roles {
                 serves.push(Served { model: info.name.clone(), role, weights: fingerprint(&files) });
                 weights.push(StoredWeights { model: info.name.clone(), role, encoding, bytes });
             }
@@ -375,6 +375,8 @@ mod tests {
             name: format!("boot {incarnation}"),
             device: String::new(),
             memory_bytes: 0,
+            budget_bytes: None,
+            loaded: Vec::new(),
             tensor_url: String::new(),
             models: Vec::new(),
             running: Vec::new(),

@@ -14,6 +14,9 @@ pub enum FailureKind {
     NotFinite,
     /// The input tensors could not be had from any location; the video must go back to a durable checkpoint.
     InputsLost,
+    /// The weights of the role could not be loaded: memory, or a file that cannot be read any more. Counted against the
+    /// role on this worker, not against the video.
+    NotLoaded,
 }
 
 /// A failure as it is reported, stored and shown.

@@ -18,6 +18,7 @@ mod geometry;
 mod ids;
 mod item;
 mod lora;
+mod memory;
 pub mod messages;
 mod model_file;
 mod model_info;
@@ -46,6 +47,7 @@ pub use geometry::{Geometry, GeometryError};
 pub use ids::{AttemptId, Incarnation, JobId, VideoId, WorkerId};
 pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};
 pub use lora::{LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
+pub use memory::{Footprint, ItemSize, LoadProgress, ModelRole};
 pub use messages::{
     Assignment, CoordinatorMessage, Errand, Hello, ItemOutputs, Report, ServedModel, ServedRole, WorkerMessage,
 };

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{self, BadMessage, at_most};
 use crate::{
-    AttemptId, Checkpoint, Digest, Failure, Incarnation, ItemInputs, ModelFile, ModelInfo, Role, StepTiming, TensorRef,
-    VideoSpec, WorkItem, WorkerId,
+    AttemptId, Checkpoint, Digest, Failure, Footprint, Incarnation, ItemInputs, LoadProgress, ModelFile, ModelInfo,
+    ModelRole, Role, StepTiming, TensorRef, VideoSpec, WorkItem, WorkerId,
 };
 
 /// Models of one worker.
@@ -36,6 +36,13 @@ pub struct Hello {
     pub device: String,
     /// Main memory of its machine, in bytes.
     pub memory_bytes: u64,
+    /// Bytes of its device's memory that weights and items may take together; absent for a worker that holds all it
+    /// serves, whatever that takes.
+    #[serde(default)]
+    pub budget_bytes: Option<u64>,
+    /// Roles whose weights are in memory.
+    #[serde(default)]
+    pub loaded: Vec<ModelRole>,
     /// Where its tensors are read: `http://host:port`; empty when it does not say.
     pub tensor_url: String,
     /// What it serves.
@@ -66,6 +73,9 @@ pub struct ServedRole {
     pub encoding: String,
     /// Bytes of its tensors as they are stored.
     pub bytes: u64,
+    /// What it takes of the device's memory.
+    #[serde(default)]
+    pub footprint: Footprint,
 }
 
 /// What a worker says after its hello.
@@ -92,6 +102,8 @@ pub enum WorkerMessage {
 pub enum Report {
     /// Inputs are at hand, the device has begun. From here on the attempt cannot be revoked, only stopped.
     Started,
+    /// Weights that the item needs are being read, before anything is computed with them; at the end with all bytes read.
+    Loading(LoadProgress),
     /// A step has run; the state after it lies in the worker's memory.
     StepDone {
         /// The state after the step.
@@ -177,6 +189,10 @@ pub struct Assignment {
     pub inputs: ItemInputs,
     /// Where each input is read, best first: `http://host:port`.
     pub locations: BTreeMap<Digest, Vec<String>>,
+    /// Roles that stay in memory beside the item's own. When the item starts, the weights of all others are let go, before
+    /// any are loaded. Without meaning for a worker that holds all it serves.
+    #[serde(default)]
+    pub keep: Vec<ModelRole>,
 }
 
 /// A tensor to be delivered to the coordinator, for those who cannot reach the worker's own service.
@@ -202,6 +218,7 @@ impl Hello {
         at_most("models", self.models.len(), MAX_MODELS, "models")?;
         at_most("running", self.running.len(), MAX_ATTEMPTS, "attempts")?;
         at_most("holding", self.holding.len(), MAX_ATTEMPTS, "attempts")?;
+        check_roles("loaded", &self.loaded)?;
         for model in &self.models {
             model.info.check()?;
             at_most("roles", model.roles.len(), Role::ALL.len(), "roles")?;
@@ -257,8 +274,14 @@ impl Assignment {
         if steps.first > steps.end {
             return Err(BadMessage::new("steps", format!("are {}..{}", steps.first, steps.end)));
         }
+        check_roles("keep", &self.keep)?;
         check_tensors(self.inputs.tensors())
     }
+}
+
+fn check_roles(field: &'static str, roles: &[ModelRole]) -> Result<(), BadMessage> {
+    at_most(field, roles.len(), MAX_MODELS * Role::ALL.len(), "roles")?;
+    roles.iter().try_for_each(|role| bounds::check_label(field, &role.model))
 }
 
 fn check_tensors<'t>(tensors: impl IntoIterator<Item = &'t TensorRef>) -> Result<(), BadMessage> {
@@ -280,7 +303,17 @@ mod tests {
 
     fn role(files: usize) -> ServedRole {
         let file = ModelFile { path: "vae.pth".into(), blake3: Digest([2; 32]) };
-        ServedRole { role: Role::Vae, files: vec![file; files], encoding: "bf16".into(), bytes: 7 }
+        ServedRole {
+            role: Role::Vae,
+            files: vec![file; files],
+            encoding: "bf16".into(),
+            bytes: 7,
+            footprint: Footprint::default(),
+        }
+    }
+
+    fn loaded() -> ModelRole {
+        ModelRole { model: "wan".into(), role: Role::Vae }
     }
 
     fn hello() -> Hello {
@@ -291,6 +324,8 @@ mod tests {
             name: "Studio – 3 (Büro)/vae".into(),
             device: "cpu".into(),
             memory_bytes: 1 << 36,
+            budget_bytes: Some(3 << 34),
+            loaded: vec![loaded()],
             tensor_url: "http://[::]:7001".into(),
             models: vec![ServedModel { info, roles: vec![role(MAX_FILES); 5] }; MAX_MODELS],
             running: vec![AttemptId(1); 100],
@@ -309,6 +344,7 @@ mod tests {
             text: String::new(),
             inputs: ItemInputs { text: vec![tensor(&[3, 8])], image: Vec::new(), checkpoint },
             locations: [(Digest([1; 32]), vec!["http://10.0.0.7:7001".to_owned()])].into(),
+            keep: vec![loaded()],
         }
     }
 
@@ -323,6 +359,7 @@ mod tests {
         let timing = StepTiming { seconds: 0.1, step_seconds: vec![1.0 / 3.0], ..StepTiming::default() };
         let reports = [
             Report::Started,
+            Report::Loading(LoadProgress { read: 1 << 33, of: 1 << 34, seconds: 0.5 }),
             Report::StepDone { checkpoint: checkpoint.clone(), seconds: 0.3 },
             Report::ItemDone { outputs: ItemOutputs::Checkpoint(checkpoint), timing: timing.clone() },
             Report::ItemDone { outputs: ItemOutputs::Text(tensor(&[1])), timing: timing.clone() },
@@ -352,6 +389,22 @@ mod tests {
         ] {
             assert_eq!(again(&message), message);
         }
+    }
+
+    #[test]
+    fn a_worker_and_a_coordinator_that_know_no_budgets_are_understood() {
+        let without = |value: serde_json::Value, names: &[&str]| {
+            let serde_json::Value::Object(mut fields) = value else { panic!("{value}") };
+            names.iter().for_each(|name| assert!(fields.remove(*name).is_some(), "{name}"));
+            serde_json::Value::Object(fields)
+        };
+        let hello = without(serde_json::to_value(hello()).unwrap(), &["budget_bytes", "loaded"]);
+        let hello: Hello = serde_json::from_value(hello).unwrap();
+        assert_eq!((hello.budget_bytes, hello.loaded.len()), (None, 0));
+        let role = without(serde_json::to_value(role(1)).unwrap(), &["footprint"]);
+        assert_eq!(serde_json::from_value::<ServedRole>(role).unwrap().footprint, Footprint::default());
+        let assignment = without(serde_json::to_value(assignment()).unwrap(), &["keep"]);
+        assert_eq!(serde_json::from_value::<Assignment>(assignment).unwrap().keep, Vec::new());
     }
 
     #[test]
@@ -389,6 +442,8 @@ mod tests {
             (with(|hello| hello.models[3].roles[2].files[0].path = "p".repeat(2000)), "file path"),
             (with(|hello| hello.models[3].roles[2].encoding = "\u{7}".into()), "encoding"),
             (with(|hello| hello.models[3].info.name = String::new()), "model name"),
+            (with(|hello| hello.loaded = vec![loaded(); 5 * MAX_MODELS + 1]), "loaded"),
+            (with(|hello| hello.loaded[0].model = "\n".into()), "loaded"),
             (with(|hello| hello.holding = vec![AttemptId(1); MAX_ATTEMPTS + 1]), "holding"),
         ] {
             assert!(error.starts_with(field), "{error}");

@@ -13,7 +13,7 @@ pub(crate) fn golden(case: &str) -> PathBuf {
 
 pub(crate) fn role(role: Role) -> ServedRole {
     let file = ModelFile { path: "diffusion_pytorch_model.safetensors".to_owned(), blake3: Digest([9; 32]) };
-    ServedRole { role, files: vec![file], encoding: "f32".to_owned(), bytes: 1 }
+    ServedRole { role, files: vec![file], encoding: "f32".to_owned(), bytes: 1, footprint: Footprint::default() }
 }
 
 pub(crate) fn served() -> ServedModel {
@@ -63,5 +63,6 @@ pub(crate) fn assignment(attempt: u64) -> Assignment {
         text: String::new(),
         inputs: ItemInputs { text: refs(&contexts()), image: Vec::new(), checkpoint: None },
         locations: Default::default(),
+        keep: Vec::new(),
     }
 }

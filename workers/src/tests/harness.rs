@@ -323,6 +323,8 @@ impl Worker {
             name: "puppet".to_owned(),
             device: "none".to_owned(),
             memory_bytes: 1,
+            budget_bytes: None,
+            loaded: Vec::new(),
             tensor_url: String::new(),
             models: vec![fixtures::served()],
             running: Vec::new(),

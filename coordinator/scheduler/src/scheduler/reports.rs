@@ -27,6 +27,7 @@ impl Scheduler {
         }
         match report {
             Report::Started => self.started(id),
+            Report::Loading(_) => self.watch(id),
             Report::StepDone { checkpoint, seconds } => self.step_done(id, checkpoint, seconds),
             Report::ItemDone { outputs, timing } => self.item_done(id, outputs, timing),
             Report::Failed(failure) => self.failed(id, failure),
@@ -139,7 +140,7 @@ impl Scheduler {
         match failure.kind {
             FailureKind::Deterministic => self.fail(attempt.work, &failure),
             FailureKind::InputsLost => self.inputs_lost(&attempt, &failure),
-            FailureKind::Transient | FailureKind::NotFinite => {
+            FailureKind::Transient | FailureKind::NotFinite | FailureKind::NotLoaded => {
                 self.add_to_streak(&attempt, &failure);
                 self.strike(&attempt, &failure);
             }

@@ -17,7 +17,7 @@ use wanfarm_manifest::{Submission, Taken};
 use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
 use wanfarm_types::fixtures::{info, request};
-use wanfarm_types::{DType, Experts, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, TensorRef};
+use wanfarm_types::{DType, Experts, Footprint, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, TensorRef};
 
 use super::*;
 use crate::address::{Address, Ends};
@@ -196,6 +196,8 @@ fn attached() -> (Attached, Messages) {
         name: "mac".into(),
         device: "cpu".into(),
         memory_bytes: 0,
+        budget_bytes: None,
+        loaded: Vec::new(),
         tensor_url: String::new(),
         models: vec![served()],
         running: Vec::new(),
@@ -230,7 +232,13 @@ fn unreported(dir: &tempfile::TempDir) -> MemoryStore {
 fn served() -> ServedModel {
     let info = info(Experts::Single);
     let files = |role: Role| vec![ModelFile { path: role.name().into(), blake3: Digest([1; 32]) }];
-    let served = |role| ServedRole { role, files: files(role), encoding: "f32".into(), bytes: 1 };
+    let served = |role| ServedRole {
+        role,
+        files: files(role),
+        encoding: "f32".into(),
+        bytes: 1,
+        footprint: Footprint::default(),
+    };
     ServedModel { roles: info.roles().into_iter().map(served).collect(), info }
 }
 

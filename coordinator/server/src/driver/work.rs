@@ -35,6 +35,7 @@ impl Driver {
             text: text.cloned().unwrap_or_default(),
             locations: inputs.tensors().map(locate).collect(),
             inputs,
+            keep: Vec::new(),
         };
         self.tell(worker, incarnation, CoordinatorMessage::Assign(Box::new(assignment)));
     }
