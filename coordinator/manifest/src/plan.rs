@@ -29,6 +29,7 @@ pub fn plan(spec: &VideoSpec, info: &ModelInfo) -> Result<VideoPlan, ScheduleErr
         has_image: spec.image.is_some(),
         stages,
         size: SizeClass(info.geometry.sequence_length(spec.width, spec.height, spec.frames) as u64),
+        frame: info.geometry.sequence_length(spec.width, spec.height, 1) as u64,
     })
 }
 

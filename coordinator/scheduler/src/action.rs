@@ -6,8 +6,8 @@
 //! - Messages to a worker whose connection is down are thrown away. Re-attachment settles what was missed.
 
 use wanfarm_types::{
-    AttemptId, Checkpoint, Digest, Failure, Incarnation, ItemInputs, JobId, Role, TensorRef, VideoId, WorkItem,
-    WorkerId,
+    AttemptId, Checkpoint, Digest, Failure, Incarnation, ItemInputs, JobId, ModelRole, Role, TensorRef, VideoId,
+    WorkItem, WorkerId,
 };
 
 use crate::{ArtifactId, Change, PlanError, TextKey};
@@ -153,6 +153,9 @@ pub struct Assignment {
     /// Workers that hold input tensors. The coordinator's durable copy is the place to fall back to,
     /// and the only one for a tensor not listed.
     pub holders: Vec<(Digest, WorkerId)>,
+    /// What stays in its memory beside the item's own role; all else goes before the item starts. Without meaning for a
+    /// worker without a budget.
+    pub keep: Vec<ModelRole>,
     /// True when the worker is busy: fetch the inputs now, start when the running item has ended.
     pub prefetch: bool,
 }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use wanfarm_types::{AttemptId, Checkpoint, Incarnation, JobId, StepRange, StepTiming, VideoId, WorkItem, WorkerId};
+use wanfarm_types::{
+    AttemptId, Checkpoint, Incarnation, JobId, LoadProgress, StepRange, StepTiming, VideoId, WorkItem, WorkerId,
+};
 
-use crate::job::{ModelId, PoolId};
+use crate::job::PoolId;
+use crate::placement::LaneId;
 use crate::{Instant, TextKey};
 
 /// What an item belongs to. Each has at most one attempt out.
@@ -33,7 +36,7 @@ pub(crate) struct Attempt {
     pub(crate) work: Work,
     pub(crate) item: WorkItem,
     pub(crate) job: JobId,
-    pub(crate) model: ModelId,
+    pub(crate) lane: LaneId,
     pub(crate) priority: i32,
     pub(crate) worker: WorkerId,
     pub(crate) incarnation: Incarnation,
@@ -50,6 +53,8 @@ pub(crate) struct Attempt {
     pub(crate) ends: Option<Instant>,
     /// By when it must show its next point; none while it is queued behind another.
     pub(crate) deadline: Option<Instant>,
+    /// How far the weights for it are loaded.
+    pub(crate) load: Option<LoadProgress>,
     /// Steps done, over the whole schedule.
     pub(crate) reached: u32,
     pub(crate) step_seconds: Vec<f64>,
@@ -61,7 +66,7 @@ impl Attempt {
     pub(crate) fn new(
         work: Work,
         item: WorkItem,
-        (model, priority): (ModelId, i32),
+        (lane, priority): (LaneId, i32),
         step_work: u64,
         worker: WorkerId,
         incarnation: Incarnation,
@@ -70,7 +75,7 @@ impl Attempt {
             work,
             item,
             job: item.video.job,
-            model,
+            lane,
             priority,
             worker,
             incarnation,
@@ -81,6 +86,7 @@ impl Attempt {
             step_work,
             ends: None,
             deadline: None,
+            load: None,
             reached: item.steps.first,
             step_seconds: Vec::new(),
             restored: false,
@@ -88,7 +94,7 @@ impl Attempt {
     }
 
     pub(crate) fn pool(&self) -> PoolId {
-        PoolId { model: self.model, role: self.item.stage.role() }
+        self.lane.pool()
     }
 
     pub(crate) fn is_denoising(&self) -> bool {

@@ -40,6 +40,8 @@ pub struct Config {
     pub unwritten_videos: u32,
     /// The same by bytes; what is being decoded counts as much as the largest it holds.
     pub unwritten_bytes: u64,
+    /// How long a worker that could not load the weights of a role is given nothing of that role; doubles each time.
+    pub load_pause: Duration,
     /// How long a drained worker without an item waits at most for its results to be copied before it may leave.
     pub drain_timeout: Duration,
 }
@@ -70,6 +72,7 @@ impl Default for Config {
             max_output_tries: 6,
             unwritten_videos: 4,
             unwritten_bytes: 2 << 30,
+            load_pause: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(600),
         }
     }

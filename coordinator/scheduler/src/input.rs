@@ -12,7 +12,9 @@
 //! job, in any order. Neither counts against a video. `Resume` takes the writing up again, from frames that are still
 //! held, or by decoding anew. A `Commit` that cannot be written is another matter: the coordinator must stop.
 
-use wanfarm_types::{AttemptId, Digest, Failure, Incarnation, JobId, Report, Role, VideoId, WorkerId};
+use wanfarm_types::{
+    AttemptId, Digest, Failure, Footprint, Incarnation, JobId, ModelRole, Report, Role, VideoId, WorkerId,
+};
 
 use crate::{ArtifactId, JobPlan};
 
@@ -118,6 +120,10 @@ pub struct WorkerHello {
     pub name: String,
     /// What it can do.
     pub serves: Vec<Served>,
+    /// Bytes of memory that weights and items may take together; `None`: it holds all that it serves.
+    pub budget: Option<u64>,
+    /// What it holds, where it has a budget.
+    pub loaded: Vec<ModelRole>,
     /// "May I keep these?": attempts computing, queued, or finished with an unanswered report.
     /// Each one is kept, or answered by `Action::Drop`.
     pub running: Vec<AttemptId>,
@@ -134,4 +140,6 @@ pub struct Served {
     pub role: Role,
     /// Fingerprint of the weights behind it.
     pub weights: Digest,
+    /// What it takes of the memory.
+    pub footprint: Footprint,
 }

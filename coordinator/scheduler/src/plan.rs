@@ -2,7 +2,7 @@
 //! Deliberately without prompts, seeds and settings; those travel beside the scheduler.
 
 use serde::{Deserialize, Serialize};
-use wanfarm_types::{Digest, JobId, Stage, StepRange};
+use wanfarm_types::{Digest, ItemSize, JobId, Stage, StepRange};
 
 /// A text to encode, named by the digest of (model, text). Videos with equal keys share one `encode_text` item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct VideoPlan {
     pub stages: Vec<(Stage, StepRange)>,
     /// Its size, for measured speeds.
     pub size: SizeClass,
+    /// Tokens of one frame of its latents, for memory.
+    #[serde(default)]
+    pub frame: u64,
     /// How much of itself each step computes, in per cent, where a step cache leaves something out; `None` where only
     /// the computation tells. Empty: every step computes everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -100,6 +103,11 @@ impl JobPlan {
 }
 
 impl VideoPlan {
+    /// How large its items are in memory.
+    pub fn item_size(&self) -> ItemSize {
+        ItemSize { tokens: self.size.0, frame: self.frame }
+    }
+
     /// One past the last step.
     pub fn total_steps(&self) -> u32 {
         self.stages.last().map_or(0, |(_, steps)| steps.end)
@@ -145,7 +153,7 @@ mod tests {
     fn plan(stages: &[(Stage, u32, u32)]) -> JobPlan {
         let stages = stages.iter().map(|&(stage, first, end)| (stage, StepRange { first, end })).collect();
         let texts = vec![TextKey(Digest([1; 32]))];
-        let video = VideoPlan { texts, has_image: false, stages, size: SizeClass(64), work: Vec::new() };
+        let video = VideoPlan { texts, has_image: false, stages, size: SizeClass(64), frame: 16, work: Vec::new() };
         JobPlan { id: JobId(1), priority: 0, model: "m".into(), early_look: false, videos: vec![video] }
     }
 

@@ -44,6 +44,8 @@ pub struct Scheduler {
     leases: BTreeSet<(Instant, WorkerId)>,
     /// By when items must have shown their next point.
     stalls: BTreeSet<(Instant, AttemptId)>,
+    /// When workers may try again to load what they could not.
+    reloads: BTreeSet<(Instant, WorkerId)>,
     /// Workers that are to leave and have not been told yet.
     leaving: BTreeSet<WorkerId>,
     /// How many workers have come.
@@ -86,6 +88,7 @@ impl Scheduler {
             ledger: Ledger::new(next_attempt),
             leases: BTreeSet::new(),
             stalls: BTreeSet::new(),
+            reloads: BTreeSet::new(),
             leaving: BTreeSet::new(),
             arrivals: 0,
             look_again: false,
@@ -134,6 +137,13 @@ impl Scheduler {
         let was_away = self.was_away();
         self.end_leases(was_away);
         self.end_stalls(was_away);
+        while let Some(&(at, id)) = self.reloads.first().filter(|(at, _)| *at <= self.now) {
+            self.reloads.remove(&(at, id));
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.try_again(self.now);
+                self.dirty.insert(Dirty::Worker(id));
+            }
+        }
         while let Some(&(at, work)) = self.timers.first().filter(|(at, _)| *at <= self.now) {
             self.timers.remove(&(at, work));
             self.end_rest(work);
@@ -152,7 +162,8 @@ impl Scheduler {
         let lease = self.leases.first().map(|(at, _)| *at);
         let stall = self.stalls.first().map(|(at, _)| *at);
         let timer = self.timers.first().map(|(at, _)| *at);
-        lease.into_iter().chain(stall).chain(timer).chain(self.next_to_leave()).min()
+        let reload = self.reloads.first().map(|(at, _)| *at);
+        lease.into_iter().chain(stall).chain(timer).chain(reload).chain(self.next_to_leave()).min()
     }
 
     /// Brings the board up to date, carries out decisions until there are none, and queues the actions.

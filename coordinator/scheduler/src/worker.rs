@@ -9,7 +9,7 @@ use wanfarm_types::{AttemptId, Digest, Incarnation, Role, Stage, VideoId, Worker
 use crate::attempts::Work;
 use crate::job::{ModelId, PoolId};
 use crate::pace::{Pace, Slowness, effort};
-use crate::placement::Membership;
+use crate::placement::{Membership, Residency};
 use crate::{Instant, Refusal, SizeClass};
 
 /// How a worker is connected.
@@ -33,8 +33,12 @@ pub(crate) struct Worker {
     pub(crate) lease: Option<Instant>,
     /// What it serves, with the weights behind it.
     pub(crate) serves: BTreeMap<PoolId, Digest>,
-    /// What it serves and how fast, shared with the placement board.
+    /// Its memory; `None` where it holds all it serves.
+    pub(crate) residency: Option<Arc<Residency>>,
+    /// What it serves, holds and how fast it is, shared with the placement board.
     pub(crate) memberships: Arc<[Membership]>,
+    /// What it could not load: until when that is not tried again, and how often it failed.
+    pub(crate) unloadable: BTreeMap<PoolId, (Instant, u32)>,
     /// The item it computes, or is about to.
     pub(crate) running: Option<AttemptId>,
     /// The item it computes after that.
@@ -72,7 +76,9 @@ impl Worker {
             session: Session::Gone,
             lease: None,
             serves: BTreeMap::new(),
+            residency: None,
             memberships: Arc::from([]),
+            unloadable: BTreeMap::new(),
             running: None,
             next: None,
             awaiting: None,
@@ -120,9 +126,51 @@ impl Worker {
         self.note_speeds();
     }
 
+    /// Sets what it holds.
+    pub(crate) fn hold(&mut self, held: BTreeSet<PoolId>) {
+        if let Some(memory) = self.residency.as_mut().filter(|memory| memory.held != held) {
+            Arc::make_mut(memory).held = held;
+            self.note_speeds();
+        }
+    }
+
+    /// Notes how fast it loads.
+    pub(crate) fn measure_load(&mut self, pool: PoolId, seconds: f64) {
+        let Some(memory) = &mut self.residency else { return };
+        let weights = memory.roles.get(&pool).map_or(0, |role| role.weights);
+        // A cast of a float saturates.
+        let speed = (weights as f64 / (seconds * 1000.0)) as u64;
+        if seconds.is_finite() && seconds > 0.0 && speed > 0 && memory.speed != speed {
+            Arc::make_mut(memory).speed = speed;
+        }
+    }
+
+    /// Notes that it could not load a role, which is not tried again until then.
+    pub(crate) fn give_up(&mut self, pool: PoolId, until: Instant) {
+        let (at, times) = self.unloadable.entry(pool).or_default();
+        (*at, *times) = (until, *times + 1);
+        self.note_speeds();
+    }
+
+    /// What it could not load may be tried again from `now` on.
+    pub(crate) fn try_again(&mut self, now: Instant) {
+        self.unloadable.values_mut().filter(|(until, _)| *until <= now).for_each(|(until, _)| *until = Instant(0));
+        self.note_speeds();
+    }
+
     /// True when it may be given work of a pool.
     pub(crate) fn is_member(&self, pool: PoolId) -> bool {
         self.serves.contains_key(&pool) && !self.refused.contains_key(&pool)
+    }
+
+    /// True when it was not given up to load the weights of a pool, for the time being.
+    fn is_loadable(&self, pool: PoolId) -> bool {
+        self.unloadable.get(&pool).is_none_or(|(until, _)| *until == Instant(0))
+    }
+
+    /// True when it may be given work of a pool without loading anything.
+    pub(crate) fn holds(&self, pool: PoolId) -> bool {
+        self.is_member(pool) && self.residency.as_ref().is_none_or(|memory| memory.held.contains(&pool))
     }
 
     /// True when it is refused in every role it serves.
@@ -153,9 +201,14 @@ impl Worker {
         self.speeds.get(&pool).copied()
     }
 
-    fn note_speeds(&mut self) {
-        let membership = |&pool| Membership { pool, slowness: self.speeds.get(&pool).copied() };
-        self.memberships = self.serves.keys().filter(|pool| self.is_member(**pool)).map(membership).collect();
+    /// Brings up to date what the board sees.
+    pub(crate) fn note_speeds(&mut self) {
+        let membership = |&pool| {
+            let slowness = self.speeds.get(&pool).copied();
+            Membership { pool, held: self.holds(pool), slowness }
+        };
+        let pools = self.serves.keys().filter(|pool| self.is_member(**pool) && self.is_loadable(**pool));
+        self.memberships = pools.map(membership).collect();
     }
 }
 

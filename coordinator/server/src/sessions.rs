@@ -80,8 +80,8 @@ impl Session {
         let Attached { connection, hello, address, ends, outbox } = attached;
         let (mut serves, mut weights) = (Vec::new(), Vec::new());
         for ServedModel { info, roles } in hello.models {
-            for ServedRole { role, files, encoding, bytes, .. } in roles {
-                serves.push(Served { model: info.name.clone(), role, weights: fingerprint(&files) });
+            for ServedRole { role, files, encoding, bytes, footprint } in roles {
+                serves.push(Served { model: info.name.clone(), role, weights: fingerprint(&files), footprint });
                 weights.push(StoredWeights { model: info.name.clone(), role, encoding, bytes });
             }
         }
@@ -107,6 +107,8 @@ impl Session {
             incarnation: hello.incarnation,
             name: hello.name,
             serves,
+            budget: hello.budget_bytes,
+            loaded: hello.loaded,
             running: hello.running,
             holding: hello.holding,
         };

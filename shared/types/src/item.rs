@@ -81,8 +81,15 @@ pub struct StepTiming {
     /// Tokens of the text that was encoded, also of what is beyond those that are read; 0 of other stages.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub text_tokens: u32,
+    /// Seconds that weights were loaded for before this item could begin.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub load_seconds: f64,
 }
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+fn is_none(seconds: &f64) -> bool {
+    *seconds == 0.0
 }

@@ -24,7 +24,7 @@ pub struct ItemSize {
 
 /// Bytes of a device's memory that a role takes: its weights while they are loaded, and what an item takes beside them
 /// while it runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Footprint {
     /// Weights, as they are held.
     pub weights: u64,

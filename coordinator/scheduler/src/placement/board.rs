@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{JobId, Stage, WorkerId};
+use wanfarm_types::{ItemSize, JobId, Stage, WorkerId};
 
 use super::lane::{Lane, LaneId, Ticket};
 use super::pool::Pool;
 use super::seat::Seat;
 use crate::attempts::Work;
-use crate::job::PoolId;
+use crate::job::{ModelId, PoolId};
 use crate::pace::Slowness;
 
 /// Everything the policy may know.
@@ -68,8 +68,11 @@ impl Board {
     /// Counts a ticket as served in the fair share of its job.
     pub(crate) fn charge(&mut self, work: Work) {
         let Some(ticket) = self.tickets.get(&work) else { return };
-        let Some(lane) = self.lanes.get_mut(&ticket.lane) else { return };
-        let stood = lane.charge(ticket);
+        let LaneId { model, stage, begins, .. } = ticket.lane;
+        let lanes = self.lanes.range_mut(sizes(model, stage, begins));
+        let stood = lanes.map(|(id, lane)| (*id == ticket.lane, lane.charge(ticket)));
+        // A job that waits in several sizes is one job.
+        let stood = stood.filter(|(own, _)| *own).map(|(_, stood)| stood).sum::<u64>();
         let clock = self.clocks.entry((ticket.lane.stage, ticket.lane.begins, ticket.priority)).or_default();
         *clock = stood.max(*clock);
     }
@@ -103,7 +106,7 @@ impl Board {
 
     /// Gives a job back what it was charged for and did not get.
     pub(crate) fn refund(&mut self, lane: LaneId, priority: i32, job: JobId, cost: u64) {
-        if let Some(lane) = self.lanes.get_mut(&lane) {
+        for (_, lane) in self.lanes.range_mut(sizes(lane.model, lane.stage, lane.begins)) {
             lane.refund(priority, job, cost);
         }
     }
@@ -143,8 +146,10 @@ impl Board {
         self.lanes.iter().map(|(&id, lane)| (id, lane))
     }
 
-    pub(crate) fn lane(&self, id: LaneId) -> Option<&Lane> {
-        self.lanes.get(&id)
+    /// The lanes of a stage, whatever the size.
+    pub(crate) fn lanes_of(&self, model: ModelId, stage: Stage) -> impl Iterator<Item = &Lane> {
+        let lanes = [false, true].map(|begins| self.lanes.range(sizes(model, stage, begins)));
+        lanes.into_iter().flatten().map(|(_, lane)| lane)
     }
 
     pub(crate) fn pools(&self) -> impl Iterator<Item = (PoolId, &Pool)> {
@@ -164,4 +169,10 @@ impl Board {
             self.pools.entry(membership.pool).or_default().index(*membership, worker, seat, present);
         }
     }
+}
+
+/// The lanes that differ in size alone.
+fn sizes(model: ModelId, stage: Stage, begins: bool) -> std::ops::RangeInclusive<LaneId> {
+    let [first, last] = [0, u64::MAX].map(|tokens| ItemSize { tokens, frame: tokens });
+    LaneId { model, stage, begins, size: first }..=LaneId { model, stage, begins, size: last }
 }

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{JobId, Stage, StepRange, VideoId, WorkerId};
+use wanfarm_types::{ItemSize, JobId, Stage, StepRange, VideoId, WorkerId};
 
 use crate::attempts::Work;
 use crate::job::{ModelId, PoolId};
@@ -16,6 +16,8 @@ pub(crate) struct LaneId {
     pub(crate) stage: Stage,
     /// Encoding, or the first denoising step: may be held back while the stages behind are full.
     pub(crate) begins: bool,
+    /// Whether there is room for one tells it for all.
+    pub(crate) size: ItemSize,
 }
 
 impl LaneId {
@@ -103,7 +105,7 @@ impl Lane {
         }
     }
 
-    /// Counts a ticket about to leave as served; returns where its job stood.
+    /// Counts a ticket about to leave as served, of this lane or one of another size; returns where its job stood.
     pub(crate) fn charge(&mut self, ticket: &Ticket) -> u64 {
         let Some(level) = self.levels.get_mut(&Reverse(ticket.priority)) else { return 0 };
         let job = ticket.video.job;
@@ -125,6 +127,12 @@ impl Lane {
         if level.order.remove(&(before, job)) {
             level.order.insert((*served, job));
         }
+    }
+
+    /// What the job of a ticket has been served.
+    pub(crate) fn served(&self, ticket: &Ticket) -> u64 {
+        let level = self.levels.get(&Reverse(ticket.priority));
+        level.and_then(|level| level.served.get(&ticket.video.job)).copied().unwrap_or(0)
     }
 
     /// Items of at least this priority.

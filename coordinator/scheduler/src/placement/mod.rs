@@ -3,14 +3,18 @@
 
 mod board;
 mod lane;
+mod load;
 mod policy;
 mod pool;
+mod residency;
 mod seat;
 mod tail;
 
 pub(crate) use board::Board;
 pub(crate) use lane::{LaneId, Ticket};
-pub(crate) use policy::{Decision, is_held_back, next_decision};
+pub(crate) use load::kept;
+pub(crate) use policy::{Decision, is_held_back, may_run, next_decision};
 pub(crate) use pool::Candidate;
+pub(crate) use residency::{LOAD_SPEED, Residency};
 pub(crate) use seat::{Membership, Occupant, Seat};
 pub(crate) use tail::is_better_kept;

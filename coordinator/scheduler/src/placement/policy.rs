@@ -3,12 +3,12 @@
 
 use std::cmp::Reverse;
 
-use wanfarm_types::{AttemptId, Role, Stage, WorkerId};
+use wanfarm_types::{AttemptId, Stage, WorkerId};
 
 use super::board::Board;
 use super::lane::{Lane, LaneId, Ticket};
+use super::load;
 use super::pool::Pool;
-use super::seat::Urgency;
 use super::tail;
 use crate::attempts::Work;
 use crate::job::PoolId;
@@ -46,8 +46,9 @@ enum Place {
     Next,
 }
 
-/// Priority; then nearness to the end; then going on before beginning; then the job that was served less.
-type Rank = (Urgency, bool, Reverse<u64>);
+/// Priority; then what takes no weights with work left out of memory; nearness to the end; going on before beginning;
+/// the job that was served less.
+type Rank = (i32, bool, Stage, bool, Reverse<u64>);
 
 /// The first ready item, over all lanes, that has a place.
 fn best(board: &Board, place: Place) -> Option<(Work, WorkerId)> {
@@ -58,23 +59,48 @@ fn best(board: &Board, place: Place) -> Option<(Work, WorkerId)> {
 
 fn first_in_lane(board: &Board, id: LaneId, lane: &Lane, place: Place) -> Option<(Rank, Work, WorkerId)> {
     let pool = board.pool(id.pool())?;
+    let rank = |priority, spares, served| (priority, spares, id.stage, !id.begins, Reverse(served));
+    let mut load = None;
     for (priority, served, work) in lane.iter() {
         // What has no place or is held back for this item has none for the less important ones after it.
-        if !place.is_open(pool, (priority, id.stage)) || is_held_back(board, id, priority) {
-            return None;
+        let is_open = place.is_open(board, pool, id, priority);
+        let is_first = load.is_none();
+        if !(is_open || is_first && place.may_load()) || is_held_back(board, id, priority) {
+            break;
         }
-        let worker = board.ticket(work).and_then(|ticket| place.find(board, pool, ticket));
-        if let Some(worker) = worker {
-            return Some((((priority, id.stage), !id.begins, Reverse(served)), work, worker));
+        let Some(ticket) = board.ticket(work) else { continue };
+        if let Some(worker) = Some(()).filter(|()| is_open).and_then(|()| place.find(board, pool, ticket)) {
+            return Some((rank(priority, true, served), work, worker));
+        }
+        // Whom one would be worth a load for, all would be.
+        if is_first && place.may_load() && ticket.avoids.is_empty() {
+            load = Some(
+                load::find(board, pool, ticket).map(|load| (rank(priority, load.spares, served), work, load.worker)),
+            );
         }
     }
-    None
+    // But for those that whoever holds the weights has failed on.
+    let others = board.avoiding().filter(|ticket| place.may_load() && ticket.lane == id);
+    let others = others.filter(|ticket| !is_held_back(board, id, ticket.priority)).filter_map(|ticket| {
+        let load = load::find(board, pool, ticket)?;
+        Some((rank(ticket.priority, load.spares, lane.served(ticket)), ticket.work, load.worker))
+    });
+    load.flatten().into_iter().chain(others).max_by_key(|(rank, ..)| *rank)
 }
 
 impl Place {
+    /// True when a worker may load weights for it.
+    fn may_load(self) -> bool {
+        matches!(self, Place::Now)
+    }
+
     /// True when the pool has any such place for an item this urgent.
-    fn is_open(self, pool: &Pool, urgency: Urgency) -> bool {
-        let takes = |worker: WorkerId| urgency.1 != Stage::Decode || !pool.full.contains(&worker);
+    fn is_open(self, board: &Board, pool: &Pool, lane: LaneId, priority: i32) -> bool {
+        let urgency = (priority, lane.stage);
+        let takes = |worker: WorkerId| {
+            let is_kept_out = lane.stage == Stage::Decode && pool.full.contains(&worker);
+            !is_kept_out && has_room(board, lane, worker)
+        };
         match self {
             Place::Now => pool.idle.workers().any(takes),
             Place::Next => {
@@ -86,7 +112,7 @@ impl Place {
 
     /// The worker for a ticket: the fastest idle one, or one near its end. Among equals the holder of its newest input.
     fn find(self, board: &Board, pool: &Pool, ticket: &Ticket) -> Option<WorkerId> {
-        let suits = |worker: WorkerId| may_run(pool, ticket, worker);
+        let suits = |worker: WorkerId| may_run(board, pool, ticket, worker) && has_room(board, ticket.lane, worker);
         let holder = ticket.prefers.filter(|holder| suits(*holder));
         let slowness = |worker| board.slowness(worker, ticket.lane.pool());
         match self {
@@ -129,9 +155,22 @@ fn is_about(slowness: Option<Slowness>, fastest: Option<Slowness>) -> bool {
 
 /// A worker that an item failed on may have it back only when no other is left; and none makes more frames than wait to
 /// be written already.
-fn may_run(pool: &Pool, ticket: &Ticket, worker: WorkerId) -> bool {
+pub(crate) fn may_run(board: &Board, pool: &Pool, ticket: &Ticket, worker: WorkerId) -> bool {
     let is_kept_out = ticket.lane.stage == Stage::Decode && pool.full.contains(&worker);
-    !is_kept_out && (!ticket.avoids.contains(&worker) || pool.members.is_subset(&ticket.avoids))
+    let cannot = |other: &WorkerId| ticket.avoids.contains(other) || !fits(board, ticket.lane, *other);
+    !is_kept_out
+        && fits(board, ticket.lane, worker)
+        && (!ticket.avoids.contains(&worker) || pool.members.iter().all(cannot))
+}
+
+/// True when there is room for items of a lane on a worker beside all that it holds.
+fn has_room(board: &Board, lane: LaneId, worker: WorkerId) -> bool {
+    board.seat_of(worker).is_some_and(|seat| seat.has_room(lane))
+}
+
+/// True when there is room on a worker that holds nothing else.
+fn fits(board: &Board, lane: LaneId, worker: WorkerId) -> bool {
+    board.seat_of(worker).is_some_and(|seat| seat.fits(lane))
 }
 
 /// New videos are not begun while enough items of at least their priority wait in the stages behind.
@@ -145,12 +184,14 @@ pub(crate) fn is_held_back(board: &Board, id: LaneId, priority: i32) -> bool {
         Stage::DenoiseLow | Stage::Denoise => &[Stage::Decode],
         Stage::Decode => return false,
     };
-    let lanes = behind.iter().flat_map(|&stage| {
-        [false, true].into_iter().filter_map(move |begins| board.lane(LaneId { model: id.model, stage, begins }))
-    });
-    let waiting: usize = lanes.map(|lane| lane.at_least(priority)).sum();
-    let members = |role: Role| board.pool(PoolId { model: id.model, role }).map_or(0, |pool| pool.members.len());
-    let workers: usize = behind.iter().map(|stage| members(stage.role())).sum();
+    let pools = || behind.iter().filter_map(|stage| board.pool(PoolId { model: id.model, role: stage.role() }));
+    // Whoever has to change weights to go on should do it once and not for every video.
+    if pools().any(|pool| pool.elastic > 0) {
+        return false;
+    }
+    let waiting: usize =
+        behind.iter().flat_map(|&stage| board.lanes_of(id.model, stage)).map(|lane| lane.at_least(priority)).sum();
+    let workers: usize = pools().map(|pool| pool.members.len()).sum();
     waiting >= workers.max(1).saturating_mul(board.queue_per_worker as usize)
 }
 
@@ -162,7 +203,8 @@ fn revoke_queued(board: &Board) -> Option<Decision> {
         for &(_, attempt, from) in pool.queued.iter().rev() {
             let Some(next) = board.seat_of(from).and_then(|seat| seat.next.as_ref()) else { continue };
             let is_full = |to: WorkerId| next.decodes && pool.full.contains(&to);
-            let suits = |to: WorkerId| !next.avoids.contains(&to) && !is_full(to);
+            let has_room = |to: WorkerId| board.seat_of(to).is_some_and(|seat| seat.has_room(next.lane));
+            let suits = |to: WorkerId| !next.avoids.contains(&to) && !is_full(to) && has_room(to);
             let to = pool.idle_free.fastest(pool.speeds.average(), suits);
             if let Some(to) = to.filter(|to| !tail::is_better_queued(board, pool, next, from, *to)) {
                 return Some(Decision::Revoke { attempt, to: to.worker });
@@ -190,11 +232,12 @@ fn more_important(board: &Board, id: PoolId, pool: &Pool, worker: WorkerId, prio
     let levels = lanes.flat_map(|(lane, waiting)| waiting.levels().map(move |(of, len)| (lane, of, len)));
     let is_full = pool.full.contains(&worker);
     let counts = |lane: LaneId, of: i32| {
-        of > priority && !is_held_back(board, lane, of) && !(is_full && lane.stage == Stage::Decode)
+        let has_place = fits(board, lane, worker) && !(is_full && lane.stage == Stage::Decode);
+        of > priority && has_place && !is_held_back(board, lane, of)
     };
     let all: usize = levels.filter(|&(lane, of, _)| counts(lane, of)).map(|(_, _, len)| len).sum();
     let barred = board.avoiding().filter(|ticket| {
-        ticket.lane.pool() == id && counts(ticket.lane, ticket.priority) && !may_run(pool, ticket, worker)
+        ticket.lane.pool() == id && counts(ticket.lane, ticket.priority) && !may_run(board, pool, ticket, worker)
     });
     all - barred.count()
 }

@@ -18,14 +18,22 @@ pub(crate) struct BySpeed(BTreeSet<(Option<Slowness>, WorkerId)>);
 pub(crate) struct Pool {
     /// All available ones.
     pub(crate) members: BTreeSet<WorkerId>,
-    /// How fast they are together.
+    /// Those of them that hold the weights, or will when the last item given to them has begun.
+    pub(crate) holders: BTreeSet<WorkerId>,
+    /// How many can let the weights go and load them again.
+    pub(crate) elastic: usize,
+    /// How fast members are.
     pub(crate) speeds: Speeds,
+    /// How fast the holders are together.
+    pub(crate) held_speeds: Speeds,
     /// Work of this pool in all videos that go on, from the first stage to the last.
     pub(crate) load: u128,
-    /// Those without an item.
+    /// Holders without an item.
     pub(crate) idle: BySpeed,
-    /// Those without an item for which none was revoked.
+    /// Holders without an item for which none was revoked.
     pub(crate) idle_free: BySpeed,
+    /// Members without an item that would have to load the weights first.
+    pub(crate) idle_without: BySpeed,
     /// Those that run an item of this pool to its end and hold no next one, by their speed if it is known.
     pub(crate) runners: BTreeSet<(Slowness, WorkerId)>,
     /// The same by when they were expected to end.
@@ -52,6 +60,15 @@ impl BySpeed {
 
     pub(crate) fn contains(&self, worker: WorkerId, slowness: Option<Slowness>) -> bool {
         self.0.contains(&(slowness, worker))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All of them, with their speeds: the fastest first, after those never measured.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = (Option<Slowness>, WorkerId)> {
+        self.0.iter().copied()
     }
 
     /// All of them.
@@ -97,20 +114,25 @@ pub(crate) struct Candidate {
 impl Pool {
     /// Milliseconds in which the whole pool could do all of its work, begun or not; `None` while no speed is known.
     pub(crate) fn drain(&self) -> Option<u64> {
-        self.speeds.time(self.load)
+        self.held_speeds.time(self.load)
     }
 
     pub(super) fn index(&mut self, membership: Membership, worker: WorkerId, seat: &Seat, present: bool) {
-        let Membership { pool, slowness } = membership;
+        let Membership { pool, held, slowness } = membership;
         put(&mut self.members, worker, present);
-        if present {
-            self.speeds.add(slowness);
-        } else {
-            self.speeds.remove(slowness);
+        let count = |speeds: &mut Speeds| if present { speeds.add(slowness) } else { speeds.remove(slowness) };
+        count(&mut self.speeds);
+        if held {
+            put(&mut self.holders, worker, present);
+            count(&mut self.held_speeds);
+        }
+        if seat.residency.is_some() {
+            if present { self.elastic += 1 } else { self.elastic -= 1 }
         }
         if seat.is_idle() {
-            put(&mut self.idle.0, (slowness, worker), present);
-            if !seat.awaiting {
+            let idle = if held { &mut self.idle } else { &mut self.idle_without };
+            put(&mut idle.0, (slowness, worker), present);
+            if held && !seat.awaiting {
                 put(&mut self.idle_free.0, (slowness, worker), present);
             }
         }
@@ -125,17 +147,19 @@ impl Pool {
         match (&seat.running, &seat.next) {
             (_, Some(next)) if !next.revoked => {
                 put(&mut self.next_slots, (next.priority, Reverse(next.attempt), worker), present);
-                if next.pool == pool {
+                if next.lane.pool() == pool {
                     put(&mut self.queued, (next.priority, next.attempt, worker), present);
                 }
             }
             (Some(running), None) if !running.revoked => {
                 if running.nearly_done {
-                    put(&mut self.nearly_done, (running.follows, slowness, worker), present);
+                    if held {
+                        put(&mut self.nearly_done, (running.follows, slowness, worker), present);
+                    }
                 } else if running.can_stop {
                     put(&mut self.stoppable, (running.priority, Reverse(running.attempt), worker), present);
                 }
-                if let Some(slowness) = slowness.filter(|_| running.pool == pool) {
+                if let Some(slowness) = slowness.filter(|_| running.lane.pool() == pool) {
                     put(&mut self.runners, (slowness, worker), present);
                     put(&mut self.ends, (running.ends, worker), present);
                 }

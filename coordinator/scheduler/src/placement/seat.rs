@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use wanfarm_types::{AttemptId, Stage, WorkerId};
 
+use super::lane::LaneId;
+use super::residency::Residency;
 use crate::job::PoolId;
 use crate::pace::Slowness;
 
@@ -15,6 +17,8 @@ pub(crate) type Urgency = (i32, Stage);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seat {
     pub(crate) memberships: Arc<[Membership]>,
+    /// Its memory; `None` where all it serves is held, whatever that takes.
+    pub(crate) residency: Option<Arc<Residency>>,
     pub(crate) running: Option<Occupant>,
     pub(crate) next: Option<Occupant>,
     /// Idle, and an item was revoked for it.
@@ -27,6 +31,8 @@ pub(crate) struct Seat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Membership {
     pub(crate) pool: PoolId,
+    /// Its weights are in memory, or will be when the last item given to the worker has begun.
+    pub(crate) held: bool,
     /// `None` until it was measured.
     pub(crate) slowness: Option<Slowness>,
 }
@@ -35,7 +41,7 @@ pub(crate) struct Membership {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Occupant {
     pub(crate) attempt: AttemptId,
-    pub(crate) pool: PoolId,
+    pub(crate) lane: LaneId,
     pub(crate) priority: i32,
     /// Already asked to stop, or to be returned.
     pub(crate) revoked: bool,
@@ -64,6 +70,16 @@ impl Seat {
         self.running.is_none() && self.next.is_none()
     }
 
+    /// True when it can run items of a lane with all that it holds.
+    pub(crate) fn has_room(&self, lane: LaneId) -> bool {
+        self.residency.as_ref().is_none_or(|memory| memory.has_room(lane.pool(), lane.size))
+    }
+
+    /// True when it can run items of a lane, after loading and letting go what that takes.
+    pub(crate) fn fits(&self, lane: LaneId) -> bool {
+        self.residency.as_ref().is_none_or(|memory| memory.fits(lane.pool(), lane.size))
+    }
+
     /// True when nothing differs but how far the running item is.
     pub(super) fn is_indexed_like(&self, other: &Seat) -> bool {
         let place = |seat: &Seat| seat.running.as_ref().map(Occupant::place);
@@ -71,13 +87,14 @@ impl Seat {
             && place(self) == place(other)
             && self.next == other.next
             && self.memberships == other.memberships
+            && self.residency == other.residency
     }
 }
 
 impl Occupant {
     /// What it is indexed by.
     fn place(&self) -> impl Eq + use<> {
-        let Occupant { attempt, pool, priority, revoked, can_stop, nearly_done, follows, ends, .. } = *self;
-        (attempt, pool, priority, revoked, can_stop, nearly_done, follows, ends)
+        let Occupant { attempt, lane, priority, revoked, can_stop, nearly_done, follows, ends, .. } = *self;
+        (attempt, lane, priority, revoked, can_stop, nearly_done, follows, ends)
     }
 }

@@ -63,8 +63,10 @@ pub(crate) fn is_better_kept(board: &Board, pool: &Pool, ticket: &Ticket, idle: 
 
 /// True when a queued item had better stay behind the item of a faster worker than be revoked for this idle one.
 pub(super) fn is_better_queued(board: &Board, pool: &Pool, next: &Occupant, from: WorkerId, idle: Candidate) -> bool {
-    let Some((theirs, slowness)) = board.slowness(from, next.pool).zip(idle.slowness) else { return false };
-    let Some(running) = running(board, from).filter(|running| running.pool == next.pool) else { return false };
+    let Some((theirs, slowness)) = board.slowness(from, next.lane.pool()).zip(idle.slowness) else { return false };
+    let Some(running) = running(board, from).filter(|running| running.lane.pool() == next.lane.pool()) else {
+        return false;
+    };
     outlasts(pool, slowness, next.left, next.step_work)
         && time_left(running, theirs) + theirs.time(next.step_work) < slowness.time(next.step_work)
 }
@@ -74,7 +76,7 @@ pub(super) fn move_over(board: &Board) -> Option<(AttemptId, WorkerId)> {
     board.pools().find_map(|(_, pool)| {
         let &(_, last) = pool.ends.last().filter(|_| !pool.idle_free.is_empty())?;
         let rest = |worker, slowness| running(board, worker).map_or(0, |running| time_left(running, slowness));
-        let last = board.slowness(last, running(board, last)?.pool).map(|slowness| rest(last, slowness))?;
+        let last = board.slowness(last, running(board, last)?.lane.pool()).map(|slowness| rest(last, slowness))?;
         if last <= pool.drain()? {
             return None;
         }
@@ -95,6 +97,7 @@ fn gains(board: &Board, pool: &Pool, running: &Occupant, slowness: Slowness, to:
     running.can_stop
         && running.may_move
         && !running.avoids.contains(&to.worker)
+        && board.seat_of(to.worker).is_some_and(|seat| seat.has_room(running.lane))
         && outlasts(pool, slowness, running.left, running.step_work)
         && slowness.time(after) > there.saturating_add(board.move_margin)
 }

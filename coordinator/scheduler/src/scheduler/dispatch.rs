@@ -1,10 +1,11 @@
 //! Carrying out decisions of the placement policy: attempts are issued here, and only here.
 
-use wanfarm_types::{AttemptId, Checkpoint, Digest, ItemInputs, WorkItem, WorkerId};
+use wanfarm_types::{AttemptId, Checkpoint, Digest, ItemInputs, ModelRole, WorkItem, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Revocation, Work};
-use crate::placement::{Decision, Ticket};
+use crate::job::PoolId;
+use crate::placement::{Decision, Ticket, kept};
 use crate::stage_result::StageResult;
 use crate::{Action, Assignment, Change};
 
@@ -25,12 +26,12 @@ impl Scheduler {
     fn assign(&mut self, work: Work, id: WorkerId, prefetch: bool) {
         self.board.charge(work);
         let Some(ticket) = self.board.ticket(work).cloned() else { return };
+        let kept = self.board.seat_of(id).and_then(|seat| kept(&self.board, &ticket, seat));
         self.board.offer(work, None);
         let Some(incarnation) = self.workers.get(&id).map(|worker| worker.incarnation) else { return };
         let item = WorkItem { video: ticket.video, stage: ticket.lane.stage, steps: ticket.steps };
         let (inputs, holders) = self.inputs(&ticket);
-        let mut attempt =
-            Attempt::new(work, item, (ticket.lane.model, ticket.priority), ticket.step_work, id, incarnation);
+        let mut attempt = Attempt::new(work, item, (ticket.lane, ticket.priority), ticket.step_work, id, incarnation);
         attempt.from = inputs.checkpoint.clone();
         let attempt = self.ledger.issue(attempt);
         match work {
@@ -40,12 +41,17 @@ impl Scheduler {
         };
         if let Some(worker) = self.workers.get_mut(&id) {
             *(if prefetch { &mut worker.next } else { &mut worker.running }) = Some(attempt);
+            if let Some(kept) = &kept {
+                worker.hold(kept.iter().copied().chain([ticket.lane.pool()]).collect());
+            }
         }
         self.touch(work);
         self.dirty.insert(Dirty::Worker(id));
+        let named = |pool: PoolId| ModelRole { model: self.models.name(pool.model).to_owned(), role: pool.role };
+        let keep = kept.into_iter().flatten().map(named).collect();
         let text = if let Work::Text(key) = work { Some(key) } else { None };
         self.record(Change::AttemptIssued { attempt, item, text, worker: id, incarnation });
-        let assignment = Assignment { worker: id, incarnation, attempt, item, text, inputs, holders, prefetch };
+        let assignment = Assignment { worker: id, incarnation, attempt, item, text, inputs, holders, keep, prefetch };
         self.act(Action::Assign(Box::new(assignment)));
     }
 

@@ -9,7 +9,7 @@ use super::Scheduler;
 use super::refresh::NO_STEPS;
 use crate::attempts::Work;
 use crate::job::PoolId;
-use crate::placement::{Candidate, Membership, Ticket, is_better_kept, is_held_back, next_decision};
+use crate::placement::{Candidate, Membership, Ticket, is_better_kept, is_held_back, may_run, next_decision};
 use crate::stage_result::{Holder, StageResult};
 use crate::video::Video;
 use crate::worker::Session;
@@ -36,6 +36,7 @@ impl Scheduler {
         self.check_jobs()?;
         self.check_texts()?;
         self.check_unwritten()?;
+        self.check_memory()?;
         self.check_board()?;
         self.check_nothing_is_lost()?;
         self.check_work_is_conserved()
@@ -260,6 +261,20 @@ impl Scheduler {
         ensure(next_decision(&self.board).is_none(), || "a decision was left to carry out".to_owned())
     }
 
+    /// No worker was given more than its memory holds.
+    fn check_memory(&self) -> Check {
+        for (id, worker) in &self.workers {
+            let Some(memory) = &worker.residency else { continue };
+            let given = [worker.running, worker.next].into_iter().flatten().filter_map(|id| self.ledger.get(id));
+            for attempt in given.filter(|attempt| !attempt.restored) {
+                ensure(memory.has_room(attempt.pool(), attempt.lane.size), || {
+                    format!("worker {id} has no room for {:?} beside {:?}", attempt.lane, memory.held)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Every open video of an active job is on its way: running, ready, waiting for something that is, or being written.
     fn check_nothing_is_lost(&self) -> Check {
         let on_its_way =
@@ -286,10 +301,22 @@ impl Scheduler {
     fn check_work_is_conserved(&self) -> Check {
         let idle = self.board.seats().iter().filter(|(_, seat)| seat.is_idle());
         for (&worker, seat) in idle {
-            for &Membership { pool: id, slowness } in seat.memberships.iter() {
+            for &Membership { pool: id, held, slowness } in seat.memberships.iter() {
                 let Some(pool) = self.board.pool(id) else { continue };
+                let has_room = |worker: &WorkerId, ticket: &Ticket| {
+                    self.board.seat_of(*worker).is_some_and(|seat| seat.has_room(ticket.lane))
+                };
                 let slowness = slowness.or(pool.speeds.average());
                 let tickets = self.board.tickets().values().filter(|ticket| ticket.lane.pool() == id);
+                // It would have to load, and does so only where that pays: somebody has to be there who need not.
+                let is_served = |ticket: &Ticket| {
+                    !(held && has_room(&worker, ticket))
+                        && pool
+                            .holders
+                            .iter()
+                            .any(|other| has_room(other, ticket) && may_run(&self.board, pool, ticket, *other))
+                };
+                let tickets = tickets.filter(|ticket| seat.fits(ticket.lane) && !is_served(ticket));
                 let waits_for_writing = |ticket: &Ticket| ticket.lane.stage == Stage::Decode && seat.full;
                 for ticket in tickets.filter(|ticket| !ticket.avoids.contains(&worker) && !waits_for_writing(ticket)) {
                     let held_back = is_held_back(&self.board, ticket.lane, ticket.priority);

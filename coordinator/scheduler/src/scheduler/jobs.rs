@@ -9,6 +9,7 @@ use crate::attempts::Work;
 use crate::job::{Job, PoolId, Text};
 use crate::stage_result::Checkpoints;
 use crate::video::Video;
+use crate::worker::Session;
 use crate::{Action, ArtifactId, AttemptEnd, Change, JobPhase, JobPlan, Target, VideoPhase};
 
 impl Scheduler {
@@ -119,6 +120,11 @@ impl Scheduler {
             in_use.any(|theirs| theirs != weights)
         });
         if !differs {
+            // Nobody who listens has others; one whose connection is broken may.
+            let lost = self.workers.iter().filter(|(_, worker)| worker.session == Session::Lost);
+            for worker in lost.map(|(&id, _)| id).collect::<Vec<_>>() {
+                self.judge(worker);
+            }
             return;
         }
         for role in job.pins.keys().copied().collect::<Vec<_>>() {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use wanfarm_types::{AttemptId, Stage, StepRange, VideoId, WorkerId};
+use wanfarm_types::{AttemptId, ItemSize, Stage, StepRange, VideoId, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Revocation, Work};
@@ -105,7 +105,7 @@ impl Scheduler {
         let first_text = video.plan.texts.first().and_then(|key| self.texts.get(key)?.result.as_ref());
         let input = newest.or(video.image.as_ref()).or(first_text);
         Some(Ticket {
-            lane: LaneId { model: job.model, stage, begins },
+            lane: LaneId { model: job.model, stage, begins, size: video.plan.item_size() },
             work,
             priority: job.priority,
             turn: video.turn,
@@ -179,7 +179,7 @@ impl Scheduler {
         let &(std::cmp::Reverse(priority), turn, video) = text.wanting.first()?;
         let wanted = text.attempt.is_none() && !text.is_usable();
         wanted.then(|| Ticket {
-            lane: LaneId { model: text.model, stage: Stage::EncodeText, begins: true },
+            lane: LaneId { model: text.model, stage: Stage::EncodeText, begins: true, size: ItemSize::default() },
             work: Work::Text(key),
             priority,
             turn,
@@ -229,7 +229,7 @@ impl Scheduler {
             let attempt = self.ledger.get(id)?;
             Some(Occupant {
                 attempt: id,
-                pool: attempt.pool(),
+                lane: attempt.lane,
                 priority: attempt.priority,
                 revoked: attempt.revocation.is_some(),
                 can_stop: attempt.is_denoising(),
@@ -246,7 +246,14 @@ impl Scheduler {
         let (memberships, running, next) =
             (worker.memberships.clone(), occupant(worker.running), occupant(worker.next));
         let (awaiting, full) = (worker.awaiting.is_some(), self.is_full(worker));
-        worker.is_available().then_some(Seat { memberships, running, next, awaiting, full })
+        worker.is_available().then_some(Seat {
+            memberships,
+            residency: worker.residency.clone(),
+            running,
+            next,
+            awaiting,
+            full,
+        })
     }
 
     fn is_nearly_done(&self, attempt: &Attempt) -> bool {
@@ -262,7 +269,7 @@ impl Scheduler {
             _ => plan.stage_of(attempt.item.steps.end),
         };
         let stage = stage.map_or(Stage::Decode, |(stage, _)| stage);
-        worker.is_member(PoolId { model: attempt.model, role: stage.role() }).then_some((attempt.priority, stage))
+        worker.holds(PoolId { model: attempt.lane.model, role: stage.role() }).then_some((attempt.priority, stage))
     }
 
     fn may_move(&self, work: Work) -> bool {

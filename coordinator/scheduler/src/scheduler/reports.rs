@@ -2,13 +2,14 @@
 //! worker and boot it was given to, can change anything.
 
 use wanfarm_types::{
-    AttemptId, Checkpoint, Failure, FailureKind, Incarnation, ItemOutputs, JobId, Report, Stage, StepTiming, TensorRef,
-    VideoId, WorkItem, WorkerId,
+    AttemptId, Checkpoint, Failure, FailureKind, Incarnation, ItemOutputs, JobId, LoadProgress, Report, Stage,
+    StepTiming, TensorRef, VideoId, WorkItem, WorkerId,
 };
+
+use std::collections::BTreeSet;
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Revocation, Work};
-use crate::placement::LaneId;
 use crate::stage_result::{Holder, StageResult};
 use crate::video::Frames;
 use crate::{Action, AttemptEnd, Change, Instant, SizeClass};
@@ -27,7 +28,7 @@ impl Scheduler {
         }
         match report {
             Report::Started => self.started(id),
-            Report::Loading(_) => self.watch(id),
+            Report::Loading(progress) => self.loading(id, progress),
             Report::StepDone { checkpoint, seconds } => self.step_done(id, checkpoint, seconds),
             Report::ItemDone { outputs, timing } => self.item_done(id, outputs, timing),
             Report::Failed(failure) => self.failed(id, failure),
@@ -135,12 +136,45 @@ impl Scheduler {
         self.answer(attempt.worker, id, true);
     }
 
+    /// Weights are being loaded for an item, which is as good a sign of life as a step, if it has come further.
+    fn loading(&mut self, id: AttemptId, progress: LoadProgress) {
+        self.started(id);
+        let Some(attempt) = self.ledger.get_mut(id) else { return };
+        let is_old =
+            attempt.reached > attempt.item.steps.first || attempt.load.is_some_and(|load| load.read >= progress.read);
+        if is_old || !progress.seconds.is_finite() {
+            return;
+        }
+        attempt.load = Some(progress);
+        let (pool, worker) = (attempt.pool(), attempt.worker);
+        self.watch(id);
+        self.dirty.insert(Dirty::Worker(worker));
+        if let Some(worker) = self.workers.get_mut(&worker).filter(|_| progress.is_done()) {
+            worker.unloadable.remove(&pool);
+            worker.measure_load(pool, progress.seconds);
+        }
+    }
+
+    /// The weights for an item could not be loaded: the worker gets nothing of that role for a while, longer each time. It
+    /// may have let everything go for them.
+    fn not_loaded(&mut self, attempt: &Attempt) {
+        let Some(worker) = self.workers.get_mut(&attempt.worker) else { return };
+        let before = worker.unloadable.get(&attempt.pool()).map_or(0, |(_, times)| *times);
+        let until = self.now + self.config.load_pause.saturating_mul(1 << before.min(5));
+        worker.give_up(attempt.pool(), until);
+        worker.hold(BTreeSet::new());
+        self.hold_what_runs(attempt.worker);
+        self.reloads.insert((until, attempt.worker));
+        self.dirty.insert(Dirty::Worker(attempt.worker));
+    }
+
     pub(super) fn failed(&mut self, id: AttemptId, failure: Failure) {
         let Some(attempt) = self.end_attempt(id, AttemptEnd::Failed(failure.clone()), None) else { return };
         match failure.kind {
             FailureKind::Deterministic => self.fail(attempt.work, &failure),
             FailureKind::InputsLost => self.inputs_lost(&attempt, &failure),
-            FailureKind::Transient | FailureKind::NotFinite | FailureKind::NotLoaded => {
+            FailureKind::NotLoaded => self.not_loaded(&attempt),
+            FailureKind::Transient | FailureKind::NotFinite => {
                 self.add_to_streak(&attempt, &failure);
                 self.strike(&attempt, &failure);
             }
@@ -173,10 +207,15 @@ impl Scheduler {
             self.stop_awaiting(idle);
             self.dirty.insert(Dirty::Worker(idle));
         }
-        let begins = attempt.item.stage != Stage::Decode && attempt.item.steps.first == 0;
-        let lane = LaneId { model: attempt.model, stage: attempt.item.stage, begins };
-        self.board.refund(lane, attempt.priority, attempt.job, if attempt.restored { 0 } else { attempt.undone() });
+        self.board.refund(
+            attempt.lane,
+            attempt.priority,
+            attempt.job,
+            if attempt.restored { 0 } else { attempt.undone() },
+        );
         let timing = timing.unwrap_or_else(|| attempt.timing());
+        let load_seconds = attempt.load.map_or(0.0, |load| load.seconds);
+        let timing = StepTiming { load_seconds, ..timing };
         self.record(Change::AttemptEnded { attempt: id, end, steps: attempt.ran(), timing });
         Some(attempt)
     }
@@ -206,7 +245,8 @@ impl Scheduler {
     fn measure(&mut self, attempt: &Attempt, seconds: f64) -> bool {
         let size = self.size_of(attempt.item);
         let worker = self.workers.get_mut(&attempt.worker);
-        size.zip(worker).is_some_and(|(size, worker)| worker.measure(attempt.model, attempt.item.stage, size, seconds))
+        size.zip(worker)
+            .is_some_and(|(size, worker)| worker.measure(attempt.lane.model, attempt.item.stage, size, seconds))
     }
 
     /// The class an item's time is measured in.

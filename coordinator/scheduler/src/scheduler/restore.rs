@@ -8,12 +8,14 @@
 use std::collections::BTreeMap;
 
 use wanfarm_types::{
-    AttemptId, Digest, Incarnation, JobId, Role, Stage, StepRange, StepTiming, TensorRef, VideoId, WorkItem, WorkerId,
+    AttemptId, Digest, Incarnation, ItemSize, JobId, Role, Stage, StepRange, StepTiming, TensorRef, VideoId, WorkItem,
+    WorkerId,
 };
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Work};
 use crate::pace::effort;
+use crate::placement::LaneId;
 use crate::stage_result::StageResult;
 use crate::video::Video;
 use crate::worker::{Session, Worker};
@@ -179,8 +181,17 @@ impl Scheduler {
         worker: WorkerId,
         incarnation: Incarnation,
     ) -> bool {
-        let Some(of) = self.jobs.get(&item.video.job).map(|job| (job.model, job.priority)) else { return false };
+        let Some((model, priority)) = self.jobs.get(&item.video.job).map(|job| (job.model, job.priority)) else {
+            return false;
+        };
         let Some(size) = self.size_of(item) else { return false };
+        let item_size = self.videos.get(&item.video).map(|video| video.plan.item_size()).unwrap_or_default();
+        let lane = LaneId {
+            model,
+            stage: item.stage,
+            begins: item.stage != Stage::Decode && item.steps.first == 0,
+            size: if item.stage == Stage::EncodeText { ItemSize::default() } else { item_size },
+        };
         let (work, place) = match (item.stage, text) {
             (Stage::EncodeText, Some(key)) => (Work::Text(key), self.texts.get_mut(&key).map(|text| &mut text.attempt)),
             (Stage::EncodeImage, _) => {
@@ -198,7 +209,7 @@ impl Scheduler {
         *slot = Some(id);
         known.incarnation = incarnation;
         known.session = Session::Lost;
-        let attempt = Attempt::new(work, item, of, effort(item.stage, size), worker, incarnation);
+        let attempt = Attempt::new(work, item, (lane, priority), effort(item.stage, size), worker, incarnation);
         self.ledger.restore(id, Attempt { restored: true, ..attempt });
         self.renew(worker);
         self.touch(work);

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use wanfarm_types::{AttemptId, Incarnation, JobId, Role, Stage, VideoId, WorkerId};
 
 use super::Scheduler;
-use crate::placement::LaneId;
 use crate::worker::Session;
 use crate::{Instant, SizeClass, VideoPhase, VideoPlan};
 
@@ -99,11 +98,11 @@ impl Scheduler {
 
     /// Ready items that no worker has.
     pub fn ready(&self) -> usize {
-        let lanes = self.models.ids().flat_map(|model| {
-            let of_stage = move |stage| [false, true].map(|begins| LaneId { model, stage, begins });
-            Stage::ALL.into_iter().flat_map(of_stage)
-        });
-        lanes.filter_map(|lane| self.board.lane(lane)).map(|lane| lane.at_least(i32::MIN)).sum()
+        let lanes = self
+            .models
+            .ids()
+            .flat_map(|model| Stage::ALL.into_iter().flat_map(move |stage| self.board.lanes_of(model, stage)));
+        lanes.map(|lane| lane.at_least(i32::MIN)).sum()
     }
 
     /// A job's open videos and how far they are, for estimates.

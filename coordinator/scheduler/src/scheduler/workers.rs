@@ -1,12 +1,14 @@
 //! Workers: hello, lease, loss, refusal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use wanfarm_types::{AttemptId, Failure, Incarnation, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Revocation};
 use crate::job::PoolId;
+use crate::placement::{LOAD_SPEED, Residency};
 use crate::stage_result::Holder;
 use crate::worker::{Session, Worker, label};
 use crate::{Action, AttemptEnd, Change, WorkerHello};
@@ -35,13 +37,16 @@ impl Scheduler {
             .serves
             .iter()
             .map(|served| (PoolId { model: self.models.id(&served.model), role: served.role }, served.weights));
-        let serves: std::collections::BTreeMap<_, _> = serves.collect();
+        let serves: BTreeMap<_, _> = serves.collect();
+        let residency = hello.budget.map(|budget| self.memory_of(budget, &hello));
         let worker = self.workers.entry(id).or_insert_with(|| Worker::new(incarnation, String::new()));
         worker.incarnation = incarnation;
+        worker.residency = residency;
         worker.serve(serves);
         if !stayed || worker.arrival == 0 {
             self.arrivals += 1;
             worker.arrival = self.arrivals;
+            worker.unloadable.clear();
             worker.refuse(Default::default());
         }
         if worker.name != hello.name {
@@ -54,6 +59,7 @@ impl Scheduler {
         }
         self.reconcile(id, &hello.running, &hello.holding);
         self.end_strays(id);
+        self.hold_what_runs(id);
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.session = Session::Connected;
         }
@@ -67,6 +73,32 @@ impl Scheduler {
         self.renew(id);
         self.resend(id);
         self.dirty.insert(Dirty::Worker(id));
+    }
+
+    /// The memory of a worker that says hello.
+    fn memory_of(&mut self, budget: u64, hello: &WorkerHello) -> Arc<Residency> {
+        let mut pool = |model: &str, role| PoolId { model: self.models.id(model), role };
+        let roles: BTreeMap<_, _> =
+            hello.serves.iter().map(|served| (pool(&served.model, served.role), served.footprint)).collect();
+        let mut held: BTreeSet<_> = hello.loaded.iter().map(|loaded| pool(&loaded.model, loaded.role)).collect();
+        held.retain(|pool| roles.contains_key(pool));
+        let known = self.workers.get(&hello.worker);
+        let speed = known.and_then(|worker| Some(worker.residency.as_ref()?.speed)).unwrap_or(LOAD_SPEED);
+        Arc::new(Residency { budget, roles, held, speed })
+    }
+
+    /// A worker holds the roles of the items it has, or will when they begin; what it will let go for them is unknown
+    /// where the coordinator has restarted, and taken as gone.
+    pub(super) fn hold_what_runs(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let runs: BTreeSet<PoolId> = [worker.running, worker.next]
+            .into_iter()
+            .flatten()
+            .filter_map(|attempt| Some(self.ledger.get(attempt)?.pool()))
+            .collect();
+        if !runs.is_empty() {
+            worker.hold(runs);
+        }
     }
 
     /// Compares what is known of a boot with what it says it has: what either side lacks is over.
@@ -140,6 +172,9 @@ impl Scheduler {
     pub(super) fn worker_enabled(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.streak.clear();
+        worker.unloadable.clear();
+        worker.note_speeds();
+        self.dirty.insert(Dirty::Worker(id));
         (worker.leaves, worker.leave_by) = (false, None);
         self.leaving.remove(&id);
         if worker.draining || worker.set_aside.is_some() {

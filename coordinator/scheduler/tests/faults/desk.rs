@@ -10,8 +10,8 @@ use wanfarm_scheduler::{
     VideoPhase, VideoPlan, WorkerHello, WorkerView,
 };
 use wanfarm_types::{
-    AttemptId, Checkpoint, DType, Digest, Failure, FailureKind, Incarnation, ItemOutputs, JobId, Report, Role, Stage,
-    StepRange, StepTiming, TensorRef, VideoId, WorkerId,
+    AttemptId, Checkpoint, DType, Digest, Failure, FailureKind, Footprint, Incarnation, ItemOutputs, JobId, Report,
+    Role, Stage, StepRange, StepTiming, TensorRef, VideoId, WorkerId,
 };
 
 pub(crate) const ALL: &[Role] = &[Role::TextEncoder, Role::DitHigh, Role::DitLow, Role::Vae];
@@ -62,6 +62,7 @@ pub(crate) fn job(id: u64, priority: i32, videos: u32) -> JobPlan {
             (Stage::DenoiseLow, StepRange { first: 3, end: 6 }),
         ],
         size: SizeClass(100),
+        frame: 10,
         work: Vec::new(),
     };
     JobPlan {
@@ -186,12 +187,15 @@ impl Desk {
             model: "a14b".into(),
             role,
             weights: tensor(weights).digest,
+            footprint: Footprint::default(),
         });
         let hello = WorkerHello {
             worker: worker(n),
             incarnation: self.incarnation(n),
             name: format!("mac-{n}"),
             serves: serves.collect(),
+            budget: None,
+            loaded: Vec::new(),
             running: running.to_vec(),
             holding: Vec::new(),
         };

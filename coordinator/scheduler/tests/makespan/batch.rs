@@ -49,6 +49,7 @@ impl Batch {
                     (Stage::DenoiseLow, StepRange { first: self.high, end: self.steps }),
                 ],
                 size: SizeClass(75_600),
+                frame: 3_600,
                 work: Vec::new(),
             };
             JobPlan {

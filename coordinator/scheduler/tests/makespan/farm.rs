@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 use wanfarm_scheduler::{Action, Assignment, Change, Config, Input, Scheduler, Served, WorkerHello};
 use wanfarm_types::{
-    AttemptId, Checkpoint, DType, Digest, Incarnation, ItemOutputs, Report, Stage, StepTiming, TensorRef, WorkerId,
+    AttemptId, Checkpoint, DType, Digest, Footprint, Incarnation, ItemOutputs, Report, Stage, StepTiming, TensorRef,
+    WorkerId,
 };
 
 use crate::batch::{self, Batch};
@@ -79,13 +80,19 @@ impl Farm {
             figures: Figures::default(),
         };
         for machine in &batch.workers {
-            let serves =
-                machine.roles.iter().map(|&role| Served { model: "a14b".into(), role, weights: Digest([1; 32]) });
+            let serves = machine.roles.iter().map(|&role| Served {
+                model: "a14b".into(),
+                role,
+                weights: Digest([1; 32]),
+                footprint: Footprint::default(),
+            });
             farm.handle(Input::WorkerJoined(WorkerHello {
                 worker: machine.id,
                 incarnation: INCARNATION,
                 name: format!("mac-{}", machine.id.0.as_u128()),
                 serves: serves.collect(),
+                budget: None,
+                loaded: Vec::new(),
                 running: Vec::new(),
                 holding: Vec::new(),
             }));

@@ -15,7 +15,9 @@ use wanfarm_scheduler::{
     Action, ArtifactId, Change, Config, Input, Instant, JobPhase, JobPlan, Scheduler, Served, Target, VideoPhase,
     VideoPlan, WorkerView,
 };
-use wanfarm_types::{AttemptId, Digest, Failure, FailureKind, JobId, Role, Stage, TensorRef, VideoId, WorkerId};
+use wanfarm_types::{
+    AttemptId, Digest, Failure, FailureKind, Footprint, JobId, Role, Stage, TensorRef, VideoId, WorkerId,
+};
 
 use crate::audit::Audit;
 use crate::reference;

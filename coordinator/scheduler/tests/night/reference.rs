@@ -89,6 +89,7 @@ pub(crate) fn job(id: u64, priority: i32, model: &str, videos: u32, high: u32, t
             _ => vec![range(Stage::DenoiseHigh, 0, high), range(Stage::DenoiseLow, high, total)],
         },
         size: SizeClass(size(index)),
+        frame: size(index) / 4,
         work: Vec::new(),
     };
     JobPlan {

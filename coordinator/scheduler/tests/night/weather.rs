@@ -17,6 +17,8 @@ pub(crate) struct Weather {
     pub(crate) stop: u32,
     /// A step or item fails.
     pub(crate) failure: u32,
+    /// Weights cannot be loaded.
+    pub(crate) load: u32,
     /// A message is sent twice.
     pub(crate) doubled: u32,
     /// A worker says something absurd, per heartbeat.
@@ -41,6 +43,7 @@ impl Weather {
         coordinator: 8,
         stop: 30,
         failure: 0,
+        load: 0,
         doubled: 100,
         lie: 0,
         operator: 0,
@@ -58,6 +61,7 @@ impl Weather {
         coordinator: 3,
         stop: 10,
         failure: 8,
+        load: 100,
         doubled: 50,
         lie: 20,
         operator: 60,
@@ -75,6 +79,7 @@ impl Weather {
         coordinator: 0,
         stop: 0,
         failure: 0,
+        load: 0,
         doubled: 0,
         lie: 0,
         operator: 0,

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
-use wanfarm_scheduler::{Action, Assignment, Served, WorkerHello};
+use wanfarm_scheduler::{Action, Assignment, JobPlan, Served, WorkerHello};
 use wanfarm_types::{
-    AttemptId, Checkpoint, Digest, Failure, FailureKind, Incarnation, ItemOutputs, Report, Stage, StepTiming,
-    TensorRef, WorkerId,
+    AttemptId, Checkpoint, Digest, Failure, FailureKind, Incarnation, ItemOutputs, ItemSize, LoadProgress, ModelRole,
+    Report, Stage, StepTiming, TensorRef, WorkerId,
 };
 
 use crate::reference;
@@ -21,6 +21,8 @@ pub(crate) enum Fate {
     Well,
     /// It fails like this.
     Fails(Failure),
+    /// The weights cannot be loaded.
+    LoadFails,
 }
 
 /// In rows it would mean that the fence has a hole.
@@ -28,6 +30,7 @@ pub(crate) const FORGED: &str = "forged";
 
 pub(crate) struct Item {
     pub(crate) assignment: Assignment,
+    role: ModelRole,
     pub(crate) started: bool,
     stop: bool,
     state: Option<Checkpoint>,
@@ -37,6 +40,10 @@ pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) boots: u64,
     pub(crate) serves: Vec<Served>,
+    /// Bytes that weights and items may take together, where it does not hold all it serves.
+    pub(crate) budget: Option<u64>,
+    /// What it has loaded.
+    resident: BTreeSet<ModelRole>,
     pub(crate) step_ms: u64,
     /// Which kind of device it computes on.
     kind: u8,
@@ -59,11 +66,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(number: u64, serves: Vec<Served>, step_ms: u64, broken: bool) -> Self {
+    pub(crate) fn new(number: u64, serves: Vec<Served>, budget: Option<u64>, step_ms: u64, broken: bool) -> Self {
         Self {
             id: WorkerId(Uuid::from_u128(u128::from(number) + 1)),
             boots: 0,
             serves,
+            budget,
+            resident: BTreeSet::new(),
             step_ms,
             kind: (number % 2) as u8,
             broken,
@@ -86,7 +95,7 @@ impl Worker {
 
     /// Power on: an empty memory.
     pub(crate) fn boot(&mut self) {
-        let fresh = Worker::new(0, self.serves.clone(), self.step_ms, self.broken);
+        let fresh = Worker::new(0, self.serves.clone(), self.budget, self.step_ms, self.broken);
         let said = self.said.take();
         *self = Worker {
             id: self.id,
@@ -109,6 +118,8 @@ impl Worker {
             incarnation: self.incarnation(),
             name: format!("mac-{}", self.id.0.as_u128()),
             serves: self.serves.clone(),
+            budget: self.budget,
+            loaded: self.resident.iter().cloned().collect(),
             holding: self.memory.keys().filter(|attempt| !running.contains(attempt)).copied().collect(),
             running,
         }
@@ -119,12 +130,14 @@ impl Worker {
     }
 
     /// A message from the coordinator; true when the running item is another one afterwards.
-    pub(crate) fn receive(&mut self, message: &Action) -> (bool, Vec<(AttemptId, Report)>) {
+    pub(crate) fn receive(&mut self, message: &Action, jobs: &[JobPlan]) -> (bool, Vec<(AttemptId, Report)>) {
         let before = self.running_attempt();
         let mut reports = Vec::new();
         match message {
             Action::Assign(assignment) => {
+                let job = jobs.iter().find(|job| job.id == assignment.item.video.job).expect("a job");
                 let item = Item {
+                    role: ModelRole { model: job.model.clone(), role: assignment.item.stage.role() },
                     assignment: (**assignment).clone(),
                     started: false,
                     stop: false,
@@ -206,6 +219,26 @@ impl Worker {
             item.started = true;
             return vec![(attempt, Report::Started)];
         }
+        if let Some(budget) = self.budget
+            && let wanted = item.role.clone()
+            && !self.resident.contains(&wanted)
+        {
+            if matches!(fate, Fate::LoadFails) {
+                self.resident.clear();
+                self.running = self.next.take();
+                let failure = Failure { kind: FailureKind::NotLoaded, message: "no memory".into() };
+                return vec![(attempt, Report::Failed(failure))];
+            }
+            self.resident.retain(|role| item.assignment.keep.contains(role));
+            self.resident.insert(wanted);
+            self.assert_room(budget);
+            return vec![(attempt, Report::Loading(LoadProgress { read: 9, of: 9, seconds }))];
+        }
+        if let Some(budget) = self.budget {
+            self.resident.retain(|role| item.assignment.keep.contains(role) || *role == item.role);
+            self.assert_room(budget);
+        }
+        let Some(item) = self.running.as_mut() else { return Vec::new() };
         let mut reports = Vec::new();
         let work = item.assignment.item;
         let inputs = &item.assignment.inputs;
@@ -248,6 +281,26 @@ impl Worker {
             self.running = self.next.take();
         }
         reports
+    }
+
+    /// True when the running item waits for weights.
+    pub(crate) fn is_loading(&self) -> bool {
+        let item = self.running.as_ref().filter(|item| item.started && self.budget.is_some());
+        item.is_some_and(|item| !self.resident.contains(&item.role))
+    }
+
+    /// Weights and the running item must not take more than there is.
+    fn assert_room(&self, budget: u64) {
+        let of = |role: &ModelRole| {
+            self.serves.iter().find(|served| (&served.model, served.role) == (&role.model, role.role)).expect("served")
+        };
+        let weights: u64 = self.resident.iter().map(|role| of(role).footprint.weights).sum();
+        let item = self.running.as_ref().map_or(0, |item| {
+            let tokens = reference::size(item.assignment.item.video.index);
+            let tokens = if item.assignment.item.stage == Stage::EncodeText { 0 } else { tokens };
+            of(&item.role).footprint.of_item(ItemSize { tokens, frame: tokens / 4 })
+        });
+        assert!(weights + item <= budget, "{:?} holds {:?} and an item of {item} in {budget}", self.id, self.resident);
     }
 
     /// What must never be believed of a worker that was not given the attempt.

@@ -14,7 +14,7 @@ use crate::outputs::{Task, Volume};
 
 impl Driver {
     pub(super) fn assign(&mut self, assignment: wanfarm_scheduler::Assignment) {
-        let wanfarm_scheduler::Assignment { worker, incarnation, attempt, item, text, inputs, holders, .. } =
+        let wanfarm_scheduler::Assignment { worker, incarnation, attempt, item, text, inputs, holders, keep, .. } =
             assignment;
         let Some(video) = self.registry.jobs.in_manifest(item.video) else { return };
         let Some(job) = self.registry.jobs.get(video.job) else { return };
@@ -35,7 +35,7 @@ impl Driver {
             text: text.cloned().unwrap_or_default(),
             locations: inputs.tensors().map(locate).collect(),
             inputs,
-            keep: Vec::new(),
+            keep,
         };
         self.tell(worker, incarnation, CoordinatorMessage::Assign(Box::new(assignment)));
     }

@@ -168,6 +168,7 @@ pub(super) mod tests {
             has_image: false,
             stages: vec![(Stage::DenoiseHigh, range(0, high)), (Stage::DenoiseLow, range(high, steps))],
             size: SizeClass(1000),
+            frame: 100,
             work: Vec::new(),
         }
     }

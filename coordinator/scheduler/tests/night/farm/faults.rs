@@ -6,6 +6,7 @@ use super::*;
 impl Farm {
     pub(super) fn hire(&mut self) {
         let count = self.rng.random_range(2..7);
+        let elastic = self.rng.random_ratio(1, 2);
         for number in 0..count {
             // The first one serves everything, so that every role exists.
             let everything = number == 0 || self.chance(200);
@@ -20,13 +21,20 @@ impl Farm {
                 for &role in roles {
                     if everything || self.rng.random_ratio(1, 3) {
                         let lot = u64::from(other_files && self.rng.random_ratio(share, 2));
-                        serves.push(Served { model: model.into(), role, weights: weights(model, role, lot) });
+                        serves.push(Served {
+                            model: model.into(),
+                            role,
+                            weights: weights(model, role, lot),
+                            footprint: footprint(role),
+                        });
                     }
                 }
             }
             let broken = number != 0 && self.rng.random_ratio(self.weather.bad_worker.min(1000), 1000);
             let step_ms = self.rng.random_range(500..20_000);
-            self.workers.push(Worker::new(number, serves, step_ms, broken));
+            // Half of the farms, and some machines of the others, hold what they are told; the smallest one role at a time.
+            let budget = (elastic || self.rng.random_ratio(1, 5)).then(|| self.rng.random_range(110_000..400_000));
+            self.workers.push(Worker::new(number, serves, budget, step_ms, broken));
             if self.chance(self.weather.hidden) {
                 self.walls.insert((None, number as usize));
             }
@@ -123,6 +131,9 @@ impl Farm {
             Some(_) if !steps.is_empty() && item.started => return None,
             _ => {}
         }
+        if self.workers[number].is_loading() && self.chance(self.weather.load) {
+            return Some(Fate::LoadFails);
+        }
         if self.workers[number].broken || self.chance(self.weather.failure) {
             let kind = if self.chance(200) { FailureKind::NotFinite } else { FailureKind::Transient };
             return Some(Fate::Fails(Failure { kind, message: "something broke".into() }));
@@ -210,6 +221,15 @@ impl Farm {
         };
         self.input(input);
     }
+}
+
+fn footprint(role: Role) -> Footprint {
+    let weights = match role {
+        Role::TextEncoder => 30_000,
+        Role::DitHigh | Role::DitLow | Role::Dit => 100_000,
+        Role::Vae => 5_000,
+    };
+    Footprint { weights, item: 1_000, per_token: 4, per_frame_token: 1 }
 }
 
 fn weights(model: &str, role: Role, lot: u64) -> Digest {

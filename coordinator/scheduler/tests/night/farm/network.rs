@@ -65,7 +65,7 @@ impl Farm {
             self.say(number, Input::WorkerGone { worker, incarnation, clean: true });
             return self.crash(number);
         }
-        let (changed, reports) = self.workers[number].receive(message);
+        let (changed, reports) = self.workers[number].receive(message, &self.jobs);
         self.tell(number, reports);
         if changed {
             self.next_point(number);

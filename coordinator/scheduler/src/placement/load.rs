@@ -1,0 +1,102 @@
+//! Which idle worker changes what it holds for a ready item, and when that pays.
+//!
+//! A worker that has something to do with what it holds does that first: it changes when it would idle, when something
+//! more important waits, or when nobody at all holds what waits and others hold what it lets go. So each of one machine's
+//! roles is loaded about once for a whole batch, and several machines share the stages without being told.
+
+use wanfarm_types::{Stage, WorkerId};
+
+use super::board::Board;
+use super::lane::Ticket;
+use super::policy::may_run;
+use super::pool::{Candidate, Pool};
+use super::residency::Residency;
+use super::seat::Seat;
+use crate::job::PoolId;
+
+/// Workers looked at for one load, the fastest first.
+const LOOK: usize = 16;
+
+/// Times as long as a load the work that waits must take before a worker leaves other work of equal importance for it.
+const WORTH: u64 = 30;
+
+/// Items that make it so while nobody knows how long they take.
+const MANY: usize = 4;
+
+/// A worker that should load what an item needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) worker: WorkerId,
+    /// It takes nothing out of memory that there is work for, or it should do so in any case.
+    pub(super) spares: bool,
+}
+
+/// The worker that should load, if any should: of those that need let nothing go, else of all, the one that is soonest
+/// done with the item.
+pub(super) fn find(board: &Board, pool: &Pool, ticket: &Ticket) -> Option<Load> {
+    let average = pool.speeds.average();
+    let has_room = |worker: WorkerId| board.seat_of(worker).is_some_and(|seat| seat.has_room(ticket.lane));
+    let cramped = pool.idle.candidates().filter(|(_, worker)| !has_room(*worker));
+    let candidates = pool.idle_without.candidates().chain(cramped);
+    let candidates = candidates.filter(|(_, worker)| may_run(board, pool, ticket, *worker)).take(LOOK);
+    let is_served = pool.holders.iter().any(|holder| has_room(*holder) && may_run(board, pool, ticket, *holder));
+    let loads = candidates.filter_map(|(slowness, worker)| {
+        let (seat, to) = (board.seat_of(worker)?, Candidate { worker, slowness: slowness.or(average) });
+        let memory = seat.residency.as_ref()?;
+        if is_served && !gains(board, pool, ticket, memory, to) {
+            return None;
+        }
+        let lost = lost(board, ticket, memory);
+        let spares = lost.is_empty() || !is_served && is_due(board, pool, ticket, memory, to, &lost);
+        let time = to.slowness.map(|slowness| slowness.time(ticket.cost()));
+        let key = (!lost.is_empty(), memory.load_time(ticket.lane.pool()).saturating_add(time.unwrap_or(0)), worker);
+        Some((key, Load { worker, spares }))
+    });
+    loads.min_by_key(|(key, _)| *key).map(|(_, load)| load)
+}
+
+/// What a worker keeps beside the role of an item that it loads: what there is most work for.
+pub(crate) fn kept(board: &Board, ticket: &Ticket, seat: &Seat) -> Option<std::collections::BTreeSet<PoolId>> {
+    let memory = seat.residency.as_ref()?;
+    Some(memory.kept(ticket.lane.pool(), ticket.lane.size, |pool| worth(board, pool)))
+}
+
+/// What is ready, then what will be.
+fn worth(board: &Board, pool: PoolId) -> (bool, u128) {
+    (board.waiting(pool) > 0, board.pool(pool).map_or(0, |pool| pool.load))
+}
+
+/// What a worker would take out of memory though there is work for it.
+fn lost(board: &Board, ticket: &Ticket, memory: &Residency) -> Vec<PoolId> {
+    let kept = memory.kept(ticket.lane.pool(), ticket.lane.size, |pool| worth(board, pool));
+    let lost = memory.held.iter().filter(|held| **held != ticket.lane.pool() && !kept.contains(held));
+    lost.copied().filter(|pool| worth(board, *pool) > (false, 0)).collect()
+}
+
+/// True when one more worker ends the work of a pool sooner: an item begun there after the load is done before those that
+/// hold the weights would come to it.
+fn gains(board: &Board, pool: &Pool, ticket: &Ticket, memory: &Residency, to: Candidate) -> bool {
+    let waiting = board.waiting(ticket.lane.pool());
+    match pool.drain().zip(to.slowness) {
+        Some((drain, slowness)) => {
+            let load = memory.load_time(ticket.lane.pool());
+            waiting > pool.idle.len() && drain > load.saturating_add(slowness.time(ticket.cost()))
+        }
+        // Encoding and decoding is soon measured; a video is not soon denoised.
+        None => {
+            let is_long = !matches!(ticket.lane.stage, Stage::EncodeText | Stage::EncodeImage | Stage::Decode);
+            is_long && waiting > pool.idle.len()
+        }
+    }
+}
+
+/// True when what waits, and nobody holds, is worth two loads, and nothing is given up for it that nobody else holds.
+fn is_due(board: &Board, pool: &Pool, ticket: &Ticket, memory: &Residency, to: Candidate, lost: &[PoolId]) -> bool {
+    let is_last = |pool: &PoolId| board.pool(*pool).is_none_or(|pool| pool.holders.len() < 2);
+    let waiting = board.waiting(ticket.lane.pool());
+    let load = memory.load_time(ticket.lane.pool()).saturating_mul(WORTH);
+    let known = to.slowness.or(pool.speeds.average());
+    let is_worth =
+        known.map_or(waiting >= MANY, |slowness| slowness.time(ticket.cost()).saturating_mul(waiting as u64) >= load);
+    is_worth && !lost.iter().any(is_last)
+}
