@@ -134,8 +134,10 @@ impl Worker {
         }
     }
 
-    /// Notes how fast it loads.
-    pub(crate) fn measure_load(&mut self, pool: PoolId, seconds: f64) {
+    /// Notes that it has loaded a role, and how fast.
+    pub(crate) fn loaded(&mut self, pool: PoolId, seconds: f64) {
+        self.unloadable.remove(&pool);
+        self.note_speeds();
         let Some(memory) = &mut self.residency else { return };
         let weights = memory.roles.get(&pool).map_or(0, |role| role.weights);
         // A cast of a float saturates.

@@ -150,8 +150,7 @@ impl Scheduler {
         self.watch(id);
         self.dirty.insert(Dirty::Worker(worker));
         if let Some(worker) = self.workers.get_mut(&worker).filter(|_| progress.is_done()) {
-            worker.unloadable.remove(&pool);
-            worker.measure_load(pool, progress.seconds);
+            worker.loaded(pool, progress.seconds);
         }
     }
 

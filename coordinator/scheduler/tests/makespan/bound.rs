@@ -73,11 +73,11 @@ fn way(batch: &Batch, stages: &[Stage]) -> f64 {
 }
 
 fn serves(machine: &Machine, stage: Stage) -> bool {
-    machine.roles.contains(&stage.role())
+    machine.roles.iter().any(|role| role.role == stage.role())
 }
 
 fn of(batch: &Batch, role: Role) -> impl Iterator<Item = f64> {
-    batch.workers.iter().filter(move |machine| machine.roles.contains(&role)).map(|machine| machine.speed)
+    batch.workers.iter().filter(move |machine| machine.roles.iter().any(|of| of.role == role)).map(|machine| machine.speed)
 }
 
 fn fastest(batch: &Batch, role: Role) -> f64 {

@@ -1,13 +1,13 @@
 //! The simulated farm: workers that run one item and hold one more, stop where they are asked to, and report on time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 use wanfarm_scheduler::{Action, Assignment, Change, Config, Input, Scheduler, Served, WorkerHello};
 use wanfarm_types::{
-    AttemptId, Checkpoint, DType, Digest, Footprint, Incarnation, ItemOutputs, Report, Stage, StepTiming, TensorRef,
-    WorkerId,
+    AttemptId, Checkpoint, DType, Digest, Incarnation, ItemOutputs, JobId, LoadProgress, ModelRole, Report, Stage,
+    StepTiming, TensorRef, WorkerId,
 };
 
 use crate::batch::{self, Batch};
@@ -15,6 +15,8 @@ use crate::batch::{self, Batch};
 const HEARTBEAT: u64 = 7_500;
 /// Milliseconds to fetch the inputs of an item, unless that was done during the one before it.
 const FETCH: u64 = 500;
+/// Bytes per second that weights are read with.
+pub(crate) const LOAD_SPEED: f64 = 2e9;
 
 enum Event {
     Input(Input),
@@ -27,6 +29,7 @@ enum Event {
 struct Desk {
     running: Option<Item>,
     next: Option<Assignment>,
+    resident: BTreeSet<ModelRole>,
 }
 
 struct Item {
@@ -44,8 +47,10 @@ pub(crate) struct Farm {
     sequence: u64,
     desks: Vec<Desk>,
     speeds: Vec<f64>,
+    budgets: Vec<Option<u64>>,
+    models: BTreeMap<JobId, String>,
     rows: Vec<Change>,
-    written: u32,
+    written: usize,
     pub(crate) figures: Figures,
 }
 
@@ -58,6 +63,10 @@ pub(crate) struct Figures {
     pub(crate) assigned: u32,
     /// Videos that were stopped after a step.
     pub(crate) stopped: u32,
+    /// Times that weights were loaded.
+    pub(crate) loads: u32,
+    /// Seconds that workers spent on that.
+    pub(crate) loading: f64,
     /// Time for all inputs.
     pub(crate) total: Duration,
     /// Time for the inputs that led to assignments.
@@ -75,23 +84,25 @@ impl Farm {
             sequence: 0,
             desks: batch.workers.iter().map(|_| Desk::default()).collect(),
             speeds: batch.workers.iter().map(|machine| machine.speed).collect(),
+            budgets: batch.workers.iter().map(|machine| machine.budget).collect(),
+            models: batch.plans.iter().map(|plan| (plan.id, plan.model.clone())).collect(),
             rows: Vec::new(),
             written: 0,
             figures: Figures::default(),
         };
         for machine in &batch.workers {
-            let serves = machine.roles.iter().map(|&role| Served {
-                model: "a14b".into(),
-                role,
+            let serves = machine.roles.iter().map(|role| Served {
+                model: role.model.clone(),
+                role: role.role,
                 weights: Digest([1; 32]),
-                footprint: Footprint::default(),
+                footprint: batch::footprint(role),
             });
             farm.handle(Input::WorkerJoined(WorkerHello {
                 worker: machine.id,
                 incarnation: INCARNATION,
                 name: format!("mac-{}", machine.id.0.as_u128()),
                 serves: serves.collect(),
-                budget: None,
+                budget: machine.budget,
                 loaded: Vec::new(),
                 running: Vec::new(),
                 holding: Vec::new(),
@@ -103,8 +114,8 @@ impl Farm {
 
     /// Submits the batch and goes on until every video is written.
     pub(crate) fn render(&mut self, batch: &Batch) {
-        batch.jobs().for_each(|plan| self.handle(Input::JobAdded(plan)));
-        while self.written < batch.videos {
+        batch.plans.iter().for_each(|plan| self.handle(Input::JobAdded(plan.clone())));
+        while self.written < batch.videos() {
             let Some(((at, _), event)) = self.events.pop_first() else { return };
             self.now = at;
             match event {
@@ -214,17 +225,38 @@ impl Farm {
         self.later(delay, Event::Input(Input::Report { worker, incarnation: INCARNATION, attempt, report }));
     }
 
+    /// Lets go of what is not kept, and loads what an item needs; returns the seconds that takes.
+    fn hold(&mut self, number: usize, role: &ModelRole, keep: &BTreeSet<ModelRole>) -> f64 {
+        let (Some(budget), resident) = (self.budgets[number], &mut self.desks[number].resident) else { return 0.0 };
+        resident.retain(|held| held == role || keep.contains(held));
+        let is_new = resident.insert(role.clone());
+        let weights: u64 = resident.iter().map(|role| batch::footprint(role).weights).sum();
+        assert!(weights + batch::footprint(role).item <= budget, "{resident:?} do not fit");
+        let seconds = if is_new { batch::footprint(role).weights as f64 / LOAD_SPEED } else { 0.0 };
+        self.figures.loads += u32::from(is_new);
+        self.figures.loading += seconds;
+        seconds
+    }
+
     fn point(&mut self, number: usize, attempt: AttemptId) {
         let running = self.desks[number].running.as_mut();
         let Some(item) = running.filter(|item| item.assignment.attempt == attempt) else { return };
         let work = item.assignment.item;
         let has_steps = !work.steps.is_empty();
         let seed = attempt.0 * 64 + u64::from(item.steps_done);
-        let seconds = batch::seconds(work.stage) / self.speeds[number] * (0.95 + 0.1 * batch::fraction(seed));
+        let role = batch::of(&self.models[&work.video.job], work.stage.role());
+        let seconds =
+            batch::seconds(&role.model, work.stage) / self.speeds[number] * (0.95 + 0.1 * batch::fraction(seed));
         if !item.started {
             item.started = true;
+            let keep: BTreeSet<_> = item.assignment.keep.iter().cloned().collect();
             self.say(number, attempt, Report::Started, 10);
-            return self.later((seconds * 1e3) as u64, Event::Point(number, attempt));
+            let load = self.hold(number, &role, &keep);
+            if load > 0.0 {
+                let progress = LoadProgress { read: 1, of: 1, seconds: load };
+                self.say(number, attempt, Report::Loading(progress), (load * 1e3) as u64);
+            }
+            return self.later(((load + seconds) * 1e3) as u64, Event::Point(number, attempt));
         }
         item.step_seconds.push(seconds);
         item.steps_done += 1;
