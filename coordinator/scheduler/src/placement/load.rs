@@ -77,7 +77,9 @@ fn lost(board: &Board, ticket: &Ticket, memory: &Residency) -> Vec<PoolId> {
 /// hold the weights would come to it.
 fn gains(board: &Board, pool: &Pool, ticket: &Ticket, memory: &Residency, to: Candidate) -> bool {
     let waiting = board.waiting(ticket.lane.pool());
-    match pool.drain().zip(to.slowness) {
+    // The load does not count texts, which videos share.
+    let ready = pool.held_speeds.time(u128::from(ticket.cost()) * waiting as u128);
+    match pool.drain().max(ready).zip(to.slowness) {
         Some((drain, slowness)) => {
             let load = memory.load_time(ticket.lane.pool());
             waiting > pool.idle.len() && drain > load.saturating_add(slowness.time(ticket.cost()))
