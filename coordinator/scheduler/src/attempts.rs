@@ -1,6 +1,6 @@
 //! The ledger of attempts that are out with a worker. What has ended is not here: it is a row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wanfarm_types::{
     AttemptId, Checkpoint, Incarnation, JobId, LoadProgress, StepRange, StepTiming, VideoId, WorkItem, WorkerId,
@@ -53,6 +53,8 @@ pub(crate) struct Attempt {
     pub(crate) ends: Option<Instant>,
     /// By when it must show its next point; none while it is queued behind another.
     pub(crate) deadline: Option<Instant>,
+    /// What its worker holds once it has begun, as far as is known.
+    pub(crate) held: BTreeSet<PoolId>,
     /// How far the weights for it are loaded.
     pub(crate) load: Option<LoadProgress>,
     /// Steps done, over the whole schedule.
@@ -86,6 +88,7 @@ impl Attempt {
             step_work,
             ends: None,
             deadline: None,
+            held: [lane.pool()].into(),
             load: None,
             reached: item.steps.first,
             step_seconds: Vec::new(),

@@ -8,7 +8,7 @@ use wanfarm_types::{Stage, WorkerId};
 
 use super::board::Board;
 use super::lane::Ticket;
-use super::policy::may_run;
+use super::policy::{Place, may_run};
 use super::pool::{Candidate, Pool};
 use super::residency::Residency;
 use super::seat::Seat;
@@ -31,13 +31,17 @@ pub(super) struct Load {
     pub(super) spares: bool,
 }
 
-/// The worker that should load, if any should: of those that need let nothing go, else of all, the one that is soonest
+/// The worker that should load, idle or nearly done, if any should: of those that need let nothing go, else of all, the one that is soonest
 /// done with the item.
-pub(super) fn find(board: &Board, pool: &Pool, ticket: &Ticket) -> Option<Load> {
+pub(super) fn find(board: &Board, pool: &Pool, ticket: &Ticket, place: Place) -> Option<Load> {
     let average = pool.speeds.average();
     let has_room = |worker: WorkerId| board.seat_of(worker).is_some_and(|seat| seat.has_room(ticket.lane));
-    let cramped = pool.idle.candidates().filter(|(_, worker)| !has_room(*worker));
-    let candidates = pool.idle_without.candidates().chain(cramped);
+    let is_now = matches!(place, Place::Now);
+    let idle = pool.idle_without.candidates().chain(pool.idle.candidates().filter(|(_, worker)| !has_room(*worker)));
+    let urgency = Some((ticket.priority, ticket.lane.stage));
+    let nearly_done = pool.nearly_done_without.iter().take_while(|(follows, ..)| *follows < urgency);
+    let nearly_done = nearly_done.map(|&(_, slowness, worker)| (slowness, worker));
+    let candidates = idle.filter(|_| is_now).chain(nearly_done.filter(|_| !is_now));
     let candidates = candidates.filter(|(_, worker)| may_run(board, pool, ticket, *worker)).take(LOOK);
     let is_served = pool.holders.iter().any(|holder| has_room(*holder) && may_run(board, pool, ticket, *holder));
     let loads = candidates.filter_map(|(slowness, worker)| {

@@ -41,7 +41,7 @@ pub(crate) fn next_decision(board: &Board) -> Option<Decision> {
 
 /// Where an item may go: to an idle worker, or behind the item of one that is nearly done.
 #[derive(Clone, Copy)]
-enum Place {
+pub(super) enum Place {
     Now,
     Next,
 }
@@ -65,7 +65,7 @@ fn first_in_lane(board: &Board, id: LaneId, lane: &Lane, place: Place) -> Option
         // What has no place or is held back for this item has none for the less important ones after it.
         let is_open = place.is_open(board, pool, id, priority);
         let is_first = load.is_none();
-        if !(is_open || is_first && place.may_load()) || is_held_back(board, id, priority) {
+        if !(is_open || is_first) || is_held_back(board, id, priority) {
             break;
         }
         let Some(ticket) = board.ticket(work) else { continue };
@@ -73,27 +73,23 @@ fn first_in_lane(board: &Board, id: LaneId, lane: &Lane, place: Place) -> Option
             return Some((rank(priority, true, served), work, worker));
         }
         // Whom one would be worth a load for, all would be.
-        if is_first && place.may_load() && ticket.avoids.is_empty() {
+        if is_first && ticket.avoids.is_empty() {
             load = Some(
-                load::find(board, pool, ticket).map(|load| (rank(priority, load.spares, served), work, load.worker)),
+                load::find(board, pool, ticket, place)
+                    .map(|load| (rank(priority, load.spares, served), work, load.worker)),
             );
         }
     }
     // But for those that whoever holds the weights has failed on.
-    let others = board.avoiding().filter(|ticket| place.may_load() && ticket.lane == id);
+    let others = board.avoiding().filter(|ticket| ticket.lane == id);
     let others = others.filter(|ticket| !is_held_back(board, id, ticket.priority)).filter_map(|ticket| {
-        let load = load::find(board, pool, ticket)?;
+        let load = load::find(board, pool, ticket, place)?;
         Some((rank(ticket.priority, load.spares, lane.served(ticket)), ticket.work, load.worker))
     });
     load.flatten().into_iter().chain(others).max_by_key(|(rank, ..)| *rank)
 }
 
 impl Place {
-    /// True when a worker may load weights for it.
-    fn may_load(self) -> bool {
-        matches!(self, Place::Now)
-    }
-
     /// True when the pool has any such place for an item this urgent.
     fn is_open(self, board: &Board, pool: &Pool, lane: LaneId, priority: i32) -> bool {
         let urgency = (priority, lane.stage);

@@ -41,6 +41,8 @@ pub(crate) struct Pool {
     /// Those that should fetch a next item, if it is more urgent than the one that follows by itself;
     /// the fastest first.
     pub(crate) nearly_done: BTreeSet<(Option<Urgency>, Option<Slowness>, WorkerId)>,
+    /// Those of the others that would have to load the weights first.
+    pub(crate) nearly_done_without: BTreeSet<(Option<Urgency>, Option<Slowness>, WorkerId)>,
     /// Items of this pool that are queued on a busy worker.
     pub(crate) queued: BTreeSet<(i32, AttemptId, WorkerId)>,
     /// Queued items of any pool that block a member, least important first, youngest first.
@@ -153,9 +155,8 @@ impl Pool {
             }
             (Some(running), None) if !running.revoked => {
                 if running.nearly_done {
-                    if held {
-                        put(&mut self.nearly_done, (running.follows, slowness, worker), present);
-                    }
+                    let nearly_done = if held { &mut self.nearly_done } else { &mut self.nearly_done_without };
+                    put(nearly_done, (running.follows, slowness, worker), present);
                 } else if running.can_stop {
                     put(&mut self.stoppable, (running.priority, Reverse(running.attempt), worker), present);
                 }

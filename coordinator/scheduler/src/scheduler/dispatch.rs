@@ -33,6 +33,8 @@ impl Scheduler {
         let (inputs, holders) = self.inputs(&ticket);
         let mut attempt = Attempt::new(work, item, (ticket.lane, ticket.priority), ticket.step_work, id, incarnation);
         attempt.from = inputs.checkpoint.clone();
+        attempt.held.extend(kept.iter().flatten());
+        let held = attempt.held.clone();
         let attempt = self.ledger.issue(attempt);
         match work {
             Work::Text(key) => self.texts.get_mut(&key).map(|text| text.attempt = Some(attempt)),
@@ -41,9 +43,7 @@ impl Scheduler {
         };
         if let Some(worker) = self.workers.get_mut(&id) {
             *(if prefetch { &mut worker.next } else { &mut worker.running }) = Some(attempt);
-            if let Some(kept) = &kept {
-                worker.hold(kept.iter().copied().chain([ticket.lane.pool()]).collect());
-            }
+            worker.hold(held);
         }
         self.touch(work);
         self.dirty.insert(Dirty::Worker(id));

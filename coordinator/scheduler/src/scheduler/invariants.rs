@@ -265,8 +265,8 @@ impl Scheduler {
     fn check_memory(&self) -> Check {
         for (id, worker) in &self.workers {
             let Some(memory) = &worker.residency else { continue };
-            let given = [worker.running, worker.next].into_iter().flatten().filter_map(|id| self.ledger.get(id));
-            for attempt in given.filter(|attempt| !attempt.restored) {
+            let last = worker.next.or(worker.running).and_then(|id| self.ledger.get(id));
+            if let Some(attempt) = last.filter(|attempt| !attempt.restored) {
                 ensure(memory.has_room(attempt.pool(), attempt.lane.size), || {
                     format!("worker {id} has no room for {:?} beside {:?}", attempt.lane, memory.held)
                 })?;

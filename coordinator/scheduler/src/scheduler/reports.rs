@@ -199,8 +199,12 @@ impl Scheduler {
         };
         self.touch(attempt.work);
         if let Some(worker) = self.workers.get_mut(&attempt.worker) {
+            let was_last = worker.next.or(worker.running) == Some(id);
             worker.vacate(id);
             self.dirty.insert(Dirty::Worker(attempt.worker));
+            if was_last {
+                self.hold_what_runs(attempt.worker);
+            }
         }
         if let Some(idle) = attempt.awaited_by {
             self.stop_awaiting(idle);

@@ -87,17 +87,11 @@ impl Scheduler {
         Arc::new(Residency { budget, roles, held, speed })
     }
 
-    /// A worker holds the roles of the items it has, or will when they begin; what it will let go for them is unknown
-    /// where the coordinator has restarted, and taken as gone.
+    /// A worker holds what it was told to with the last item it has, or will when that begins.
     pub(super) fn hold_what_runs(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let runs: BTreeSet<PoolId> = [worker.running, worker.next]
-            .into_iter()
-            .flatten()
-            .filter_map(|attempt| Some(self.ledger.get(attempt)?.pool()))
-            .collect();
-        if !runs.is_empty() {
-            worker.hold(runs);
+        if let Some(last) = worker.next.or(worker.running).and_then(|attempt| self.ledger.get(attempt)) {
+            worker.hold(last.held.clone());
         }
     }
 

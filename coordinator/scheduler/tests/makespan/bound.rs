@@ -77,7 +77,11 @@ fn serves(machine: &Machine, stage: Stage) -> bool {
 }
 
 fn of(batch: &Batch, role: Role) -> impl Iterator<Item = f64> {
-    batch.workers.iter().filter(move |machine| machine.roles.iter().any(|of| of.role == role)).map(|machine| machine.speed)
+    batch
+        .workers
+        .iter()
+        .filter(move |machine| machine.roles.iter().any(|of| of.role == role))
+        .map(|machine| machine.speed)
 }
 
 fn fastest(batch: &Batch, role: Role) -> f64 {

@@ -234,7 +234,6 @@ impl Farm {
         assert!(weights + batch::footprint(role).item <= budget, "{resident:?} do not fit");
         let seconds = if is_new { batch::footprint(role).weights as f64 / LOAD_SPEED } else { 0.0 };
         self.figures.loads += u32::from(is_new);
-        if is_new && std::env::var("DBG").is_ok() { eprintln!("{} {} {:?}", self.now / 1000, number, role.role); }
         self.figures.loading += seconds;
         seconds
     }
