@@ -31,6 +31,6 @@ pub use config::Config;
 pub use input::{Input, Served, Target, WorkerHello};
 pub use pace::effort;
 pub use plan::{JobPlan, PlanError, SizeClass, TextKey, VideoPlan};
-pub use scheduler::{Progress, RestoreError, Scheduler, Violation, WorkerView};
+pub use scheduler::{NoRoom, Progress, RestoreError, Scheduler, Violation, WorkerView};
 pub use time::Instant;
 pub use worker::Session;

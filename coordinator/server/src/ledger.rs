@@ -177,6 +177,7 @@ mod tests {
             forward_passes: vec![2, 1],
             input_wait_seconds: 0.1,
             text_tokens: 0,
+            load_seconds: 0.0,
         };
         let steps = StepRange { first: 3, end: 5 };
         Change::AttemptEnded { attempt: AttemptId(attempt), end: AttemptEnd::Done, steps, timing }

@@ -47,6 +47,8 @@ fn effort(record: &AttemptRecord, passes: u32) -> Effort {
         seconds: duration(record.timing.seconds),
         queue_seconds: duration(record.queue_seconds),
         input_wait_seconds: duration(record.timing.input_wait_seconds),
+        loads: u64::from(record.timing.load_seconds > 0.0),
+        load_seconds: duration(record.timing.load_seconds),
         forward_passes,
         skipped,
     }

@@ -252,6 +252,7 @@ mod tests {
             models: vec![],
             device: String::new(),
             memory_bytes: None,
+            memory: None,
             running: None,
             paces: vec![],
             weights: vec![],

@@ -1,7 +1,7 @@
 //! `coordinator workers`.
 
 use wanfarm_client::{Client, WorkerVerb};
-use wanfarm_types::{Stage, WorkerStatus};
+use wanfarm_types::{Stage, WorkerMemory, WorkerStatus};
 
 use super::reference::{pick_worker, workers_called};
 use super::say::{out, outln};
@@ -103,6 +103,18 @@ async fn forget(client: &mut Client, name: &str, workers: &[WorkerStatus], json:
     Ok(Exit::Ok)
 }
 
+/// What a worker has in memory, against what it may; or how far the loading is.
+fn holds(memory: &WorkerMemory) -> String {
+    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+    let loaded: Vec<&str> = memory.loaded.iter().map(|loaded| loaded.role.name()).collect();
+    let loading = memory.loading.as_ref().map(|load| {
+        let share = load.read_bytes as f64 / load.of_bytes.max(1) as f64;
+        format!("loading {} {:.0} %, ", load.role.role, 100.0 * share)
+    });
+    let (used, budget) = (gib(memory.weights_bytes), gib(memory.budget_bytes));
+    format!("{}{} {used:.1} of {budget:.1} GiB", loading.unwrap_or_default(), loaded.join(",")).trim_start().to_owned()
+}
+
 fn lines(workers: &[WorkerStatus]) -> String {
     if workers.is_empty() {
         return "no workers yet; start one with: coordinator worker --coordinator URL --role ROLE --models DIR\n"
@@ -120,11 +132,12 @@ fn lines(workers: &[WorkerStatus]) -> String {
             worker.id.to_string().chars().take(8).collect(),
             worker.state.clone(),
             worker.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(","),
+            worker.memory.as_ref().map_or_else(|| "all".to_owned(), holds),
             worker.models.join(","),
             worker.device.clone(),
             running.unwrap_or_default(),
             worker.detail.clone().unwrap_or_else(|| paces.collect::<Vec<_>>().join(", ")),
         ]
     };
-    table(["NAME", "ID", "STATE", "ROLES", "MODELS", "DEVICE", "RUNS", "PACE"], workers.iter().map(row))
+    table(["NAME", "ID", "STATE", "ROLES", "HOLDS", "MODELS", "DEVICE", "RUNS", "PACE"], workers.iter().map(row))
 }

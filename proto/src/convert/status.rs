@@ -189,6 +189,8 @@ impl From<domain::EffortLine> for v1::Effort {
             seconds: effort.seconds,
             queue_seconds: effort.queue_seconds,
             input_wait_seconds: effort.input_wait_seconds,
+            loads: effort.loads,
+            load_seconds: effort.load_seconds,
             forward_passes: effort.forward_passes,
             skipped: effort.skipped,
         }
@@ -204,6 +206,8 @@ impl From<v1::Effort> for domain::EffortLine {
             seconds: wire.seconds,
             queue_seconds: wire.queue_seconds,
             input_wait_seconds: wire.input_wait_seconds,
+            loads: wire.loads,
+            load_seconds: wire.load_seconds,
             forward_passes: wire.forward_passes,
             skipped: wire.skipped,
         };
@@ -280,6 +284,37 @@ impl From<domain::WorkerStatus> for v1::WorkerStatus {
             weights: all(worker.weights),
             address: worker.address.unwrap_or_default(),
             reachable: worker.reachable,
+            memory: worker.memory.map(v1::WorkerMemory::from),
+        }
+    }
+}
+
+impl From<domain::WorkerMemory> for v1::WorkerMemory {
+    fn from(memory: domain::WorkerMemory) -> Self {
+        let role = |domain::ModelRole { model, role }| v1::ModelRole { model, role: v1::Role::from(role).into() };
+        let domain::WorkerMemory { budget_bytes, weights_bytes, loaded, loading } = memory;
+        let (read_bytes, of_bytes) = loading.as_ref().map_or((0, 0), |loading| (loading.read_bytes, loading.of_bytes));
+        Self {
+            budget_bytes,
+            weights_bytes,
+            loaded: loaded.into_iter().map(role).collect(),
+            loading: loading.map(|loading| role(loading.role)),
+            read_bytes,
+            of_bytes,
+        }
+    }
+}
+
+impl From<v1::WorkerMemory> for domain::WorkerMemory {
+    fn from(wire: v1::WorkerMemory) -> Self {
+        // A role of a later version is left out.
+        let role = |of: v1::ModelRole| Some(domain::ModelRole { model: of.model, role: known(of.role)? });
+        let (read_bytes, of_bytes) = (wire.read_bytes, wire.of_bytes);
+        Self {
+            budget_bytes: wire.budget_bytes,
+            weights_bytes: wire.weights_bytes,
+            loaded: wire.loaded.into_iter().filter_map(role).collect(),
+            loading: wire.loading.and_then(role).map(|role| domain::Loading { role, read_bytes, of_bytes }),
         }
     }
 }
@@ -312,6 +347,7 @@ impl TryFrom<v1::WorkerStatus> for domain::WorkerStatus {
             weights: weights(wire.weights),
             address: some(wire.address),
             reachable: wire.reachable,
+            memory: wire.memory.map(domain::WorkerMemory::from),
         })
     }
 }
@@ -405,6 +441,7 @@ mod tests {
         assert_eq!(domain::JobReport::from(v1::GetReportReply::from(report.clone())), report);
         let video = domain::VideoId { job: domain::JobId(3), index: 4 };
         let stage = Some(domain::Stage::Decode);
+        let held = |role| domain::ModelRole { model: "m".into(), role };
         let worker = domain::WorkerStatus {
             id: domain::WorkerId(Uuid::from_u128(5)),
             name: "mac".into(),
@@ -419,6 +456,12 @@ mod tests {
             weights,
             address: None,
             reachable: Some(false),
+            memory: Some(domain::WorkerMemory {
+                budget_bytes: 9,
+                weights_bytes: 5,
+                loaded: vec![held(domain::Role::Vae)],
+                loading: Some(domain::Loading { role: held(domain::Role::Dit), read_bytes: 1, of_bytes: 3 }),
+            }),
         };
         assert_eq!(domain::WorkerStatus::try_from(v1::WorkerStatus::from(worker.clone())), Ok(worker));
     }

@@ -60,4 +60,4 @@ pub use stage::{Expert, Role, Stage};
 pub use status::{JobState, JobStatus, JobSummary, VideoState, VideoStatus};
 pub use tensor::{DType, TensorRef};
 pub use text::{TEXT_LEN, cut_off};
-pub use worker_status::{Pace, RunningItem, WorkerStatus};
+pub use worker_status::{Loading, Pace, RunningItem, WorkerMemory, WorkerStatus};

@@ -64,6 +64,12 @@ pub struct Effort {
     pub queue_seconds: f64,
     /// Seconds that free devices waited for inputs.
     pub input_wait_seconds: f64,
+    /// Times that weights were loaded for an item.
+    #[serde(default)]
+    pub loads: u64,
+    /// Seconds of that.
+    #[serde(default)]
+    pub load_seconds: f64,
     /// Passes that ran the transformer's blocks.
     pub forward_passes: u64,
     /// Passes that step caches stood in for.
@@ -137,6 +143,8 @@ impl Effort {
         self.seconds += other.seconds;
         self.queue_seconds += other.queue_seconds;
         self.input_wait_seconds += other.input_wait_seconds;
+        self.loads += other.loads;
+        self.load_seconds += other.load_seconds;
         self.forward_passes += other.forward_passes;
         self.skipped += other.skipped;
     }

@@ -231,6 +231,7 @@ mod tests {
             weights: Vec::new(),
             address: None,
             reachable: None,
+            memory: None,
         };
         let lost = LostFile { video: 0, path: String::new(), state: FileState::Missing, replaced_by: None };
         for (name, keys) in [

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Role, Stage, StoredWeights, VideoId, WorkerId};
+use crate::{ModelRole, Role, Stage, StoredWeights, VideoId, WorkerId};
 
 /// A worker's line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,33 @@ pub struct WorkerStatus {
     pub address: Option<String>,
     /// Whether others can read them there, where that is known.
     pub reachable: Option<bool>,
+    /// What its memory holds; absent for one that holds all it serves.
+    pub memory: Option<WorkerMemory>,
+}
+
+/// The memory of a worker that holds what it is told to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerMemory {
+    /// Bytes that weights and an item may take together.
+    pub budget_bytes: u64,
+    /// Bytes of the weights that it holds.
+    pub weights_bytes: u64,
+    /// The roles that it holds, or will when its next item begins.
+    pub loaded: Vec<ModelRole>,
+    /// What is being loaded.
+    pub loading: Option<Loading>,
+}
+
+/// Weights on their way into memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Loading {
+    /// Of which role.
+    #[serde(flatten)]
+    pub role: ModelRole,
+    /// Bytes that were read.
+    pub read_bytes: u64,
+    /// Bytes that there are to be read.
+    pub of_bytes: u64,
 }
 
 /// What a worker computes.

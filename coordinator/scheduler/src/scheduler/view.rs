@@ -3,9 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use wanfarm_types::{AttemptId, Incarnation, JobId, Role, Stage, VideoId, WorkerId};
+use wanfarm_types::{
+    AttemptId, Incarnation, ItemSize, JobId, Loading, ModelRole, Role, Stage, VideoId, WorkerId, WorkerMemory,
+};
 
 use super::Scheduler;
+use crate::attempts::Attempt;
+use crate::job::PoolId;
 use crate::worker::Session;
 use crate::{Instant, SizeClass, VideoPhase, VideoPlan};
 
@@ -39,6 +43,21 @@ pub struct WorkerView {
     /// Seconds per step, or per item of a stage without steps, the median of the last five:
     /// (model, stage, size, seconds).
     pub pace: Vec<(String, Stage, SizeClass, f64)>,
+    /// Its memory; `None` where it holds all it serves.
+    pub memory: Option<WorkerMemory>,
+    /// What it could not load lately.
+    pub unloadable: Vec<ModelRole>,
+}
+
+/// A role that has no room on any worker, for a video of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoRoom {
+    /// The role.
+    pub role: Role,
+    /// Bytes that its weights and the item take together, where they take least.
+    pub needs: u64,
+    /// Bytes that there are where there are most.
+    pub has: u64,
 }
 
 /// How far a video is. The default is a video of which nothing is done.
@@ -141,12 +160,39 @@ impl Scheduler {
         pools.map(|pool| pool.role).collect()
     }
 
+    /// What has no room on any of the workers that could be given it, of the videos of a job that go on.
+    pub fn no_room(&self, id: JobId) -> Option<NoRoom> {
+        let model = self.jobs.get(&id)?.model;
+        let all = self.remaining(id).flat_map(|(plan, progress)| {
+            let left = plan.stages.iter().filter(move |(_, steps)| steps.end > progress.steps_done);
+            let size = plan.item_size();
+            left.map(|(stage, _)| *stage).chain([Stage::Decode]).map(move |stage| (stage.role(), size))
+        });
+        let all: BTreeSet<(Role, ItemSize)> = all.collect();
+        all.into_iter().find_map(|(role, size)| {
+            let pool = PoolId { model, role };
+            let members = self.board.pool(pool)?.members.iter();
+            let memories: Option<Vec<_>> =
+                members.map(|worker| self.board.seat_of(*worker)?.residency.as_ref()).collect();
+            // A worker without a budget takes everything.
+            let memories =
+                memories.filter(|all| !all.is_empty() && !all.iter().any(|memory| memory.fits(pool, size)))?;
+            let needs = memories.iter().filter_map(|memory| Some(memory.roles.get(&pool)?.needs(size))).min()?;
+            Some(NoRoom { role, needs, has: memories.iter().map(|memory| memory.budget).max()? })
+        })
+    }
+
     /// One worker.
     pub fn view_worker(&self, id: WorkerId) -> Option<WorkerView> {
         let worker = self.workers.get(&id)?;
         let running = worker.running.and_then(|id| Some((id, self.ledger.get(id)?)));
         let next = worker.next.and_then(|id| Some((id, self.ledger.get(id)?)));
         let name = |model| self.models.name(model).to_owned();
+        let named = |pool: &PoolId| ModelRole { model: name(pool.model), role: pool.role };
+        let loading = |attempt: &Attempt| {
+            let load = attempt.load.filter(|load| !load.is_done())?;
+            Some(Loading { role: named(&attempt.pool()), read_bytes: load.read, of_bytes: load.of })
+        };
         Some(WorkerView {
             id,
             incarnation: worker.incarnation,
@@ -165,6 +211,13 @@ impl Scheduler {
                 .iter()
                 .filter_map(|(&(model, stage, size), pace)| Some((name(model), stage, size, pace.seconds()?)))
                 .collect(),
+            memory: worker.residency.as_ref().map(|memory| WorkerMemory {
+                budget_bytes: memory.budget,
+                weights_bytes: memory.weights(),
+                loaded: memory.held.iter().map(named).collect(),
+                loading: running.and_then(|(_, attempt)| loading(attempt)),
+            }),
+            unloadable: worker.unloadable.keys().map(named).collect(),
         })
     }
 }

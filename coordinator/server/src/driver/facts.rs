@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wanfarm_scheduler::{Session, WorkerView};
 use wanfarm_types::{
-    Digest, JobId, JobReport, JobState, JobSummary, Pace, Role, RunningItem, Stage, VideoId, WorkerId, WorkerStatus,
-    bottleneck,
+    Digest, JobId, JobReport, JobState, JobSummary, ModelRole, Pace, Role, RunningItem, Stage, VideoId, WorkerId,
+    WorkerStatus, bottleneck,
 };
 
 use super::Driver;
@@ -42,18 +42,27 @@ impl Driver {
             state: state(&view, connected).to_owned(),
             running: view.running.and_then(|(_, video, stage, reached)| self.running_item(video, stage, reached)),
             paces: view.pace.into_iter().map(pace).collect(),
-            detail: some(self.detail(worker, view.set_aside, &view.refused)),
+            memory: view.memory,
+            detail: some(self.detail(worker, view.set_aside, &view.refused, &view.unloadable)),
             name: view.name,
         })
     }
 
     /// The detail line of a worker.
-    fn detail(&self, worker: WorkerId, set_aside: Option<String>, refused: &[(String, Role, String)]) -> String {
+    fn detail(
+        &self,
+        worker: WorkerId,
+        set_aside: Option<String>,
+        refused: &[(String, Role, String)],
+        unloadable: &[ModelRole],
+    ) -> String {
         let refused = refused.iter().map(|(_, role, why)| format!("no {role} work: {why}"));
+        let unloadable = unloadable.iter().map(|role| format!("could not load {role}, which is tried again"));
         let passed_over = self.sessions.passed_over(worker).iter().cloned();
         set_aside
             .into_iter()
             .chain(refused)
+            .chain(unloadable)
             .chain(passed_over)
             .chain(self.sessions.hidden(worker))
             .collect::<Vec<_>>()

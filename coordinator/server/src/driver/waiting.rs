@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wanfarm_scheduler::NoRoom;
 use wanfarm_types::{JobId, JobState, Role, VideoId};
 
 use super::Driver;
@@ -110,7 +111,8 @@ impl Driver {
         let Some(known) = self.registry.catalog.get(model) else { return (self.missing(model, &[]), false) };
         let unserved = self.unserved(model, &known.info.roles());
         if unserved.is_empty() {
-            return (String::new(), true);
+            let words = self.scheduler.no_room(job.id).map(|no_room| without_room(no_room, model));
+            return (words.unwrap_or_default(), true);
         }
         // Some role has no worker. Roles with no remaining work in this job are ignored.
         let needed = self.needed(job.id, &unserved);
@@ -140,4 +142,15 @@ impl Driver {
     pub(super) fn version(&self) -> u64 {
         self.registry.jobs.version() + self.farm_version() + self.obstacles.version() + self.unread.version
     }
+}
+
+/// Of an item that no worker has room for.
+fn without_room(NoRoom { role, needs, has }: NoRoom, model: &str) -> String {
+    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+    format!(
+        "a worker with room for {role} of model {model}: weights and a video of this size take {:.1} GiB, and the largest \
+         budget here is {:.1} GiB; a smaller or shorter video, weights as Q8_0, or a machine with more memory would do",
+        gib(needs),
+        gib(has)
+    )
 }

@@ -15,12 +15,14 @@ pub(super) enum Migration {
 }
 
 /// Step by step; after the last, rows are as this version reads and writes them.
-pub(super) const MIGRATIONS: [Migration; 4] = [
+pub(super) const MIGRATIONS: [Migration; 5] = [
     Migration::Sql(include_str!("schema.sql")),
     Migration::Sql(include_str!("forward_passes.sql")),
     Migration::Sql(include_str!("format-3.sql")),
     // Format 4: a memory that is not known is no number.
     Migration::Json { table: "job", column: "totals", rewrite: unknown_memory },
+    // Format 5: how long weights were loaded for an attempt.
+    Migration::Sql("ALTER TABLE attempt ADD COLUMN load_seconds REAL;"),
 ];
 
 impl Migration {

@@ -174,6 +174,7 @@ fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
         forward_passes: optional(line, "forward_passes")?.unwrap_or_default(),
         text_tokens: get::<Option<u32>>(line, "text_tokens")?.unwrap_or_default(),
         input_wait_seconds: get(line, "input_wait_seconds")?,
+        load_seconds: get::<Option<f64>>(line, "load_seconds")?.unwrap_or_default(),
     };
     rows.push(Row::Scheduler(Change::AttemptEnded { attempt, end, steps, timing }));
     Ok(())

@@ -208,12 +208,14 @@ fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
         Change::AttemptEnded { attempt, end, steps, timing } => {
             let (outcome, failure) = outcome(end);
             let failure = failure.map(json).transpose()?;
-            let StepTiming { seconds, step_seconds, forward_passes, input_wait_seconds, text_tokens } = timing;
+            let StepTiming { seconds, step_seconds, forward_passes, input_wait_seconds, text_tokens, load_seconds } =
+                timing;
             let step_seconds: Vec<f64> = step_seconds.iter().copied().map(finite).collect();
             let found = execute_counting(
                 transaction,
                 "UPDATE attempt SET outcome = ?2, failure = ?3, ran_first = ?4, ran_end = ?5, seconds = ?6,
-                 step_seconds = ?7, input_wait_seconds = ?8, forward_passes = ?9, text_tokens = ?10 WHERE id = ?1",
+                 step_seconds = ?7, input_wait_seconds = ?8, forward_passes = ?9, text_tokens = ?10,
+                 load_seconds = ?11 WHERE id = ?1",
                 params![
                     number(attempt.0)?,
                     outcome,
@@ -225,6 +227,7 @@ fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
                     finite(*input_wait_seconds),
                     json(forward_passes)?,
                     text_tokens,
+                    finite(*load_seconds),
                 ],
             )?;
             changed(found, attempt)

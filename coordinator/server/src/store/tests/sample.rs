@@ -118,6 +118,7 @@ fn ended(attempt: u64, end: AttemptEnd) -> Row {
         step_seconds,
         forward_passes: vec![2, 0],
         input_wait_seconds: 1e-9,
+        load_seconds: 1.5,
         text_tokens: 655,
     };
     let steps = StepRange { first: 3, end: 5 };
