@@ -126,6 +126,11 @@ fn efforts(head: &'static str, lines: &[EffortLine]) -> String {
             },
             time(line.effort.queue_seconds),
             time(line.effort.input_wait_seconds),
+            if line.effort.loads > 0 {
+                format!("{}x {}", line.effort.loads, time(line.effort.load_seconds))
+            } else {
+                String::new()
+            },
             if line.effort.skipped > 0 {
                 share(line.effort.skipped, line.effort.forward_passes)
             } else {
@@ -143,6 +148,7 @@ fn efforts(head: &'static str, lines: &[EffortLine]) -> String {
         "S/STEP",
         "ITEMS WAITED, IN ALL",
         "WAITED FOR INPUTS",
+        "LOADED",
         "SKIPPED",
     ];
     table(head, lines.iter().map(row))

@@ -269,7 +269,13 @@ impl Scheduler {
             _ => plan.stage_of(attempt.item.steps.end),
         };
         let stage = stage.map_or(Stage::Decode, |(stage, _)| stage);
-        worker.holds(PoolId { model: attempt.lane.model, role: stage.role() }).then_some((attempt.priority, stage))
+        let pool = PoolId { model: attempt.lane.model, role: stage.role() };
+        // What it would have to load for may wait for whatever is as important, not for anything less so.
+        let follows = match worker.holds(pool) {
+            true => (attempt.priority, stage),
+            false => (attempt.priority.saturating_sub(1), Stage::Decode),
+        };
+        worker.is_member(pool).then_some(follows)
     }
 
     fn may_move(&self, work: Work) -> bool {

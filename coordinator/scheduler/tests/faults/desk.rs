@@ -10,8 +10,8 @@ use wanfarm_scheduler::{
     VideoPhase, VideoPlan, WorkerHello, WorkerView,
 };
 use wanfarm_types::{
-    AttemptId, Checkpoint, DType, Digest, Failure, FailureKind, Footprint, Incarnation, ItemOutputs, JobId, Report,
-    Role, Stage, StepRange, StepTiming, TensorRef, VideoId, WorkerId,
+    AttemptId, Checkpoint, DType, Digest, Failure, FailureKind, Footprint, Incarnation, ItemOutputs, JobId, ModelRole,
+    Report, Role, Stage, StepRange, StepTiming, TensorRef, VideoId, WorkerId,
 };
 
 pub(crate) const ALL: &[Role] = &[Role::TextEncoder, Role::DitHigh, Role::DitLow, Role::Vae];
@@ -183,19 +183,51 @@ impl Desk {
 
     /// As [`Self::hello`], with weights of their own for each role.
     pub(crate) fn hello_of(&mut self, n: u64, serves: &[(Role, u64)], running: &[AttemptId]) {
+        self.hello_from(n, serves, running, None, &[]);
+    }
+
+    /// A first boot, or another one, of a worker that may serve everything and holds what it is told to. Experts take 60,
+    /// the text encoder 20, the autoencoder 5, an item 5.
+    pub(crate) fn boot_elastic(&mut self, n: u64, budget: u64) {
+        *self.boots.entry(n).or_default() += 1;
+        self.given.remove(&n);
+        self.hello_elastic(n, budget, &[], &[]);
+    }
+
+    pub(crate) fn hello_elastic(&mut self, n: u64, budget: u64, running: &[AttemptId], loaded: &[Role]) {
+        let serves: Vec<_> = ALL.iter().map(|&role| (role, 1)).collect();
+        self.hello_from(n, &serves, running, Some(budget), loaded);
+    }
+
+    fn hello_from(
+        &mut self,
+        n: u64,
+        serves: &[(Role, u64)],
+        running: &[AttemptId],
+        budget: Option<u64>,
+        loaded: &[Role],
+    ) {
+        let footprint = |role| {
+            let weights = match role {
+                Role::TextEncoder => 20,
+                Role::DitHigh | Role::DitLow | Role::Dit => 60,
+                Role::Vae => 5,
+            };
+            Footprint { weights, item: 5, per_token: 0, per_frame_token: 0 }
+        };
         let serves = serves.iter().map(|&(role, weights)| Served {
             model: "a14b".into(),
             role,
             weights: tensor(weights).digest,
-            footprint: Footprint::default(),
+            footprint: footprint(role),
         });
         let hello = WorkerHello {
             worker: worker(n),
             incarnation: self.incarnation(n),
             name: format!("mac-{n}"),
             serves: serves.collect(),
-            budget: None,
-            loaded: Vec::new(),
+            budget,
+            loaded: loaded.iter().map(|&role| ModelRole { model: "a14b".into(), role }).collect(),
             running: running.to_vec(),
             holding: Vec::new(),
         };

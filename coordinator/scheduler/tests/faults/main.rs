@@ -7,6 +7,7 @@ mod drain;
 mod failures;
 mod operators;
 mod placement;
+mod residency;
 mod restarts;
 mod speeds;
 mod stalls;
