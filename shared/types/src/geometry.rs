@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ItemSize;
+
 /// What a model's VAE and patch size demand of a video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Geometry {
@@ -103,6 +105,12 @@ impl Geometry {
         let patch = self.patch as usize;
         t * (h / patch) * (w / patch)
     }
+
+    /// How large the items of a video of a checked size are.
+    pub fn item_size(&self, width: u32, height: u32, frames: u32) -> ItemSize {
+        let [tokens, frame] = [frames, 1].map(|frames| self.sequence_length(width, height, frames) as u64);
+        ItemSize { tokens, frame }
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +124,7 @@ mod tests {
         assert_eq!(A14B.latent_shape(1280, 720, 81), [16, 21, 90, 160]);
         assert_eq!(A14B.sequence_length(1280, 720, 81), 75_600);
         assert_eq!(A14B.sequence_length(832, 480, 81), 32_760);
+        assert_eq!(A14B.item_size(1280, 720, 81), ItemSize { tokens: 75_600, frame: 3_600 });
     }
 
     #[test]

@@ -6,9 +6,11 @@ mod attention;
 mod block;
 mod embedding;
 mod head;
+mod memory;
 mod model;
 mod text;
 
 pub use embedding::Timesteps;
+pub(crate) use memory::item;
 pub use model::{Blocks, Residual, WanModel};
 pub use text::TextContext;

@@ -87,7 +87,7 @@ impl WanModel {
             blocks: (0..cfg.num_layers).map(block).collect::<Result<_, _>>()?,
             head: Head::load(&cfg, weights, device)?,
             rope: Mutex::new(None),
-            chunk: tokens_per_chunk(cfg.ffn_dim, device),
+            chunk: tokens_per_chunk(cfg.ffn_dim, device.is_metal()),
             device: device.clone(),
             cfg,
         })

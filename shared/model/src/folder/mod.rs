@@ -7,6 +7,7 @@ mod calibration;
 mod experts;
 mod find;
 mod fit;
+mod footprint;
 mod info;
 mod layout;
 mod loose;

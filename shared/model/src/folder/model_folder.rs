@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use wanfarm_types::{Calibration, ModelInfo, Role, Transformer};
+use candle_core::DType;
+use wanfarm_types::{Calibration, Footprint, ModelInfo, Role, Transformer};
 
 use super::calibration;
 use super::layout;
 use super::parts::Parts;
 use super::recognise::recognise;
 use crate::error::ModelError;
+use crate::ops::device::DeviceKind;
 use crate::vae::VaeConfig;
 use crate::weights::Weights;
 use wanfarm_weights::FileError;
@@ -93,6 +95,14 @@ impl ModelFolder {
     /// The tensors make no autoencoder, or the statistics do not fit it.
     pub fn vae_config(&self, weights: &Weights) -> Result<VaeConfig, FileError> {
         self.parts.vae_config(weights.files())
+    }
+
+    /// What a role takes of the memory of a device, its matrices multiplied in `dtype` if it is a transformer.
+    ///
+    /// # Errors
+    /// As of [`Self::weights`]; the tensors make no such network.
+    pub fn footprint(&self, role: Role, device: DeviceKind, dtype: DType) -> Result<Footprint, ModelError> {
+        self.parts.footprint(role, &self.weights(role)?, device, dtype)
     }
 
     /// The tokenizer's file, where it is or should be.

@@ -10,9 +10,9 @@ use candle_core::{DType, Tensor};
 use crate::error::ModelError;
 
 /// Queries per score matrix. More would gain no speed; fewer would starve the matrix product.
-const QUERIES: usize = 512;
+pub(crate) const QUERIES: usize = 512;
 /// Elements of one score matrix over all heads taken together: small inputs need no loop over heads.
-const SCORES: usize = 1 << 22;
+pub(crate) const SCORES: usize = 1 << 22;
 
 /// `softmax(q kᵀ · scale + bias) v` for each head.
 ///

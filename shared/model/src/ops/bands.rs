@@ -40,7 +40,7 @@ pub(crate) fn by_bands(
     band: impl Fn(usize, usize) -> Result<Tensor, ModelError> + Sync,
 ) -> Result<Tensor, ModelError> {
     let (_, width, channels) = shape;
-    let rows = elements(device) / (width * channels).max(1);
+    let rows = tile_elements(device.is_cpu()) / (width * channels).max(1);
     assemble(shape, (rows, width), device, |tile| band(tile.top, tile.height))
 }
 
@@ -58,13 +58,14 @@ pub(crate) fn by_tiles(
     device: &Device,
     tile: impl Fn(Tile) -> Result<Tensor, ModelError> + Sync,
 ) -> Result<Tensor, ModelError> {
-    let pixels = elements(device) / channels.max(1);
+    let pixels = tile_elements(device.is_cpu()) / channels.max(1);
     let columns = (pixels / TILE_ROWS).clamp(1, shape.1.max(1));
     assemble(shape, (pixels / columns, columns), device, tile)
 }
 
-fn elements(device: &Device) -> usize {
-    if device.is_cpu() { CPU_BAND } else { GPU_BAND }
+/// Elements of a band or a tile.
+pub(crate) fn tile_elements(cpu: bool) -> usize {
+    if cpu { CPU_BAND } else { GPU_BAND }
 }
 
 /// A frame from tiles of `(rows, columns)`, fewer at its right and bottom.

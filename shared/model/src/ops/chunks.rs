@@ -1,6 +1,6 @@
 //! Work over the tokens in chunks, so that no intermediate grows with the length of the video.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use crate::error::ModelError;
 
@@ -12,8 +12,8 @@ pub const TOKENS: usize = 8192;
 const METAL_ELEMENTS: usize = 1 << 29;
 
 /// Tokens per chunk for layers of up to `width` channels.
-pub fn tokens_per_chunk(width: usize, device: &Device) -> usize {
-    if device.is_metal() { (METAL_ELEMENTS / width.max(1)).max(TOKENS) } else { TOKENS }
+pub fn tokens_per_chunk(width: usize, metal: bool) -> usize {
+    if metal { (METAL_ELEMENTS / width.max(1)).max(TOKENS) } else { TOKENS }
 }
 
 /// A number of tokens, to be worked over a chunk at a time.

@@ -10,7 +10,7 @@ use std::fmt;
 use std::panic::catch_unwind;
 use std::str::FromStr;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 use crate::error::ModelError;
 
@@ -35,6 +35,8 @@ pub struct Found {
     pub name: Option<String>,
     /// Bytes that may be used of its memory; absent for main memory.
     pub memory_bytes: Option<u64>,
+    /// Bytes of them that nobody uses at present, where that is known.
+    pub free_bytes: Option<u64>,
 }
 
 impl DeviceKind {
@@ -58,6 +60,15 @@ impl DeviceKind {
             DeviceKind::Cuda
         } else {
             DeviceKind::Cpu
+        }
+    }
+
+    /// The element type in which a transformer's matrices are multiplied where nothing else is asked for: exact where memory
+    /// is plenty, as published where bandwidth decides.
+    pub fn dtype(self) -> DType {
+        match self {
+            DeviceKind::Cpu => DType::F32,
+            DeviceKind::Metal | DeviceKind::Cuda => DType::BF16,
         }
     }
 
@@ -138,7 +149,7 @@ pub(crate) fn bound_queue(device: &Device) -> Result<(), ModelError> {
 #[cfg(any(target_os = "macos", feature = "metal"))]
 fn metal() -> Option<Found> {
     let device = candle_metal_kernels::metal::Device::all().into_iter().next()?;
-    Some(Found { name: None, memory_bytes: Some(device.recommended_max_working_set_size() as u64) })
+    Some(Found { memory_bytes: Some(device.recommended_max_working_set_size() as u64), ..Found::default() })
 }
 
 #[cfg(not(any(target_os = "macos", feature = "metal")))]
@@ -148,8 +159,11 @@ fn metal() -> Option<Found> {
 
 #[cfg(feature = "cuda")]
 fn cuda() -> Option<Found> {
-    let context = candle_core::cuda_backend::cudarc::driver::CudaContext::new(0).ok()?;
-    Some(Found { name: context.name().ok(), memory_bytes: context.total_mem().ok().map(|bytes| bytes as u64) })
+    use candle_core::cuda_backend::cudarc::driver::{CudaContext, result};
+    let context = CudaContext::new(0).ok()?;
+    context.bind_to_thread().ok()?;
+    let (free, total) = result::mem_get_info().ok()?;
+    Some(Found { name: context.name().ok(), memory_bytes: Some(total as u64), free_bytes: Some(free as u64) })
 }
 
 #[cfg(not(feature = "cuda"))]

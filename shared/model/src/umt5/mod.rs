@@ -6,6 +6,8 @@
 mod bias;
 mod config;
 mod encoder;
+mod memory;
 
 pub use config::Config;
 pub use encoder::Umt5;
+pub(crate) use memory::item;

@@ -3,14 +3,13 @@
 //! Not here: recognising folders (`files`) and loading networks.
 
 mod lora;
-mod memory;
 mod report;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use wanfarm_types::{ModelFile, ModelInfo, Role};
+use wanfarm_types::{Defaults, Footprint, ModelFile, ModelInfo, Role};
 
 use wanfarm_model::ModelError;
 use wanfarm_model::folder::{self, ModelFolder, Parts};
@@ -19,7 +18,6 @@ use wanfarm_weights::Share;
 use wanfarm_weights::{FileError, digest_files};
 
 pub use lora::{LoraInspection, inspect_lora, is_lora};
-pub use memory::{Memory, default_dtype};
 
 /// A model in figures.
 #[derive(Debug, Serialize)]
@@ -75,6 +73,25 @@ pub struct RoleInspection {
     pub memory: Option<Memory>,
     /// What else there is to know.
     pub notes: Vec<String>,
+}
+
+/// Bytes of the device's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Weights, as they are held.
+    pub weights: u64,
+    /// An estimate of everything else, for a video of the model's default size; absent where the model is not known.
+    pub activations: Option<u64>,
+}
+
+impl Memory {
+    fn of(footprint: &Footprint, info: Option<&ModelInfo>) -> Self {
+        let item = |info: &ModelInfo| {
+            let Defaults { width, height, frames, .. } = info.defaults;
+            footprint.of_item(info.geometry.item_size(width, height, frames))
+        };
+        Self { weights: footprint.weights, activations: info.map(item) }
+    }
 }
 
 /// Something a model is used for.
@@ -161,7 +178,8 @@ fn inspect_role(
     let weights = parts.weights(role).ok();
     let dtypes = weights.as_ref().map(|weights| weights.files().dtypes()).unwrap_or_default();
     let memory = weights.as_ref().filter(|_| state == State::Usable);
-    let memory = memory.map(|weights| memory::of(parts, role, weights, info, questions.device)).transpose()?;
+    let footprint = |weights| parts.footprint(role, weights, questions.device, questions.device.dtype());
+    let memory = memory.map(footprint).transpose()?.map(|footprint| Memory::of(&footprint, info));
     let mut notes = Vec::new();
     if weights.as_ref().is_some_and(|weights| weights.files().is_channels_last()) {
         notes.push("convolutions are stored channels last, as MLX does, and turned round when loaded".to_owned());

@@ -75,6 +75,8 @@ impl Inspection {
         if let Some(memory) = &role.memory {
             write!(f, "{indent}memory on {}: weights {}", self.device, size(memory.weights))?;
             match memory.activations {
+                // The text encoder's: layer after layer, and not between texts.
+                Some(bytes) if memory.weights == 0 => writeln!(f, ", about {} at work (an estimate)", size(bytes))?,
                 Some(bytes) => writeln!(f, ", about {} more at the default size (an estimate)", size(bytes))?,
                 None => writeln!(f)?,
             }
