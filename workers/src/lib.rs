@@ -14,6 +14,7 @@ mod admission;
 mod agent;
 mod assignments;
 mod awake;
+mod budget;
 mod config;
 mod deliver;
 mod device;
@@ -33,6 +34,7 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
+pub use budget::{BadSize, Size, budget};
 pub use config::{Dtype, WorkerConfig};
 pub use digests::role_files;
 pub use environment::limit_threads;
