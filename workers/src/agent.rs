@@ -29,7 +29,7 @@ type Fetched = Result<Box<PreparedItem>, Failure>;
 #[derive(Debug)]
 pub(crate) struct Agent {
     identity: Identity,
-    /// Its hello; identity and running items are filled in at each connection.
+    /// Its hello; identity, running items and loaded roles are filled in at each connection.
     hello: Hello,
     link: Link,
     device: Device,
@@ -104,11 +104,13 @@ impl Agent {
             }
             self.send_reports();
             self.note_fullness();
+            let resident = self.device.resident();
             let hello = || Hello {
                 worker: self.identity.worker,
                 incarnation: self.identity.incarnation,
                 running: self.state.in_hand(),
                 holding: self.state.holding(),
+                loaded: resident.roles(),
                 ..self.hello.clone()
             };
             let input = tokio::select! {

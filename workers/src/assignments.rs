@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use wanfarm_types::{Assignment, AttemptId, Failure, FailureKind, Report, StepTiming, TensorRef};
+use wanfarm_types::{Assignment, AttemptId, Failure, FailureKind, LoadProgress, Report, StepTiming, TensorRef};
 
 use crate::runner::{HostTensor, Output, PreparedItem, State};
 
@@ -35,6 +35,8 @@ pub(crate) enum Input {
     Acknowledged(AttemptId),
     /// Its inputs are here, or cannot be had.
     Inputs(AttemptId, Result<Box<PreparedItem>, Failure>),
+    /// The device loads weights for it.
+    Loading(AttemptId, LoadProgress),
     /// The device finished a step of it.
     StepDone(AttemptId, State, f64),
     /// The device finished it, or gave up.
@@ -144,6 +146,7 @@ impl Assignments {
             Input::Drop(attempt) => self.dropped(attempt),
             Input::Acknowledged(attempt) => self.acknowledged(attempt),
             Input::Inputs(attempt, inputs) => self.inputs(attempt, inputs),
+            Input::Loading(attempt, progress) => self.loading(attempt, progress),
             Input::StepDone(attempt, state, seconds) => self.step_done(attempt, state, seconds),
             Input::Ended(attempt, result, timing) => self.ended(now, attempt, result, timing),
             Input::Attached => self.sent = 0,
@@ -247,6 +250,13 @@ impl Assignments {
                 self.items.retain(|item| item.attempt() != attempt);
                 self.report(attempt, Report::Failed(failure));
             }
+        }
+    }
+
+    fn loading(&mut self, attempt: AttemptId, progress: LoadProgress) {
+        if self.wanted(attempt) {
+            self.forget_reports(|of, report| of == attempt && matches!(report, Report::Loading(_)));
+            self.report(attempt, Report::Loading(progress));
         }
     }
 

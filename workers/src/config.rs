@@ -5,16 +5,22 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use candle_core::DType;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_types::Role;
+
+use crate::budget::Size;
 
 /// Settings of one worker process.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
     /// The coordinator's address, `http://host:port`.
     pub coordinator: String,
-    /// What to serve; not empty.
+    /// What to serve; not empty. A folder that lacks some of them serves the others.
     pub roles: Vec<Role>,
+    /// Memory for the weights and what is computed with them, within which the coordinator decides what is loaded. Absent:
+    /// all roles are loaded at once and stay, whatever they take.
+    pub budget: Option<Size>,
     /// Folders with one subfolder per model. Of two models with one name the first is served.
     pub models: Vec<PathBuf>,
     /// Names of the models to serve; empty: all that lie there.
@@ -53,6 +59,13 @@ impl Dtype {
         match device {
             DeviceKind::Cpu => Dtype::F32,
             DeviceKind::Metal | DeviceKind::Cuda => Dtype::Bf16,
+        }
+    }
+
+    pub(crate) fn of_tensors(self) -> DType {
+        match self {
+            Dtype::F32 => DType::F32,
+            Dtype::Bf16 => DType::BF16,
         }
     }
 }

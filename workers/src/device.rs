@@ -4,19 +4,19 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as blocking;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use wanfarm_types::{AttemptId, Failure, StepTiming};
+use wanfarm_types::{AttemptId, Failure, ModelRole, StepTiming};
 
 use crate::WorkerError;
 use crate::assignments::Input;
 use crate::awake::Awake;
-use crate::runner::{Control, PreparedItem, RoleRunner, State};
+use crate::runner::{Control, Loading, PreparedItem, RoleRunner, State};
 
 /// Results that may wait to be taken over. They are, within microseconds: their receiver never waits for a network.
 const EVENTS: usize = 4;
@@ -25,6 +25,20 @@ const EVENTS: usize = 4;
 pub(crate) trait MakeRunner: FnMut() -> Result<Box<dyn RoleRunner>, WorkerError> + Send + 'static {}
 impl<F: FnMut() -> Result<Box<dyn RoleRunner>, WorkerError> + Send + 'static> MakeRunner for F {}
 
+/// Roles whose weights are in memory: the device thread writes, every hello reads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Resident(Arc<Mutex<Vec<ModelRole>>>);
+
+impl Resident {
+    pub(crate) fn set(&self, roles: Vec<ModelRole>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = roles;
+    }
+
+    pub(crate) fn roles(&self) -> Vec<ModelRole> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The other end of the device thread.
 #[derive(Debug)]
 pub(crate) struct Device {
@@ -32,6 +46,7 @@ pub(crate) struct Device {
     events: mpsc::Receiver<Input>,
     /// Of the item given last.
     signals: Option<(AttemptId, Arc<Signals>)>,
+    resident: Resident,
 }
 
 #[derive(Debug)]
@@ -49,12 +64,21 @@ struct Signals {
 
 impl Device {
     /// Starts the thread. The receiver hears once whether the runner could be made.
-    pub(crate) fn start(make: impl MakeRunner) -> io::Result<(Self, oneshot::Receiver<Result<(), WorkerError>>)> {
+    pub(crate) fn start(
+        make: impl MakeRunner,
+        resident: Resident,
+    ) -> io::Result<(Self, oneshot::Receiver<Result<(), WorkerError>>)> {
         let (jobs, waiting) = blocking::sync_channel(1);
         let (sender, events) = mpsc::channel(EVENTS);
         let (ready, is_ready) = oneshot::channel();
-        thread::Builder::new().name("device".to_owned()).spawn(move || work(make, ready, waiting, sender))?;
-        Ok((Self { jobs, events, signals: None }, is_ready))
+        let written = resident.clone();
+        thread::Builder::new().name("device".to_owned()).spawn(move || work(make, ready, waiting, sender, written))?;
+        Ok((Self { jobs, events, signals: None, resident }, is_ready))
+    }
+
+    /// Roles whose weights are in memory.
+    pub(crate) fn resident(&self) -> Resident {
+        self.resident.clone()
     }
 
     /// Gives the device its next item; the one before must have ended.
@@ -100,6 +124,7 @@ fn work(
     ready: oneshot::Sender<Result<(), WorkerError>>,
     jobs: blocking::Receiver<Job>,
     events: mpsc::Sender<Input>,
+    resident: Resident,
 ) {
     let mut runner = match guarded(&mut make) {
         Ok(Ok(runner)) => Some(runner),
@@ -116,7 +141,8 @@ fn work(
     for Job { attempt, item, signals } in jobs {
         let awake = Awake::while_computing();
         let begun = Instant::now();
-        let mut reporter = Reporter { attempt, signals, events: &events, last: begun, timing: StepTiming::default() };
+        let mut reporter =
+            Reporter { attempt, signals, events: &events, begun, last: begun, timing: StepTiming::default() };
         let result = match runner.take() {
             Some(intact) => Ok(intact),
             None => guarded(&mut make)
@@ -129,9 +155,13 @@ fn work(
                 result
             }
             // Whatever the computation left half done goes with its runner.
-            Err(panic) => Err(Failure::transient(format!("{} crashed: {panic}", item.item.stage))),
+            Err(panic) => {
+                drop(intact);
+                resident.set(Vec::new());
+                Err(Failure::transient(format!("{} crashed: {panic}", item.item.stage)))
+            }
         });
-        let timing = StepTiming { seconds: begun.elapsed().as_secs_f64(), ..reporter.timing };
+        let timing = StepTiming { seconds: reporter.begun.elapsed().as_secs_f64(), ..reporter.timing };
         drop((item, awake));
         if events.blocking_send(Input::Ended(attempt, result, timing)).is_err() {
             return;
@@ -154,6 +184,8 @@ struct Reporter<'a> {
     attempt: AttemptId,
     signals: Arc<Signals>,
     events: &'a mpsc::Sender<Input>,
+    /// When the computation began.
+    begun: Instant,
     last: Instant,
     timing: StepTiming,
 }
@@ -168,6 +200,16 @@ impl Control for Reporter<'_> {
         if self.events.blocking_send(Input::StepDone(self.attempt, state.clone(), seconds)).is_err() {
             self.signals.abandon.store(true, Ordering::Relaxed);
         }
+    }
+
+    fn loading(&mut self) -> Loading {
+        let (attempt, events) = (self.attempt, self.events.clone());
+        // Whether the worker still is there shows at the next step.
+        Box::new(move |progress| drop(events.blocking_send(Input::Loading(attempt, progress))))
+    }
+
+    fn loaded(&mut self) {
+        (self.begun, self.last) = (Instant::now(), Instant::now());
     }
 
     fn text_read(&mut self, tokens: u32) {

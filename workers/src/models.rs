@@ -6,13 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use candle_core::DType;
 use tracing::{info, warn};
 use wanfarm_model::ModelError;
 use wanfarm_model::folder::{self, ModelFolder};
-use wanfarm_types::{Footprint, ModelFile, Role, ServedModel, ServedRole};
+use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_types::{Footprint, ItemSize, ModelFile, ModelRole, Role, ServedModel, ServedRole};
 use wanfarm_weights::FileError;
 
 use crate::WorkerError;
+use crate::budget::Size;
 use crate::digests::KnownDigests;
 use crate::loras::{self, Loras};
 
@@ -25,16 +28,37 @@ const MAX_LISTED: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) folder: ModelFolder,
-    pub(crate) roles: Vec<(Role, Vec<ModelFile>)>,
+    pub(crate) roles: Vec<FoundRole>,
+}
+
+/// A role of a model that can be served.
+#[derive(Debug)]
+pub(crate) struct FoundRole {
+    role: Role,
+    files: Vec<ModelFile>,
+    footprint: Footprint,
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'w> {
+    /// Names of models; empty: all that are there.
+    pub(crate) only: &'w [String],
+    pub(crate) roles: &'w [Role],
+    /// Where it is to run, and the type of the transformers' products there.
+    pub(crate) device: DeviceKind,
+    pub(crate) dtype: DType,
 }
 
 impl Model {
     /// The model in a folder, with those of the roles whose files are here, and whole.
-    fn look(folder: &Path, roles: &[Role], digests: &mut KnownDigests) -> Result<Self, ModelError> {
+    fn look(folder: &Path, wish: Wish<'_>, digests: &mut KnownDigests) -> Result<Self, ModelError> {
         let mut model = Self { folder: folder::open(folder)?, roles: Vec::new() };
-        for role in model.folder.roles().into_iter().filter(|role| roles.contains(role)) {
+        for role in model.folder.roles().into_iter().filter(|role| wish.roles.contains(role)) {
             model.folder.check(role)?;
-            model.roles.push((role, digests.of(model.folder.path(), &model.folder.files(role))?));
+            let footprint = model.folder.footprint(role, wish.device, wish.dtype)?;
+            let files = digests.of(model.folder.path(), &model.folder.files(role))?;
+            model.roles.push(FoundRole { role, files, footprint });
         }
         model.doubt_calibration();
         Ok(model)
@@ -45,13 +69,27 @@ impl Model {
     }
 
     pub(crate) fn serves(&self, role: Role) -> bool {
-        self.roles.iter().any(|(served, _)| *served == role)
+        self.found(role).is_some()
+    }
+
+    /// One of its roles by name.
+    pub(crate) fn role(&self, role: Role) -> ModelRole {
+        ModelRole { model: self.name().to_owned(), role }
+    }
+
+    /// What a role takes; nothing, if it is not served.
+    pub(crate) fn footprint(&self, role: Role) -> Footprint {
+        self.found(role).map(|found| found.footprint).unwrap_or_default()
+    }
+
+    fn found(&self, role: Role) -> Option<&FoundRole> {
+        self.roles.iter().find(|found| found.role == role)
     }
 
     /// A curve that was measured with other weights says nothing of these.
     fn doubt_calibration(&mut self) {
         let measured = self.folder.calibration().map(|calibration| calibration.files.clone()).unwrap_or_default();
-        let here = self.roles.iter().flat_map(|(_, files)| files);
+        let here = self.roles.iter().flat_map(|found| &found.files);
         let other = |file: &&ModelFile| measured.iter().any(|m| m.path == file.path && m.blake3 != file.blake3);
         if let Some(file) = here.into_iter().find(other) {
             warn!(model = %self.name(), "mag_ratios.json was calibrated with another {}; calibrate again", file.path);
@@ -75,17 +113,13 @@ impl Catalog {
     /// Looks into every subfolder of the folders, or for the models of these names alone. What is asked for by name
     /// must be usable; of all others, what is no model or a damaged one is passed over, with a warning: people keep
     /// other things in such folders, and downloads under way, which the models beside them must not wait for.
-    pub(crate) fn discover(
-        folders: &[PathBuf],
-        only: &[String],
-        roles: &[Role],
-        data: &Path,
-    ) -> Result<Self, WorkerError> {
+    pub(crate) fn discover(folders: &[PathBuf], wish: Wish<'_>, data: &Path) -> Result<Self, WorkerError> {
+        let Wish { only, roles, .. } = wish;
         let mut digests = KnownDigests::load(data);
         let mut models: BTreeMap<String, Model> = BTreeMap::new();
         let mut passed_over = Vec::new();
         for folder in places(folders, only)? {
-            let model = match Model::look(&folder, roles, &mut digests) {
+            let model = match Model::look(&folder, wish, &mut digests) {
                 Ok(model) => model,
                 Err(source) if !only.is_empty() => return Err(unusable(&folder, source)),
                 Err(error) => {
@@ -102,7 +136,7 @@ impl Catalog {
                 passed_over.push(format!("{}: holds files for {there} only", folder.display()));
                 info!("passed over: {}: holds files for {there} only", folder.display());
             } else {
-                let roles: Vec<&str> = model.roles.iter().map(|(role, _)| role.name()).collect();
+                let roles: Vec<&str> = model.roles.iter().map(|found| found.role.name()).collect();
                 info!(model = %model.name(), ?roles, "found");
                 models.insert(model.name().to_owned(), model);
             }
@@ -113,6 +147,41 @@ impl Catalog {
         Ok(Self { models: models.into_values().collect(), loras: Arc::new(Loras::new(folders, data)) })
     }
 
+    /// Leaves out the roles that exceed this budget whatever an item's size.
+    ///
+    /// # Errors
+    /// None is left.
+    pub(crate) fn fit(mut self, budget: Size) -> Result<Self, WorkerError> {
+        let mut needs = Vec::new();
+        for model in &mut self.models {
+            let name = model.name().to_owned();
+            model.roles.retain(|found| {
+                let least = Size(found.footprint.needs(ItemSize::default()));
+                let fits = least <= budget;
+                if !fits {
+                    let role = found.role;
+                    warn!(
+                        "{role} of {name} is not served: it needs more than {least} of memory, the budget is {budget}; \
+                         weights in Q8_0 need about half of bf16's memory, another machine may have more"
+                    );
+                    needs.push((least, format!("{role} of {name} needs more than {least}")));
+                }
+                fits
+            });
+        }
+        self.models.retain(|model| !model.roles.is_empty());
+        if self.models.is_empty() {
+            needs.sort();
+            let needs: Vec<String> = needs.into_iter().map(|(_, words)| words).collect();
+            return Err(WorkerError::Settings(format!(
+                "a memory budget of {budget} is too small for every role: {}; give more with --memory, take weights in \
+                 Q8_0, or another machine",
+                needs.join(", ")
+            )));
+        }
+        Ok(self)
+    }
+
     /// The LoRA files at hand.
     pub(crate) fn loras(&self) -> &Arc<Loras> {
         &self.loras
@@ -120,29 +189,30 @@ impl Catalog {
 
     /// What a hello says of them.
     pub(crate) fn served(&self) -> Vec<ServedModel> {
-        let role = |model: &Model, role: Role, files: &[ModelFile]| {
+        let role = |model: &Model, found: &FoundRole| {
+            let role = found.role;
             // Whether they can be read shows when they are loaded.
             let dtypes = model.folder.weights(role).map(|weights| weights.files().dtypes()).unwrap_or_default();
             let bytes = dtypes.values().map(|share| share.bytes).sum();
             let most = dtypes.into_iter().max_by_key(|(_, share)| share.elements).map(|(name, _)| name);
             ServedRole {
                 role,
-                files: files.to_vec(),
+                files: found.files.clone(),
                 encoding: most.unwrap_or_default(),
                 bytes,
-                footprint: Footprint::default(),
+                footprint: found.footprint,
             }
         };
         let served = |model: &Model| ServedModel {
             info: model.folder.info().clone(),
-            roles: model.roles.iter().map(|(name, files)| role(model, *name, files)).collect(),
+            roles: model.roles.iter().map(|found| role(model, found)).collect(),
         };
         self.models.iter().map(served).collect()
     }
 
     /// Every role that some model is served for.
     pub(crate) fn roles(&self) -> Vec<Role> {
-        let roles: BTreeSet<Role> = self.models.iter().flat_map(|model| &model.roles).map(|(role, _)| *role).collect();
+        let roles: BTreeSet<Role> = self.models.iter().flat_map(|model| &model.roles).map(|found| found.role).collect();
         roles.into_iter().collect()
     }
 
@@ -230,7 +300,8 @@ mod tests {
     fn discover(shelves: &[&Path], only: &[&str], roles: &[Role]) -> Result<Catalog, WorkerError> {
         let folders: Vec<PathBuf> = shelves.iter().map(|shelf| shelf.to_path_buf()).collect();
         let only: Vec<String> = only.iter().map(|&name| name.to_owned()).collect();
-        Catalog::discover(&folders, &only, roles, tempfile::tempdir().unwrap().path())
+        let wish = Wish { only: &only, roles, device: DeviceKind::Cpu, dtype: DType::F32 };
+        Catalog::discover(&folders, wish, tempfile::tempdir().unwrap().path())
     }
 
     /// A shelf with a copy of a golden model that may be changed, and the folder of the model.

@@ -50,8 +50,8 @@ impl Prefetch {
             .checkpoint
             .as_ref()
             .map(|checkpoint| State { steps_done: checkpoint.steps_done, tensors: take(checkpoint.tensors.len()) });
-        let Assignment { item, spec, text, .. } = assignment.clone();
-        Ok(PreparedItem { item, spec, text, contexts, image, state })
+        let Assignment { item, spec, text, keep, .. } = assignment.clone();
+        Ok(PreparedItem { item, spec, text, contexts, image, state, keep })
     }
 
     /// Sees to it that a LoRA file is on this machine.

@@ -13,11 +13,11 @@ use wanfarm_proto::{Location, listen};
 use wanfarm_types::{Hello, ServedModel};
 
 use crate::agent::Agent;
-use crate::device::Device;
+use crate::device::{Device, Resident};
 use crate::identity::Identity;
 use crate::link::{self, Link};
 use crate::loras::Loras;
-use crate::models::Catalog;
+use crate::models::{Catalog, Wish};
 use crate::roles::Roles;
 use crate::tensors::TensorStore;
 use crate::{WorkerConfig, WorkerError, machine};
@@ -41,7 +41,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
         .map_err(|error| WorkerError::Settings(format!("{error}; say another with --name")))?;
     let mut shutdown = std::pin::pin!(shutdown);
     let identity = Identity::claim(&config.data)?;
-    let (listen, name) = (config.listen, config.name.clone());
+    let (listen, name, budget) = (config.listen, config.name.clone(), config.budget);
     let described = machine::describe(config.device);
     let ready = tokio::select! {
         ready = make_ready(config) => ready?,
@@ -54,7 +54,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
         name,
         device: described,
         memory_bytes: machine::memory_bytes(),
-        budget_bytes: None,
+        budget_bytes: budget.map(|budget| budget.0),
         loaded: Vec::new(),
         tensor_url: advertised.map(|location| location.to_string()).unwrap_or_default(),
         models,
@@ -68,11 +68,17 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
 async fn make_ready(config: WorkerConfig) -> Result<(Vec<ServedModel>, Device, Arc<Loras>), WorkerError> {
     let (sender, found) = tokio::sync::oneshot::channel();
     let (folders, roles, data) = (config.models.clone(), config.roles.clone(), config.data.clone());
-    let only = config.only.clone();
+    let (only, device, dtype) = (config.only.clone(), config.device, config.dtype.of_tensors());
+    let budget = config.budget;
     // A thread of its own and not the runtime's: reading every byte of a large model cannot be cut short, and must not
     // keep a process alive that is told to end.
     let search = move || {
-        let _ = sender.send(Catalog::discover(&folders, &only, &roles, &data));
+        let wish = Wish { only: &only, roles: &roles, device, dtype };
+        let found = Catalog::discover(&folders, wish, &data);
+        let _ = sender.send(match budget {
+            Some(budget) => found.and_then(|catalog| catalog.fit(budget)),
+            None => found,
+        });
     };
     std::thread::Builder::new()
         .name("models".to_owned())
@@ -82,10 +88,12 @@ async fn make_ready(config: WorkerConfig) -> Result<(Vec<ServedModel>, Device, A
     let catalog = Arc::new(found.await.map_err(|_| broken())??);
     let models = catalog.served();
     let loras = catalog.loras().clone();
-    let (kind, dtype) = (config.device, config.dtype);
-    let make = move || Ok(Box::new(Roles::load(catalog.clone(), kind, dtype)?) as Box<_>);
-    let (device, ready) =
-        Device::start(make).map_err(|source| WorkerError::System { what: "cannot start the device thread", source })?;
+    let resident = Resident::default();
+    let told = resident.clone();
+    let make =
+        move || Ok(Box::new(Roles::open(catalog.clone(), device, dtype, budget.is_some(), told.clone())?) as Box<_>);
+    let failed = |source| WorkerError::System { what: "cannot start the device thread", source };
+    let (device, ready) = Device::start(make, resident).map_err(failed)?;
     ready.await.map_err(|_| WorkerError::DeviceThread("it ended while loading".to_owned()))??;
     Ok((models, device, loras))
 }

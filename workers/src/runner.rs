@@ -2,13 +2,21 @@
 //! out of it, and how the two talk meanwhile. Everything beyond this boundary can be tested without a model.
 
 use bytes::Bytes;
-use wanfarm_types::{Checkpoint, DType, Digest, Failure, ItemOutputs, TensorRef, VideoSpec, WorkItem};
+use wanfarm_types::{
+    Checkpoint, DType, Digest, Failure, ItemOutputs, LoadProgress, ModelRole, TensorRef, VideoSpec, WorkItem,
+};
 
 /// Computes items, one at a time, on the device thread.
 pub(crate) trait RoleRunner {
     /// Runs an item whose form has been checked and whose inputs are at hand.
     fn run(&mut self, item: &PreparedItem, control: &mut dyn Control) -> Result<Output, Failure>;
+
+    /// Another role's item runs: what is at hand for the next one of this role, and can be made again, goes.
+    fn rest(&mut self) {}
 }
+
+/// Takes news of weights that are being loaded.
+pub(crate) type Loading = Box<dyn Fn(LoadProgress) + Send>;
 
 /// The running item's connection to the rest of the worker. Nothing here waits for a network.
 pub(crate) trait Control {
@@ -16,6 +24,10 @@ pub(crate) trait Control {
     fn step_done(&mut self, state: &State, forward_passes: u32);
     /// A text has been read, and has so many tokens.
     fn text_read(&mut self, tokens: u32);
+    /// Where to report that weights are being loaded, from whatever thread.
+    fn loading(&mut self) -> Loading;
+    /// Weights have been loaded: the time until now is not of the item.
+    fn loaded(&mut self);
     /// True when no further step should be begun.
     fn should_stop_after_step(&self) -> bool;
     /// True when the item is cancelled.
@@ -33,6 +45,8 @@ pub(crate) struct PreparedItem {
     pub(crate) contexts: Vec<HostTensor>,
     pub(crate) image: Vec<HostTensor>,
     pub(crate) state: Option<State>,
+    /// Roles that stay in memory beside the item's own, where that is limited.
+    pub(crate) keep: Vec<ModelRole>,
 }
 
 /// What came out of an item, by digest, and the tensors of these digests.

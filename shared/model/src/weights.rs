@@ -4,6 +4,8 @@
 //! (`ops::compact`).
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor};
 use wanfarm_weights::{Encoding, WeightFiles, scales};
@@ -22,6 +24,8 @@ pub struct Weights {
     fixed: Adapters,
     /// In place for now.
     adapters: Adapters,
+    /// Bytes of the tensors that were taken.
+    taken: Arc<AtomicU64>,
 }
 
 impl Weights {
@@ -35,12 +39,17 @@ impl Weights {
 
     /// The tensors in these files, with adapters that are part of them, before any others.
     pub(crate) fn new(files: WeightFiles, fixed: Adapters) -> Self {
-        Self { files, fixed, adapters: Adapters::default() }
+        Self { files, fixed, adapters: Adapters::default(), taken: Arc::default() }
     }
 
     /// Names and shapes.
     pub fn files(&self) -> &WeightFiles {
         &self.files
+    }
+
+    /// Bytes of the tensors that were taken so far, for those who watch a network being loaded.
+    pub fn taken(&self) -> Arc<AtomicU64> {
+        self.taken.clone()
     }
 
     /// From now on, tensors are read with what these adapters add to them; with none, as they are.
@@ -97,6 +106,7 @@ impl Weights {
         if adapted {
             tensor = self.adapters.merged(name, self.fixed.merged(name, tensor)?)?;
         }
+        self.taken.fetch_add(entry.bytes.len() as u64, Ordering::Relaxed);
         Ok(tensor.to_dtype(dtype.unwrap_or(tensor.dtype()))?.to_device(device)?)
     }
 
@@ -111,6 +121,7 @@ impl Weights {
             return Ok(None);
         }
         let scale = self.files.scale(name).cloned();
+        self.taken.fetch_add(entry.bytes.len() as u64, Ordering::Relaxed);
         Ok(Some(Compact::new(file.clone(), entry.bytes.clone(), entry.encoding, (out, inner), scale)))
     }
 

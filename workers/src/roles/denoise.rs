@@ -188,6 +188,10 @@ impl RoleRunner for Denoiser {
         }
         done.map(State::into_output).ok_or_else(|| impossible("the range of steps is empty".to_owned()))
     }
+
+    fn rest(&mut self) {
+        self.texts.clear();
+    }
 }
 
 /// Latents and history, as many tensors as the solver has; what the step cache keeps is behind them.

@@ -1,6 +1,7 @@
 //! The networks a worker holds, behind one interface.
 
 mod denoise;
+mod loading;
 mod resident;
 #[cfg(test)]
 mod tests;
@@ -26,12 +27,16 @@ fn explain(item: &PreparedItem, error: ModelError) -> Failure {
         ModelError::Input { .. } | ModelError::Image(_) | ModelError::File(FileError::Unsupported { .. }) => {
             Failure::deterministic(format!("{what}: {error}"))
         }
-        ModelError::Candle(cause) if is_out_of_memory(&cause.to_string()) => Failure::deterministic(format!(
+        error if is_short_of_memory(error) => Failure::deterministic(format!(
             "{what}: out of memory at {}x{} with {} frames; render it smaller or shorter, or on a larger device ({error})",
             spec.width, spec.height, spec.frames
         )),
         _ => Failure::transient(format!("{what}: {error}")),
     }
+}
+
+fn is_short_of_memory(error: &ModelError) -> bool {
+    matches!(error, ModelError::Candle(cause) if is_out_of_memory(&cause.to_string()))
 }
 
 /// CUDA, cuBLAS and Metal each have their own words for it, and candle passes them on as text.

@@ -3,28 +3,31 @@
 
 mod first_frame;
 mod lora;
+mod residency;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_sampling::history_len;
 use wanfarm_types::{
-    CacheSettings, CfgCache, FailureKind, Guidance, MagCache, MagCurve, Role, SenCache, SolverKind, Stage, StepRange,
-    TeaCache, TeaModel, VideoSpec,
+    CacheSettings, CfgCache, FailureKind, Guidance, LoadProgress, MagCache, MagCurve, Role, SenCache, SolverKind,
+    Stage, StepRange, TeaCache, TeaModel, VideoSpec,
 };
 
 use super::{Roles, values};
-use crate::Dtype;
-use crate::models::Catalog;
-use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, State};
+use crate::device::Resident;
+use crate::models::{Catalog, Wish};
+use crate::runner::{Control, HostTensor, Loading, Output, PreparedItem, RoleRunner, State};
 use crate::tests::fixtures::{self, golden};
 
 const PROMPT: &str = "  Ａ cat &amp;amp; a “dog”　walk —  on the grass，realistic\n style。 ";
 const STEPS: u32 = 6;
 /// Of the schedule of 6 steps with shift 12, at boundary 0.875.
 const HIGH_STEPS: u32 = 4;
+
+const WISH: Wish<'_> = Wish { only: &[], roles: &Role::ALL, device: DeviceKind::Cpu, dtype: DType::F32 };
 
 /// A worker's device thread without the thread.
 struct Bench {
@@ -38,6 +41,7 @@ struct Observer {
     states: Vec<State>,
     forward_passes: Vec<u32>,
     text_tokens: u32,
+    loads: Arc<Mutex<Vec<LoadProgress>>>,
     stop_after: Option<usize>,
     abandon_after: Option<usize>,
 }
@@ -51,6 +55,13 @@ impl Control for Observer {
     fn text_read(&mut self, tokens: u32) {
         self.text_tokens = tokens;
     }
+
+    fn loading(&mut self) -> Loading {
+        let loads = self.loads.clone();
+        Box::new(move |progress| loads.lock().unwrap().push(progress))
+    }
+
+    fn loaded(&mut self) {}
 
     fn should_stop_after_step(&self) -> bool {
         self.stop_after.is_some_and(|steps| self.states.len() >= steps)
@@ -69,9 +80,13 @@ impl Bench {
     }
 
     fn serving(models: tempfile::TempDir) -> Self {
+        Self::holding(models, false)
+    }
+
+    fn holding(models: tempfile::TempDir, elastic: bool) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let catalog = Catalog::discover(&[models.path().to_owned()], &[], &Role::ALL, data.path()).unwrap();
-        let roles = Roles::load(Arc::new(catalog), DeviceKind::Cpu, Dtype::F32).unwrap();
+        let catalog = Catalog::discover(&[models.path().to_owned()], WISH, data.path()).unwrap();
+        let roles = Roles::open(Arc::new(catalog), DeviceKind::Cpu, DType::F32, elastic, Resident::default()).unwrap();
         Self { roles, _folders: [models, data] }
     }
 

@@ -52,6 +52,7 @@ pub(crate) fn prepared() -> PreparedItem {
         contexts: contexts(),
         image: Vec::new(),
         state: None,
+        keep: Vec::new(),
     }
 }
 

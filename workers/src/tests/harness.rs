@@ -21,7 +21,7 @@ use wanfarm_types::{
 };
 
 use super::fixtures;
-use crate::device::Device;
+use crate::device::{Device, Resident};
 use crate::identity::Identity;
 use crate::loras::Loras;
 use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned, refs};
@@ -309,7 +309,7 @@ impl Worker {
         let played = Arc::new(Mutex::new(played));
         let make =
             move || Ok(Box::new(Puppet { begun: begun_sender.clone(), play: played.clone() }) as Box<dyn RoleRunner>);
-        let (device, ready) = Device::start(make).unwrap();
+        let (device, ready) = Device::start(make, Resident::default()).unwrap();
         ready.await.unwrap().unwrap();
         let (shutdown, told) = oneshot::channel::<()>();
         let endpoint = link::endpoint(coordinator).unwrap();

@@ -11,12 +11,13 @@ use wanfarm_types::{
 
 use super::fixtures::{self, golden};
 use super::harness::{Coordinator, soon};
-use crate::{Dtype, ErrorKind, WorkerConfig, WorkerError, run};
+use crate::{Dtype, ErrorKind, Size, WorkerConfig, WorkerError, run};
 
 fn config(coordinator: &str, models: &Path, data: &Path) -> WorkerConfig {
     WorkerConfig {
         coordinator: coordinator.to_owned(),
         roles: vec![Role::TextEncoder, Role::Dit],
+        budget: None,
         models: vec![models.to_owned()],
         only: Vec::new(),
         data: data.to_owned(),
@@ -85,6 +86,51 @@ async fn a_worker_that_cannot_start_says_why() {
     }
     let _other = crate::identity::Identity::claim(data.path()).unwrap();
     assert!(matches!(start(good).await, WorkerError::InUse { .. }));
+}
+
+#[tokio::test]
+async fn a_budget_decides_what_is_served_and_nothing_is_loaded_before_it_is_needed() {
+    let (models, data) = (models("repo_t2v_from_prompt/official_repo"), tempfile::tempdir().unwrap());
+    let all = |budget| {
+        let roles = Role::ALL.to_vec();
+        WorkerConfig { roles, budget: Some(Size(budget)), ..config("http://127.0.0.1:1", models.path(), data.path()) }
+    };
+    let error = soon("an error", run(all(1 << 20), std::future::pending())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    for words in ["budget of 1.0 MiB", "dit-high of tiny needs more than", "--memory", "Q8_0"] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let mut coordinator = Coordinator::start().await;
+    let (shutdown, told) = oneshot::channel::<()>();
+    let config = WorkerConfig { coordinator: coordinator.url.clone(), ..all(1 << 36) };
+    let ended = tokio::spawn(run(config, async move {
+        let _ = told.await;
+    }));
+    let mut connection = coordinator.welcome().await;
+    let hello = connection.hello.clone();
+    assert_eq!((hello.budget_bytes, hello.loaded.len(), hello.models[0].roles.len()), (Some(1 << 36), 0, 4));
+    for role in &hello.models[0].roles {
+        let (footprint, is_text) = (role.footprint, role.role == Role::TextEncoder);
+        assert!(footprint.item > 0 && (footprint.weights > 0) != is_text, "{role:?}");
+    }
+
+    let steps = StepRange { first: 0, end: 0 };
+    let item = WorkItem { stage: Stage::EncodeText, steps, ..fixtures::item() };
+    let assignment = Assignment { item, inputs: ItemInputs::default(), ..fixtures::assignment(1) };
+    connection.send(CoordinatorMessage::Assign(Box::new(assignment))).await;
+    assert_eq!(connection.report().await, (1, Report::Started));
+    let (1, Report::Loading(progress)) = connection.report().await else { panic!("no word of loading") };
+    assert!(progress.is_done());
+    let (1, Report::ItemDone { .. }) = connection.report().await else { panic!("not done") };
+
+    // What is in memory is told at every connection.
+    drop(connection);
+    let connection = coordinator.welcome().await;
+    let loaded: Vec<_> = connection.hello.loaded.iter().map(|loaded| loaded.role).collect();
+    assert_eq!(loaded, [Role::TextEncoder]);
+    shutdown.send(()).unwrap();
+    drop(connection);
+    soon("the worker to leave", ended).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 use wanfarm_types::Role;
-use wanfarm_workers::{Dtype, ErrorKind, WorkerConfig, WorkerError};
+use wanfarm_workers::{Dtype, ErrorKind, Size, WorkerConfig, WorkerError};
 
 use super::{ComputeArgs, data_directory, listen};
 use crate::cli::args::CoordinatorArg;
@@ -21,9 +21,15 @@ use crate::logging;
 pub(in crate::cli) struct WorkerArgs {
     #[command(flatten)]
     coordinator: CoordinatorArg,
-    /// What to serve: text-encoder, dit-high, dit-low, dit, vae; several with commas.
-    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', required = true)]
+    /// What to serve, and to hold in memory from the start: text-encoder, dit-high, dit-low, dit, vae; several with
+    /// commas [default: all that is in the folders; the coordinator decides what is in memory when].
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
     roles: Vec<Role>,
+    /// Memory for weights and what is computed with them, within which the coordinator decides what is loaded, of the
+    /// roles if some are named: 48GiB, 48GB or bytes [default, without --role: 90 % of what Metal recommends or of what is free on the GPU; 75 % of
+    /// main memory, or of the container's limit, on the processor].
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Size>,
     /// Folder with one subfolder per model; may be repeated.
     #[arg(long, value_name = "DIR", required = true, value_parser = path::new())]
     models: Vec<PathBuf>,
@@ -44,7 +50,7 @@ pub(in crate::cli) struct WorkerArgs {
     /// [default: the one it listens on].
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
-    /// Name shown to people [default: host name and roles].
+    /// Name shown to people [default: host name, and roles if they are named].
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
@@ -61,7 +67,8 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CliError> {
     wanfarm_workers::limit_threads(threads)
         .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
     let label = args.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join("+");
-    let data = data_directory(args.data, &format!("worker-{label}"))?;
+    let own = if label.is_empty() { "worker".to_owned() } else { format!("worker-{label}") };
+    let data = data_directory(args.data, &own)?;
     if args.exit_with_parent {
         let log = data.join("worker.log");
         std::fs::create_dir_all(&data)
@@ -73,8 +80,10 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CliError> {
     let device = args.compute.device()?;
     let config = WorkerConfig {
         coordinator: args.coordinator.coordinator,
-        name: args.name.unwrap_or_else(|| default_name(&args.roles)),
-        roles: args.roles,
+        name: args.name.unwrap_or_else(|| default_name(&label)),
+        // Without roles there is always a budget: nobody could say what is to stay in memory.
+        budget: args.memory.or_else(|| args.roles.is_empty().then(|| wanfarm_workers::budget(device))),
+        roles: if args.roles.is_empty() { Role::ALL.to_vec() } else { args.roles },
         models: args.models,
         only: args.only,
         data,
@@ -107,10 +116,9 @@ fn exit(error: &WorkerError) -> Exit {
     }
 }
 
-fn default_name(roles: &[Role]) -> String {
+fn default_name(roles: &str) -> String {
     let host = gethostname::gethostname().to_string_lossy().into_owned();
-    let roles = roles.iter().map(|role| role.name()).collect::<Vec<_>>().join("+");
-    format!("{host}/{roles}")
+    if roles.is_empty() { host } else { format!("{host}/{roles}") }
 }
 
 /// Resolves when standard input ends: the parent holds its other end for as long as it lives.

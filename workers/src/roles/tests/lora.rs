@@ -96,7 +96,8 @@ fn distilled() -> tempfile::TempDir {
 fn a_model_of_which_they_are_part_renders_as_published_and_is_another_model() {
     let models = distilled();
     let (data, folders) = (tempfile::tempdir().unwrap(), [models.path().to_owned()]);
-    let catalog = Catalog::discover(&folders, &[], &[Role::DitHigh, Role::DitLow], data.path()).unwrap();
+    let catalog =
+        Catalog::discover(&folders, Wish { roles: &[Role::DitHigh, Role::DitLow], ..WISH }, data.path()).unwrap();
     let served = catalog.served().remove(0);
     assert_eq!(served.info.loras.len(), 2);
     for (role, own) in [(Role::DitHigh, FILES[0].0), (Role::DitLow, FILES[1].0)] {
