@@ -23,13 +23,14 @@ pub fn plan(spec: &VideoSpec, info: &ModelInfo) -> Result<VideoPlan, ScheduleErr
         .filter(|(_, steps)| !steps.is_empty())
         .map(|(expert, steps)| (expert.stage(), StepRange { first: steps.start, end: steps.end }))
         .collect();
+    let size = info.geometry.item_size(spec.width, spec.height, spec.frames);
     Ok(VideoPlan {
         work: work(spec, &stages),
         texts,
         has_image: spec.image.is_some(),
         stages,
-        size: SizeClass(info.geometry.sequence_length(spec.width, spec.height, spec.frames) as u64),
-        frame: info.geometry.sequence_length(spec.width, spec.height, 1) as u64,
+        size: SizeClass(size.tokens),
+        frame: size.frame,
     })
 }
 
