@@ -29,7 +29,7 @@ use wanfarm_types::{
 
 /// What all of them hold, and for how many of their results.
 #[derive(Clone, Default)]
-struct Held(Arc<Mutex<HashMap<Digest, Footprint, (Bytes, usize)>>>);
+struct Held(Arc<Mutex<HashMap<Digest, (Bytes, usize)>>>);
 
 impl TensorSource for Held {
     fn tensor(&self, digest: &Digest) -> Option<Bytes> {
