@@ -26,7 +26,7 @@ impl FromStr for Size {
         let unit_at = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(unit_at);
         let unit = unit.trim_start().to_ascii_uppercase();
-        let (prefix, base) = match unit.strip_suffix("IB") {
+        let (prefix, base) = match unit.strip_suffix("IB").filter(|prefix| !prefix.is_empty()) {
             Some(prefix) => (prefix, 1024f64),
             None => (unit.strip_suffix('B').unwrap_or(&unit), 1000.),
         };
