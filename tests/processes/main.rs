@@ -24,6 +24,7 @@ mod protocol;
 mod reach;
 mod reference;
 mod remembers;
+mod residency;
 mod restart;
 #[cfg(target_os = "linux")]
 mod room;

@@ -62,7 +62,8 @@ impl Dtype {
         }
     }
 
-    pub(crate) fn of_tensors(self) -> DType {
+    /// As tensors have it.
+    pub fn of_tensors(self) -> DType {
         match self {
             Dtype::F32 => DType::F32,
             Dtype::Bf16 => DType::BF16,

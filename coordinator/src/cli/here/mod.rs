@@ -9,6 +9,7 @@ mod doctor;
 mod inspect;
 mod listen;
 pub(super) mod local;
+mod residency;
 mod run;
 mod serve;
 mod worker;

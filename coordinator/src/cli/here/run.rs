@@ -12,8 +12,10 @@ use wanfarm_server::catalog::fingerprint;
 use wanfarm_server::remember::{Memory, Wanted};
 use wanfarm_server::server::{self, ServerConfig};
 use wanfarm_tools::inspect;
-use wanfarm_types::{Digest, JobId, Role};
+use wanfarm_types::{Digest, ItemSize, JobId, Role, VideoRequest};
+use wanfarm_workers::{Dtype, Size};
 
+use super::residency::Layout;
 use super::{ComputeArgs, data_directory, local, not_started};
 use crate::cli::args::{TakenArgs, faulty, read_manifest};
 use crate::cli::error::CliError;
@@ -52,6 +54,11 @@ pub(in crate::cli) struct RunArgs {
     /// directory].
     #[arg(long, value_name = "DIR", value_parser = path::new())]
     data: Option<PathBuf>,
+    /// Memory for all weights and what is computed with them, 48GiB, 48GB or bytes: where the model's roles do not fit
+    /// together, they take turns [default: 90 % of what Metal recommends or of what is free on the GPU; 75 % of main memory, or of
+    /// the container's limit, on the processor].
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Size>,
     /// Compute threads of each worker [default: cores divided by workers].
     #[arg(long, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
@@ -77,7 +84,11 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
     // Looked at here, before any process starts; the workers look again at what they load.
     inspect::check(&model, &roles).map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
     let videos = manifest.check(Some(model.info())).map_err(|faults| faulty(&faults, args.json))?;
+    let layout = layout(&args, &manifest, &model, &videos)?;
     note(&local::notes(&manifest, &model)?);
+    if !args.json {
+        errln!("{layout}");
+    }
 
     let base = data_directory(args.data.clone(), "run")?;
     super::disk_space::check(&manifest, model.info(), &videos, &args.output, &base)?;
@@ -85,7 +96,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
     // Its own, which it goes on from; and what the workers of all runs know.
     let (data, of_workers) = (base.join(name(&args, &manifest)), base.join("workers"));
     // What has never been rendered has nothing to be compared with.
-    let weights = if data.is_dir() { weights(&model, &roles, &of_workers)? } else { BTreeMap::new() };
+    let weights = if data.is_dir() { weights(&model, &layout, &of_workers)? } else { BTreeMap::new() };
     let wanted = Wanted {
         submission: manifest.submission(KEY.to_owned(), args.taken.taken(), videos),
         info: model.info().clone(),
@@ -97,10 +108,11 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
         coordinator: String::new(),
         models: folders,
         data: of_workers,
-        threads: args.threads.map_or_else(|| default_threads(roles.len()), std::num::NonZeroUsize::get),
-        processes: roles.into_iter().map(|role| vec![role]).collect(),
+        threads: args.threads.map_or_else(|| default_threads(layout.processes.len()), std::num::NonZeroUsize::get),
         // Whatever else lies in these folders is not looked at.
-        arguments: [vec!["--only".to_owned(), manifest.model.clone()], compute_arguments(&args)].concat(),
+        arguments: [vec!["--only".to_owned(), manifest.model.clone()], compute_arguments(&args), within(&layout)]
+            .concat(),
+        processes: layout.processes,
     };
     block_on(render(args, data, workers, manifest, wanted))
 }
@@ -236,12 +248,14 @@ fn name(args: &RunArgs, manifest: &Manifest) -> String {
 }
 
 /// The digests of the weights, as the workers will tell them.
-fn weights(model: &ModelFolder, roles: &[Role], workers: &Path) -> Result<BTreeMap<Role, Digest>, CliError> {
-    let of = |(index, &role): (usize, &Role)| {
-        let data = supervisor::place(workers, index, &[role]);
-        Ok((role, fingerprint(&wanfarm_workers::role_files(model, role, &data)?)))
-    };
-    let digests: Result<_, wanfarm_model::ModelError> = roles.iter().enumerate().map(of).collect();
+fn weights(model: &ModelFolder, layout: &Layout, workers: &Path) -> Result<BTreeMap<Role, Digest>, CliError> {
+    let places = layout.processes.iter().enumerate();
+    let roles = places.flat_map(|(index, roles)| {
+        let data = supervisor::place(workers, index, roles);
+        roles.iter().map(move |role| (*role, data.clone()))
+    });
+    let of = |(role, data): (Role, PathBuf)| Ok((role, fingerprint(&wanfarm_workers::role_files(model, role, &data)?)));
+    let digests: Result<_, wanfarm_model::ModelError> = roles.map(of).collect();
     digests.map_err(|error| CliError::new(Exit::BadModelFiles, error))
 }
 
@@ -270,6 +284,31 @@ fn find_model(folders: &[PathBuf], name: &str) -> Result<ModelFolder, CliError> 
 fn default_threads(workers: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     (cores / workers.max(1)).max(1)
+}
+
+/// How the workers share the memory of this machine.
+fn layout(
+    args: &RunArgs,
+    manifest: &Manifest,
+    model: &ModelFolder,
+    videos: &[VideoRequest],
+) -> Result<Layout, CliError> {
+    let device = args.compute.device()?;
+    let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device)).of_tensors();
+    let footprint = |role| Ok((role, model.footprint(role, device, dtype)?));
+    let footprints: Result<Vec<_>, wanfarm_model::ModelError> =
+        model.info().roles().into_iter().map(footprint).collect();
+    let footprints = footprints.map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
+    let sizes = local::resolved(manifest, model.info(), videos)?.into_iter().map(|(plan, _)| plan.item_size());
+    let largest = |a: ItemSize, b: ItemSize| ItemSize { tokens: a.tokens.max(b.tokens), frame: a.frame.max(b.frame) };
+    let budget = args.memory.unwrap_or_else(|| wanfarm_workers::budget(device));
+    let layout = Layout::new(&footprints, sizes.fold(ItemSize::default(), largest), budget);
+    layout.map_err(|why| CliError::new(Exit::Usage, why))
+}
+
+/// What tells a worker that it does not hold all it serves.
+fn within(layout: &Layout) -> Vec<String> {
+    layout.within.into_iter().flat_map(|size| ["--memory".to_owned(), size.0.to_string()]).collect()
 }
 
 fn compute_arguments(args: &RunArgs) -> Vec<String> {
