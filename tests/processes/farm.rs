@@ -82,8 +82,17 @@ impl Farm {
 
     /// Starts one more worker, with a folder of its own.
     pub(crate) fn start_worker(&mut self, sandbox: &Sandbox, name: &str, role: &str, options: &[&str]) {
+        self.start_worker_by(sandbox, name, &[&["--role", role], options].concat());
+    }
+
+    /// Starts a worker that is told nothing but how much memory it has.
+    pub(crate) fn start_elastic(&mut self, sandbox: &Sandbox, name: &str, memory: u64) {
+        self.start_worker_by(sandbox, name, &["--memory", &memory.to_string()]);
+    }
+
+    fn start_worker_by(&mut self, sandbox: &Sandbox, name: &str, options: &[&str]) {
         let paths = [demo().display().to_string(), sandbox.path(name).display().to_string()];
-        let common = ["worker", "--coordinator", &self.address, "--role", role, "--name", name, "--threads", "1"];
+        let common = ["worker", "--coordinator", &self.address, "--name", name, "--threads", "1"];
         let own = ["--models", &paths[0], "--data", &paths[1]];
         let arguments = common.iter().chain(&own).chain(options);
         let arguments: Vec<String> = arguments.map(|&argument| argument.to_owned()).collect();

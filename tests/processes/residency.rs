@@ -5,7 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::program::{NIGHT, Running, Sandbox, binary, demo, says};
+use crate::farm::Farm;
+use crate::program::{NIGHT, Running, Sandbox, binary, demo, eventually, says, signal_process, workers_of};
 
 const STEMS: [&str; 3] = ["0000", "0001", "0002"];
 
@@ -52,4 +53,38 @@ fn what_never_fits_is_refused_before_anything_starts() {
     assert!(!sandbox.path("data").exists(), "nothing has been started");
     let ended = start(&sandbox, &manifest, "plenty").wait().expect(2);
     says(&ended.stderr, &["plenty", "48GiB"]);
+}
+
+#[test]
+fn the_only_worker_of_a_run_may_die_while_it_loads_or_computes() {
+    let (sandbox, budget) = (Sandbox::new(), largest() + (1 << 20));
+    let running = start(&sandbox, &sandbox.manifest(&manifest()), &budget.to_string());
+    sandbox.first_artifact();
+    let worker = eventually("the worker runs", || workers_of(running.pid(), "text-encoder").first().copied());
+    signal_process(worker, "KILL");
+    says(&running.wait().expect(0).stdout, &["3 of 3 videos done"]);
+    assert_eq!(sandbox.bytes(&STEMS), Sandbox::rendered(&manifest()).bytes(&STEMS));
+}
+
+#[test]
+fn unequal_workers_that_are_told_nothing_render_the_same_bytes_whoever_dies() {
+    let (sandbox, least) = (Sandbox::new(), largest());
+    let mut farm = Farm::without_workers(&sandbox);
+    farm.submit(&sandbox.manifest(&manifest()));
+    let names = ["small", "medium", "large"];
+    for (name, memory) in names.into_iter().zip([least + (1 << 20), 2 * least, 8 * least]) {
+        farm.start_elastic(&sandbox, name, memory);
+    }
+    sandbox.first_artifact();
+    let mut kills = 0;
+    while !farm.ends_within(300) {
+        kills += usize::from(kills < 6 && farm.kill_worker(names[kills % 3]));
+    }
+    assert!(kills > 0, "it was over before anybody was killed");
+    for worker in farm.worker_lines() {
+        let memory = worker.memory.expect("it has a budget");
+        assert!(memory.weights_bytes <= memory.budget_bytes, "{memory:?}");
+    }
+    farm.finish();
+    assert_eq!(sandbox.bytes(&STEMS), Sandbox::rendered(&manifest()).bytes(&STEMS));
 }
