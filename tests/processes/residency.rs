@@ -60,7 +60,9 @@ fn the_only_worker_of_a_run_may_die_while_it_loads_or_computes() {
     let (sandbox, budget) = (Sandbox::new(), largest() + (1 << 20));
     let running = start(&sandbox, &sandbox.manifest(&manifest()), &budget.to_string());
     sandbox.first_artifact();
-    let worker = eventually("the worker runs", || workers_of(running.pid(), "text-encoder").first().copied());
+    let worker = eventually("the worker runs", || {
+        workers_of(running.pid(), "text-encoder,dit-high,dit-low,vae").first().copied()
+    });
     signal_process(worker, "KILL");
     says(&running.wait().expect(0).stdout, &["3 of 3 videos done"]);
     assert_eq!(sandbox.bytes(&STEMS), Sandbox::rendered(&manifest()).bytes(&STEMS));
