@@ -114,8 +114,7 @@ mod tests {
             let report: Loading = Box::new(move |progress| kept.lock().unwrap().push(progress));
             let files = vec![folder.path().join("missing"), path.clone()];
             ReadAhead::begin(files, 99, Arc::default(), report).end(done);
-            let reports = reports.lock().unwrap().clone();
-            reports
+            reports.lock().unwrap().clone()
         };
         assert!(all(true).last().is_some_and(LoadProgress::is_done));
         assert!(!all(false).iter().any(LoadProgress::is_done), "a failed load is never done");

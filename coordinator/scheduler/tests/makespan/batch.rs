@@ -45,7 +45,11 @@ impl Batch {
                 has_image: index % 2 == 1,
                 ..video(job * each + index, &[(Stage::DenoiseHigh, high), (Stage::DenoiseLow, steps)])
             };
-            JobPlan { priority: (job % 3) as i32, early_look: job % 2 == 0, ..plan(job, MODEL, (0..each).map(video)) }
+            JobPlan {
+                priority: (job % 3) as i32,
+                early_look: job.is_multiple_of(2),
+                ..plan(job, MODEL, (0..each).map(video))
+            }
         };
         Self { plans: (0..JOBS).map(plan).collect(), workers: (0..workers).map(machine).collect() }
     }

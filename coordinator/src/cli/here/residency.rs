@@ -28,7 +28,7 @@ impl Layout {
     /// A role that does not fit alone: which, what it needs, and what helps.
     pub(super) fn new(roles: &[(Role, Footprint)], size: ItemSize, budget: Size) -> Result<Self, String> {
         let needs = |footprint: &Footprint| footprint.needs(size);
-        for (role, footprint) in roles.iter().filter(|(_, footprint)| needs(footprint) > budget.0) {
+        if let Some((role, footprint)) = roles.iter().find(|(_, footprint)| needs(footprint) > budget.0) {
             let (all, weights) = (Size(needs(footprint)), Size(footprint.weights));
             return Err(format!(
                 "{role} needs {all} of memory for the largest of these videos, {weights} of that for its weights, and the \
