@@ -41,6 +41,15 @@ fn a_run_in_which_roles_take_turns_renders_the_same_bytes() {
     let ended = start(&sandbox, &sandbox.manifest(&manifest()), &budget.to_string()).wait().expect(0);
     says(&ended.stderr, &["memory: text-encoder, dit-high, dit-low, vae would take", "about once for all videos"]);
     says(&ended.stdout, &["3 of 3 videos done"]);
+    let stages = sandbox.sidecar("report")["stages"].as_array().expect("stages").clone();
+    for stage in &stages {
+        let (loads, attempts) = (stage["loads"].as_u64(), stage["attempts"].as_u64());
+        assert!(
+            loads > Some(0) && loads <= attempts,
+            "what is let go is loaded again, and not for every item: {stage}"
+        );
+    }
+    assert_eq!(stages[0]["loads"], 1, "the text encoder holds nothing, so it always stays: {stages:?}");
     assert_eq!(sandbox.bytes(&STEMS), Sandbox::rendered(&manifest()).bytes(&STEMS));
 }
 

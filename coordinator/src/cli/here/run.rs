@@ -55,8 +55,8 @@ pub(in crate::cli) struct RunArgs {
     #[arg(long, value_name = "DIR", value_parser = path::new())]
     data: Option<PathBuf>,
     /// Memory for all weights and what is computed with them, 48GiB, 48GB or bytes: where the model's roles do not fit
-    /// together, they take turns [default: 90 % of what Metal recommends or of what is free on the GPU; 75 % of main memory, or of
-    /// the container's limit, on the processor].
+    /// together, they take turns [default: 90 % of what Metal recommends or of what is free on the GPU; 75 % of main
+    /// memory, or of the container's limit, on the processor].
     #[arg(long, value_name = "SIZE")]
     memory: Option<Size>,
     /// Compute threads of each worker [default: cores divided by workers].

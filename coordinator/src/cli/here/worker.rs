@@ -26,8 +26,8 @@ pub(in crate::cli) struct WorkerArgs {
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
     roles: Vec<Role>,
     /// Memory for weights and what is computed with them, within which the coordinator decides what is loaded, of the
-    /// roles if some are named: 48GiB, 48GB or bytes [default, without --role: 90 % of what Metal recommends or of what is free on the GPU; 75 % of
-    /// main memory, or of the container's limit, on the processor].
+    /// roles if some are named: 48GiB, 48GB or bytes [default, without --role: 90 % of what Metal recommends or of
+    /// what is free on the GPU; 75 % of main memory, or of the container's limit, on the processor].
     #[arg(long, value_name = "SIZE")]
     memory: Option<Size>,
     /// Folder with one subfolder per model; may be repeated.
