@@ -52,6 +52,11 @@ pub(super) fn find(board: &Board, pool: &Pool, ticket: &Ticket, place: Place) ->
         }
         let lost = lost(board, ticket, memory);
         let spares = lost.is_empty() || !is_served && is_due(board, pool, ticket, memory, to, &lost);
+        // What follows from its item on its own may be for what it holds.
+        let follows = seat.running.as_ref().and_then(|running| running.follows);
+        if !spares && follows.is_some_and(|(priority, _)| priority >= ticket.priority) {
+            return None;
+        }
         let time = to.slowness.map(|slowness| slowness.time(ticket.cost()));
         let key = (!lost.is_empty(), memory.load_time(ticket.lane.pool()).saturating_add(time.unwrap_or(0)), worker);
         Some((key, Load { worker, spares }))

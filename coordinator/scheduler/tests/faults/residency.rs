@@ -35,6 +35,24 @@ fn a_machine_with_room_for_one_role_does_all_of_it_before_the_next() {
 }
 
 #[test]
+fn nothing_is_let_go_for_what_waits_while_more_of_the_same_is_about_to_come() {
+    let mut desk = Desk::new();
+    desk.boot_elastic(1, 88);
+    desk.add(job(1, 0, 2));
+    // With room for the text encoder beside an expert, the first video is denoised before the second text is encoded.
+    let mut loads = 0;
+    let mut held = None;
+    while let Some(Assignment { item, .. }) = desk.try_item(1) {
+        if item.stage.role() != Role::TextEncoder {
+            loads += usize::from(held.replace(item.stage.role()) != Some(item.stage.role()));
+        }
+        desk.finish(1);
+    }
+    assert_eq!(loads, 3, "one for each expert, one for the autoencoder");
+    desk.complete(1);
+}
+
+#[test]
 fn what_there_is_room_for_stays() {
     let mut desk = Desk::new();
     desk.boot_elastic(1, 95);
