@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_proto::tensors::Puller;
 use wanfarm_types::{
-    Assignment, CoordinatorMessage, ItemInputs, ItemOutputs, Report, Role, Stage, StepRange, WorkItem,
+    Assignment, CoordinatorMessage, ItemInputs, ItemOutputs, ItemSize, Report, Role, Stage, StepRange, WorkItem,
 };
 
 use super::fixtures::{self, golden};
@@ -111,7 +111,8 @@ async fn a_budget_decides_what_is_served_and_nothing_is_loaded_before_it_is_need
     assert_eq!((hello.budget_bytes, hello.loaded.len(), hello.models[0].roles.len()), (Some(1 << 36), 0, 4));
     for role in &hello.models[0].roles {
         let (footprint, is_text) = (role.footprint, role.role == Role::TextEncoder);
-        assert!(footprint.item > 0 && (footprint.weights > 0) != is_text, "{role:?}");
+        let size = ItemSize { tokens: 8, frame: 4 };
+        assert!(footprint.of_item(size) > 0 && (footprint.weights > 0) != is_text, "{role:?}");
     }
 
     let steps = StepRange { first: 0, end: 0 };
