@@ -6,8 +6,7 @@ use wanfarm_types::{
     AttemptId, Checkpoint, Incarnation, JobId, LoadProgress, StepRange, StepTiming, VideoId, WorkItem, WorkerId,
 };
 
-use crate::job::PoolId;
-use crate::placement::LaneId;
+use crate::job::{LaneId, PoolId};
 use crate::{Instant, TextKey};
 
 /// What an item belongs to. Each has at most one attempt out.

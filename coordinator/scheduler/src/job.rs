@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{AttemptId, Digest, Role, VideoId};
+use wanfarm_types::{AttemptId, Digest, ItemSize, Role, Stage, VideoId};
 
 use crate::JobPhase;
 use crate::stage_result::StageResult;
@@ -18,6 +18,23 @@ pub(crate) struct ModelId(u32);
 pub(crate) struct PoolId {
     pub(crate) model: ModelId,
     pub(crate) role: Role,
+}
+
+/// Items of one stage, model and size; those that begin something are apart from those that go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LaneId {
+    pub(crate) model: ModelId,
+    pub(crate) stage: Stage,
+    /// Encoding, or the first denoising step: may be held back while the stages behind are full.
+    pub(crate) begins: bool,
+    /// Whether there is room for one tells it for all.
+    pub(crate) size: ItemSize,
+}
+
+impl LaneId {
+    pub(crate) fn pool(self) -> PoolId {
+        PoolId { model: self.model, role: self.stage.role() }
+    }
 }
 
 /// The names of models seen so far.

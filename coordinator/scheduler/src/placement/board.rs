@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wanfarm_types::{ItemSize, JobId, Stage, WorkerId};
 
-use super::lane::{Lane, LaneId, Ticket};
+use super::lane::{Lane, Ticket};
 use super::pool::Pool;
 use super::seat::Seat;
 use crate::attempts::Work;
-use crate::job::{ModelId, PoolId};
+use crate::job::{LaneId, ModelId, PoolId};
 use crate::pace::Slowness;
 
 /// Everything the policy may know.

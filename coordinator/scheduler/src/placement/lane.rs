@@ -4,27 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{ItemSize, JobId, Stage, StepRange, VideoId, WorkerId};
+use wanfarm_types::{JobId, StepRange, VideoId, WorkerId};
 
 use crate::attempts::Work;
-use crate::job::{ModelId, PoolId};
-
-/// The ready items of one stage of one model; those that begin something are apart from those that go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LaneId {
-    pub(crate) model: ModelId,
-    pub(crate) stage: Stage,
-    /// Encoding, or the first denoising step: may be held back while the stages behind are full.
-    pub(crate) begins: bool,
-    /// Whether there is room for one tells it for all.
-    pub(crate) size: ItemSize,
-}
-
-impl LaneId {
-    pub(crate) fn pool(self) -> PoolId {
-        PoolId { model: self.model, role: self.stage.role() }
-    }
-}
+use crate::job::LaneId;
 
 /// A ready item.
 #[derive(Debug, Clone, PartialEq, Eq)]

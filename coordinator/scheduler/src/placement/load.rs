@@ -8,7 +8,7 @@ use wanfarm_types::{Stage, WorkerId};
 
 use super::board::Board;
 use super::lane::Ticket;
-use super::policy::{Place, may_run};
+use super::place::{Place, may_run};
 use super::pool::{Candidate, Pool};
 use super::residency::Residency;
 use super::seat::Seat;

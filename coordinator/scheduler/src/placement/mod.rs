@@ -4,6 +4,7 @@
 mod board;
 mod lane;
 mod load;
+mod place;
 mod policy;
 mod pool;
 mod residency;
@@ -11,9 +12,10 @@ mod seat;
 mod tail;
 
 pub(crate) use board::Board;
-pub(crate) use lane::{LaneId, Ticket};
+pub(crate) use lane::Ticket;
 pub(crate) use load::kept;
-pub(crate) use policy::{Decision, is_held_back, may_run, next_decision};
+pub(crate) use place::may_run;
+pub(crate) use policy::{Decision, is_held_back, next_decision};
 pub(crate) use pool::Candidate;
 pub(crate) use residency::{LOAD_SPEED, Residency};
 pub(crate) use seat::{Membership, Occupant, Seat};

@@ -6,12 +6,13 @@ use std::cmp::Reverse;
 use wanfarm_types::{AttemptId, Stage, WorkerId};
 
 use super::board::Board;
-use super::lane::{Lane, LaneId, Ticket};
+use super::lane::{Lane, Ticket};
 use super::load;
+use super::place::{Place, fits, has_room, may_run};
 use super::pool::Pool;
 use super::tail;
 use crate::attempts::Work;
-use crate::job::PoolId;
+use crate::job::{LaneId, PoolId};
 use crate::pace::Slowness;
 
 /// One thing to do.
@@ -37,13 +38,6 @@ pub(crate) fn next_decision(board: &Board) -> Option<Decision> {
         .or_else(|| revoke_queued(board))
         .or_else(|| make_room(board))
         .or_else(|| tail::move_over(board).map(|(attempt, to)| Decision::Move { attempt, to }))
-}
-
-/// Where an item may go: to an idle worker, or behind the item of one that is nearly done.
-#[derive(Clone, Copy)]
-pub(super) enum Place {
-    Now,
-    Next,
 }
 
 /// Priority; then what takes no weights with work left out of memory; nearness to the end; going on before beginning;
@@ -147,26 +141,6 @@ impl Place {
 /// Fetching the inputs costs about a hundredth of a step: what is not faster by more than measurements waver is equal.
 fn is_about(slowness: Option<Slowness>, fastest: Option<Slowness>) -> bool {
     slowness.zip(fastest).is_none_or(|(slowness, fastest)| slowness.is_about(fastest, 5))
-}
-
-/// A worker that an item failed on may have it back only when no other is left; and none makes more frames than wait to
-/// be written already.
-pub(crate) fn may_run(board: &Board, pool: &Pool, ticket: &Ticket, worker: WorkerId) -> bool {
-    let is_kept_out = ticket.lane.stage == Stage::Decode && pool.full.contains(&worker);
-    let cannot = |other: &WorkerId| ticket.avoids.contains(other) || !fits(board, ticket.lane, *other);
-    !is_kept_out
-        && fits(board, ticket.lane, worker)
-        && (!ticket.avoids.contains(&worker) || pool.members.iter().all(cannot))
-}
-
-/// True when there is room for items of a lane on a worker beside all that it holds.
-fn has_room(board: &Board, lane: LaneId, worker: WorkerId) -> bool {
-    board.seat_of(worker).is_some_and(|seat| seat.has_room(lane))
-}
-
-/// True when there is room on a worker that holds nothing else.
-fn fits(board: &Board, lane: LaneId, worker: WorkerId) -> bool {
-    board.seat_of(worker).is_some_and(|seat| seat.fits(lane))
 }
 
 /// New videos are not begun while enough items of at least their priority wait in the stages behind.

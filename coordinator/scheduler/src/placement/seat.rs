@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use wanfarm_types::{AttemptId, Stage, WorkerId};
 
-use super::lane::LaneId;
 use super::residency::Residency;
+use crate::job::LaneId;
 use crate::job::PoolId;
 use crate::pace::Slowness;
 

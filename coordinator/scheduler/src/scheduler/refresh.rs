@@ -7,9 +7,9 @@ use wanfarm_types::{AttemptId, ItemSize, Stage, StepRange, VideoId, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Revocation, Work};
-use crate::job::{PoolId, Text};
+use crate::job::{LaneId, PoolId, Text};
 use crate::pace::effort;
-use crate::placement::{LaneId, Occupant, Seat, Ticket};
+use crate::placement::{Occupant, Seat, Ticket};
 use crate::stage_result::StageResult;
 use crate::strikes::Strikes;
 use crate::video::{Frames, NextStep, Video};

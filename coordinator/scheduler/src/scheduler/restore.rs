@@ -14,8 +14,8 @@ use wanfarm_types::{
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Work};
+use crate::job::LaneId;
 use crate::pace::effort;
-use crate::placement::LaneId;
 use crate::stage_result::StageResult;
 use crate::video::Video;
 use crate::worker::{Session, Worker};

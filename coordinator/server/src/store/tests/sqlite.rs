@@ -118,7 +118,10 @@ fn rows_of_an_older_format_are_brought_up_to_date_with_the_json_in_them() {
     database.execute(job, (1, "a", totals("0"))).unwrap();
     database.execute(job, (2, "b", None::<String>)).unwrap();
     database.execute(job, (3, "c", totals("7"))).unwrap();
-    database.pragma_update(None, "user_version", 3).unwrap();
+    let to_format_3 = |database: &Connection| {
+        database.execute_batch("ALTER TABLE attempt DROP COLUMN load_seconds; PRAGMA user_version = 3").unwrap();
+    };
+    to_format_3(&database);
     drop(database);
     for _ in 0..2 {
         drop(open(dir.path()).unwrap());
@@ -132,7 +135,7 @@ fn rows_of_an_older_format_are_brought_up_to_date_with_the_json_in_them() {
     }
     let database = Connection::open(file(&dir)).unwrap();
     database.execute("UPDATE job SET totals = '{' WHERE id = 3", []).unwrap();
-    database.pragma_update(None, "user_version", 3).unwrap();
+    to_format_3(&database);
     drop(database);
     let damaged = open(dir.path()).unwrap_err().to_string();
     assert!(damaged.contains("table job: column totals"), "{damaged}");

@@ -1,0 +1,35 @@
+//! Where an item may go, and where it can run. Deliberately without preferences.
+
+use wanfarm_types::{Stage, WorkerId};
+
+use super::board::Board;
+use super::lane::Ticket;
+use super::pool::Pool;
+use crate::job::LaneId;
+
+/// Where an item may go: to an idle worker, or behind the item of one that is nearly done.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    Now,
+    Next,
+}
+
+/// A worker that an item failed on may have it back only when no other is left; and none makes more frames than wait to
+/// be written already.
+pub(crate) fn may_run(board: &Board, pool: &Pool, ticket: &Ticket, worker: WorkerId) -> bool {
+    let is_kept_out = ticket.lane.stage == Stage::Decode && pool.full.contains(&worker);
+    let cannot = |other: &WorkerId| ticket.avoids.contains(other) || !fits(board, ticket.lane, *other);
+    !is_kept_out
+        && fits(board, ticket.lane, worker)
+        && (!ticket.avoids.contains(&worker) || pool.members.iter().all(cannot))
+}
+
+/// True when there is room for items of a lane on a worker beside all that it holds.
+pub(super) fn has_room(board: &Board, lane: LaneId, worker: WorkerId) -> bool {
+    board.seat_of(worker).is_some_and(|seat| seat.has_room(lane))
+}
+
+/// True when there is room on a worker that holds nothing else.
+pub(super) fn fits(board: &Board, lane: LaneId, worker: WorkerId) -> bool {
+    board.seat_of(worker).is_some_and(|seat| seat.fits(lane))
+}
