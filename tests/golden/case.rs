@@ -9,10 +9,11 @@ use candle_core::{Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-/// Roundings of a norm or softmax over a row on a GPU, where all is f32, for one on the CPU, which sums in f64: up to 8
-/// additions in each of 32 lanes, as rows here have up to 256 numbers, 5 between lanes, the mean, the root, the quotient.
-/// They are independent, so that errors grow by their root.
-const GPU_ROUNDINGS: f64 = 16.;
+/// What a tolerance is multiplied by for renders on a device: guidance multiplies the differences of two velocities, and each
+/// step carries the rounding of those before it. Not derived but seen, on the emulated Metal device, which sums in f32 what
+/// the CPU sums in f64: renders come to 2.4 times the CPU's limits, and the autoencoder of `repo.rs`, whose norms divide by
+/// lengths close to zero, to 1.8 times. Every other network alone keeps them.
+const RENDER_ON_A_DEVICE: f64 = 3.;
 
 /// A folder of golden data, `MANIFEST.json` and one folder per case, and the device that computes them.
 pub(crate) struct Folder {
@@ -62,16 +63,16 @@ impl Case<'_> {
         self.value(pointer)?.as_f64().with_context(|| format!("{pointer} of {} is not a number", self.name))
     }
 
-    /// The tolerance on the case's device: the suggested one, or `default` where the case suggests none.
+    /// The suggested tolerance, or `default` where the case suggests none; of a network alone, whatever the device.
     pub(crate) fn tolerance_or(&self, default: Tolerance) -> Result<Tolerance> {
-        let Some(suggested) = self.entry.get("suggested_f32_tolerance") else { return Ok(self.on_device(default)) };
+        let Some(suggested) = self.entry.get("suggested_f32_tolerance") else { return Ok(default) };
         let figure = |name: &str| suggested[name].as_f64().with_context(|| format!("no {name} in {suggested}"));
-        Ok(self.on_device(Tolerance { rel_l2: figure("rel_l2")?, max_abs: figure("max_abs_over_ref_max")? }))
+        Ok(Tolerance { rel_l2: figure("rel_l2")?, max_abs: figure("max_abs_over_ref_max")? })
     }
 
-    /// What a tolerance is on the case's device: tolerances are meant for the CPU.
-    fn on_device(&self, Tolerance { rel_l2, max_abs }: Tolerance) -> Tolerance {
-        let factor = if self.device.is_cpu() { 1. } else { GPU_ROUNDINGS.sqrt() };
+    /// What a tolerance becomes for renders on the case's device.
+    pub(crate) fn rendered(&self, Tolerance { rel_l2, max_abs }: Tolerance) -> Tolerance {
+        let factor = if self.device.is_cpu() { 1. } else { RENDER_ON_A_DEVICE };
         Tolerance { rel_l2: factor * rel_l2, max_abs: factor * max_abs }
     }
 
