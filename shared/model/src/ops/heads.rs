@@ -40,7 +40,7 @@ pub fn split(x: &Product, heads: usize, way: Way<'_>, dtype: DType) -> Result<Te
     if let Some((weight, eps)) = way.norm {
         x = rms_norm(&x, weight, eps)?;
     }
-    x = x.reshape((n, heads, dim / heads))?.transpose(0, 1)?.contiguous()?;
+    x = x.reshape((n, heads, dim / heads.max(1)))?.transpose(0, 1)?.contiguous()?;
     if let Some((rope, first)) = way.rope {
         x = rope.apply(&x, first)?;
     }

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use metal_on_cpu::stats::totals;
+use wanfarm_model::ModelError;
 use wanfarm_model::layers::conv::{CausalConv3d, Conv2d, History, Window};
 use wanfarm_model::ops::activation::gelu_of;
 use wanfarm_model::ops::heads::{Way, merge, split};
@@ -229,6 +230,182 @@ fn what_a_kernel_does_not_take_is_computed_all_the_same() -> Result<()> {
         let got = modulated_norm(&x?, &scale?, &shift?, 1e-6, DType::F32)?.to_vec2::<f32>()?;
         let off = got.iter().flatten().zip(want.iter().flatten()).fold(0f32, |off, (a, b)| off.max((a - b).abs()));
         assert!(off < 1e-4, "{width}: {off}");
+    }
+    Ok(())
+}
+
+/// An operand in forms that a kernel would misread, and whether what is computed of each must be right: dense or not, it
+/// is the same operand. The others may be refused.
+fn forms(operand: &Tensor) -> Result<Vec<(&'static str, bool, Tensor)>> {
+    let last = operand.rank() - 1;
+    let width = operand.dim(last)?;
+    let beside = Tensor::stack(&[operand, &operand.neg()?], last + 1)?.narrow(last + 1, 0, 1)?.squeeze(last + 1)?;
+    let flat = operand.flatten_all()?;
+    let behind = Tensor::cat(&[&flat.narrow(0, 0, 1)?, &flat], 0)?.narrow(0, 1, flat.elem_count())?;
+    let mut forms = vec![
+        ("with others between its numbers", true, beside),
+        ("where no vector may lie", true, behind.reshape(operand.shape())?),
+        ("too wide", false, Tensor::cat(&[operand, &operand.narrow(last, 0, 4)?], last)?),
+        ("too narrow", false, operand.narrow(last, 0, width - 4)?),
+        ("of one number", false, operand.narrow(last, 0, 1)?),
+        ("in bf16", false, operand.to_dtype(DType::BF16)?),
+        ("in f64", false, operand.to_dtype(DType::F64)?),
+    ];
+    if last > 0 {
+        let rows = operand.dim(0)?;
+        forms.extend([
+            ("transposed", true, operand.transpose(0, last)?.contiguous()?.transpose(0, last)?),
+            ("of too many rows", false, Tensor::cat(&[operand, operand], 0)?),
+            ("of too few rows", false, operand.narrow(0, 0, rows - 1)?),
+        ]);
+    }
+    Ok(forms)
+}
+
+/// What the device makes of every form of an operand is what the CPU makes of it, or an error.
+fn never_wrong(
+    what: &str,
+    operand: &Tensor,
+    device: &Device,
+    run: impl Fn(&Device, &Tensor) -> Result<Tensor, ModelError>,
+) -> Result<()> {
+    let host = |t: Tensor| -> Result<Vec<f32>> {
+        Ok(t.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+    };
+    for (form, must_be_right, operand) in forms(operand)? {
+        let want = run(&Device::Cpu, &operand);
+        let there = operand.to_device(device)?;
+        assert_eq!(there.layout(), operand.layout(), "the form does not survive the way to the device");
+        let got = run(device, &there).map_err(anyhow::Error::from).and_then(host);
+        match (want, got) {
+            (Ok(want), Ok(got)) => {
+                let want = host(want)?;
+                assert_eq!(got.len(), want.len(), "{what} {form}");
+                let greatest = want.iter().fold(0f32, |most, value| most.max(value.abs()));
+                let right = got.iter().zip(&want).all(|(got, want)| f64::from((got - want).abs() / greatest) <= F32);
+                assert!(right, "{what} {form}: the result is wrong");
+                println!("{what} {form}: right");
+            }
+            (_, Err(why)) => {
+                assert!(!must_be_right, "{what} {form}: {why}");
+                println!("{what} {form}: refused");
+            }
+            (Err(why), Ok(_)) => panic!("{what} {form} is computed, which the CPU refuses: {why}"),
+        }
+    }
+    assert!(run(device, operand).is_err(), "{what} left on the CPU");
+    Ok(())
+}
+
+#[test]
+fn operands_that_do_not_fit_are_refused() -> Result<()> {
+    let (_turn, device) = device()?;
+    let (rows, heads, head) = (6, 3, 12);
+    let width = heads * head;
+    let (x, y, wide) = (numbers(&[rows, width], 1)?, numbers(&[rows, width], 2)?, numbers(&[rows, width], 3)?);
+    let (one, other) = (numbers(&[width], 4)?, numbers(&[width], 5)?);
+    let at = |t: &Tensor, device: &Device| t.to_device(device);
+
+    never_wrong("tokens of a norm", &x, &device, |to, x| {
+        modulated_norm(x, &at(&wide, to)?, &at(&one, to)?, 1e-6, DType::F32)
+    })?;
+    for (what, scale) in [("scale of rows", &wide), ("scale of all", &one)] {
+        never_wrong(what, scale, &device, |to, scale| {
+            modulated_norm(&at(&x, to)?, scale, &at(&wide, to)?, 1e-6, DType::F32)
+        })?;
+    }
+    never_wrong("shift", &wide, &device, |to, shift| {
+        modulated_norm(&at(&x, to)?, &at(&wide, to)?, shift, 1e-6, DType::F32)
+    })?;
+    never_wrong("weight of a layer norm", &one, &device, |to, weight| {
+        affine_norm(&at(&x, to)?, weight, &at(&other, to)?, 1e-6, DType::F32)
+    })?;
+
+    never_wrong("what GELU is of", &x, &device, |to, x| {
+        gelu_of(&Product::new(x.clone(), Some(at(&one, to)?)), DType::F32)
+    })?;
+    never_wrong("bias of GELU", &one, &device, |to, bias| {
+        gelu_of(&Product::new(at(&x, to)?, Some(bias.clone())), DType::F32)
+    })?;
+
+    let branch = |to: &Device, bias: &Tensor| -> Result<Product, ModelError> {
+        Ok(Product::new(at(&y, to)?, Some(bias.clone())))
+    };
+    never_wrong("tokens of a residual", &x, &device, |to, x| {
+        residual(x, &branch(to, &at(&one, to)?)?, Some(&at(&wide, to)?))
+    })?;
+    never_wrong("branch", &y, &device, |to, y| residual(&at(&x, to)?, &Product::new(y.clone(), None), None))?;
+    never_wrong("bias of a branch", &one, &device, |to, bias| residual(&at(&x, to)?, &branch(to, bias)?, None))?;
+    for (what, gate) in [("gate of rows", &wide), ("gate of all", &other)] {
+        never_wrong(what, gate, &device, |to, gate| residual(&at(&x, to)?, &branch(to, &at(&one, to)?)?, Some(gate)))?;
+    }
+
+    let tables = |to: &Device, head| RopeTable::new([2 * rows, 1, 1], head, to);
+    let split_with = |to: &Device, x: &Tensor, bias: &Tensor, weight: &Tensor, heads, head| {
+        let way = Way { norm: Some((weight, 1e-6)), rope: Some((&tables(to, head)?, rows)), factor: Some(1.02) };
+        split(&Product::new(x.clone(), Some(bias.clone())), heads, way, DType::F32)
+    };
+    never_wrong("what becomes heads", &x, &device, |to, x| {
+        split_with(to, x, &at(&one, to)?, &at(&other, to)?, heads, head)
+    })?;
+    never_wrong("bias of heads", &one, &device, |to, bias| {
+        split_with(to, &at(&x, to)?, bias, &at(&other, to)?, heads, head)
+    })?;
+    never_wrong("weight of heads", &other, &device, |to, weight| {
+        split_with(to, &at(&x, to)?, &at(&one, to)?, weight, heads, head)
+    })?;
+    let [x_there, one_there, other_there] = [&x, &one, &other].map(|t| at(t, &device));
+    let (x_there, one_there, other_there) = (x_there?, one_there?, other_there?);
+    for (heads, head) in [(heads, head - 4), (heads, head + 4), (5, 8), (0, head)] {
+        let got = split_with(&device, &x_there, &one_there, &other_there, heads, head);
+        assert!(got.is_err(), "{heads} heads of {head}");
+    }
+    let merged = numbers(&[heads, rows, head], 7)?;
+    for (form, must_be_right, heads) in forms(&merged)? {
+        let want = merge(&heads, DType::F32)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        match merge(&at(&heads, &device)?, DType::F32).and_then(|got| Ok(got.to_device(&Device::Cpu)?)) {
+            Ok(got) => assert_eq!(got.flatten_all()?.to_vec1::<f32>()?, want, "heads {form}"),
+            Err(why) => assert!(!must_be_right, "heads {form}: {why}"),
+        }
+    }
+    Ok(())
+}
+
+/// Frames are dense when they come to a convolution; what is not is its weight and bias, and frames of several sizes.
+#[test]
+fn convolutions_of_what_does_not_fit_are_refused() -> Result<()> {
+    let (_turn, device) = device()?;
+    let (frame, weight, bias) = (numbers(&[6, 8, 8], 1)?, numbers(&[12, 8, 3, 3, 3], 2)?, numbers(&[12], 3)?);
+    let at = |t: &Tensor, device: &Device| t.to_device(device);
+    never_wrong("frame", &frame, &device, |to, frame| {
+        let plain = weight.narrow(2, 0, 1)?.squeeze(2)?;
+        Conv2d::new(&plain, at(&bias, to)?, Window::Halving, to)?.forward(frame)
+    })?;
+    never_wrong("bias of a convolution", &bias, &device, |to, bias| {
+        CausalConv3d::new(&weight, bias.clone(), to)?.forward(&at(&frame, to)?, &mut History::default())
+    })?;
+    for dtype in [DType::BF16, DType::F64] {
+        let conv = CausalConv3d::new(&weight.to_dtype(dtype)?, at(&bias, &device)?, &device)?;
+        assert!(conv.forward(&at(&frame, &device)?, &mut History::default()).is_err(), "a weight in {dtype:?}");
+    }
+    for other in [[6, 8, 4], [4, 8, 8], [6, 4, 8], [8, 10, 8]] {
+        let unequal = |to: &Device| -> Result<Tensor, ModelError> {
+            let conv = CausalConv3d::new(&weight, at(&bias, to)?, to)?;
+            let mut history = History::default();
+            let other = Tensor::ones(&other, DType::F32, to)?;
+            conv.skip(&other, &mut history)?;
+            conv.skip(&at(&frame, to)?, &mut history)?;
+            Ok(conv.forward(&at(&frame, to)?, &mut history)?.flatten_all()?.to_device(&Device::Cpu)?)
+        };
+        match (unequal(&Device::Cpu), unequal(&device)) {
+            (Ok(want), Ok(got)) => {
+                let off = (want.clone() - got)?.abs()?.max_all()?.to_scalar::<f32>()?;
+                let greatest = want.abs()?.max_all()?.to_scalar::<f32>()?;
+                assert!(f64::from(off / greatest) <= F32, "a frame of {other:?} before: {off}");
+            }
+            (Err(_), Err(_)) => (),
+            (want, got) => panic!("a frame of {other:?} before: {:?}, {:?}", want.map(drop), got.map(drop)),
+        }
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Grid, Kernel, number};
+use super::{Grid, Kernel, dense, fits, number};
 use crate::error::ModelError;
 use crate::ops::window::Window;
 
@@ -41,40 +41,43 @@ pub(in crate::ops) fn conv(
     bias: &Tensor,
     window: Window,
 ) -> Result<Option<Tensor>, ModelError> {
-    let Some(now) = frames.last().filter(|now| now.device().is_metal() && frames.len() <= FRAMES) else {
-        return Ok(None);
+    let Some(&now) = frames.last().filter(|now| now.device().is_metal()) else { return Ok(None) };
+    let (&[height, width, inner], &[reach, side, _, outer]) = (now.dims(), weight.dims()) else { return Ok(None) };
+    let (stride, margin, scale, wanted) = match window {
+        Window::Point => (1, 0, 1, 1),
+        Window::Same => (1, 1, 1, 3),
+        Window::Doubling => (1, 1, 2, 3),
+        Window::Halving => (2, 0, 1, 3),
     };
-    let (reach, side, _, outer) = weight.dims4()?;
-    let (height, width, inner) = now.dims3()?;
-    let (out_height, out_width) = window.size((height, width))?;
-    let pixels = out_height * out_width;
-    let limit = 1 << 31;
-    if frames.len() > reach || now.elem_count() >= limit || pixels * outer >= limit || now.dtype() != DType::F32 {
+    let all_alike = frames.iter().all(|frame| fits(*frame, now, now.dims()));
+    let fit = fits(weight, now, &[reach, wanted, wanted * inner, outer]) && fits(bias, now, &[outer]);
+    if !all_alike || !fit || frames.len() > reach.min(FRAMES) {
         return Ok(None);
     }
-    let (stride, margin, scale) = match window {
-        Window::Point => (1, 0, 1),
-        Window::Same => (1, 1, 1),
-        Window::Doubling => (1, 1, 2),
-        Window::Halving => (2, 0, 1),
-    };
+    let (out_height, out_width) = window.size((height, width))?;
+    let pixels = out_height * out_width;
+    let countable = 1..1 << 31;
+    if ![now.elem_count(), weight.elem_count(), pixels * outer].iter().all(|count| countable.contains(count)) {
+        return Ok(None);
+    }
     let parameters = Parameters {
-        height: number(height),
-        width: number(width),
-        inner: number(inner),
-        out_width: number(out_width),
-        pixels: number(pixels),
-        outer: number(outer),
-        frames: number(frames.len()),
-        first: number(reach - frames.len()),
-        side: number(side),
+        height: number(height)?,
+        width: number(width)?,
+        inner: number(inner)?,
+        out_width: number(out_width)?,
+        pixels: number(pixels)?,
+        outer: number(outer)?,
+        frames: number(frames.len())?,
+        first: number(reach - frames.len())?,
+        side: number(side)?,
         stride,
         margin,
         scale,
     };
     let (name, outs) = if outer <= 16 { ("conv_narrow", 16) } else { ("conv_wide", 64) };
-    let frame = |index: usize| frames.get(index).copied();
-    let inputs = [frame(0), frame(1), frame(2), Some(weight), Some(bias)];
+    let frames = frames.iter().map(|frame| dense(frame)).collect::<Result<Vec<_>, _>>()?;
+    let (weight, bias) = (dense(weight)?, dense(bias)?);
+    let inputs = [frames.first(), frames.get(1), frames.get(2), Some(&weight), Some(&bias)];
     let grid = Grid::Tiles { across: outer.div_ceil(outs), down: pixels.div_ceil(PIXELS), threads: THREADS };
     let kernel = Kernel::new(SOURCE, name, &[]);
     kernel.run(&inputs, ((out_height, out_width, outer), DType::F32), &parameters, grid).map(Some)

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{GROUP, Grid, Kernel, number, takes, threads};
+use super::{GROUP, Grid, Kernel, dense, dense_if, fits, number, takes, threads};
 use crate::error::ModelError;
 
 const SPLIT: &str = concat!(include_str!("four.metal"), include_str!("sum.metal"), include_str!("heads.metal"));
@@ -31,7 +31,7 @@ struct Merge {
 /// not take.
 ///
 /// # Shapes
-/// `x` `(tokens, dim)`, `bias` `(dim)`, weight of the norm `(dim)`, cosines and sines `(tokens, dim / heads / 2)` →
+/// `x` `(tokens, dim)`; in f32 `bias` `(dim)`, weight of the norm `(dim)`, cosines and sines `(tokens, dim / heads / 2)` →
 /// `(heads, tokens, dim / heads)`.
 pub(in crate::ops) fn heads(
     x: &Tensor,
@@ -41,21 +41,26 @@ pub(in crate::ops) fn heads(
     (heads, factor): (usize, f64),
     dtype: DType,
 ) -> Result<Option<Tensor>, ModelError> {
-    let (tokens, dim) = x.dims2()?;
+    let &[tokens, dim] = x.dims() else { return Ok(None) };
     let (groups, head) = (dim / GROUP, dim / heads.max(1));
-    let Some(threads) = threads(groups).filter(|_| takes(x) && head.is_multiple_of(GROUP)) else { return Ok(None) };
+    let (weight, (cos, sin)) = (norm.map(|(weight, _)| weight), turn.unzip());
+    let whole = takes(x, dtype) && head * heads == dim && head.is_multiple_of(GROUP);
+    let fit = fits(bias, x, &[dim]) && fits(weight, x, &[dim]);
+    let turns = fits(cos, x, &[tokens, head / 2]) && fits(sin, x, &[tokens, head / 2]);
+    let Some(threads) = threads(groups).filter(|_| whole && fit && turns) else { return Ok(None) };
     let parameters = Split {
-        groups: number(groups),
-        head: number(head / GROUP),
-        tokens: number(tokens),
+        groups: number(groups)?,
+        head: number(head / GROUP)?,
+        tokens: number(tokens)?,
         biased: u32::from(bias.is_some()),
         normed: u32::from(norm.is_some()),
         turned: u32::from(turn.is_some()),
         eps: norm.map_or(0., |(_, eps)| eps as f32),
         factor: factor as f32,
     };
-    let x = x.contiguous()?;
-    let inputs = [Some(&x), bias, norm.map(|(weight, _)| weight), turn.map(|(cos, _)| cos), turn.map(|(_, sin)| sin)];
+    let (x, bias, weight) = (dense(x)?, dense_if(bias)?, dense_if(weight)?);
+    let (cos, sin) = (dense_if(cos)?, dense_if(sin)?);
+    let inputs = [Some(&x), bias.as_ref(), weight.as_ref(), cos.as_ref(), sin.as_ref()];
     let kernel = Kernel::new(SPLIT, "heads", &[x.dtype(), dtype]);
     let grid = Grid::Rows { rows: tokens, threads };
     kernel.run(&inputs, ((heads, tokens, head), dtype), &parameters, grid).map(Some)
@@ -66,12 +71,12 @@ pub(in crate::ops) fn heads(
 /// # Shapes
 /// `x` `(heads, tokens, head)` → `(tokens, heads · head)`.
 pub(in crate::ops) fn merge(x: &Tensor, dtype: DType) -> Result<Option<Tensor>, ModelError> {
-    let (heads, tokens, head) = x.dims3()?;
-    if !takes(x) {
+    let &[heads, tokens, head] = x.dims() else { return Ok(None) };
+    if !takes(x, dtype) {
         return Ok(None);
     }
-    let (x, groups) = (x.contiguous()?, heads * head / GROUP);
-    let parameters = Merge { groups: number(groups), head: number(head / GROUP), tokens: number(tokens) };
+    let (x, groups) = (dense(x)?, heads * head / GROUP);
+    let parameters = Merge { groups: number(groups)?, head: number(head / GROUP)?, tokens: number(tokens)? };
     let kernel = Kernel::new(MERGE, "merge", &[x.dtype(), dtype]);
     kernel
         .run(&[Some(&x)], ((tokens, heads * head), dtype), &parameters, Grid::Groups { groups, rows: tokens })

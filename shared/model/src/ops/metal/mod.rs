@@ -142,14 +142,34 @@ fn metal<'t>(inputs: &[Option<&'t Tensor>]) -> Result<&'t MetalDevice, ModelErro
     }
 }
 
-/// Whether the kernels take activations like these: on the GPU, of a type that they know, and of whole groups.
-fn takes(x: &Tensor) -> bool {
+/// Whether the kernels take activations like these, and give results in `dtype`: on the GPU, of types that they know, and
+/// of whole groups.
+fn takes(x: &Tensor, dtype: DType) -> bool {
+    let known = |dtype| matches!(dtype, DType::F32 | DType::BF16);
     let width = x.dims().last().copied().unwrap_or_default();
     x.device().is_metal()
-        && matches!(x.dtype(), DType::F32 | DType::BF16)
-        && width > 0
+        && known(x.dtype())
+        && known(dtype)
         && width.is_multiple_of(GROUP)
-        && x.elem_count() < 1 << 31
+        && (1..1 << 31).contains(&x.elem_count())
+}
+
+/// Whether an operand is what a kernel reads beside `x`: f32 of this shape, on the same device. One that is absent is.
+fn fits<'t>(operand: impl Into<Option<&'t Tensor>>, x: &Tensor, shape: &[usize]) -> bool {
+    operand.into().is_none_or(|operand| {
+        operand.dtype() == DType::F32 && operand.dims() == shape && operand.device().same_device(x.device())
+    })
+}
+
+/// The operand as kernels read it: its numbers one after the other, where a vector of a group may lie.
+fn dense(operand: &Tensor) -> Result<Tensor, ModelError> {
+    let is_so = operand.is_contiguous() && operand.layout().start_offset().is_multiple_of(GROUP);
+    Ok(if is_so { operand.clone() } else { operand.force_contiguous()? })
+}
+
+/// The same of one that may be absent.
+fn dense_if(operand: Option<&Tensor>) -> Result<Option<Tensor>, ModelError> {
+    operand.map(dense).transpose()
 }
 
 /// Threads for rows of so many groups, each of which holds two; `None` where a row is too wide for one threadgroup.
@@ -158,12 +178,17 @@ fn threads(groups: usize) -> Option<usize> {
     (threads <= 1024).then_some(threads)
 }
 
-/// Groups from one row to the next of what goes with rows: 0 where all rows have the same.
-fn stride(rows: &Tensor, groups: usize) -> u32 {
-    if rows.elem_count() == GROUP * groups { 0 } else { number(groups) }
+/// Groups from one row to the next of what goes with the rows of `x`: 0 where all rows have the same; `None` where it does not
+/// fit.
+fn stride(operand: &Tensor, x: &Tensor) -> Result<Option<u32>, ModelError> {
+    let [.., width] = *x.dims() else { return Ok(None) };
+    if fits(operand, x, &[width]) || fits(operand, x, &[1, width]) {
+        return Ok(Some(0));
+    }
+    fits(operand, x, x.dims()).then(|| number(width / GROUP)).transpose()
 }
 
-/// Sizes of tensors of less than 2³¹ elements.
-fn number(size: usize) -> u32 {
-    u32::try_from(size).unwrap_or(u32::MAX)
+/// A size as kernels count.
+fn number(size: usize) -> Result<u32, ModelError> {
+    u32::try_from(size).map_err(|_| ModelError::input("kernel", format!("{size} does not fit into 32 bits")))
 }

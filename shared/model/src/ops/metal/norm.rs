@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{GROUP, Grid, Kernel, number, stride, takes, threads};
+use super::{GROUP, Grid, Kernel, dense, number, stride, takes, threads};
 use crate::error::ModelError;
 
 const SOURCE: &str = concat!(include_str!("four.metal"), include_str!("sum.metal"), include_str!("norm.metal"));
@@ -27,17 +27,14 @@ pub(in crate::ops) fn norm(
     (one, eps): (f64, f64),
     dtype: DType,
 ) -> Result<Option<Tensor>, ModelError> {
-    let (rows, width) = x.dims2()?;
+    let &[rows, width] = x.dims() else { return Ok(None) };
     let groups = width / GROUP;
-    let Some(threads) = threads(groups).filter(|_| takes(x) && x.dtype() == DType::F32) else { return Ok(None) };
-    let (x, scale, shift) = (x.contiguous()?, scale.contiguous()?, shift.contiguous()?);
-    let parameters = Parameters {
-        groups: number(groups),
-        scale_stride: stride(&scale, groups),
-        shift_stride: stride(&shift, groups),
-        one: one as f32,
-        eps: eps as f32,
-    };
+    let known = takes(x, dtype) && x.dtype() == DType::F32;
+    let Some(threads) = threads(groups).filter(|_| known) else { return Ok(None) };
+    let (Some(scale_stride), Some(shift_stride)) = (stride(scale, x)?, stride(shift, x)?) else { return Ok(None) };
+    let (x, scale, shift) = (dense(x)?, dense(scale)?, dense(shift)?);
+    let parameters =
+        Parameters { groups: number(groups)?, scale_stride, shift_stride, one: one as f32, eps: eps as f32 };
     let kernel = Kernel::new(SOURCE, "norm", &[dtype]);
     let grid = Grid::Rows { rows, threads };
     kernel.run(&[Some(&x), Some(&scale), Some(&shift)], ((rows, width), dtype), &parameters, grid).map(Some)

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{GROUP, Grid, Kernel, number, stride, takes};
+use super::{GROUP, Grid, Kernel, dense, dense_if, fits, number, stride, takes};
 use crate::error::ModelError;
 
 #[repr(C)]
@@ -17,27 +17,28 @@ struct Parameters {
 /// `x + (y + bias) · gate`; `None` for operands it does not take.
 ///
 /// # Shapes
-/// `x` f32 and `y` `(rows, n)`, `bias` `(n)`, `gate` f32 of one row or of as many → f32 `(rows, n)`.
+/// `x` f32 and `y` `(rows, n)`, `bias` f32 `(n)`, `gate` f32 of one row or of as many → f32 `(rows, n)`.
 pub(in crate::ops) fn residual(
     x: &Tensor,
     y: &Tensor,
     bias: Option<&Tensor>,
     gate: Option<&Tensor>,
 ) -> Result<Option<Tensor>, ModelError> {
-    let (rows, width) = x.dims2()?;
-    if !takes(x) || !takes(y) || x.dtype() != DType::F32 || y.dims() != x.dims() {
+    let &[rows, width] = x.dims() else { return Ok(None) };
+    let known = takes(x, DType::F32) && x.dtype() == DType::F32 && takes(y, DType::F32);
+    if !known || y.dims() != x.dims() || !y.device().same_device(x.device()) || !fits(bias, x, &[width]) {
         return Ok(None);
     }
-    let (x, y, groups) = (x.contiguous()?, y.contiguous()?, width / GROUP);
-    let gate = gate.map(Tensor::contiguous).transpose()?;
+    let Some(gate_stride) = gate.map_or(Ok(Some(0)), |gate| stride(gate, x))? else { return Ok(None) };
+    let (x, y, bias, gate, groups) = (dense(x)?, dense(y)?, dense_if(bias)?, dense_if(gate)?, width / GROUP);
     let parameters = Parameters {
-        groups: number(groups),
-        rows: number(rows),
+        groups: number(groups)?,
+        rows: number(rows)?,
         biased: u32::from(bias.is_some()),
         gated: u32::from(gate.is_some()),
-        gate_stride: gate.as_ref().map_or(0, |gate| stride(gate, groups)),
+        gate_stride,
     };
-    let inputs = [Some(&x), Some(&y), bias, gate.as_ref()];
+    let inputs = [Some(&x), Some(&y), bias.as_ref(), gate.as_ref()];
     let kernel =
         Kernel::new(concat!(include_str!("four.metal"), include_str!("residual.metal")), "residual", &[y.dtype()]);
     kernel.run(&inputs, ((rows, width), DType::F32), &parameters, Grid::Groups { groups, rows }).map(Some)
