@@ -160,19 +160,6 @@ impl Pass<'_> {
         let many = chunks > 1;
         let mut ledger = Ledger::default();
         let pass = |name, count, read: f64, written: f64| Dispatch::pass(name, count, read * size, written * size);
-        // Attention takes its queries as one tensor, and gives a part of the whole.
-        let attend = |ledger: &mut Ledger, attention: Dispatch, split: bool, fills| {
-            let calls = attention.count;
-            if split {
-                *ledger += pass("queries of a call", calls, width, width);
-            }
-            *ledger += attention;
-            if split {
-                *ledger += pass("attention gathered", calls, width, width);
-                *ledger += pass("zeros to gather in", fills, 0., width);
-            }
-        };
-
         let modulation = 6. * 4. * dim as f64;
         ledger += Dispatch::pass("modulation of the time", 1, 2. * modulation, modulation);
         ledger += pass("norm, modulation, cast", chunks, 4., width);
@@ -187,15 +174,13 @@ impl Pass<'_> {
             ledger += pass("q, k, v gathered", 3 * chunks, 3. * width, 3. * width);
             ledger += pass("zeros to gather in", 3, 0., 3. * width);
         }
-        attend(&mut ledger, self.self_attention(calls), calls > 1, 1);
-        ledger += pass("heads merged", chunks, width, width);
+        ledger += self.self_attention(calls);
         ledger += self.linear("o", chunks, dim, dim);
         ledger += pass("bias, gate, residual", chunks, 4. + width, 4.);
         ledger += pass("norm3, cast", chunks, 4., width);
         ledger += self.linear("cross q", chunks, dim, dim);
         ledger += pass("cross q: bias, norm, heads", chunks, width, width);
-        attend(&mut ledger, self.cross_attention(cross_calls), cross_calls > chunks, chunks);
-        ledger += pass("heads merged", chunks, width, width);
+        ledger += self.cross_attention(cross_calls);
         ledger += self.linear("cross o", chunks, dim, dim);
         ledger += pass("bias, residual", chunks, 4. + width, 4.);
         ledger += pass("norm, modulation, cast", chunks, 4., width);

@@ -83,7 +83,7 @@ impl Projections {
 
     /// Heads `(heads, n, head_dim)` put together and projected: `(n, dim)`.
     fn output(&self, x: &Tensor) -> Result<Product, ModelError> {
-        self.o.product(&merge(x, self.o.reads())?)
+        self.o.product(&merge(x)?)
     }
 }
 

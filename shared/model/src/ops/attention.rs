@@ -26,8 +26,10 @@ pub(crate) const SCORES: usize = 1 << 22;
 /// Shapes that do not fit, or a device out of memory.
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>, scale: f64) -> Result<Tensor, ModelError> {
     #[cfg(any(target_os = "macos", feature = "metal"))]
-    if bias.is_none() && metal::takes(q, v)? {
-        return metal::attend(q, k, v, scale);
+    if bias.is_none()
+        && let Some(out) = super::metal::attend(q, k, v, scale)?
+    {
+        return Ok(out);
     }
     chunked(q, k, v, bias, scale, (QUERIES, SCORES))
 }
@@ -47,7 +49,7 @@ pub struct Scaled {
 pub fn scaled(scale: f64, x: &Tensor, values: DType) -> Scaled {
     #[cfg(any(target_os = "macos", feature = "metal"))]
     if x.device().is_metal() {
-        let (before, scale) = metal::split_scale(scale);
+        let (before, scale) = super::metal::split_scale(scale);
         return Scaled { factor: Some(before), scale, dtype: values };
     }
     let _ = (x, values);
@@ -103,67 +105,6 @@ fn block(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>, scale: f64) 
 /// A range of a dimension, or all of it if it is broadcast.
 fn part(bias: &Tensor, dim: usize, start: usize, len: usize) -> Result<Tensor, ModelError> {
     Ok(if bias.dim(dim)? == 1 { bias.clone() } else { bias.narrow(dim, start, len)? })
-}
-
-/// The fused kernel of candle for Apple GPUs.
-#[cfg(any(target_os = "macos", feature = "metal"))]
-mod metal {
-    use candle_core::{DType, Tensor};
-
-    use crate::error::ModelError;
-    use crate::ops::chunks::Chunks;
-
-    /// Queries per call: longer ones have given silent garbage on some GPUs, and run into the watchdog.
-    const QUERIES: usize = 4096;
-
-    /// Whether the kernel knows this size. One query alone would go to another kernel, with other arithmetic.
-    pub(super) fn takes(q: &Tensor, v: &Tensor) -> Result<bool, ModelError> {
-        let (_, length, dim) = q.dims3()?;
-        Ok(q.device().is_metal()
-            && length > 1
-            && v.dim(2)? == dim
-            && matches!(dim, 32 | 64 | 72 | 80 | 96 | 128 | 256)
-            && matches!(v.dtype(), DType::F32 | DType::BF16))
-    }
-
-    /// Same contract as [`super::attend`], without bias.
-    pub(super) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> Result<Tensor, ModelError> {
-        let length = q.dim(1)?;
-        let (before, inside) = split_scale(scale);
-        let k = k.to_dtype(v.dtype())?.contiguous()?.unsqueeze(0)?;
-        let v = v.contiguous()?.unsqueeze(0)?;
-        // Chunks of nearly equal size, so that none is a single row.
-        let chunks = Chunks::new(length, length.div_ceil(length.div_ceil(QUERIES)));
-        let mut out = chunks.gather(1);
-        for (first, count) in chunks.iter() {
-            let mut q = q.narrow(1, first, count)?;
-            if (before - 1.).abs() > f64::EPSILON || q.dtype() != v.dtype() {
-                q = (q.to_dtype(DType::F32)? * before)?.to_dtype(v.dtype())?;
-            }
-            let q = q.contiguous()?.unsqueeze(0)?;
-            out.put(first, &candle_nn::ops::sdpa(&q, &k, &v, None, false, inside as f32, 1.)?.squeeze(0)?)?;
-        }
-        out.finish()
-    }
-
-    /// The kernel multiplies queries by `scale · log₂e` rounded to the type of the inputs, which in bf16 is up to 0.4 %
-    /// off. Here the kernel gets a factor that comes out as a power of two, and the rest is applied in f32 before.
-    ///
-    /// Returns (factor for q, scale for the kernel).
-    pub(super) fn split_scale(scale: f64) -> (f64, f64) {
-        let wanted = scale * std::f64::consts::LOG2_E;
-        let exact = wanted.log2().round().exp2();
-        (wanted / exact, exact / std::f64::consts::LOG2_E)
-    }
-
-    #[cfg(test)]
-    mod tests {
-        #[test]
-        fn scale_of_head_dim_128() {
-            let (before, inside) = super::split_scale(1. / 128f64.sqrt());
-            assert!((before - 1.020_139_4).abs() < 1e-7 && (inside - 0.086_643_4).abs() < 1e-7);
-        }
-    }
 }
 
 #[cfg(test)]

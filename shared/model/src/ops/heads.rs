@@ -50,16 +50,13 @@ pub fn split(x: &Product, heads: usize, way: Way<'_>, dtype: DType) -> Result<Te
     Ok(x.to_dtype(dtype)?)
 }
 
+/// The heads of each row beside one another; free for what a fused attention gives, which lies so.
+///
 /// # Shapes
-/// `(heads, n, d)` → `(n, heads · d)`, in `dtype` where that costs nothing.
+/// `(heads, n, d)` → `(n, heads · d)`.
 ///
 /// # Errors
 /// A device out of memory.
-pub fn merge(x: &Tensor, dtype: DType) -> Result<Tensor, ModelError> {
-    #[cfg(any(target_os = "macos", feature = "metal"))]
-    if let Some(merged) = super::metal::merge(x, dtype)? {
-        return Ok(merged);
-    }
-    let _ = dtype;
+pub fn merge(x: &Tensor) -> Result<Tensor, ModelError> {
     Ok(x.transpose(0, 1)?.contiguous()?.flatten_from(1)?)
 }

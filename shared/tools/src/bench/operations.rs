@@ -5,7 +5,7 @@ use std::time::Duration;
 use candle_core::{DType, Tensor};
 use wanfarm_model::ModelError;
 use wanfarm_model::ops::activation::gelu_of;
-use wanfarm_model::ops::heads::{Way, merge, split};
+use wanfarm_model::ops::heads::{Way, split};
 use wanfarm_model::ops::norm::modulated_norm;
 use wanfarm_model::ops::product::Product;
 use wanfarm_model::ops::residual::residual;
@@ -38,10 +38,9 @@ struct Operation {
     run: fn(&Scene, usize, Duration) -> Result<Timing, ModelError>,
 }
 
-const OPERATIONS: [Operation; 5] = [
+const OPERATIONS: [Operation; 4] = [
     Operation { name: "norm, modulation", channels: DIM, wide: [1., 0.], narrow: [0., 1.], run: norm },
     Operation { name: "bias, norm, rotation, heads", channels: DIM, wide: [0., 0.], narrow: [1., 1.], run: heads },
-    Operation { name: "heads merged", channels: DIM, wide: [0., 0.], narrow: [1., 1.], run: merged },
     Operation { name: "bias, gate, residual", channels: DIM, wide: [1., 1.], narrow: [1., 0.], run: sum },
     Operation { name: "bias, GELU", channels: FFN, wide: [0., 0.], narrow: [1., 1.], run: activation },
 ];
@@ -68,11 +67,6 @@ fn heads(scene: &Scene, tokens: usize, share: Duration) -> Result<Timing, ModelE
     let table = RopeTable::new([tokens / 64, 8, 8], HEAD_DIM, &scene.device)?;
     let way = Way { norm: Some((&weight, EPS)), rope: Some((&table, 0)), factor: None };
     stopwatch::time(&scene.device, share, || split(&x, DIM / HEAD_DIM, way, scene.dtype).map(drop))
-}
-
-fn merged(scene: &Scene, tokens: usize, share: Duration) -> Result<Timing, ModelError> {
-    let x = random(scene, &[DIM / HEAD_DIM, tokens, HEAD_DIM], scene.dtype)?;
-    stopwatch::time(&scene.device, share, || merge(&x, scene.dtype).map(drop))
 }
 
 fn sum(scene: &Scene, tokens: usize, share: Duration) -> Result<Timing, ModelError> {

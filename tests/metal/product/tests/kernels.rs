@@ -13,6 +13,7 @@ use metal_on_cpu::stats::totals;
 use wanfarm_model::ModelError;
 use wanfarm_model::layers::conv::{CausalConv3d, Conv2d, History, Window};
 use wanfarm_model::ops::activation::gelu_of;
+use wanfarm_model::ops::attention::attend;
 use wanfarm_model::ops::heads::{Way, merge, split};
 use wanfarm_model::ops::norm::{affine_norm, modulated_norm};
 use wanfarm_model::ops::product::Product;
@@ -22,6 +23,8 @@ use wanfarm_sampling::randn;
 
 const F32: f64 = 4e-6;
 const BF16: f64 = 1. / 256.;
+/// Of attention in bf16: the result is rounded, and the weights of the softmax before they are summed with the values.
+const ATTENTION: f64 = 2. * BF16;
 /// Tokens × channels: less than a simdgroup, more than a threadgroup, the published models' own, and the widest.
 const SHAPES: [(usize, usize); 6] = [(1, 4), (3, 12), (37, 260), (5, 1536), (3, 5120), (2, 8192)];
 
@@ -47,11 +50,23 @@ fn inside(x: &Tensor, device: &Device) -> Result<Tensor> {
 /// Compares what the device made, by one kernel, with what the CPU makes of the same.
 #[track_caller]
 fn same(what: &str, dtype: DType, want: &Tensor, device: &Device, got: impl FnOnce() -> Result<Tensor>) -> Result<()> {
+    let limit = if dtype == DType::F32 { F32 } else { BF16 };
+    close(what, (dtype, limit, 1), want, device, got)
+}
+
+#[track_caller]
+fn close(
+    what: &str,
+    (dtype, limit, dispatches): (DType, f64, usize),
+    want: &Tensor,
+    device: &Device,
+    got: impl FnOnce() -> Result<Tensor>,
+) -> Result<()> {
     device.synchronize()?;
     let before = totals();
     let got = got()?;
     device.synchronize()?;
-    assert_eq!(totals().since(before).dispatches, 1, "{what} takes one kernel");
+    assert_eq!(totals().since(before).dispatches, dispatches as u64, "{what}: kernels");
     assert_eq!((got.dtype(), got.dims()), (dtype, want.dims()), "{what}");
     let host = |t: &Tensor| -> Result<Vec<f32>> {
         Ok(t.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
@@ -60,7 +75,6 @@ fn same(what: &str, dtype: DType, want: &Tensor, device: &Device, got: impl FnOn
     let greatest = want.iter().fold(0f64, |most, value| most.max(f64::from(value.abs())));
     let off = got.iter().zip(&want).map(|(got, want)| f64::from((got - want).abs()) / greatest);
     let off = off.fold(0f64, |worst, off| if off.is_nan() { f64::INFINITY } else { worst.max(off) });
-    let limit = if dtype == DType::F32 { F32 } else { BF16 };
     println!("{what:<60} {off:.2e} (limit {limit:.1e})");
     assert!(off <= limit, "{what}: {off:.3e} is more than {limit:.1e}");
     Ok(())
@@ -101,7 +115,7 @@ fn norms() -> Result<()> {
 }
 
 #[test]
-fn heads_and_back() -> Result<()> {
+fn heads() -> Result<()> {
     let (_turn, device) = device()?;
     for (tokens, heads, dim) in [(1, 1, 4), (6, 3, 12), (24, 5, 52), (12, 12, 128), (4, 40, 128)] {
         let width = heads * dim;
@@ -123,10 +137,32 @@ fn heads_and_back() -> Result<()> {
                     Ok(split(&there, heads, way_there, dtype)?)
                 })?;
             }
-            let x = numbers(&[heads, tokens, dim], 7)?.to_dtype(dtype)?;
-            let want = merge(&x, dtype)?;
-            let x = x.to_device(&device)?;
-            same(&format!("merge {tokens}x{heads}x{dim} {dtype:?}"), dtype, &want, &device, || Ok(merge(&x, dtype)?))?;
+        }
+    }
+    Ok(())
+}
+
+/// One dispatch for each 4,096 queries and nothing else: not for queries that lie between others, nor for putting the heads
+/// together. Fewer queries and keys than a tile has, one more than a tile, and one more than a dispatch.
+#[test]
+fn attention_copies_nothing() -> Result<()> {
+    let (_turn, device) = device()?;
+    for (heads, queries, keys, dim) in
+        [(2, 1, 31, 128), (3, 33, 33, 128), (2, 32, 16, 128), (1, 4097, 17, 128), (2, 31, 65, 64)]
+    {
+        let (k, v) = (numbers(&[heads, keys, dim], 2)?, numbers(&[heads, keys, dim], 3)?);
+        let q = numbers(&[queries, heads, dim], 1)?;
+        for (dtype, limit) in [(DType::F32, F32), (DType::BF16, ATTENTION)] {
+            let round = |t: &Tensor| t.to_dtype(dtype)?.to_dtype(DType::F32);
+            // The scale is a power of two over log₂e, so that nothing is left to do before.
+            let scale = 0.125 / std::f64::consts::LOG2_E;
+            let want = merge(&attend(&round(&q)?.transpose(0, 1)?, &round(&k)?, &round(&v)?, None, scale)?)?;
+            let there = |t: &Tensor| t.to_dtype(dtype)?.to_device(&device);
+            let (q, k, v) = (there(&q)?.transpose(0, 1)?, there(&k)?, there(&v)?);
+            let what = format!("{heads} heads of {dim}, {queries} queries, {keys} keys, {dtype:?}");
+            close(&what, (dtype, limit, queries.div_ceil(4096)), &want, &device, || {
+                Ok(merge(&attend(&q, &k, &v, None, scale)?)?)
+            })?;
         }
     }
     Ok(())
@@ -360,14 +396,11 @@ fn operands_that_do_not_fit_are_refused() -> Result<()> {
         let got = split_with(&device, &x_there, &one_there, &other_there, heads, head);
         assert!(got.is_err(), "{heads} heads of {head}");
     }
-    let merged = numbers(&[heads, rows, head], 7)?;
-    for (form, must_be_right, heads) in forms(&merged)? {
-        let want = merge(&heads, DType::F32)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        match merge(&at(&heads, &device)?, DType::F32).and_then(|got| Ok(got.to_device(&Device::Cpu)?)) {
-            Ok(got) => assert_eq!(got.flatten_all()?.to_vec1::<f32>()?, want, "heads {form}"),
-            Err(why) => assert!(!must_be_right, "heads {form}: {why}"),
-        }
-    }
+
+    let tokens = |seed| numbers(&[heads, rows, 32], seed);
+    let (q, k, v) = (tokens(7)?, tokens(8)?, tokens(9)?);
+    never_wrong("queries", &q, &device, |to, q| attend(q, &at(&k, to)?, &at(&v, to)?, None, 0.2))?;
+    never_wrong("keys", &k, &device, |to, k| attend(&at(&q, to)?, k, &at(&v, to)?, None, 0.2))?;
     Ok(())
 }
 

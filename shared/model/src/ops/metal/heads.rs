@@ -1,15 +1,14 @@
-//! Rows of channels to heads and back.
+//! Rows of channels to heads.
 
 use candle_core::{DType, Tensor};
 
 use super::{GROUP, Grid, Kernel, dense, dense_if, fits, number, takes, threads};
 use crate::error::ModelError;
 
-const SPLIT: &str = concat!(include_str!("four.metal"), include_str!("sum.metal"), include_str!("heads.metal"));
-const MERGE: &str = concat!(include_str!("four.metal"), include_str!("merge.metal"));
+const SOURCE: &str = concat!(include_str!("four.metal"), include_str!("sum.metal"), include_str!("heads.metal"));
 
 #[repr(C)]
-struct Split {
+struct Parameters {
     groups: u32,
     head: u32,
     tokens: u32,
@@ -18,13 +17,6 @@ struct Split {
     turned: u32,
     eps: f32,
     factor: f32,
-}
-
-#[repr(C)]
-struct Merge {
-    groups: u32,
-    head: u32,
-    tokens: u32,
 }
 
 /// `x + bias`, normalised by the RMS of all channels, turned, multiplied and split, in `dtype`; `None` for operands it does
@@ -48,7 +40,7 @@ pub(in crate::ops) fn heads(
     let fit = fits(bias, x, &[dim]) && fits(weight, x, &[dim]);
     let turns = fits(cos, x, &[tokens, head / 2]) && fits(sin, x, &[tokens, head / 2]);
     let Some(threads) = threads(groups).filter(|_| whole && fit && turns) else { return Ok(None) };
-    let parameters = Split {
+    let parameters = Parameters {
         groups: number(groups)?,
         head: number(head / GROUP)?,
         tokens: number(tokens)?,
@@ -61,24 +53,7 @@ pub(in crate::ops) fn heads(
     let (x, bias, weight) = (dense(x)?, dense_if(bias)?, dense_if(weight)?);
     let (cos, sin) = (dense_if(cos)?, dense_if(sin)?);
     let inputs = [Some(&x), bias.as_ref(), weight.as_ref(), cos.as_ref(), sin.as_ref()];
-    let kernel = Kernel::new(SPLIT, "heads", &[x.dtype(), dtype]);
+    let kernel = Kernel::new(SOURCE, "heads", &[x.dtype(), dtype]);
     let grid = Grid::Rows { rows: tokens, threads };
     kernel.run(&inputs, ((heads, tokens, head), dtype), &parameters, grid).map(Some)
-}
-
-/// Heads put together, in `dtype`; `None` for operands it does not take.
-///
-/// # Shapes
-/// `x` `(heads, tokens, head)` → `(tokens, heads · head)`.
-pub(in crate::ops) fn merge(x: &Tensor, dtype: DType) -> Result<Option<Tensor>, ModelError> {
-    let &[heads, tokens, head] = x.dims() else { return Ok(None) };
-    if !takes(x, dtype) {
-        return Ok(None);
-    }
-    let (x, groups) = (dense(x)?, heads * head / GROUP);
-    let parameters = Merge { groups: number(groups)?, head: number(head / GROUP)?, tokens: number(tokens)? };
-    let kernel = Kernel::new(MERGE, "merge", &[x.dtype(), dtype]);
-    kernel
-        .run(&[Some(&x)], ((tokens, heads * head), dtype), &parameters, Grid::Groups { groups, rows: tokens })
-        .map(Some)
 }

@@ -3,15 +3,17 @@
 //! A kernel is one `.metal` source with what calls it; its function in `ops` says what it computes and does the same
 //! from primitives wherever the kernel does not take the operands. What a kernel costs stands at the top of its source.
 
+mod attention;
 mod conv;
 mod gelu;
 mod heads;
 mod norm;
 mod residual;
 
+pub(super) use attention::{attend, split_scale};
 pub(super) use conv::conv;
 pub(super) use gelu::gelu;
-pub(super) use heads::{heads, merge};
+pub(super) use heads::heads;
 pub(super) use norm::norm;
 pub(super) use residual::residual;
 
