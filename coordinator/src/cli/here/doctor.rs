@@ -32,7 +32,7 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CliError> {
         .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
     let device = args.compute.device()?;
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
-    let examination = Examination { model: &args.model, device, bf16: dtype == Dtype::Bf16, keys: None };
+    let examination = Examination { model: &args.model, device, bf16: dtype == Dtype::Bf16, length: None };
     let mut checks = Vec::new();
     let mut found = |finding| {
         if !args.json {

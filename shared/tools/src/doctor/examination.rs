@@ -30,8 +30,8 @@ pub struct Examination<'a> {
     pub device: DeviceKind,
     /// Whether transformers multiply in bf16, as published, or in f32.
     pub bf16: bool,
-    /// Keys per query of the check of attention, where as many as a long video has would take too long.
-    pub keys: Option<usize>,
+    /// Keys per query of attention, and rows of products with blocks, where as many as a long video has would take too long.
+    pub length: Option<usize>,
 }
 
 /// Clip, latents and texts: what the transformers are examined with.
@@ -53,7 +53,8 @@ impl Examination<'_> {
         let device = self.device.open()?;
         let recorder = &mut Recorder::new(sink);
         let (folder, sound) = check_files(self.model, recorder);
-        ops::check_all(&device, self.keys, recorder);
+        let memory = self.device.find()?.memory_bytes;
+        ops::check_all(&device, self.length, memory, recorder);
         let Some(folder) = folder else { return Ok(None) };
         self.compact(&folder, &sound, &device, recorder);
         let subject = subject(&folder, &sound, &device, recorder);

@@ -94,3 +94,19 @@ fn products_with_blocks_of_odd_matrices_store_misaligned_vectors() -> Result<()>
     assert!(findings::take("kernel_mul_mm_q8_0_f32: access to a vector"));
     Ok(())
 }
+
+/// 9. A sixteenth of the scale of a block is taken in f16, where it has few digits left if weights are as small as usual.
+#[test]
+fn products_with_q4k_lose_digits_of_scales() -> Result<()> {
+    let (device, shape) = (metal()?, (64, 512));
+    let x = numbers((4, 512), 41)?;
+    let off = |size: f64| -> Result<f32> {
+        let here = QTensor::quantize(&(numbers(shape, 42)? * size)?, GgmlDType::Q4K)?;
+        let there = QTensor::new(QStorage::from_data(here.data()?, &device, GgmlDType::Q4K)?, shape)?;
+        let got = QMatMul::from_qtensor(there)?.forward(&x.to_device(&device)?)?.to_device(&Device::Cpu)?;
+        let want = x.matmul(&here.dequantize(&Device::Cpu)?.t()?)?;
+        Ok(greatest(&(got - &want)?)? / greatest(&want)?)
+    };
+    assert!(off(1.)? < 1e-3 && off(0.02)? > 1e-3, "it is in order now");
+    Ok(())
+}

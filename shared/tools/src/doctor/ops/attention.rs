@@ -1,4 +1,5 @@
-//! Attention with as many queries as a short clip at 720p has, and with weighed keys, as cross-attention has.
+//! Attention with as many queries as a short clip at 720p has, with as many keys as a long one has, and with weighed keys, as
+//! cross-attention has.
 //!
 //! Some GPUs have returned garbage, and no error, for more than some 15,000 rows in one call. The reference is the
 //! definition, for single queries: it knows no tiles.
@@ -17,6 +18,12 @@ const QUERIES: usize = 16_421;
 const ROWS: [usize; 16] =
     [0, 1, 511, 512, 2047, 2048, 4095, 4096, 4106, 8191, 8192, 12_287, 12_316, 15_999, 16_384, QUERIES - 1];
 
+/// Of a video of 81 frames at 720p: sums of so many have lost digits, and tiles that are counted in 16 bits have come to an end.
+pub(super) const LONG: usize = 75_600;
+/// Queries of so many keys, of which the ends and the borders of a tile are looked at.
+const FEW: usize = 33;
+const FEW_ROWS: [usize; 4] = [0, 15, 16, FEW - 1];
+
 const OTHERWISE: &str = "attention is wrong on this device, perhaps only for many rows: compare with fewer (the tiles are \
                          in ops::attention)";
 
@@ -32,7 +39,25 @@ pub(super) fn check(
     keys: usize,
     op: impl Fn(&Tensor, &Tensor, &Tensor, f64) -> Result<Tensor, ModelError>,
 ) -> Checked {
-    let q = normal(&[HEADS, QUERIES, HEAD_DIM], 1)?;
+    check_rows(dtype, (QUERIES, &ROWS), keys, op)
+}
+
+/// The same with few queries.
+pub(super) fn check_keys(
+    dtype: DType,
+    keys: usize,
+    op: impl Fn(&Tensor, &Tensor, &Tensor, f64) -> Result<Tensor, ModelError>,
+) -> Checked {
+    check_rows(dtype, (FEW, &FEW_ROWS), keys, op)
+}
+
+fn check_rows(
+    dtype: DType,
+    (queries, rows): (usize, &[usize]),
+    keys: usize,
+    op: impl Fn(&Tensor, &Tensor, &Tensor, f64) -> Result<Tensor, ModelError>,
+) -> Checked {
+    let q = normal(&[HEADS, queries, HEAD_DIM], 1)?;
     let (k, v) = (normal(&[HEADS, keys, HEAD_DIM], 2)?, normal(&[HEADS, keys, HEAD_DIM], 3)?);
     let scale = (HEAD_DIM as f64).powf(-0.5);
     let out = op(&q, &k, &v, scale)?;
@@ -40,7 +65,7 @@ pub(super) fn check(
     for head in 0..HEADS {
         let (k, v) = (as_held(&k.get(head)?, dtype)?, as_held(&v.get(head)?, dtype)?);
         let (q, out) = (host(&q.get(head)?)?, host(&out.get(head)?)?);
-        for row in ROWS {
+        for row in rows {
             let row = row * HEAD_DIM..(row + 1) * HEAD_DIM;
             got.extend_from_slice(&out[row.clone()]);
             want.extend(exact(&q[row], &k, &v, |_| 0., scale));
@@ -107,6 +132,15 @@ mod tests {
         };
         assert!(!check(DType::F32, 53, cut).unwrap().holds());
         assert!(!check(DType::F32, 53, |q, k, v, _| right(q, k, v, 1.)).unwrap().holds(), "the scale is lost");
+    }
+
+    #[test]
+    fn keys_left_out_are_seen() {
+        let right = |q: &Tensor, k: &Tensor, v: &Tensor, scale| attend(q, k, v, None, scale);
+        let measure = check_keys(DType::F32, 1031, right).unwrap();
+        assert!(measure.holds(), "{measure:?}");
+        let first = |t: &Tensor| t.narrow(1, 0, 1024);
+        assert!(!check_keys(DType::BF16, 1031, |q, k, v, s| right(q, &first(k)?, &first(v)?, s)).unwrap().holds());
     }
 
     #[test]

@@ -21,16 +21,7 @@ pub(super) fn check(op: impl Fn([usize; 3], &Tensor) -> Result<Tensor, ModelErro
     let mut want = host(&x)?;
     for (token, x) in want.chunks_exact_mut(HEAD_DIM).enumerate() {
         let position = [token / (height * width), token / width % height, token % width];
-        let mut axis = x;
-        for (position, channels) in position.into_iter().zip(WIDTHS) {
-            let (own, rest) = axis.split_at_mut(channels);
-            for (pair, x) in own.chunks_exact_mut(2).enumerate() {
-                let frequency = 1e4f64.powf(-((2 * pair) as f64) / channels as f64);
-                let (sin, cos) = (position as f64 * frequency).sin_cos();
-                (x[0], x[1]) = (x[0] * cos - x[1] * sin, x[0] * sin + x[1] * cos);
-            }
-            axis = rest;
-        }
+        turn(x, position);
     }
     Ok(Measure {
         figure: distance(&got, &want),
@@ -38,6 +29,20 @@ pub(super) fn check(op: impl Fn([usize; 3], &Tensor) -> Result<Tensor, ModelErro
         otherwise: "tokens are told wrong places: videos drift to grey or repeat themselves; time, height and width need \
                     a table each, with exponents over its own channels, applied to adjacent pairs",
     })
+}
+
+/// Turns the channels of a head that is at this time, row and column.
+pub(super) fn turn(head: &mut [f64], position: [usize; 3]) {
+    let mut axis = head;
+    for (position, channels) in position.into_iter().zip(WIDTHS) {
+        let (own, rest) = axis.split_at_mut(channels);
+        for (pair, x) in own.chunks_exact_mut(2).enumerate() {
+            let frequency = 1e4f64.powf(-((2 * pair) as f64) / channels as f64);
+            let (sin, cos) = (position as f64 * frequency).sin_cos();
+            (x[0], x[1]) = (x[0] * cos - x[1] * sin, x[0] * sin + x[1] * cos);
+        }
+        axis = rest;
+    }
 }
 
 #[cfg(test)]
