@@ -214,7 +214,7 @@ impl Layer {
         let gathered = |bands: u64| pass("bands gathered", if bands > 1 { bands } else { 0 }, size, 2. * size);
         let mut ledger = Ledger::default();
         match self.operation {
-            Operation::Norm if floor => ledger += pass("norm, SiLU", 1, size, size),
+            Operation::Norm if kernels != Kernels::Primitives => ledger += pass("norm, SiLU", 1, size, size),
             Operation::Norm => {
                 ledger += pass("norm, SiLU", 2 * bands, 2. * size, 2. * size);
                 if bands > 1 {

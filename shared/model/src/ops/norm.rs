@@ -5,6 +5,7 @@
 
 use candle_core::{D, DType, Tensor};
 
+use super::bands::by_bands;
 use super::rows::map_rows;
 use crate::error::ModelError;
 
@@ -24,6 +25,23 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor, ModelEr
         return Ok(normalised(&x, false, eps)?.broadcast_mul(&weight)?);
     }
     Ok(candle_nn::ops::rms_norm(&x, &weight, eps as f32)?)
+}
+
+/// [`rms_norm`] and SiLU of the pixels of a frame.
+///
+/// # Shapes
+/// f32 `x` `(height, width, n)`, `weight` `(n)` → f32 `(height, width, n)`.
+///
+/// # Errors
+/// Shapes that do not fit, or a device out of memory.
+///
+/// Source: Wan2.2@42bf4cf `wan/modules/vae2_1.py` `ResidualBlock`.
+pub fn rms_norm_silu(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor, ModelError> {
+    #[cfg(any(target_os = "macos", feature = "metal"))]
+    if let Some(y) = super::metal::silu(x, weight, eps)? {
+        return Ok(y);
+    }
+    by_bands(x.dims3()?, x.device(), |top, rows| Ok(rms_norm(&x.narrow(0, top, rows)?, weight, eps)?.silu()?))
 }
 
 /// `(x − mean) / √(variance + eps)`, then `· weight + bias` if given.

@@ -12,7 +12,7 @@ use crate::layers::Linear;
 use crate::layers::conv::CausalConv3d;
 use crate::ops::attention::attend;
 use crate::ops::bands::by_bands;
-use crate::ops::norm::rms_norm;
+use crate::ops::norm::{rms_norm, rms_norm_silu};
 use crate::weights::Weights;
 
 /// `RMS_norm`: x / ‖x‖₂ · √channels · γ, which is x over its root mean square; then γ.
@@ -55,8 +55,7 @@ impl NormedConv {
     }
 
     pub(crate) fn forward(&self, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor, ModelError> {
-        let band = |top, rows| Ok(self.norm.forward(&x.narrow(0, top, rows)?)?.silu()?);
-        let x = by_bands(x.dims3()?, x.device(), band)?;
+        let x = rms_norm_silu(x, &self.norm.gamma, self.norm.eps)?;
         self.conv.forward(&x, &mut cache.slot(self.slot).history)
     }
 }

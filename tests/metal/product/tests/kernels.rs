@@ -15,7 +15,7 @@ use wanfarm_model::layers::conv::{CausalConv3d, Conv2d, History, Window};
 use wanfarm_model::ops::activation::gelu_of;
 use wanfarm_model::ops::attention::attend;
 use wanfarm_model::ops::heads::{Way, merge, split};
-use wanfarm_model::ops::norm::{affine_norm, modulated_norm};
+use wanfarm_model::ops::norm::{affine_norm, modulated_norm, rms_norm_silu};
 use wanfarm_model::ops::product::Product;
 use wanfarm_model::ops::residual::residual;
 use wanfarm_model::ops::rope::RopeTable;
@@ -138,6 +138,23 @@ fn heads() -> Result<()> {
                 })?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Channels that fill no simdgroup, those of the published autoencoders, and a pixel of zeros.
+#[test]
+fn norms_and_silu_of_pixels() -> Result<()> {
+    let (_turn, device) = device()?;
+    for (height, width, channels) in [(1, 1, 2), (3, 5, 33), (2, 7, 96), (4, 4, 384), (1, 2, 1024)] {
+        let x = numbers(&[height, width, channels], 1)?;
+        let x = Tensor::cat(&[&x.zeros_like()?, &x, &(&x * 100.)?], 0)?;
+        let weight = numbers(&[channels], 4)?;
+        let want = rms_norm_silu(&x, &weight, 1e-26)?;
+        let (there, weight) = (inside(&x, &device)?, weight.to_device(&device)?);
+        same(&format!("norm, SiLU {height}x{width}x{channels}"), DType::F32, &want, &device, || {
+            Ok(rms_norm_silu(&there, &weight, 1e-26)?)
+        })?;
     }
     Ok(())
 }
@@ -404,12 +421,15 @@ fn operands_that_do_not_fit_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// Frames are dense when they come to a convolution; what is not is its weight and bias, and frames of several sizes.
+/// Pixels that are normalised, and frames of a convolution, its weight and bias; frames of several sizes.
 #[test]
-fn convolutions_of_what_does_not_fit_are_refused() -> Result<()> {
+fn frames_that_do_not_fit_are_refused() -> Result<()> {
     let (_turn, device) = device()?;
     let (frame, weight, bias) = (numbers(&[6, 8, 8], 1)?, numbers(&[12, 8, 3, 3, 3], 2)?, numbers(&[12], 3)?);
     let at = |t: &Tensor, device: &Device| t.to_device(device);
+    let norm = numbers(&[8], 4)?;
+    never_wrong("pixels", &frame, &device, |to, x| rms_norm_silu(x, &at(&norm, to)?, 1e-6))?;
+    never_wrong("weight of pixels", &norm, &device, |to, weight| rms_norm_silu(&at(&frame, to)?, weight, 1e-6))?;
     never_wrong("frame", &frame, &device, |to, frame| {
         let plain = weight.narrow(2, 0, 1)?.squeeze(2)?;
         Conv2d::new(&plain, at(&bias, to)?, Window::Halving, to)?.forward(frame)

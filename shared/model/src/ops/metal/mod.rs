@@ -9,6 +9,7 @@ mod gelu;
 mod heads;
 mod norm;
 mod residual;
+mod silu;
 
 pub(super) use attention::{attend, split_scale};
 pub(super) use conv::conv;
@@ -16,6 +17,7 @@ pub(super) use gelu::gelu;
 pub(super) use heads::heads;
 pub(super) use norm::norm;
 pub(super) use residual::residual;
+pub(super) use silu::silu;
 
 use std::collections::HashMap;
 use std::sync::Mutex;

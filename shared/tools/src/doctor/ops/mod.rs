@@ -28,7 +28,7 @@ use wanfarm_model::ops::activation::gelu_of;
 use wanfarm_model::ops::attention::attend;
 use wanfarm_model::ops::compact::Matrix;
 use wanfarm_model::ops::heads::{Way, split};
-use wanfarm_model::ops::norm::{layer_norm, modulated_norm, rms_norm};
+use wanfarm_model::ops::norm::{layer_norm, modulated_norm, rms_norm, rms_norm_silu};
 use wanfarm_model::ops::product::Product;
 use wanfarm_model::ops::residual::residual;
 use wanfarm_model::ops::rope::RopeTable;
@@ -58,6 +58,7 @@ pub(super) fn check_all(device: &Device, length: Option<usize>, memory: Option<u
         attention::check_bias(|q, k, v, bias, scale| attend(&put(q)?, &put(k)?, &put(v)?, Some(&put(bias)?), scale))
     });
     check("RMS norm", &|| norm::check_rms(|x, weight, eps| rms_norm(&put(x)?, &put(weight)?, eps)));
+    check("RMS norm and SiLU", &|| norm::check_pixels(|x, weight, eps| rms_norm_silu(&put(x)?, &put(weight)?, eps)));
     check("layer norm", &|| {
         norm::check_layer(|x, weight, bias, eps| layer_norm(&put(x)?, Some((&put(weight)?, &put(bias)?)), eps))
     });
