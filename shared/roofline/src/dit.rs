@@ -15,8 +15,11 @@ use crate::ledger::{Dispatch, Elements, Kernels, Ledger};
 pub const CHUNK: u64 = 8192;
 /// Elements of the widest layer of a chunk on Apple GPUs.
 const METAL_ELEMENTS: u64 = 1 << 29;
-/// Queries per call of fused attention.
+/// Queries per call of fused attention, at most.
 pub const QUERIES: u64 = 4096;
+/// Queries of a threadgroup, and queries times keys times channels per call, at most.
+const TILE: u64 = 32;
+const WORK: u64 = 1 << 40;
 
 /// A forward pass over so many tokens, attending to so many rows of text.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +70,12 @@ impl Pass<'_> {
             Kernels::Current | Kernels::Floor => (METAL_ELEMENTS / self.transformer.ffn_dim as u64).max(CHUNK),
         };
         let chunks = self.tokens.div_ceil(chunk);
-        [chunks, self.tokens.div_ceil(QUERIES), chunks * self.tokens.min(chunk).div_ceil(QUERIES)]
+        let calls = |queries: u64, keys: u64| {
+            let tiles = WORK / (keys * self.transformer.dim as u64 * TILE).max(1);
+            let bounded = if kernels == Kernels::Primitives { QUERIES } else { QUERIES.min(tiles.max(1) * TILE) };
+            queries.div_ceil(bounded)
+        };
+        [chunks, calls(self.tokens, self.tokens), chunks * calls(self.tokens.min(chunk), self.text)]
     }
 
     /// `(tokens, input)` → `(tokens, output)`.

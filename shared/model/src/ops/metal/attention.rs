@@ -10,8 +10,11 @@ use objc2_metal::MTLSize;
 use super::{failed, metal, number};
 use crate::error::ModelError;
 
-/// Queries per dispatch: more have given silent garbage on some GPUs, and run into the watchdog.
+/// Queries per dispatch, at most: more have given silent garbage on some GPUs.
 const QUERIES: usize = 4096;
+/// Queries times keys times channels of all heads per dispatch: 4.4 TFLOP. Two dispatches may share a command buffer, which
+/// the watchdog ends after some seconds.
+const WORK: usize = 1 << 40;
 /// Queries of a threadgroup, and its simdgroups.
 const TILE: usize = 32;
 const SIMDGROUPS: usize = 4;
@@ -71,8 +74,9 @@ pub(in crate::ops) fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64) -> 
     let key_tile = if dim < 128 { 32 } else { 16 };
     let kind = if dtype == DType::F32 { "float32" } else { "bfloat16" };
     let name = format!("steel_attention_{kind}_bq{TILE}_bk{key_tile}_bd{dim}_wm{SIMDGROUPS}_wn1_mask{kind}");
-    for first in (0..queries).step_by(QUERIES) {
-        let count = QUERIES.min(queries - first);
+    let most = QUERIES.min((WORK / (k.elem_count() * TILE)).max(1) * TILE);
+    for first in (0..queries).step_by(most) {
+        let count = most.min(queries - first);
         let parameters = Parameters {
             batches: 1,
             heads: number(heads)?,

@@ -1,7 +1,8 @@
 //! Kernels for Apple GPUs: each replaces a chain of candle's that would read and write the activations at every link.
 //!
 //! A kernel is one `.metal` source with what calls it; its function in `ops` says what it computes and does the same
-//! from primitives wherever the kernel does not take the operands. What a kernel costs stands at the top of its source.
+//! from primitives wherever the kernel does not take the operands. What a kernel costs stands at the top of its source. The
+//! kernel of attention is candle's.
 
 mod attention;
 mod conv;
