@@ -4,11 +4,13 @@
 //! more important waits, or when nobody at all holds what waits and others hold what it lets go. So each of one machine's
 //! roles is loaded about once for a whole batch, and several machines share the stages without being told.
 
+use std::collections::BTreeSet;
+
 use wanfarm_types::{Stage, WorkerId};
 
 use super::board::Board;
 use super::lane::Ticket;
-use super::place::{Place, may_run};
+use super::place::{Place, has_room, may_run};
 use super::pool::{Candidate, Pool};
 use super::residency::Residency;
 use super::seat::Seat;
@@ -31,11 +33,11 @@ pub(super) struct Load {
     pub(super) spares: bool,
 }
 
-/// The worker that should load, idle or nearly done, if any should: of those that need let nothing go, else of all, the one that is soonest
-/// done with the item.
+/// The worker that should load, idle or nearly done, if any should: of those that need let nothing go, else of all, the
+/// one that is soonest done with the item.
 pub(super) fn find(board: &Board, pool: &Pool, ticket: &Ticket, place: Place) -> Option<Load> {
     let average = pool.speeds.average();
-    let has_room = |worker: WorkerId| board.seat_of(worker).is_some_and(|seat| seat.has_room(ticket.lane));
+    let has_room = |worker: WorkerId| has_room(board, ticket.lane, worker);
     let is_now = matches!(place, Place::Now);
     let idle = pool.idle_without.candidates().chain(pool.idle.candidates().filter(|(_, worker)| !has_room(*worker)));
     let urgency = Some((ticket.priority, ticket.lane.stage));
@@ -65,9 +67,12 @@ pub(super) fn find(board: &Board, pool: &Pool, ticket: &Ticket, place: Place) ->
 }
 
 /// What a worker keeps beside the role of an item that it loads: what there is most work for.
-pub(crate) fn kept(board: &Board, ticket: &Ticket, seat: &Seat) -> Option<std::collections::BTreeSet<PoolId>> {
-    let memory = seat.residency.as_ref()?;
-    Some(memory.kept(ticket.lane.pool(), ticket.lane.size, |pool| worth(board, pool)))
+pub(crate) fn kept(board: &Board, ticket: &Ticket, seat: &Seat) -> Option<BTreeSet<PoolId>> {
+    Some(kept_by(board, ticket, seat.residency.as_ref()?))
+}
+
+fn kept_by(board: &Board, ticket: &Ticket, memory: &Residency) -> BTreeSet<PoolId> {
+    memory.kept(ticket.lane.pool(), ticket.lane.size, |pool| worth(board, pool))
 }
 
 /// What is ready, then what will be.
@@ -77,7 +82,7 @@ fn worth(board: &Board, pool: PoolId) -> (bool, u128) {
 
 /// What a worker would take out of memory though there is work for it.
 fn lost(board: &Board, ticket: &Ticket, memory: &Residency) -> Vec<PoolId> {
-    let kept = memory.kept(ticket.lane.pool(), ticket.lane.size, |pool| worth(board, pool));
+    let kept = kept_by(board, ticket, memory);
     let lost = memory.held.iter().filter(|held| **held != ticket.lane.pool() && !kept.contains(held));
     lost.copied().filter(|pool| worth(board, *pool) > (false, 0)).collect()
 }

@@ -1,12 +1,12 @@
 //! What workers say about attempts. Every report passes the fence first: only the live attempt of an item, on the
 //! worker and boot it was given to, can change anything.
 
+use std::collections::BTreeSet;
+
 use wanfarm_types::{
     AttemptId, Checkpoint, Failure, FailureKind, Incarnation, ItemOutputs, JobId, LoadProgress, Report, Stage,
     StepTiming, TensorRef, VideoId, WorkItem, WorkerId,
 };
-
-use std::collections::BTreeSet;
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Revocation, Work};

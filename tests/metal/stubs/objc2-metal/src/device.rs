@@ -49,9 +49,9 @@ macro_rules! protocol {
     ) => {
         $(#[$doc])*
         pub trait $name: $super {
-            $(#[allow(unused_variables)]
+            $(#[allow(unused_variables, reason = "not every method has arguments")]
             fn $method(&self $(, $arg: $type)*) $(-> $ret)? { unreachable!() })*
-            $($(#[allow(unused_variables, clippy::missing_safety_doc)]
+            $($(#[allow(unused_variables, clippy::missing_safety_doc, reason = "not every method has arguments; safe as the real one")]
             unsafe fn $umethod(&self $(, $uarg: $utype)*) $(-> $uret)? { unreachable!() })*)?
         }
         impl<P: ?Sized + $name> $name for ProtocolObject<P> where ProtocolObject<P>: $super {
@@ -177,7 +177,7 @@ protocol! {
 }
 
 impl MTLResidencySetDescriptor {
-    #[allow(clippy::new_ret_no_self)]
+    #[expect(clippy::new_ret_no_self, reason = "as the class does: what is made is retained")]
     pub fn new() -> Retained<Self> {
         Retained::new_object(())
     }
@@ -187,7 +187,7 @@ impl MTLResidencySetDescriptor {
 struct Fast(Mutex<bool>);
 
 impl MTLCompileOptions {
-    #[allow(clippy::new_ret_no_self)]
+    #[expect(clippy::new_ret_no_self, reason = "as the class does: what is made is retained")]
     pub fn new() -> Retained<Self> {
         Retained::new_object(Fast(Mutex::new(true)))
     }
@@ -212,7 +212,7 @@ impl MTLCompileOptions {
 }
 
 impl MTLFunctionConstantValues {
-    #[allow(clippy::new_ret_no_self)]
+    #[expect(clippy::new_ret_no_self, reason = "as the class does: what is made is retained")]
     pub fn new() -> Retained<Self> {
         Retained::new_object(Mutex::new(Vec::<(usize, String)>::new()))
     }
@@ -288,7 +288,7 @@ impl MTLCaptureManager {
 }
 
 impl MTLCaptureDescriptor {
-    #[allow(clippy::new_ret_no_self)]
+    #[expect(clippy::new_ret_no_self, reason = "as the class does: what is made is retained")]
     pub fn new() -> Retained<Self> {
         Retained::new_object(())
     }
