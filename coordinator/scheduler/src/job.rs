@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{AttemptId, Digest, ItemSize, Role, Stage, VideoId};
+use wanfarm_types::{AttemptId, Digest, ItemSize, ModelRole, Role, Stage, VideoId};
 
 use crate::JobPhase;
 use crate::stage_result::StageResult;
@@ -32,6 +32,12 @@ pub(crate) struct LaneId {
 }
 
 impl LaneId {
+    /// Of an item from its first step on. Texts have no size.
+    pub(crate) fn new(model: ModelId, stage: Stage, first: u32, size: ItemSize) -> Self {
+        let size = if stage == Stage::EncodeText { ItemSize::default() } else { size };
+        Self { model, stage, begins: stage != Stage::Decode && first == 0, size }
+    }
+
     pub(crate) fn pool(self) -> PoolId {
         PoolId { model: self.model, role: self.stage.role() }
     }
@@ -61,6 +67,11 @@ impl Models {
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = ModelId> + use<> {
         (0..self.names.len() as u32).map(ModelId)
+    }
+
+    /// A pool in public words.
+    pub(crate) fn role(&self, pool: PoolId) -> ModelRole {
+        ModelRole { model: self.name(pool.model).to_owned(), role: pool.role }
     }
 
     pub(crate) fn name(&self, id: ModelId) -> &str {

@@ -23,15 +23,14 @@ use wanfarm_model::dit::{Timesteps, WanModel};
 use wanfarm_model::folder::detect;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::umt5::{self, Umt5};
-use wanfarm_model::vae::{self, LatentStatistics, VaeConfig, WanVae, rgb8};
-use wanfarm_types::fixtures::TRANSFORMER;
+use wanfarm_model::vae::{self, VaeConfig, WanVae, rgb8};
 use wanfarm_types::{ItemSize, Role, Transformer, VaeKind};
 use wanfarm_weights::{Param, transformer};
 
 type Failed = Box<dyn Error + Send + Sync>;
 
 /// Of Wan2.1 T2V-1.3B.
-const DIT: Transformer = Transformer { dim: 1536, num_heads: 12, num_layers: 30, ffn_dim: 8960, ..TRANSFORMER };
+const DIT: Transformer = Transformer::T2V_1_3B;
 /// Of UMT5-XXL, but for the number of words and of layers, which pass through memory one by one.
 const UMT5: umt5::Config =
     umt5::Config { vocab_size: 1000, dim: 4096, dim_attn: 4096, dim_ffn: 10_240, num_heads: 64, num_layers: 3 };
@@ -156,21 +155,11 @@ fn stream(config: VaeConfig, weights: &Weights, way: &str) -> Result<ItemSize, F
 }
 
 fn vae_config(kind: &str) -> Result<VaeConfig, Failed> {
-    let (kind, dim, dec_dim, z) = match kind {
-        "2.1" => (VaeKind::Wan21, 96, 96, 16),
-        "2.2" => (VaeKind::Wan22, 160, 256, 48),
+    Ok(VaeConfig::published(match kind {
+        "2.1" => VaeKind::Wan21,
+        "2.2" => VaeKind::Wan22,
         other => return Err(format!("no autoencoder is called {other:?}").into()),
-    };
-    Ok(VaeConfig {
-        kind,
-        dim,
-        dec_dim,
-        z,
-        dim_mult: vec![1, 2, 4, 4],
-        num_res_blocks: 2,
-        temporal_downsample: vec![false, true, true],
-        statistics: LatentStatistics::published(kind),
-    })
+    }))
 }
 
 /// A tensor that comes into being when it is written, so that only one is in memory.

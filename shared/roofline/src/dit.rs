@@ -233,10 +233,11 @@ impl Pass<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{PUBLISHED, T2V_A14B};
+    use crate::models::PUBLISHED;
+    use wanfarm_types::Transformer;
 
     fn pass(tokens: u64) -> Pass<'static> {
-        Pass { transformer: &T2V_A14B, tokens, text: 512, elements: Elements::Bf16 }
+        Pass { transformer: &Transformer::T2V_A14B, tokens, text: 512, elements: Elements::Bf16 }
     }
 
     const SIZES: [u64; 2] = [32_760, 75_600];

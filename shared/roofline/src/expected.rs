@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use wanfarm_types::VaeKind;
+use wanfarm_types::{Transformer, VaeKind};
 
 use crate::chip::Chip;
 use crate::dit::Pass;
 use crate::forecast::{Forecast, Units};
 use crate::ledger::Elements;
-use crate::models::{Published, T2V_A14B};
+use crate::models::Published;
 use crate::vae::Way;
 
 /// The chips of the table.
@@ -63,6 +63,6 @@ fn seconds(seconds: f64) -> String {
 
 /// The table for T2V-A14B.
 pub fn a14b() -> String {
-    let sizes = crate::models::PUBLISHED.iter().find(|published| published.transformer == T2V_A14B);
+    let sizes = crate::models::PUBLISHED.iter().find(|published| published.transformer == Transformer::T2V_A14B);
     sizes.map(table).unwrap_or_default()
 }

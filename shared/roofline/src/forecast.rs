@@ -145,7 +145,7 @@ mod tests {
     use wanfarm_types::fixtures::info;
     use wanfarm_types::{Experts, Guidance};
 
-    use crate::models::T2V_A14B;
+    use wanfarm_types::Transformer;
 
     fn chip(name: &str) -> Chip {
         *Chip::named(name).unwrap()
@@ -154,8 +154,8 @@ mod tests {
     #[test]
     fn a_step_is_as_many_passes_as_its_guidance_needs() {
         let forecast = Forecast::of(chip("Apple M3 Ultra"));
-        let info = ModelInfo { transformer: T2V_A14B, ..info(Experts::Dual { boundary: 0.875 }) };
-        let pass = Pass { transformer: &T2V_A14B, tokens: 32_760, text: 512, elements: Elements::Bf16 };
+        let info = ModelInfo { transformer: Transformer::T2V_A14B, ..info(Experts::Dual { boundary: 0.875 }) };
+        let pass = Pass { transformer: &Transformer::T2V_A14B, tokens: 32_760, text: 512, elements: Elements::Bf16 };
         let forward = forecast.forward(&pass);
         assert_eq!(forecast.unit(&info, Stage::DenoiseHigh, 32_760), 2. * forward);
         // 1.68 PFLOP at 17.4 TFLOP/s are 96 s, and attention is a little slower than products.
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn kernels_and_accelerators_make_it_faster() {
-        let pass = Pass { transformer: &T2V_A14B, tokens: 32_760, text: 512, elements: Elements::Bf16 };
+        let pass = Pass { transformer: &Transformer::T2V_A14B, tokens: 32_760, text: 512, elements: Elements::Bf16 };
         let now = Forecast::of(chip("Apple M5 Max"));
         let seconds = |forecast: Forecast| forecast.forward(&pass);
         assert!(seconds(now) < seconds(Forecast { kernels: Kernels::Primitives, ..now }));

@@ -1,11 +1,11 @@
 //! The dispatches of a block as they are counted, so that a change of kernels shows in a review; and the operator's guide.
 
 use wanfarm_roofline::dit::Pass;
-use wanfarm_roofline::models::T2V_A14B;
 use wanfarm_roofline::{Elements, Kernels, Ledger, expected, umt5};
+use wanfarm_types::Transformer;
 
 fn block(tokens: u64, kernels: Kernels) -> String {
-    Pass { transformer: &T2V_A14B, tokens, text: 512, elements: Elements::Bf16 }.block(kernels).to_string()
+    Pass { transformer: &Transformer::T2V_A14B, tokens, text: 512, elements: Elements::Bf16 }.block(kernels).to_string()
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn counts(ledger: &Ledger) -> [u64; 4] {
 #[test]
 fn the_emulated_device_counts_as_much() {
     let counted = |section: &str| ["products", "attention", "other", "waits"].map(|key| budget(section, key));
-    let pass = Pass { transformer: &T2V_A14B, tokens: 64, text: 512, elements: Elements::Bf16 };
+    let pass = Pass { transformer: &Transformer::T2V_A14B, tokens: 64, text: 512, elements: Elements::Bf16 };
     assert_eq!(counts(&pass.block(Kernels::Current)), counted("dit_block"));
     assert_eq!(counts(&umt5::layer(24, Kernels::Current)), counted("umt5_layer"));
 }

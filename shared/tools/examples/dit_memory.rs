@@ -17,7 +17,6 @@ use wanfarm_model::dit::{Timesteps, WanModel};
 use wanfarm_model::folder;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_tools::inspect::{Questions, inspect};
-use wanfarm_types::fixtures::TRANSFORMER;
 use wanfarm_types::{Role, Transformer};
 use wanfarm_weights::Param;
 use wanfarm_weights::transformer::parameters;
@@ -29,7 +28,7 @@ const ALIGNMENT: usize = 32;
 /// Channels, frames, height and width of the latents.
 const LATENTS: [usize; 4] = [16, 3, 32, 32];
 
-const CONFIG: Transformer = Transformer { dim: 1536, num_heads: 12, num_layers: 30, ffn_dim: 8960, ..TRANSFORMER };
+const CONFIG: Transformer = Transformer::T2V_1_3B;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

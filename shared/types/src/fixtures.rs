@@ -4,24 +4,9 @@ use crate::{
     Defaults, Experts, Format, FrameRate, Geometry, Guidance, ModelInfo, SolverKind, Transformer, VaeKind, VideoRequest,
 };
 
-/// The sizes of T2V-A14B.
-pub const TRANSFORMER: Transformer = Transformer {
-    in_dim: 16,
-    out_dim: 16,
-    dim: 5120,
-    num_heads: 40,
-    num_layers: 40,
-    ffn_dim: 13_824,
-    freq_dim: 256,
-    text_dim: 4096,
-    text_len: 512,
-    eps: 1e-6,
-    cross_attn_norm: true,
-};
-
 /// Sizes whose tensors take no time.
 pub const TINY: Transformer =
-    Transformer { dim: 8, num_heads: 2, num_layers: 2, ffn_dim: 12, freq_dim: 4, text_dim: 6, ..TRANSFORMER };
+    Transformer { dim: 8, num_heads: 2, num_layers: 2, ffn_dim: 12, freq_dim: 4, text_dim: 6, ..Transformer::T2V_A14B };
 
 /// A model named `m` with the measures of T2V-A14B.
 pub fn info(experts: Experts) -> ModelInfo {
@@ -29,7 +14,7 @@ pub fn info(experts: Experts) -> ModelInfo {
         name: "m".into(),
         preset: "t2v-a14b".into(),
         experts,
-        transformer: TRANSFORMER,
+        transformer: Transformer::T2V_A14B,
         vae: VaeKind::Wan21,
         geometry: Geometry { latent_channels: 16, stride_t: 4, stride_hw: 8, patch: 2 },
         takes_image: false,

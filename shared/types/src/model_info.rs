@@ -109,6 +109,30 @@ pub struct Transformer {
 }
 
 impl Transformer {
+    /// Wan2.2 T2V-A14B, either expert.
+    ///
+    /// Source of the published sizes: Wan2.2@42bf4cf `wan/configs/`; Wan2.1's for T2V-1.3B.
+    pub const T2V_A14B: Self = Self {
+        in_dim: 16,
+        out_dim: 16,
+        dim: 5120,
+        num_heads: 40,
+        num_layers: 40,
+        ffn_dim: 13_824,
+        freq_dim: 256,
+        text_dim: 4096,
+        text_len: 512,
+        eps: 1e-6,
+        cross_attn_norm: true,
+    };
+
+    /// Wan2.2 TI2V-5B.
+    pub const TI2V_5B: Self =
+        Self { in_dim: 48, out_dim: 48, dim: 3072, num_heads: 24, num_layers: 30, ffn_dim: 14_336, ..Self::T2V_A14B };
+
+    /// Wan2.1 T2V-1.3B.
+    pub const T2V_1_3B: Self = Self { dim: 1536, num_heads: 12, num_layers: 30, ffn_dim: 8960, ..Self::T2V_A14B };
+
     /// More layers than any DiT has.
     pub const MAX_LAYERS: usize = 1000;
 

@@ -166,7 +166,7 @@ mod tests {
         num_layers: usize,
         ffn_dim: usize,
     ) -> Transformer {
-        Transformer { in_dim, out_dim, dim, num_heads, num_layers, ffn_dim, ..wanfarm_types::fixtures::TRANSFORMER }
+        Transformer { in_dim, out_dim, dim, num_heads, num_layers, ffn_dim, ..Transformer::T2V_A14B }
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod tail;
 pub(crate) use board::Board;
 pub(crate) use lane::Ticket;
 pub(crate) use load::kept;
-pub(crate) use place::may_run;
+pub(crate) use place::{has_room, may_run};
 pub(crate) use policy::{Decision, is_held_back, next_decision};
 pub(crate) use pool::Candidate;
 pub(crate) use residency::{LOAD_SPEED, Residency};

@@ -25,7 +25,7 @@ pub(crate) fn may_run(board: &Board, pool: &Pool, ticket: &Ticket, worker: Worke
 }
 
 /// True when there is room for items of a lane on a worker beside all that it holds.
-pub(super) fn has_room(board: &Board, lane: LaneId, worker: WorkerId) -> bool {
+pub(crate) fn has_room(board: &Board, lane: LaneId, worker: WorkerId) -> bool {
     board.seat_of(worker).is_some_and(|seat| seat.has_room(lane))
 }
 

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use wanfarm_types::{AttemptId, Stage, WorkerId};
 
 use super::residency::Residency;
-use crate::job::LaneId;
-use crate::job::PoolId;
+use crate::job::{LaneId, PoolId};
 use crate::pace::Slowness;
 
 /// How urgent: priority, then nearness to the end of the way.

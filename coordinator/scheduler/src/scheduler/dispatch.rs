@@ -1,10 +1,9 @@
 //! Carrying out decisions of the placement policy: attempts are issued here, and only here.
 
-use wanfarm_types::{AttemptId, Checkpoint, Digest, ItemInputs, ModelRole, WorkItem, WorkerId};
+use wanfarm_types::{AttemptId, Checkpoint, Digest, ItemInputs, WorkItem, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Revocation, Work};
-use crate::job::PoolId;
 use crate::placement::{Decision, Ticket, kept};
 use crate::stage_result::StageResult;
 use crate::{Action, Assignment, Change};
@@ -47,8 +46,7 @@ impl Scheduler {
         }
         self.touch(work);
         self.dirty.insert(Dirty::Worker(id));
-        let named = |pool: PoolId| ModelRole { model: self.models.name(pool.model).to_owned(), role: pool.role };
-        let keep = kept.into_iter().flatten().map(named).collect();
+        let keep = kept.into_iter().flatten().map(|pool| self.models.role(pool)).collect();
         let text = if let Work::Text(key) = work { Some(key) } else { None };
         self.record(Change::AttemptIssued { attempt, item, text, worker: id, incarnation });
         let assignment = Assignment { worker: id, incarnation, attempt, item, text, inputs, holders, keep, prefetch };

@@ -9,7 +9,7 @@ use super::Scheduler;
 use super::refresh::NO_STEPS;
 use crate::attempts::Work;
 use crate::job::PoolId;
-use crate::placement::{Candidate, Membership, Ticket, is_better_kept, is_held_back, may_run, next_decision};
+use crate::placement::{Candidate, Membership, Ticket, has_room, is_better_kept, is_held_back, may_run, next_decision};
 use crate::stage_result::{Holder, StageResult};
 use crate::video::Video;
 use crate::worker::Session;
@@ -303,9 +303,7 @@ impl Scheduler {
         for (&worker, seat) in idle {
             for &Membership { pool: id, held, slowness } in seat.memberships.iter() {
                 let Some(pool) = self.board.pool(id) else { continue };
-                let has_room = |worker: &WorkerId, ticket: &Ticket| {
-                    self.board.seat_of(*worker).is_some_and(|seat| seat.has_room(ticket.lane))
-                };
+                let has_room = |worker: &WorkerId, ticket: &Ticket| has_room(&self.board, ticket.lane, *worker);
                 let slowness = slowness.or(pool.speeds.average());
                 let tickets = self.board.tickets().values().filter(|ticket| ticket.lane.pool() == id);
                 // It would have to load, and does so only where that pays: somebody has to be there who need not.

@@ -100,12 +100,11 @@ impl Scheduler {
         let job = self.jobs.get(&id.job)?;
         let work = if stage == Stage::EncodeImage { Work::Image(id) } else { Work::Video(id) };
         steps.end = steps.end.min(steps.first.saturating_add(self.config.steps_per_assignment.max(1)));
-        let begins = stage != Stage::Decode && steps.first == 0;
         let newest = video.checkpoints.newest().map(|(_, result)| result);
         let first_text = video.plan.texts.first().and_then(|key| self.texts.get(key)?.result.as_ref());
         let input = newest.or(video.image.as_ref()).or(first_text);
         Some(Ticket {
-            lane: LaneId { model: job.model, stage, begins, size: video.plan.item_size() },
+            lane: LaneId::new(job.model, stage, steps.first, video.plan.item_size()),
             work,
             priority: job.priority,
             turn: video.turn,
@@ -179,7 +178,7 @@ impl Scheduler {
         let &(std::cmp::Reverse(priority), turn, video) = text.wanting.first()?;
         let wanted = text.attempt.is_none() && !text.is_usable();
         wanted.then(|| Ticket {
-            lane: LaneId { model: text.model, stage: Stage::EncodeText, begins: true, size: ItemSize::default() },
+            lane: LaneId::new(text.model, Stage::EncodeText, 0, ItemSize::default()),
             work: Work::Text(key),
             priority,
             turn,

@@ -8,8 +8,7 @@
 use std::collections::BTreeMap;
 
 use wanfarm_types::{
-    AttemptId, Digest, Incarnation, ItemSize, JobId, Role, Stage, StepRange, StepTiming, TensorRef, VideoId, WorkItem,
-    WorkerId,
+    AttemptId, Digest, Incarnation, JobId, Role, Stage, StepRange, StepTiming, TensorRef, VideoId, WorkItem, WorkerId,
 };
 
 use super::{Dirty, Scheduler};
@@ -186,12 +185,7 @@ impl Scheduler {
         };
         let Some(size) = self.size_of(item) else { return false };
         let item_size = self.videos.get(&item.video).map(|video| video.plan.item_size()).unwrap_or_default();
-        let lane = LaneId {
-            model,
-            stage: item.stage,
-            begins: item.stage != Stage::Decode && item.steps.first == 0,
-            size: if item.stage == Stage::EncodeText { ItemSize::default() } else { item_size },
-        };
+        let lane = LaneId::new(model, item.stage, item.steps.first, item_size);
         let (work, place) = match (item.stage, text) {
             (Stage::EncodeText, Some(key)) => (Work::Text(key), self.texts.get_mut(&key).map(|text| &mut text.attempt)),
             (Stage::EncodeImage, _) => {

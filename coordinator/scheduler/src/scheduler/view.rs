@@ -188,7 +188,7 @@ impl Scheduler {
         let running = worker.running.and_then(|id| Some((id, self.ledger.get(id)?)));
         let next = worker.next.and_then(|id| Some((id, self.ledger.get(id)?)));
         let name = |model| self.models.name(model).to_owned();
-        let named = |pool: &PoolId| ModelRole { model: name(pool.model), role: pool.role };
+        let named = |pool: &PoolId| self.models.role(*pool);
         let loading = |attempt: &Attempt| {
             let load = attempt.load.filter(|load| !load.is_done())?;
             Some(Loading { role: named(&attempt.pool()), read_bytes: load.read, of_bytes: load.of })

@@ -1,6 +1,5 @@
 //! `coordinator bench`.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -59,10 +58,8 @@ struct BenchReport<'a> {
 }
 
 pub(super) fn bench(args: BenchArgs) -> Result<Exit, CliError> {
-    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    // Before anything else: this may start the program over with another environment, the one workers compute in.
-    wanfarm_workers::limit_threads(threads)
-        .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
+    let threads = super::cores();
+    super::limit_threads(threads)?;
     let device = args.compute.device()?;
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
     let memory_bytes = usable_memory(device)?;

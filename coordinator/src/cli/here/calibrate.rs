@@ -1,7 +1,6 @@
 //! `coordinator calibrate`.
 
 use std::io::IsTerminal;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -90,10 +89,7 @@ struct CalibrationReport<'a> {
 }
 
 pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, CliError> {
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    // Before anything else: this may start the program over with another environment, the one workers compute in.
-    wanfarm_workers::limit_threads(cores)
-        .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
+    super::limit_threads(super::cores())?;
     let device = args.compute.device()?;
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
     let folder = folder::open(&args.model).map_err(|error| failed(error.into()))?;

@@ -1,6 +1,5 @@
 //! `coordinator doctor`.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -26,10 +25,7 @@ pub(in crate::cli) struct DoctorArgs {
 }
 
 pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CliError> {
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    // Before anything else: this may start the program over with another environment, the one workers compute in.
-    wanfarm_workers::limit_threads(cores)
-        .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
+    super::limit_threads(super::cores())?;
     let device = args.compute.device()?;
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
     let examination = Examination { model: &args.model, device, bf16: dtype == Dtype::Bf16, length: None };

@@ -14,6 +14,7 @@ mod run;
 mod serve;
 mod worker;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -93,6 +94,18 @@ fn not_started(error: ServerError) -> CliError {
     let mended_first = matches!(error, ServerError::Output(_) | ServerError::Restore(RestoreError::Wanted(_)));
     let exit = if mended_first { Exit::Usage } else { Exit::SomeFailed };
     CliError::new(exit, error)
+}
+
+/// Cores that this process may use.
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// To be called before anything else: this may start the program over with another environment, the one that workers
+/// compute in.
+fn limit_threads(threads: NonZeroUsize) -> Result<(), CliError> {
+    let failed = |error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}"));
+    wanfarm_workers::limit_threads(threads).map_err(failed)
 }
 
 /// The directory of a command when `--data` is absent.

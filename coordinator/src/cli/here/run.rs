@@ -282,8 +282,7 @@ fn find_model(folders: &[PathBuf], name: &str) -> Result<ModelFolder, CliError> 
 
 /// Cores shared out among the workers, at least one each.
 fn default_threads(workers: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    (cores / workers.max(1)).max(1)
+    (super::cores().get() / workers.max(1)).max(1)
 }
 
 /// How the workers share the memory of this machine.

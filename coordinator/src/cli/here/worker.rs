@@ -61,11 +61,7 @@ pub(in crate::cli) struct WorkerArgs {
 }
 
 pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CliError> {
-    let cores = thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
-    let threads = args.threads.unwrap_or(cores);
-    // Before anything else: this may start the program over with another environment.
-    wanfarm_workers::limit_threads(threads)
-        .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot set the number of threads: {error}")))?;
+    super::limit_threads(args.threads.unwrap_or_else(super::cores))?;
     let label = args.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join("+");
     let own = if label.is_empty() { "worker".to_owned() } else { format!("worker-{label}") };
     let data = data_directory(args.data, &own)?;

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     fn config(in_dim: usize, out_dim: usize, dim: usize, num_layers: usize) -> Transformer {
-        Transformer { in_dim, out_dim, dim, num_layers, ..wanfarm_types::fixtures::TRANSFORMER }
+        Transformer { in_dim, out_dim, dim, num_layers, ..Transformer::T2V_A14B }
     }
 
     #[test]

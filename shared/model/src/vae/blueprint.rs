@@ -220,20 +220,7 @@ mod tests {
     type Shapes = BTreeMap<String, Vec<usize>>;
 
     fn config(kind: VaeKind, num_res_blocks: usize) -> VaeConfig {
-        let (dim, dec_dim, z) = match kind {
-            VaeKind::Wan21 => (96, 96, 16),
-            VaeKind::Wan22 => (160, 256, 48),
-        };
-        VaeConfig {
-            kind,
-            dim,
-            dec_dim,
-            z,
-            dim_mult: vec![1, 2, 4, 4],
-            num_res_blocks,
-            temporal_downsample: vec![false, true, true],
-            statistics: LatentStatistics::published(kind),
-        }
+        VaeConfig { num_res_blocks, ..VaeConfig::published(kind) }
     }
 
     fn shapes(config: &VaeConfig) -> Shapes {

@@ -52,6 +52,26 @@ impl LatentStatistics {
 }
 
 impl VaeConfig {
+    /// The published autoencoder of a kind.
+    ///
+    /// Source: Wan2.2@42bf4cf `wan/modules/vae2_1.py`, `wan/modules/vae2_2.py`.
+    pub fn published(kind: VaeKind) -> Self {
+        let (dim, dec_dim, z) = match kind {
+            VaeKind::Wan21 => (96, 96, 16),
+            VaeKind::Wan22 => (160, 256, 48),
+        };
+        Self {
+            kind,
+            dim,
+            dec_dim,
+            z,
+            dim_mult: vec![1, 2, 4, 4],
+            num_res_blocks: 2,
+            temporal_downsample: vec![false, true, true],
+            statistics: LatentStatistics::published(kind),
+        }
+    }
+
     /// Reads the dimensions off the shapes of a network's tensors, under their official names. Without `statistics`
     /// the latents have the published ones.
     ///

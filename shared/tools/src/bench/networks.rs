@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use tempfile::TempDir;
 use wanfarm_model::dit::{Blocks, Timesteps, WanModel};
 use wanfarm_model::umt5::{self, Umt5};
-use wanfarm_model::vae::{LatentStatistics, VaeConfig, WanVae, parameters};
+use wanfarm_model::vae::{VaeConfig, WanVae, parameters};
 use wanfarm_model::{ModelError, Weights};
 use wanfarm_roofline::dit::Pass;
 use wanfarm_roofline::models::Published;
@@ -153,27 +153,9 @@ fn time_block(
     Ok(Timing { seconds: (with.seconds - without.seconds).max(1e-9), ..with })
 }
 
-/// The sizes of a published autoencoder.
-fn config(kind: VaeKind) -> VaeConfig {
-    let (dim, dec_dim, z) = match kind {
-        VaeKind::Wan21 => (96, 96, 16),
-        VaeKind::Wan22 => (160, 256, 48),
-    };
-    VaeConfig {
-        kind,
-        dim,
-        dec_dim,
-        z,
-        dim_mult: vec![1, 2, 4, 4],
-        num_res_blocks: 2,
-        temporal_downsample: vec![false, true, true],
-        statistics: LatentStatistics::published(kind),
-    }
-}
-
 /// A latent frame decoded, with others before it; what a video takes by that.
 pub(super) fn autoencoder(scene: &Scene, kind: VaeKind, recorder: &mut Recorder<'_>) -> Vec<VideoTime> {
-    let config = config(kind);
+    let config = VaeConfig::published(kind);
     let params = parameters(&config);
     let share = scene.limits.share(AUTOENCODER);
     let label = match kind {
@@ -280,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_frame_with_random_weights_is_decoded() {
-        let config = VaeConfig { dim: 8, dec_dim: 8, ..config(VaeKind::Wan21) };
+        let config = VaeConfig { dim: 8, dec_dim: 8, ..VaeConfig::published(VaeKind::Wan21) };
         let drawn = Drawn::new(&parameters(&config)).unwrap();
         let timing = time_frame(&scene(1.), &config, &drawn, [2, 2], Duration::from_millis(20)).unwrap();
         assert!(timing.seconds > 0. && timing.runs > 0);
