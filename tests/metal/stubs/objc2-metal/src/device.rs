@@ -177,7 +177,6 @@ protocol! {
 }
 
 impl MTLResidencySetDescriptor {
-    #[expect(clippy::new_ret_no_self, reason = "as the class does: what is made is retained")]
     pub fn new() -> Retained<Self> {
         Retained::new_object(())
     }
@@ -187,7 +186,6 @@ impl MTLResidencySetDescriptor {
 struct Fast(Mutex<bool>);
 
 impl MTLCompileOptions {
-    #[expect(clippy::new_ret_no_self, reason = "as the class does: what is made is retained")]
     pub fn new() -> Retained<Self> {
         Retained::new_object(Fast(Mutex::new(true)))
     }
@@ -212,7 +210,6 @@ impl MTLCompileOptions {
 }
 
 impl MTLFunctionConstantValues {
-    #[expect(clippy::new_ret_no_self, reason = "as the class does: what is made is retained")]
     pub fn new() -> Retained<Self> {
         Retained::new_object(Mutex::new(Vec::<(usize, String)>::new()))
     }
@@ -288,7 +285,6 @@ impl MTLCaptureManager {
 }
 
 impl MTLCaptureDescriptor {
-    #[expect(clippy::new_ret_no_self, reason = "as the class does: what is made is retained")]
     pub fn new() -> Retained<Self> {
         Retained::new_object(())
     }
