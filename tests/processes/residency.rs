@@ -1,4 +1,4 @@
-//! Memory in which only some of a model's roles fit: the same bytes, and weights loaded about once.
+//! Memory in which only some of a model's roles fit: the same bytes, and weights loaded seldom.
 
 use std::path::Path;
 use std::process::Command;
@@ -39,7 +39,7 @@ fn largest() -> u64 {
 fn a_run_in_which_roles_take_turns_renders_the_same_bytes() {
     let (sandbox, budget) = (Sandbox::new(), largest() + (1 << 20));
     let ended = start(&sandbox, &sandbox.manifest(&manifest()), &budget.to_string()).wait().expect(0);
-    says(&ended.stderr, &["memory: text-encoder, dit-high, dit-low, vae would take", "about once for all videos"]);
+    says(&ended.stderr, &["memory: text-encoder, dit-high, dit-low, vae would take", "what works next is loaded"]);
     says(&ended.stdout, &["3 of 3 videos done"]);
     let stages = sandbox.sidecar("report")["stages"].as_array().expect("stages").clone();
     for stage in &stages {

@@ -117,8 +117,7 @@ fn holds(memory: &WorkerMemory) -> String {
 
 fn lines(workers: &[WorkerStatus]) -> String {
     if workers.is_empty() {
-        return "no workers yet; start one with: coordinator worker --coordinator URL --role ROLE --models DIR\n"
-            .to_owned();
+        return "no workers yet; start one with: coordinator worker --coordinator URL --models DIR\n".to_owned();
     }
     let stage = |stage: Option<Stage>| stage.map_or("unknown", Stage::name);
     let row = |worker: &WorkerStatus| {

@@ -2,7 +2,7 @@
 //!
 //! A worker that has something to do with what it holds does that first: it changes when it would idle, when something
 //! more important waits, or when nobody at all holds what waits and others hold what it lets go. So each of one machine's
-//! roles is loaded about once for a whole batch, and several machines share the stages without being told.
+//! experts is loaded about once for a whole batch, and several machines share the stages without being told.
 
 use std::collections::BTreeSet;
 

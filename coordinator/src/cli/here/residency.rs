@@ -66,8 +66,8 @@ impl fmt::Display for Layout {
             ),
             (Some(_), false) => write!(
                 f,
-                "memory: {roles} would take {together} at once, of {budget}; so as many are held as fit, and each is \
-                 loaded about once for all videos, {weights} in all"
+                "memory: {roles} would take {together} at once, of {budget}; so as many are held as fit, and what \
+                 works next is loaded, {weights} of weights in all"
             ),
         }
     }
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn one_process_holds_what_fits_where_not() {
-        for (budget, words) in [(166, "all stay loaded"), (135, "all stay loaded"), (134, "about once for all videos")]
+        for (budget, words) in [(166, "all stay loaded"), (135, "all stay loaded"), (134, "what works next is loaded")]
         {
             let one = layout(budget).unwrap();
             assert_eq!((&one.processes[..], one.within), (&[ROLES.to_vec()][..], Some(Size(budget))));
