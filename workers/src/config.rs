@@ -7,9 +7,7 @@ use std::str::FromStr;
 
 use candle_core::DType;
 use wanfarm_model::ops::device::DeviceKind;
-use wanfarm_types::Role;
-
-use crate::budget::Size;
+use wanfarm_types::{Role, Size};
 
 /// Settings of one worker process.
 #[derive(Debug, Clone)]
@@ -54,12 +52,9 @@ pub enum Dtype {
 pub struct BadDtype(String);
 
 impl Dtype {
-    /// The right one for a device: exact where memory is plenty, as published where bandwidth decides.
+    /// The right one for a device.
     pub fn preferred(device: DeviceKind) -> Self {
-        match device {
-            DeviceKind::Cpu => Dtype::F32,
-            DeviceKind::Metal | DeviceKind::Cuda => Dtype::Bf16,
-        }
+        if device.dtype() == DType::F32 { Dtype::F32 } else { Dtype::Bf16 }
     }
 
     /// As tensors have it.

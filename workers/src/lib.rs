@@ -34,7 +34,7 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{BadSize, Size, budget};
+pub use budget::budget;
 pub use config::{Dtype, WorkerConfig};
 pub use digests::role_files;
 pub use environment::limit_threads;

@@ -11,11 +11,10 @@ use tracing::{info, warn};
 use wanfarm_model::ModelError;
 use wanfarm_model::folder::{self, ModelFolder};
 use wanfarm_model::ops::device::DeviceKind;
-use wanfarm_types::{Footprint, ItemSize, ModelFile, ModelRole, Role, ServedModel, ServedRole};
+use wanfarm_types::{Footprint, ItemSize, ModelFile, ModelRole, Role, ServedModel, ServedRole, Size};
 use wanfarm_weights::FileError;
 
 use crate::WorkerError;
-use crate::budget::Size;
 use crate::digests::KnownDigests;
 use crate::loras::{self, Loras};
 

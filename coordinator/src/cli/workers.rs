@@ -1,7 +1,7 @@
 //! `coordinator workers`.
 
 use wanfarm_client::{Client, WorkerVerb};
-use wanfarm_types::{Stage, WorkerMemory, WorkerStatus};
+use wanfarm_types::{Size, Stage, WorkerMemory, WorkerStatus};
 
 use super::reference::{pick_worker, workers_called};
 use super::say::{out, outln};
@@ -105,14 +105,13 @@ async fn forget(client: &mut Client, name: &str, workers: &[WorkerStatus], json:
 
 /// What a worker has in memory, against what it may; or how far the loading is.
 fn holds(memory: &WorkerMemory) -> String {
-    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
     let loaded: Vec<&str> = memory.loaded.iter().map(|loaded| loaded.role.name()).collect();
     let loading = memory.loading.as_ref().map(|load| {
         let share = load.read_bytes as f64 / load.of_bytes.max(1) as f64;
         format!("loading {} {:.0} %, ", load.role.role, 100.0 * share)
     });
-    let (used, budget) = (gib(memory.weights_bytes), gib(memory.budget_bytes));
-    format!("{}{} {used:.1} of {budget:.1} GiB", loading.unwrap_or_default(), loaded.join(",")).trim_start().to_owned()
+    let (used, budget) = (Size(memory.weights_bytes), Size(memory.budget_bytes));
+    format!("{}{} {used} of {budget}", loading.unwrap_or_default(), loaded.join(",")).trim_start().to_owned()
 }
 
 fn lines(workers: &[WorkerStatus]) -> String {

@@ -23,6 +23,7 @@ pub mod messages;
 mod model_file;
 mod model_info;
 mod report;
+mod size;
 mod solver;
 mod spec;
 mod stage;
@@ -54,6 +55,7 @@ pub use messages::{
 pub use model_file::ModelFile;
 pub use model_info::{Defaults, Experts, FixedLora, ModelInfo, Transformer, VaeKind};
 pub use report::{Effort, EffortLine, FileState, JobReport, LostFile, Machine, StoredWeights, bottleneck};
+pub use size::{BadSize, Size};
 pub use solver::{Guidance, SolverKind};
 pub use spec::{SpecError, VideoRequest, VideoSpec, method};
 pub use stage::{Expert, Role, Stage};

@@ -13,7 +13,7 @@ use wanfarm_model::text::Tokenizer;
 use wanfarm_model::umt5::Umt5;
 use wanfarm_model::vae::WanVae;
 use wanfarm_model::{ModelError, Weights};
-use wanfarm_types::{Failure, FailureKind, ModelRole, Role};
+use wanfarm_types::{Failure, FailureKind, ModelRole, Role, Size};
 
 use super::denoise::Denoiser;
 use super::is_short_of_memory;
@@ -21,7 +21,6 @@ use super::loading::ReadAhead;
 use super::text::TextEncoder;
 use super::vae::Vae;
 use crate::WorkerError;
-use crate::budget::Size;
 use crate::device::Resident;
 use crate::models::{Catalog, Model};
 use crate::runner::{Control, Loading, Output, PreparedItem, RoleRunner};

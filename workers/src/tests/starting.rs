@@ -6,12 +6,12 @@ use tokio::sync::oneshot;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_proto::tensors::Puller;
 use wanfarm_types::{
-    Assignment, CoordinatorMessage, ItemInputs, ItemOutputs, ItemSize, Report, Role, Stage, StepRange, WorkItem,
+    Assignment, CoordinatorMessage, ItemInputs, ItemOutputs, ItemSize, Report, Role, Size, Stage, StepRange, WorkItem,
 };
 
 use super::fixtures::{self, golden};
 use super::harness::{Coordinator, soon};
-use crate::{Dtype, ErrorKind, Size, WorkerConfig, WorkerError, run};
+use crate::{Dtype, ErrorKind, WorkerConfig, WorkerError, run};
 
 fn config(coordinator: &str, models: &Path, data: &Path) -> WorkerConfig {
     WorkerConfig {

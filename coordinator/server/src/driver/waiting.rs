@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wanfarm_scheduler::NoRoom;
-use wanfarm_types::{JobId, JobState, Role, VideoId};
+use wanfarm_types::{JobId, JobState, Role, Size, VideoId};
 
 use super::Driver;
 use crate::estimate::stages_left;
@@ -146,11 +146,10 @@ impl Driver {
 
 /// Of an item that no worker has room for.
 fn without_room(NoRoom { role, needs, has }: NoRoom, model: &str) -> String {
-    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
     format!(
-        "a worker with room for {role} of model {model}: weights and a video of this size take {:.1} GiB, and the largest \
-         budget here is {:.1} GiB; a smaller or shorter video, weights as Q8_0, or a machine with more memory would do",
-        gib(needs),
-        gib(has)
+        "a worker with room for {role} of model {model}: weights and a video of this size take {}, and the largest \
+         budget here is {}; a smaller or shorter video, weights as Q8_0, or a machine with more memory would do",
+        Size(needs),
+        Size(has)
     )
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_types::Size;
 use wanfarm_workers::machine;
 
 use crate::cli::error::CliError;
@@ -46,7 +47,7 @@ impl Line {
     }
 
     fn cells(self) -> [String; 4] {
-        let memory = self.memory_bytes.map(|bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)));
+        let memory = self.memory_bytes.map(|bytes| Size(bytes).to_string());
         let usable = if self.default { "yes, by default" } else { "yes" };
         let usable = self.why.unwrap_or_else(|| usable.to_owned());
         [self.device.to_owned(), self.name.unwrap_or_default(), memory.unwrap_or_default(), usable]

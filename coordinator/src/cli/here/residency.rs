@@ -3,8 +3,7 @@
 
 use std::fmt;
 
-use wanfarm_types::{Footprint, ItemSize, Role};
-use wanfarm_workers::Size;
+use wanfarm_types::{Footprint, ItemSize, Role, Size};
 
 /// Which processes to start, with the roles of each.
 #[derive(Debug, Clone, PartialEq, Eq)]

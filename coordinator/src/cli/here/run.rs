@@ -12,8 +12,8 @@ use wanfarm_server::catalog::fingerprint;
 use wanfarm_server::remember::{Memory, Wanted};
 use wanfarm_server::server::{self, ServerConfig};
 use wanfarm_tools::inspect;
-use wanfarm_types::{Digest, ItemSize, JobId, Role, VideoRequest};
-use wanfarm_workers::{Dtype, Size};
+use wanfarm_types::{Digest, ItemSize, JobId, Role, Size, VideoRequest};
+use wanfarm_workers::Dtype;
 
 use super::residency::Layout;
 use super::{ComputeArgs, data_directory, local, not_started};

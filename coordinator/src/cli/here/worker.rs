@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::thread;
 
 use tokio::sync::oneshot;
-use wanfarm_types::Role;
-use wanfarm_workers::{Dtype, ErrorKind, Size, WorkerConfig, WorkerError};
+use wanfarm_types::{Role, Size};
+use wanfarm_workers::{Dtype, ErrorKind, WorkerConfig, WorkerError};
 
 use super::{ComputeArgs, data_directory, listen};
 use crate::cli::args::CoordinatorArg;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wanfarm_types::Expert;
+use wanfarm_types::{Expert, Size};
 
 use super::{Inspection, RoleInspection, State};
 
@@ -57,12 +57,12 @@ impl Inspection {
         } else {
             let bytes: u64 = role.dtypes.values().map(|share| share.bytes).sum();
             let dtypes: Vec<&str> = role.dtypes.keys().map(String::as_str).collect();
-            let (millions, total) = (role.parameters as f64 / 1e6, size(bytes));
+            let (millions, total) = (role.parameters as f64 / 1e6, Size(bytes));
             writeln!(f, "  {name:<13} {millions:>9.2} M parameters {total:>11} {}", dtypes.join(", "))?;
             // What one type holds, the line above has said.
             for (dtype, share) in role.dtypes.iter().filter(|_| role.dtypes.len() > 1) {
                 let millions = share.elements as f64 / 1e6;
-                let (tensors, bytes) = (share.tensors, size(share.bytes));
+                let (tensors, bytes) = (share.tensors, Size(share.bytes));
                 writeln!(f, "{indent}{millions:>9.2} M in {tensors:>4} tensors {bytes:>11} {dtype}")?;
             }
         }
@@ -73,11 +73,11 @@ impl Inspection {
             writeln!(f, "{indent}blake3 {} {}", file.blake3, file.path)?;
         }
         if let Some(memory) = &role.memory {
-            write!(f, "{indent}memory on {}: weights {}", self.device, size(memory.weights))?;
+            write!(f, "{indent}memory on {}: weights {}", self.device, Size(memory.weights))?;
             match memory.activations {
                 // The text encoder's: layer after layer, and not between texts.
-                Some(bytes) if memory.weights == 0 => writeln!(f, ", about {} at work (an estimate)", size(bytes))?,
-                Some(bytes) => writeln!(f, ", about {} more at the default size (an estimate)", size(bytes))?,
+                Some(bytes) if memory.weights == 0 => writeln!(f, ", about {} at work (an estimate)", Size(bytes))?,
+                Some(bytes) => writeln!(f, ", about {} more at the default size (an estimate)", Size(bytes))?,
                 None => writeln!(f)?,
             }
         }
@@ -90,9 +90,4 @@ impl Inspection {
             _ => Ok(()),
         }
     }
-}
-
-fn size(bytes: u64) -> String {
-    let mebibytes = bytes as f64 / (1 << 20) as f64;
-    if mebibytes < 1024. { format!("{mebibytes:.1} MiB") } else { format!("{:.1} GiB", mebibytes / 1024.) }
 }
