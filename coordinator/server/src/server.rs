@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::v1::{dispatch_server::DispatchServer, farm_server::FarmServer};
@@ -99,12 +100,12 @@ pub struct Coordinator {
     _directory: DataDirectory,
 }
 
-/// Starts a coordinator.
+/// Starts a coordinator. What its gRPC services do not serve goes to `routes`, on the same port and by HTTP/1.1 as well.
 ///
 /// # Errors
 /// When its directories or its port cannot be had, nothing can be written to the output folder, or what is wanted has
 /// names that are taken.
-pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError> {
+pub async fn start(mut config: ServerConfig, routes: Routes) -> Result<Coordinator, ServerError> {
     // One and the same, wherever the next command is typed.
     config.output = std::path::absolute(&config.output).unwrap_or(config.output);
     let directory = DataDirectory::open(&config.data)?;
@@ -157,10 +158,13 @@ pub async fn start(mut config: ServerConfig) -> Result<Coordinator, ServerError>
     };
     let server = Server::builder()
         .tcp_nodelay(true)
+        // Browsers and scripts; a head that does not come is waited for half a minute.
+        .accept_http1(true)
         // A peer that vanished without a word is noticed by the transport, not only by the lease.
         .http2_keepalive_interval(Some(Duration::from_secs(15)))
         .initial_stream_window_size(16 << 20)
         .initial_connection_window_size(32 << 20)
+        .add_routes(routes)
         .add_service(dispatch)
         .add_service(farm)
         .add_service(tensors::service(Shelf::new(artifacts, reader.relay.clone(), events.clone())))
