@@ -266,12 +266,18 @@ impl Client {
     /// # Errors
     /// When there is no such worker, it cannot be steered so, or the coordinator cannot be reached.
     pub async fn control_worker(&mut self, worker: WorkerId, verb: WorkerVerb) -> Result<(), ClientError> {
+        let (mut roles, worker_id) = (Vec::new(), worker.to_string());
         let verb = match verb {
             WorkerVerb::Drain => v1::WorkerVerb::Drain,
             WorkerVerb::Enable => v1::WorkerVerb::Enable,
             WorkerVerb::Forget => v1::WorkerVerb::Forget,
+            WorkerVerb::Assign(to) => {
+                roles.extend(to.into_iter().map(|role| i32::from(v1::Role::from(role))));
+                v1::WorkerVerb::Assign
+            }
+            WorkerVerb::Auto => v1::WorkerVerb::Auto,
         };
-        self.farm.control_worker(v1::ControlWorkerRequest { worker_id: worker.to_string(), verb: verb.into() }).await?;
+        self.farm.control_worker(v1::ControlWorkerRequest { worker_id, verb: verb.into(), roles }).await?;
         Ok(())
     }
 

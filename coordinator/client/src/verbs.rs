@@ -1,6 +1,8 @@
 //! What a client can ask for besides a job, and what becomes of one that it submits.
 
-use wanfarm_types::JobId;
+use std::collections::BTreeSet;
+
+use wanfarm_types::{JobId, Role};
 
 /// How to steer a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +23,16 @@ pub enum JobVerb {
 }
 
 /// How to steer a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerVerb {
     /// Give it nothing more.
     Drain,
     /// Give it work again.
     Enable,
+    /// Give it work of these roles only, of all that it serves; at least one.
+    Assign(BTreeSet<Role>),
+    /// Give it work of all that it serves again.
+    Auto,
     /// Keep nothing of it; only of one that is gone.
     Forget,
 }

@@ -2,6 +2,8 @@
 //! Deliberately not a log of everything: progress that only exists in a worker's memory is no row, so a restored
 //! scheduler counts on durable tensors alone.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use wanfarm_types::{
     AttemptId, Digest, Failure, Incarnation, JobId, Role, StepRange, StepTiming, TensorRef, VideoId, WorkItem, WorkerId,
@@ -83,6 +85,8 @@ pub enum Change {
         name: String,
         /// True after `Input::Drain`.
         draining: bool,
+        /// After `Input::AssignRoles`, the roles that it is given work of.
+        assigned: Option<BTreeSet<Role>>,
         /// The reason, while it is set aside.
         set_aside: Option<String>,
     },

@@ -12,6 +12,8 @@
 //! job, in any order. Neither counts against a video. `Resume` takes the writing up again, from frames that are still
 //! held, or by decoding anew. A `Commit` that cannot be written is another matter: the coordinator must stop.
 
+use std::collections::BTreeSet;
+
 use wanfarm_types::{
     AttemptId, Digest, Failure, Footprint, Incarnation, JobId, ModelRole, Report, Role, VideoId, WorkerId,
 };
@@ -65,6 +67,9 @@ pub enum Input {
     Drain(WorkerId),
     /// Undo `Drain` and `Action::SetAside`.
     WorkerEnabled(WorkerId),
+    /// Give this worker work of these roles only, of all that it serves; `None`: of all. What it runs of another role
+    /// stops after its step, and goes on elsewhere.
+    AssignRoles(WorkerId, Option<BTreeSet<Role>>),
     /// Forget a worker that is gone; nothing happens to one that is not.
     ForgetWorker(WorkerId),
 

@@ -117,6 +117,7 @@ impl Scheduler {
             Input::WorkerGone { worker, incarnation, clean } => self.worker_gone(worker, incarnation, clean),
             Input::Drain(worker) => self.drain(worker),
             Input::WorkerEnabled(worker) => self.worker_enabled(worker),
+            Input::AssignRoles(worker, roles) => self.assign_roles(worker, roles),
             Input::ForgetWorker(worker) => self.forget_worker(worker),
             Input::Report { worker, incarnation, attempt, report } => {
                 self.report(worker, incarnation, attempt, report);

@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     /// Drained, and when it leaves at the latest, whatever it holds.
     pub(crate) leave_by: Option<Instant>,
     pub(crate) set_aside: Option<String>,
+    /// The roles that an operator wants it to be given work of; `None`: all that it serves.
+    pub(crate) assigned: Option<BTreeSet<Role>>,
     /// Those of them that it gets no work for, because of other weights.
     pub(crate) refused: BTreeMap<PoolId, Refusal>,
     /// Counts arrivals: of two workers the one with the lower number has been there for longer.
@@ -88,6 +90,7 @@ impl Worker {
             leaves: false,
             leave_by: None,
             set_aside: None,
+            assigned: None,
             refused: BTreeMap::new(),
             arrival: 0,
             streak: BTreeSet::new(),
@@ -160,8 +163,19 @@ impl Worker {
         self.note_speeds();
     }
 
+    /// Sets what an operator wants it to be given work of.
+    pub(crate) fn assign_roles(&mut self, roles: Option<BTreeSet<Role>>) {
+        self.assigned = roles;
+        self.note_speeds();
+    }
+
     /// True when it may be given work of a pool.
     pub(crate) fn is_member(&self, pool: PoolId) -> bool {
+        self.can_run(pool) && self.assigned.as_ref().is_none_or(|roles| roles.contains(&pool.role))
+    }
+
+    /// True when what it makes of a pool is good.
+    pub(crate) fn can_run(&self, pool: PoolId) -> bool {
         self.serves.contains_key(&pool) && !self.refused.contains_key(&pool)
     }
 
@@ -210,7 +224,17 @@ impl Worker {
             Membership { pool, held: self.holds(pool), slowness }
         };
         let pools = self.serves.keys().filter(|pool| self.is_member(**pool) && self.is_loadable(**pool));
-        self.memberships = pools.map(membership).collect();
+        let memberships = pools.map(membership).collect();
+        self.memberships = memberships;
+        let unwanted = |memory: &Residency| {
+            let held = memory.held.iter().copied();
+            held.filter(|pool| !self.is_member(*pool)).collect::<BTreeSet<_>>()
+        };
+        if let Some(unwanted) = self.residency.as_deref().map(unwanted)
+            && let Some(memory) = self.residency.as_mut().filter(|memory| memory.unwanted != unwanted)
+        {
+            Arc::make_mut(memory).unwanted = unwanted;
+        }
     }
 }
 

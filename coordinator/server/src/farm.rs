@@ -401,13 +401,17 @@ impl Farm for FarmService {
             Ok(v1::WorkerVerb::Drain) => WorkerVerb::Drain,
             Ok(v1::WorkerVerb::Enable) => WorkerVerb::Enable,
             Ok(v1::WorkerVerb::Forget) => WorkerVerb::Forget,
+            Ok(v1::WorkerVerb::Assign) => WorkerVerb::Assign(wire::roles(&wire.roles)?),
+            Ok(v1::WorkerVerb::Auto) => WorkerVerb::Auto,
             Ok(v1::WorkerVerb::Unspecified) | Err(_) => {
-                let what = format!("verb {} is none that this version knows: drain, enable, forget", wire.verb);
+                let what =
+                    format!("verb {} is none that this version knows: drain, enable, forget, assign, auto", wire.verb);
                 return Err(Status::invalid_argument(what));
             }
         };
+        let said = format!("{verb:?}");
         self.ask(|reply| Request::ControlWorker { worker, verb, reply }).await?.map_err(refusal)?;
-        tracing::info!(%worker, ?verb, by, "worker steered");
+        tracing::info!(%worker, verb = said, by, "worker steered");
         Ok(Response::new(v1::ControlWorkerReply {}))
     }
 }

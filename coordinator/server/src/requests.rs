@@ -280,12 +280,19 @@ pub enum RequestError {
     /// A worker is there, or may still come back to its work.
     #[error("worker {name} is {state}; only one that is gone can be forgotten")]
     WorkerLives { name: String, state: &'static str },
+    /// A worker is to do what it does not serve.
+    #[error("worker {name} does not serve {role}; it serves {}", role_names(.served))]
+    NotServed { name: String, role: Role, served: Vec<Role> },
     /// The store cannot take rows now.
     #[error("nothing of this was taken in: {0}")]
     Full(String),
     /// No such worker.
     #[error("there is no worker {0}")]
     NoSuchWorker(WorkerId),
+}
+
+fn role_names(roles: &[Role]) -> String {
+    roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Taken names that are told one by one.

@@ -253,6 +253,7 @@ mod tests {
             device: String::new(),
             memory_bytes: None,
             memory: None,
+            assigned: None,
             running: None,
             paces: vec![],
             weights: vec![],

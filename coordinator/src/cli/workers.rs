@@ -1,7 +1,7 @@
 //! `coordinator workers`.
 
 use wanfarm_client::{Client, WorkerVerb};
-use wanfarm_types::{Size, Stage, WorkerMemory, WorkerStatus};
+use wanfarm_types::{Role, Size, Stage, WorkerMemory, WorkerStatus};
 
 use super::reference::{pick_worker, workers_called};
 use super::say::{out, outln};
@@ -15,6 +15,8 @@ use crate::logging;
   coordinator workers                     who is there, what each one computes
   coordinator workers drain studio-3      it finishes its steps, then it ends
   coordinator workers enable studio-3     work again, also if it was set aside
+  coordinator workers assign studio-3 dit-low,vae   only this work from now on
+  coordinator workers assign studio-3 --auto        all that it serves again
   coordinator workers forget studio-3     off the list, if it is gone
 
 States: idle, busy, draining (still finishing), left (drained) (its process has ended), drained (started again since,
@@ -45,6 +47,18 @@ enum Verb {
         /// Its name, or the start of its id.
         worker: String,
     },
+    /// Give a worker work of some roles only, for good: also after it, or the coordinator, has started again. What it runs
+    /// of another role stops after its step and goes on elsewhere; weights it is to hold no longer go before its next item.
+    Assign {
+        /// Its name, or the start of its id.
+        worker: String,
+        /// The roles, of those that it serves.
+        #[arg(value_delimiter = ',', required_unless_present = "auto", conflicts_with = "auto")]
+        roles: Vec<Role>,
+        /// Give it work of all that it serves again: what it holds is left to the coordinator, as before.
+        #[arg(long)]
+        auto: bool,
+    },
     /// Take a worker that is gone off the list, with what was decided about it; with a name, all of that name that are.
     Forget {
         /// Its name, or the start of its id.
@@ -68,6 +82,8 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, CliError> {
             }
             Some(Verb::Drain { worker }) => (worker, WorkerVerb::Drain),
             Some(Verb::Enable { worker }) => (worker, WorkerVerb::Enable),
+            Some(Verb::Assign { worker, auto: true, .. }) => (worker, WorkerVerb::Auto),
+            Some(Verb::Assign { worker, roles, .. }) => (worker, WorkerVerb::Assign(roles.into_iter().collect())),
             Some(Verb::Forget { worker }) => return forget(&mut client, &worker, &workers, args.json).await,
         };
         let id = pick_worker(&name, &workers)?.id;
@@ -77,7 +93,7 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, CliError> {
         if args.json {
             print_json(worker)?;
         } else {
-            outln!("{}: {}", worker.name, worker.state);
+            outln!("{}: {}, {}", worker.name, worker.state, roles_of(worker));
         }
         Ok(Exit::Ok)
     })
@@ -114,6 +130,12 @@ fn holds(memory: &WorkerMemory) -> String {
     format!("{}{} {used} of {budget}", loading.unwrap_or_default(), loaded.join(",")).trim_start().to_owned()
 }
 
+/// What it is given work of.
+fn roles_of(worker: &WorkerStatus) -> String {
+    let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(",");
+    worker.assigned.as_deref().map_or_else(|| names(&worker.roles), |roles| format!("only {}", names(roles)))
+}
+
 fn lines(workers: &[WorkerStatus]) -> String {
     if workers.is_empty() {
         return "no workers yet; start one with: coordinator worker --coordinator URL --models DIR\n".to_owned();
@@ -129,7 +151,7 @@ fn lines(workers: &[WorkerStatus]) -> String {
             worker.name.clone(),
             worker.id.to_string().chars().take(8).collect(),
             worker.state.clone(),
-            worker.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(","),
+            roles_of(worker),
             worker.memory.as_ref().map_or_else(|| "all".to_owned(), holds),
             worker.models.join(","),
             worker.device.clone(),

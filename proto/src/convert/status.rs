@@ -285,6 +285,7 @@ impl From<domain::WorkerStatus> for v1::WorkerStatus {
             address: worker.address.unwrap_or_default(),
             reachable: worker.reachable,
             memory: worker.memory.map(v1::WorkerMemory::from),
+            assigned: worker.assigned.into_iter().flatten().map(|role| v1::Role::from(role).into()).collect(),
         }
     }
 }
@@ -348,6 +349,8 @@ impl TryFrom<v1::WorkerStatus> for domain::WorkerStatus {
             address: some(wire.address),
             reachable: wire.reachable,
             memory: wire.memory.map(domain::WorkerMemory::from),
+            assigned: Some(wire.assigned.into_iter().filter_map(known).collect::<Vec<_>>())
+                .filter(|roles| !roles.is_empty()),
         })
     }
 }
@@ -462,6 +465,7 @@ mod tests {
                 loaded: vec![held(domain::Role::Vae)],
                 loading: Some(domain::Loading { role: held(domain::Role::Dit), read_bytes: 1, of_bytes: 3 }),
             }),
+            assigned: Some(vec![domain::Role::Vae]),
         };
         assert_eq!(domain::WorkerStatus::try_from(v1::WorkerStatus::from(worker.clone())), Ok(worker));
     }

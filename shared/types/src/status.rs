@@ -232,6 +232,7 @@ mod tests {
             address: None,
             reachable: None,
             memory: None,
+            assigned: None,
         };
         let lost = LostFile { video: 0, path: String::new(), state: FileState::Missing, replaced_by: None };
         for (name, keys) in [

@@ -35,6 +35,8 @@ pub struct WorkerStatus {
     pub reachable: Option<bool>,
     /// What its memory holds; absent for one that holds all it serves.
     pub memory: Option<WorkerMemory>,
+    /// The roles that an operator wants it to be given work of; absent: all that it serves.
+    pub assigned: Option<Vec<Role>>,
 }
 
 /// The memory of a worker that holds what it is told to.

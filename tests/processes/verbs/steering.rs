@@ -69,6 +69,34 @@ fn a_drained_worker_is_named_by_those_who_wait_for_it() {
 }
 
 #[test]
+fn an_assigned_worker_does_that_work_alone_also_after_it_was_started_again() {
+    let farm = Farm::start();
+    let studio = farm.worker("studio", ROLES);
+    farm.until_worker("studio", "idle");
+    let refused = farm.client(&["workers", "assign", "studio", "dit"]).expect(2);
+    assert!(
+        refused.stderr.contains("studio does not serve dit; it serves text-encoder, dit-high"),
+        "{}",
+        refused.stderr
+    );
+    farm.client(&["workers", "assign", "studio"]).expect(2);
+    farm.client(&["workers", "assign", "studio", "vae", "--auto"]).expect(2);
+    let assigned = farm.client(&["workers", "assign", "studio", "text-encoder,dit-high"]).expect(0);
+    assert_eq!(assigned.stdout, "studio: idle, only text-encoder,dit-high\n");
+    assert!(farm.client(&["workers"]).expect(0).stdout.contains("only text-encoder,dit-high"));
+    let job = farm.submit(&manifest("night", 1));
+    let waiting = farm.until_waiting_for(&job, "studio is assigned to other roles");
+    assert!(waiting.starts_with("a dit-low and a vae worker"), "{waiting}");
+    // Killed.
+    drop(studio);
+    let _studio = farm.worker("studio", ROLES);
+    assert_eq!(farm.until_worker("studio", "idle")["assigned"], serde_json::json!(["text-encoder", "dit-high"]));
+    farm.client(&["workers", "assign", "studio", "--auto"]).expect(0);
+    farm.client(&["status", &job, "--watch"]).expect(0);
+    assert_eq!(farm.job(&job)["done"], 1);
+}
+
+#[test]
 fn cancelled_videos_stay_away_until_they_are_retried() {
     let farm = Farm::start();
     let _texts = farm.worker("texts", "text-encoder");

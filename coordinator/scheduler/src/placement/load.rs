@@ -83,8 +83,8 @@ fn worth(board: &Board, pool: PoolId) -> (bool, u128) {
 /// What a worker would take out of memory though there is work for it.
 fn lost(board: &Board, ticket: &Ticket, memory: &Residency) -> Vec<PoolId> {
     let kept = kept_by(board, ticket, memory);
-    let lost = memory.held.iter().filter(|held| **held != ticket.lane.pool() && !kept.contains(held));
-    lost.copied().filter(|pool| worth(board, *pool) > (false, 0)).collect()
+    let lost = memory.wanted().filter(|held| *held != ticket.lane.pool() && !kept.contains(held));
+    lost.filter(|pool| worth(board, *pool) > (false, 0)).collect()
 }
 
 /// True when one more worker ends the work of a pool sooner: an item begun there after the load is done before those that

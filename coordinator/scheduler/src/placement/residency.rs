@@ -18,6 +18,8 @@ pub(crate) struct Residency {
     pub(crate) roles: BTreeMap<PoolId, Footprint>,
     /// What it holds once the last item given to it has begun.
     pub(crate) held: BTreeSet<PoolId>,
+    /// What it holds and is given no work of.
+    pub(crate) unwanted: BTreeSet<PoolId>,
     /// Bytes per millisecond that it reads weights with.
     pub(crate) speed: u64,
 }
@@ -39,10 +41,15 @@ impl Residency {
         self.held.contains(&pool) && self.weights().saturating_add(item) <= self.budget
     }
 
+    /// What it holds and may be given work of.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = PoolId> {
+        self.held.difference(&self.unwanted).copied()
+    }
+
     /// What is held beside the role of an item when that runs: of what is held now, as much as there is room for,
     /// beginning with what is `worth` most. Only for an item that fits.
     pub(crate) fn kept<W: Ord>(&self, pool: PoolId, size: ItemSize, worth: impl Fn(PoolId) -> W) -> BTreeSet<PoolId> {
-        let mut others: Vec<PoolId> = self.held.iter().copied().filter(|held| *held != pool).collect();
+        let mut others: Vec<PoolId> = self.wanted().filter(|held| *held != pool).collect();
         others.sort_by_cached_key(|other| std::cmp::Reverse(worth(*other)));
         let mut left = self.budget.saturating_sub(self.footprint(pool).needs(size));
         others.retain(|other| {
@@ -78,7 +85,8 @@ mod tests {
     fn memory(held: &[Role]) -> Residency {
         let role = |role, weights| (pool(role), Footprint { weights, item: 5, per_token: 1, per_frame_token: 0 });
         let roles = [role(Role::TextEncoder, 10), role(Role::DitHigh, 60), role(Role::DitLow, 60), role(Role::Vae, 5)];
-        Residency { budget: 100, roles: roles.into(), held: held.iter().copied().map(pool).collect(), speed: 2 }
+        let held = held.iter().copied().map(pool).collect();
+        Residency { budget: 100, roles: roles.into(), held, unwanted: BTreeSet::new(), speed: 2 }
     }
 
     fn size(tokens: u64) -> ItemSize {
@@ -110,5 +118,7 @@ mod tests {
         assert_eq!(kept(Role::DitHigh, 20, text), [Role::TextEncoder, Role::Vae], "its own role goes without saying");
         let worthless = |pool: PoolId| u32::from(pool.role != Role::DitHigh);
         assert_eq!(kept(Role::Vae, 10, worthless), [Role::TextEncoder, Role::DitHigh]);
+        let unwanted = Residency { unwanted: [pool(Role::Vae)].into(), ..memory.clone() };
+        assert!(unwanted.kept(pool(Role::DitLow), size(10), |_| 0).iter().eq(&[pool(Role::TextEncoder)]));
     }
 }

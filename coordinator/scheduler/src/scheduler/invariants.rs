@@ -107,8 +107,10 @@ impl Scheduler {
             });
             ensure(placed, || format!("attempt {id} is live, but its worker does not have it"))?;
             ensure(places.insert(attempt.work, id).is_none(), || format!("{:?} has two live attempts", attempt.work))?;
-            let serves =
-                worker.is_some_and(|worker| worker.session == Session::Lost || worker.is_member(attempt.pool()));
+            let serves = worker.is_some_and(|worker| {
+                let stops = attempt.revocation.is_some() && worker.can_run(attempt.pool());
+                worker.session == Session::Lost || worker.is_member(attempt.pool()) || stops
+            });
             ensure(serves, || format!("attempt {id} is on a worker without role {}", attempt.item.stage.role()))?;
             ensure(attempt.reached >= attempt.item.steps.first, || format!("attempt {id} went backwards"))?;
         }

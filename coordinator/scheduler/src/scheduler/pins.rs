@@ -93,7 +93,7 @@ impl Scheduler {
         job.pins.insert(role, weights);
         self.record(Change::WeightsPinned { job: id, role, weights: Some(weights) });
         let differs = |worker: &Worker| {
-            let theirs = worker.serves.get(&pool).filter(|_| worker.is_member(pool));
+            let theirs = worker.serves.get(&pool).filter(|_| worker.can_run(pool));
             worker.session != Session::Gone && theirs.is_some_and(|theirs| *theirs != weights)
         };
         let others = self.workers.iter().filter(|(_, worker)| differs(worker)).map(|(&id, _)| id);
@@ -161,7 +161,7 @@ impl Scheduler {
     pub(super) fn end_strays(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
         let strays = [worker.running, worker.next].into_iter().flatten();
-        let strays = strays.filter(|id| self.ledger.get(*id).is_some_and(|attempt| !worker.is_member(attempt.pool())));
+        let strays = strays.filter(|id| self.ledger.get(*id).is_some_and(|attempt| !worker.can_run(attempt.pool())));
         for attempt in strays.collect::<Vec<_>>() {
             if self.end_attempt(attempt, AttemptEnd::Lost, None).is_some() {
                 self.answer(id, attempt, true);

@@ -47,7 +47,7 @@ struct Rows {
     ended: BTreeMap<AttemptId, StepTiming>,
     /// One more than the greatest attempt number seen, forgotten ones included.
     next_attempt: u64,
-    workers: BTreeMap<WorkerId, (String, bool, Option<String>)>,
+    workers: BTreeMap<WorkerId, Worker>,
 }
 
 impl Scheduler {
@@ -69,10 +69,7 @@ impl Scheduler {
         scheduler.restore_jobs(rows.jobs, &rows.job_states, rows.pins)?;
         scheduler.restore_videos(rows.videos);
         scheduler.restore_artifacts(rows.artifacts);
-        for (id, (name, draining, set_aside)) in rows.workers {
-            let worker = Worker::new(Incarnation(Default::default()), name);
-            scheduler.workers.insert(id, Worker { draining, set_aside, ..worker });
-        }
+        scheduler.workers = rows.workers;
         for (id, (item, text, worker, incarnation)) in rows.attempts {
             match rows.ended.get(&id) {
                 Some(timing) => scheduler.restore_pace(item, worker, timing),
@@ -253,8 +250,9 @@ impl Rows {
                 self.next_attempt = self.next_attempt.max(attempt.0.saturating_add(1));
                 self.ended.insert(attempt, timing);
             }
-            Change::WorkerState { worker, name, draining, set_aside } => {
-                self.workers.insert(worker, (name, draining, set_aside));
+            Change::WorkerState { worker, name, draining, assigned, set_aside } => {
+                let known = Worker::new(Incarnation(Default::default()), name);
+                self.workers.insert(worker, Worker { draining, assigned, set_aside, ..known });
             }
             Change::WorkerForgotten(worker) => {
                 self.workers.remove(&worker);

@@ -36,6 +36,8 @@ pub struct WorkerView {
     pub draining: bool,
     /// It is told to leave as soon as it has finished and nothing that only it holds is needed.
     pub leaves: bool,
+    /// The roles that an operator wants it to be given work of, if not all.
+    pub assigned: Option<BTreeSet<Role>>,
     /// Why it gets nothing more, if so.
     pub set_aside: Option<String>,
     /// Those it gets no work for, and why; of one that was turned away, all of them.
@@ -153,7 +155,15 @@ impl Scheduler {
         set_aside.or(refused).or(worker.draining.then_some("drained"))
     }
 
-    /// For what of a model a worker may be given work, if it is free: not what it is refused.
+    /// Why a worker that serves a role of a model gets no work of it, in a few words, if that is so.
+    pub fn passed_over(&self, id: WorkerId, model: &str, role: Role) -> Option<&'static str> {
+        let (worker, model) = self.workers.get(&id).zip(self.models.find(model))?;
+        let pool = PoolId { model, role };
+        let why = if worker.can_run(pool) { "assigned to other roles" } else { "refused for its weights" };
+        (worker.serves.contains_key(&pool) && !worker.is_member(pool)).then_some(why)
+    }
+
+    /// For what of a model a worker may be given work, if it is free: not what it is refused or not assigned to.
     pub fn roles(&self, id: WorkerId, model: &str) -> BTreeSet<Role> {
         let Some((worker, model)) = self.workers.get(&id).zip(self.models.find(model)) else { return BTreeSet::new() };
         let pools = worker.serves.keys().filter(|pool| pool.model == model && worker.is_member(**pool));
@@ -204,6 +214,7 @@ impl Scheduler {
             next: next.map(|(id, attempt)| (id, attempt.item.video, attempt.item.stage)),
             draining: worker.draining,
             leaves: worker.leaves,
+            assigned: worker.assigned.clone(),
             set_aside: worker.set_aside.clone(),
             refused: worker.refused.iter().map(|(pool, why)| (name(pool.model), pool.role, why.to_string())).collect(),
             pace: worker

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wanfarm_types::{AttemptId, Failure, Incarnation, WorkerId};
+use wanfarm_types::{AttemptId, Failure, Incarnation, Role, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Revocation};
@@ -72,6 +72,7 @@ impl Scheduler {
         self.leave_after_hello(id, rebooted, at_work);
         self.renew(id);
         self.resend(id);
+        self.stop_unassigned(id);
         self.dirty.insert(Dirty::Worker(id));
     }
 
@@ -84,7 +85,7 @@ impl Scheduler {
         held.retain(|pool| roles.contains_key(pool));
         let known = self.workers.get(&hello.worker);
         let speed = known.and_then(|worker| Some(worker.residency.as_ref()?.speed)).unwrap_or(LOAD_SPEED);
-        Arc::new(Residency { budget, roles, held, speed })
+        Arc::new(Residency { budget, roles, held, unwanted: BTreeSet::new(), speed })
     }
 
     /// A worker holds what it was told to with the last item it has, or will when that begins.
@@ -176,6 +177,28 @@ impl Scheduler {
             worker.set_aside = None;
             self.record_worker(id);
             self.dirty.insert(Dirty::Worker(id));
+        }
+    }
+
+    /// Narrows what a worker is given work of, or gives it work of all that it serves again.
+    pub(super) fn assign_roles(&mut self, id: WorkerId, roles: Option<BTreeSet<Role>>) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.assigned != roles) else { return };
+        worker.assign_roles(roles);
+        self.stop_unassigned(id);
+        self.record_worker(id);
+        // What it serves now may be what a job still has no weights for.
+        self.pin_for(id);
+        self.look_again = true;
+        self.dirty.insert(Dirty::Worker(id));
+    }
+
+    /// Stops what a worker has of roles that it is not to work in.
+    fn stop_unassigned(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let own = [worker.running, worker.next].into_iter().flatten();
+        let own = own.filter(|own| self.ledger.get(*own).is_some_and(|attempt| !worker.is_member(attempt.pool())));
+        for attempt in own.collect::<Vec<_>>() {
+            self.revoke(attempt, Revocation::Stop);
         }
     }
 
@@ -287,6 +310,7 @@ impl Scheduler {
                 worker: id,
                 name: worker.name.clone(),
                 draining: worker.draining,
+                assigned: worker.assigned.clone(),
                 set_aside: worker.set_aside.clone(),
             });
         }

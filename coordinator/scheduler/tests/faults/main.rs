@@ -1,5 +1,6 @@
 //! One test per fault the scheduler survives, named after it. See `tests/night` for all of them at once.
 
+mod assigned;
 mod checkpoints;
 mod deaths;
 mod desk;

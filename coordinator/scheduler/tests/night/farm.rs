@@ -191,6 +191,7 @@ impl Farm {
         }
         for id in self.workers.iter().map(|worker| worker.id).collect::<Vec<_>>() {
             self.input(Input::WorkerEnabled(id));
+            self.input(Input::AssignRoles(id, None));
         }
         let deadline = self.now + 24 * 60 * MINUTE;
         while !self.is_over() {

@@ -43,6 +43,7 @@ impl Driver {
             running: view.running.and_then(|(_, video, stage, reached)| self.running_item(video, stage, reached)),
             paces: view.pace.into_iter().map(pace).collect(),
             memory: view.memory,
+            assigned: view.assigned.map(|roles| roles.into_iter().collect()),
             detail: some(self.detail(worker, view.set_aside, &view.refused, &view.unloadable)),
             name: view.name,
         })
@@ -145,9 +146,9 @@ impl Driver {
             let served = roles_for(self.sessions.served(worker), model);
             let mut missed = served.iter().filter(|role| roles.contains(role));
             let first = missed.next()?;
-            let refused =
-                || (!self.scheduler.roles(worker, model).contains(first)).then_some("refused for its weights");
-            let why = self.scheduler.barred(worker).or_else(|| refused().filter(|_| connected.contains(&worker)))?;
+            let passed_over =
+                || self.scheduler.passed_over(worker, model, *first).filter(|_| connected.contains(&worker));
+            let why = self.scheduler.barred(worker).or_else(passed_over)?;
             let left = if connected.contains(&worker) { "" } else { ", and has left" };
             Some(format!("{} is {why}{left}", self.sessions.name(worker)))
         });

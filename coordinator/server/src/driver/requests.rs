@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
 use wanfarm_scheduler::{Change, Input, Session, Target};
-use wanfarm_types::{Digest, JobId, JobStatus, VideoId, VideoState, VideoStatus, WorkerId};
+use wanfarm_types::{Digest, JobId, JobStatus, Role, VideoId, VideoState, VideoStatus, WorkerId};
 
 use super::{Driver, facts};
 use crate::requests::{Changes, Places, Request, RequestError, Settled};
@@ -238,6 +238,20 @@ impl Driver {
         match verb {
             WorkerVerb::Drain => self.feed(Input::Drain(worker)),
             WorkerVerb::Enable => self.feed(Input::WorkerEnabled(worker)),
+            WorkerVerb::Assign(roles) => {
+                let served: BTreeSet<Role> = view.serves.iter().map(|(_, role)| *role).collect();
+                // Of one that is away it is not known what it will serve.
+                let is_here = view.session != Session::Gone;
+                if let Some(role) = roles.iter().copied().find(|role| is_here && !served.contains(role)) {
+                    return Err(RequestError::NotServed {
+                        name: view.name,
+                        role,
+                        served: served.into_iter().collect(),
+                    });
+                }
+                self.feed(Input::AssignRoles(worker, Some(roles)));
+            }
+            WorkerVerb::Auto => self.feed(Input::AssignRoles(worker, None)),
             WorkerVerb::Forget if view.session == Session::Gone => self.forget_worker(worker),
             WorkerVerb::Forget => {
                 let connected = self.sessions.connected().any(|id| id == worker);

@@ -85,10 +85,9 @@ impl Driver {
         let away = self.registry.ledger.workers().filter(|(id, known)| known.seen < oldest && !named.contains(id));
         let away: Vec<WorkerId> = away.map(|(id, _)| id).collect();
         for worker in away {
-            let stays = self
-                .scheduler
-                .view_worker(worker)
-                .is_some_and(|view| view.session != Session::Gone || view.draining || view.set_aside.is_some());
+            let stays = self.scheduler.view_worker(worker).is_some_and(|view| {
+                view.session != Session::Gone || view.draining || view.assigned.is_some() || view.set_aside.is_some()
+            });
             if !stays {
                 tracing::info!(%worker, name = %self.sessions.name(worker), "a worker that has long been away is forgotten");
                 self.forget_worker(worker);

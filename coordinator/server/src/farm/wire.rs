@@ -1,5 +1,7 @@
 //! Converts the driver's answers to wire messages.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use tonic::Status;
 use wanfarm_client::DiskShortage;
@@ -21,6 +23,19 @@ pub(super) fn taken(wire: i32) -> Result<Taken, Status> {
     }
 }
 
+/// Reads the roles that a worker is assigned to: one at least, each of a kind that this version knows.
+pub(super) fn roles(wire: &[i32]) -> Result<BTreeSet<Role>, Status> {
+    let role = |&wire: &i32| {
+        let known = v1::Role::try_from(wire).ok().and_then(|role| Role::try_from(role).ok());
+        known.ok_or_else(|| Status::invalid_argument(format!("role {wire} is none that this version knows")))
+    };
+    let roles: BTreeSet<Role> = wire.iter().map(role).collect::<Result<_, _>>()?;
+    if roles.is_empty() {
+        return Err(Status::invalid_argument("a worker is assigned to one role at least; drain it to give it no work"));
+    }
+    Ok(roles)
+}
+
 /// JSON of a domain value, as the wire carries it.
 pub(super) fn json(value: &impl Serialize) -> Result<String, Status> {
     serde_json::to_string(value).map_err(|error| Status::internal(error.to_string()))
@@ -36,7 +51,9 @@ pub(super) fn refusal(error: RequestError) -> Status {
         | RequestError::NoSuchVideo { .. }
         | RequestError::NoSuchWorker(_) => Status::not_found(message),
         RequestError::Full(_) => Status::resource_exhausted(message),
-        RequestError::OneVideo(_) | RequestError::Unfit(_) => Status::invalid_argument(message),
+        RequestError::OneVideo(_) | RequestError::Unfit(_) | RequestError::NotServed { .. } => {
+            Status::invalid_argument(message)
+        }
         RequestError::KeyTaken { .. } => Status::already_exists(message),
         RequestError::Taken(..)
         | RequestError::NeverPlanned(_)

@@ -203,7 +203,7 @@ impl Farm {
         let job = JobId(self.rng.random_range(1..=self.jobs.len() as u64));
         let video = VideoId { job, index: self.rng.random_range(0..8) };
         let worker = self.workers[self.rng.random_range(0..self.workers.len())].id;
-        let input = match self.rng.random_range(0..12) {
+        let input = match self.rng.random_range(0..14) {
             0 => Input::Pause(job),
             1 | 2 => Input::Resume(job),
             3 => Input::Cancel(Target::Video(video)),
@@ -215,6 +215,11 @@ impl Farm {
             11 if self.rng.random_ratio(1, 3) => {
                 self.input(Input::Cancel(Target::Job(job)));
                 Input::Forget(job)
+            }
+            12 => Input::AssignRoles(worker, None),
+            13 => {
+                let roles = [Role::TextEncoder, Role::DitHigh, Role::DitLow, Role::Dit, Role::Vae];
+                Input::AssignRoles(worker, Some(roles.into_iter().filter(|_| self.rng.random_ratio(1, 2)).collect()))
             }
             7 if self.rng.random_ratio(1, 3) => Input::Cancel(Target::Job(job)),
             _ => Input::WorkerEnabled(worker),

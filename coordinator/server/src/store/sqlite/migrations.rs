@@ -15,7 +15,7 @@ pub(super) enum Migration {
 }
 
 /// Step by step; after the last, rows are as this version reads and writes them.
-pub(super) const MIGRATIONS: [Migration; 5] = [
+pub(super) const MIGRATIONS: [Migration; 6] = [
     Migration::Sql(include_str!("schema.sql")),
     Migration::Sql(include_str!("forward_passes.sql")),
     Migration::Sql(include_str!("format-3.sql")),
@@ -23,6 +23,8 @@ pub(super) const MIGRATIONS: [Migration; 5] = [
     Migration::Json { table: "job", column: "totals", rewrite: unknown_memory },
     // Format 5: how long weights were loaded for an attempt.
     Migration::Sql("ALTER TABLE attempt ADD COLUMN load_seconds REAL;"),
+    // Format 6: the roles a worker is given work of, as a JSON list.
+    Migration::Sql("ALTER TABLE worker_state ADD COLUMN assigned TEXT;"),
 ];
 
 impl Migration {

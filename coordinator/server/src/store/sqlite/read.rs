@@ -40,6 +40,7 @@ pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
             worker: WorkerId(text(line, "worker")?),
             name: get(line, "name")?,
             draining: get(line, "draining")?,
+            assigned: optional(line, "assigned")?,
             set_aside: get(line, "set_aside")?,
         }))
     })?);

@@ -232,12 +232,12 @@ fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
             )?;
             changed(found, attempt)
         }
-        Change::WorkerState { worker, name, draining, set_aside } => execute(
+        Change::WorkerState { worker, name, draining, assigned, set_aside } => execute(
             transaction,
-            "INSERT INTO worker_state (worker, name, draining, set_aside) VALUES (?1, ?2, ?3, ?4)
+            "INSERT INTO worker_state (worker, name, draining, assigned, set_aside) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO UPDATE SET name = excluded.name, draining = excluded.draining,
-             set_aside = excluded.set_aside",
-            params![worker.to_string(), name, draining, set_aside],
+             assigned = excluded.assigned, set_aside = excluded.set_aside",
+            params![worker.to_string(), name, draining, assigned.as_ref().map(json).transpose()?, set_aside],
         ),
         Change::WorkerForgotten(worker) => {
             execute(transaction, "DELETE FROM worker_state WHERE worker = ?1", params![worker.to_string()])

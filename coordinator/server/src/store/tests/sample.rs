@@ -249,7 +249,8 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
         _ if n < 40 => Change::JobForgotten(job_id),
         _ => {
             let (name, set_aside) = (format!("mac {n}"), (n % 3 == 0).then(|| "failed thrice".to_owned()));
-            Change::WorkerState { worker: worker(u128::from(n % 2)), name, draining: n % 2 == 0, set_aside }
+            let assigned = (n % 3 == 0).then(|| [Role::DitLow, Role::Vae].into());
+            Change::WorkerState { worker: worker(u128::from(n % 2)), name, draining: n % 2 == 0, assigned, set_aside }
         }
     };
     vec![Row::Scheduler(change)]
