@@ -28,6 +28,11 @@ pub(crate) async fn path(method: Method, uri: Uri, headers: HeaderMap) -> Respon
     }
 }
 
+/// Answers a request whose path takes other methods.
+pub(crate) async fn method(method: Method, uri: Uri) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path()))
+}
+
 /// Below these paths there is no page.
 fn is_api(path: &str) -> bool {
     ["/api", "/v1"]

@@ -1,5 +1,7 @@
-//! The farm API's service edge: wire requests in, the driver's answers out.
+//! The farm API's service edge: wire requests in, the driver's answers out. What is asked in domain types, by HTTP as by
+//! gRPC, is in `asking`.
 
+mod asking;
 mod files;
 mod looking;
 mod loras;
@@ -23,13 +25,14 @@ use wanfarm_manifest::first_frame::{self, Image};
 use wanfarm_manifest::{Submission, plan};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
-use wanfarm_types::{Digest, JobId, JobReport, Role, VideoRequest, WorkerId};
+use wanfarm_types::{Digest, JobId, Role, VideoRequest, WorkerId};
 
 use crate::artifacts::Artifacts;
 use crate::estimate::{Estimate, Footprint, Space, Workload};
 use crate::event::Event;
-use crate::outputs::Look;
-use crate::requests::{Changes, Report, Request, Settled};
+pub use crate::requests::News;
+use crate::requests::{Changes, Request, Settled};
+pub use asking::{Changing, FinishedFile};
 use looking::{Looking, Seen};
 use wire::refusal;
 
@@ -55,9 +58,9 @@ struct Judged {
     under_way: u64,
 }
 
-/// The service.
+/// What clients ask of a coordinator: a gRPC service, and a handle for services of other protocols.
 #[derive(Debug, Clone)]
-pub(crate) struct FarmService {
+pub struct FarmService {
     events: mpsc::Sender<Event>,
     news: watch::Receiver<u64>,
     artifacts: Artifacts,
@@ -260,20 +263,7 @@ impl Farm for FarmService {
     async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {
         let by = peer(&request);
         let submission = self.read(request.into_inner()).await?;
-        let (name, videos) = (submission.name.clone(), submission.videos.len());
-        let (asked, submission) = on_a_thread(move || (submission.digest(), submission)).await?;
-        let Judged { submission, unfit, footprints, under_way } = self.judge(submission).await?;
-        let ask =
-            |submission, places, reply| Request::Submit { submission, asked, unfit: unfit.clone(), places, reply };
-        let (submitted, places) = self.with_places(submission, ask).await?;
-        let Submitted { job, already, renamed, left_out } = submitted.map_err(refusal)?;
-        if let Some(job) = job {
-            tracing::info!(%job, name, videos, already, renamed, left_out, by, "job submitted");
-        }
-        let rendered = footprints.into_iter().zip(&places.looks).filter(|(_, look)| **look != Look::Complete);
-        let space = Space::of(rendered.map(|(footprint, _)| footprint), under_way);
-        // It is queued: a disk that cannot be looked at any more is no reason to say otherwise.
-        let shortages = if already { Vec::new() } else { self.shortages(space).await.unwrap_or_default() };
+        let (Submitted { job, already, renamed, left_out }, shortages) = self.submit_job(submission, &by).await?;
         let shortages = shortages.into_iter().map(wire::shortage).collect();
         Ok(Response::new(v1::SubmitReply { job: job.map(|job| job.0), already, renamed, left_out, shortages }))
     }
@@ -291,8 +281,7 @@ impl Farm for FarmService {
             None => return Err(Status::invalid_argument("the message lacks what to estimate: a submission or a job")),
             Some(Of::Submission(wire)) => self.estimate_submission(self.read(wire).await?).await?,
             Some(Of::Job(job)) => {
-                let job = JobId(job);
-                let rest = self.ask(|reply| Request::Remaining { job, reply }).await?.map_err(refusal)?;
+                let rest = self.remaining(JobId(job)).await?;
                 let estimate = Estimate::new(&rest.work, &rest.farm.force);
                 let known = rest.farm.info.is_some();
                 let reply = wire::estimate(estimate, rest.farm.roles);
@@ -335,16 +324,13 @@ impl Farm for FarmService {
     }
 
     async fn list_jobs(&self, _: tonic::Request<v1::ListJobsRequest>) -> Reply<v1::ListJobsReply> {
-        let jobs = self.ask(|reply| Request::Jobs { reply }).await?;
+        let jobs = self.jobs().await?;
         Ok(Response::new(v1::ListJobsReply { jobs: jobs.into_iter().map(Into::into).collect() }))
     }
 
     async fn get_report(&self, request: tonic::Request<v1::GetReportRequest>) -> Reply<v1::GetReportReply> {
         let job = JobId(request.into_inner().job);
-        let Report { report, files, .. } = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
-        let root = files.root.clone();
-        let lost = self.looking.at(&root, move |seen| files::lost(&files, seen)).await?;
-        Ok(Response::new(JobReport { lost, ..report }.into()))
+        Ok(Response::new(self.report(job).await?.into()))
     }
 
     async fn list_files(&self, request: tonic::Request<v1::ListFilesRequest>) -> Reply<Self::ListFilesStream> {
@@ -356,19 +342,18 @@ impl Farm for FarmService {
 
     async fn read_file(&self, request: tonic::Request<v1::ReadFileRequest>) -> Reply<Self::ReadFileStream> {
         let v1::ReadFileRequest { job, video, path } = request.into_inner();
-        let (job, video) = (JobId(job), Some(video));
-        let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
-        let (root, wanted) = (outputs.root.clone(), path.clone());
-        let found = self.looking.at(&root, move |_| files::find(&outputs, &wanted)).await?;
-        let Some((file, print)) = found else {
+        let job = JobId(job);
+        let wanted = path.clone();
+        let found = self.file(job, video, move |known| known == wanted).await?;
+        let Some(FinishedFile { path: file, bytes, blake3 }) = found else {
             let what = format!("{path:?} is no finished file of this video of job {job}; ListFiles names those");
             return Err(Status::not_found(what));
         };
-        Ok(Response::new(stream(move |chunks| files::read(&file, &print, &chunks))))
+        Ok(Response::new(stream(move |chunks| files::read(&file, (bytes, blake3), &chunks))))
     }
 
     async fn list_workers(&self, _: tonic::Request<v1::ListWorkersRequest>) -> Reply<v1::ListWorkersReply> {
-        let workers = self.ask(|reply| Request::Workers { reply }).await?;
+        let workers = self.workers().await?;
         Ok(Response::new(v1::ListWorkersReply { workers: workers.into_iter().map(Into::into).collect() }))
     }
 
@@ -388,8 +373,7 @@ impl Farm for FarmService {
             }
         };
         let (job, video) = (JobId(wire.job), wire.video);
-        self.ask(|reply| Request::ControlJob { job, video, verb, reply }).await?.map_err(refusal)?;
-        tracing::info!(%job, video, ?verb, by, "job steered");
+        self.steer_job(job, video, verb, &by).await?;
         Ok(Response::new(v1::ControlJobReply {}))
     }
 
@@ -409,9 +393,7 @@ impl Farm for FarmService {
                 return Err(Status::invalid_argument(what));
             }
         };
-        let said = format!("{verb:?}");
-        self.ask(|reply| Request::ControlWorker { worker, verb, reply }).await?.map_err(refusal)?;
-        tracing::info!(%worker, verb = said, by, "worker steered");
+        self.steer_worker(worker, verb, &by).await?;
         Ok(Response::new(v1::ControlWorkerReply {}))
     }
 }

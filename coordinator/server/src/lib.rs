@@ -16,7 +16,7 @@ mod dispatch;
 pub mod driver;
 pub mod estimate;
 pub mod event;
-mod farm;
+pub mod farm;
 mod images;
 mod jobs;
 mod ledger;

@@ -9,7 +9,8 @@ use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_types::{
-    Digest, JobId, JobReport, JobStatus, JobSummary, ModelInfo, Role, VideoId, VideoRequest, WorkerId, WorkerStatus,
+    Digest, JobId, JobReport, JobStatus, JobSummary, ModelInfo, Role, VideoId, VideoRequest, VideoStatus, WorkerId,
+    WorkerStatus,
 };
 
 use crate::estimate::{Workforce, Workload};
@@ -68,6 +69,14 @@ pub enum Request {
         /// The news.
         reply: oneshot::Sender<Result<Changes, RequestError>>,
     },
+    /// What has changed of anything.
+    News {
+        /// After which version of the jobs; `None`: no videos, and the lines of all jobs.
+        since: Option<u64>,
+        reply: oneshot::Sender<News>,
+    },
+    /// Why nothing can be recorded now, if so.
+    StoreObstacle { reply: oneshot::Sender<Option<String>> },
     /// A model and the workers that serve it.
     Farm {
         model: String,
@@ -209,6 +218,21 @@ pub struct Changes {
     pub news: JobStatus,
     /// The version to ask from next time; the same as long as nothing of the job changes.
     pub version: u64,
+}
+
+/// News of everything.
+#[derive(Debug)]
+pub struct News {
+    /// The version to ask from next time.
+    pub version: u64,
+    /// Every job there is.
+    pub known: BTreeSet<JobId>,
+    /// The lines of jobs that have not ended, and of those that have changed.
+    pub jobs: Vec<JobSummary>,
+    /// The lines of videos that have changed, by job.
+    pub videos: Vec<(JobId, Vec<Arc<VideoStatus>>)>,
+    /// Every worker's line.
+    pub workers: Vec<WorkerStatus>,
 }
 
 /// A request about something that is not there, or that is not as it would have to be.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tonic::Status;
 use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::v1::{dispatch_server::DispatchServer, farm_server::FarmServer};
@@ -100,12 +102,16 @@ pub struct Coordinator {
     _directory: DataDirectory,
 }
 
-/// Starts a coordinator. What its gRPC services do not serve goes to `routes`, on the same port and by HTTP/1.1 as well.
+/// Starts a coordinator. What its gRPC services do not serve goes to what `routes` makes, on the same port and by HTTP/1.1 as
+/// well.
 ///
 /// # Errors
 /// When its directories or its port cannot be had, nothing can be written to the output folder, or what is wanted has
 /// names that are taken.
-pub async fn start(mut config: ServerConfig, routes: Routes) -> Result<Coordinator, ServerError> {
+pub async fn start(
+    mut config: ServerConfig,
+    routes: impl FnOnce(FarmService) -> Routes,
+) -> Result<Coordinator, ServerError> {
     // One and the same, wherever the next command is typed.
     config.output = std::path::absolute(&config.output).unwrap_or(config.output);
     let directory = DataDirectory::open(&config.data)?;
@@ -148,9 +154,14 @@ pub async fn start(mut config: ServerConfig, routes: Routes) -> Result<Coordinat
     let dispatch = DispatchServer::new(DispatchService::new(events.clone(), reader.relay.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let dispatch = InterceptedService::new(dispatch, from_no_page);
     let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, !stays);
+    let routes = routes(farm.clone());
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let farm = InterceptedService::new(farm, from_no_page);
+    let tensors = tensors::service(Shelf::new(artifacts, reader.relay.clone(), events.clone()));
+    let tensors = InterceptedService::new(tensors, from_no_page);
     let starved = {
         let events = events.clone();
         // Said again while it lasts, so one that finds no place in the queue is not missed.
@@ -167,7 +178,7 @@ pub async fn start(mut config: ServerConfig, routes: Routes) -> Result<Coordinat
         .add_routes(routes)
         .add_service(dispatch)
         .add_service(farm)
-        .add_service(tensors::service(Shelf::new(artifacts, reader.relay.clone(), events.clone())))
+        .add_service(tensors)
         .serve_with_incoming_shutdown(listen::incoming(listener, starved), async {
             // A dropped handle means stop as well.
             let _ = stopped.await;
@@ -175,6 +186,17 @@ pub async fn start(mut config: ServerConfig, routes: Routes) -> Result<Coordinat
     let server = tokio::spawn(server);
     tracing::info!(%address, "coordinator listening");
     Ok(Coordinator { address, memory, events, stop, server, driver, _directory: directory })
+}
+
+/// Refuses calls that a page of another site can have a browser make. Without being asked, a browser sends no content type
+/// but those of forms, and whatever it sends for a page names the page's origin.
+fn from_no_page(call: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+    let fields = call.metadata();
+    let is_grpc = fields.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    match is_grpc && !fields.contains_key("origin") {
+        true => Ok(call),
+        false => Err(Status::permission_denied("gRPC is for programs; pages ask by HTTP, below /api/v1")),
+    }
 }
 
 /// Makes the job in a store the one that is wanted, once its output folder answers.

@@ -9,7 +9,8 @@ use wanfarm_scheduler::{Change, Input, Session, Target};
 use wanfarm_types::{Digest, JobId, JobStatus, Role, VideoId, VideoState, VideoStatus, WorkerId};
 
 use super::{Driver, facts};
-use crate::requests::{Changes, Places, Request, RequestError, Settled};
+use crate::jobs::Job;
+use crate::requests::{Changes, News, Places, Request, RequestError, Settled};
 use crate::store::Row;
 
 impl Driver {
@@ -58,6 +59,11 @@ impl Driver {
                 let changes = self.changes(job, since);
                 answer(reply, changes.ok_or(RequestError::NoSuchJob(job)));
             }
+            Request::News { since, reply } => {
+                let news = self.news_since(since);
+                answer(reply, news);
+            }
+            Request::StoreObstacle { reply } => answer(reply, self.obstacles.of_store().map(str::to_owned)),
             Request::Farm { model, images, reply } => answer(reply, self.farm(&model, &images)),
             Request::Remaining { job, reply } => answer(reply, self.remaining(job)),
             Request::Report { job, reply } => answer(reply, self.job_report(job)),
@@ -82,6 +88,21 @@ impl Driver {
         let line = self.job_line(job)?;
         let (videos, version) = self.registry.jobs.changes(job, since)?;
         Some(Changes { news: JobStatus { job: line, videos, seconds_left: None }, version })
+    }
+
+    fn news_since(&mut self, since: Option<u64>) -> News {
+        let jobs = &self.registry.jobs;
+        let known = jobs.iter().map(|job| job.id).collect();
+        let changed = |job: &&Job| since.is_none_or(|since| job.version() > since);
+        let told = jobs.iter().filter(|job| changed(job) || !job.state().is_end());
+        let told: Vec<JobId> = told.map(|job| job.id).collect();
+        let videos = since.map_or_else(Vec::new, |since| {
+            let changes = |job: &Job| Some((job.id, jobs.changes(job.id, since)?.0));
+            jobs.iter().filter(changed).filter_map(changes).filter(|(_, videos)| !videos.is_empty()).collect()
+        });
+        let version = jobs.version();
+        let jobs = told.into_iter().filter_map(|job| self.job_line(job)).collect();
+        News { version, known, jobs, videos, workers: self.worker_lines() }
     }
 
     /// Those files that are not there; the others are kept for the job that is about to name them.

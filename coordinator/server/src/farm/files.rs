@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 use tonic::Status;
 use wanfarm_proto::v1;
-use wanfarm_types::{FileState, JobId, LostFile};
+use wanfarm_types::{Digest, FileState, JobId, LostFile};
 
 use super::Seen;
 use crate::outputs::{Print, state};
@@ -58,16 +58,16 @@ pub(super) fn lost(files: &JobFiles, seen: &Seen) -> Vec<LostFile> {
     lines.filter(|line| line.state != FileState::Whole).take(MAX_LOST).collect()
 }
 
-/// The file of that name among a video's outputs, and what it was when it was written.
-pub(super) fn find(files: &JobFiles, path: &str) -> Option<(PathBuf, Print)> {
+/// The first file among a video's outputs whose path `is_meant`, and what it was when it was written.
+pub(super) fn find(files: &JobFiles, is_meant: impl Fn(&str) -> bool) -> Option<(PathBuf, Print)> {
     let mut each = files.videos.iter().flat_map(|video| video.written.iter()).flat_map(|written| written.files());
-    let (path, print) = each.find(|(known, _)| known == path)?;
+    let (path, print) = each.find(|(known, _)| is_meant(known))?;
     let file = files.root.join(path);
     fs::symlink_metadata(&file).ok()?.is_file().then_some((file, print))
 }
 
 /// Sends a file's bytes, and at their end an error unless they are what was written.
-pub(super) fn read(path: &Path, written: &Print, chunks: &mpsc::Sender<Result<v1::FileChunk, Status>>) {
+pub(super) fn read(path: &Path, written: (u64, Digest), chunks: &mpsc::Sender<Result<v1::FileChunk, Status>>) {
     let fail = |error: &io::Error| {
         let why = format!("the coordinator cannot read {}: {error}", path.display());
         drop(chunks.blocking_send(Err(Status::internal(why))));
@@ -90,7 +90,7 @@ pub(super) fn read(path: &Path, written: &Print, chunks: &mpsc::Sender<Result<v1
             }
         }
     }
-    if (hasher.count(), hasher.finalize().as_bytes()) != (written.bytes, &written.blake3.0) {
+    if (hasher.count(), hasher.finalize().as_bytes()) != (written.0, &written.1.0) {
         let why = format!("{} holds other bytes than were written", path.display());
         drop(chunks.blocking_send(Err(Status::data_loss(why))));
     }
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn only_a_jobs_own_files_are_found() {
         let (dir, files) = rendered();
-        let found = |path: &str| find(&files, path).is_some();
+        let found = |path: &str| find(&files, |known| known == path).is_some();
         assert!(found("a/b.mp4") && found("a/b/00001.png"));
         fs::write(dir.path().join("a/b/00002.png"), "foreign").unwrap();
         for foreign in
@@ -182,10 +182,10 @@ mod tests {
     #[test]
     fn files_are_read_in_pieces_and_what_is_not_as_written_ends_with_an_error() {
         let (dir, files) = rendered();
-        let (path, print) = find(&files, "a/b/00000.png").unwrap();
+        let (path, print) = find(&files, |known| known == "a/b/00000.png").unwrap();
         let sizes = || {
             let (chunks, mut heard) = mpsc::channel(10);
-            read(&path, &print, &chunks);
+            read(&path, (print.bytes, print.blake3), &chunks);
             drop(chunks);
             let chunks = std::iter::from_fn(|| heard.blocking_recv());
             chunks.map(|chunk| chunk.map(|chunk| chunk.data.len()).map_err(|status| status.code())).collect::<Vec<_>>()

@@ -28,7 +28,7 @@ async fn coordinator(folder: &Path) -> (Coordinator, Client) {
         retention: None,
         scheduler: wanfarm_scheduler::Config::default(),
     };
-    let coordinator = server::start(config, tonic::service::Routes::default()).await.unwrap();
+    let coordinator = server::start(config, |_| tonic::service::Routes::default()).await.unwrap();
     let client = Client::connect(&format!("http://{}", coordinator.address)).await.unwrap();
     (coordinator, client)
 }

@@ -133,7 +133,7 @@ async fn render(
         // Interactive: give up after a few seconds and let the user fix it.
         scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
     };
-    let mut coordinator = server::start(config, wanfarm_http::router().into()).await.map_err(not_started)?;
+    let mut coordinator = server::start(config, |farm| wanfarm_http::router(farm).into()).await.map_err(not_started)?;
     workers.coordinator = format!("http://{}", coordinator.address);
     let same = if args.force { "the same command without --force" } else { "the same command" };
     let interrupted = || {

@@ -87,7 +87,8 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, CliError> {
     let (listen, output, retention) = (args.listen, args.output, args.keep.0);
     let config = ServerConfig { listen, data, output, wanted: None, retention, scheduler };
     block_on(async {
-        let mut coordinator = server::start(config, wanfarm_http::router().into()).await.map_err(not_started)?;
+        let mut coordinator =
+            server::start(config, |farm| wanfarm_http::router(farm).into()).await.map_err(not_started)?;
         let (reached, port) = (listen::reached(coordinator.address), coordinator.address.port());
         // Scripts that chose port 0 read the address from here.
         outln!("listening on http://{reached}");

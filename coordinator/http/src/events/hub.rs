@@ -1,0 +1,203 @@
+//! Asks what has changed, once for all listeners, and hands it to them.
+//!
+//! Listeners take from a ring of the last changes; one that is slower than the ring is told so and begins anew. While
+//! nobody listens, nothing is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use serde::Serialize;
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::timeout;
+use wanfarm_server::farm::{FarmService, News};
+use wanfarm_types::{JobId, JobSummary, VideoStatus, WorkerId, WorkerStatus};
+
+/// Shortest time between two messages: as often as somebody can follow.
+const TELL_EVERY: Duration = Duration::from_millis(250);
+/// Longest time between two.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Messages that a listener may be behind: 16 seconds' worth.
+const RING: usize = 64;
+/// Videos of one job that a message tells one by one; of more, that the job has to be asked for again.
+const MAX_VIDEOS: usize = 500;
+
+/// The types of what is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A job's line.
+    Job,
+    /// A video's line, with the job it is of.
+    Video,
+    /// A worker's line.
+    Worker,
+    /// What the listener knows has to be asked for again.
+    Resync,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 4] = [Self::Job, Self::Video, Self::Worker, Self::Resync];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Video => "video",
+            Self::Worker => "worker",
+            Self::Resync => "resync",
+        }
+    }
+}
+
+/// One line that is told.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) kind: Kind,
+    /// Of which job.
+    pub(super) job: Option<JobId>,
+    /// As it is sent.
+    pub(super) text: Bytes,
+}
+
+/// What changed at a time.
+pub(super) type Message = Arc<[Line]>;
+
+/// Where listeners come to.
+#[derive(Debug, Clone)]
+pub(super) struct Hub {
+    messages: broadcast::WeakSender<Message>,
+    joined: Arc<Notify>,
+    /// Whether what changes from now on will be told.
+    attends: watch::Receiver<bool>,
+}
+
+/// What a video's line is told with.
+#[derive(Serialize)]
+struct VideoLine<'v> {
+    job: JobId,
+    #[serde(flatten)]
+    video: &'v VideoStatus,
+}
+
+/// Why something has to be asked for again.
+#[derive(Serialize)]
+pub(super) struct Resync {
+    /// Only of this job; `null`: everything.
+    pub(super) job: Option<JobId>,
+    pub(super) reason: &'static str,
+}
+
+impl Line {
+    pub(super) fn new(kind: Kind, job: Option<JobId>, data: &impl Serialize) -> Option<Self> {
+        // What the command line prints always is JSON, on one line.
+        let data = serde_json::to_string(data).ok()?;
+        Some(Self { kind, job, text: format!("event: {}\ndata: {data}\n\n", kind.name()).into() })
+    }
+}
+
+impl Hub {
+    /// Starts the task that asks; it ends when the coordinator does, and every stream with it.
+    pub(super) fn start(farm: FarmService) -> Self {
+        let messages = broadcast::Sender::new(RING);
+        let (told, attends) = watch::channel(false);
+        let hub = Self { messages: messages.downgrade(), joined: Arc::default(), attends };
+        tokio::spawn(tell(farm, messages, hub.joined.clone(), told));
+        hub
+    }
+
+    /// Everything that changes after this has returned; nothing when the coordinator stops.
+    pub(super) async fn listen(&self) -> Option<broadcast::Receiver<Message>> {
+        let messages = self.messages.upgrade()?.subscribe();
+        self.joined.notify_one();
+        // What is asked for once this has returned must not be older than what is told.
+        self.attends.clone().wait_for(|attends| *attends).await.ok()?;
+        Some(messages)
+    }
+}
+
+async fn tell(
+    farm: FarmService,
+    messages: broadcast::Sender<Message>,
+    joined: Arc<Notify>,
+    attends: watch::Sender<bool>,
+) {
+    let mut changes = farm.changes();
+    let mut known = Known::default();
+    loop {
+        if messages.receiver_count() == 0 {
+            attends.send_replace(false);
+            // Who came before this was said relies on what is known.
+            if messages.receiver_count() == 0 {
+                known = Known::default();
+                tokio::select! {
+                    () = joined.notified() => {}
+                    // The coordinator stops.
+                    () = changes.ended() => return,
+                }
+            }
+        }
+        let Ok(news) = farm.news(known.version).await else { return };
+        let message = known.changed(news);
+        if !message.is_empty() {
+            // Nobody may listen any more.
+            let _ = messages.send(message.into());
+        }
+        attends.send_replace(true);
+        tokio::time::sleep(TELL_EVERY).await;
+        // Not everything about a worker makes a new version.
+        if let Ok(Err(_)) = timeout(LOOK_EVERY, changes.wait()).await {
+            return;
+        }
+    }
+}
+
+/// What listeners were told last.
+#[derive(Debug, Default)]
+struct Known {
+    /// Of jobs; `None` before anything was asked.
+    version: Option<u64>,
+    jobs: BTreeMap<JobId, JobSummary>,
+    workers: BTreeMap<WorkerId, WorkerStatus>,
+}
+
+impl Known {
+    /// What is new, as lines. The first news is what everybody asks for who begins to listen.
+    fn changed(&mut self, news: News) -> Vec<Line> {
+        let is_first = self.version.replace(news.version).is_none();
+        let mut lines = Vec::new();
+        let mut resync = |job, reason| lines.extend(Line::new(Kind::Resync, job, &Resync { job, reason }));
+        let gone: Vec<JobId> = self.jobs.keys().filter(|job| !news.known.contains(job)).copied().collect();
+        for job in gone {
+            self.jobs.remove(&job);
+            resync(Some(job), "the job was forgotten");
+        }
+        let present: BTreeSet<WorkerId> = news.workers.iter().map(|line| line.id).collect();
+        let workers = self.workers.len();
+        self.workers.retain(|worker, _| present.contains(worker));
+        if self.workers.len() < workers {
+            resync(None, "a worker was forgotten");
+        }
+        for job in news.jobs {
+            let before = self.jobs.insert(job.job, job.clone());
+            if before.as_ref() != Some(&job) {
+                lines.extend(Line::new(Kind::Job, Some(job.job), &job));
+            }
+        }
+        for (job, videos) in news.videos {
+            if videos.len() > MAX_VIDEOS {
+                let reason = "many of its videos have changed";
+                lines.extend(Line::new(Kind::Resync, Some(job), &Resync { job: Some(job), reason }));
+                continue;
+            }
+            lines
+                .extend(videos.iter().filter_map(|video| Line::new(Kind::Video, Some(job), &VideoLine { job, video })));
+        }
+        for worker in news.workers {
+            let before = self.workers.insert(worker.id, worker.clone());
+            if before.as_ref() != Some(&worker) {
+                lines.extend(Line::new(Kind::Worker, None, &worker));
+            }
+        }
+        if is_first { Vec::new() } else { lines }
+    }
+}

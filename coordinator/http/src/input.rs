@@ -1,0 +1,119 @@
+//! What a request says: ids in its path, its query, its JSON, and who sent it. What cannot be read is a problem that
+//! names the field.
+
+use std::str::FromStr;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use tonic::transport::server::TcpConnectInfo;
+use wanfarm_types::JobId;
+
+use crate::problem::Problem;
+
+/// The address a request came from, for the log and for events.
+pub(crate) struct Caller(pub(crate) String);
+
+/// The job in a path.
+pub(crate) struct Job(pub(crate) JobId);
+
+/// The job and the video, by its place in the manifest, in a path.
+pub(crate) struct Video(pub(crate) JobId, pub(crate) u32);
+
+/// A worker's id in a path.
+pub(crate) struct Worker(pub(crate) wanfarm_types::WorkerId);
+
+/// A request's query.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+/// A request's body, as JSON.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let address = parts.extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+        Ok(Self(address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string())))
+    }
+}
+
+/// Reads `1` and `true`, `0` and `false`, and a name alone.
+pub(crate) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "" | "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        other => Err(serde::de::Error::custom(format!("{other:?} is neither true nor false"))),
+    }
+}
+
+/// A parameter of a path. One that is no such value names nothing that is there.
+async fn parameter<T: FromStr, S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &str,
+    what: &str,
+) -> Result<T, Problem> {
+    let nothing = |value: &str| Problem::not_found(format!("{value:?} is no {what}"));
+    let path = RawPathParams::from_request_parts(parts, state).await.map_err(|_| nothing(""))?;
+    let value = path.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+    value.parse().map_err(|_| nothing(value))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Job {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(JobId(parameter(parts, state, "job", "number of a job").await?)))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Video {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Job(job) = Job::from_request_parts(parts, state).await?;
+        Ok(Self(job, parameter(parts, state, "video", "number of a video").await?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Worker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(wanfarm_types::WorkerId(parameter(parts, state, "worker", "id of a worker").await?)))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(asked)) => Ok(Self(asked)),
+            Err(why) => Err(Problem::bad_request(why.body_text())),
+        }
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.split(';').next().map(str::trim) != Some("application/json") {
+            let why = format!("the body has to be application/json, not {kind:?}");
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+        }
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+        let read = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&body));
+        read.map(Self).map_err(|why| match why.path().to_string().as_str() {
+            "." => Problem::bad_request(why.inner().to_string()),
+            field => Problem::bad_request(format!("{field}: {}", why.inner())),
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! Workers: told, steered, forgotten.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use wanfarm_client::WorkerVerb;
+use wanfarm_server::farm::FarmService;
+use wanfarm_types::{WorkerId, WorkerStatus};
+
+use crate::input::{self, Caller};
+use crate::problem::{Answer, Problem};
+
+/// The routes of workers.
+pub(crate) fn routes() -> Router<FarmService> {
+    Router::new().route("/workers", get(list)).route("/workers/{worker}", get(one).patch(change).delete(forget))
+}
+
+#[derive(Serialize)]
+struct Workers {
+    workers: Vec<WorkerStatus>,
+}
+
+async fn list(State(farm): State<FarmService>) -> Answer<Json<Workers>> {
+    Ok(Json(Workers { workers: farm.workers().await? }))
+}
+
+async fn one(State(farm): State<FarmService>, input::Worker(worker): input::Worker) -> Answer<Json<WorkerStatus>> {
+    Ok(Json(line_of(&farm, worker).await?))
+}
+
+async fn line_of(farm: &FarmService, worker: WorkerId) -> Answer<WorkerStatus> {
+    let line = farm.workers().await?.into_iter().find(|line| line.id == worker);
+    line.ok_or_else(|| Problem::not_found(format!("there is no worker {worker}")))
+}
+
+/// What a worker is to do.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    state: Wanted,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Wanted {
+    /// It finishes the steps it has, then its process ends.
+    Drained,
+    /// It gets work again.
+    Enabled,
+}
+
+async fn change(
+    State(farm): State<FarmService>,
+    input::Worker(worker): input::Worker,
+    Caller(by): Caller,
+    input::Json(change): input::Json<Change>,
+) -> Answer<Json<WorkerStatus>> {
+    let verb = match change.state {
+        Wanted::Drained => WorkerVerb::Drain,
+        Wanted::Enabled => WorkerVerb::Enable,
+    };
+    farm.steer_worker(worker, verb, &by).await?;
+    Ok(Json(line_of(&farm, worker).await?))
+}
+
+async fn forget(
+    State(farm): State<FarmService>,
+    input::Worker(worker): input::Worker,
+    Caller(by): Caller,
+) -> Answer<StatusCode> {
+    farm.steer_worker(worker, WorkerVerb::Forget, &by).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

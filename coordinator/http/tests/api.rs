@@ -1,0 +1,295 @@
+//! A coordinator without workers, asked over HTTP as programs and browsers do.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wanfarm_client::Client;
+use wanfarm_manifest::{Submission, Taken};
+use wanfarm_server::server::{self, Coordinator, ServerConfig};
+use wanfarm_types::fixtures::request;
+use wanfarm_types::{JobId, VideoRequest};
+
+/// A coordinator, and what asks it.
+struct Farm {
+    coordinator: Coordinator,
+    client: Client,
+    _folder: tempfile::TempDir,
+}
+
+/// What came back: status, content type, JSON if it is some.
+type Reply = (u16, String, Value);
+
+async fn farm() -> Farm {
+    let folder = tempfile::tempdir().unwrap();
+    let coordinator = start(folder.path()).await;
+    let client = Client::connect(&format!("http://{}", coordinator.address)).await.unwrap();
+    Farm { coordinator, client, _folder: folder }
+}
+
+async fn start(folder: &Path) -> Coordinator {
+    let config = ServerConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: folder.join("data"),
+        output: folder.join("output"),
+        wanted: None,
+        retention: None,
+        scheduler: wanfarm_scheduler::Config::default(),
+    };
+    server::start(config, |farm| wanfarm_http::router(farm).into()).await.unwrap()
+}
+
+impl Farm {
+    async fn submit(&mut self, name: &str, videos: u32) -> JobId {
+        let video = |seed: u32| VideoRequest { seed: seed.into(), output: format!("{name}/{seed}"), ..request() };
+        let submission = Submission {
+            client_key: String::new(),
+            name: name.to_owned(),
+            model: "demo".to_owned(),
+            priority: 50,
+            early_look: false,
+            taken: Taken::Refuse,
+            videos: (0..videos).map(video).collect(),
+        };
+        self.client.submit(submission).await.unwrap().0.job.unwrap()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.coordinator.address)
+    }
+
+    async fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)], body: Option<Value>) -> Reply {
+        let mut request = axum::http::Request::builder().method(method).uri(self.url(path));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let body = body.map(|body| body.to_string());
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(body.unwrap_or_default()).unwrap();
+        let asked = tokio::task::spawn_blocking(move || {
+            let agent = agent();
+            let mut response = agent.run(request).unwrap();
+            let kind = response.headers().get("content-type").map_or("", |kind| kind.to_str().unwrap()).to_owned();
+            let text = response.body_mut().read_to_string().unwrap();
+            (response.status().as_u16(), kind, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        });
+        asked.await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, kind, body) = self.ask("GET", path, &[], None).await;
+        assert_eq!((status, kind.as_str()), (200, "application/json"), "{path}: {body}");
+        body
+    }
+
+    async fn refused(&self, method: &str, path: &str, body: Option<Value>) -> (u16, String) {
+        let (status, kind, problem) = self.ask(method, path, &[], body).await;
+        assert_eq!(kind, "application/problem+json", "{method} {path}: {status} {problem}");
+        assert_eq!(problem["status"], status);
+        (status, problem["detail"].as_str().unwrap().to_owned())
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .timeout_global(Some(Duration::from_secs(30)))
+        .build()
+        .into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_is_what_the_command_line_prints() {
+    let mut farm = farm().await;
+    assert_eq!(farm.ask("GET", "/healthz", &[], None).await.2, "ok\n");
+    assert_eq!(farm.ask("GET", "/readyz", &[], None).await.2, "ready\n");
+    assert_eq!(farm.get("/api/v1/version").await["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(farm.get("/api/v1/jobs").await, json!({"jobs": [], "next_cursor": null}));
+    assert_eq!(farm.get("/api/v1/workers").await, json!({"workers": []}));
+
+    let job = farm.submit("night", 5).await;
+    let jobs = farm.client.jobs().await.unwrap();
+    assert_eq!(farm.get("/api/v1/jobs").await["jobs"], serde_json::to_value(&jobs).unwrap());
+    let mut told = farm.get(&format!("/api/v1/jobs/{job}")).await;
+    assert_eq!(told.as_object_mut().unwrap().remove("next_cursor"), Some(Value::Null));
+    assert_eq!(told, serde_json::to_value(farm.client.job(job).await.unwrap()).unwrap());
+    let mut told = farm.get(&format!("/api/v1/jobs/{job}/report.json")).await;
+    let mut report = serde_json::to_value(farm.client.report(job).await.unwrap()).unwrap();
+    // Time goes on.
+    told["wall_seconds"].take();
+    report["wall_seconds"].take();
+    assert_eq!(told, report);
+    let whole = farm.get("/api/v1/farm").await;
+    assert_eq!((&whole["jobs"], &whole["videos"]["waiting"]), (&json!({"active": 1}), &json!(5)));
+    assert_eq!(whole["waiting_for"][0]["waiting_for"], "a worker that serves model demo");
+    farm.coordinator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_lists_come_in_pages() {
+    let mut farm = farm().await;
+    for name in ["a", "b", "c"] {
+        farm.submit(name, 1).await;
+    }
+    let names =
+        |page: &Value| page["jobs"].as_array().unwrap().iter().map(|job| job["name"].clone()).collect::<Vec<_>>();
+    let first = farm.get("/api/v1/jobs?limit=2").await;
+    assert_eq!(names(&first), ["c", "b"]);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = farm.get(&format!("/api/v1/jobs?limit=2&cursor={cursor}")).await;
+    assert_eq!((names(&second), &second["next_cursor"]), (vec![json!("a")], &Value::Null));
+
+    let job = farm.submit("long", 2500).await;
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = farm.get(&format!("/api/v1/jobs/{job}/videos?{cursor}")).await;
+        let videos = page["videos"].as_array().unwrap();
+        assert!(videos.len() <= 1000);
+        seen.extend(videos.iter().map(|video| video["index"].as_u64().unwrap()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("cursor={next}");
+    }
+    assert_eq!(seen, (0..2500).collect::<Vec<u64>>());
+    assert_eq!(farm.get(&format!("/api/v1/jobs/{job}")).await["videos"].as_array().unwrap().len(), 1000);
+    assert_eq!(farm.get(&format!("/api/v1/jobs/{job}/videos?state=failed")).await["videos"], json!([]));
+    assert_eq!(farm.refused("GET", "/api/v1/jobs?limit=0", None).await.0, 400);
+    assert_eq!(farm.refused("GET", &format!("/api/v1/jobs/{job}?cursor=x"), None).await.0, 400);
+    farm.coordinator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_are_steered_and_forgotten() {
+    let mut farm = farm().await;
+    let job = farm.submit("night", 2).await;
+    let path = format!("/api/v1/jobs/{job}");
+    // Of a job whose model nobody serves, nothing can be paused.
+    let (status, why) = farm.refused("PATCH", &path, Some(json!({"state": "paused"}))).await;
+    assert!(status == 409 && why.contains("waits for a worker that serves model demo"), "{status} {why}");
+    assert_eq!(farm.refused("DELETE", &path, None).await.0, 409);
+    let (status, _, told) = farm.ask("PATCH", &path, &[], Some(json!({"state": "cancelled"}))).await;
+    assert_eq!((status, &told["job"]), (200, &json!(job)));
+    assert_eq!(farm.refused("PATCH", &path, Some(json!({"state": "done"}))).await.0, 400);
+    let (status, why) = farm.refused("PATCH", &path, Some(json!({"colour": "red"}))).await;
+    assert!(status == 400 && why.contains("colour"), "{status} {why}");
+    let (status, _, told) = farm.ask("POST", &format!("{path}/retry"), &[], None).await;
+    assert_eq!((status, &told["state"]), (200, &json!("active")));
+    let (status, ..) = farm.ask("DELETE", &format!("{path}?cancel=1"), &[], None).await;
+    assert_eq!(status, 204);
+    assert_eq!(farm.refused("GET", &path, None).await.0, 404);
+    farm.coordinator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_there_and_what_makes_no_sense_is_a_problem() {
+    let mut farm = farm().await;
+    let job = farm.submit("night", 1).await;
+    let nobody = "/api/v1/workers/00000000-0000-0000-0000-000000000000";
+    for (method, path, status) in [
+        ("GET", "/api/v1/jobs/99", 404),
+        ("GET", "/api/v1/jobs/night", 404),
+        ("GET", "/api/v1/jobs/-1", 404),
+        ("GET", &format!("/api/v1/jobs/{job}/videos/9"), 404),
+        ("GET", &format!("/api/v1/jobs/{job}/videos/99999999999"), 404),
+        ("GET", &format!("/api/v1/jobs/{job}/videos/0/video.mp4"), 404),
+        ("GET", &format!("/api/v1/jobs/{job}/videos/0/files/..%2f..%2fetc%2fpasswd"), 404),
+        ("GET", &format!("/api/v1/jobs/{job}/videos/0/files//etc/passwd"), 404),
+        ("GET", &format!("/api/v1/jobs/{job}/videos/9/video.mp4"), 404),
+        ("POST", &format!("/api/v1/jobs/{job}/videos/9/retry"), 404),
+        ("DELETE", "/api/v1/jobs/99", 404),
+        ("GET", nobody, 404),
+        ("DELETE", nobody, 404),
+        ("GET", "/api/v1/workers/studio-1", 404),
+        ("GET", "/api/v1/nothing", 404),
+        ("GET", "/api/v2/jobs", 404),
+        ("GET", "/app.js", 404),
+        ("PUT", "/api/v1/jobs", 405),
+        ("POST", "/healthz", 405),
+        ("POST", "/jobs/7", 405),
+        ("GET", "/api/v1/events?type=nonsense", 400),
+        ("GET", "/api/v1/jobs?limit=many", 400),
+    ] {
+        assert_eq!(farm.refused(method, path, None).await.0, status, "{method} {path}");
+    }
+    let (status, kind, _) = farm.ask("GET", &format!("/jobs/{job}/report"), &[], None).await;
+    assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"));
+    let large = json!({"state": "x".repeat(100_000)});
+    assert_eq!(farm.refused("PATCH", &format!("/api/v1/jobs/{job}"), Some(large)).await.0, 413);
+    let (status, ..) = farm.ask("PATCH", &format!("/api/v1/jobs/{job}"), &[("content-type", "text/plain")], None).await;
+    assert_eq!(status, 415);
+    farm.coordinator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_other_sites_are_kept_out() {
+    let mut farm = farm().await;
+    let job = farm.submit("night", 1).await;
+    let path = format!("/api/v1/jobs/{job}");
+    let evil = [("origin", "http://evil.example")];
+    assert_eq!(farm.ask("DELETE", &format!("{path}?cancel=1"), &evil, None).await.0, 403);
+    assert_eq!(farm.ask("GET", &path, &[("host", "evil.example")], None).await.0, 421);
+    assert_eq!(farm.ask("GET", "/", &[("host", "evil.example")], None).await.0, 421);
+    // A browser sends what a form can, without asking first.
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        let fields = [("content-type", kind), ("te", "trailers")];
+        let (_, _, told) = farm.ask("POST", "/render.v1.Farm/ListJobs", &fields, None).await;
+        assert_eq!(told, "", "{kind}");
+    }
+    assert_eq!(farm.client.jobs().await.unwrap().len(), 1, "gRPC itself works beside it");
+    farm.coordinator.stop().await;
+}
+
+/// The lines of a stream, as they come: type and data.
+fn listen(url: String) -> mpsc::Receiver<(String, Value)> {
+    let (told, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        let response = agent().get(url).call().unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let (_, body) = response.into_parts();
+        let mut kind = String::new();
+        for line in BufReader::new(body.into_reader()).lines().map_while(Result::ok) {
+            if let Some(name) = line.strip_prefix("event: ") {
+                kind = name.to_owned();
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                if told.send((kind.clone(), serde_json::from_str(data).unwrap())).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    heard
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_are_told_as_they_happen_until_the_coordinator_stops() {
+    let mut farm = farm().await;
+    let all = listen(farm.url("/api/v1/events"));
+    let wait = Duration::from_secs(10);
+    assert_eq!(all.recv_timeout(wait).unwrap().0, "hello");
+    let job = farm.submit("night", 3).await;
+    let (kind, line) = all.recv_timeout(wait).unwrap();
+    assert_eq!((kind.as_str(), &line["job"], &line["state"]), ("job", &json!(job), &json!("active")));
+    for index in 0..3 {
+        let (kind, line) = all.recv_timeout(wait).unwrap();
+        assert_eq!((kind.as_str(), &line["job"], &line["index"]), ("video", &json!(job), &json!(index)));
+    }
+    let jobs = listen(farm.url("/api/v1/events?type=job"));
+    let other = listen(farm.url(&format!("/api/v1/events?job={}", job.0 + 1)));
+    assert_eq!(jobs.recv_timeout(wait).unwrap().0, "hello");
+    assert_eq!(other.recv_timeout(wait).unwrap().0, "hello");
+    farm.ask("PATCH", &format!("/api/v1/jobs/{job}"), &[], Some(json!({"state": "cancelled"}))).await;
+    let end = std::iter::from_fn(|| jobs.recv_timeout(wait).ok()).find(|(_, line)| line["state"] == "cancelled");
+    assert_eq!(end.unwrap().0, "job");
+    let large = farm.submit("large", 600).await;
+    let told = std::iter::from_fn(|| all.recv_timeout(wait).ok()).find(|(kind, _)| kind == "resync");
+    assert_eq!(told.unwrap().1["job"], json!(large), "too many lines to tell one by one");
+    assert_eq!(other.try_recv().map(|(kind, line)| (kind, line["job"].clone())), Ok(("job".into(), json!(large))));
+    farm.coordinator.stop().await;
+    assert!(matches!(jobs.recv_timeout(wait), Ok((_, _)) | Err(mpsc::RecvTimeoutError::Disconnected)));
+    assert!(std::iter::from_fn(|| all.recv_timeout(wait).ok()).count() < 100, "it ends");
+}

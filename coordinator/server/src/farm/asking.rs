@@ -1,0 +1,231 @@
+//! What clients ask, in domain types: the same for gRPC and for HTTP. Answers come from the driver; what stands on the
+//! disk is looked at here. An error carries gRPC's code, which says whether asking again can help.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tonic::{Code, Status};
+use wanfarm_client::{DiskShortage, JobVerb, Submitted, WorkerVerb};
+use wanfarm_manifest::Submission;
+use wanfarm_types::{Digest, JobId, JobReport, JobState, JobStatus, JobSummary, VideoStatus, WorkerId, WorkerStatus};
+
+use super::wire::refusal;
+use super::{FarmService, Judged, files, on_a_thread, stopping};
+use crate::estimate::{Estimate, Space};
+use crate::outputs::Look;
+use crate::requests::{News, Remaining, Report, Request};
+
+type Answer<T> = Result<T, Status>;
+
+/// A finished file, as it was written.
+#[derive(Debug, Clone)]
+pub struct FinishedFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// Digest of what was written.
+    pub blake3: Digest,
+}
+
+/// A version that no video has changed after.
+const NO_VIDEOS: u64 = u64::MAX - 1;
+
+/// Says when something of the farm has changed.
+#[derive(Debug)]
+pub struct Changing(watch::Receiver<u64>);
+
+impl Changing {
+    /// Waits until something has changed since the last time.
+    ///
+    /// # Errors
+    /// When the coordinator has stopped.
+    pub async fn wait(&mut self) -> Answer<()> {
+        self.0.changed().await.map_err(|_| stopping())
+    }
+
+    /// Waits until the coordinator has stopped.
+    pub async fn ended(&mut self) {
+        while self.wait().await.is_ok() {}
+    }
+}
+
+impl FarmService {
+    /// Every job's line, oldest first.
+    ///
+    /// # Errors
+    /// When the coordinator stops, as of all that can be asked.
+    pub async fn jobs(&self) -> Answer<Vec<JobSummary>> {
+        self.ask(|reply| Request::Jobs { reply }).await
+    }
+
+    /// A job with all its videos.
+    ///
+    /// # Errors
+    /// When there is no such job.
+    pub async fn job(&self, job: JobId) -> Answer<JobStatus> {
+        let changes = self.ask(|reply| Request::Changes { job, since: 0, reply }).await?.map_err(refusal)?;
+        let seconds_left = if changes.news.job.state.is_end() { None } else { self.seconds_left(job).await? };
+        Ok(JobStatus { seconds_left, ..changes.news })
+    }
+
+    /// A job's line.
+    ///
+    /// # Errors
+    /// When there is no such job.
+    pub async fn line(&self, job: JobId) -> Answer<JobSummary> {
+        let changes = self.ask(|reply| Request::Changes { job, since: NO_VIDEOS, reply }).await?;
+        Ok(changes.map_err(refusal)?.news.job)
+    }
+
+    /// The lines of a job's videos.
+    ///
+    /// # Errors
+    /// When there is no such job.
+    pub async fn videos(&self, job: JobId) -> Answer<Vec<Arc<VideoStatus>>> {
+        let changes = self.ask(|reply| Request::Changes { job, since: 0, reply }).await?;
+        Ok(changes.map_err(refusal)?.news.videos)
+    }
+
+    /// What has changed of anything since a version of the jobs.
+    ///
+    /// # Errors
+    /// When the coordinator stops.
+    pub async fn news(&self, since: Option<u64>) -> Answer<News> {
+        self.ask(|reply| Request::News { since, reply }).await
+    }
+
+    /// Waits for changes.
+    pub fn changes(&self) -> Changing {
+        Changing(self.news.clone())
+    }
+
+    /// Why the coordinator can record nothing at present, and so does nothing.
+    ///
+    /// # Errors
+    /// When the coordinator stops.
+    pub async fn store_obstacle(&self) -> Answer<Option<String>> {
+        self.ask(|reply| Request::StoreObstacle { reply }).await
+    }
+
+    /// Seconds until the last file of what is active among these jobs, as far as that can be told.
+    ///
+    /// # Errors
+    /// When the coordinator stops.
+    pub async fn farm_seconds_left(&self, jobs: &[JobSummary]) -> Answer<Option<f64>> {
+        // What is left of a job counts what goes before it or beside it, so one job of each model tells of all.
+        let mut last: BTreeMap<&str, &JobSummary> = BTreeMap::new();
+        for job in jobs.iter().filter(|job| job.state == JobState::Active) {
+            let known = last.entry(&job.model).or_insert(job);
+            if job.priority < known.priority {
+                *known = job;
+            }
+        }
+        let mut most: Option<f64> = None;
+        for job in last.into_values() {
+            match self.seconds_left(job.job).await {
+                Ok(Some(seconds)) => most = Some(most.map_or(seconds, |most| most.max(seconds))),
+                Ok(None) => return Ok(None),
+                // It has been forgotten meanwhile.
+                Err(gone) if gone.code() == Code::NotFound => {}
+                Err(stops) => return Err(stops),
+            }
+        }
+        Ok(most)
+    }
+
+    /// Seconds until a job's last file, as far as that can be told.
+    async fn seconds_left(&self, job: JobId) -> Answer<Option<f64>> {
+        let rest = self.remaining(job).await?;
+        // Of a job that has no plan yet, nothing is known; not even that nothing is left.
+        Ok(rest.farm.info.as_ref().and_then(|_| Estimate::new(&rest.work, &rest.farm.force).seconds))
+    }
+
+    pub(super) async fn remaining(&self, job: JobId) -> Answer<Remaining> {
+        self.ask(|reply| Request::Remaining { job, reply }).await?.map_err(refusal)
+    }
+
+    /// What came of a job so far, with the files that are lost.
+    ///
+    /// # Errors
+    /// When there is no such job, or its output folder does not answer.
+    pub async fn report(&self, job: JobId) -> Answer<JobReport> {
+        let Report { report, files, .. } = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
+        let root = files.root.clone();
+        let lost = self.looking.at(&root, move |seen| files::lost(&files, seen)).await?;
+        Ok(JobReport { lost, ..report })
+    }
+
+    /// The first finished file of a video whose path below the job's output directory `is_meant`, if the video's row tells
+    /// of one and it still is a file.
+    ///
+    /// # Errors
+    /// When there is no such video, or its folder does not answer.
+    pub async fn file(
+        &self,
+        job: JobId,
+        video: u32,
+        is_meant: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Answer<Option<FinishedFile>> {
+        let video = Some(video);
+        let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
+        let root = outputs.root.clone();
+        let found = self.looking.at(&root, move |_| files::find(&outputs, is_meant)).await?;
+        Ok(found.map(|(path, print)| FinishedFile { path, bytes: print.bytes, blake3: print.blake3 }))
+    }
+
+    /// Every worker's line.
+    ///
+    /// # Errors
+    /// As of [`Self::jobs`].
+    pub async fn workers(&self) -> Answer<Vec<WorkerStatus>> {
+        self.ask(|reply| Request::Workers { reply }).await
+    }
+
+    /// Steers a job, or one video of it by its place in the manifest. `by`: who asks, for the log.
+    ///
+    /// # Errors
+    /// When it is not there, or not as it would have to be.
+    pub async fn steer_job(&self, job: JobId, video: Option<u32>, verb: JobVerb, by: &str) -> Answer<()> {
+        self.ask(|reply| Request::ControlJob { job, video, verb, reply }).await?.map_err(refusal)?;
+        tracing::info!(%job, video, ?verb, by, "job steered");
+        Ok(())
+    }
+
+    /// Steers a worker. `by`: who asks, for the log.
+    ///
+    /// # Errors
+    /// When it is not there, or not as it would have to be.
+    pub async fn steer_worker(&self, worker: WorkerId, verb: WorkerVerb, by: &str) -> Answer<()> {
+        let said = format!("{verb:?}");
+        self.ask(|reply| Request::ControlWorker { worker, verb, reply }).await?.map_err(refusal)?;
+        tracing::info!(%worker, verb = said, by, "worker steered");
+        Ok(())
+    }
+
+    /// Queues a job whole or not at all, and tells which disks are probably too small for it. The submission is one that was
+    /// checked. `by`: who asks, for the log.
+    ///
+    /// # Errors
+    /// When its names are taken, files that it names are not there, or its model cannot render it.
+    pub async fn submit_job(&self, submission: Submission, by: &str) -> Answer<(Submitted, Vec<DiskShortage>)> {
+        let (name, videos) = (submission.name.clone(), submission.videos.len());
+        let (asked, submission) = on_a_thread(move || (submission.digest(), submission)).await?;
+        let Judged { submission, unfit, footprints, under_way } = self.judge(submission).await?;
+        let ask =
+            |submission, places, reply| Request::Submit { submission, asked, unfit: unfit.clone(), places, reply };
+        let (submitted, places) = self.with_places(submission, ask).await?;
+        let submitted = submitted.map_err(refusal)?;
+        let Submitted { job, already, renamed, left_out } = submitted;
+        if let Some(job) = job {
+            tracing::info!(%job, name, videos, already, renamed, left_out, by, "job submitted");
+        }
+        let rendered = footprints.into_iter().zip(&places.looks).filter(|(_, look)| **look != Look::Complete);
+        let space = Space::of(rendered.map(|(footprint, _)| footprint), under_way);
+        // It is queued: a disk that cannot be looked at any more is no reason to say otherwise.
+        let shortages = if submitted.already { Vec::new() } else { self.shortages(space).await.unwrap_or_default() };
+        Ok((submitted, shortages))
+    }
+}
