@@ -1,13 +1,15 @@
 //! Workers: told, steered, forgotten.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use wanfarm_client::WorkerVerb;
 use wanfarm_server::farm::FarmService;
-use wanfarm_types::{WorkerId, WorkerStatus};
+use wanfarm_types::{Role, WorkerId, WorkerStatus};
 
 use crate::input::{self, Caller};
 use crate::problem::{Answer, Problem};
@@ -39,7 +41,15 @@ async fn line_of(farm: &FarmService, worker: WorkerId) -> Answer<WorkerStatus> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
-    state: Wanted,
+    state: Option<Wanted>,
+    /// The roles of which it is given work, of all that it serves; `null`: all of them. Absent: as before.
+    #[serde(default, deserialize_with = "present")]
+    assigned: Option<Option<BTreeSet<Role>>>,
+}
+
+/// Tells a field that is `null` from one that is absent.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -57,11 +67,17 @@ async fn change(
     Caller(by): Caller,
     input::Json(change): input::Json<Change>,
 ) -> Answer<Json<WorkerStatus>> {
-    let verb = match change.state {
+    if change.assigned.iter().flatten().any(BTreeSet::is_empty) {
+        return Err(Problem::bad_request("assigned: name at least one role, or null for all that it serves"));
+    }
+    let assigned = change.assigned.map(|roles| roles.map_or(WorkerVerb::Auto, WorkerVerb::Assign));
+    let state = change.state.map(|state| match state {
         Wanted::Drained => WorkerVerb::Drain,
         Wanted::Enabled => WorkerVerb::Enable,
-    };
-    farm.steer_worker(worker, verb, &by).await?;
+    });
+    for verb in assigned.into_iter().chain(state) {
+        farm.steer_worker(worker, verb, &by).await?;
+    }
     Ok(Json(line_of(&farm, worker).await?))
 }
 
