@@ -1,0 +1,17 @@
+// What this coordinator can do. What it cannot has no button.
+
+/** Pages and API are parts of one binary, so the list stands here; the tests hold it to what is served. */
+const KNOWN = new Set([
+  "PATCH /jobs/{}",
+  "DELETE /jobs/{}",
+  "POST /jobs/{}/retry",
+  "PATCH /jobs/{}/videos/{}",
+  "POST /jobs/{}/videos/{}/retry",
+  "PATCH /workers/{}",
+  "DELETE /workers/{}",
+]);
+
+/** `offers("POST", "/jobs/{}/retry")`: whether that is served. */
+export function offers(method, path) {
+  return KNOWN.has(`${method} ${path}`);
+}
