@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
@@ -30,12 +30,13 @@ const MAX_STREAMS: usize = 1000;
 #[derive(Clone)]
 struct Source {
     hub: Hub,
+    farm: FarmService,
     streams: Arc<Semaphore>,
 }
 
 /// The route of events. What is told to all is asked of `farm`, by a task that ends with it.
 pub(crate) fn routes(farm: FarmService) -> Router<FarmService> {
-    let source = Source { hub: Hub::start(farm), streams: Arc::new(Semaphore::new(MAX_STREAMS)) };
+    let source = Source { hub: Hub::start(farm.clone()), farm, streams: Arc::new(Semaphore::new(MAX_STREAMS)) };
     Router::new().route("/events", get(listen)).with_state(source)
 }
 
@@ -47,11 +48,16 @@ struct Wanted {
     /// Types, with commas between them.
     #[serde(rename = "type")]
     types: Option<String>,
+    /// As the field `Last-Event-ID`, for those who cannot send that.
+    last_event_id: Option<u64>,
 }
 
-async fn listen(State(source): State<Source>, Asked(wanted): Asked<Wanted>) -> Answer<Response> {
+async fn listen(State(source): State<Source>, Asked(wanted): Asked<Wanted>, headers: HeaderMap) -> Answer<Response> {
     let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{MAX_STREAMS} streams are open already"));
     let turn = source.streams.clone().try_acquire_owned().map_err(|_| busy())?;
     let interest = Interest::new(wanted.job.map(JobId), wanted.types.as_deref()).map_err(Problem::bad_request)?;
-    Ok(stream::respond(source.hub.listen().await, interest, turn))
+    let last = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.trim().parse().ok());
+    let last = last.or(wanted.last_event_id);
+    let messages = source.hub.listen().await;
+    Ok(stream::respond(source.farm, messages, interest, last, turn).await)
 }

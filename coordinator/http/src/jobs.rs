@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use wanfarm_client::JobVerb;
 use wanfarm_server::farm::FarmService;
-use wanfarm_types::{JobId, JobReport, JobState, JobStatus, JobSummary, VideoState, VideoStatus};
+use wanfarm_types::{FarmEvent, JobId, JobReport, JobState, JobStatus, JobSummary, VideoState, VideoStatus};
 
 use crate::input::{self, Asked, Caller};
 use crate::page_of::{Next, Turn};
@@ -22,6 +22,7 @@ pub(crate) fn routes() -> Router<FarmService> {
         .route("/jobs/{job}", get(one).patch(change).delete(forget))
         .route("/jobs/{job}/retry", post(retry))
         .route("/jobs/{job}/report.json", get(report))
+        .route("/jobs/{job}/events", get(events))
         .route("/jobs/{job}/videos", get(videos))
         .route("/jobs/{job}/videos/{video}", get(video).patch(change_video))
         .route("/jobs/{job}/videos/{video}/retry", post(retry_video))
@@ -132,6 +133,26 @@ async fn line_of(farm: &FarmService, job: JobId, index: u32) -> Answer<Arc<Video
 
 async fn report(State(farm): State<FarmService>, input::Job(job): input::Job) -> Answer<Json<JobReport>> {
     Ok(Json(farm.report(job).await?))
+}
+
+#[derive(Serialize)]
+struct Events {
+    events: Vec<FarmEvent>,
+    #[serde(flatten)]
+    next: Next,
+}
+
+/// What happened to a job, oldest first. It may have been forgotten since.
+async fn events(
+    State(farm): State<FarmService>,
+    input::Job(job): input::Job,
+    Asked(turn): Asked<Turn>,
+) -> Answer<Json<Events>> {
+    let (after, limit) = turn.of_numbers()?;
+    // One more tells whether there is another page.
+    let asked = wanfarm_server::store::Asked { after, job: Some(job), limit: limit + 1 };
+    let (events, next) = turn.page(farm.events(asked).await?, |event| event.id)?;
+    Ok(Json(Events { events, next }))
 }
 
 /// What a job is to become.

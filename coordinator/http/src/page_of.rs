@@ -23,23 +23,31 @@ pub(crate) struct Next {
 }
 
 impl Turn {
+    /// The number after which the page begins, and how many lines it has.
+    pub(crate) fn of_numbers(&self) -> Answer<(u64, u32)> {
+        let (after, limit) = self.read()?;
+        Ok((after.unwrap_or(0), u32::try_from(limit).unwrap_or(u32::MAX)))
+    }
+
+    fn read(&self) -> Answer<(Option<u64>, usize)> {
+        let limit = self.limit.unwrap_or(MAX_LINES);
+        if !(1..=MAX_LINES).contains(&limit) {
+            return Err(Problem::bad_request(format!("limit: {limit} is not in 1 to {MAX_LINES}")));
+        }
+        let number = |cursor: &String| {
+            let parsed = cursor.parse().ok();
+            parsed.ok_or_else(|| Problem::bad_request(format!("cursor: {cursor:?} is none that was given")))
+        };
+        Ok((self.cursor.as_ref().map(number).transpose()?, limit))
+    }
+
     /// One page of lines in the order of their keys, which grow with `key`. The cursor is the key of the last line told.
     pub(crate) fn page<T>(
         &self,
         lines: impl IntoIterator<Item = T>,
         key: impl Fn(&T) -> u64,
     ) -> Answer<(Vec<T>, Next)> {
-        let limit = self.limit.unwrap_or(MAX_LINES);
-        if !(1..=MAX_LINES).contains(&limit) {
-            return Err(Problem::bad_request(format!("limit: {limit} is not in 1 to {MAX_LINES}")));
-        }
-        let after = match &self.cursor {
-            None => None,
-            Some(cursor) => {
-                let parsed: Option<u64> = cursor.parse().ok();
-                Some(parsed.ok_or_else(|| Problem::bad_request(format!("cursor: {cursor:?} is none that was given")))?)
-            }
-        };
+        let (after, limit) = self.read()?;
         let mut rest = lines.into_iter().filter(|line| after.is_none_or(|after| key(line) > after));
         let page: Vec<T> = rest.by_ref().take(limit).collect();
         let more = rest.next().is_some();

@@ -246,6 +246,49 @@ async fn pages_of_other_sites_are_kept_out() {
     farm.coordinator.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happened_is_told_again_to_whoever_missed_it_even_after_a_restart() {
+    let mut farm = farm().await;
+    let job = farm.submit("night", 2).await;
+    let path = format!("/api/v1/jobs/{job}");
+    farm.ask("PATCH", &path, &[], Some(json!({"state": "cancelled"}))).await;
+    farm.ask("DELETE", &path, &[], None).await;
+    let types = |events: &Value| {
+        events["events"].as_array().unwrap().iter().map(|event| event["type"].clone()).collect::<Vec<_>>()
+    };
+    let told = farm.get(&format!("{path}/events")).await;
+    assert_eq!(types(&told), ["job.submitted", "job.ended", "job.forgotten"]);
+    let end = &told["events"][1];
+    assert_eq!(
+        (&end["name"], &end["before"], &end["after"], &end["detail"], &end["video"]),
+        (&json!("night"), &json!("active"), &json!("cancelled"), &json!("0 done, 0 failed, 2 cancelled"), &Value::Null)
+    );
+    let first = farm.get(&format!("{path}/events?limit=1")).await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    assert_eq!(types(&farm.get(&format!("{path}/events?cursor={cursor}")).await), ["job.ended", "job.forgotten"]);
+
+    let Farm { coordinator, _folder: folder, .. } = farm;
+    coordinator.stop().await;
+    let coordinator = start(folder.path()).await;
+    let client = Client::connect(&format!("http://{}", coordinator.address)).await.unwrap();
+    let mut farm = Farm { coordinator, client, _folder: folder };
+    let wait = Duration::from_secs(10);
+    let next = |heard: &mpsc::Receiver<(String, Value)>| heard.recv_timeout(wait).unwrap();
+    let heard = listen(farm.url("/api/v1/events?last_event_id=1"));
+    let (kind, hello) = next(&heard);
+    assert_eq!((kind.as_str(), &hello["last_event"]), ("hello", &json!(3)));
+    assert_eq!([next(&heard).1["id"].clone(), next(&heard).1["id"].clone()], [json!(2), json!(3)]);
+    farm.submit("morning", 1).await;
+    let event = std::iter::from_fn(|| Some(next(&heard))).find(|(kind, _)| kind == "event").unwrap().1;
+    assert_eq!((&event["id"], &event["type"]), (&json!(4), &json!("job.submitted")), "numbers go on");
+
+    let ends = listen(farm.url("/api/v1/events?last_event_id=0&type=job.ended"));
+    assert_eq!((next(&ends).0.as_str(), next(&ends).1["type"].clone()), ("hello", json!("job.ended")));
+    let future = listen(farm.url("/api/v1/events?last_event_id=999"));
+    assert_eq!((next(&future).0.as_str(), next(&future).0.as_str()), ("hello", "resync"), "of another database");
+    farm.coordinator.stop().await;
+}
+
 /// The lines of a stream, as they come: type and data.
 fn listen(url: String) -> mpsc::Receiver<(String, Value)> {
     let (told, heard) = mpsc::channel();
@@ -274,12 +317,14 @@ async fn changes_are_told_as_they_happen_until_the_coordinator_stops() {
     let wait = Duration::from_secs(10);
     assert_eq!(all.recv_timeout(wait).unwrap().0, "hello");
     let job = farm.submit("night", 3).await;
-    let (kind, line) = all.recv_timeout(wait).unwrap();
-    assert_eq!((kind.as_str(), &line["job"], &line["state"]), ("job", &json!(job), &json!("active")));
-    for index in 0..3 {
-        let (kind, line) = all.recv_timeout(wait).unwrap();
-        assert_eq!((kind.as_str(), &line["job"], &line["index"]), ("video", &json!(job), &json!(index)));
-    }
+    let mut told: Vec<_> = (0..5).map(|_| all.recv_timeout(wait).unwrap()).collect();
+    told.sort_by_key(|(kind, _)| kind.clone());
+    let kinds: Vec<&str> = told.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["event", "job", "video", "video", "video"]);
+    assert!(told.iter().all(|(_, line)| line["job"] == json!(job)), "{told:?}");
+    assert_eq!((&told[0].1["type"], &told[0].1["after"]), (&json!("job.submitted"), &json!("active")));
+    assert!(told[0].1["by"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(told[2..].iter().map(|(_, line)| line["index"].clone()).collect::<Vec<_>>(), [0, 1, 2].map(Value::from));
     let jobs = listen(farm.url("/api/v1/events?type=job"));
     let other = listen(farm.url(&format!("/api/v1/events?job={}", job.0 + 1)));
     assert_eq!(jobs.recv_timeout(wait).unwrap().0, "hello");
@@ -290,8 +335,8 @@ async fn changes_are_told_as_they_happen_until_the_coordinator_stops() {
     let large = farm.submit("large", 600).await;
     let told = std::iter::from_fn(|| all.recv_timeout(wait).ok()).find(|(kind, _)| kind == "resync");
     assert_eq!(told.unwrap().1["job"], json!(large), "too many lines to tell one by one");
-    let (kind, line) = other.recv_timeout(wait).unwrap();
-    assert_eq!((kind.as_str(), &line["job"]), ("job", &json!(large)), "the other job is none of its");
+    let (_, line) = other.recv_timeout(wait).unwrap();
+    assert_eq!(&line["job"], &json!(large), "the other job is none of its");
     farm.coordinator.stop().await;
     assert!(matches!(jobs.recv_timeout(wait), Ok((_, _)) | Err(mpsc::RecvTimeoutError::Disconnected)));
     assert!(std::iter::from_fn(|| all.recv_timeout(wait).ok()).count() < 100, "it ends");

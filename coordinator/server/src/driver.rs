@@ -7,6 +7,7 @@
 mod actions;
 mod commit;
 mod facts;
+mod history;
 mod names;
 mod obstacles;
 mod registry;
@@ -24,9 +25,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobPhase, Scheduler};
+use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobPhase, Scheduler, VideoPhase};
 use wanfarm_types::{
-    AttemptId, CoordinatorMessage, Digest, Incarnation, JobId, JobSummary, Report, VideoId, WorkerId, WorkerMessage,
+    AttemptId, CoordinatorMessage, Digest, EventKind, Incarnation, JobId, JobSummary, Report, VideoId, WorkerId,
+    WorkerMessage,
 };
 
 use crate::copies::Copies;
@@ -41,6 +43,8 @@ use crate::store::{JobEnd, Row, Store, StoreError};
 use crate::times::{Moment, wall_clock};
 use crate::writer::OutputWriter;
 use commit::Answer;
+use history::History;
+pub use history::Told;
 use obstacles::Obstacles;
 use registry::Registry;
 use upkeep::Upkeep;
@@ -74,6 +78,7 @@ pub struct Driver {
     hints: Hints,
     /// Tells watchers that there is something new.
     news: watch::Sender<u64>,
+    history: History,
     upkeep: Upkeep,
     uploads: Uploads,
     /// Files to be removed once their rows are.
@@ -164,7 +169,9 @@ impl Driver {
 
     /// Records a row in the registry and queues it to be written.
     fn put(&mut self, row: Row) {
+        let before = self.before(&row);
         self.registry.record(&row, self.seconds());
+        self.note_row(&row, before);
         self.rows.push(row);
     }
 
@@ -180,10 +187,21 @@ impl Driver {
             self.hints.forget(job);
         }
         let ends = if let Change::JobPhase { job, state: JobPhase::Finished } = change { Some(job) } else { None };
+        let times = if let Change::VideoPhase { video, state } = &change { self.times_of(*video, state) } else { None };
         self.put(Row::Scheduler(change));
+        times.into_iter().for_each(|times| self.put(times));
         if let Some(job) = ends {
             self.end(job);
         }
+    }
+
+    /// When a video (by its place in the plan) that comes to this phase began and ends; nothing when that is recorded.
+    fn times_of(&self, video: VideoId, phase: &VideoPhase) -> Option<Row> {
+        let video = self.registry.jobs.in_manifest(video)?;
+        let has_ended = self.registry.jobs.line(video)?.ended.is_some();
+        let ends = *phase != VideoPhase::Open;
+        let started = self.registry.jobs.get(video.job)?.started(video.index);
+        (ends || has_ended).then(|| Row::VideoTimes { video, started, ended: ends.then(wall_clock) })
     }
 
     /// Closes the account of a job: what its report tells changes no more.
@@ -210,6 +228,7 @@ impl Driver {
             Event::Detached { connection, worker, incarnation } => {
                 if self.sessions.is_current(worker, connection) {
                     tracing::info!(worker = self.sessions.name(worker), "the connection of a worker has ended");
+                    self.note_worker(EventKind::WorkerLost, worker, None);
                     self.sessions.close(worker);
                     self.feed(Input::WorkerLost { worker, incarnation });
                 }
@@ -338,6 +357,7 @@ impl Driver {
         }
         let (hello, session) = Session::open(attached, passed_over);
         self.sessions.insert(hello.worker, session);
+        self.note_worker(EventKind::WorkerJoined, hello.worker, None);
         self.sessions.welcome(hello.worker);
         if let Some(suspect) = self.sessions.suspect(hello.worker) {
             self.dialler.watch(suspect);
@@ -378,6 +398,7 @@ impl Driver {
             WorkerMessage::Heartbeat => self.feed(Input::Heartbeat { worker, incarnation }),
             WorkerMessage::Goodbye { .. } => {
                 tracing::info!(worker = self.sessions.name(worker), "worker left");
+                self.note_worker(EventKind::WorkerLeft, worker, None);
                 self.sessions.close(worker);
                 self.feed(Input::WorkerGone { worker, incarnation, clean: true });
             }
@@ -397,7 +418,13 @@ impl Driver {
             Report::Started => {
                 if let Some(waited) = ledger.begins(attempt, now) {
                     let at = Moment { at: wall_clock(), elapsed: now };
+                    let first = jobs
+                        .in_manifest(video)
+                        .filter(|video| jobs.get(video.job).is_some_and(|job| job.started(video.index).is_none()));
                     self.put(Row::Begun { attempt, at, waited });
+                    if let Some(video) = first {
+                        self.put(Row::VideoTimes { video, started: Some(at.at), ended: None });
+                    }
                 }
             }
             Report::StepDone { checkpoint, seconds } => {

@@ -3,6 +3,7 @@
 
 mod asking;
 mod files;
+mod history;
 mod looking;
 mod loras;
 mod places;
@@ -28,11 +29,14 @@ use wanfarm_proto::v1::{self, farm_server::Farm};
 use wanfarm_types::{Digest, JobId, Role, VideoRequest, WorkerId};
 
 use crate::artifacts::Artifacts;
+pub use crate::driver::Told;
 use crate::estimate::{Estimate, Footprint, Space, Workload};
 use crate::event::Event;
 pub use crate::requests::News;
 use crate::requests::{Changes, Request, Settled};
 pub use asking::{Changing, FinishedFile};
+pub use history::Heard;
+pub(crate) use history::History;
 use looking::{Looking, Seen};
 use wire::refusal;
 
@@ -72,6 +76,8 @@ pub struct FarmService {
     checking: Arc<Semaphore>,
     /// Limits concurrent looks at an output folder.
     looking: Looking,
+    /// What happened.
+    history: History,
 }
 
 impl FarmService {
@@ -83,10 +89,11 @@ impl FarmService {
         artifacts: Artifacts,
         output: PathBuf,
         last_report: bool,
+        history: History,
     ) -> Self {
         let checking = Arc::new(Semaphore::new(CHECKS));
         let looking = Looking::new();
-        Self { events, news, artifacts, output: Arc::new(output), last_report, checking, looking }
+        Self { events, news, artifacts, output: Arc::new(output), last_report, checking, looking, history }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {

@@ -21,7 +21,7 @@ use wanfarm_types::{
 use crate::images::Images;
 use crate::outputs::Written;
 use crate::store::{JobEnd, JobRow};
-use crate::times::Moment;
+use crate::times::{Moment, rfc3339};
 
 use job::{Counts, Outputs, files};
 
@@ -101,6 +101,7 @@ impl Jobs {
             unreported: None,
             planned: Vec::new(),
             outputs: BTreeMap::new(),
+            started: BTreeMap::new(),
         };
         self.jobs.insert(id, job);
     }
@@ -317,6 +318,16 @@ impl Jobs {
             job.outputs.insert(video.index, outputs);
         }
         self.show_outputs(video);
+    }
+
+    /// Sets when a video (by its place in the manifest) was first begun and when it ended, in seconds since 1970.
+    pub(crate) fn set_times(&mut self, video: VideoId, started: Option<f64>, ended: Option<f64>) {
+        if let Some(job) = self.jobs.get_mut(&video.job) {
+            job.started.insert(video.index, started);
+        }
+        self.update(video, |status| {
+            (status.started, status.ended) = (started.and_then(rfc3339), ended.and_then(rfc3339));
+        });
     }
 
     /// Shown while the video (by its place in the manifest) is done: before that its files may not be in place.

@@ -69,6 +69,11 @@ impl Ledger {
         self.open.get(&attempt).map(|open| (open.video, open.text))
     }
 
+    /// The worker that an attempt is out with.
+    pub(crate) fn worker_of(&self, attempt: AttemptId) -> Option<WorkerId> {
+        self.open.get(&attempt).map(|open| open.worker_id)
+    }
+
     /// No attempt is out with a worker.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {

@@ -378,6 +378,13 @@ impl<'w> Now<'w> {
                 let (written, verdict) = (written.clone(), verdict.clone());
                 return entry.same_place.then_some(Row::Outputs { video, written, verdict, seconds: *seconds });
             }
+            Row::VideoTimes { video, started, ended } if of_job(video) => {
+                let number = earlier.planned.binary_search(&video.index).ok()? as u32;
+                let (entry, place, _) = find(&VideoId { index: number, ..*video })?;
+                let (video, ended) = (VideoId { index: place, ..*video }, ended.filter(|_| entry.done));
+                let times = Row::VideoTimes { video, started: *started, ended };
+                return (entry.done || entry.goes_on).then_some(times);
+            }
             Row::Begun { attempt, .. } if attempts.contains(attempt) => return Some(row.clone()),
             Row::Scheduler(change) => change,
             _ => return None,

@@ -52,6 +52,8 @@ pub enum Request {
         unfit: Option<String>,
         /// What exists at its paths.
         places: Places,
+        /// Who asks.
+        by: String,
         reply: oneshot::Sender<Result<Submitted, RequestError>>,
     },
     /// Settle a job's names without queueing it.
@@ -111,6 +113,8 @@ pub enum Request {
         /// One video of it, by its place in the manifest; `None`: all.
         video: Option<u32>,
         verb: JobVerb,
+        /// Who asks.
+        by: String,
         /// Why it could not be done, on error.
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
@@ -118,6 +122,8 @@ pub enum Request {
     ControlWorker {
         worker: WorkerId,
         verb: WorkerVerb,
+        /// Who asks.
+        by: String,
         /// Why it could not be done, on error.
         reply: oneshot::Sender<Result<(), RequestError>>,
     },

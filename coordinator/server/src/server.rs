@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::service::Routes;
@@ -22,7 +22,7 @@ use crate::dialler::Dialler;
 use crate::dispatch::DispatchService;
 use crate::driver::{Driver, Parts, RestoreError};
 use crate::event::Event;
-use crate::farm::FarmService;
+use crate::farm::{self, FarmService};
 use crate::obstacle::Obstacle;
 use crate::outputs::Volume;
 use crate::remember::{Memory, Wanted, remember};
@@ -33,6 +33,8 @@ use crate::writer::OutputWriter;
 
 /// Events that may wait for the driver; senders beyond that wait themselves.
 const EVENT_QUEUE: usize = 1024;
+/// Transactions that those who are told of events may be behind.
+const EVENTS_AHEAD: usize = 256;
 /// How long the output folder may take to answer before the start.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the driver, and then open streams, may take to end when the coordinator stops.
@@ -133,12 +135,15 @@ pub async fn start(
     let (events, inbox) = mpsc::channel(EVENT_QUEUE);
     let (news, told) = watch::channel(0);
     let reader = Reader::default();
+    let happened = broadcast::Sender::new(EVENTS_AHEAD);
+    let history = farm::History { kept: store.history(), told: happened.downgrade() };
     let parts = Parts {
         copies: Copies::new(artifacts.clone(), reader.clone(), events.clone()),
         outputs: OutputWriter::new(config.output.clone(), id, reader.clone(), events.clone()),
         sessions: Sessions::new(Pace::of_lease(config.scheduler.lease)),
         events: inbox,
         news,
+        told: happened,
         retention: config.retention,
         dialler: Dialler::new(reader.puller.clone(), events.clone()),
     };
@@ -155,7 +160,7 @@ pub async fn start(
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let dispatch = InterceptedService::new(dispatch, from_no_page);
-    let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, !stays);
+    let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, !stays, history);
     let routes = routes(farm.clone());
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);

@@ -101,6 +101,8 @@ impl From<domain::VideoStatus> for v1::VideoStatus {
             cache: video.cache.map(cache).unwrap_or_default(),
             loras: all(video.loras),
             notes: video.notes,
+            started: video.started.unwrap_or_default(),
+            ended: video.ended.unwrap_or_default(),
         }
     }
 }
@@ -124,6 +126,8 @@ impl From<v1::VideoStatus> for domain::VideoStatus {
             cache: serde_json::from_str(&wire.cache).ok(),
             loras: wire.loras.into_iter().filter_map(|lora| lora.try_into().ok()).collect(),
             notes: wire.notes,
+            started: some(wire.started),
+            ended: some(wire.ended),
         }
     }
 }
@@ -406,6 +410,8 @@ mod tests {
             cache: Some(domain::CacheSettings::CfgCache(domain::CfgCache::default())),
             loras: vec![lora],
             notes: vec!["long".into()],
+            started: Some("2026-11-28T21:04:05.250Z".into()),
+            ended: Some("2026-11-28T22:04:05.250Z".into()),
         }
     }
 

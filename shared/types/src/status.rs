@@ -120,6 +120,12 @@ pub struct VideoStatus {
     pub loras: Vec<LoraRef>,
     /// What people should know of it though nothing failed.
     pub notes: Vec<String>,
+    /// When a worker first began to compute it, in UTC as RFC 3339 has it.
+    #[serde(default)]
+    pub started: Option<String>,
+    /// When it ended, likewise.
+    #[serde(default)]
+    pub ended: Option<String>,
 }
 
 /// A job with its videos.

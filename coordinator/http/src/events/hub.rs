@@ -10,18 +10,21 @@ use std::time::Duration;
 use axum::body::Bytes;
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast, watch};
-use tokio::time::timeout;
-use wanfarm_server::farm::{FarmService, News};
-use wanfarm_types::{JobId, JobSummary, VideoStatus, WorkerId, WorkerStatus};
+use tokio::time::{sleep, timeout};
+use wanfarm_server::farm::{FarmService, News, Told};
+use wanfarm_types::{EventKind, FarmEvent, JobId, JobSummary, VideoStatus, WorkerId, WorkerStatus};
 
 /// Shortest time between two messages: as often as somebody can follow.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// Longest time between two.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Messages that a listener may be behind: 16 seconds' worth.
-const RING: usize = 64;
+/// Messages that a listener may be behind: 16 seconds' worth of both kinds.
+const RING: usize = 128;
 /// Videos of one job that a message tells one by one; of more, that the job has to be asked for again.
 const MAX_VIDEOS: usize = 500;
+
+/// Events that are gathered for one message; a transaction that has more is not divided.
+const MAX_EVENTS: usize = 1000;
 
 /// The types of what is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,18 +35,21 @@ pub(super) enum Kind {
     Video,
     /// A worker's line.
     Worker,
+    /// Something that happened, recorded.
+    Event,
     /// What the listener knows has to be asked for again.
     Resync,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::Job, Self::Video, Self::Worker, Self::Resync];
+    pub(super) const ALL: [Self; 5] = [Self::Job, Self::Video, Self::Worker, Self::Event, Self::Resync];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Job => "job",
             Self::Video => "video",
             Self::Worker => "worker",
+            Self::Event => "event",
             Self::Resync => "resync",
         }
     }
@@ -55,6 +61,8 @@ pub(super) struct Line {
     pub(super) kind: Kind,
     /// Of which job.
     pub(super) job: Option<JobId>,
+    /// Of something that happened, its number and what it is.
+    pub(super) event: Option<(u64, EventKind)>,
     /// As it is sent.
     pub(super) text: Bytes,
 }
@@ -91,7 +99,14 @@ impl Line {
     pub(super) fn new(kind: Kind, job: Option<JobId>, data: &impl Serialize) -> Option<Self> {
         // What the command line prints always is JSON, on one line.
         let data = serde_json::to_string(data).ok()?;
-        Some(Self { kind, job, text: format!("event: {}\ndata: {data}\n\n", kind.name()).into() })
+        Some(Self { kind, job, event: None, text: format!("event: {}\ndata: {data}\n\n", kind.name()).into() })
+    }
+
+    /// Something that happened. Its number is what a listener that comes back says it has heard.
+    pub(super) fn event(event: &FarmEvent) -> Option<Self> {
+        let data = serde_json::to_string(event).ok()?;
+        let text = format!("id: {}\nevent: {}\ndata: {data}\n\n", event.id, Kind::Event.name()).into();
+        Some(Self { kind: Kind::Event, job: event.job, event: Some((event.id, event.kind)), text })
     }
 }
 
@@ -101,6 +116,7 @@ impl Hub {
         let messages = broadcast::Sender::new(RING);
         let (told, attends) = watch::channel(false);
         let hub = Self { messages: messages.downgrade(), joined: Arc::default(), attends };
+        tokio::spawn(pass_on(farm.clone(), messages.clone()));
         tokio::spawn(tell(farm, messages, hub.joined.clone(), told));
         hub
     }
@@ -112,6 +128,34 @@ impl Hub {
         // What is asked for once this has returned must not be older than what is told.
         self.attends.clone().wait_for(|attends| *attends).await.ok()?;
         Some(messages)
+    }
+}
+
+/// Hands on what is recorded, together what is recorded within a moment.
+async fn pass_on(farm: FarmService, messages: broadcast::Sender<Message>) {
+    let Ok(mut heard) = farm.hear() else { return };
+    // What was missed is told anew of what is kept.
+    let resync = || Resync { job: None, reason: "more happened than could be told" };
+    let lines = |events: Told| match events.is_empty() {
+        true => Line::new(Kind::Resync, None, &resync()).into_iter().collect::<Vec<_>>(),
+        false => events.iter().filter_map(Line::event).collect(),
+    };
+    while let Some(events) = heard.next().await {
+        let mut message = lines(events);
+        let moment = sleep(TELL_EVERY);
+        tokio::pin!(moment);
+        while message.len() < MAX_EVENTS {
+            tokio::select! {
+                biased;
+                () = &mut moment => break,
+                more = heard.next() => match more {
+                    Some(events) => message.extend(lines(events)),
+                    None => break,
+                },
+            }
+        }
+        // Nobody may listen.
+        let _ = messages.send(message.into());
     }
 }
 
@@ -143,7 +187,7 @@ async fn tell(
             let _ = messages.send(message.into());
         }
         attends.send_replace(true);
-        tokio::time::sleep(TELL_EVERY).await;
+        sleep(TELL_EVERY).await;
         // Not everything about a worker makes a new version.
         if let Ok(Err(_)) = timeout(LOOK_EVERY, changes.wait()).await {
             return;

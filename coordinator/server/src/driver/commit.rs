@@ -57,6 +57,7 @@ impl Driver {
         match written {
             Ok(()) => {
                 self.obstacles.store_takes_rows();
+                self.history.tell(&rows);
                 Ok(true)
             }
             Err(error) if error.may_pass() => {

@@ -46,8 +46,8 @@ impl Driver {
                 self.uploads.given(lora);
                 answer(reply, true);
             }
-            Request::Submit { submission, asked, unfit, places, reply } => {
-                match self.submit(submission, asked, unfit, &places) {
+            Request::Submit { submission, asked, unfit, places, by, reply } => {
+                match self.asked_by(by, |driver| driver.submit(submission, asked, unfit, &places)) {
                     Ok(submitted) => self.answer_when_recorded(reply, Ok(submitted)),
                     refused => answer(reply, refused),
                 }
@@ -73,15 +73,23 @@ impl Driver {
                 answer(reply, jobs.into_iter().filter_map(|job| self.job_line(job)).collect());
             }
             Request::Workers { reply } => answer(reply, self.worker_lines()),
-            Request::ControlJob { job, video, verb, reply } => {
-                let done = self.control_job(job, video, verb);
+            Request::ControlJob { job, video, verb, by, reply } => {
+                let done = self.asked_by(by, |driver| driver.control_job(job, video, verb));
                 self.answer_when_recorded(reply, done);
             }
-            Request::ControlWorker { worker, verb, reply } => {
-                let done = self.control_worker(worker, verb);
+            Request::ControlWorker { worker, verb, by, reply } => {
+                let done = self.asked_by(by, |driver| driver.control_worker(worker, verb));
                 self.answer_when_recorded(reply, done);
             }
         }
+    }
+
+    /// Does what somebody asks for, under their name.
+    fn asked_by<T>(&mut self, by: String, act: impl FnOnce(&mut Self) -> T) -> T {
+        self.history.by = Some(by);
+        let done = act(self);
+        self.history.by = None;
+        done
     }
 
     fn changes(&mut self, job: JobId, since: u64) -> Option<Changes> {

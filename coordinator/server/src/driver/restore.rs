@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use wanfarm_scheduler::{Action, Change, Config, JobPhase, Scheduler};
 use wanfarm_types::{Digest, VideoState};
 
+use super::history::{History, Told};
 use super::obstacles::Obstacles;
 use super::registry::Registry;
 use super::upkeep::Upkeep;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub events: mpsc::Receiver<Event>,
     /// Where those look who wait for something new: a number that changes whenever there is.
     pub news: watch::Sender<u64>,
+    /// Where those listen who are told what happened, once it is recorded.
+    pub told: broadcast::Sender<Told>,
     /// How long ended jobs are kept; `None`: for ever.
     pub retention: Option<Duration>,
 }
@@ -70,7 +73,7 @@ impl Driver {
         present: &BTreeMap<Digest, u64>,
         parts: Parts,
     ) -> Result<Self, RestoreError> {
-        let Parts { copies, outputs, sessions, dialler, events, news, retention } = parts;
+        let Parts { copies, outputs, sessions, dialler, events, news, told, retention } = parts;
         let loaded = prune(&mut *store, present)?;
         let changes = loaded.rows.iter().filter_map(|row| match row {
             Row::Scheduler(change) => Some(change.clone()),
@@ -98,6 +101,7 @@ impl Driver {
             obstacles: Obstacles::none(),
             hints: Hints::default(),
             news,
+            history: History::new(loaded.next_event, told),
             upkeep: Upkeep::new(retention),
             uploads: Uploads::default(),
             unneeded: Vec::new(),
@@ -122,6 +126,7 @@ impl Driver {
     /// A row from before the restart.
     fn recall(&mut self, row: &Row) {
         self.registry.record(row, 0.0);
+        self.history.recall(row);
         match row {
             Row::Image(image) => {
                 self.copies.keep(image.digest);

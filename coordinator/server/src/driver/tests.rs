@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::mpsc as gate;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
 use wanfarm_client::{JobVerb, Submitted};
 use wanfarm_manifest::first_frame::Image;
@@ -40,8 +40,13 @@ struct Asking {
 
 impl Store for Asking {
     fn commit(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        // What is told of rows follows from them.
+        let asked: Vec<Row> = rows.iter().filter(|row| !matches!(row, Row::Event(_))).cloned().collect();
+        if asked.is_empty() {
+            return self.rows.commit(rows);
+        }
         // A test that has ended lets everything pass.
-        let _ = self.asks.send(rows.to_vec());
+        let _ = self.asks.send(asked);
         let path = PathBuf::from("rows");
         match self.verdicts.recv().unwrap_or(Verdict::Write) {
             Verdict::Write => self.rows.commit(rows),
@@ -76,6 +81,7 @@ fn driver(store: Box<dyn Store>, dir: &std::path::Path) -> (mpsc::Sender<Event>,
         dialler: Dialler::new(Puller::default(), events.clone()),
         events: inbox,
         news: watch::channel(0).0,
+        told: broadcast::Sender::new(16),
         retention: None,
     };
     (events, Driver::restore(store, Config::default(), &Default::default(), parts))
@@ -112,7 +118,7 @@ impl Desk {
     ) -> oneshot::Receiver<Result<Submitted, RequestError>> {
         let (reply, answer) = oneshot::channel();
         let asked = submission.digest();
-        let request = Request::Submit { submission, asked, unfit: None, places, reply };
+        let request = Request::Submit { submission, asked, unfit: None, places, by: "a test".into(), reply };
         self.events.send(Event::Request(request)).await.unwrap();
         answer
     }
@@ -182,7 +188,10 @@ async fn changes(events: &mpsc::Sender<Event>, job: JobId) -> Changes {
 
 async fn control(events: &mpsc::Sender<Event>, job: JobId, verb: JobVerb) {
     let (reply, answer) = oneshot::channel();
-    events.send(Event::Request(Request::ControlJob { job, video: None, verb, reply })).await.unwrap();
+    events
+        .send(Event::Request(Request::ControlJob { job, video: None, verb, by: "a test".into(), reply }))
+        .await
+        .unwrap();
     answer.await.unwrap().unwrap();
 }
 

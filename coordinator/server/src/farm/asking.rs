@@ -189,7 +189,7 @@ impl FarmService {
     /// # Errors
     /// When it is not there, or not as it would have to be.
     pub async fn steer_job(&self, job: JobId, video: Option<u32>, verb: JobVerb, by: &str) -> Answer<()> {
-        self.ask(|reply| Request::ControlJob { job, video, verb, reply }).await?.map_err(refusal)?;
+        self.ask(|reply| Request::ControlJob { job, video, verb, by: by.to_owned(), reply }).await?.map_err(refusal)?;
         tracing::info!(%job, video, ?verb, by, "job steered");
         Ok(())
     }
@@ -200,7 +200,7 @@ impl FarmService {
     /// When it is not there, or not as it would have to be.
     pub async fn steer_worker(&self, worker: WorkerId, verb: WorkerVerb, by: &str) -> Answer<()> {
         let said = format!("{verb:?}");
-        self.ask(|reply| Request::ControlWorker { worker, verb, reply }).await?.map_err(refusal)?;
+        self.ask(|reply| Request::ControlWorker { worker, verb, by: by.to_owned(), reply }).await?.map_err(refusal)?;
         tracing::info!(%worker, verb = said, by, "worker steered");
         Ok(())
     }
@@ -214,8 +214,10 @@ impl FarmService {
         let (name, videos) = (submission.name.clone(), submission.videos.len());
         let (asked, submission) = on_a_thread(move || (submission.digest(), submission)).await?;
         let Judged { submission, unfit, footprints, under_way } = self.judge(submission).await?;
-        let ask =
-            |submission, places, reply| Request::Submit { submission, asked, unfit: unfit.clone(), places, reply };
+        let ask = |submission, places, reply| {
+            let (unfit, by) = (unfit.clone(), by.to_owned());
+            Request::Submit { submission, asked, unfit, places, by, reply }
+        };
         let (submitted, places) = self.with_places(submission, ask).await?;
         let submitted = submitted.map_err(refusal)?;
         let Submitted { job, already, renamed, left_out } = submitted;

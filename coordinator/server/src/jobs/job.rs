@@ -46,6 +46,8 @@ pub(crate) struct Job {
     pub(super) counts: Counts,
     /// The files written, or about to be, by the video's place in the manifest.
     pub(super) outputs: BTreeMap<u32, Outputs>,
+    /// When its videos were first begun, by their place in the manifest, in seconds since 1970.
+    pub(super) started: BTreeMap<u32, Option<f64>>,
     /// The last change of any of it.
     pub(super) version: u64,
     /// The last change of all videos at once, and which videos have changed after it, in this order.
@@ -112,7 +114,7 @@ impl Job {
     }
 
     /// The state it ends in.
-    fn end_state(&self) -> JobState {
+    pub(crate) fn end_state(&self) -> JobState {
         match self.counts {
             Counts { done: 1.., .. } => JobState::Done,
             Counts { failed: 1.., .. } => JobState::Failed,
@@ -143,6 +145,11 @@ impl Job {
     /// The files written, or about to be, of a video (by its place in the manifest).
     pub(crate) fn written(&self, index: u32) -> Option<&Arc<[Written]>> {
         self.outputs.get(&index).map(|outputs| &outputs.written)
+    }
+
+    /// When a video (by its place in the manifest) was first begun, in seconds since 1970.
+    pub(crate) fn started(&self, index: u32) -> Option<f64> {
+        self.started.get(&index).copied().flatten()
     }
 
     /// The paths that one of its videos writes to.

@@ -14,8 +14,9 @@ use wanfarm_types::{AttemptId, JobId};
 
 pub use directory::{DataDirectory, DirectoryError};
 pub use patience::when_unlocked;
-pub use row::{JobEnd, JobRow, Row};
-pub use sqlite::SqliteStore;
+pub(crate) use row::MAX_EVENTS;
+pub use row::{EventRow, JobEnd, JobRow, Row};
+pub use sqlite::{Asked, History, SqliteStore};
 
 /// An engine that keeps rows. Each [`Row`] inserts or replaces what has its key; what a key is, the row says.
 ///
@@ -31,7 +32,7 @@ pub trait Store: Send {
     /// [`StoreError::may_pass`] the same batch may be tried again.
     fn commit(&mut self, rows: &[Row]) -> Result<(), StoreError>;
 
-    /// Reads everything, parents before children: an order in which the rows could have been committed.
+    /// Reads everything but events, parents before children: an order in which the rows could have been committed.
     ///
     /// # Errors
     /// When the rows cannot be read, or are not what this version writes.
@@ -47,6 +48,8 @@ pub struct Loaded {
     pub next_attempt: AttemptId,
     /// Greater than every job there ever was, forgotten ones included.
     pub next_job: JobId,
+    /// Greater than every event there ever was.
+    pub next_event: u64,
 }
 
 /// A store did not do what it was asked.

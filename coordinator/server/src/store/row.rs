@@ -14,10 +14,12 @@ use std::sync::Arc;
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Change;
-use wanfarm_types::{AttemptId, Digest, JobId, ModelFile, ModelInfo, Role, VideoId, VideoSpec, WorkerId};
+use wanfarm_types::{
+    AttemptId, Digest, EventKind, FarmEvent, JobId, ModelFile, ModelInfo, Role, VideoId, VideoSpec, WorkerId,
+};
 
 use crate::outputs::Written;
-use crate::times::Moment;
+use crate::times::{Moment, rfc3339};
 use crate::totals::Totals;
 
 /// One row. Videos are named by their place in the manifest, except in [`Row::Scheduler`], which counts those planned.
@@ -117,8 +119,58 @@ pub enum Row {
         /// Seconds its item had waited.
         waited: f64,
     },
+    /// When a video was first begun and when it ended, key `video`.
+    VideoTimes {
+        /// The video, by its place in the manifest.
+        video: VideoId,
+        /// When a worker first began to compute it, in seconds since 1970.
+        started: Option<f64>,
+        /// When it ended, likewise; `None`: it has not, or is taken up again.
+        ended: Option<f64>,
+    },
+    /// Something that happened, key `id`, in the transaction of the rows that it tells of. Never changed, and gone when
+    /// [`MAX_EVENTS`] others have followed; not among the rows that are loaded.
+    Event(EventRow),
     /// What the scheduler must find again; keys as in [`Change`].
     Scheduler(Change),
+}
+
+/// Events that are kept: the newest.
+pub(crate) const MAX_EVENTS: u64 = 100_000;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EventRow {
+    /// Greater than that of every event before it.
+    pub id: u64,
+    /// When, in seconds since 1970.
+    pub at: f64,
+    /// What.
+    pub kind: EventKind,
+    /// Of which job, or of whose video.
+    pub job: Option<JobId>,
+    /// Of which video, by its place in the manifest.
+    pub video: Option<u32>,
+    /// Of which worker, or by which one.
+    pub worker: Option<WorkerId>,
+    /// What the worker is called, and else the job.
+    pub name: Option<String>,
+    /// Who asked for it.
+    pub by: Option<String>,
+    /// What was before.
+    pub before: Option<String>,
+    /// What has been since.
+    pub after: Option<String>,
+    /// Why, or what else there is to say.
+    pub detail: Option<String>,
+}
+
+impl EventRow {
+    /// As people and programs are told.
+    pub fn told(&self) -> FarmEvent {
+        let Self { id, at, kind, job, video, worker, name, by, before, after, detail } = self.clone();
+        FarmEvent { id, at: rfc3339(at), kind, job, video, worker, name, by, before, after, detail }
+    }
 }
 
 /// A job as it was submitted.

@@ -33,16 +33,18 @@ impl Direct {
 
     async fn submit(&mut self, submission: Submission) -> Result<Queued, RequestError> {
         let (asked, places) = (submission.digest(), Places::default());
-        let submitted = self.ask(|reply| Request::Submit { submission, asked, unfit: None, places, reply }).await?;
+        let submitted = self
+            .ask(|reply| Request::Submit { submission, asked, unfit: None, places, by: "a test".into(), reply })
+            .await?;
         Ok(Queued { job: submitted.job.unwrap(), already: submitted.already })
     }
 
     async fn steer(&mut self, job: JobId, verb: JobVerb) -> Result<(), RequestError> {
-        self.ask(|reply| Request::ControlJob { job, video: None, verb, reply }).await
+        self.ask(|reply| Request::ControlJob { job, video: None, verb, by: "a test".into(), reply }).await
     }
 
     async fn forget_worker(&mut self, worker: WorkerId) -> Result<(), RequestError> {
-        self.ask(|reply| Request::ControlWorker { worker, verb: WorkerVerb::Forget, reply }).await
+        self.ask(|reply| Request::ControlWorker { worker, verb: WorkerVerb::Forget, by: "a test".into(), reply }).await
     }
 
     async fn event(&mut self, event: Event) {
@@ -158,7 +160,9 @@ async fn a_job_cancelled_before_its_model_was_known_waits_again_when_it_is_retri
     desk.steer(job, JobVerb::Cancel).await.unwrap();
     desk.event(Event::Reported(job, Ok(()))).await;
     assert_eq!(desk.state(job), Some(JobState::Cancelled));
-    let one = desk.ask(|reply| Request::ControlJob { job, video: Some(0), verb: JobVerb::Retry, reply }).await;
+    let one = desk
+        .ask(|reply| Request::ControlJob { job, video: Some(0), verb: JobVerb::Retry, by: "a test".into(), reply })
+        .await;
     assert!(matches!(one, Err(RequestError::NotPlanned(_))), "{one:?}");
     desk.steer(job, JobVerb::Retry).await.unwrap();
     assert_eq!((desk.state(job), desk.is_planned(job)), (Some(JobState::Active), false));

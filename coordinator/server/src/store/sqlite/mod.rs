@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "opens the database before the loop starts")]
 
+mod history;
 mod migrations;
 mod place;
 mod read;
@@ -16,6 +17,7 @@ use wanfarm_types::{AttemptId, JobId};
 
 use super::belonging::Belongings;
 use super::{DataDirectory, Loaded, Row, Store, StoreError, when_unlocked};
+pub use history::{Asked, History};
 use migrations::MIGRATIONS;
 use place::Place;
 
@@ -84,6 +86,11 @@ impl SqliteStore {
             let place = Place::of(&path).map_err(|why| StoreError::Failed { verb: "find", path: path.clone(), why })?;
             Ok(Self { path: path.clone(), place, id, database })
         })
+    }
+
+    /// What happened, for readers beside it.
+    pub fn history(&self) -> History {
+        History::new(self.path.clone())
     }
 
     /// The id of this database, and so of its coordinator.
@@ -170,7 +177,9 @@ impl Store for SqliteStore {
         let loaded = self.database.unchecked_transaction().map_err(Fault::from).and_then(|transaction| {
             let next_attempt = AttemptId(next(&transaction, "attempt")?);
             let next_job = JobId(next(&transaction, "job")?);
-            Ok(Loaded { rows: read::rows(&transaction)?, next_attempt, next_job })
+            let last = "SELECT coalesce(max(id), 0) + 1 FROM event";
+            let next_event = transaction.query_row(last, [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+            Ok(Loaded { rows: read::rows(&transaction)?, next_attempt, next_job, next_event })
         });
         loaded.map_err(|fault| match fault {
             Fault::Value(why) => StoreError::Damaged { path: self.path.clone(), why },

@@ -13,7 +13,7 @@ use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, TextKey, VideoP
 use wanfarm_types::{AttemptId, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WorkItem, WorkerId};
 
 use super::Fault;
-use crate::store::{JobEnd, JobRow, Row};
+use crate::store::{EventRow, JobEnd, JobRow, Row};
 use crate::times::Moment;
 
 pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
@@ -86,6 +86,11 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
             let place = VideoId { job: id, index: get(video, "place")? };
             let (verdict, seconds) = (get(video, "verdict")?, get(video, "seconds")?);
             states.push(Row::Outputs { video: place, written, verdict, seconds });
+        }
+        let [started, ended] = [get::<Option<f64>>(video, "started")?, get(video, "ended")?];
+        if started.is_some() || ended.is_some() {
+            let place = VideoId { job: id, index: get(video, "place")? };
+            states.push(Row::VideoTimes { video: place, started, ended });
         }
         Ok(())
     };
@@ -179,6 +184,25 @@ fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
     };
     rows.push(Row::Scheduler(Change::AttemptEnded { attempt, end, steps, timing }));
     Ok(())
+}
+
+/// An event.
+pub(super) fn event(line: &Line<'_>) -> Result<EventRow, Fault> {
+    let some = |column| get::<Option<i64>>(line, column)?.map(|_| count(line, column)).transpose();
+    let worker = get::<Option<String>>(line, "worker")?.map(|_| text(line, "worker")).transpose()?;
+    Ok(EventRow {
+        id: count(line, "id")?,
+        at: get(line, "at")?,
+        kind: word(line, "kind")?,
+        job: some("job")?.map(JobId),
+        video: get(line, "video")?,
+        worker: worker.map(WorkerId),
+        name: get(line, "name")?,
+        by: get(line, "asker")?,
+        before: get(line, "old")?,
+        after: get(line, "new")?,
+        detail: get(line, "detail")?,
+    })
 }
 
 fn video(line: &Line<'_>) -> Result<VideoId, Fault> {

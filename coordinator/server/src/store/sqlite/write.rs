@@ -8,7 +8,7 @@ use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, VideoPhase};
 use wanfarm_types::{Failure, JobId, StepTiming, VideoId, VideoSpec};
 
 use super::Fault;
-use crate::store::{JobRow, Row};
+use crate::store::{EventRow, JobRow, MAX_EVENTS, Row};
 
 pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault> {
     match row {
@@ -80,8 +80,28 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
              ON CONFLICT DO UPDATE SET mount = excluded.mount",
             params![folder.to_string_lossy(), mount.to_string_lossy()],
         ),
+        Row::VideoTimes { video, started, ended } => {
+            let sql = "UPDATE video SET started = ?3, ended = ?4 WHERE job = ?1 AND place = ?2";
+            let values = params![number(video.job.0)?, video.index, started.map(finite), ended.map(finite)];
+            changed(execute_counting(transaction, sql, values)?, video)
+        }
+        Row::Event(event) => self::event(transaction, event),
         Row::Scheduler(change) => self::change(transaction, change),
     }
+}
+
+fn event(transaction: &Transaction<'_>, event: &EventRow) -> Result<(), Fault> {
+    let EventRow { id, at, kind, job, video, worker, name, by, before, after, detail } = event;
+    let job = job.map(|job| number(job.0)).transpose()?;
+    let worker = worker.map(|worker| worker.to_string());
+    execute(
+        transaction,
+        "INSERT INTO event (id, at, kind, job, video, worker, name, asker, old, new, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![number(*id)?, finite(*at), kind.name(), job, video, worker, name, by, before, after, detail],
+    )?;
+    let oldest = number(id.saturating_sub(MAX_EVENTS))?;
+    execute(transaction, "DELETE FROM event WHERE id <= ?1", params![oldest])
 }
 
 fn submission(transaction: &Transaction<'_>, job: &JobRow) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use wanfarm_types::{AttemptId, JobId, VideoId};
 
 use super::memory::MemoryStore;
 use super::sample::{batch, digest, durable, farm, issued, job, planned, resolved, rng};
-use crate::store::{Row, Store};
+use crate::store::{EventRow, Row, Store};
 use crate::times::Moment;
 
 /// The whole suite. `new` makes a place to keep rows in, and says how to open a store there, again and again.
@@ -17,6 +17,7 @@ pub(super) fn conforms<S: Store, O: FnMut() -> S>(mut new: impl FnMut() -> O) {
     a_forgotten_job_leaves_its_numbers_behind(new());
     no_two_jobs_have_one_key(&mut new()());
     a_job_without_a_plan_can_wait_again(&mut new()());
+    events_are_counted_on_and_are_no_rows(new());
     for seed in 0..16 {
         any_batches_are_kept_as_the_reference_keeps_them(new(), seed);
     }
@@ -28,6 +29,18 @@ fn video(index: u32) -> VideoId {
 
 fn state(index: u32, state: VideoPhase) -> Row {
     Row::Scheduler(Change::VideoPhase { video: video(index), state })
+}
+
+fn events_are_counted_on_and_are_no_rows<S: Store>(mut open: impl FnMut() -> S) {
+    let event = |id| Row::Event(EventRow { id, ..EventRow::default() });
+    let mut store = open();
+    assert_eq!(store.load().unwrap().next_event, 1);
+    store.commit(&[event(1), job(1, "a", 1), event(2)]).unwrap();
+    assert!(store.commit(&[job(2, "b", 1), event(2)]).is_err(), "each has a number of its own");
+    let forgotten = Row::Scheduler(Change::JobForgotten(JobId(1)));
+    store.commit(&[forgotten, event(3)]).unwrap();
+    let loaded = open().load().unwrap();
+    assert_eq!((loaded.rows.len(), loaded.next_event), (0, 4));
 }
 
 fn an_empty_store_counts_from_one(store: &mut impl Store) {

@@ -33,6 +33,7 @@ enum OfJob {
     Plan,
     VideoPhase(u32),
     Outputs(u32),
+    VideoTimes(u32),
     State,
     Suspended,
     Ended,
@@ -51,6 +52,7 @@ struct Tables {
     rows: BTreeMap<Key, Row>,
     last_attempt: u64,
     last_job: u64,
+    last_event: u64,
 }
 
 /// The store. Clones share their rows, as two openings of one database do.
@@ -76,6 +78,7 @@ impl Store for MemoryStore {
             rows: tables.rows.values().cloned().collect(),
             next_attempt: AttemptId(tables.last_attempt + 1),
             next_job: JobId(tables.last_job + 1),
+            next_event: tables.last_event + 1,
         })
     }
 }
@@ -95,6 +98,13 @@ impl Tables {
                 Key::Model(name) | Key::Weights(name, ..) => name != model,
                 _ => true,
             });
+            return Ok(());
+        }
+        if let Row::Event(event) = row {
+            if event.id <= self.last_event {
+                return Err(format!("event {} is there already", event.id));
+            }
+            self.last_event = event.id;
             return Ok(());
         }
         if let Row::Requeued(job) = row {
@@ -127,6 +137,7 @@ impl Tables {
                 | Row::Suspended { reason: None, .. }
                 | Row::Ended { end: None, .. }
                 | Row::Reported { at: None, .. }
+                | Row::VideoTimes { started: None, ended: None, .. }
                 | Row::Scheduler(Change::WeightsPinned { weights: None, .. })
         );
         if removes {
@@ -210,6 +221,10 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
         Row::Ended { job, .. } => (Key::Job(*job, OfJob::Ended), submission(*job)),
         Row::Reported { job, .. } => (Key::Job(*job, OfJob::Reported), submission(*job)),
         Row::Outputs { video, .. } => (Key::Job(video.job, OfJob::Outputs(video.index)), Some(Parent::Place(*video))),
+        Row::VideoTimes { video, .. } => {
+            (Key::Job(video.job, OfJob::VideoTimes(video.index)), Some(Parent::Place(*video)))
+        }
+        Row::Event(_) => unreachable!("no row that is loaded"),
         Row::Mount { folder, .. } => (Key::Mount(folder.clone()), None),
         Row::Begun { attempt, .. } => (Key::Attempt(*attempt, OfAttempt::Begun), issued(*attempt)),
         Row::Scheduler(change) => match change {

@@ -183,7 +183,11 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
     let job_id = JobId(number);
     let video = VideoId { job: job_id, index: rng.random_range(0..2) };
     let failure = Failure { kind: FailureKind::NotFinite, message: format!("NaN after step {n}") };
-    let change = match rng.random_range(3..23) {
+    let change = match rng.random_range(3..24) {
+        23 => {
+            let [started, ended] = [2, 3].map(|one| (n % one == 0).then(|| f64::from(n) / 3.0));
+            return vec![Row::VideoTimes { video, started, ended }];
+        }
         3 => return vec![job(number, &format!("key {number}"), 3), resolved(number, 3), planned(number, 3)],
         4 => return vec![job(number + 4, "", 2)],
         5 => return vec![Row::Model(info(Experts::Dual { boundary: f64::from(n) / 300.0 }))],

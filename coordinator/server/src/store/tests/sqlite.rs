@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rusqlite::Connection;
-use wanfarm_types::Experts;
 use wanfarm_types::fixtures::info;
+use wanfarm_types::{EventKind, Experts, JobId};
 
 use super::conformance::conforms;
 use super::memory::MemoryStore;
-use super::sample::{batch, everything, farm, job, rng};
-use crate::store::{DataDirectory, Loaded, Row, SqliteStore, Store, StoreError};
+use super::sample::{batch, everything, farm, job, rng, worker};
+use crate::store::{Asked, DataDirectory, EventRow, Loaded, MAX_EVENTS, Row, SqliteStore, Store, StoreError};
 
 #[test]
 fn the_reference_conforms() {
@@ -119,7 +119,7 @@ fn rows_of_an_older_format_are_brought_up_to_date_with_the_json_in_them() {
     database.execute(job, (2, "b", None::<String>)).unwrap();
     database.execute(job, (3, "c", totals("7"))).unwrap();
     let to_format_3 = |database: &Connection| {
-        database.execute_batch("ALTER TABLE attempt DROP COLUMN load_seconds; ALTER TABLE worker_state DROP COLUMN assigned; PRAGMA user_version = 3").unwrap();
+        database.execute_batch("ALTER TABLE attempt DROP COLUMN load_seconds; ALTER TABLE worker_state DROP COLUMN assigned; ALTER TABLE video DROP COLUMN started; ALTER TABLE video DROP COLUMN ended; DROP TABLE event; PRAGMA user_version = 3").unwrap();
     };
     to_format_3(&database);
     drop(database);
@@ -320,4 +320,45 @@ fn a_full_disk_is_told_from_a_broken_one_and_room_lets_it_go_on() {
     assert_eq!(store.load().unwrap(), before);
     store.database.pragma_update(None, "max_page_count", i64::from(u32::MAX) - 2).unwrap();
     store.commit(&[job(2, "b", 500)]).unwrap();
+}
+
+#[test]
+fn the_newest_events_are_kept_and_read_beside_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path()).unwrap();
+    let history = store.history();
+    assert_eq!((history.span().unwrap(), history.read(&asked(0, None, 9)).unwrap().len()), (None, 0));
+    let event = |id, job| EventRow {
+        id,
+        at: 1.5,
+        kind: EventKind::VideoFailed,
+        job: Some(JobId(job)),
+        video: Some(7),
+        worker: Some(worker(3)),
+        name: Some("it's".into()),
+        by: Some("10.0.0.7:4711".into()),
+        before: Some("running".into()),
+        after: Some("failed".into()),
+        detail: Some("NaN — 猫".into()),
+    };
+    let rows: Vec<Row> = (1..=9).map(|id| Row::Event(event(id, id % 2))).collect();
+    store.commit(&rows).unwrap();
+    assert_eq!(history.read(&asked(0, None, 1)).unwrap(), [event(1, 1).told()]);
+    let ids = |after, job, limit| {
+        history.read(&asked(after, job, limit)).unwrap().iter().map(|event| event.id).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (ids(3, None, 3), ids(0, Some(JobId(0)), 9), ids(9, None, 9)),
+        (vec![4, 5, 6], vec![2, 4, 6, 8], vec![])
+    );
+    assert_eq!(ids(u64::MAX, None, 9), [0; 0]);
+    store.commit(&[Row::Event(event(MAX_EVENTS + 5, 1))]).unwrap();
+    assert_eq!(history.span().unwrap(), Some((6, MAX_EVENTS + 5)));
+    let other = Connection::open(file(&dir)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(ids(5, None, 9), [6, 7, 8, 9, MAX_EVENTS + 5], "who writes is in nobody's way");
+}
+
+fn asked(after: u64, job: Option<JobId>, limit: u32) -> Asked {
+    Asked { after, job, limit }
 }

@@ -1,0 +1,94 @@
+//! Reads what happened, beside the one who writes: by a connection of its own, which never holds him up.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, params_from_iter};
+use wanfarm_types::{FarmEvent, JobId};
+
+use super::{Fault, LOCK_TIMEOUT, error, read};
+use crate::store::StoreError;
+
+/// The events of a database.
+#[derive(Debug, Clone)]
+pub struct History {
+    path: PathBuf,
+    /// Opened when it is first needed. One question at a time: they are short.
+    database: Arc<Mutex<Option<Connection>>>,
+}
+
+/// Which events are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Only those with greater ids.
+    pub after: u64,
+    /// Only those of this job.
+    pub job: Option<JobId>,
+    /// At most so many, the oldest.
+    pub limit: u32,
+}
+
+impl History {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, database: Arc::default() }
+    }
+
+    /// The events that are asked for, oldest first. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn read(&self, asked: &Asked) -> Result<Vec<FarmEvent>, StoreError> {
+        self.with(|database| {
+            let mut values = vec![Value::from(cut(asked.after)), Value::from(i64::from(asked.limit))];
+            values.extend(asked.job.map(|job| Value::from(cut(job.0))));
+            let of_job = if asked.job.is_some() { "AND job = ?3" } else { "" };
+            let sql = format!("SELECT * FROM event WHERE id > ?1 {of_job} ORDER BY id LIMIT ?2");
+            let mut statement = database.prepare_cached(&sql)?;
+            let (mut lines, mut events) = (statement.query(params_from_iter(values))?, Vec::new());
+            while let Some(line) = lines.next()? {
+                events.push(read::event(line)?.told());
+            }
+            Ok(events)
+        })
+    }
+
+    /// The ids of the oldest and of the newest event that is kept. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn span(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        self.with(|database| {
+            let ids = |line: &rusqlite::Row<'_>| Ok((line.get::<_, Option<i64>>(0)?, line.get::<_, Option<i64>>(1)?));
+            let (oldest, newest) = database.query_row("SELECT min(id), max(id) FROM event", [], ids)?;
+            let id = |id: Option<i64>| id.and_then(|id| u64::try_from(id).ok());
+            Ok(id(oldest).zip(id(newest)))
+        })
+    }
+
+    fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+        let fail = |fault| error("read", &self.path, fault);
+        // Nothing is half done by a reader that panicked.
+        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = match database.take() {
+            Some(open) => open,
+            None => open(&self.path).map_err(|engine| fail(engine.into()))?,
+        };
+        let answer = ask(&open).map_err(fail)?;
+        // One that has failed is opened anew.
+        *database = Some(open);
+        Ok(answer)
+    }
+}
+
+fn open(path: &std::path::Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags)?;
+    database.busy_timeout(LOCK_TIMEOUT)?;
+    Ok(database)
+}
+
+/// SQLite counts to 2⁶³, and nothing in it is greater.
+fn cut(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
