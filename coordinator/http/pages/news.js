@@ -15,11 +15,17 @@ export function take(events) {
       if (!videos.has(data.job)) videos.set(data.job, []);
       videos.get(data.job).push(data);
     } else if (type === "resync") again(data.job);
+    else if (type === "event") happened(data);
     else if (type !== "hello") touch();
   }
   if (jobs.length) takeJobs(jobs);
   for (const [job, lines] of videos) takeVideos(job, lines);
   if (workers.length) known(path("workers"))?.apply((value) => ({ ...value, workers: merged(value.workers, workers, "id") }));
+}
+
+/** What changed with it is told by lines; only the list of what happened is read again. */
+function happened({ job }) {
+  if (job != null) touch((url) => url.startsWith(path("jobs", job, "events")));
 }
 
 function again(job) {

@@ -9,10 +9,12 @@ mod guard;
 mod health;
 mod input;
 mod jobs;
+mod metrics;
 mod page_of;
 mod pages;
 mod problem;
 mod range;
+mod submit;
 mod unknown;
 mod workers;
 
@@ -26,11 +28,12 @@ const MAX_BODY: usize = 64 << 10;
 /// Every route of the coordinator over HTTP. Paths that nobody serves end here as well.
 pub fn router(farm: FarmService) -> Router {
     let api = Router::new().merge(health::api()).merge(jobs::routes()).merge(files::routes()).merge(workers::routes());
-    let api = api.merge(events::routes(farm.clone()));
+    let api = api.merge(submit::routes()).merge(events::routes(farm.clone()));
     let api = api.layer(DefaultBodyLimit::max(MAX_BODY));
     Router::new()
         .nest("/api/v1", api)
         .merge(health::routes())
+        .merge(metrics::routes())
         .method_not_allowed_fallback(unknown::method)
         .fallback(unknown::path)
         .layer(middleware::from_fn(guard::guard))

@@ -228,6 +228,70 @@ async fn what_is_not_there_and_what_makes_no_sense_is_a_problem() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_is_tried_queued_once_and_refused_with_the_place_of_each_fault() {
+    let farm = farm().await;
+    let night = "[job]\nname = 'night'\nmodel = 'demo'\n[[video]]\nprompt = 'a red fox'\nsweep = { seed = [1, 2] }\n";
+    let send = |path: &'static str, kind: &'static str, key: &'static str, text: &str| {
+        let mut request = axum::http::Request::post(farm.url(path)).header("content-type", kind);
+        if !key.is_empty() {
+            request = request.header("idempotency-key", key);
+        }
+        let request = request.body(text.to_owned()).unwrap();
+        tokio::task::spawn_blocking(move || {
+            let mut response = agent().run(request).unwrap();
+            let text = response.body_mut().read_to_string().unwrap();
+            (response.status().as_u16(), serde_json::from_str::<Value>(&text).unwrap())
+        })
+    };
+    let (status, told) = send("/api/v1/jobs?dry_run=1", "application/toml", "", night).await.unwrap();
+    assert_eq!(
+        (status, &told["name"], &told["videos"], &told["model_known"]),
+        (200, &json!("night"), &json!(2), &json!(false))
+    );
+    assert_eq!(farm.get("/api/v1/jobs").await["jobs"], json!([]), "nothing is queued");
+
+    let (status, told) = send("/api/v1/jobs", "application/toml; charset=utf-8", "k", night).await.unwrap();
+    assert_eq!(
+        (status, &told["id"], &told["state"], &told["videos"]),
+        (201, &json!(1), &json!("active"), &json!(2)),
+        "{told}"
+    );
+    let (status, again) = send("/api/v1/jobs", "application/toml", "k", night).await.unwrap();
+    assert_eq!((status, &again["id"]), (200, &json!(1)), "the same key is the same job");
+    let other = night.replace("fox", "hare");
+    assert_eq!(send("/api/v1/jobs", "application/toml", "k", &other).await.unwrap().0, 409);
+    let (status, taken) = send("/api/v1/jobs", "application/toml", "other", night).await.unwrap();
+    assert!(status == 409 && taken["detail"].as_str().unwrap().contains("names that are taken"), "{status} {taken}");
+    let (status, told) = send("/api/v1/jobs?taken=new_name", "application/toml", "", night).await.unwrap();
+    assert_eq!((status, &told["renamed"]), (201, &json!(2)), "{told}");
+    let json = r#"{"job": {"name": "j", "model": "demo"}, "video": [{"prompt": "x"}]}"#;
+    assert_eq!(send("/api/v1/jobs", "application/json", "", json).await.unwrap().0, 201);
+    let yaml = "job: {name: y, model: demo}\nvideo:\n  - prompt: x\n";
+    assert_eq!(send("/api/v1/jobs", "application/yaml", "", yaml).await.unwrap().0, 201);
+
+    let bad = night.replace("sweep", "seedz").replace("'night'", "7");
+    let (status, problem) = send("/api/v1/jobs?dry_run=1", "application/toml", "", &bad).await.unwrap();
+    let places: Vec<_> = problem["faults"].as_array().unwrap().iter().map(|fault| fault["line"].clone()).collect();
+    assert_eq!((status, places), (422, vec![json!(2), json!(6)]), "{problem}");
+    assert!(problem["faults"][1]["message"].as_str().unwrap().contains("seedz"), "{problem}");
+    let file = night.replace("prompt", "image = '/etc/passwd'\nprompt");
+    let (status, problem) = send("/api/v1/jobs", "application/toml", "", &file).await.unwrap();
+    assert!(
+        status == 422 && !problem.to_string().contains("root:"),
+        "files of this machine are none of a stranger's: {problem}"
+    );
+    assert_eq!(send("/api/v1/jobs", "text/plain", "", night).await.unwrap().0, 415);
+    assert_eq!(send("/api/v1/jobs?taken=burn", "application/toml", "", night).await.unwrap().0, 400);
+    assert_eq!(send("/api/v1/jobs", "application/toml", "", &"#".repeat(17 << 20)).await.unwrap().0, 413);
+    let (_, kind, text) = farm.ask("GET", "/metrics", &[], None).await;
+    assert!(
+        kind.starts_with("text/plain") && text.as_str().unwrap().contains("wanfarm_videos{state=\"waiting\"} 6"),
+        "{text}"
+    );
+    farm.coordinator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_other_sites_are_kept_out() {
     let mut farm = farm().await;
     let job = farm.submit("night", 1).await;

@@ -35,6 +35,7 @@ use crate::copies::Copies;
 use crate::dialler::Dialler;
 use crate::event::{Attached, Copied, Event, Staged};
 use crate::ledger::KnownWorker;
+use crate::meters::Meters;
 use crate::obstacle::Obstacle;
 use crate::outbox::Outbox;
 use crate::outputs::{ReportError, WriteError};
@@ -81,6 +82,7 @@ pub struct Driver {
     history: History,
     upkeep: Upkeep,
     uploads: Uploads,
+    meters: Meters,
     /// Files to be removed once their rows are.
     unneeded: Vec<Digest>,
     unread: Unread,
@@ -414,6 +416,7 @@ impl Driver {
         let now = self.seconds();
         let Registry { jobs, ledger, .. } = &mut self.registry;
         let Some((video, _)) = ledger.open(attempt) else { return };
+        let stage = ledger.stage_of(attempt);
         match report {
             Report::Started => {
                 if let Some(waited) = ledger.begins(attempt, now) {
@@ -429,6 +432,9 @@ impl Driver {
             }
             Report::StepDone { checkpoint, seconds } => {
                 let Some(video) = jobs.in_manifest(video) else { return };
+                if let Some((stage, job)) = stage.zip(jobs.get(video.job)) {
+                    self.meters.stepped(stage, &job.submission.model, *seconds);
+                }
                 jobs.update(video, |status| {
                     status.steps_done = checkpoint.steps_done;
                     status.seconds_per_step = Some(*seconds).filter(|seconds| *seconds > 0.0);

@@ -6,6 +6,7 @@ mod files;
 mod history;
 mod looking;
 mod loras;
+mod manifests;
 mod places;
 #[cfg(test)]
 mod tests;
@@ -32,12 +33,14 @@ use crate::artifacts::Artifacts;
 pub use crate::driver::Told;
 use crate::estimate::{Estimate, Footprint, Space, Workload};
 use crate::event::Event;
+use crate::meters::Meters;
 pub use crate::requests::News;
 use crate::requests::{Changes, Request, Settled};
 pub use asking::{Changing, FinishedFile};
 pub use history::Heard;
 pub(crate) use history::History;
 use looking::{Looking, Seen};
+pub use manifests::{Checked, Refused};
 use wire::refusal;
 
 /// Shortest time between two updates of a watcher: often enough for a progress bar.
@@ -78,6 +81,7 @@ pub struct FarmService {
     looking: Looking,
     /// What happened.
     history: History,
+    meters: Meters,
 }
 
 impl FarmService {
@@ -90,10 +94,11 @@ impl FarmService {
         output: PathBuf,
         last_report: bool,
         history: History,
+        meters: Meters,
     ) -> Self {
         let checking = Arc::new(Semaphore::new(CHECKS));
         let looking = Looking::new();
-        Self { events, news, artifacts, output: Arc::new(output), last_report, checking, looking, history }
+        Self { events, news, artifacts, output: Arc::new(output), last_report, checking, looking, history, meters }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {

@@ -74,6 +74,11 @@ impl Ledger {
         self.open.get(&attempt).map(|open| open.worker_id)
     }
 
+    /// The stage of an attempt that is out.
+    pub(crate) fn stage_of(&self, attempt: AttemptId) -> Option<Stage> {
+        self.open.get(&attempt).map(|open| open.stage)
+    }
+
     /// No attempt is out with a worker.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {

@@ -20,6 +20,7 @@ pub mod farm;
 mod images;
 mod jobs;
 mod ledger;
+pub mod meters;
 mod obstacle;
 mod outbox;
 mod outputs;

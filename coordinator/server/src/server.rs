@@ -23,6 +23,7 @@ use crate::dispatch::DispatchService;
 use crate::driver::{Driver, Parts, RestoreError};
 use crate::event::Event;
 use crate::farm::{self, FarmService};
+use crate::meters::Meters;
 use crate::obstacle::Obstacle;
 use crate::outputs::Volume;
 use crate::remember::{Memory, Wanted, remember};
@@ -136,6 +137,7 @@ pub async fn start(
     let (news, told) = watch::channel(0);
     let reader = Reader::default();
     let happened = broadcast::Sender::new(EVENTS_AHEAD);
+    let meters = Meters::default();
     let history = farm::History { kept: store.history(), told: happened.downgrade() };
     let parts = Parts {
         copies: Copies::new(artifacts.clone(), reader.clone(), events.clone()),
@@ -144,6 +146,7 @@ pub async fn start(
         events: inbox,
         news,
         told: happened,
+        meters: meters.clone(),
         retention: config.retention,
         dialler: Dialler::new(reader.puller.clone(), events.clone()),
     };
@@ -160,7 +163,7 @@ pub async fn start(
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let dispatch = InterceptedService::new(dispatch, from_no_page);
-    let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, !stays, history);
+    let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, !stays, history, meters);
     let routes = routes(farm.clone());
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);

@@ -5,6 +5,8 @@
 //! nothing leaves until that has passed: the farm's workers finish what they have and wait, and the batch grows by what
 //! they say.
 
+use std::time::Instant;
+
 use tokio::sync::oneshot;
 
 use super::Driver;
@@ -45,8 +47,13 @@ impl Driver {
         }
         let Some(mut store) = self.store.take() else { return Ok(false) };
         let rows = std::mem::take(&mut self.rows);
+        let meters = self.meters.clone();
         let write = move || -> (Box<dyn Store>, _, _) {
+            let begun = Instant::now();
             let written = store.commit(&rows);
+            if written.is_ok() {
+                meters.committed(begun.elapsed());
+            }
             (store, rows, written)
         };
         // Propagate a panic of the store to the join handle of the driver.

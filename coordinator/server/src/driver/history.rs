@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 use wanfarm_scheduler::{AttemptEnd, Change, JobPhase, VideoPhase};
-use wanfarm_types::{AttemptId, EventKind, FarmEvent, JobId, Role, VideoId, VideoState, WorkerId};
+use wanfarm_types::{AttemptId, EventKind, FarmEvent, JobId, Role, Stage, VideoId, VideoState, WorkerId};
 
 use super::Driver;
 use crate::store::{EventRow, Row};
@@ -47,6 +47,7 @@ pub(super) struct Before {
     state: Option<&'static str>,
     video: Option<VideoState>,
     attempt: Option<(VideoId, WorkerId)>,
+    stage: Option<Stage>,
 }
 
 impl History {
@@ -101,7 +102,8 @@ impl Driver {
                 return Before { video: line.map(|line| line.state), ..Before::default() };
             }
             Row::Scheduler(Change::AttemptEnded { attempt, .. }) => {
-                return Before { attempt: self.attempt(*attempt), ..Before::default() };
+                let stage = self.registry.ledger.stage_of(*attempt);
+                return Before { attempt: self.attempt(*attempt), stage, ..Before::default() };
             }
             _ => return Before::default(),
         };
@@ -157,6 +159,9 @@ impl Driver {
                 }
             }
             Change::AttemptEnded { end, .. } => {
+                if let Some(stage) = before.stage {
+                    self.meters.ended(stage, how(end));
+                }
                 let (kind, detail) = match end {
                     AttemptEnd::Failed(failure) => (EventKind::AttemptFailed, Some(failure.message.clone())),
                     AttemptEnd::Lost => (EventKind::AttemptLost, None),
@@ -250,6 +255,15 @@ impl Driver {
             let (before, after) = (roles(&before.assigned), roles(&now.assigned));
             note(EventKind::WorkerAssigned, changed(Some(&before), Some(&after)));
         }
+    }
+}
+
+fn how(end: &AttemptEnd) -> &'static str {
+    match end {
+        AttemptEnd::Done => "done",
+        AttemptEnd::Failed(_) => "failed",
+        AttemptEnd::Revoked => "revoked",
+        AttemptEnd::Lost => "lost",
     }
 }
 

@@ -17,6 +17,7 @@ use super::waiting::{Hints, Unread};
 use super::{Driver, Event};
 use crate::copies::Copies;
 use crate::dialler::Dialler;
+use crate::meters::Meters;
 use crate::obstacle::Obstacle;
 use crate::requests::RequestError;
 use crate::sessions::Sessions;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub news: watch::Sender<u64>,
     /// Where those listen who are told what happened, once it is recorded.
     pub told: broadcast::Sender<Told>,
+    /// Counts what happens.
+    pub meters: Meters,
     /// How long ended jobs are kept; `None`: for ever.
     pub retention: Option<Duration>,
 }
@@ -73,7 +76,7 @@ impl Driver {
         present: &BTreeMap<Digest, u64>,
         parts: Parts,
     ) -> Result<Self, RestoreError> {
-        let Parts { copies, outputs, sessions, dialler, events, news, told, retention } = parts;
+        let Parts { copies, outputs, sessions, dialler, events, news, told, meters, retention } = parts;
         let loaded = prune(&mut *store, present)?;
         let changes = loaded.rows.iter().filter_map(|row| match row {
             Row::Scheduler(change) => Some(change.clone()),
@@ -104,6 +107,7 @@ impl Driver {
             history: History::new(loaded.next_event, told),
             upkeep: Upkeep::new(retention),
             uploads: Uploads::default(),
+            meters,
             unneeded: Vec::new(),
             unread: Unread::default(),
             stopping: false,

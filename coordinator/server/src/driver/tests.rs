@@ -82,6 +82,7 @@ fn driver(store: Box<dyn Store>, dir: &std::path::Path) -> (mpsc::Sender<Event>,
         events: inbox,
         news: watch::channel(0).0,
         told: broadcast::Sender::new(16),
+        meters: Default::default(),
         retention: None,
     };
     (events, Driver::restore(store, Config::default(), &Default::default(), parts))

@@ -13,7 +13,9 @@ use wanfarm_types::{Digest, JobId, JobReport, JobState, JobStatus, JobSummary, V
 
 use super::wire::refusal;
 use super::{FarmService, Judged, files, on_a_thread, stopping};
+use crate::disk_space;
 use crate::estimate::{Estimate, Space};
+use crate::meters::Counts;
 use crate::outputs::Look;
 use crate::requests::{News, Remaining, Report, Request};
 
@@ -108,6 +110,21 @@ impl FarmService {
     /// When the coordinator stops.
     pub async fn store_obstacle(&self) -> Answer<Option<String>> {
         self.ask(|reply| Request::StoreObstacle { reply }).await
+    }
+
+    /// What was counted since the start.
+    pub fn counts(&self) -> Counts {
+        self.meters.read()
+    }
+
+    /// Bytes that are free for finished files, and for the coordinator's own data.
+    ///
+    /// # Errors
+    /// When the output folder does not answer.
+    pub async fn free_bytes(&self) -> Answer<[Option<u64>; 2]> {
+        let (output, data) = (self.output.clone(), self.artifacts.root().to_owned());
+        let look = move |_: &_| [output.as_path(), data.as_path()].map(disk_space::available);
+        self.looking.at(&self.output, look).await
     }
 
     /// Seconds until the last file of what is active among these jobs, as far as that can be told.

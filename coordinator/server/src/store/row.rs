@@ -129,7 +129,7 @@ pub enum Row {
         ended: Option<f64>,
     },
     /// Something that happened, key `id`, in the transaction of the rows that it tells of. Never changed, and gone when
-    /// [`MAX_EVENTS`] others have followed; not among the rows that are loaded.
+    /// 100,000 others have followed; not among the rows that are loaded.
     Event(EventRow),
     /// What the scheduler must find again; keys as in [`Change`].
     Scheduler(Change),

@@ -1,0 +1,132 @@
+//! Jobs that are queued by a manifest, as text in the body.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use wanfarm_client::{DiskShortage, Forecast, Submitted};
+use wanfarm_manifest::{Syntax, Taken};
+use wanfarm_server::farm::FarmService;
+use wanfarm_types::{JobId, JobSummary};
+
+use crate::input::{self, Asked, Caller};
+use crate::problem::{Answer, Problem};
+
+/// Most bytes of a manifest: as many as the command line reads.
+const MAX_MANIFEST: usize = 16 << 20;
+/// Manifests that are in memory at the same time.
+const MAX_READ: usize = 4;
+/// How long a manifest may take to arrive, and to have its turn.
+const ARRIVAL: Duration = Duration::from_secs(60);
+
+static READING: Semaphore = Semaphore::const_new(MAX_READ);
+
+/// The route of submissions.
+pub(crate) fn routes() -> Router<FarmService> {
+    Router::new().route("/jobs", post(submit).layer(DefaultBodyLimit::max(MAX_MANIFEST)))
+}
+
+/// What is to become of a manifest.
+#[derive(Deserialize)]
+struct How {
+    /// Queue nothing; say what it would take.
+    #[serde(default, deserialize_with = "input::flag")]
+    dry_run: bool,
+    /// What becomes of videos whose names are taken.
+    #[serde(default)]
+    taken: Taken,
+}
+
+/// A queued job: its line, and what `submit --json` says with it.
+#[derive(Serialize)]
+struct Queued {
+    /// As `job`.
+    id: JobId,
+    #[serde(flatten)]
+    line: JobSummary,
+    renamed: u32,
+    left_out: u32,
+    /// Disks that are probably too small for it.
+    shortages: Vec<DiskShortage>,
+}
+
+/// Nothing was left to render.
+#[derive(Serialize)]
+struct Nothing {
+    job: Option<JobId>,
+    renamed: u32,
+    left_out: u32,
+}
+
+/// What a job would take, as `submit --dry-run --json` says.
+#[derive(Serialize)]
+struct DryRun {
+    name: String,
+    model: String,
+    asked: bool,
+    why_not: Option<String>,
+    notes: Vec<String>,
+    #[serde(flatten)]
+    forecast: Forecast,
+}
+
+async fn submit(
+    State(farm): State<FarmService>,
+    Asked(how): Asked<How>,
+    Caller(by): Caller,
+    request: Request,
+) -> Answer<Response> {
+    let syntax = syntax(request.headers())?;
+    let key = key(request.headers())?;
+    // Taken before the first byte of the body, so that no more than so many are ever in memory.
+    let late =
+        |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the manifest does not arrive, or others are read before it");
+    let _turn = timeout(ARRIVAL, READING.acquire()).await.map_err(late)?;
+    let body = timeout(ARRIVAL, Bytes::from_request(request, &())).await.map_err(late)?;
+    let body = body.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let text = String::from_utf8(body.into())
+        .map_err(|why| Problem::bad_request(format!("the manifest is not UTF-8: {why}")))?;
+    let checked = farm.check_manifest(syntax, text.trim_start_matches('\u{feff}').to_owned()).await?;
+    let submission = checked.submission(key, how.taken)?;
+    if how.dry_run {
+        let forecast = farm.forecast(submission).await?;
+        let (name, model) = (checked.name().to_owned(), checked.model().to_owned());
+        let answer = DryRun { name, model, asked: true, why_not: None, notes: checked.notes, forecast };
+        return Ok(Json(answer).into_response());
+    }
+    let (Submitted { job, already, renamed, left_out }, shortages) = farm.submit_job(submission, &by).await?;
+    let Some(id) = job else {
+        return Ok(Json(Nothing { job: None, renamed, left_out }).into_response());
+    };
+    let status = if already { StatusCode::OK } else { StatusCode::CREATED };
+    let queued = Queued { id, line: farm.line(id).await?, renamed, left_out, shortages };
+    Ok((status, [(header::LOCATION, format!("/api/v1/jobs/{id}"))], Json(queued)).into_response())
+}
+
+/// How the manifest is written.
+fn syntax(headers: &HeaderMap) -> Answer<Syntax> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    match kind.split(';').next().map(str::trim).unwrap_or_default() {
+        "application/toml" => Ok(Syntax::Toml),
+        "application/yaml" | "application/x-yaml" => Ok(Syntax::Yaml),
+        "application/json" => Ok(Syntax::Json),
+        _ => {
+            let why = format!("a manifest is application/toml, application/yaml or application/json, not {kind:?}");
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
+        }
+    }
+}
+
+/// The client's own key; without one, the same request twice is two jobs.
+fn key(headers: &HeaderMap) -> Answer<String> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(String::new()) };
+    let key = key.to_str().map_err(|_| Problem::bad_request("Idempotency-Key: only visible ASCII letters"))?;
+    Ok(key.to_owned())
+}
