@@ -82,16 +82,16 @@ impl Farm {
 
     /// Starts one more worker, with a folder of its own.
     pub(crate) fn start_worker(&mut self, sandbox: &Sandbox, name: &str, role: &str, options: &[&str]) {
-        self.start_worker_by(sandbox, name, &[&["--role", role], options].concat());
+        self.start_worker_by(sandbox, name, &demo(), &[&["--role", role], options].concat());
     }
 
     /// Starts a worker that is told nothing but how much memory it has.
-    pub(crate) fn start_elastic(&mut self, sandbox: &Sandbox, name: &str, memory: u64) {
-        self.start_worker_by(sandbox, name, &["--memory", &memory.to_string()]);
+    pub(crate) fn start_elastic(&mut self, sandbox: &Sandbox, name: &str, models: &Path, memory: u64) {
+        self.start_worker_by(sandbox, name, models, &["--memory", &memory.to_string()]);
     }
 
-    fn start_worker_by(&mut self, sandbox: &Sandbox, name: &str, options: &[&str]) {
-        let paths = [demo().display().to_string(), sandbox.path(name).display().to_string()];
+    fn start_worker_by(&mut self, sandbox: &Sandbox, name: &str, models: &Path, options: &[&str]) {
+        let paths = [models.display().to_string(), sandbox.path(name).display().to_string()];
         let common = ["worker", "--coordinator", &self.address, "--name", name, "--threads", "1"];
         let own = ["--models", &paths[0], "--data", &paths[1]];
         let arguments = common.iter().chain(&own).chain(options);

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::farm::Farm;
 use crate::program::{NIGHT, Running, Sandbox, binary, demo, eventually, says, signal_process, workers_of};
+use crate::prompts::copy_model;
 
 const STEMS: [&str; 3] = ["0000", "0001", "0002"];
 
@@ -84,7 +85,7 @@ fn unequal_workers_that_are_told_nothing_render_the_same_bytes_whoever_dies() {
     farm.submit(&sandbox.manifest(&manifest()));
     let names = ["small", "medium", "large"];
     for (name, memory) in names.into_iter().zip([least + (1 << 20), 2 * least, 8 * least]) {
-        farm.start_elastic(&sandbox, name, memory);
+        farm.start_elastic(&sandbox, name, &demo(), memory);
     }
     sandbox.first_artifact();
     let mut kills = 0;
@@ -98,4 +99,50 @@ fn unequal_workers_that_are_told_nothing_render_the_same_bytes_whoever_dies() {
     }
     farm.finish();
     assert_eq!(sandbox.bytes(&STEMS), Sandbox::rendered(&manifest()).bytes(&STEMS));
+}
+
+#[test]
+fn two_models_take_turns_in_memory_for_one() {
+    let (sandbox, models) = (Sandbox::new(), tempfile::tempdir().expect("temporary directory"));
+    for name in ["wan-tiny-t2v", "wan-tiny-too"] {
+        copy_model(&models.path().join(name));
+    }
+    let mut farm = Farm::without_workers(&sandbox);
+    let (first, second) = (NIGHT.replace("{index:04}", "first"), NIGHT.replace("{index:04}", "second"));
+    let video = "\n[[video]]\nprompt = \"a red circle moving left on a black background\"\nseed = 1\n";
+    farm.submit(&sandbox.manifest(&(first + video)));
+    farm.submit(&sandbox.manifest(&(second.replace("wan-tiny-t2v", "wan-tiny-too") + video)));
+    farm.start_elastic(&sandbox, "studio", models.path(), largest() + (1 << 20));
+    farm.client(&["status", "1", "--watch"]).expect(0);
+    farm.client(&["status", "2", "--watch"]).expect(0);
+    let [first, second] = ["first", "second"].map(|stem| {
+        let (latents, files) = sandbox.bytes(&[stem]).swap_remove(0);
+        (latents, files[0]["blake3"].clone())
+    });
+    assert_eq!(first, second, "the same weights under another name");
+    farm.stop();
+}
+
+#[test]
+fn what_no_known_machine_has_room_for_is_refused_at_submission() {
+    let sandbox = Sandbox::new();
+    let mut farm = Farm::without_workers(&sandbox);
+    farm.start_elastic(&sandbox, "small", &demo(), largest() + (1 << 20));
+    farm.until_state("small", &["idle"]);
+    let large = manifest().replace("width = 64", "width = 512").replace("height = 64", "height = 512");
+    let large = sandbox.manifest(&large).display().to_string();
+    for _ in 0..2 {
+        let asked = farm.client(&["submit", &large, "--dry-run"]).expect(2);
+        says(&asked.stdout, &["video 0", "no worker has room for dit-high", "the largest budget here is", "IN MEMORY"]);
+        let refused = farm.client(&["submit", &large]).expect(2);
+        says(&refused.stderr, &["video 0: no worker has room for", "Q8_0"]);
+        // It is known to the coordinator also when it is away.
+        farm.signal_worker("small", "TERM");
+        farm.until_state("small", &["gone"]);
+    }
+    farm.start_elastic(&sandbox, "large", &demo(), 64 * largest());
+    farm.until_state("large", &["idle"]);
+    let asked = farm.client(&["submit", &large, "--dry-run"]).expect(0);
+    says(&asked.stdout, &["0 of 1, else 0 s"]);
+    farm.stop();
 }

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
-use wanfarm_types::{AttemptId, CoordinatorMessage, Failure, Hello, Report, WorkerMessage};
+use wanfarm_types::{Assignment, AttemptId, CoordinatorMessage, Failure, Hello, ModelRole, Report, WorkerMessage};
 
+use crate::ahead::Ahead;
 use crate::assignments::{Assignments, Effect, Input};
 use crate::deliver::Deliveries;
 use crate::device::Device;
 use crate::identity::Identity;
 use crate::link::{Event, Link};
 use crate::loras::Loras;
+use crate::models::Catalog;
 use crate::prefetch::Prefetch;
 use crate::runner::PreparedItem;
 use crate::tensors::TensorStore;
@@ -24,6 +26,21 @@ use crate::{WorkerError, admission};
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 type Fetched = Result<Box<PreparedItem>, Failure>;
+
+/// What a worker reads from its own disks while it works.
+#[derive(Debug)]
+pub(crate) struct LocalFiles {
+    pub(crate) loras: Arc<Loras>,
+    pub(crate) ahead: Ahead,
+}
+
+impl LocalFiles {
+    /// Those of a catalog; an elastic worker reads weights ahead.
+    pub(crate) fn of(catalog: &Arc<Catalog>, elastic: bool) -> Self {
+        let ahead = if elastic { Ahead::of(catalog.clone()) } else { Ahead::default() };
+        Self { loras: catalog.loras().clone(), ahead }
+    }
+}
 
 /// Everything the loop drives.
 #[derive(Debug)]
@@ -35,6 +52,7 @@ pub(crate) struct Agent {
     device: Device,
     store: Arc<TensorStore>,
     prefetch: Prefetch,
+    ahead: Ahead,
     deliveries: Deliveries,
     state: Assignments,
     fetching: Option<Fetching>,
@@ -59,8 +77,9 @@ impl Agent {
         link: Link,
         device: Device,
         store: Arc<TensorStore>,
-        loras: Arc<Loras>,
+        files: LocalFiles,
     ) -> Self {
+        let LocalFiles { loras, ahead } = files;
         let coordinator = link.endpoint().uri().to_string();
         let deliveries = Deliveries::new(link.endpoint(), store.clone());
         let prefetch = Prefetch::new(store.clone(), loras);
@@ -72,6 +91,7 @@ impl Agent {
             device,
             store,
             prefetch,
+            ahead,
             deliveries,
             state,
             fetching: None,
@@ -191,13 +211,16 @@ impl Agent {
             Effect::Fetch(assignment) => {
                 let (prefetch, coordinator) = (self.prefetch.clone(), self.coordinator.clone());
                 let attempt = assignment.attempt;
+                self.read_ahead(&assignment);
                 let task = tokio::spawn(async move { prefetch.fetch(&assignment, coordinator).await.map(Box::new) });
                 self.fetching = Some(Fetching { attempt, task: AbortOnDropHandle::new(task) });
             }
             Effect::CancelFetch(attempt) => {
                 self.fetching.take_if(|fetching| fetching.attempt == attempt);
+                self.ahead.end();
             }
             Effect::Compute(attempt, item) => {
+                self.ahead.end();
                 info!(%attempt, video = %item.item.video, stage = %item.item.stage, "started");
                 self.device.compute(attempt, item)?;
             }
@@ -207,6 +230,14 @@ impl Agent {
             Effect::Free(attempt) => self.store.free(attempt),
         }
         Ok(())
+    }
+
+    /// The weights of an item that are not in memory.
+    fn read_ahead(&mut self, assignment: &Assignment) {
+        let wanted = ModelRole { model: assignment.spec.model.clone(), role: assignment.item.stage.role() };
+        if !self.device.resident().roles().contains(&wanted) {
+            self.ahead.begin(&wanted);
+        }
     }
 
     fn note_fullness(&mut self) {

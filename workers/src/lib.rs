@@ -12,6 +12,7 @@
 
 mod admission;
 mod agent;
+mod ahead;
 mod assignments;
 mod awake;
 mod budget;

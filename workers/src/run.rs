@@ -12,11 +12,10 @@ use tracing::info;
 use wanfarm_proto::{Location, listen};
 use wanfarm_types::{Hello, ServedModel};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, LocalFiles};
 use crate::device::{Device, Resident};
 use crate::identity::Identity;
 use crate::link::{self, Link};
-use crate::loras::Loras;
 use crate::models::{Catalog, Wish};
 use crate::roles::Roles;
 use crate::tensors::TensorStore;
@@ -47,7 +46,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
         ready = make_ready(config) => ready?,
         () = &mut shutdown => return Ok(()),
     };
-    let (models, device, loras) = ready;
+    let (models, device, files) = ready;
     let hello = Hello {
         worker: identity.worker,
         incarnation: identity.incarnation,
@@ -62,10 +61,10 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
         holding: Vec::new(),
     };
     info!(worker = %hello.worker, name = %hello.name, device = %hello.device, "ready");
-    serve(endpoint, listen, identity, hello, device, loras, shutdown).await
+    serve(endpoint, listen, identity, hello, device, files, shutdown).await
 }
 
-async fn make_ready(config: WorkerConfig) -> Result<(Vec<ServedModel>, Device, Arc<Loras>), WorkerError> {
+async fn make_ready(config: WorkerConfig) -> Result<(Vec<ServedModel>, Device, LocalFiles), WorkerError> {
     let (sender, found) = tokio::sync::oneshot::channel();
     let (folders, roles, data) = (config.models.clone(), config.roles.clone(), config.data.clone());
     let (only, device, dtype) = (config.only.clone(), config.device, config.dtype.of_tensors());
@@ -87,7 +86,7 @@ async fn make_ready(config: WorkerConfig) -> Result<(Vec<ServedModel>, Device, A
     let broken = || WorkerError::DeviceThread("the search for models crashed".to_owned());
     let catalog = Arc::new(found.await.map_err(|_| broken())??);
     let models = catalog.served();
-    let loras = catalog.loras().clone();
+    let files = LocalFiles::of(&catalog, budget.is_some());
     let resident = Resident::default();
     let told = resident.clone();
     let make =
@@ -95,7 +94,7 @@ async fn make_ready(config: WorkerConfig) -> Result<(Vec<ServedModel>, Device, A
     let failed = |source| WorkerError::System { what: "cannot start the device thread", source };
     let (device, ready) = Device::start(make, resident).map_err(failed)?;
     ready.await.map_err(|_| WorkerError::DeviceThread("it ended while loading".to_owned()))??;
-    Ok((models, device, loras))
+    Ok((models, device, files))
 }
 
 /// Serves tensors and works, with a device that is ready.
@@ -105,7 +104,7 @@ pub(crate) async fn serve(
     identity: Identity,
     hello: Hello,
     device: Device,
-    loras: Arc<Loras>,
+    files: LocalFiles,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), WorkerError> {
     let store = Arc::new(TensorStore::new(identity.incarnation));
@@ -121,7 +120,7 @@ pub(crate) async fn serve(
         .serve_with_incoming_shutdown(listen::incoming(listener, || ()), served.clone().cancelled_owned());
     let _stop = served.drop_guard();
     tokio::spawn(server);
-    Agent::new(identity, hello, Link::new(endpoint, address), device, store, loras).run(shutdown).await
+    Agent::new(identity, hello, Link::new(endpoint, address), device, store, files).run(shutdown).await
 }
 
 /// Checks `--advertise`.

@@ -50,7 +50,11 @@ pub struct RoleForecast {
     pub workers: u32,
     /// Memory of the smallest of their machines.
     pub least_memory_bytes: Option<u64>,
-    /// What the role needs of it, where the model's files are at hand.
+    /// How many of the workers have its weights in memory.
+    pub holders: u32,
+    /// Seconds until the first of the others has loaded them.
+    pub load_seconds: Option<f64>,
+    /// What weights and the largest of the videos take, as far as a worker, or the model's files here, tell.
     pub needs_bytes: Option<u64>,
 }
 
@@ -105,7 +109,9 @@ impl From<v1::EstimateReply> for Forecast {
             role: role(served.role),
             workers: served.workers,
             least_memory_bytes: (served.least_memory_bytes > 0).then_some(served.least_memory_bytes),
-            needs_bytes: None,
+            holders: served.holders,
+            load_seconds: served.load_seconds,
+            needs_bytes: served.needs_bytes,
         };
         let line = |line: v1::StageEstimate| StageForecast {
             stage: stage(line.stage).map_or("unknown", Stage::name),

@@ -13,6 +13,7 @@ mod change;
 mod config;
 mod input;
 mod plan;
+mod room;
 mod scheduler;
 mod time;
 
@@ -31,6 +32,7 @@ pub use config::Config;
 pub use input::{Input, Served, Target, WorkerHello};
 pub use pace::effort;
 pub use plan::{JobPlan, PlanError, SizeClass, TextKey, VideoPlan};
-pub use scheduler::{NoRoom, Progress, RestoreError, Scheduler, Violation, WorkerView};
+pub use room::{NoRoom, Room, Rooms};
+pub use scheduler::{Progress, RestoreError, Scheduler, Violation, WorkerView};
 pub use time::Instant;
 pub use worker::Session;

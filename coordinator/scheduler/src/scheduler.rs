@@ -28,7 +28,7 @@ use crate::{Action, Change, Config, Input, Instant, TextKey};
 
 pub use invariants::Violation;
 pub use restore::RestoreError;
-pub use view::{NoRoom, Progress, WorkerView};
+pub use view::{Progress, WorkerView};
 
 /// The state of all jobs, videos and workers, and the transitions on it.
 #[derive(Debug, Clone)]

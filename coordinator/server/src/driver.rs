@@ -430,12 +430,17 @@ impl Driver {
                     }
                 }
             }
+            Report::Loading(progress) => {
+                let Some(video) = jobs.in_manifest(video) else { return };
+                jobs.update(video, |status| status.loading = Some(*progress).filter(|load| !load.is_done()));
+            }
             Report::StepDone { checkpoint, seconds } => {
                 let Some(video) = jobs.in_manifest(video) else { return };
                 if let Some((stage, job)) = stage.zip(jobs.get(video.job)) {
                     self.meters.stepped(stage, &job.submission.model, *seconds);
                 }
                 jobs.update(video, |status| {
+                    status.loading = None;
                     status.steps_done = checkpoint.steps_done;
                     status.seconds_per_step = Some(*seconds).filter(|seconds| *seconds > 0.0);
                 });

@@ -12,6 +12,7 @@ mod places;
 mod tests;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,15 +28,16 @@ use wanfarm_manifest::first_frame::{self, Image};
 use wanfarm_manifest::{Submission, plan};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
-use wanfarm_types::{Digest, JobId, Role, VideoRequest, WorkerId};
+use wanfarm_scheduler::NoRoom;
+use wanfarm_types::{Digest, JobId, VideoRequest, WorkerId};
 
 use crate::artifacts::Artifacts;
 pub use crate::driver::Told;
-use crate::estimate::{Estimate, Footprint, Space, Workload};
+use crate::estimate::{Estimate, Footprint, Space, Workload, lack, needs, room_words};
 use crate::event::Event;
 use crate::meters::Meters;
 pub use crate::requests::News;
-use crate::requests::{Changes, Request, Settled};
+use crate::requests::{Changes, Request, ServedRole, Settled};
 pub use asking::{Changing, FinishedFile};
 pub use history::Heard;
 pub(crate) use history::History;
@@ -131,9 +133,9 @@ impl FarmService {
                 let why = match (plan::resolve(&request, &info), twins.find(index, &request, Some(&info))) {
                     (Err(why), _) => why,
                     (_, Some(first)) => format!("it is video {first} again; give it another seed, or leave it out"),
-                    (Ok((_, spec)), None) => {
+                    (Ok((plan, spec)), None) => {
                         footprints.push(Footprint::of(&spec, &info.geometry));
-                        return None;
+                        no_room(lack(&plan, &farm.rooms)?)
                     }
                 };
                 Some(format!("video {index}: {why}"))
@@ -175,14 +177,18 @@ impl FarmService {
         // Ten thousand videos take a moment; the connection's thread has others to serve.
         let planned = on_a_thread(move || {
             let (mut work, mut faults, mut specs) = (Workload::default(), Vec::new(), Vec::new());
-            let mut footprints = Vec::new();
+            let (mut footprints, mut plans) = (Vec::new(), Vec::new());
             for (index, request) in (0..).zip(&submission.videos) {
                 let image = request.image.and_then(|image| farm.images.get(&image));
                 match plan::resolve(&first_frame::sized(request, image, &info), &info) {
                     Ok((plan, spec)) => {
+                        if let Some(lack) = lack(&plan, &farm.rooms) {
+                            faults.push(v1::VideoFault { index, why: no_room(lack) });
+                        }
                         work.add(&plan, Default::default());
                         footprints.push(Footprint::of(&spec, &info.geometry));
                         specs.push((spec.cache, spec.loras));
+                        plans.push(plan);
                     }
                     Err(why) => faults.push(v1::VideoFault { index, why }),
                 }
@@ -191,7 +197,9 @@ impl FarmService {
             let space = Space::of(footprints, under_way(&farm.roles));
             faults.truncate(MAX_FAULTS);
             let accelerations = accelerations(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
-            (space, v1::EstimateReply { videos: count, faults, accelerations, ..wire::estimate(estimate, farm.roles) })
+            let needs = needs(&plans, &farm.rooms);
+            let reply = wire::estimate(estimate, farm.roles, &needs);
+            (space, v1::EstimateReply { videos: count, faults, accelerations, ..reply })
         });
         let (space, reply) = planned.await?;
         let shortages = self.shortages(space).await?.into_iter().map(wire::shortage).collect();
@@ -200,8 +208,12 @@ impl FarmService {
 }
 
 /// How many videos are under way at a time, about: each worker has one.
-fn under_way(roles: &[(Role, u32, u64)]) -> u64 {
-    roles.iter().map(|(_, workers, _)| u64::from(*workers)).sum()
+fn under_way(roles: &[ServedRole]) -> u64 {
+    roles.iter().map(|served| u64::from(served.workers)).sum()
+}
+
+fn no_room(lack: NoRoom) -> String {
+    format!("no worker has room for {}: {}", lack.role, room_words(lack))
 }
 
 /// The client's address, for the log.
@@ -296,7 +308,7 @@ impl Farm for FarmService {
                 let rest = self.remaining(JobId(job)).await?;
                 let estimate = Estimate::new(&rest.work, &rest.farm.force);
                 let known = rest.farm.info.is_some();
-                let reply = wire::estimate(estimate, rest.farm.roles);
+                let reply = wire::estimate(estimate, rest.farm.roles, &BTreeMap::new());
                 // Of a job that has no plan yet, nothing is known; not even that nothing is left.
                 let seconds = reply.seconds.filter(|_| known);
                 let waiting_for = rest.farm.waiting_for;

@@ -275,7 +275,7 @@ impl Jobs {
     pub(crate) fn set_video_phase(&mut self, video: VideoId, phase: &VideoPhase) {
         let Some(place) = self.in_manifest(video) else { return };
         self.update(place, |status| {
-            (status.error, status.worker) = (None, None);
+            (status.error, status.worker, status.loading) = (None, None, None);
             status.state = match phase {
                 VideoPhase::Open => VideoState::Waiting,
                 VideoPhase::Cancelled => VideoState::Cancelled,
@@ -301,6 +301,7 @@ impl Jobs {
             if !status.state.is_end() {
                 status.state = state;
                 status.stage = stage.or(status.stage);
+                status.loading = None;
                 status.worker = Some(worker.to_owned()).filter(|name| !name.is_empty());
             }
         });

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
+use wanfarm_scheduler::Rooms;
 use wanfarm_types::{
     Digest, JobId, JobReport, JobStatus, JobSummary, ModelInfo, Role, VideoId, VideoRequest, VideoStatus, WorkerId,
     WorkerStatus,
@@ -187,12 +188,35 @@ pub struct Farm {
     /// The model; `None` until a worker has announced it.
     pub info: Option<ModelInfo>,
     pub force: Workforce,
-    /// By role that the model needs: the workers, and the least memory of their machines in bytes.
-    pub roles: Vec<(Role, u32, u64)>,
+    /// The roles that the model needs.
+    pub roles: Vec<ServedRole>,
+    /// The memory of all workers that are known to serve it, those that are away among them.
+    pub rooms: Rooms,
     /// The images asked about, as far as they were given.
     pub images: BTreeMap<Digest, Image>,
     /// What a job would wait for; empty when nothing is missing.
     pub waiting_for: String,
+}
+
+/// A role and the workers that can be given work of it now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServedRole {
+    pub role: Role,
+    /// How many there are.
+    pub workers: u32,
+    /// How many of them have its weights in memory.
+    pub holders: u32,
+    /// The least memory of their machines, in bytes.
+    pub least_memory: Option<u64>,
+    /// Seconds after which the first of the others has loaded them.
+    pub load_seconds: Option<f64>,
+}
+
+impl ServedRole {
+    /// A role that nobody serves yet.
+    pub fn new(role: Role) -> Self {
+        Self { role, workers: 0, holders: 0, least_memory: None, load_seconds: None }
+    }
 }
 
 /// The remaining work of a job, and the workers for it.

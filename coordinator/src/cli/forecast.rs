@@ -135,7 +135,7 @@ fn words(answer: &Answer, manifest: &Manifest) -> String {
     text += "\n";
     text += &table(["STAGE", "WORK", "WORKERS", "EACH", "ALONE"], forecast.stages.iter().map(stage));
     text += "\n";
-    text += &table(["ROLE", "WORKERS", "NEEDS", "SMALLEST MACHINE", ""], forecast.roles.iter().map(role));
+    text += &table(["ROLE", "WORKERS", "IN MEMORY", "NEEDS", "SMALLEST MACHINE", ""], forecast.roles.iter().map(role));
     text += "\n";
     text += &time(answer);
     text += expectations(&forecast.stages);
@@ -168,12 +168,13 @@ fn stage(line: &StageForecast) -> [String; 5] {
     ]
 }
 
-fn role(line: &RoleForecast) -> [String; 5] {
+fn role(line: &RoleForecast) -> [String; 6] {
     let size = |bytes| HumanBytes(bytes).to_string();
     let fits = line.needs_bytes.zip(line.least_memory_bytes).map(|(needs, has)| needs <= has);
     [
         line.role.to_owned(),
         line.workers.to_string(),
+        held(line),
         line.needs_bytes.map(size).unwrap_or_else(|| "unknown".into()),
         line.least_memory_bytes.map(size).unwrap_or_default(),
         match fits {
@@ -183,6 +184,15 @@ fn role(line: &RoleForecast) -> [String; 5] {
         }
         .to_owned(),
     ]
+}
+
+/// On how many of the workers the weights are in memory, and how long loading them takes.
+fn held(line: &RoleForecast) -> String {
+    match line.load_seconds {
+        _ if line.workers == 0 => String::new(),
+        None => format!("{} of {}", line.holders, line.workers),
+        Some(seconds) => format!("{} of {}, else {seconds:.0} s", line.holders, line.workers),
+    }
 }
 
 fn time(answer: &Answer) -> String {

@@ -9,6 +9,7 @@ use super::table::table;
 use super::{CliError, CoordinatorArg, block_on, print_json};
 use crate::exit::Exit;
 use crate::logging;
+use crate::progress::loading;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -122,10 +123,7 @@ async fn forget(client: &mut Client, name: &str, workers: &[WorkerStatus], json:
 /// What a worker has in memory, against what it may; or how far the loading is.
 fn holds(memory: &WorkerMemory) -> String {
     let loaded: Vec<&str> = memory.loaded.iter().map(|loaded| loaded.role.name()).collect();
-    let loading = memory.loading.as_ref().map(|load| {
-        let share = load.read_bytes as f64 / load.of_bytes.max(1) as f64;
-        format!("loading {} {:.0} %, ", load.role.role, 100.0 * share)
-    });
+    let loading = memory.loading.as_ref().map(|load| format!("{} {}; ", load.role.role, loading(load.progress)));
     let (used, budget) = (Size(memory.weights_bytes), Size(memory.budget_bytes));
     format!("{}{} {used} of {budget}", loading.unwrap_or_default(), loaded.join(",")).trim_start().to_owned()
 }

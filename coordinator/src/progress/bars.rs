@@ -9,7 +9,7 @@ use wanfarm_types::{VideoId, VideoState, VideoStatus};
 
 use super::eta::steps_left;
 use super::tally::Tally;
-use super::words::{columns, counted};
+use super::words::{columns, counted, loading};
 
 /// More videos than this at once are counted, not drawn.
 const MAX_BARS: usize = 12;
@@ -97,6 +97,9 @@ fn words(video: &VideoStatus) -> String {
         (_, Some(stage)) => stage.name(),
     };
     let mut words = stage.to_owned();
+    if let Some(progress) = video.loading {
+        return format!("{words}  {}", loading(progress));
+    }
     if video.steps > 0 && video.state == VideoState::Running {
         words += &format!("  {}/{}", video.steps_done, video.steps);
     }
@@ -170,6 +173,13 @@ mod tests {
         assert!(drawn.contains("2/3 videos  1 failed"), "{drawn}");
         drop(bars);
         assert_eq!(term.contents(), "7/1 failed: x", "an interrupted display leaves no bar");
+    }
+
+    #[test]
+    fn a_bar_says_how_far_the_loading_of_weights_is() {
+        let video = Arc::unwrap_or_clone(event(1, Some(Stage::DenoiseLow), 13, VideoState::Running));
+        let loading = Some(wanfarm_types::LoadProgress { read: 1 << 30, of: 1 << 32, seconds: 0.5 });
+        assert_eq!(words(&VideoStatus { loading, ..video }), "denoise_low  loading 25 %, 2.1 GB/s");
     }
 
     #[test]

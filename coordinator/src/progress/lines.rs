@@ -70,6 +70,10 @@ fn line(video: &VideoStatus, tally: &Tally) -> String {
     if video.steps > 0 {
         line += &format!(" step={}/{}", video.steps_done, video.steps);
     }
+    if let Some(load) = video.loading {
+        let megabytes = load.speed() / 1e6;
+        line += &format!(" loaded={}/{} megabytes_per_second={megabytes:.0}", load.read, load.of);
+    }
     if let Some(seconds) = video.seconds_per_step {
         line += &format!(" seconds_per_step={seconds:.2}");
     }

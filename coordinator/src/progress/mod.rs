@@ -14,4 +14,4 @@ pub use eta::Pace;
 pub use show::Progress;
 pub use summary::Summary;
 pub(crate) use summary::{list, together};
-pub(crate) use words::{columns, counted};
+pub(crate) use words::{columns, counted, loading};

@@ -103,7 +103,21 @@ impl From<domain::VideoStatus> for v1::VideoStatus {
             notes: video.notes,
             started: video.started.unwrap_or_default(),
             ended: video.ended.unwrap_or_default(),
+            loading: video.loading.map(v1::LoadProgress::from),
         }
+    }
+}
+
+impl From<domain::LoadProgress> for v1::LoadProgress {
+    fn from(progress: domain::LoadProgress) -> Self {
+        let domain::LoadProgress { read, of, seconds } = progress;
+        Self { read_bytes: read, of_bytes: of, seconds }
+    }
+}
+
+impl From<v1::LoadProgress> for domain::LoadProgress {
+    fn from(wire: v1::LoadProgress) -> Self {
+        Self { read: wire.read_bytes, of: wire.of_bytes, seconds: wire.seconds }
     }
 }
 
@@ -128,6 +142,7 @@ impl From<v1::VideoStatus> for domain::VideoStatus {
             notes: wire.notes,
             started: some(wire.started),
             ended: some(wire.ended),
+            loading: wire.loading.map(domain::LoadProgress::from),
         }
     }
 }
@@ -298,14 +313,13 @@ impl From<domain::WorkerMemory> for v1::WorkerMemory {
     fn from(memory: domain::WorkerMemory) -> Self {
         let role = |domain::ModelRole { model, role }| v1::ModelRole { model, role: v1::Role::from(role).into() };
         let domain::WorkerMemory { budget_bytes, weights_bytes, loaded, loading } = memory;
-        let (read_bytes, of_bytes) = loading.as_ref().map_or((0, 0), |loading| (loading.read_bytes, loading.of_bytes));
+        let progress = loading.as_ref().map(|loading| loading.progress.into());
         Self {
             budget_bytes,
             weights_bytes,
             loaded: loaded.into_iter().map(role).collect(),
             loading: loading.map(|loading| role(loading.role)),
-            read_bytes,
-            of_bytes,
+            progress,
         }
     }
 }
@@ -314,12 +328,12 @@ impl From<v1::WorkerMemory> for domain::WorkerMemory {
     fn from(wire: v1::WorkerMemory) -> Self {
         // A role of a later version is left out.
         let role = |of: v1::ModelRole| Some(domain::ModelRole { model: of.model, role: known(of.role)? });
-        let (read_bytes, of_bytes) = (wire.read_bytes, wire.of_bytes);
+        let progress = wire.progress.map(domain::LoadProgress::from).unwrap_or_default();
         Self {
             budget_bytes: wire.budget_bytes,
             weights_bytes: wire.weights_bytes,
             loaded: wire.loaded.into_iter().filter_map(role).collect(),
-            loading: wire.loading.and_then(role).map(|role| domain::Loading { role, read_bytes, of_bytes }),
+            loading: wire.loading.and_then(role).map(|role| domain::Loading { role, progress }),
         }
     }
 }
@@ -412,6 +426,7 @@ mod tests {
             notes: vec!["long".into()],
             started: Some("2026-11-28T21:04:05.250Z".into()),
             ended: Some("2026-11-28T22:04:05.250Z".into()),
+            loading: Some(domain::LoadProgress { read: 1, of: 2, seconds: 0.5 }),
         }
     }
 
@@ -450,6 +465,7 @@ mod tests {
         assert_eq!(domain::JobReport::from(v1::GetReportReply::from(report.clone())), report);
         let video = domain::VideoId { job: domain::JobId(3), index: 4 };
         let stage = Some(domain::Stage::Decode);
+        let progress = domain::LoadProgress { read: 1, of: 3, seconds: 0.25 };
         let held = |role| domain::ModelRole { model: "m".into(), role };
         let worker = domain::WorkerStatus {
             id: domain::WorkerId(Uuid::from_u128(5)),
@@ -469,7 +485,7 @@ mod tests {
                 budget_bytes: 9,
                 weights_bytes: 5,
                 loaded: vec![held(domain::Role::Vae)],
-                loading: Some(domain::Loading { role: held(domain::Role::Dit), read_bytes: 1, of_bytes: 3 }),
+                loading: Some(domain::Loading { role: held(domain::Role::Dit), progress }),
             }),
             assigned: Some(vec![domain::Role::Vae]),
         };

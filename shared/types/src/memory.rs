@@ -37,11 +37,13 @@ pub struct Footprint {
 }
 
 /// How far the loading of weights is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct LoadProgress {
     /// Bytes of the files that were read.
+    #[serde(rename = "read_bytes")]
     pub read: u64,
     /// Bytes that there are to be read.
+    #[serde(rename = "of_bytes")]
     pub of: u64,
     /// Seconds since it began.
     pub seconds: f64,
@@ -62,6 +64,12 @@ impl Footprint {
 }
 
 impl LoadProgress {
+    /// Bytes per second so far; 0 while that cannot be told.
+    pub fn speed(&self) -> f64 {
+        let speed = self.read as f64 / self.seconds;
+        if speed.is_finite() { speed } else { 0.0 }
+    }
+
     /// True when all is read.
     pub fn is_done(&self) -> bool {
         self.read >= self.of

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CacheSettings, JobId, LoraRef, Stage, VideoRequest};
+use crate::{CacheSettings, JobId, LoadProgress, LoraRef, Stage, VideoRequest};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -98,6 +98,8 @@ pub struct VideoStatus {
     pub steps_done: u32,
     /// Denoising steps in all; 0 while unknown.
     pub steps: u32,
+    /// How far the loading of the weights is that the worker needs first.
+    pub loading: Option<LoadProgress>,
     /// Seconds of the last step.
     pub seconds_per_step: Option<f64>,
     /// Name of the worker that computes it.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ModelRole, Role, Stage, StoredWeights, VideoId, WorkerId};
+use crate::{LoadProgress, ModelRole, Role, Stage, StoredWeights, VideoId, WorkerId};
 
 /// A worker's line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,10 +58,9 @@ pub struct Loading {
     /// Of which role.
     #[serde(flatten)]
     pub role: ModelRole,
-    /// Bytes that were read.
-    pub read_bytes: u64,
-    /// Bytes that there are to be read.
-    pub of_bytes: u64,
+    /// How far that is.
+    #[serde(flatten)]
+    pub progress: LoadProgress,
 }
 
 /// What a worker computes.

@@ -4,8 +4,6 @@
 //! what a disk gives. So another thread reads the files in large pieces, in order, and the pages are there. It does not
 //! run far ahead: what it has read must still be in memory when the network comes for it.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,10 +12,9 @@ use std::time::{Duration, Instant};
 
 use wanfarm_types::LoadProgress;
 
+use crate::ahead::Reader;
 use crate::runner::Loading;
 
-/// Bytes read at once.
-const BLOCK: usize = 8 << 20;
 /// Bytes that may have been read and not been taken.
 const AHEAD: u64 = 1 << 30;
 /// Between two reports.
@@ -42,7 +39,7 @@ impl ReadAhead {
         let (begun, over) = (Instant::now(), Arc::new(AtomicBool::new(false)));
         let told = over.clone();
         let read = move || {
-            let mut reader = Reader { files: files.into_iter(), file: None, read: 0, block: vec![0; BLOCK] };
+            let mut reader = Reader::new(files);
             let mut reported = begun;
             while !told.load(Ordering::Relaxed) {
                 let taken = taken.load(Ordering::Relaxed);
@@ -52,7 +49,7 @@ impl ReadAhead {
                     let read = taken.min(of.saturating_sub(1));
                     report(LoadProgress { read, of, seconds: begun.elapsed().as_secs_f64() });
                 }
-                if reader.read > taken.saturating_add(AHEAD) || !reader.next() {
+                if reader.bytes() > taken.saturating_add(AHEAD) || !reader.next() {
                     thread::park_timeout(TICK);
                 }
             }
@@ -74,29 +71,6 @@ impl ReadAhead {
     }
 }
 
-struct Reader {
-    files: std::vec::IntoIter<PathBuf>,
-    file: Option<File>,
-    read: u64,
-    block: Vec<u8>,
-}
-
-impl Reader {
-    /// Reads a block; false when there is none left. What cannot be read is the network's to say.
-    fn next(&mut self) -> bool {
-        loop {
-            if let Some(file) = &mut self.file
-                && let Ok(bytes @ 1..) = file.read(&mut self.block)
-            {
-                self.read += bytes as u64;
-                return true;
-            }
-            let Some(next) = self.files.next() else { return false };
-            self.file = File::open(next).ok();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -107,7 +81,7 @@ mod tests {
     fn the_last_report_tells_that_all_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights");
-        std::fs::write(&path, vec![1; BLOCK + 7]).unwrap();
+        std::fs::write(&path, vec![1; 9 << 20]).unwrap();
         let all = |done| {
             let reports = Arc::new(Mutex::new(Vec::new()));
             let kept = reports.clone();
@@ -118,16 +92,5 @@ mod tests {
         };
         assert!(all(true).last().is_some_and(LoadProgress::is_done));
         assert!(!all(false).iter().any(LoadProgress::is_done), "a failed load is never done");
-    }
-
-    #[test]
-    fn files_are_read_one_after_another() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = ["a", "missing", "b"].map(|name| folder.path().join(name));
-        std::fs::write(&files[0], vec![1; BLOCK + 7]).unwrap();
-        std::fs::write(&files[2], vec![1; 5]).unwrap();
-        let mut reader = Reader { files: Vec::from(files).into_iter(), file: None, read: 0, block: vec![0; BLOCK] };
-        while reader.next() {}
-        assert_eq!(reader.read, BLOCK as u64 + 12);
     }
 }

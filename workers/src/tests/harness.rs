@@ -21,6 +21,8 @@ use wanfarm_types::{
 };
 
 use super::fixtures;
+use crate::agent::LocalFiles;
+use crate::ahead::Ahead;
 use crate::device::{Device, Resident};
 use crate::identity::Identity;
 use crate::loras::Loras;
@@ -316,6 +318,7 @@ impl Worker {
         let (data, models) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::create_dir(models.path().join("loras")).unwrap();
         let loras = Arc::new(Loras::new(&[models.path().to_owned()], data.path()));
+        let files = LocalFiles { loras, ahead: Ahead::default() };
         let identity = Identity::claim(data.path()).unwrap();
         let hello = Hello {
             worker: identity.worker,
@@ -330,7 +333,7 @@ impl Worker {
             running: Vec::new(),
             holding: Vec::new(),
         };
-        let ended = tokio::spawn(run::serve(endpoint, None, identity, hello, device, loras, async move {
+        let ended = tokio::spawn(run::serve(endpoint, None, identity, hello, device, files, async move {
             let _ = told.await;
         }));
         Self { hands: Hands { begun, play }, shutdown, ended, data, models }

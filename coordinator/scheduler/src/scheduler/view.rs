@@ -2,6 +2,7 @@
 //! callers compute them from the measured paces.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use wanfarm_types::{
     AttemptId, Incarnation, ItemSize, JobId, Loading, ModelRole, Role, Stage, VideoId, WorkerId, WorkerMemory,
@@ -9,9 +10,10 @@ use wanfarm_types::{
 
 use super::Scheduler;
 use crate::attempts::Attempt;
-use crate::job::PoolId;
+use crate::job::{ModelId, PoolId};
+use crate::placement::Residency;
 use crate::worker::Session;
-use crate::{Instant, SizeClass, VideoPhase, VideoPlan};
+use crate::{Instant, NoRoom, Room, Rooms, SizeClass, VideoPhase, VideoPlan};
 
 /// A worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,17 +51,6 @@ pub struct WorkerView {
     pub memory: Option<WorkerMemory>,
     /// What it could not load lately.
     pub unloadable: Vec<ModelRole>,
-}
-
-/// A role that has no room on any worker, for a video of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoRoom {
-    /// The role.
-    pub role: Role,
-    /// Bytes that its weights and the item take together, where they take least.
-    pub needs: u64,
-    /// Bytes that there are where there are most.
-    pub has: u64,
 }
 
 /// How far a video is. The default is a video of which nothing is done.
@@ -179,17 +170,35 @@ impl Scheduler {
             left.map(|(stage, _)| *stage).chain([Stage::Decode]).map(move |stage| (stage.role(), size))
         });
         let all: BTreeSet<(Role, ItemSize)> = all.collect();
-        all.into_iter().find_map(|(role, size)| {
-            let pool = PoolId { model, role };
-            let members = self.board.pool(pool)?.members.iter();
-            let memories: Option<Vec<_>> =
-                members.map(|worker| self.board.seat_of(*worker)?.residency.as_ref()).collect();
-            // A worker without a budget takes everything.
-            let memories =
-                memories.filter(|all| !all.is_empty() && !all.iter().any(|memory| memory.fits(pool, size)))?;
-            let needs = memories.iter().filter_map(|memory| Some(memory.roles.get(&pool)?.needs(size))).min()?;
-            Some(NoRoom { role, needs, has: memories.iter().map(|memory| memory.budget).max()? })
-        })
+        let rooms =
+            self.rooms_of(model, |id, pool| self.board.pool(pool).is_some_and(|pool| pool.members.contains(&id)));
+        all.into_iter().find_map(|(role, size)| rooms.lack(role, size))
+    }
+
+    /// What everyone who is known to serve a model has for it in memory, those that are away among them.
+    pub fn rooms(&self, model: &str) -> Rooms {
+        self.models.find(model).map(|model| self.rooms_of(model, |_, _| true)).unwrap_or_default()
+    }
+
+    fn rooms_of(&self, model: ModelId, counts: impl Fn(WorkerId, PoolId) -> bool) -> Rooms {
+        let mut rooms = Rooms::default();
+        for (&id, worker) in &self.workers {
+            let pools = worker.serves.keys().filter(|pool| pool.model == model && counts(id, **pool));
+            for pool in pools {
+                let room = |memory: &Arc<Residency>| {
+                    let footprint = memory.roles.get(pool).copied().unwrap_or_default();
+                    Room { budget: memory.budget, footprint }
+                };
+                rooms.add(pool.role, worker.residency.as_ref().map(room));
+            }
+        }
+        rooms
+    }
+
+    /// Milliseconds after which a worker has the weights of a role in memory; 0 where it holds them.
+    pub fn load_time(&self, id: WorkerId, model: &str, role: Role) -> u64 {
+        let found = self.workers.get(&id).and_then(|worker| worker.residency.as_ref()).zip(self.models.find(model));
+        found.map_or(0, |(memory, model)| memory.load_time(PoolId { model, role }))
     }
 
     /// One worker.
@@ -201,7 +210,7 @@ impl Scheduler {
         let named = |pool: &PoolId| self.models.role(*pool);
         let loading = |attempt: &Attempt| {
             let load = attempt.load.filter(|load| !load.is_done())?;
-            Some(Loading { role: named(&attempt.pool()), read_bytes: load.read, of_bytes: load.of })
+            Some(Loading { role: named(&attempt.pool()), progress: load })
         };
         Some(WorkerView {
             id,

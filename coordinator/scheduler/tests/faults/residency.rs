@@ -158,7 +158,7 @@ fn loading_is_a_sign_of_life_as_long_as_it_comes_further() {
         desk.pass(700_000, &[1]);
         desk.report(1, attempt, load(read));
         let loading = desk.worker(1).memory.unwrap().loading.unwrap();
-        assert_eq!((loading.role.role, loading.read_bytes, loading.of_bytes), (Role::DitHigh, read, 60));
+        assert_eq!((loading.role.role, loading.progress.read, loading.progress.of), (Role::DitHigh, read, 60));
     }
     desk.pass(700_000, &[1]);
     // The same again is no news.

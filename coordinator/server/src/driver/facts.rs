@@ -1,6 +1,6 @@
 //! Answers about jobs and workers, from the registry and the scheduler. Deliberately without decisions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use wanfarm_scheduler::{Session, WorkerView};
 use wanfarm_types::{
@@ -10,7 +10,7 @@ use wanfarm_types::{
 
 use super::Driver;
 use crate::estimate::{Workforce, Workload};
-use crate::requests::{Farm, Remaining, Report, RequestError};
+use crate::requests::{Farm, Remaining, Report, RequestError, ServedRole};
 
 impl Driver {
     /// Every worker's line.
@@ -81,16 +81,22 @@ impl Driver {
     pub(super) fn farm(&self, model: &str, images: &[Digest]) -> Farm {
         let info = self.registry.catalog.get(model).map(|known| known.info.clone());
         let mut force = Workforce::new(info.clone());
-        let mut served: BTreeMap<Role, (u32, u64)> = BTreeMap::new();
+        let needed = info.as_ref().map(|info| info.roles()).unwrap_or_default();
+        let mut served: Vec<ServedRole> = needed.iter().map(|role| ServedRole::new(*role)).collect();
         for worker in self.available() {
             let roles = self.scheduler.roles(worker, model);
             if roles.is_empty() {
                 continue;
             }
-            for role in &roles {
-                let (workers, memory) = served.entry(*role).or_insert((0, u64::MAX));
-                *workers += 1;
-                *memory = (*memory).min(self.sessions.memory_bytes(worker));
+            for served in served.iter_mut().filter(|served| roles.contains(&served.role)) {
+                let load = self.scheduler.load_time(worker, model, served.role);
+                let (memory, seconds) = (self.sessions.memory_bytes(worker), load as f64 / 1000.0);
+                served.workers += 1;
+                served.holders += u32::from(load == 0);
+                served.least_memory = Some(served.least_memory.map_or(memory, |least| least.min(memory)));
+                if load > 0 {
+                    served.load_seconds = Some(served.load_seconds.map_or(seconds, |least| least.min(seconds)));
+                }
             }
             let paces = self.scheduler.view_worker(worker).map(|view| view.pace).unwrap_or_default();
             let paces = paces.into_iter().filter(|(of, ..)| of == model);
@@ -100,15 +106,10 @@ impl Driver {
                 paces.map(|(_, stage, size, seconds)| (stage, size, seconds)),
             );
         }
-        let needed = info.as_ref().map(|info| info.roles()).unwrap_or_default();
-        let roles = needed.iter().map(|role| {
-            let (workers, memory) = served.get(role).copied().unwrap_or_default();
-            (*role, workers, memory)
-        });
-        let roles = roles.collect();
+        let rooms = self.scheduler.rooms(model);
         let images = images.iter().filter_map(|digest| Some((*digest, *self.registry.images.get(digest)?))).collect();
         let waiting_for = self.missing(model, &needed);
-        Farm { info, force, roles, images, waiting_for }
+        Farm { info, force, roles: served, rooms, images, waiting_for }
     }
 
     /// The remaining work of a job, with that of jobs before or beside it.

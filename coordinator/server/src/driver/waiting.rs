@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wanfarm_scheduler::NoRoom;
-use wanfarm_types::{JobId, JobState, Role, Size, VideoId};
+use wanfarm_types::{JobId, JobState, Role, VideoId};
 
 use super::Driver;
-use crate::estimate::stages_left;
+use crate::estimate::{room_words, stages_left};
 use crate::jobs::Job;
 
 /// How long a hint holds while its job makes progress.
@@ -111,8 +111,9 @@ impl Driver {
         let Some(known) = self.registry.catalog.get(model) else { return (self.missing(model, &[]), false) };
         let unserved = self.unserved(model, &known.info.roles());
         if unserved.is_empty() {
-            let words = self.scheduler.no_room(job.id).map(|no_room| without_room(no_room, model));
-            return (words.unwrap_or_default(), true);
+            let words =
+                |lack: NoRoom| format!("a worker with room for {} of model {model}: {}", lack.role, room_words(lack));
+            return (self.scheduler.no_room(job.id).map(words).unwrap_or_default(), true);
         }
         // Some role has no worker. Roles with no remaining work in this job are ignored.
         let needed = self.needed(job.id, &unserved);
@@ -142,14 +143,4 @@ impl Driver {
     pub(super) fn version(&self) -> u64 {
         self.registry.jobs.version() + self.farm_version() + self.obstacles.version() + self.unread.version
     }
-}
-
-/// Of an item that no worker has room for.
-fn without_room(NoRoom { role, needs, has }: NoRoom, model: &str) -> String {
-    format!(
-        "a worker with room for {role} of model {model}: weights and a video of this size take {}, and the largest \
-         budget here is {}; a smaller or shorter video, weights as Q8_0, or a machine with more memory would do",
-        Size(needs),
-        Size(has)
-    )
 }

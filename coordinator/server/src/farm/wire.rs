@@ -1,6 +1,6 @@
 //! Converts the driver's answers to wire messages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tonic::Status;
@@ -10,7 +10,7 @@ use wanfarm_proto::v1;
 use wanfarm_types::Role;
 
 use crate::estimate::{Basis, Estimate, StageEstimate};
-use crate::requests::RequestError;
+use crate::requests::{RequestError, ServedRole};
 
 /// Reads the policy for names that are taken.
 pub(super) fn taken(wire: i32) -> Result<Taken, Status> {
@@ -74,11 +74,14 @@ pub(super) fn shortage(short: DiskShortage) -> v1::Shortage {
 }
 
 /// An estimate; the caller adds what it knows of the model and of single videos.
-pub(super) fn estimate(estimate: Estimate, roles: Vec<(Role, u32, u64)>) -> v1::EstimateReply {
-    let served = |(role, workers, memory)| v1::ServedBy {
-        role: v1::Role::from(role).into(),
-        workers,
-        least_memory_bytes: if workers == 0 { 0 } else { memory },
+pub(super) fn estimate(estimate: Estimate, roles: Vec<ServedRole>, needs: &BTreeMap<Role, u64>) -> v1::EstimateReply {
+    let served = |served: ServedRole| v1::ServedBy {
+        role: v1::Role::from(served.role).into(),
+        workers: served.workers,
+        least_memory_bytes: served.least_memory.unwrap_or(0),
+        holders: served.holders,
+        load_seconds: served.load_seconds,
+        needs_bytes: needs.get(&served.role).copied(),
     };
     let balance = estimate.balance.map(|balance| {
         let (high_workers, low_workers) = balance.now.unwrap_or_default();

@@ -38,13 +38,14 @@ impl LocalModel {
         Ok(alone(u32::try_from(videos.len()).unwrap_or(u32::MAX), self.info(), &work, accelerations))
     }
 
-    /// Adds the memory that each role needs, as far as the files here tell.
+    /// Adds the memory that each role needs where no worker has said, as far as the files here tell.
     pub(in crate::cli) fn add_needs(&self, roles: &mut [RoleForecast]) -> Result<(), CliError> {
         let questions = Questions { device: DeviceKind::preferred(), digests: false };
         let inspection =
             inspect(self.0.path(), questions).map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
         for found in inspection.roles {
             let role = roles.iter_mut().find(|role| role.role == found.role.name());
+            let role = role.filter(|role| role.needs_bytes.is_none());
             if let (Some(role), Some(memory)) = (role, found.memory) {
                 role.needs_bytes = Some(memory.weights.saturating_add(memory.activations.unwrap_or(0)));
             }
@@ -92,7 +93,14 @@ pub(super) fn resolved(
 /// The estimate without a coordinator: the work, but neither workers nor speeds.
 fn alone(videos: u32, info: &ModelInfo, work: &Workload, accelerations: Vec<String>) -> Forecast {
     let estimate = Estimate::new(work, &Workforce::default());
-    let role = |role: Role| RoleForecast { role: role.name(), workers: 0, least_memory_bytes: None, needs_bytes: None };
+    let role = |role: Role| RoleForecast {
+        role: role.name(),
+        workers: 0,
+        least_memory_bytes: None,
+        holders: 0,
+        load_seconds: None,
+        needs_bytes: None,
+    };
     let stages = estimate.stages.iter().map(|line| StageForecast {
         stage: line.stage.name(),
         units: line.units,
