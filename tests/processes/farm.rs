@@ -208,7 +208,6 @@ impl Farm {
     }
 
     /// Where the coordinator listens.
-    #[cfg(target_os = "linux")]
     pub(crate) fn address(&self) -> &str {
         &self.address
     }

@@ -32,3 +32,4 @@ mod survival;
 mod terminate;
 mod twins;
 mod verbs;
+mod web;

@@ -1,0 +1,161 @@
+//! A night as programs see it that know nothing but HTTP: the coordinator is killed while they read, and what they are told
+//! afterwards is what was recorded, all of it and once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+use ureq::http::{HeaderMap, Request, Response};
+
+use crate::farm::Farm;
+use crate::program::{NIGHT, Sandbox};
+
+const VIDEOS: &str = r#"
+[[video]]
+prompt = "a red circle moving left on a black background"
+seed = 1
+formats = ["mp4", "png"]
+
+[[video]]
+prompt = "a blue square moving right on a white background"
+seed = 2
+formats = ["mp4"]
+"#;
+
+/// What came back, whatever its status.
+struct Reply {
+    status: u16,
+    fields: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|why| panic!("{why}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    fn field(&self, name: &str) -> &str {
+        self.fields.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+fn ask(farm: &Farm, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Reply {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build()
+        .into();
+    let mut request = Request::builder().method(method).uri(format!("{}{path}", farm.address()));
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let response = agent.run(request.body(body.to_owned()).expect("a request")).expect("an answer");
+    let (parts, mut body) = Response::into_parts(response);
+    Reply { status: parts.status.as_u16(), fields: parts.headers, body: body.read_to_vec().expect("a body") }
+}
+
+fn get(farm: &Farm, path: &str) -> Value {
+    let reply = ask(farm, "GET", path, &[], "");
+    assert_eq!(reply.status, 200, "{path}: {}", reply.json());
+    reply.json()
+}
+
+/// The events of a job, by number.
+fn events(farm: &Farm, job: &Value) -> BTreeMap<u64, Value> {
+    let events = get(farm, &format!("/api/v1/jobs/{job}/events"));
+    let events = events["events"].as_array().expect("events");
+    events.iter().map(|event| (event["id"].as_u64().expect("a number"), event.clone())).collect()
+}
+
+#[test]
+fn a_night_over_http_is_told_whole_though_the_coordinator_is_killed_in_it() {
+    let sandbox = Sandbox::new();
+    let mut farm = Farm::start(&sandbox);
+    let toml = [("content-type", "application/toml"), ("idempotency-key", "tonight")];
+    let queued = ask(&farm, "POST", "/api/v1/jobs", &toml, &[NIGHT, VIDEOS].concat());
+    assert_eq!(queued.status, 201, "{}", queued.json());
+    let (job, path) = (queued.json()["id"].clone(), queued.field("location").to_owned());
+
+    let (mut rng, mut kills, mut heard) = (SmallRng::seed_from_u64(14), 0, BTreeMap::new());
+    while kills < 6 && !farm.ends_within(rng.random_range(100..900)) {
+        heard.extend(events(&farm, &job));
+        farm.kill_coordinator();
+        kills += 1;
+        farm.start_coordinator();
+        let line = get(&farm, &path);
+        let kept = events(&farm, &job);
+        for (id, event) in &heard {
+            assert_eq!(kept.get(id), Some(event), "told before kill {kills}, so it was recorded");
+        }
+        // What has happened to a video has its event, wherever between the two the kill came.
+        for video in line["videos"].as_array().expect("videos") {
+            let mut of_video = kept.values().filter(|event| event["video"] == video["index"]);
+            let is_told = of_video.any(|event| event["type"] == "video.done");
+            assert_eq!(is_told, video["state"] == "done", "after kill {kills}: {video}");
+        }
+    }
+    assert!(kills > 0, "it was to be killed in the middle of the job");
+    let again = ask(&farm, "POST", "/api/v1/jobs", &toml, &[NIGHT, VIDEOS].concat());
+    assert_eq!((again.status, &again.json()["id"]), (200, &job), "the key names the job it was used for");
+    assert!(farm.ends_within(600_000), "the job ends");
+
+    let told = events(&farm, &job);
+    let count = |kind: &str| told.values().filter(|event| event["type"] == kind).count();
+    let counts = ["job.submitted", "job.planned", "job.ended", "video.done", "video.failed"].map(count);
+    assert_eq!(counts, [1, 1, 1, 2, 0], "after {kills} kills: {told:#?}");
+    let line = get(&farm, &path);
+    assert_eq!((&line["job"]["state"], &line["job"]["done"]), (&json!("done"), &json!(2)), "{line:#}");
+    for video in line["videos"].as_array().expect("videos") {
+        let [started, ended] = ["started", "ended"].map(|time| video[time].as_str().expect("a time"));
+        assert!(started < ended, "{video}");
+    }
+    files(&farm, &sandbox, &path);
+    farm.stop();
+}
+
+/// Finished files, whole and in parts.
+fn files(farm: &Farm, sandbox: &Sandbox, job: &str) {
+    let film = std::fs::read(sandbox.output().join("0000.mp4")).expect("a film");
+    let place = format!("{job}/videos/0/video.mp4");
+    let whole = ask(farm, "GET", &place, &[], "");
+    assert_eq!((whole.status, whole.field("content-type"), whole.body == film), (200, "video/mp4", true));
+    let tag = whole.field("etag");
+    assert_eq!(tag, format!("\"{}\"", blake3::hash(&film)));
+    assert_eq!(ask(farm, "GET", &place, &[("if-none-match", tag)], "").status, 304);
+    let part = ask(farm, "GET", &place, &[("range", "bytes=10-19")], "");
+    assert_eq!((part.status, &part.body[..]), (206, &film[10..20]));
+    assert_eq!(part.field("content-range"), format!("bytes 10-19/{}", film.len()));
+    let changed = [("range", "bytes=10-19"), ("if-range", "\"another\"")];
+    assert_eq!(ask(farm, "GET", &place, &changed, "").body, film, "a part of another file is of no use");
+    let beyond = format!("bytes={}-", film.len());
+    assert_eq!(ask(farm, "GET", &place, &[("range", &beyond)], "").status, 416);
+    let head = ask(farm, "HEAD", &place, &[], "");
+    assert_eq!((head.status, head.field("content-length"), head.body.len()), (200, &*film.len().to_string(), 0));
+
+    let sidecar = ask(farm, "GET", &format!("{job}/videos/1/sidecar.json"), &[], "").json();
+    assert_eq!(sidecar, sandbox.sidecar("0001"));
+    let frame = ask(farm, "GET", &format!("{job}/videos/0/files/0000/00000.png"), &[], "");
+    assert_eq!((frame.status, frame.field("content-type")), (200, "image/png"));
+    for foreign in
+        ["files/night.report.json", "files/0001.mp4", "files/../data/coordinator.sqlite", "files/0000", "files/"]
+    {
+        let reply = ask(farm, "GET", &format!("{job}/videos/0/{foreign}"), &[], "");
+        assert_eq!(reply.status, 404, "{foreign}");
+    }
+
+    // Bytes of the same length are not what was written: nobody is to take them for that.
+    let mut damaged = film.clone();
+    damaged[film.len() - 1] ^= 1;
+    std::fs::write(sandbox.output().join("0000.mp4"), &damaged).expect("written");
+    let agent: ureq::Agent = ureq::Agent::new_with_defaults();
+    let mut response = agent.get(format!("{}{place}", farm.address())).call().expect("it begins");
+    assert!(response.body_mut().read_to_vec().is_err(), "it breaks off before its end");
+    std::fs::write(sandbox.output().join("0000.mp4"), &film[1..]).expect("written");
+    assert_eq!(ask(farm, "GET", &place, &[], "").status, 410);
+    std::fs::remove_file(sandbox.output().join("0000.mp4")).expect("removed");
+    assert_eq!(ask(farm, "GET", &place, &[], "").status, 404);
+}
