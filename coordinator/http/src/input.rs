@@ -50,6 +50,11 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error>
     }
 }
 
+/// Tells a field that is `null` from one that is absent.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
 /// A parameter of a path. One that is no such value names nothing that is there.
 async fn parameter<T: FromStr, S: Send + Sync>(
     parts: &mut Parts,

@@ -1,5 +1,6 @@
 //! Jobs and their videos: told, steered, forgotten.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -8,7 +9,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use wanfarm_client::JobVerb;
-use wanfarm_server::farm::FarmService;
+use wanfarm_server::farm::{AboutChange, FarmService};
 use wanfarm_types::{FarmEvent, JobId, JobReport, JobState, JobStatus, JobSummary, VideoState, VideoStatus};
 
 use crate::input::{self, Asked, Caller};
@@ -160,6 +161,12 @@ async fn events(
 #[serde(deny_unknown_fields)]
 struct Change {
     state: Option<JobState>,
+    #[serde(default, deserialize_with = "input::present")]
+    owner: Option<Option<String>>,
+    #[serde(default, deserialize_with = "input::present")]
+    note: Option<Option<String>>,
+    #[serde(default)]
+    labels: BTreeMap<String, Option<String>>,
 }
 
 async fn change(
@@ -177,6 +184,9 @@ async fn change(
             return Err(Problem::bad_request("state: a job can be set to active, paused or cancelled"));
         }
     };
+    // Said first: whatever comes of the rest, nothing was steered that had to be said.
+    let about = AboutChange { owner: change.owner, note: change.note, labels: change.labels };
+    farm.describe_job(job, about, &by).await?;
     if let Some(verb) = verb {
         farm.steer_job(job, None, verb, &by).await?;
     }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use wanfarm_client::WorkerVerb;
 use wanfarm_server::farm::FarmService;
 use wanfarm_types::{Role, WorkerId, WorkerStatus};
@@ -43,13 +43,8 @@ async fn line_of(farm: &FarmService, worker: WorkerId) -> Answer<WorkerStatus> {
 struct Change {
     state: Option<Wanted>,
     /// The roles of which it is given work, of all that it serves; `null`: all of them. Absent: as before.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "input::present")]
     assigned: Option<Option<BTreeSet<Role>>>,
-}
-
-/// Tells a field that is `null` from one that is absent.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
 }
 
 #[derive(Deserialize)]

@@ -174,6 +174,17 @@ async fn jobs_are_steered_and_forgotten() {
     let (status, why) = farm.refused("PATCH", &path, Some(json!({"state": "paused"}))).await;
     assert!(status == 409 && why.contains("waits for a worker that serves model demo"), "{status} {why}");
     assert_eq!(farm.refused("DELETE", &path, None).await.0, 409);
+    let said = json!({"owner": "ann", "note": "for the morning", "labels": {"shot": "010", "take": "2"}});
+    let (status, _, told) = farm.ask("PATCH", &path, &[], Some(said)).await;
+    assert_eq!((status, &told["owner"], &told["labels"]["shot"]), (200, &json!("ann"), &json!("010")));
+    let said = json!({"note": null, "labels": {"take": null, "sequence": "S1"}});
+    let (_, _, told) = farm.ask("PATCH", &path, &[], Some(said)).await;
+    let about = json!({"owner": "ann", "note": null, "labels": {"sequence": "S1", "shot": "010"}});
+    assert_eq!(json!({"owner": told["owner"], "note": told["note"], "labels": told["labels"]}), about);
+    let (status, why) = farm.refused("PATCH", &path, Some(json!({"labels": {"a b": "c"}}))).await;
+    assert!(status == 400 && why.contains("a b"), "{status} {why}");
+    let line = serde_json::to_value(&farm.client.jobs().await.unwrap()[0]).unwrap();
+    assert_eq!((&line["owner"], &line["labels"]["sequence"]), (&json!("ann"), &json!("S1")), "{line}");
     let (status, _, told) = farm.ask("PATCH", &path, &[], Some(json!({"state": "cancelled"}))).await;
     assert_eq!((status, &told["job"]), (200, &json!(job)));
     assert_eq!(farm.refused("PATCH", &path, Some(json!({"state": "done"}))).await.0, 400);

@@ -36,7 +36,7 @@ pub use crate::driver::Told;
 use crate::estimate::{Estimate, Footprint, Space, Workload, lack, needs, room_words};
 use crate::event::Event;
 use crate::meters::Meters;
-pub use crate::requests::News;
+pub use crate::requests::{AboutChange, News};
 use crate::requests::{Changes, Request, ServedRole, Settled};
 pub use asking::{Changing, FinishedFile};
 pub use history::Heard;

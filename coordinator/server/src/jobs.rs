@@ -15,7 +15,7 @@ use std::sync::Arc;
 use wanfarm_manifest::{Submission, first_frame, plan};
 use wanfarm_scheduler::{JobPhase, JobPlan, TextKey, VideoPhase};
 use wanfarm_types::{
-    Digest, JobId, JobSummary, ModelInfo, Role, Stage, VideoId, VideoSpec, VideoState, VideoStatus, cut_off,
+    About, Digest, JobId, JobSummary, ModelInfo, Role, Stage, VideoId, VideoSpec, VideoState, VideoStatus, cut_off,
 };
 
 use crate::images::Images;
@@ -95,6 +95,7 @@ impl Jobs {
             weights: BTreeMap::new(),
             phase: None,
             suspend_reason: None,
+            about: About::default(),
             submitted,
             ended: None,
             reported: false,
@@ -200,6 +201,13 @@ impl Jobs {
                 Arc::make_mut(video).state = VideoState::Cancelled;
             }
             job.changes_whole(job.version);
+        }
+    }
+
+    /// Sets what people say of a job.
+    pub(crate) fn describe(&mut self, id: JobId, about: About) {
+        if let Some(job) = self.change(id) {
+            job.about = about;
         }
     }
 

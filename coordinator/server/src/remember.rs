@@ -378,6 +378,9 @@ impl<'w> Now<'w> {
                 let (written, verdict) = (written.clone(), verdict.clone());
                 return entry.same_place.then_some(Row::Outputs { video, written, verdict, seconds: *seconds });
             }
+            Row::About { job, about } if *job == earlier.job.id => {
+                return Some(Row::About { job: self.job.id, about: about.clone() });
+            }
             Row::VideoTimes { video, started, ended } if of_job(video) => {
                 let number = earlier.planned.binary_search(&video.index).ok()? as u32;
                 let (entry, place, _) = find(&VideoId { index: number, ..*video })?;

@@ -10,8 +10,8 @@ use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Rooms;
 use wanfarm_types::{
-    Digest, JobId, JobReport, JobStatus, JobSummary, ModelInfo, Role, VideoId, VideoRequest, VideoStatus, WorkerId,
-    WorkerStatus,
+    About, BadAbout, Digest, JobId, JobReport, JobStatus, JobSummary, ModelInfo, Role, VideoId, VideoRequest,
+    VideoStatus, WorkerId, WorkerStatus,
 };
 
 use crate::estimate::{Workforce, Workload};
@@ -119,6 +119,14 @@ pub enum Request {
         /// Why it could not be done, on error.
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
+    /// Say something else of a job.
+    DescribeJob {
+        job: JobId,
+        change: AboutChange,
+        /// Who asks.
+        by: String,
+        reply: oneshot::Sender<Result<(), RequestError>>,
+    },
     /// Steer a worker.
     ControlWorker {
         worker: WorkerId,
@@ -128,6 +136,37 @@ pub enum Request {
         /// Why it could not be done, on error.
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
+}
+
+/// What is said of a job from now on. What is absent stays as it was; what is `Some(None)` is said no more.
+#[derive(Debug, Clone, Default)]
+pub struct AboutChange {
+    /// Whose it is.
+    pub owner: Option<Option<String>>,
+    /// What there is to say of it.
+    pub note: Option<Option<String>>,
+    /// Those that are named; the others stay.
+    pub labels: BTreeMap<String, Option<String>>,
+}
+
+impl AboutChange {
+    /// What is said after it.
+    pub fn apply(self, about: &About) -> About {
+        let mut about = about.clone();
+        if let Some(owner) = self.owner {
+            about.owner = owner;
+        }
+        if let Some(note) = self.note {
+            about.note = note;
+        }
+        for (name, value) in self.labels {
+            match value {
+                Some(value) => drop(about.labels.insert(name, value)),
+                None => drop(about.labels.remove(&name)),
+            }
+        }
+        about
+    }
 }
 
 /// What exists at the paths of a submission.
@@ -301,6 +340,9 @@ pub enum RequestError {
     /// Names of its videos are taken.
     #[error("{}", taken_words(.0, *.1))]
     Taken(Vec<Obstruction>, usize),
+    /// Something that cannot be said of a job.
+    #[error("{0}")]
+    About(#[from] BadAbout),
     /// Every video of the job has ended.
     #[error("job {0} has ended; retry it to have failed and cancelled videos tried again")]
     Ended(JobId),

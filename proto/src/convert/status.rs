@@ -54,6 +54,9 @@ impl From<domain::JobSummary> for v1::JobSummary {
             submitted: job.submitted.unwrap_or_default(),
             ended: job.ended.unwrap_or_default(),
             report: job.report.unwrap_or_default(),
+            owner: job.about.owner.unwrap_or_default(),
+            note: job.about.note.unwrap_or_default(),
+            labels: job.about.labels.into_iter().collect(),
         }
     }
 }
@@ -76,6 +79,11 @@ impl From<v1::JobSummary> for domain::JobSummary {
             submitted: some(wire.submitted),
             ended: some(wire.ended),
             report: some(wire.report),
+            about: domain::About {
+                owner: some(wire.owner),
+                note: some(wire.note),
+                labels: wire.labels.into_iter().collect(),
+            },
         }
     }
 }
@@ -396,6 +404,11 @@ mod tests {
             submitted: Some("2026-11-28T21:04:05.250Z".into()),
             ended: None,
             report: Some("/out/night.report.json".into()),
+            about: domain::About {
+                owner: Some("ann".into()),
+                note: Some("for the morning".into()),
+                labels: [("shot".into(), "010".into())].into(),
+            },
         }
     }
 

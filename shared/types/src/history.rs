@@ -75,6 +75,8 @@ kinds! {
     JobRetried = "job.retried",
     /// Every video of a job has ended.
     JobEnded = "job.ended",
+    /// Something else is said of a job: its owner, its note, its labels.
+    JobDescribed = "job.described",
     /// Nothing is kept of a job but its files.
     JobForgotten = "job.forgotten",
     /// The files of a video are in place.

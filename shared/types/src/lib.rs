@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
 
+mod about;
 mod backoff;
 mod bounds;
 mod cache;
@@ -33,6 +34,7 @@ mod tensor;
 mod text;
 mod worker_status;
 
+pub use about::{About, BadAbout};
 pub use backoff::Backoff;
 pub use bounds::{BadMessage, check_label};
 pub use cache::{BadCache, CacheSettings, CfgCache, MagCache, MagCurve, Retention, SenCache, TeaCache, TeaModel};

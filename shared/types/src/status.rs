@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CacheSettings, JobId, LoadProgress, LoraRef, Stage, VideoRequest};
+use crate::{About, CacheSettings, JobId, LoadProgress, LoraRef, Stage, VideoRequest};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -83,6 +83,9 @@ pub struct JobSummary {
     pub ended: Option<String>,
     /// Where its report is, or will be when it has ended, on the coordinator's machine.
     pub report: Option<String>,
+    /// What people say of it.
+    #[serde(flatten)]
+    pub about: About,
 }
 
 /// A video's line.

@@ -135,6 +135,7 @@ impl Driver {
                 self.note_job(EventKind::JobPlanned, *job, EventRow { detail, ..EventRow::default() });
             }
             Row::Requeued(job) => self.note_job(EventKind::JobRetried, *job, changed(None, Some("active"))),
+            Row::About { job, .. } => self.note_job(EventKind::JobDescribed, *job, EventRow::default()),
             Row::Suspended { job, reason: Some(reason) } => {
                 let detail = Some(reason.clone());
                 self.note_job(EventKind::JobSuspended, *job, EventRow { detail, ..EventRow::default() });

@@ -73,6 +73,7 @@ impl Registry {
             }
             Row::Ended { job, end } => self.jobs.ended(*job, end.as_deref().cloned()),
             Row::Reported { job, at } => self.jobs.reported(*job, *at),
+            Row::About { job, about } => self.jobs.describe(*job, about.clone()),
             Row::VideoTimes { video, started, ended } => self.jobs.set_times(*video, *started, *ended),
             Row::Event(_) => {}
             Row::Mount { folder, mount } => drop(self.mounts.insert(folder.clone(), mount.clone())),

@@ -10,7 +10,7 @@ use wanfarm_types::{Digest, JobId, JobStatus, Role, VideoId, VideoState, VideoSt
 
 use super::{Driver, facts};
 use crate::jobs::Job;
-use crate::requests::{Changes, News, Places, Request, RequestError, Settled};
+use crate::requests::{AboutChange, Changes, News, Places, Request, RequestError, Settled};
 use crate::store::Row;
 
 impl Driver {
@@ -75,6 +75,10 @@ impl Driver {
             Request::Workers { reply } => answer(reply, self.worker_lines()),
             Request::ControlJob { job, video, verb, by, reply } => {
                 let done = self.asked_by(by, |driver| driver.control_job(job, video, verb));
+                self.answer_when_recorded(reply, done);
+            }
+            Request::DescribeJob { job, change, by, reply } => {
+                let done = self.asked_by(by, |driver| driver.describe(job, change));
                 self.answer_when_recorded(reply, done);
             }
             Request::ControlWorker { worker, verb, by, reply } => {
@@ -203,6 +207,16 @@ impl Driver {
             JobVerb::Resume => Input::Resume(id),
             JobVerb::Cancel | JobVerb::Retry | JobVerb::Forget { .. } => Input::Cancel(target),
         });
+        Ok(())
+    }
+
+    fn describe(&mut self, id: JobId, change: AboutChange) -> Result<(), RequestError> {
+        let before = self.registry.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?.about();
+        let about = change.apply(before);
+        about.check()?;
+        if about != *before {
+            self.put(Row::About { job: id, about });
+        }
         Ok(())
     }
 

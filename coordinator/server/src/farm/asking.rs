@@ -17,7 +17,7 @@ use crate::disk_space;
 use crate::estimate::{Estimate, Space};
 use crate::meters::Counts;
 use crate::outputs::Look;
-use crate::requests::{News, Remaining, Report, Request};
+use crate::requests::{AboutChange, News, Remaining, Report, Request};
 
 type Answer<T> = Result<T, Status>;
 
@@ -211,6 +211,15 @@ impl FarmService {
         Ok(())
     }
 
+    /// Says something else of a job. `by`: who asks.
+    ///
+    /// # Errors
+    /// When it is not there, or that cannot be said.
+    pub async fn describe_job(&self, job: JobId, change: AboutChange, by: &str) -> Answer<()> {
+        let by = by.to_owned();
+        self.ask(|reply| Request::DescribeJob { job, change, by, reply }).await?.map_err(refusal)
+    }
+
     /// Steers a worker. `by`: who asks, for the log.
     ///
     /// # Errors
@@ -218,7 +227,7 @@ impl FarmService {
     pub async fn steer_worker(&self, worker: WorkerId, verb: WorkerVerb, by: &str) -> Answer<()> {
         let said = format!("{verb:?}");
         self.ask(|reply| Request::ControlWorker { worker, verb, by: by.to_owned(), reply }).await?.map_err(refusal)?;
-        tracing::info!(%worker, verb = said, by, "worker steered");
+        tracing::info!(%worker, verb = %said, by, "worker steered");
         Ok(())
     }
 

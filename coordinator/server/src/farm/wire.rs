@@ -51,9 +51,10 @@ pub(super) fn refusal(error: RequestError) -> Status {
         | RequestError::NoSuchVideo { .. }
         | RequestError::NoSuchWorker(_) => Status::not_found(message),
         RequestError::Full(_) => Status::resource_exhausted(message),
-        RequestError::OneVideo(_) | RequestError::Unfit(_) | RequestError::NotServed { .. } => {
-            Status::invalid_argument(message)
-        }
+        RequestError::OneVideo(_)
+        | RequestError::Unfit(_)
+        | RequestError::About(_)
+        | RequestError::NotServed { .. } => Status::invalid_argument(message),
         RequestError::KeyTaken { .. } => Status::already_exists(message),
         RequestError::Taken(..)
         | RequestError::NeverPlanned(_)

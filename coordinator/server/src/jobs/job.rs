@@ -7,7 +7,9 @@ use std::sync::Arc;
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::claims::Wanted;
 use wanfarm_scheduler::{JobPhase, TextKey};
-use wanfarm_types::{Digest, JobId, JobState, JobSummary, Role, VideoRequest, VideoSpec, VideoState, VideoStatus};
+use wanfarm_types::{
+    About, Digest, JobId, JobState, JobSummary, Role, VideoRequest, VideoSpec, VideoState, VideoStatus,
+};
 
 use crate::outputs::Written;
 use crate::store::JobEnd;
@@ -32,6 +34,7 @@ pub(crate) struct Job {
     pub weights: BTreeMap<Role, Digest>,
     pub(super) phase: Option<JobPhase>,
     pub(super) suspend_reason: Option<String>,
+    pub(super) about: About,
     pub(super) submitted: Moment,
     pub(super) ended: Option<JobEnd>,
     pub(super) reported: bool,
@@ -137,6 +140,11 @@ impl Job {
         self.submission.videos.iter().flat_map(files)
     }
 
+    /// What people say of it.
+    pub(crate) fn about(&self) -> &About {
+        &self.about
+    }
+
     /// Why the coordinator has paused it, if so.
     pub(crate) fn suspend_reason(&self) -> Option<&str> {
         self.suspend_reason.as_deref()
@@ -176,6 +184,7 @@ impl Job {
             submitted: rfc3339(self.submitted.at),
             ended: self.ended.as_ref().and_then(|end| rfc3339(end.at.at)),
             report: Some(self.output.join(&self.report).display().to_string()),
+            about: self.about.clone(),
         }
     }
 

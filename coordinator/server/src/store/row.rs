@@ -15,7 +15,7 @@ use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Change;
 use wanfarm_types::{
-    AttemptId, Digest, EventKind, FarmEvent, JobId, ModelFile, ModelInfo, Role, VideoId, VideoSpec, WorkerId,
+    About, AttemptId, Digest, EventKind, FarmEvent, JobId, ModelFile, ModelInfo, Role, VideoId, VideoSpec, WorkerId,
 };
 
 use crate::outputs::Written;
@@ -118,6 +118,13 @@ pub enum Row {
         at: Moment,
         /// Seconds its item had waited.
         waited: f64,
+    },
+    /// What people say of a job, key `job`.
+    About {
+        /// The job.
+        job: JobId,
+        /// All of it.
+        about: About,
     },
     /// When a video was first begun and when it ended, key `video`.
     VideoTimes {

@@ -15,7 +15,7 @@ pub(super) enum Migration {
 }
 
 /// Step by step; after the last, rows are as this version reads and writes them.
-pub(super) const MIGRATIONS: [Migration; 7] = [
+pub(super) const MIGRATIONS: [Migration; 8] = [
     Migration::Sql(include_str!("schema.sql")),
     Migration::Sql(include_str!("forward_passes.sql")),
     Migration::Sql(include_str!("format-3.sql")),
@@ -26,6 +26,8 @@ pub(super) const MIGRATIONS: [Migration; 7] = [
     // Format 6: the roles a worker is given work of, as a JSON list.
     Migration::Sql("ALTER TABLE worker_state ADD COLUMN assigned TEXT;"),
     Migration::Sql(include_str!("format-7.sql")),
+    // Format 8: what people say of a job, as JSON.
+    Migration::Sql("ALTER TABLE job ADD COLUMN about TEXT;"),
 ];
 
 impl Migration {

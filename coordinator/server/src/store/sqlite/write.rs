@@ -80,6 +80,10 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
              ON CONFLICT DO UPDATE SET mount = excluded.mount",
             params![folder.to_string_lossy(), mount.to_string_lossy()],
         ),
+        Row::About { job, about } => {
+            let sql = "UPDATE job SET about = ?2 WHERE id = ?1";
+            changed(execute_counting(transaction, sql, params![number(job.0)?, json(about)?])?, job)
+        }
         Row::VideoTimes { video, started, ended } => {
             let sql = "UPDATE video SET started = ?3, ended = ?4 WHERE job = ?1 AND place = ?2";
             let values = params![number(video.job.0)?, video.index, started.map(finite), ended.map(finite)];

@@ -38,6 +38,7 @@ enum OfJob {
     Suspended,
     Ended,
     Reported,
+    About,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -220,6 +221,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
         Row::Suspended { job, .. } => (Key::Job(*job, OfJob::Suspended), submission(*job)),
         Row::Ended { job, .. } => (Key::Job(*job, OfJob::Ended), submission(*job)),
         Row::Reported { job, .. } => (Key::Job(*job, OfJob::Reported), submission(*job)),
+        Row::About { job, .. } => (Key::Job(*job, OfJob::About), submission(*job)),
         Row::Outputs { video, .. } => (Key::Job(video.job, OfJob::Outputs(video.index)), Some(Parent::Place(*video))),
         Row::VideoTimes { video, .. } => {
             (Key::Job(video.job, OfJob::VideoTimes(video.index)), Some(Parent::Place(*video)))

@@ -8,9 +8,9 @@ use wanfarm_manifest::{Submission, Taken, plan};
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPhase, JobPlan, TextKey, VideoPhase};
 use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
-    AttemptId, CacheRequest, DType, Digest, Effort, Expert, Experts, Failure, FailureKind, Guidance, Incarnation,
-    JobId, LoraRef, Machine, MagCacheRequest, MagCurve, ModelFile, Role, Stage, StepRange, StepTiming, TensorRef,
-    VideoId, VideoRequest, VideoSpec, WorkItem, WorkerId,
+    About, AttemptId, CacheRequest, DType, Digest, Effort, Expert, Experts, Failure, FailureKind, Guidance,
+    Incarnation, JobId, LoraRef, Machine, MagCacheRequest, MagCurve, ModelFile, Role, Stage, StepRange, StepTiming,
+    TensorRef, VideoId, VideoRequest, VideoSpec, WorkItem, WorkerId,
 };
 
 use crate::outputs::{Content, Print, Written};
@@ -183,7 +183,12 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
     let job_id = JobId(number);
     let video = VideoId { job: job_id, index: rng.random_range(0..2) };
     let failure = Failure { kind: FailureKind::NotFinite, message: format!("NaN after step {n}") };
-    let change = match rng.random_range(3..24) {
+    let change = match rng.random_range(3..25) {
+        24 => {
+            let labels = (0..n % 3).map(|label| (format!("shot-{label}"), format!("{n} \"é\""))).collect();
+            let about = About { owner: (n % 2 == 0).then(|| "ann".to_owned()), note: None, labels };
+            return vec![Row::About { job: job_id, about }];
+        }
         23 => {
             let [started, ended] = [2, 3].map(|one| (n % one == 0).then(|| f64::from(n) / 3.0));
             return vec![Row::VideoTimes { video, started, ended }];
