@@ -269,7 +269,10 @@ impl Scheduler {
             let Some(memory) = &worker.residency else { continue };
             let last = worker.next.or(worker.running).and_then(|id| self.ledger.get(id));
             if let Some(attempt) = last.filter(|attempt| !attempt.restored) {
-                ensure(memory.has_room(attempt.pool(), attempt.lane.size), || {
+                let needs = |pool: &PoolId| memory.roles.get(pool).map_or(0, |role| role.weights);
+                let others = memory.held.iter().filter(|pool| **pool != attempt.pool()).map(needs).sum::<u64>();
+                let own = memory.roles.get(&attempt.pool()).map_or(u64::MAX, |role| role.needs(attempt.lane.size));
+                ensure(own.saturating_add(others) <= memory.budget, || {
                     format!("worker {id} has no room for {:?} beside {:?}", attempt.lane, memory.held)
                 })?;
             }
