@@ -83,6 +83,12 @@ impl Board {
             && old.is_indexed_like(seat)
         {
             old.clone_from(seat);
+            if let Some(running) = &seat.running
+                && let Some(membership) = seat.memberships.iter().find(|of| of.pool == running.lane.pool())
+                && let Some(pool) = self.pools.get_mut(&membership.pool)
+            {
+                pool.note_progress(*membership, worker, running);
+            }
             return;
         }
         if let Some(old) = self.seats.remove(&worker) {

@@ -2,11 +2,11 @@
 //! Deliberately without tickets.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wanfarm_types::{AttemptId, WorkerId};
 
-use super::seat::{Membership, Seat, Urgency};
+use super::seat::{Membership, Occupant, Seat, Urgency};
 use crate::pace::{Slowness, Speeds};
 
 /// Workers in the order of their speed; those never measured stand before all others.
@@ -34,8 +34,9 @@ pub(crate) struct Pool {
     pub(crate) idle_free: BySpeed,
     /// Members without an item that would have to load the weights first.
     pub(crate) idle_without: BySpeed,
-    /// Those that run an item of this pool to its end and hold no next one, by their speed if it is known.
-    pub(crate) runners: BTreeSet<(Slowness, WorkerId)>,
+    /// Those that run an item of this pool to its end and hold no next one, by their speed if it is known, with the work
+    /// that is left of it.
+    pub(crate) runners: BTreeMap<(Slowness, WorkerId), u64>,
     /// The same by when they were expected to end.
     pub(crate) ends: BTreeSet<(u64, WorkerId)>,
     /// Those that should fetch a next item, if it is more urgent than the one that follows by itself;
@@ -161,11 +162,23 @@ impl Pool {
                     put(&mut self.stoppable, (running.priority, Reverse(running.attempt), worker), present);
                 }
                 if let Some(slowness) = slowness.filter(|_| running.lane.pool() == pool) {
-                    put(&mut self.runners, (slowness, worker), present);
+                    match present {
+                        true => self.runners.insert((slowness, worker), running.work_left()),
+                        false => self.runners.remove(&(slowness, worker)),
+                    };
                     put(&mut self.ends, (running.ends, worker), present);
                 }
             }
             _ => {}
+        }
+    }
+}
+
+impl Pool {
+    /// Notes how much is left of the item that a worker runs, where nothing else has changed.
+    pub(super) fn note_progress(&mut self, membership: Membership, worker: WorkerId, running: &Occupant) {
+        if let Some(left) = membership.slowness.and_then(|slowness| self.runners.get_mut(&(slowness, worker))) {
+            *left = running.work_left();
         }
     }
 }

@@ -91,6 +91,11 @@ impl Seat {
 }
 
 impl Occupant {
+    /// The work that is not done of it.
+    pub(super) fn work_left(&self) -> u64 {
+        self.step_work.saturating_mul(u64::from(self.left))
+    }
+
     /// What it is indexed by.
     fn place(&self) -> impl Eq + use<> {
         let Occupant { attempt, lane, priority, revoked, can_stop, nearly_done, follows, ends, .. } = *self;

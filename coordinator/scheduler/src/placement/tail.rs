@@ -48,17 +48,27 @@ pub(crate) fn is_better_kept(board: &Board, pool: &Pool, ticket: &Ticket, idle: 
         return false;
     }
     let here = slowness.time(ticket.step_work);
-    let waiting = board.waiting(ticket.lane.pool());
+    let waiting = board.waiting(ticket.lane.pool()) as u64;
+    if !ticket.steps.is_empty() && pool.runners.len() < waiting as usize {
+        return false;
+    }
     let faster = pool.runners.range(..(slowness, WorkerId(Default::default())));
-    let sooner = faster.map(|(theirs, worker)| {
-        let before = running(board, *worker).map(|running| here.saturating_sub(time_left(running, *theirs)));
-        match before.filter(|_| !ticket.avoids.contains(worker)) {
-            None => 0,
-            Some(before) if ticket.steps.is_empty() => before / theirs.time(ticket.step_work).max(1),
-            Some(before) => u64::from(theirs.time(ticket.step_work) < before),
+    let mut sooner = faster.map(|((theirs, worker), left)| {
+        let before = here.saturating_sub(theirs.time(*left));
+        match before {
+            0 => 0,
+            _ if ticket.avoids.contains(worker) => 0,
+            before if ticket.steps.is_empty() => before / theirs.time(ticket.step_work).max(1),
+            before => u64::from(theirs.time(ticket.step_work) < before),
         }
     });
-    sooner.sum::<u64>() >= waiting as u64
+    // Whether they are enough is known long before all of a large pool were looked at.
+    let mut left = waiting;
+    left == 0
+        || sooner.any(|ends| {
+            left = left.saturating_sub(ends);
+            left == 0
+        })
 }
 
 /// True when a queued item had better stay behind the item of a faster worker than be revoked for this idle one.
@@ -81,7 +91,7 @@ pub(super) fn move_over(board: &Board) -> Option<(AttemptId, WorkerId)> {
             return None;
         }
         let to = pool.idle_free.fastest(pool.speeds.average(), |_| true)?;
-        let slower = pool.runners.iter().rev().take_while(|(theirs, _)| to.is_faster_than(*theirs));
+        let slower = pool.runners.keys().rev().take_while(|(theirs, _)| to.is_faster_than(*theirs));
         let gaining = slower.filter(|(theirs, worker)| {
             running(board, *worker).is_some_and(|running| gains(board, pool, running, *theirs, to))
         });
@@ -107,7 +117,7 @@ fn running(board: &Board, worker: WorkerId) -> Option<&Occupant> {
 }
 
 fn time_left(running: &Occupant, slowness: Slowness) -> u64 {
-    slowness.time(running.step_work.saturating_mul(u64::from(running.left)))
+    slowness.time(running.work_left())
 }
 
 impl Candidate {

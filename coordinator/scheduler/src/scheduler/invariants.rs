@@ -325,7 +325,7 @@ impl Scheduler {
                     let held_back = is_held_back(&self.board, ticket.lane, ticket.priority);
                     let kept = is_better_kept(&self.board, pool, ticket, Candidate { worker, slowness });
                     // Whatever the reason to keep it, a faster worker must be on the way to it.
-                    let faster = pool.runners.first().is_some_and(|(theirs, _)| Some(*theirs) < slowness);
+                    let faster = pool.runners.keys().next().is_some_and(|(theirs, _)| Some(*theirs) < slowness);
                     ensure(held_back || (kept && faster), || {
                         format!("worker {worker} idles while {:?} waits", ticket.work)
                     })?;
