@@ -44,7 +44,8 @@ pub(super) fn find(board: &Board, pool: &Pool, ticket: &Ticket, place: Place) ->
     let nearly_done = pool.nearly_done_without.iter().take_while(|(follows, ..)| *follows < urgency);
     let nearly_done = nearly_done.map(|&(_, slowness, worker)| (slowness, worker));
     let candidates = idle.filter(|_| is_now).chain(nearly_done.filter(|_| !is_now));
-    let candidates = candidates.filter(|(_, worker)| may_run(board, pool, ticket, *worker)).take(LOOK);
+    let mut candidates = candidates.filter(|(_, worker)| may_run(board, pool, ticket, *worker)).take(LOOK).peekable();
+    candidates.peek()?;
     let is_served = pool.holders.iter().any(|holder| has_room(*holder) && may_run(board, pool, ticket, *holder));
     let loads = candidates.filter_map(|(slowness, worker)| {
         let (seat, to) = (board.seat_of(worker)?, Candidate { worker, slowness: slowness.or(average) });

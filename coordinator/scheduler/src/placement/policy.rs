@@ -54,7 +54,7 @@ fn best(board: &Board, place: Place) -> Option<(Work, WorkerId)> {
 fn first_in_lane(board: &Board, id: LaneId, lane: &Lane, place: Place) -> Option<(Rank, Work, WorkerId)> {
     let pool = board.pool(id.pool())?;
     let rank = |priority, spares, served| (priority, spares, id.stage, !id.begins, Reverse(served));
-    let mut load = None;
+    let (mut load, mut refused) = (None, None);
     for (priority, served, work) in lane.iter() {
         // What has no place or is held back for this item has none for the less important ones after it.
         let is_open = place.is_open(board, pool, id, priority);
@@ -63,8 +63,13 @@ fn first_in_lane(board: &Board, id: LaneId, lane: &Lane, place: Place) -> Option
             break;
         }
         let Some(ticket) = board.ticket(work) else { continue };
-        if let Some(worker) = Some(()).filter(|()| is_open).and_then(|()| place.find(board, pool, ticket)) {
-            return Some((rank(priority, true, served), work, worker));
+        // For one that differs in nothing that counts there is no place either.
+        let alike = Some((priority, ticket.steps.len(), ticket.step_work)).filter(|_| ticket.avoids.is_empty());
+        if is_open && (alike.is_none() || alike != refused) {
+            if let Some(worker) = place.find(board, pool, ticket) {
+                return Some((rank(priority, true, served), work, worker));
+            }
+            refused = alike;
         }
         // Whom one would be worth a load for, all would be.
         if is_first && ticket.avoids.is_empty() {
