@@ -20,7 +20,7 @@ mod tests {
 
     fn examine(model: &Path) -> Report {
         let mut checks = Vec::new();
-        let examination = Examination { model, device: DeviceKind::Cpu, bf16: false, length: None };
+        let examination = Examination { model, device: DeviceKind::Cpu, bf16: false, length: None, budget: None };
         let rendered = examination.run(&mut |finding| checks.push(finding)).unwrap();
         checks.extend(rendered.iter().flat_map(|rendered| judge(rendered).unwrap()));
         Report::new(model.to_owned(), DeviceKind::Cpu, checks)

@@ -46,7 +46,7 @@ fn change(folder: &Path, part: &str, change: impl FnOnce(&mut HashMap<String, Te
 
 fn examine(folder: &Path) -> (Vec<Finding>, Option<Rendered>) {
     let mut findings = Vec::new();
-    let examination = Examination { model: folder, device: DeviceKind::Cpu, bf16: false, length: None };
+    let examination = Examination { model: folder, device: DeviceKind::Cpu, bf16: false, length: None, budget: None };
     let rendered = examination.run(&mut |finding| findings.push(finding)).unwrap();
     (findings, rendered)
 }

@@ -28,7 +28,8 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CliError> {
     super::limit_threads(super::cores())?;
     let device = args.compute.device()?;
     let dtype = args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device));
-    let examination = Examination { model: &args.model, device, bf16: dtype == Dtype::Bf16, length: None };
+    let (bf16, budget) = (dtype == Dtype::Bf16, Some(wanfarm_workers::budget(device).0));
+    let examination = Examination { model: &args.model, device, bf16, length: None, budget };
     let mut checks = Vec::new();
     let mut found = |finding| {
         if !args.json {

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use wanfarm_types::{Experts, Role};
+use wanfarm_types::{Defaults, Experts, Role};
 
 use super::clip::{self, PROMPT, Size};
 use super::dit::{self, Response, Scene};
-use super::finding::{Finding, Recorder, Section};
+use super::finding::{Finding, Limit, Measure, Recorder, Section};
 use super::trial::{Rendered, Trial};
 use super::{compact, experts, ops, vae};
 use crate::inspect;
@@ -32,6 +32,8 @@ pub struct Examination<'a> {
     pub bf16: bool,
     /// Keys per query of attention, and rows of products with blocks, where as many as a long video has would take too long.
     pub length: Option<usize>,
+    /// Bytes that weights and an item may take together, if that is looked at.
+    pub budget: Option<u64>,
 }
 
 /// Clip, latents and texts: what the transformers are examined with.
@@ -53,6 +55,9 @@ impl Examination<'_> {
         let device = self.device.open()?;
         let recorder = &mut Recorder::new(sink);
         let (folder, sound) = check_files(self.model, recorder);
+        if let (Some(folder), Some(budget)) = (&folder, self.budget) {
+            self.memory(folder, &sound, budget, recorder);
+        }
         let memory = self.device.find()?.memory_bytes;
         ops::check_all(&device, self.length, memory, recorder);
         let Some(folder) = folder else { return Ok(None) };
@@ -65,6 +70,24 @@ impl Examination<'_> {
             return Ok(None);
         };
         Ok(self.transformers(&folder, &subject, &device, recorder))
+    }
+
+    /// Whether each role has room for a video of the model's default size.
+    fn memory(&self, folder: &ModelFolder, sound: &[Role], budget: u64, recorder: &mut Recorder<'_>) {
+        let dtype = if self.bf16 { DType::BF16 } else { DType::F32 };
+        let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        for &role in sound {
+            recorder.check(Section::Files, format!("{role}: GiB of memory"), || {
+                let Defaults { width, height, frames, .. } = folder.info().defaults;
+                let size = folder.info().geometry.item_size(width, height, frames);
+                Ok(Measure {
+                    figure: gibibytes(folder.footprint(role, self.device, dtype)?.needs(size)),
+                    limit: Limit::AtMost(gibibytes(budget)),
+                    otherwise: "weights and a video of the default size have no room here: take Q8_0, a smaller video, or \
+                                another machine for this role",
+                })
+            });
+        }
     }
 
     /// What transformers in blocks or fp8 need besides.
