@@ -43,11 +43,6 @@ export function sendText(url, type, text, headers = {}) {
   return request(url, { method: "POST", headers: { "content-type": type, ...headers }, body: text });
 }
 
-/** Sends a form with files. */
-export function sendForm(url, form, headers = {}) {
-  return request(url, { method: "POST", headers, body: form });
-}
-
 async function request(url, options) {
   let reply;
   try {

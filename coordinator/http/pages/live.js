@@ -38,6 +38,9 @@ export function listen() {
     if (document.hidden) hiddenTimer = setTimeout(disconnect, HIDDEN_FOR);
     else if (!stop) connect();
   });
+  // A page that is left may be kept for going back, and its connection with it: six of them would be all a browser has.
+  addEventListener("pagehide", disconnect);
+  addEventListener("pageshow", () => !stop && connect());
 }
 
 function see(changes) {

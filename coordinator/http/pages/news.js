@@ -16,7 +16,6 @@ export function take(events) {
       videos.get(data.job).push(data);
     } else if (type === "resync") again(data.job);
     else if (type === "event") happened(data);
-    else if (type !== "hello") touch();
   }
   if (jobs.length) takeJobs(jobs);
   for (const [job, lines] of videos) takeVideos(job, lines);

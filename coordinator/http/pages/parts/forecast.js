@@ -32,7 +32,6 @@ export function Forecast({ forecast }) {
 }
 
 /** A disk with less room than the job needs. */
-function shortage(each) {
-  if (typeof each === "string") return each;
-  return `It needs about ${bytes(each.needs_bytes)} in ${each.path}, where ${bytes(each.free_bytes)} are free`;
+function shortage({ place, needs_bytes: needs, free_bytes: free, certain }) {
+  return `It ${certain ? "needs" : "probably needs"} about ${bytes(needs)} in ${place}, where ${bytes(free)} are free`;
 }

@@ -115,8 +115,9 @@ function Videos({ id, view, order, videos, picks, sort, choice }) {
   const narrow = width < 600;
   const gap = narrow ? 10 : GAP;
   const columns = view === "table" ? 1 : narrow ? 2 : Math.max(2, Math.floor((width + gap) / (230 + gap)));
-  const picture = Math.round((width - gap * (columns - 1)) / columns / (ratio || 16 / 10));
-  const height = view === "table" ? ROW : picture + TILE_TEXT + gap + 2;
+  // Within the tile's borders, and not rounded, so that a picture of this shape fills it exactly.
+  const picture = ((width - gap * (columns - 1)) / columns - 2) / (ratio || 16 / 10);
+  const height = view === "table" ? ROW : Math.ceil(picture) + TILE_TEXT + gap + 2;
   const at = Math.min(active, Math.max(0, order.length - 1));
   // The first picture decides the shape of all: the videos of a job are mostly of one size.
   const learn = useCallback((seen) => setRatio((known) => known || Math.min(16 / 9, Math.max(3 / 4, seen))), []);
