@@ -18,6 +18,7 @@ mod leaving;
 mod model_files;
 #[cfg(unix)]
 mod output_folder;
+mod pages;
 mod program;
 mod prompts;
 mod protocol;

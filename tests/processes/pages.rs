@@ -1,0 +1,191 @@
+//! The pages in a real browser, before a real farm: live, correct after kills and restarts, steering what they say they steer.
+
+mod browser;
+mod webdriver;
+
+use browser::Browser;
+use serde_json::{Value, json};
+
+use crate::farm::Farm;
+use crate::program::{Sandbox, eventually};
+
+/// Six videos, as files that a browser plays, with steps enough to see them grow.
+const VIDEOS: &str = r#"
+[job]
+name = "night"
+model = "wan-tiny-t2v"
+output = "{index:04}"
+formats = ["mp4"]
+
+[defaults]
+width = 64
+height = 64
+frames = 17
+fps = 8
+steps = 80
+shift = 5.0
+guidance = 5.0
+negative = ""
+
+[[video]]
+prompt = "a {colour} circle moving left on a black background"
+seed = 1
+sweep = { colour = ["red", "green", "blue", "yellow", "purple", "orange"] }
+"#;
+
+/// Every page, of a farm whose first job is this one.
+const PAGES: [&str; 8] =
+    ["/", "/jobs/1", "/jobs/1?view=table", "/jobs/1/videos/0", "/jobs/1/report", "/machines", "/submit", "/nowhere"];
+
+/// Where the job and its videos stand, by the command line.
+fn status(farm: &Farm) -> Value {
+    let told = farm.client(&["status", "night", "--json"]).expect(0).stdout;
+    serde_json::from_str(&told).expect("JSON")
+}
+
+fn states(farm: &Farm) -> Vec<String> {
+    let videos = status(farm)["videos"].as_array().expect("videos").clone();
+    videos.iter().map(|video| video["state"].as_str().expect("a state").to_owned()).collect()
+}
+
+#[test]
+fn a_night_is_followed_through_a_killed_worker_and_a_killed_coordinator() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    let mut farm = Farm::start(&sandbox);
+    browser.open(farm.address(), "/");
+    browser.sees(".hero", "Nothing to render");
+    browser.sees(".lanes", "4 workers");
+
+    // What is submitted elsewhere appears by itself.
+    farm.submit(&sandbox.manifest(VIDEOS));
+    browser.sees(".job-row", "night");
+    browser.click(".job-row");
+    browser.sees("h1", "night");
+    browser.count(".tile", 6);
+    browser.sees(".dial", "/ 80");
+    eventually("a worker is killed in the midst of a step", || farm.kill_worker("dit-high").then_some(()));
+
+    farm.kill_coordinator();
+    browser.has(".live[data-state=away]");
+    farm.start_coordinator();
+    browser.has(".live[data-state=live]");
+    browser.sees(".job-progress .legend", "6 done");
+    browser.sees(".page-head .state", "done");
+    assert_eq!(states(&farm), ["done"; 6]);
+
+    // The pictures are the videos' own.
+    browser.until("pictures are drawn", || {
+        browser.run("return [...document.querySelectorAll('.tile canvas')].filter(c => c.width === 64).length") == 6
+    });
+    browser.click(".tile-link[data-focus='2']");
+    browser.sees("h1", "a blue circle");
+    browser.sees(".controls .at", "1 / 17");
+    browser.press("\u{e014}");
+    browser.sees(".controls .at", "2 / 17");
+    let blake3 = sandbox.sidecar("0002")["outputs"][0]["blake3"].as_str().expect("a digest").to_owned();
+    browser.sees(".files", &blake3);
+    browser.sees(".settings", "64 × 64");
+    browser.sees(".track", "dit-low");
+
+    browser.open(farm.address(), "/jobs/1/report");
+    browser.sees("h1", "All 6 videos finished");
+    browser.sees(".report", "dit-high");
+    browser.open(farm.address(), "/jobs/1/compare?a=0&b=1");
+    browser.sees(".figures", "prompt");
+
+    look_at_every_page(&browser, farm.address());
+    farm.stop();
+}
+
+/// Every page is whole in every width and theme, names what can be operated, and loads nothing from elsewhere.
+fn look_at_every_page(browser: &Browser, address: &str) {
+    for page in PAGES {
+        for (width, theme) in [(1440, "dark"), (390, "light")] {
+            browser.emulate(width, theme);
+            browser.open(address, page);
+            browser.has("h1");
+            browser.has(".live[data-state=live]");
+            let seen = browser.run(include_str!("pages/look.js"));
+            assert_eq!(seen, json!([]), "{page} at {width} in {theme}");
+        }
+    }
+    browser.has_no_complaints();
+}
+
+#[test]
+fn buttons_and_keys_do_what_they_say() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    let farm = Farm::start(&sandbox);
+    // Long enough that no video ends while it is steered.
+    farm.submit(&sandbox.manifest(&VIDEOS.replace("steps = 80", "steps = 1000")));
+    browser.open(farm.address(), "/jobs/1");
+    browser.count(".tile", 6);
+
+    browser.has(".dial");
+    browser.click_named("Pause");
+    browser.sees(".page-head .state", "paused");
+    assert_eq!(status(&farm)["job"]["state"], "paused");
+    browser.sees(".legend", "6 waiting");
+
+    // By keyboard alone: to the third video, and select it.
+    browser.run("document.querySelector('.tile-link').focus(); return true");
+    for key in ["\u{e014}", "\u{e014}", " "] {
+        browser.press(key);
+    }
+    browser.sees(".selection", "1 video selected");
+    assert_eq!(browser.run("return document.activeElement.dataset.focus"), "2");
+    browser.click_named("Cancel the selection");
+    browser.sees("dialog", "Cancel 1 video?");
+    browser.click_named("Cancel them");
+    browser.sees(".tile[data-index='2']", "cancelled");
+    assert_eq!(states(&farm).iter().filter(|state| *state == "cancelled").count(), 1);
+    assert_eq!(states(&farm)[2], "cancelled");
+
+    browser.click_named("Retry cancelled");
+    browser.sees(".tile[data-index='2']", "waiting");
+    browser.click_named("Resume");
+    browser.sees(".page-head .state", "active");
+    browser.has(".dial");
+    assert!(!states(&farm).contains(&"cancelled".to_owned()));
+
+    browser.type_into("#search", "purple");
+    browser.count(".tile", 1);
+    assert_eq!(browser.address(), "/jobs/1?q=purple");
+    browser.click_named("Table");
+    browser.sees(".virtual .table-row", "a purple circle");
+
+    browser.open(farm.address(), "/jobs/1");
+    browser.click_named("Cancel");
+    browser.click_named("Cancel the job");
+    browser.sees(".page-head .state", "cancelled");
+    browser.click_named("Forget");
+    browser.click_named("Forget the job");
+    browser.sees(".hero", "Nothing to render");
+    assert_eq!(browser.address(), "/");
+    browser.has_no_complaints();
+    farm.stop();
+}
+
+#[test]
+fn a_manifest_is_checked_as_it_is_written_and_then_submitted() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    let farm = Farm::without_workers(&sandbox);
+    browser.open(farm.address(), "/submit");
+    browser.has("textarea");
+    let faulty = VIDEOS.trim_start().replace("width = 64", "widht = 64");
+    browser.type_into("textarea", &faulty);
+    browser.sees(".fault", "Line 8");
+    browser.has(".editor-lines i:nth-child(8)[data-fault]");
+    browser.run("const area = document.querySelector('textarea'); area.select(); return true");
+    browser.type_into("textarea", &faulty.replace("widht", "width"));
+    browser.sees(".panel", "6 videos");
+    browser.click_named("Submit");
+    browser.sees("h1", "night");
+    browser.count(".tile", 6);
+    assert_eq!(browser.address(), "/jobs/1");
+    assert_eq!(states(&farm), ["waiting"; 6]);
+    farm.stop();
+}
