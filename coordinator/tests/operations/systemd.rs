@@ -32,7 +32,8 @@ const KNOWN: [(&str, &[&str]); 3] = [
     ),
     ("Install", &["WantedBy"]),
 ];
-const ROLES: [&str; 5] = ["text-encoder", "dit-high", "dit-low", "dit", "vae"];
+/// What `worker.env` may say of a worker: nothing, or what it gives as an example.
+const OPTIONS: [&str; 2] = ["", "--memory 48GiB --role text-encoder,vae"];
 
 type Unit = BTreeMap<(String, String), String>;
 
@@ -90,9 +91,10 @@ fn units_come_back_stop_cleanly_and_run_command_lines_that_the_program_takes() {
         let prevented = key("Service", "RestartPreventExitStatus");
         assert!(prevented.split(' ').any(|code| code == "2"), "{name} would try a wrong command line for ever");
         let line = key("Service", "ExecStart");
-        let instances: &[&str] = if name.contains('@') { &ROLES } else { &[""] };
-        for instance in instances {
-            let mut line = line.replace("%i", instance);
+        assert_eq!(environment["WANFARM_WORKER_OPTIONS"], OPTIONS[0]);
+        for options in OPTIONS {
+            // Without braces, and as a word of its own, systemd splits it into words.
+            let mut line = line.replace(" $WANFARM_WORKER_OPTIONS", &format!(" {options}"));
             for (variable, value) in &environment {
                 line = line.replace(&format!("${{{variable}}}"), value);
             }
@@ -113,7 +115,7 @@ fn systemd_itself_finds_no_fault() {
     }
     let folder = tempfile::tempdir().expect("temporary directory");
     for (name, text) in units() {
-        let path = folder.path().join(name.replace('@', "@dit-high"));
+        let path = folder.path().join(&name);
         let text = text.replace("/usr/local/bin/coordinator", env!("CARGO_BIN_EXE_coordinator"));
         std::fs::write(&path, text).expect("unit");
         let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output().expect("runs");
