@@ -14,7 +14,8 @@ const LENGTH: usize = 53;
 fn passes_with_products_in_bf16_as_on_a_mac() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../deploy/demo/wan-tiny-t2v");
     let mut failed = Vec::new();
-    let examination = Examination { model: &model, device: DeviceKind::Metal, bf16: true, length: Some(LENGTH), budget: None };
+    let examination =
+        Examination { model: &model, device: DeviceKind::Metal, bf16: true, length: Some(LENGTH), budget: None };
     let rendered = examination.run(&mut |finding| {
         let figure = finding.figure.map_or(String::new(), |figure| format!("{figure:.2e}"));
         println!("{:?} {:<44} {figure:>9} {:>6.2} s", finding.outcome, finding.name, finding.seconds);
