@@ -7,6 +7,7 @@ use serde::Serialize;
 
 /// A disk with less room than a job will probably need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DiskShortage {
     /// The folders that fill it, in words.
     pub place: String,

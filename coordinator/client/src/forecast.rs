@@ -9,6 +9,7 @@ use crate::DiskShortage;
 
 /// The estimate of a batch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Forecast {
     /// Videos in all.
     pub videos: u32,
@@ -43,6 +44,7 @@ pub struct Forecast {
 
 /// A role and those who serve it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RoleForecast {
     /// The role.
     pub role: &'static str,
@@ -60,6 +62,7 @@ pub struct RoleForecast {
 
 /// The estimate of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StageForecast {
     /// The stage.
     pub stage: &'static str,
@@ -79,6 +82,7 @@ pub struct StageForecast {
 
 /// How to divide workers between two experts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BalanceForecast {
     /// By measured seconds; otherwise by counting steps.
     pub measured: bool,
@@ -96,6 +100,7 @@ pub struct BalanceForecast {
 
 /// A video that cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FaultForecast {
     /// Its place in the manifest.
     pub index: u32,

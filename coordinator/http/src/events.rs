@@ -15,6 +15,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+use utoipa::IntoParams;
 use wanfarm_server::farm::FarmService;
 use wanfarm_types::JobId;
 
@@ -41,7 +42,8 @@ pub(crate) fn routes(farm: FarmService) -> Router<FarmService> {
 }
 
 /// What a listener wants to be told.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Wanted {
     /// Of one job.
     job: Option<u64>,
@@ -52,6 +54,17 @@ struct Wanted {
     last_event_id: Option<u64>,
 }
 
+/// What changes, as it changes.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    tag = "events",
+    params(
+        Wanted,
+        ("last-event-id" = Option<u64>, Header, description = "The last event that was heard: those since are told again"),
+    ),
+    responses((status = 200, description = "Server-sent events, without end", body = String, content_type = "text/event-stream")),
+)]
 async fn listen(State(source): State<Source>, Asked(wanted): Asked<Wanted>, headers: HeaderMap) -> Answer<Response> {
     let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{MAX_STREAMS} streams are open already"));
     let turn = source.streams.clone().try_acquire_owned().map_err(|_| busy())?;

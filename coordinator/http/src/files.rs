@@ -14,6 +14,7 @@ use futures::Stream;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use wanfarm_server::farm::{FarmService, FinishedFile};
+use wanfarm_types::JobId;
 
 use crate::input;
 use crate::pages::{content_type, is_known};
@@ -25,20 +26,116 @@ const CHUNK_BYTES: u64 = 256 << 10;
 
 /// The routes of files.
 pub(crate) fn routes() -> Router<FarmService> {
-    let of_kind = |is_meant: fn(&str) -> bool| {
-        get(move |State(farm): State<FarmService>, video: input::Video, headers: HeaderMap| async move {
-            send(&farm, video, headers, is_meant).await
-        })
-    };
     Router::new()
-        .route("/jobs/{job}/videos/{video}/video.mp4", of_kind(|path| path.ends_with(".mp4")))
-        .route("/jobs/{job}/videos/{video}/video.gif", of_kind(|path| path.ends_with(".gif")))
-        .route("/jobs/{job}/videos/{video}/contact.png", of_kind(|path| path.ends_with(".contact.png")))
-        .route("/jobs/{job}/videos/{video}/sidecar.json", of_kind(|path| path.ends_with(".json")))
+        .route("/jobs/{job}/videos/{video}/video.mp4", get(mp4))
+        .route("/jobs/{job}/videos/{video}/video.gif", get(gif))
+        .route("/jobs/{job}/videos/{video}/contact.png", get(contact))
+        .route("/jobs/{job}/videos/{video}/sidecar.json", get(sidecar))
         .route("/jobs/{job}/videos/{video}/files/{*path}", get(by_path))
 }
 
+/// The video.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/videos/{video}/video.mp4",
+    tag = "files",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        ("video" = u32, Path, description = "The video, by its place in the manifest"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = Vec<u8>, content_type = "video/mp4"),
+        (status = 206, description = "The part asked for", body = Vec<u8>, content_type = "video/mp4"),
+        (status = 304, description = "The asker has it"),
+        (status = 410, description = "It does not hold what was written any more"),
+        (status = 416, description = "It has no such part"),
+    ),
+)]
+async fn mp4(State(farm): State<FarmService>, video: input::Video, headers: HeaderMap) -> Answer<Response> {
+    send(&farm, video, headers, |path| path.ends_with(".mp4")).await
+}
+
+/// The video as a GIF.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/videos/{video}/video.gif",
+    tag = "files",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        ("video" = u32, Path, description = "The video, by its place in the manifest"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = Vec<u8>, content_type = "image/gif"),
+        (status = 206, description = "The part asked for", body = Vec<u8>, content_type = "image/gif"),
+        (status = 304, description = "The asker has it"),
+        (status = 410, description = "It does not hold what was written any more"),
+        (status = 416, description = "It has no such part"),
+    ),
+)]
+async fn gif(State(farm): State<FarmService>, video: input::Video, headers: HeaderMap) -> Answer<Response> {
+    send(&farm, video, headers, |path| path.ends_with(".gif")).await
+}
+
+/// Frames of the video on one sheet.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/videos/{video}/contact.png",
+    tag = "files",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        ("video" = u32, Path, description = "The video, by its place in the manifest"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = Vec<u8>, content_type = "image/png"),
+        (status = 206, description = "The part asked for", body = Vec<u8>, content_type = "image/png"),
+        (status = 304, description = "The asker has it"),
+        (status = 410, description = "It does not hold what was written any more"),
+        (status = 416, description = "It has no such part"),
+    ),
+)]
+async fn contact(State(farm): State<FarmService>, video: input::Video, headers: HeaderMap) -> Answer<Response> {
+    send(&farm, video, headers, |path| path.ends_with(".contact.png")).await
+}
+
+/// What the video was made of.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/videos/{video}/sidecar.json",
+    tag = "files",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        ("video" = u32, Path, description = "The video, by its place in the manifest"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = Vec<u8>, content_type = "application/json"),
+        (status = 206, description = "The part asked for", body = Vec<u8>, content_type = "application/json"),
+        (status = 304, description = "The asker has it"),
+        (status = 410, description = "It does not hold what was written any more"),
+        (status = 416, description = "It has no such part"),
+    ),
+)]
+async fn sidecar(State(farm): State<FarmService>, video: input::Video, headers: HeaderMap) -> Answer<Response> {
+    send(&farm, video, headers, |path| path.ends_with(".json")).await
+}
+
 /// A file by its path below the job's output directory.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/videos/{video}/files/{path}",
+    tag = "files",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        ("video" = u32, Path, description = "The video, by its place in the manifest"),
+        ("path" = String, Path, description = "The path as the sidecar has it, slashes and all"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = Vec<u8>, content_type = "*/*"),
+        (status = 206, description = "The part asked for", body = Vec<u8>, content_type = "*/*"),
+        (status = 304, description = "The asker has it"),
+        (status = 410, description = "It does not hold what was written any more"),
+        (status = 416, description = "It has no such part"),
+    ),
+)]
 async fn by_path(
     State(farm): State<FarmService>,
     video: input::Video,

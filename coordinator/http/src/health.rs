@@ -9,6 +9,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 use wanfarm_server::farm::FarmService;
 
 use crate::problem::{Answer, Problem};
@@ -18,7 +19,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The routes that probes ask.
 pub(crate) fn routes() -> Router<FarmService> {
-    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready))
+    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready))
 }
 
 /// The same below the API's prefix.
@@ -26,7 +27,24 @@ pub(crate) fn api() -> Router<FarmService> {
     Router::new().route("/version", get(version)).route("/farm", get(of_farm))
 }
 
+/// The process lives.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "probes",
+    responses((status = 200, description = "It does", body = String, content_type = "text/plain")),
+)]
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
 /// Ready is who answers: the driver takes requests, and nothing keeps it from recording what follows.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "probes",
+    responses((status = 200, description = "Ready", body = String, content_type = "text/plain")),
+)]
 async fn ready(State(farm): State<FarmService>) -> Answer<&'static str> {
     let unready = |why: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
     match timeout(READY_TIMEOUT, farm.store_obstacle()).await {
@@ -38,17 +56,24 @@ async fn ready(State(farm): State<FarmService>) -> Answer<&'static str> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Version {
     version: &'static str,
 }
 
+/// The coordinator's version.
+#[utoipa::path(
+    get,
+    path = "/api/v1/version",
+    tag = "farm",
+    responses((status = 200, description = "The version", body = Version)),
+)]
 async fn version() -> Json<Version> {
     Json(Version { version: env!("CARGO_PKG_VERSION") })
 }
 
 /// The farm as a whole.
-#[derive(Serialize, Default)]
+#[derive(Serialize, Default, ToSchema)]
 struct Farm {
     version: &'static str,
     /// How many jobs there are in each state.
@@ -63,7 +88,8 @@ struct Farm {
     seconds_left: Option<f64>,
 }
 
-#[derive(Serialize, Default)]
+#[derive(Serialize, Default, ToSchema)]
+#[schema(as = VideoCounts)]
 struct Videos {
     waiting: u64,
     running: u64,
@@ -72,12 +98,19 @@ struct Videos {
     cancelled: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Waiting {
     job: wanfarm_types::JobId,
     waiting_for: String,
 }
 
+/// How the farm stands as a whole.
+#[utoipa::path(
+    get,
+    path = "/api/v1/farm",
+    tag = "farm",
+    responses((status = 200, description = "The farm", body = Farm)),
+)]
 async fn of_farm(State(service): State<FarmService>) -> Answer<Json<Farm>> {
     let mut farm = Farm { version: env!("CARGO_PKG_VERSION"), ..Farm::default() };
     let jobs = service.jobs().await?;

@@ -7,7 +7,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, IntoDeserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
+use utoipa::{IntoParams, ToSchema};
 use wanfarm_client::JobVerb;
 use wanfarm_server::farm::{AboutChange, FarmService};
 use wanfarm_types::{FarmEvent, JobId, JobReport, JobState, JobStatus, JobSummary, VideoState, VideoStatus};
@@ -29,19 +32,52 @@ pub(crate) fn routes() -> Router<FarmService> {
         .route("/jobs/{job}/videos/{video}/retry", post(retry_video))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Jobs {
     jobs: Vec<JobSummary>,
     #[serde(flatten)]
     next: Next,
 }
 
+/// Reads a state, but not a word that is none: that would be taken for one of a later version.
+fn known<'de, S, D>(from: D, name: fn(S) -> &'static str) -> Result<Option<S>, D::Error>
+where
+    S: Deserialize<'de> + Copy,
+    D: Deserializer<'de>,
+{
+    let word = String::deserialize(from)?;
+    let state = S::deserialize(word.clone().into_deserializer())?;
+    let is_one = name(state) == word;
+    is_one.then_some(Some(state)).ok_or_else(|| D::Error::custom(format!("there is no state {word:?}")))
+}
+
+fn known_job<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JobState>, D::Error> {
+    known(from, JobState::name)
+}
+
+fn known_video<'de, D: Deserializer<'de>>(from: D) -> Result<Option<VideoState>, D::Error> {
+    known(from, VideoState::name)
+}
+
 /// Which jobs are asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Which {
+    /// In this state.
+    #[serde(default, deserialize_with = "known_job")]
     state: Option<JobState>,
 }
 
+/// The jobs, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs",
+    tag = "jobs",
+    params(
+        Which, Turn,
+    ),
+    responses((status = 200, description = "A page of jobs", body = Jobs)),
+)]
 async fn list(
     State(farm): State<FarmService>,
     Asked(which): Asked<Which>,
@@ -55,7 +91,7 @@ async fn list(
     Ok(Json(Jobs { jobs, next }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OneJob {
     #[serde(flatten)]
     status: JobStatus,
@@ -64,6 +100,16 @@ struct OneJob {
 }
 
 /// A job with the first page of its videos, or another one.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}",
+    tag = "jobs",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        Turn,
+    ),
+    responses((status = 200, description = "The job", body = OneJob)),
+)]
 async fn one(
     State(farm): State<FarmService>,
     input::Job(job): input::Job,
@@ -79,7 +125,7 @@ fn key(video: &Arc<VideoStatus>) -> u64 {
     u64::from(video.index)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Videos {
     videos: Vec<Arc<VideoStatus>>,
     #[serde(flatten)]
@@ -87,13 +133,17 @@ struct Videos {
 }
 
 /// Which videos are asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct WhichVideos {
+    /// In this state.
+    #[serde(default, deserialize_with = "known_video")]
     state: Option<VideoState>,
     /// Part of the prompt, in any case.
     prompt: Option<String>,
     /// Of the worker that computes it.
     worker: Option<String>,
+    /// With this verdict of the quality gate.
     verdict: Option<String>,
 }
 
@@ -107,6 +157,18 @@ impl WhichVideos {
     }
 }
 
+/// The videos of a job, in the order of its manifest.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/videos",
+    tag = "videos",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        WhichVideos,
+        Turn,
+    ),
+    responses((status = 200, description = "A page of videos", body = Videos)),
+)]
 async fn videos(
     State(farm): State<FarmService>,
     input::Job(job): input::Job,
@@ -118,6 +180,17 @@ async fn videos(
     Ok(Json(Videos { videos, next }))
 }
 
+/// One video.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/videos/{video}",
+    tag = "videos",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        ("video" = u32, Path, description = "The video, by its place in the manifest"),
+    ),
+    responses((status = 200, description = "The video", body = VideoStatus)),
+)]
 async fn video(
     State(farm): State<FarmService>,
     input::Video(job, index): input::Video,
@@ -132,11 +205,21 @@ async fn line_of(farm: &FarmService, job: JobId, index: u32) -> Answer<Arc<Video
     video.ok_or_else(|| Problem::not_found(format!("job {job} has no video {index}: it has {count}, numbered from 0")))
 }
 
+/// What came of a job and where the time went, so far.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/report.json",
+    tag = "jobs",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+    ),
+    responses((status = 200, description = "The report", body = JobReport)),
+)]
 async fn report(State(farm): State<FarmService>, input::Job(job): input::Job) -> Answer<Json<JobReport>> {
     Ok(Json(farm.report(job).await?))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Events {
     events: Vec<FarmEvent>,
     #[serde(flatten)]
@@ -144,6 +227,16 @@ struct Events {
 }
 
 /// What happened to a job, oldest first. It may have been forgotten since.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/events",
+    tag = "jobs",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        Turn,
+    ),
+    responses((status = 200, description = "A page of events", body = Events)),
+)]
 async fn events(
     State(farm): State<FarmService>,
     input::Job(job): input::Job,
@@ -156,34 +249,75 @@ async fn events(
     Ok(Json(Events { events, next }))
 }
 
+/// What labels may be, which their type does not say.
+fn labels() -> Object {
+    let text = |pattern: &str| ObjectBuilder::new().min_length(Some(1)).max_length(Some(100)).pattern(Some(pattern));
+    let value = text(r"^[^\x00-\x1f\x7f-\x9f]*$").schema_type(SchemaType::from_iter([Type::String, Type::Null]));
+    let name = text("^[A-Za-z0-9._-]+$").schema_type(Type::String);
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("Labels by name; `null` takes one away, and those that are not named stay"))
+        .property_names(Some(name))
+        .additional_properties(Some(value))
+        .max_properties(Some(32))
+        .build()
+}
+
+/// The states that a job can be set to.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = WantedJobState)]
+enum Wanted {
+    /// It goes on.
+    Active,
+    /// Nothing more of it is started.
+    Paused,
+    /// It is given up.
+    Cancelled,
+}
+
 /// What a job is to become.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = JobChange)]
 struct Change {
-    state: Option<JobState>,
+    state: Option<Wanted>,
+    /// Whose it is; `null`: nobody's.
     #[serde(default, deserialize_with = "input::present")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     owner: Option<Option<String>>,
+    /// What there is to say of it; `null`: nothing.
     #[serde(default, deserialize_with = "input::present")]
+    #[schema(value_type = Option<String>, max_length = 4000, pattern = r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*$")]
     note: Option<Option<String>>,
+    /// Labels by name; `null` takes one away, and those that are not named stay.
     #[serde(default)]
+    #[schema(schema_with = labels)]
     labels: BTreeMap<String, Option<String>>,
 }
 
+/// Pauses a job, lets it go on, gives it up, or says something else of it. What is absent stays as it is.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/jobs/{job}",
+    tag = "jobs",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+    ),
+    request_body = Change,
+    responses((status = 200, description = "The job as it is now", body = JobSummary)),
+)]
 async fn change(
     State(farm): State<FarmService>,
     input::Job(job): input::Job,
     Caller(by): Caller,
     input::Json(change): input::Json<Change>,
 ) -> Answer<Json<JobSummary>> {
-    let verb = match change.state {
-        None => None,
-        Some(JobState::Paused) => Some(JobVerb::Pause),
-        Some(JobState::Active) => Some(JobVerb::Resume),
-        Some(JobState::Cancelled) => Some(JobVerb::Cancel),
-        Some(JobState::Done | JobState::Failed | JobState::Unknown) => {
-            return Err(Problem::bad_request("state: a job can be set to active, paused or cancelled"));
-        }
-    };
+    let verb = change.state.map(|state| match state {
+        Wanted::Active => JobVerb::Resume,
+        Wanted::Paused => JobVerb::Pause,
+        Wanted::Cancelled => JobVerb::Cancel,
+    });
     // Said first: whatever comes of the rest, nothing was steered that had to be said.
     let about = AboutChange { owner: change.owner, note: change.note, labels: change.labels };
     farm.describe_job(job, about, &by).await?;
@@ -193,6 +327,16 @@ async fn change(
     Ok(Json(farm.line(job).await?))
 }
 
+/// Takes up again the videos of a job that failed or were given up.
+#[utoipa::path(
+    post,
+    path = "/api/v1/jobs/{job}/retry",
+    tag = "jobs",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+    ),
+    responses((status = 200, description = "The job as it is now", body = JobSummary)),
+)]
 async fn retry(
     State(farm): State<FarmService>,
     input::Job(job): input::Job,
@@ -203,12 +347,24 @@ async fn retry(
 }
 
 /// Whether a job that has not ended is cancelled first.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Forgetting {
     #[serde(default, deserialize_with = "input::flag")]
     cancel: bool,
 }
 
+/// Forgets a job that has ended; its files stay.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/jobs/{job}",
+    tag = "jobs",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        Forgetting,
+    ),
+    responses((status = 204, description = "It is forgotten")),
+)]
 async fn forget(
     State(farm): State<FarmService>,
     input::Job(job): input::Job,
@@ -220,25 +376,54 @@ async fn forget(
 }
 
 /// What a video is to become.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct VideoChange {
-    state: VideoState,
+    state: WantedVideo,
 }
 
+/// The states that a video can be set to. `POST …/retry` tries it again.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = WantedVideoState)]
+enum WantedVideo {
+    /// It is given up.
+    Cancelled,
+}
+
+/// Gives a video up.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/jobs/{job}/videos/{video}",
+    tag = "videos",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        ("video" = u32, Path, description = "The video, by its place in the manifest"),
+    ),
+    request_body = VideoChange,
+    responses((status = 200, description = "The video as it is now", body = VideoStatus)),
+)]
 async fn change_video(
     State(farm): State<FarmService>,
     input::Video(job, index): input::Video,
     Caller(by): Caller,
-    input::Json(change): input::Json<VideoChange>,
+    input::Json(VideoChange { state: WantedVideo::Cancelled }): input::Json<VideoChange>,
 ) -> Answer<Json<Arc<VideoStatus>>> {
-    if change.state != VideoState::Cancelled {
-        return Err(Problem::bad_request("state: a video can be set to cancelled; POST …/retry tries it again"));
-    }
     farm.steer_job(job, Some(index), JobVerb::Cancel, &by).await?;
     Ok(Json(line_of(&farm, job, index).await?))
 }
 
+/// Takes up again a video that failed or was given up.
+#[utoipa::path(
+    post,
+    path = "/api/v1/jobs/{job}/videos/{video}/retry",
+    tag = "videos",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        ("video" = u32, Path, description = "The video, by its place in the manifest"),
+    ),
+    responses((status = 200, description = "The video as it is now", body = VideoStatus)),
+)]
 async fn retry_video(
     State(farm): State<FarmService>,
     input::Video(job, index): input::Video,

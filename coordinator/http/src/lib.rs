@@ -3,6 +3,7 @@
 //! What is answered is what the gRPC services answer, in the types that the command line prints with `--json`; nothing is
 //! decided here.
 
+mod document;
 mod events;
 mod files;
 mod guard;
@@ -34,6 +35,7 @@ pub fn router(farm: FarmService) -> Router {
         .nest("/api/v1", api)
         .merge(health::routes())
         .merge(metrics::routes())
+        .merge(document::routes())
         .method_not_allowed_fallback(unknown::method)
         .fallback(unknown::path)
         .layer(middleware::from_fn(guard::guard))

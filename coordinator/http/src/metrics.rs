@@ -19,6 +19,13 @@ pub(crate) fn routes() -> Router<FarmService> {
     Router::new().route("/metrics", get(metrics))
 }
 
+/// Figures for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "probes",
+    responses((status = 200, description = "Figures in the text format", body = String, content_type = "text/plain")),
+)]
 async fn metrics(State(farm): State<FarmService>) -> Answer<Response> {
     let (jobs, workers) = (farm.jobs().await?, farm.workers().await?);
     // A folder that does not answer has no figure; the others are told all the same.

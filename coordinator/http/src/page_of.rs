@@ -1,6 +1,7 @@
 //! Long lists in pages: a cursor says where the next one begins.
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::problem::{Answer, Problem};
 
@@ -8,16 +9,19 @@ use crate::problem::{Answer, Problem};
 pub(crate) const MAX_LINES: usize = 1000;
 
 /// Which page is asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Turn {
     /// `next_cursor` of the page before; absent for the first.
+    #[param(pattern = "^[0-9]{1,19}$")]
     cursor: Option<String>,
     /// Lines of the page, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
 /// Where the page after this one begins; `null` after the last.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Next {
     pub(crate) next_cursor: Option<String>,
 }

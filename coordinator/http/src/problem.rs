@@ -3,16 +3,16 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
 use tonic::{Code, Status};
-use wanfarm_manifest::Faults;
+use utoipa::ToSchema;
+use wanfarm_manifest::{Fault, Faults};
 use wanfarm_server::farm::Refused;
 
 /// The content type of a problem.
-const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// A problem. Its type is `about:blank`: the status says what kind it is, the detail what is wrong and what to do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -21,7 +21,17 @@ pub(crate) struct Problem {
     detail: String,
     /// What is wrong with a manifest, each with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    faults: Vec<Value>,
+    faults: Vec<ToldFault>,
+}
+
+/// A fault as the command line prints it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ManifestFault)]
+struct ToldFault {
+    #[serde(flatten)]
+    fault: Fault,
+    /// As `what`, under the name that other programs look for.
+    message: String,
 }
 
 /// An answer, or the problem that there is with it.
@@ -58,14 +68,10 @@ impl From<Status> for Problem {
     }
 }
 
-/// What is wrong with a manifest, as the command line prints it; `message` is what other programs look for.
+/// What is wrong with a manifest.
 impl From<Faults> for Problem {
     fn from(faults: Faults) -> Self {
-        let told = faults.iter().map(|fault| {
-            let mut told = serde_json::to_value(fault).unwrap_or_default();
-            told["message"] = fault.what.as_ref().into();
-            told
-        });
+        let told = faults.iter().map(|fault| ToldFault { fault: fault.clone(), message: fault.what.to_string() });
         let count = faults.count();
         let detail = format!("the manifest has {count} fault{}", if count == 1 { "" } else { "s" });
         Self { faults: told.collect(), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
@@ -85,7 +91,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(self)).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         response
     }
 }

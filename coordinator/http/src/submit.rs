@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use utoipa::{IntoParams, ToSchema};
 use wanfarm_client::{DiskShortage, Forecast, Submitted};
 use wanfarm_manifest::{Syntax, Taken};
 use wanfarm_server::farm::FarmService;
@@ -34,7 +35,8 @@ pub(crate) fn routes() -> Router<FarmService> {
 }
 
 /// What is to become of a manifest.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct How {
     /// Queue nothing; say what it would take.
     #[serde(default, deserialize_with = "input::flag")]
@@ -45,7 +47,7 @@ struct How {
 }
 
 /// A queued job: its line, and what `submit --json` says with it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Queued {
     /// As `job`.
     id: JobId,
@@ -58,15 +60,26 @@ struct Queued {
 }
 
 /// Nothing was left to render.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+// Tells it from the others, which say more.
+#[serde(deny_unknown_fields)]
 struct Nothing {
     job: Option<JobId>,
     renamed: u32,
     left_out: u32,
 }
 
+/// What comes of a manifest that does not become a new job.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Accepted {
+    DryRun(DryRun),
+    Queued(Queued),
+    Nothing(Nothing),
+}
+
 /// What a job would take, as `submit --dry-run --json` says.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DryRun {
     name: String,
     model: String,
@@ -77,6 +90,28 @@ struct DryRun {
     forecast: Forecast,
 }
 
+/// Queues a job by its manifest.
+#[utoipa::path(
+    post,
+    path = "/api/v1/jobs",
+    tag = "jobs",
+    params(
+        How,
+        ("idempotency-key" = Option<String>, Header, max_length = 100, description = "The client's own key: the same one again is the same job"),
+    ),
+    request_body(
+        description = "A manifest, as the guide has it",
+        content((Object = "application/json"), (String = "application/toml"), (String = "application/yaml")),
+    ),
+    responses(
+        (status = 200, description = "With `dry_run`: what it would take. Else the key was used before, for the same job; or nothing was \
+            left to render", body = Accepted),
+        (status = 201, description = "The job is queued", body = Queued, headers(("location" = String, description = "Its path"))),
+        (status = 408, description = "The manifest does not arrive in time"),
+        (status = 422, description = "The manifest has faults"),
+        (status = 507, description = "A disk has no room"),
+    ),
+)]
 async fn submit(
     State(farm): State<FarmService>,
     Asked(how): Asked<How>,
@@ -99,14 +134,14 @@ async fn submit(
         let forecast = farm.forecast(submission).await?;
         let (name, model) = (checked.name().to_owned(), checked.model().to_owned());
         let answer = DryRun { name, model, asked: true, why_not: None, notes: checked.notes, forecast };
-        return Ok(Json(answer).into_response());
+        return Ok(Json(Accepted::DryRun(answer)).into_response());
     }
     let (Submitted { job, already, renamed, left_out }, shortages) = farm.submit_job(submission, &by).await?;
     let Some(id) = job else {
-        return Ok(Json(Nothing { job: None, renamed, left_out }).into_response());
+        return Ok(Json(Accepted::Nothing(Nothing { job: None, renamed, left_out })).into_response());
     };
     let status = if already { StatusCode::OK } else { StatusCode::CREATED };
-    let queued = Queued { id, line: farm.line(id).await?, renamed, left_out, shortages };
+    let queued = Accepted::Queued(Queued { id, line: farm.line(id).await?, renamed, left_out, shortages });
     Ok((status, [(header::LOCATION, format!("/api/v1/jobs/{id}"))], Json(queued)).into_response())
 }
 

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use wanfarm_client::WorkerVerb;
 use wanfarm_server::farm::FarmService;
 use wanfarm_types::{Role, WorkerId, WorkerStatus};
@@ -19,15 +20,32 @@ pub(crate) fn routes() -> Router<FarmService> {
     Router::new().route("/workers", get(list)).route("/workers/{worker}", get(one).patch(change).delete(forget))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Workers {
     workers: Vec<WorkerStatus>,
 }
 
+/// The workers, those included that have gone and are not forgotten.
+#[utoipa::path(
+    get,
+    path = "/api/v1/workers",
+    tag = "workers",
+    responses((status = 200, description = "All workers", body = Workers)),
+)]
 async fn list(State(farm): State<FarmService>) -> Answer<Json<Workers>> {
     Ok(Json(Workers { workers: farm.workers().await? }))
 }
 
+/// One worker.
+#[utoipa::path(
+    get,
+    path = "/api/v1/workers/{worker}",
+    tag = "workers",
+    params(
+        ("worker" = WorkerId, Path, description = "The worker"),
+    ),
+    responses((status = 200, description = "The worker", body = WorkerStatus)),
+)]
 async fn one(State(farm): State<FarmService>, input::Worker(worker): input::Worker) -> Answer<Json<WorkerStatus>> {
     Ok(Json(line_of(&farm, worker).await?))
 }
@@ -38,17 +56,20 @@ async fn line_of(farm: &FarmService, worker: WorkerId) -> Answer<WorkerStatus> {
 }
 
 /// What a worker is to do.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WorkerChange)]
 struct Change {
     state: Option<Wanted>,
     /// The roles of which it is given work, of all that it serves; `null`: all of them. Absent: as before.
     #[serde(default, deserialize_with = "input::present")]
+    #[schema(value_type = Option<Vec<Role>>, min_items = 1)]
     assigned: Option<Option<BTreeSet<Role>>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = WantedWorkerState)]
 enum Wanted {
     /// It finishes the steps it has, then its process ends.
     Drained,
@@ -56,6 +77,17 @@ enum Wanted {
     Enabled,
 }
 
+/// Drains a worker, gives it work again, or chooses the roles of which it gets some. What is absent stays as it is.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/workers/{worker}",
+    tag = "workers",
+    params(
+        ("worker" = WorkerId, Path, description = "The worker"),
+    ),
+    request_body = Change,
+    responses((status = 200, description = "The worker as it is now", body = WorkerStatus)),
+)]
 async fn change(
     State(farm): State<FarmService>,
     input::Worker(worker): input::Worker,
@@ -76,6 +108,16 @@ async fn change(
     Ok(Json(line_of(&farm, worker).await?))
 }
 
+/// Forgets a worker that has gone.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/workers/{worker}",
+    tag = "workers",
+    params(
+        ("worker" = WorkerId, Path, description = "The worker"),
+    ),
+    responses((status = 204, description = "It is forgotten")),
+)]
 async fn forget(
     State(farm): State<FarmService>,
     input::Worker(worker): input::Worker,

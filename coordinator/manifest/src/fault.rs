@@ -28,17 +28,23 @@ pub(crate) struct Placed<T> {
 
 /// One fault. `what` is the fault, `why` explains it at its place, `help` says what to do.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Fault {
     /// Where; absent when the file as a whole is at fault.
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(value_type = PositionIfAny))]
     pub at: Option<Position>,
     /// The key, dotted; empty when it is no key's fault.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key: Arc<str>,
     /// The fault.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub what: Box<str>,
     /// Why it is wrong.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub why: Box<str>,
     /// What to do about it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub help: Box<str>,
     /// Another place that belongs to it.
     pub related: Option<Box<Related>>,
@@ -51,8 +57,20 @@ pub struct Fault {
     next: Option<Box<Fault>>,
 }
 
+/// The fields of a [`Position`] as they stand in a fault, which may have none.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "only its schema is asked for")]
+struct PositionIfAny {
+    /// Line, from 1.
+    line: Option<u32>,
+    /// Column in characters, from 1.
+    column: Option<u32>,
+}
+
 /// A second place of a fault.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Related {
     /// The position.
     #[serde(flatten)]

@@ -5,6 +5,7 @@ use wanfarm_types::{Digest, VideoRequest};
 
 /// What becomes of videos whose names are taken, by files or by other jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Taken {
     /// The job is refused.

@@ -29,6 +29,7 @@ pub(crate) struct Span {
 
 /// A place in a file as editors count it: both from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Position {
     /// Line, from 1.
     pub line: u32,

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Most bytes of an owner, of a label's name, and of a label's value.
+/// Most characters of an owner, of a label's name, and of a label's value.
 const MAX_WORD: usize = 100;
-/// Most bytes of a note.
+/// Most characters of a note.
 const MAX_NOTE: usize = 4000;
 /// Most labels of a job.
 const MAX_LABELS: usize = 32;
 
 /// What people say of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct About {
     /// Whose it is.
@@ -35,13 +36,14 @@ impl About {
     /// The first fault.
     pub fn check(&self) -> Result<(), BadAbout> {
         let bad = |what: String| Err(BadAbout(what));
-        let is_word = |text: &str| !text.is_empty() && text.len() <= MAX_WORD && !text.chars().any(char::is_control);
+        let is_word =
+            |text: &str| !text.is_empty() && text.chars().count() <= MAX_WORD && !text.chars().any(char::is_control);
         if self.owner.as_ref().is_some_and(|owner| !is_word(owner)) {
-            return bad(format!("owner: 1 to {MAX_WORD} bytes without control characters"));
+            return bad(format!("owner: 1 to {MAX_WORD} characters, none for control"));
         }
         let shows = |letter: char| letter == '\n' || !letter.is_control();
-        if self.note.as_ref().is_some_and(|note| note.len() > MAX_NOTE || !note.chars().all(shows)) {
-            return bad(format!("note: at most {MAX_NOTE} bytes, without control characters but ends of lines"));
+        if self.note.as_ref().is_some_and(|note| note.chars().count() > MAX_NOTE || !note.chars().all(shows)) {
+            return bad(format!("note: at most {MAX_NOTE} characters, none for control but ends of lines"));
         }
         if self.labels.len() > MAX_LABELS {
             return bad(format!("labels: {} are more than {MAX_LABELS}", self.labels.len()));
@@ -52,7 +54,7 @@ impl About {
                 return bad(format!("labels: {name:?} is no name of 1 to {MAX_WORD} letters, digits, -, _ and dots"));
             }
             if !is_word(value) {
-                return bad(format!("labels: {name} has 1 to {MAX_WORD} bytes without control characters"));
+                return bad(format!("labels: {name} has 1 to {MAX_WORD} characters, none for control"));
             }
         }
         Ok(())
@@ -69,7 +71,14 @@ mod tests {
             |name: &str, value: &str| About { labels: [(name.into(), value.into())].into(), ..About::default() };
         let note = |note: &str| About { note: Some(note.into()), ..About::default() };
         let owner = |owner: &str| About { owner: Some(owner.into()), ..About::default() };
-        for good in [About::default(), labels("shot.2_a-b", "010 é"), note(""), note("two\nlines"), owner("Ann")] {
+        for good in [
+            About::default(),
+            labels("shot.2_a-b", "010 é"),
+            note(""),
+            note("two\nlines"),
+            owner("Ann"),
+            owner(&"é".repeat(100)),
+        ] {
             assert_eq!(good.check(), Ok(()), "{good:?}");
         }
         for bad in [

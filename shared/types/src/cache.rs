@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The step cache of a video, with its settings.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum CacheSettings {
     /// Every step computes everything.
@@ -92,6 +93,7 @@ pub struct BadCache {
 
 /// How the magnitude of the blocks' effect changes from step to step: by model, as published, or a user's own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum MagCurve {
     /// T2V-A14B: 40 steps over both experts.
@@ -127,6 +129,7 @@ impl MagCurve {
 
 /// Which steps MagCache always computes, counted over the whole schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Retention {
     /// The first part of each expert's steps.
@@ -139,6 +142,7 @@ pub enum Retention {
 ///
 /// Source: Zehong-Ma/MagCache `MagCache4Wan2.2/magcache_generate.py`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MagCache {
     /// The curve to follow.
     pub curve: MagCurve,
@@ -156,6 +160,7 @@ pub struct MagCache {
 
 /// Published polynomials that turn a change of the timestep's embedding into one of the blocks' effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TeaModel {
     /// Wan2.1 T2V 1.3B.
@@ -178,6 +183,7 @@ pub enum TeaModel {
 ///
 /// Source: ali-vilab/TeaCache `TeaCache4Wan2.1/teacache_generate.py`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TeaCache {
     /// The model the polynomial was fitted to.
     pub model: TeaModel,
@@ -193,6 +199,7 @@ pub struct TeaCache {
 /// Source: FasterCache (Lv et al., ICLR 2025); AI-Hypercomputer/maxdiffusion@7cfb880
 /// `pipelines/wan/wan_pipeline_2_2.py`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CfgCache {
     /// Every so many steps both passes are computed.
     pub interval: u32,
@@ -209,6 +216,7 @@ pub struct CfgCache {
 /// Source: Haghighi & Alahi, arXiv:2602.24208; AI-Hypercomputer/maxdiffusion@7cfb880
 /// `pipelines/wan/wan_pipeline_2_2.py`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SenCache {
     /// Changes of latents and time may add up to this.
     pub tolerance: f64,

@@ -7,6 +7,7 @@ use crate::{JobId, WorkerId};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FarmEvent {
     /// Greater than that of every event before it.
     pub id: u64,
@@ -34,9 +35,10 @@ pub struct FarmEvent {
 }
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
+    ($($(#[$doc:meta])* $kind:ident = $name:tt,)*) => {
         /// What can happen.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum EventKind {
             $($(#[$doc])* #[serde(rename = $name)] $kind,)*
             /// Something that a later version knows.

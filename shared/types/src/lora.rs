@@ -6,10 +6,12 @@ use crate::{Digest, Expert, ModelInfo};
 
 /// A LoRA file at a strength.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LoraRef {
     /// The file's name, without its folder.
     pub name: String,
     /// BLAKE3 of the file: of one name, workers may hold different ones.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[0-9a-f]{64}$"))]
     pub blake3: Digest,
     /// Length of the file.
     pub bytes: u64,

@@ -6,6 +6,7 @@ use crate::Role;
 
 /// A role of a model.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelRole {
     /// The model's name.
     pub model: String,
@@ -38,6 +39,7 @@ pub struct Footprint {
 
 /// How far the loading of weights is.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LoadProgress {
     /// Bytes of the files that were read.
     #[serde(rename = "read_bytes")]

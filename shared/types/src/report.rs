@@ -10,6 +10,7 @@ use crate::{JobId, JobSummary, Role, VideoStatus};
 
 /// What came of a job.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobReport {
     /// Summary of the job.
     pub job: JobSummary,
@@ -37,6 +38,7 @@ pub struct JobReport {
 
 /// What was done in a stage, by the workers of a role, or by a worker.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffortLine {
     /// The stage, the role or the worker.
     pub name: String,
@@ -51,6 +53,7 @@ pub struct EffortLine {
 
 /// Work that was done.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Effort {
     /// Items tried.
     pub attempts: u64,
@@ -78,6 +81,7 @@ pub struct Effort {
 
 /// What a worker computed on, and with.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Machine {
     /// The worker's name.
     pub name: String,
@@ -91,6 +95,7 @@ pub struct Machine {
 
 /// How the weights of a role are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StoredWeights {
     /// Of which model.
     pub model: String,
@@ -104,6 +109,7 @@ pub struct StoredWeights {
 
 /// What a file of a finished video is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FileState {
     /// As it was written.
@@ -123,6 +129,7 @@ pub enum FileState {
 
 /// A file of a finished video that is not there as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LostFile {
     /// Of which video.
     pub video: u32,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which transformer denoises. A14B models have a `High` and a `Low` expert; the others have one, `Single`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Expert {
     /// The noisy part of the schedule.
@@ -19,6 +20,7 @@ pub enum Expert {
 
 /// A step of a video's way, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Prompt and negative prompt → text contexts.
@@ -37,6 +39,7 @@ pub enum Stage {
 
 /// What a worker can do: the weights it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// UMT5: serves `encode_text`.

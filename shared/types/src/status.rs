@@ -10,6 +10,7 @@ use crate::{About, CacheSettings, JobId, LoadProgress, LoraRef, Stage, VideoRequ
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// Being rendered, or waiting for workers.
@@ -30,6 +31,7 @@ pub enum JobState {
 
 /// Where a video stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VideoState {
     /// Nothing of it runs now.
@@ -52,6 +54,7 @@ pub enum VideoState {
 
 /// A job's line.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobSummary {
     /// Id of the job.
     pub job: JobId,
@@ -90,6 +93,7 @@ pub struct JobSummary {
 
 /// A video's line.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VideoStatus {
     /// Place in the manifest, from 0.
     pub index: u32,
@@ -135,6 +139,7 @@ pub struct VideoStatus {
 
 /// A job with its videos.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobStatus {
     /// Summary of the job.
     pub job: JobSummary,

@@ -6,6 +6,7 @@ use crate::{LoadProgress, ModelRole, Role, Stage, StoredWeights, VideoId, Worker
 
 /// A worker's line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WorkerStatus {
     /// Identity of the worker.
     pub id: WorkerId,
@@ -41,6 +42,7 @@ pub struct WorkerStatus {
 
 /// The memory of a worker that holds what it is told to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WorkerMemory {
     /// Bytes that weights and an item may take together.
     pub budget_bytes: u64,
@@ -54,6 +56,7 @@ pub struct WorkerMemory {
 
 /// Weights on their way into memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Loading {
     /// Of which role.
     #[serde(flatten)]
@@ -65,9 +68,11 @@ pub struct Loading {
 
 /// What a worker computes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunningItem {
     /// Of which video, by its place in the manifest; in JSON as `JOB/INDEX`.
     #[serde(with = "crate::ids::as_text")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "17/3"))]
     pub video: VideoId,
     /// Which stage; absent for one of a later version.
     pub stage: Option<Stage>,
@@ -79,6 +84,7 @@ pub struct RunningItem {
 
 /// A measured speed, smoothed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pace {
     /// On this model.
     pub model: String,

@@ -1,0 +1,234 @@
+//! The document of what is served says what is served, and answers are as it says.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use wanfarm_server::server::{self, Coordinator, ServerConfig};
+
+/// What came back: status, content type, text.
+type Reply = (u16, String, String);
+
+/// A coordinator, and the routes of its router.
+async fn coordinator(folder: &tempfile::TempDir) -> (Coordinator, BTreeSet<String>) {
+    let config = ServerConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: folder.path().join("data"),
+        output: folder.path().join("output"),
+        wanted: None,
+        retention: None,
+        scheduler: wanfarm_scheduler::Config::default(),
+    };
+    let mut routes = BTreeSet::new();
+    let router = |farm| {
+        let router = wanfarm_http::router(farm);
+        routes = paths(&format!("{router:?}"));
+        router.into()
+    };
+    (server::start(config, router).await.unwrap(), routes)
+}
+
+/// The paths that a router prints of itself, the only way to hear of them.
+fn paths(printed: &str) -> BTreeSet<String> {
+    let quoted = printed.split('"').skip(1).step_by(2);
+    // Pages have no routes: they are what is drawn where there is none.
+    let served = quoted.filter(|path| path.starts_with('/') && *path != "/" && !path.contains("__private"));
+    served.map(|path| path.replace("{*", "{")).collect()
+}
+
+async fn ask(coordinator: &Coordinator, method: &str, path: &str, body: Option<(&str, &str)>) -> Reply {
+    let url = format!("http://{}{path}", coordinator.address);
+    let mut request = axum::http::Request::builder().method(method).uri(url);
+    if let Some((kind, _)) = body {
+        request = request.header("content-type", kind);
+    }
+    let request = request.body(body.unwrap_or_default().1.to_owned()).unwrap();
+    let asked = tokio::task::spawn_blocking(move || {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build()
+            .into();
+        let mut response = agent.run(request).unwrap();
+        let kind = response.headers().get("content-type").map_or("", |kind| kind.to_str().unwrap()).to_owned();
+        // A stream has no end to wait for.
+        let is_stream = kind == "text/event-stream";
+        let text = if is_stream { String::new() } else { response.body_mut().read_to_string().unwrap() };
+        (response.status().as_u16(), kind, text)
+    });
+    asked.await.unwrap()
+}
+
+async fn document(coordinator: &Coordinator) -> Value {
+    let (status, kind, text) = ask(coordinator, "GET", "/api/openapi.json", None).await;
+    assert_eq!((status, kind.as_str()), (200, "application/json"));
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_has_what_is_served_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (coordinator, routes) = coordinator(&folder).await;
+    let document = document(&coordinator).await;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    let described = document["paths"].as_object().unwrap();
+    assert_eq!(described.keys().cloned().collect::<BTreeSet<_>>(), routes);
+    for (path, operations) in described {
+        let asked = path.replace("{job}", "1").replace("{video}", "0").replace("{path}", "a/b.png");
+        let asked = asked.replace("{worker}", "00000000-0000-0000-0000-000000000000");
+        for method in ["get", "post", "put", "patch", "delete"] {
+            let (status, ..) = ask(&coordinator, &method.to_uppercase(), &asked, None).await;
+            let said = operations.get(method);
+            assert_eq!(status != 405, said.is_some(), "{method} {path}: {status}");
+            let is_said = said.is_none_or(|said| said["responses"].get(status.to_string()).is_some());
+            assert!(is_said, "{method} {path} answers {status}, which the document does not say");
+        }
+    }
+    coordinator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_as_the_document_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (coordinator, _) = coordinator(&folder).await;
+    let document = document(&coordinator).await;
+    let night = "[job]\nname = 'night'\nmodel = 'demo'\n[[video]]\nprompt = 'a red fox'\n\
+                 cache = 'magcache'\nsweep = { seed = [1, 2] }\n";
+    let toml = |text| Some(("application/toml", text));
+    let json = |text| Some(("application/json", text));
+    let bad = night.replace("prompt", "promptt").replace("'night'", "7");
+    for (method, path, body, status, template) in [
+        ("POST", "/api/v1/jobs?dry_run=1", toml(night), 200, "/api/v1/jobs"),
+        ("POST", "/api/v1/jobs", toml(night), 201, "/api/v1/jobs"),
+        ("POST", "/api/v1/jobs", toml(night), 409, "/api/v1/jobs"),
+        ("POST", "/api/v1/jobs?taken=new_name", toml(night), 201, "/api/v1/jobs"),
+        ("POST", "/api/v1/jobs", toml(bad.as_str()), 422, "/api/v1/jobs"),
+        ("POST", "/api/v1/jobs", json("{"), 422, "/api/v1/jobs"),
+        ("GET", "/api/v1/jobs", None, 200, "/api/v1/jobs"),
+        ("GET", "/api/v1/jobs?limit=1", None, 200, "/api/v1/jobs"),
+        ("GET", "/api/v1/jobs?state=asleep", None, 400, "/api/v1/jobs"),
+        ("GET", "/api/v1/jobs/1", None, 200, "/api/v1/jobs/{job}"),
+        ("GET", "/api/v1/jobs/77", None, 404, "/api/v1/jobs/{job}"),
+        ("PATCH", "/api/v1/jobs/1", json(r#"{"owner": "ann", "labels": {"shot": "1"}}"#), 200, "/api/v1/jobs/{job}"),
+        ("PATCH", "/api/v1/jobs/1", json(r#"{"state": "done"}"#), 400, "/api/v1/jobs/{job}"),
+        ("GET", "/api/v1/jobs/1/videos", None, 200, "/api/v1/jobs/{job}/videos"),
+        ("GET", "/api/v1/jobs/1/videos?state=asleep", None, 400, "/api/v1/jobs/{job}/videos"),
+        ("GET", "/api/v1/jobs/1/videos/0", None, 200, "/api/v1/jobs/{job}/videos/{video}"),
+        ("PATCH", "/api/v1/jobs/1/videos/0", json(r#"{"state": "done"}"#), 400, "/api/v1/jobs/{job}/videos/{video}"),
+        ("GET", "/api/v1/jobs/1/report.json", None, 200, "/api/v1/jobs/{job}/report.json"),
+        ("GET", "/api/v1/jobs/1/events", None, 200, "/api/v1/jobs/{job}/events"),
+        ("GET", "/api/v1/workers", None, 200, "/api/v1/workers"),
+        ("GET", "/api/v1/farm", None, 200, "/api/v1/farm"),
+        ("GET", "/api/v1/version", None, 200, "/api/v1/version"),
+        ("PATCH", "/api/v1/jobs/1", json(r#"{"state": "cancelled"}"#), 200, "/api/v1/jobs/{job}"),
+        ("POST", "/api/v1/jobs/1/retry", None, 200, "/api/v1/jobs/{job}/retry"),
+        ("DELETE", "/api/v1/jobs/1", None, 409, "/api/v1/jobs/{job}"),
+        ("DELETE", "/api/v1/jobs/1?cancel=1", None, 204, "/api/v1/jobs/{job}"),
+    ] {
+        let (answered, kind, text) = ask(&coordinator, method, path, body).await;
+        assert_eq!(answered, status, "{method} {path}: {text}");
+        let said = &document["paths"][template][method.to_lowercase()]["responses"][status.to_string()];
+        assert!(said.is_object(), "{method} {path}: {status} is not in the document");
+        if status == 204 {
+            continue;
+        }
+        let schema = &said["content"][kind.as_str()]["schema"];
+        assert!(schema.is_object(), "{method} {path}: {status} as {kind} is not in the document");
+        let told: Value = serde_json::from_str(&text).unwrap();
+        let checked = Schemas { document: &document }.check(schema, &told);
+        assert!(checked.is_ok(), "{method} {path}: {}\n{told:#}", checked.unwrap_err());
+    }
+    coordinator.stop().await;
+}
+
+/// Holds values against the schemas of a document, as far as the document uses the words of schemas.
+struct Schemas<'a> {
+    document: &'a Value,
+}
+
+impl Schemas<'_> {
+    /// Says what is wrong with a value. A field that its schema does not name is wrong as well.
+    fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
+        self.check_shape(schema, value)?;
+        let known = self.names(schema);
+        let fields = value.as_object().into_iter().flatten();
+        let unknown: Vec<_> = fields.filter(|(name, _)| !known.contains(*name)).map(|(name, _)| name).collect();
+        let is_map = schema["additionalProperties"].is_object();
+        if is_map || unknown.is_empty() { Ok(()) } else { Err(format!("{unknown:?} not in the document")) }
+    }
+
+    fn check_shape(&self, schema: &Value, value: &Value) -> Result<(), String> {
+        let wrong = |why: &str| Err(format!("{why}: {value} is not {schema}"));
+        if let Some(place) = schema["$ref"].as_str() {
+            return self.check(self.referred(place), value);
+        }
+        let is_of = |kind: &Value| match kind.as_str() {
+            Some("null") => value.is_null(),
+            Some("boolean") => value.is_boolean(),
+            Some("integer") => value.is_u64() || value.is_i64(),
+            Some("number") => value.is_number(),
+            Some("string") => value.is_string(),
+            Some("array") => value.is_array(),
+            Some("object") => value.is_object(),
+            _ => panic!("the test does not know {kind}"),
+        };
+        match &schema["type"] {
+            Value::Null => {}
+            Value::Array(kinds) if kinds.iter().any(is_of) => {}
+            kind @ Value::String(_) if is_of(kind) => {}
+            _ => return wrong("type"),
+        }
+        if schema["enum"].as_array().is_some_and(|values| !values.contains(value)) {
+            return wrong("enum");
+        }
+        if let Some(required) = schema["required"].as_array().filter(|_| value.is_object())
+            && required.iter().any(|name| value.get(name.as_str().unwrap_or_default()).is_none())
+        {
+            return wrong("required");
+        }
+        for (name, field) in value.as_object().into_iter().flatten() {
+            if let Some(schema) = schema["properties"].get(name) {
+                self.check(schema, field).map_err(|why| format!("{name}: {why}"))?;
+            } else if schema["additionalProperties"].is_object() {
+                self.check(&schema["additionalProperties"], field).map_err(|why| format!("{name}: {why}"))?;
+            } else if schema["additionalProperties"] == false {
+                return wrong("additionalProperties");
+            }
+        }
+        for element in value.as_array().into_iter().flatten().filter(|_| schema["items"].is_object()) {
+            self.check(&schema["items"], element)?;
+        }
+        schema["allOf"].as_array().into_iter().flatten().try_for_each(|part| match part["$ref"].as_str() {
+            Some(place) => self.check_shape(self.referred(place), value),
+            None => self.check_shape(part, value),
+        })?;
+        let Some(choices) = schema["oneOf"].as_array() else { return Ok(()) };
+        let tried: Vec<_> = choices.iter().map(|choice| self.check_shape(choice, value)).collect();
+        let whys = || tried.iter().filter_map(|tried| tried.clone().err()).collect::<Vec<_>>().join("; ");
+        match tried.iter().filter(|tried| tried.is_ok()).count() {
+            1 => Ok(()),
+            0 => Err(format!("none of oneOf: {}", whys())),
+            _ => wrong("more than one of oneOf"),
+        }
+    }
+
+    fn referred(&self, place: &str) -> &Value {
+        self.document.pointer(place.trim_start_matches('#')).unwrap()
+    }
+
+    /// The fields that a schema names, of all that it is made of.
+    fn names(&self, schema: &Value) -> BTreeSet<String> {
+        let own = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
+        let mut names: BTreeSet<String> = own.collect();
+        if let Some(place) = schema["$ref"].as_str() {
+            names.extend(self.names(self.referred(place)));
+        }
+        for parts in ["allOf", "oneOf"] {
+            names.extend(schema[parts].as_array().into_iter().flatten().flat_map(|part| self.names(part)));
+        }
+        names
+    }
+}
