@@ -18,6 +18,8 @@ stop() {
   rm -rf "$work"
 }
 trap stop EXIT
+# It is read before the coordinator has made it.
+: >"$work/out"
 "$program" serve --listen 127.0.0.1:0 --data "$work/data" --output "$work/output" >"$work/out" 2>"$work/log" &
 server=$!
 for _ in {1..100}; do
