@@ -175,6 +175,7 @@ fn a_manifest_is_checked_as_it_is_written_and_then_submitted() {
     let farm = Farm::without_workers(&sandbox);
     browser.open(farm.address(), "/submit");
     browser.has("textarea");
+    assert_eq!(browser.run(include_str!("pages/unserved.js")), json!([]), "buttons whose requests are not served");
     let faulty = VIDEOS.trim_start().replace("width = 64", "widht = 64");
     browser.type_into("textarea", &faulty);
     browser.sees(".fault", "Line 8");

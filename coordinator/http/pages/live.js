@@ -25,6 +25,8 @@ export function useLive() {
   useEffect(() => {
     const watcher = () => redraw((times) => times + 1);
     watchers.add(watcher);
+    // What was seen between the drawing and now.
+    watcher();
     return () => watchers.delete(watcher);
   }, []);
   return seen;

@@ -35,6 +35,7 @@ export function useAddress() {
   useEffect(() => {
     const listener = () => set(here());
     listeners.add(listener);
+    listener();
     return () => listeners.delete(listener);
   }, []);
   return address;

@@ -13,9 +13,11 @@ export function Player({ src, fps, frames, label }) {
   const [playing, setPlaying] = useState(false);
   const [frame, setFrame] = useState(0);
   const [loop, setLoop] = useState(true);
-  const [total, setTotal] = useState(frames || 0);
+  const [length, setLength] = useState(0);
   const [broken, setBroken] = useState(false);
   const perSecond = fps || 24;
+  // How many there are may be told after the file has been opened, and counts more than its length.
+  const total = frames || (length ? Math.max(1, Math.round(length * perSecond)) : 0);
 
   const seek = (to) => {
     const video = ref.current;
@@ -46,7 +48,7 @@ export function Player({ src, fps, frames, label }) {
 
   const metadata = (event) => {
     markTiny(event);
-    setTotal(frames || Math.max(1, Math.round(event.target.duration * perSecond)));
+    setLength(event.target.duration);
   };
   if (broken) {
     return html`<div class="player"><div class="player-picture"><span class="idle">This browser cannot play the file. <a href=${src} download>Download it</a></span></div></div>`;
