@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 use tonic::transport::server::TcpConnectInfo;
 use wanfarm_types::JobId;
 
@@ -115,7 +116,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         }
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|why| Problem::new(why.status(), why.body_text()))?;
-        let read = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&body));
+        // An object, which serde alone would also read from a list of its values in their order.
+        let object: Map<String, Value> =
+            serde_json::from_slice(&body).map_err(|why| Problem::bad_request(why.to_string()))?;
+        let read = serde_path_to_error::deserialize(Value::Object(object));
         read.map(Self).map_err(|why| match why.path().to_string().as_str() {
             "." => Problem::bad_request(why.inner().to_string()),
             field => Problem::bad_request(format!("{field}: {}", why.inner())),

@@ -231,6 +231,13 @@ async fn what_is_not_there_and_what_makes_no_sense_is_a_problem() {
     }
     let (status, kind, _) = farm.ask("GET", &format!("/jobs/{job}/report"), &[], None).await;
     assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"));
+    // What serde reads as a struct's fields in their order.
+    for body in [json!([null, null]), json!(["paused"]), json!("paused"), json!(null)] {
+        for path in [format!("/api/v1/jobs/{job}"), format!("/api/v1/jobs/{job}/videos/0"), nobody.to_owned()] {
+            let (status, problem) = farm.refused("PATCH", &path, Some(body.clone())).await;
+            assert_eq!(status, 400, "{path}, {body}: {problem}");
+        }
+    }
     let large = json!({"state": "x".repeat(100_000)});
     assert_eq!(farm.refused("PATCH", &format!("/api/v1/jobs/{job}"), Some(large)).await.0, 413);
     let (status, ..) = farm.ask("PATCH", &format!("/api/v1/jobs/{job}"), &[("content-type", "text/plain")], None).await;

@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::{Map, Value, from_value};
 use wanfarm_types::{Expert, FixedLora, MAX_STRENGTH, Role};
 
 use crate::error::ModelError;
@@ -57,7 +58,9 @@ impl FixedLoras {
             }
             return Err(file.wrong("there is no list \"loras\" in it"));
         };
-        let entries: Vec<Entry> = serde_json::from_value(entries.clone()).map_err(|e| file.wrong(e.to_string()))?;
+        // Objects, which serde alone would also read from lists of their values in their order.
+        let entries: Vec<Map<String, Value>> = from_value(entries.clone()).map_err(|e| file.wrong(e.to_string()))?;
+        let entries: Vec<Entry> = from_value(entries.into()).map_err(|e| file.wrong(e.to_string()))?;
         if entries.is_empty() || entries.len() > MAX_LORAS {
             return Err(file.wrong(format!("{} LoRA files are not between 1 and {MAX_LORAS}", entries.len())));
         }
@@ -152,6 +155,7 @@ mod tests {
             (r#"{"loras": [{"path": "b.safetensors", "strength": 1e9}]}"#, "strength = 1000000000"),
             (r#"{"loras": [{"path": "b.safetensors", "expert": "single"}]}"#, "does not have"),
             (r#"{"loras": [{"path": "b.safetensors", "experts": "high"}]}"#, "unknown field"),
+            (r#"{"loras": [["b.safetensors", 1.0, "high"]]}"#, "expected a map"),
         ] {
             let error = read(text).1.unwrap_err();
             assert!(error.contains(FILE) && error.contains(says), "{error}\ndoes not say: {says}");
