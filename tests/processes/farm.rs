@@ -120,6 +120,30 @@ impl Farm {
         true
     }
 
+    /// Kills a worker that is loading weights and starts it again. Nothing happens, and the answer is false, while it does
+    /// not.
+    pub(crate) fn kill_while_loading(&mut self, name: &str) -> bool {
+        let is_loading = |farm: &Self| {
+            let line = farm.worker_lines().into_iter().find(|line| line.name == name);
+            line.and_then(|line| line.memory).is_some_and(|memory| memory.loading.is_some())
+        };
+        if !is_loading(self) {
+            return false;
+        }
+        // What it has said by now is heard before the second answer: then it stands in the middle of the load.
+        self.signal_worker(name, "STOP");
+        let is_caught = is_loading(self) && is_loading(self);
+        if is_caught {
+            let worker = self.workers.iter_mut().find(|worker| worker.name == name).expect("a worker");
+            worker.process.kill().expect("kill");
+            worker.process.wait().expect("wait");
+            worker.process = start_worker(&worker.arguments);
+        } else {
+            self.signal_worker(name, "CONT");
+        }
+        is_caught
+    }
+
     /// Puts a worker to sleep until the coordinator has given it up, and wakes it.
     pub(crate) fn outsleep(&self, name: &str) {
         let worker = self.workers.iter().find(|worker| worker.name == name).expect("a worker");

@@ -39,7 +39,7 @@ const PAGES: [&str; 8] =
 
 /// Where the job and its videos stand, by the command line.
 fn status(farm: &Farm) -> Value {
-    let told = farm.client(&["status", "night", "--json"]).expect(0).stdout;
+    let told = farm.client(&["status", "1", "--json"]).expect(0).stdout;
     serde_json::from_str(&told).expect("JSON")
 }
 
@@ -124,6 +124,9 @@ fn buttons_and_keys_do_what_they_say() {
     browser.count(".tile", 6);
 
     browser.has(".dial");
+    browser.click_named("Higher priority");
+    browser.sees(".stepper", "Priority 60");
+    assert_eq!(status(&farm)["job"]["priority"], 60);
     browser.click_named("Pause");
     browser.sees(".page-head .state", "paused");
     assert_eq!(status(&farm)["job"]["state"], "paused");
@@ -142,6 +145,21 @@ fn buttons_and_keys_do_what_they_say() {
     browser.sees(".tile[data-index='2']", "cancelled");
     assert_eq!(states(&farm).iter().filter(|state| *state == "cancelled").count(), 1);
     assert_eq!(states(&farm)[2], "cancelled");
+
+    // A cancelled one with another seed: a job of its own.
+    browser.run("document.querySelector(\".tile[data-index='2'] input\").click(); return true");
+    browser.sees(".selection", "1 video selected");
+    browser.click_named("New seed");
+    browser.sees(".page-head", "Job 2");
+    browser.count(".tile", 1);
+    browser.click_named("Cancel");
+    browser.click_named("Cancel the job");
+    browser.sees(".page-head .state", "cancelled");
+    browser.click_named("Forget");
+    browser.click_named("Forget the job");
+    browser.sees(".hero", "Paused");
+    browser.open(farm.address(), "/jobs/1");
+    browser.count(".tile", 6);
 
     browser.click_named("Retry cancelled");
     browser.sees(".tile[data-index='2']", "waiting");
@@ -169,13 +187,43 @@ fn buttons_and_keys_do_what_they_say() {
 }
 
 #[test]
+fn what_is_rendered_is_seen_as_far_as_it_has_come() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    let farm = Farm::start(&sandbox);
+    // The first video of a model teaches what its latents look like.
+    let one = |name: &str, steps: &str| {
+        let end = VIDEOS.find("sweep").expect("a sweep");
+        VIDEOS[..end]
+            .replace("steps = 80", steps)
+            .replace("name = \"night\"", &format!("name = \"{name}\""))
+            .replace("\"{index:04}\"", "\"{job}\"")
+    };
+    farm.submit(&sandbox.manifest(&one("first", "steps = 20").replace("{colour}", "red")));
+    browser.open(farm.address(), "/jobs/1");
+    browser.sees(".page-head .state", "done");
+    farm.submit(&sandbox.manifest(&one("second", "steps = 1000").replace("{colour}", "red")));
+    browser.open(farm.address(), "/");
+    browser.has(".wall .preview");
+    browser.open(farm.address(), "/jobs/2");
+    browser.has(".tile .preview");
+    browser.click(".tile-link");
+    browser.has(".big-picture .preview");
+    let picture = browser.run(
+        "return [document.querySelector('.preview').naturalWidth, document.querySelector('.preview').naturalHeight]",
+    );
+    assert_eq!(picture, json!([8, 8]), "a pixel for each place of the latents");
+    browser.has_no_complaints();
+    farm.stop();
+}
+
+#[test]
 fn a_manifest_is_checked_as_it_is_written_and_then_submitted() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = Sandbox::new();
     let farm = Farm::without_workers(&sandbox);
     browser.open(farm.address(), "/submit");
     browser.has("textarea");
-    assert_eq!(browser.run(include_str!("pages/unserved.js")), json!([]), "buttons whose requests are not served");
     let faulty = VIDEOS.trim_start().replace("width = 64", "widht = 64");
     browser.type_into("textarea", &faulty);
     browser.sees(".fault", "Line 8");

@@ -79,6 +79,21 @@ fn the_only_worker_of_a_run_may_die_while_it_loads_or_computes() {
 }
 
 #[test]
+fn a_worker_that_dies_in_the_middle_of_a_load_costs_the_load_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    let mut farm = Farm::without_workers(&sandbox);
+    farm.submit(&sandbox.manifest(&manifest()));
+    farm.start_elastic(&sandbox, "studio", &demo(), largest() + (1 << 20));
+    let mut deaths = 0;
+    while !farm.ends_within(0) {
+        deaths += usize::from(deaths < 3 && farm.kill_while_loading("studio"));
+    }
+    assert!(deaths > 0, "it was over before it was seen to load");
+    farm.finish();
+    assert_eq!(sandbox.bytes(&STEMS), Sandbox::rendered(&manifest()).bytes(&STEMS));
+}
+
+#[test]
 fn unequal_workers_that_are_told_nothing_render_the_same_bytes_whoever_dies() {
     let (sandbox, least) = (Sandbox::new(), largest());
     let mut farm = Farm::without_workers(&sandbox);

@@ -18,7 +18,7 @@ use wanfarm_proto::convert::digest_field;
 use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
 use wanfarm_types::{
-    Digest, FileState, JobId, JobReport, JobStatus, JobSummary, LostFile, ModelInfo, WorkerId, WorkerStatus,
+    About, Digest, FileState, JobId, JobReport, JobStatus, JobSummary, LostFile, ModelInfo, WorkerId, WorkerStatus,
 };
 
 use wanfarm_manifest::{ImageFile, Submission, Taken};
@@ -169,14 +169,18 @@ impl Client {
         Ok(Some(info))
     }
 
-    /// Queues a job, and says which of the coordinator's disks have too little room for it. Its images and LoRA files must
+    /// Queues a job of which this is said, and says which of the coordinator's disks have too little room for it. Its images and LoRA files must
     /// have been given before.
     ///
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.
-    pub async fn submit(&mut self, submission: Submission) -> Result<(Submitted, Vec<DiskShortage>), ClientError> {
+    pub async fn submit(
+        &mut self,
+        submission: Submission,
+        about: About,
+    ) -> Result<(Submitted, Vec<DiskShortage>), ClientError> {
         let v1::SubmitReply { job, already, renamed, left_out, shortages } =
-            self.farm.submit(wire(submission)).await?.into_inner();
+            self.farm.submit(wire(submission, about)).await?.into_inner();
         let submitted = Submitted { job: job.map(JobId), already, renamed, left_out };
         Ok((submitted, shortages.into_iter().map(Into::into).collect()))
     }
@@ -186,7 +190,7 @@ impl Client {
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.
     pub async fn estimate(&mut self, submission: Submission) -> Result<Forecast, ClientError> {
-        let of = Some(v1::estimate_request::Of::Submission(wire(submission)));
+        let of = Some(v1::estimate_request::Of::Submission(wire(submission, About::default())));
         Ok(self.farm.estimate(v1::EstimateRequest { of }).await?.into_inner().into())
     }
 
@@ -250,14 +254,17 @@ impl Client {
     /// When there is no such job or video, it cannot be steered so, or the coordinator cannot be reached.
     pub async fn control_job(&mut self, job: JobId, video: Option<u32>, verb: JobVerb) -> Result<(), ClientError> {
         let cancel = verb == JobVerb::Forget { cancel: true };
+        let priority = if let JobVerb::SetPriority(priority) = verb { Some(priority) } else { None };
         let verb = match verb {
             JobVerb::Pause => v1::JobVerb::Pause,
             JobVerb::Resume => v1::JobVerb::Resume,
             JobVerb::Cancel => v1::JobVerb::Cancel,
             JobVerb::Retry => v1::JobVerb::Retry,
+            JobVerb::SetPriority(_) => v1::JobVerb::SetPriority,
             JobVerb::Forget { .. } => v1::JobVerb::Forget,
         };
-        self.farm.control_job(v1::ControlJobRequest { job: job.0, video, verb: verb.into(), cancel }).await?;
+        let request = v1::ControlJobRequest { job: job.0, video, verb: verb.into(), cancel, priority };
+        self.farm.control_job(request).await?;
         Ok(())
     }
 
@@ -303,8 +310,11 @@ fn stranger(error: impl std::fmt::Display) -> ClientError {
     ClientError::Stranger(error.to_string())
 }
 
-fn wire(submission: Submission) -> v1::SubmitRequest {
+fn wire(submission: Submission, About { owner, note, labels }: About) -> v1::SubmitRequest {
     v1::SubmitRequest {
+        owner,
+        note,
+        labels: labels.into_iter().collect(),
         client_key: submission.client_key,
         name: submission.name,
         model: submission.model,

@@ -11,6 +11,8 @@ pub enum JobVerb {
     Pause,
     /// Undo pause.
     Resume,
+    /// Let it go before those of a lower priority from now on: 0 to 100.
+    SetPriority(u32),
     /// Give up what has not finished.
     Cancel,
     /// Try failed and cancelled videos again.

@@ -2,7 +2,6 @@
 
 import { html, render, useErrorBoundary } from "./vendor/htm-preact.js";
 import { listen, useLive } from "./live.js";
-import { offers } from "./offers.js";
 import { Icon } from "./parts/icon.js";
 import { Keys } from "./parts/keys.js";
 import { ThemeSwitch } from "./parts/theme-switch.js";
@@ -16,8 +15,6 @@ import { Submit } from "./views/submit.js";
 import { Tonight } from "./views/tonight.js";
 import { Video } from "./views/video.js";
 
-const SUBMITS = offers("POST", "/jobs");
-
 const PAGES = [
   ["/", Tonight],
   ["/index.html", Tonight],
@@ -26,13 +23,13 @@ const PAGES = [
   ["/jobs/:job/report", Report],
   ["/jobs/:job/videos/:video", Video],
   ["/machines", Machines],
-  ...(SUBMITS ? [["/submit", Submit]] : []),
+  ["/submit", Submit],
 ];
 
 const LINKS = [
   ["/", "Tonight", "night"],
   ["/machines", "Machines", "machine"],
-  ...(SUBMITS ? [["/submit", "Submit", "upload"]] : []),
+  ["/submit", "Submit", "upload"],
 ];
 
 const LIVE_WORDS = { live: "Live", connecting: "Connecting", away: "Reconnecting" };

@@ -17,7 +17,7 @@ use wanfarm_manifest::Taken;
 use wanfarm_server::farm::FarmService;
 
 use crate::problem::{PROBLEM_JSON, Problem};
-use crate::{events, files, health, jobs, metrics, submit, workers};
+use crate::{events, files, health, jobs, metrics, preview, rerender, submit, workers};
 
 /// The document. It does not change while the program runs.
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| Api::openapi().to_json().unwrap_or_default().into());
@@ -80,6 +80,9 @@ async fn document() -> impl IntoResponse {
         jobs::video,
         jobs::videos,
         metrics::metrics,
+        preview::preview,
+        rerender::one,
+        rerender::some,
         submit::submit,
         workers::change,
         workers::forget,

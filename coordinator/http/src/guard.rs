@@ -4,34 +4,46 @@
 //! only this network can give (a foreign name that was made to lead here is another site's), and changes something only
 //! when it comes from a page of the coordinator, or from no page.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::problem::Problem;
 
 /// Endings of names that no public name server answers for.
 const LOCAL: [&str; 6] = ["localhost", "local", "lan", "internal", "home.arpa", "test"];
 
+/// The names that the coordinator is asked for by beside those of its own network, in small letters.
+#[derive(Debug, Clone, Default)]
+pub struct Hosts(Arc<[String]>);
+
+impl FromIterator<String> for Hosts {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(names.into_iter().map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect())
+    }
+}
+
 /// Lets a request pass, or says why not.
-pub(crate) async fn guard(request: Request, next: Next) -> Response {
-    match check(request.method(), request.uri(), request.headers()) {
+pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
+    match check(&hosts, request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-fn check(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+fn check(hosts: &Hosts, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     // HTTP/2 has it in the request's own address.
     let authority =
         uri.authority().map(|authority| authority.as_str()).or_else(|| text(header::HOST)).unwrap_or_default();
-    if !is_ours(host_of(authority)) {
+    if !is_ours(hosts, host_of(authority)) {
         let why = format!(
             "{authority:?} is a name that anybody could have made to lead here; use the coordinator's address, its name \
-             without a domain, or a name that ends in .local, .lan, .internal or .home.arpa"
+             without a domain, a name that ends in .local, .lan, .internal or .home.arpa, or start the coordinator with \
+             --host and this name"
         );
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, why));
     }
@@ -63,13 +75,15 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
-/// True for addresses, and for names that only this machine or this network can give.
-fn is_ours(host: &str) -> bool {
+/// True for addresses, for names that only this machine or this network can give, and for those that were named.
+fn is_ours(hosts: &Hosts, host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let is_name =
         !host.is_empty() && host.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
     let ends = |ending: &str| host.strip_suffix(ending).is_some_and(|name| name.is_empty() || name.ends_with('.'));
-    host.parse::<IpAddr>().is_ok() || is_name && (!host.contains('.') || LOCAL.into_iter().any(ends))
+    hosts.0.contains(&host)
+        || host.parse::<IpAddr>().is_ok()
+        || is_name && (!host.contains('.') || LOCAL.into_iter().any(ends))
 }
 
 #[cfg(test)]
@@ -78,7 +92,8 @@ mod tests {
 
     fn asked(method: &Method, fields: &[(&'static str, &str)]) -> Option<u16> {
         let fields = fields.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()));
-        let problem = check(method, &Uri::from_static("/api/v1/jobs"), &fields.collect()).err()?;
+        let hosts = Hosts::from_iter(["Farm.Studio.Example.".to_owned()]);
+        let problem = check(&hosts, method, &Uri::from_static("/api/v1/jobs"), &fields.collect()).err()?;
         Some(problem.into_response().status().as_u16())
     }
 
@@ -94,6 +109,8 @@ mod tests {
             "Studio-1.LAN",
             "farm.home.arpa.",
             "10.0.0.7",
+            "farm.studio.example:7700",
+            "FARM.studio.example.",
         ] {
             assert_eq!(asked(&Method::GET, &[("host", host)]), None, "{host}");
         }
@@ -103,6 +120,8 @@ mod tests {
             "notlocal.evil",
             "",
             ":7700",
+            "evil.farm.studio.example",
+            "studio.example",
             "evil.example#.local",
             "a/.local",
         ] {

@@ -282,6 +282,9 @@ enum Wanted {
 #[schema(as = JobChange)]
 struct Change {
     state: Option<Wanted>,
+    /// Higher goes first.
+    #[schema(maximum = 100)]
+    priority: Option<u32>,
     /// Whose it is; `null`: nobody's.
     #[serde(default, deserialize_with = "input::present")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -296,7 +299,7 @@ struct Change {
     labels: BTreeMap<String, Option<String>>,
 }
 
-/// Pauses a job, lets it go on, gives it up, or says something else of it. What is absent stays as it is.
+/// Pauses a job, lets it go on, gives it up, lets it go before others, or says something else of it. What is absent stays as it is.
 #[utoipa::path(
     patch,
     path = "/api/v1/jobs/{job}",
@@ -321,7 +324,7 @@ async fn change(
     // Said first: whatever comes of the rest, nothing was steered that had to be said.
     let about = AboutChange { owner: change.owner, note: change.note, labels: change.labels };
     farm.describe_job(job, about, &by).await?;
-    if let Some(verb) = verb {
+    for verb in change.priority.map(JobVerb::SetPriority).into_iter().chain(verb) {
         farm.steer_job(job, None, verb, &by).await?;
     }
     Ok(Json(farm.line(job).await?))

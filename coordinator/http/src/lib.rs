@@ -13,8 +13,10 @@ mod jobs;
 mod metrics;
 mod page_of;
 mod pages;
+mod preview;
 mod problem;
 mod range;
+mod rerender;
 mod submit;
 mod unknown;
 mod workers;
@@ -23,13 +25,20 @@ use axum::extract::DefaultBodyLimit;
 use axum::{Router, middleware};
 use wanfarm_server::farm::FarmService;
 
+pub use guard::Hosts;
+
 /// Most bytes of a body that is read whole.
 const MAX_BODY: usize = 64 << 10;
 
-/// Every route of the coordinator over HTTP. Paths that nobody serves end here as well.
-pub fn router(farm: FarmService) -> Router {
+/// Every route of the coordinator over HTTP, which is asked for by these names beside those of its own network. Paths that
+/// nobody serves end here as well.
+pub fn router(farm: FarmService, hosts: Hosts) -> Router {
     let api = Router::new().merge(health::api()).merge(jobs::routes()).merge(files::routes()).merge(workers::routes());
-    let api = api.merge(submit::routes()).merge(events::routes(farm.clone()));
+    let api = api
+        .merge(submit::routes())
+        .merge(rerender::routes())
+        .merge(preview::routes())
+        .merge(events::routes(farm.clone()));
     let api = api.layer(DefaultBodyLimit::max(MAX_BODY));
     Router::new()
         .nest("/api/v1", api)
@@ -38,6 +47,6 @@ pub fn router(farm: FarmService) -> Router {
         .merge(document::routes())
         .method_not_allowed_fallback(unknown::method)
         .fallback(unknown::path)
-        .layer(middleware::from_fn(guard::guard))
+        .layer(middleware::from_fn_with_state(hosts, guard::guard))
         .with_state(farm)
 }

@@ -97,6 +97,9 @@ fn write(
     )?;
     histogram(text, "wanfarm_store_commit_seconds", "", &counts.commits)?;
 
+    head(text, "wanfarm_turn_seconds", "histogram", "Seconds of the coordinator's loop for what had arrived.")?;
+    histogram(text, "wanfarm_turn_seconds", "", &counts.turns)?;
+
     head(
         text,
         "wanfarm_disk_free_bytes",

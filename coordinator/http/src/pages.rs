@@ -10,7 +10,7 @@ use rust_embed::{Embed, EmbeddedFile};
 
 /// What a browser may load for a page: from this coordinator alone, and shown in no frame of another site.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
 );
 /// Kept by the browser, and asked for again each time, which costs a few bytes while it is the same.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");

@@ -48,15 +48,15 @@ struct How {
 
 /// A queued job: its line, and what `submit --json` says with it.
 #[derive(Serialize, ToSchema)]
-struct Queued {
+pub(crate) struct Queued {
     /// As `job`.
-    id: JobId,
+    pub(crate) id: JobId,
     #[serde(flatten)]
-    line: JobSummary,
-    renamed: u32,
-    left_out: u32,
+    pub(crate) line: JobSummary,
+    pub(crate) renamed: u32,
+    pub(crate) left_out: u32,
     /// Disks that are probably too small for it.
-    shortages: Vec<DiskShortage>,
+    pub(crate) shortages: Vec<DiskShortage>,
 }
 
 /// Nothing was left to render.
@@ -136,7 +136,8 @@ async fn submit(
         let answer = DryRun { name, model, asked: true, why_not: None, notes: checked.notes, forecast };
         return Ok(Json(Accepted::DryRun(answer)).into_response());
     }
-    let (Submitted { job, already, renamed, left_out }, shortages) = farm.submit_job(submission, &by).await?;
+    let (Submitted { job, already, renamed, left_out }, shortages) =
+        farm.submit_job(submission, checked.about().clone(), &by).await?;
     let Some(id) = job else {
         return Ok(Json(Accepted::Nothing(Nothing { job: None, renamed, left_out })).into_response());
     };

@@ -12,7 +12,7 @@ use wanfarm_client::Client;
 use wanfarm_manifest::{Submission, Taken};
 use wanfarm_server::server::{self, Coordinator, ServerConfig};
 use wanfarm_types::fixtures::request;
-use wanfarm_types::{JobId, VideoRequest};
+use wanfarm_types::{About, JobId, VideoRequest};
 
 /// A coordinator, and what asks it.
 struct Farm {
@@ -40,7 +40,7 @@ async fn start(folder: &Path) -> Coordinator {
         retention: None,
         scheduler: wanfarm_scheduler::Config::default(),
     };
-    server::start(config, |farm| wanfarm_http::router(farm).into()).await.unwrap()
+    server::start(config, |farm| wanfarm_http::router(farm, wanfarm_http::Hosts::default()).into()).await.unwrap()
 }
 
 impl Farm {
@@ -55,7 +55,7 @@ impl Farm {
             taken: Taken::Refuse,
             videos: (0..videos).map(video).collect(),
         };
-        self.client.submit(submission).await.unwrap().0.job.unwrap()
+        self.client.submit(submission, About::default()).await.unwrap().0.job.unwrap()
     }
 
     fn url(&self, path: &str) -> String {
@@ -183,6 +183,13 @@ async fn jobs_are_steered_and_forgotten() {
     assert_eq!(json!({"owner": told["owner"], "note": told["note"], "labels": told["labels"]}), about);
     let (status, why) = farm.refused("PATCH", &path, Some(json!({"labels": {"a b": "c"}}))).await;
     assert!(status == 400 && why.contains("a b"), "{status} {why}");
+    // It need not be planned for that.
+    let (status, _, told) = farm.ask("PATCH", &path, &[], Some(json!({"priority": 90}))).await;
+    assert_eq!((status, &told["priority"]), (200, &json!(90)));
+    assert_eq!(farm.refused("PATCH", &path, Some(json!({"priority": 101}))).await.0, 400);
+    let events = farm.get(&format!("{path}/events")).await["events"].clone();
+    let prioritised = events.as_array().unwrap().iter().find(|event| event["type"] == "job.prioritised").unwrap();
+    assert_eq!((&prioritised["before"], &prioritised["after"]), (&json!("50"), &json!("90")));
     let line = serde_json::to_value(&farm.client.jobs().await.unwrap()[0]).unwrap();
     assert_eq!((&line["owner"], &line["labels"]["sequence"]), (&json!("ann"), &json!("S1")), "{line}");
     let (status, _, told) = farm.ask("PATCH", &path, &[], Some(json!({"state": "cancelled"}))).await;
@@ -192,6 +199,18 @@ async fn jobs_are_steered_and_forgotten() {
     assert!(status == 400 && why.contains("colour"), "{status} {why}");
     let (status, _, told) = farm.ask("POST", &format!("{path}/retry"), &[], None).await;
     assert_eq!((status, &told["state"]), (200, &json!("active")));
+    let again = format!("{path}/videos/1/rerender");
+    let (status, _, one) = farm.ask("POST", &again, &[], Some(json!({"seed": 77}))).await;
+    assert_eq!((status, &one["videos"], &one["priority"], &one["owner"]), (201, &json!(1), &json!(90), &json!("ann")));
+    let (status, _, both) =
+        farm.ask("POST", &format!("{path}/rerender"), &[], Some(json!({"videos": [1, 0, 1]}))).await;
+    assert_eq!((status, &both["videos"], &both["renamed"]), (201, &json!(2), &json!(2)), "{both}");
+    let [before, after] = [path.clone(), format!("/api/v1/jobs/{}", one["id"])].map(|job| format!("{job}/videos"));
+    let (before, after) = (farm.get(&before).await, farm.get(&after).await);
+    assert_eq!(before["videos"][1]["prompt"], after["videos"][0]["prompt"]);
+    assert_ne!(before["videos"][1]["output"], after["videos"][0]["output"], "each has its own files");
+    assert_eq!(farm.refused("POST", &format!("{path}/videos/9/rerender"), Some(json!({}))).await.0, 404);
+    assert_eq!(farm.refused("POST", &format!("{path}/rerender"), Some(json!({"videos": []}))).await.0, 400);
     let (status, ..) = farm.ask("DELETE", &format!("{path}?cancel=1"), &[], None).await;
     assert_eq!(status, 204);
     assert_eq!(farm.refused("GET", &path, None).await.0, 404);

@@ -23,7 +23,7 @@ async fn coordinator(folder: &tempfile::TempDir) -> (Coordinator, BTreeSet<Strin
     };
     let mut routes = BTreeSet::new();
     let router = |farm| {
-        let router = wanfarm_http::router(farm);
+        let router = wanfarm_http::router(farm, wanfarm_http::Hosts::default());
         routes = paths(&format!("{router:?}"));
         router.into()
     };

@@ -72,11 +72,14 @@ const SOLVER_NAMES: [&str; 4] = [SOLVERS[0].name(), SOLVERS[1].name(), SOLVERS[2
 const FORMAT_NAMES: [&str; 4] = [FORMATS[0].name(), FORMATS[1].name(), FORMATS[2].name(), FORMATS[3].name()];
 
 /// The keys of `[job]` and what they mean. `output` and `formats` hold for every video that names none.
-pub(crate) const JOB: [(&str, &str); 6] = [
+pub(crate) const JOB: [(&str, &str); 9] = [
     ("name", "Name of the job; without it, the manifest's file name."),
     ("model", "Name of the model, as workers serve it."),
     ("priority", "0 to 100; higher goes first. Without it, 50."),
     ("early_look", "true: the first, the last and the middle video go first, to be judged before the night is over."),
+    ("owner", "Whose it is."),
+    ("note", "What there is to say of it."),
+    ("labels", "Texts by name, by which people and scripts find it: shot, sequence."),
     ("output", "Path of a video's files below the output directory, without extension."),
     ("formats", "Files to write; without it, mp4."),
 ];

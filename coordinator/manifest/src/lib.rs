@@ -5,6 +5,7 @@
 //! tell what is wrong.
 //! Deliberately not here: submitting, uploading images, resolving defaults (`wanfarm_types::VideoRequest::resolve`).
 
+mod about;
 mod cache;
 mod check;
 pub mod claims;
@@ -44,6 +45,6 @@ pub use names::{LAST_REPORT, REPORT, component_fault, output_fault, path_of, rep
 pub use read::Manifest;
 pub use schema::schema;
 pub use source::{Position, Syntax};
-pub use submission::{check_count, check_submission, complete};
+pub use submission::{check_count, check_priority, check_submission, complete};
 pub use twins::Twins;
 pub use {fault::near, keys::solver, names::shell_fault};

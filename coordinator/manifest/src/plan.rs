@@ -14,7 +14,7 @@ use wanfarm_types::{CacheSettings, Digest, ModelInfo, SpecError, Stage, StepRang
 pub fn plan(spec: &VideoSpec, info: &ModelInfo) -> Result<VideoPlan, ScheduleError> {
     let schedule = Schedule::new(spec.solver, spec.steps, spec.shift)?;
     let mut texts = vec![text_key(&spec.model, &spec.prompt)];
-    if spec.guidance.high != 1.0 || spec.guidance.low != 1.0 {
+    if is_guided(spec) {
         texts.push(text_key(&spec.model, &spec.negative));
     }
     let stages: Vec<(Stage, StepRange)> = schedule
@@ -31,7 +31,20 @@ pub fn plan(spec: &VideoSpec, info: &ModelInfo) -> Result<VideoPlan, ScheduleErr
         stages,
         size: SizeClass(size.tokens),
         frame: size.frame,
+        kept: kept(spec, size.tokens),
     })
+}
+
+/// Whether any step has a pass without the prompt.
+fn is_guided(spec: &VideoSpec) -> bool {
+    spec.guidance.high != 1.0 || spec.guidance.low != 1.0
+}
+
+/// Tokens of which something is kept while a pass runs: with guidance there is another pass, of which MagCache and TeaCache
+/// keep what the blocks added; what the pass itself had kept is let go before its blocks run.
+fn kept(spec: &VideoSpec, tokens: u64) -> u64 {
+    let has_residuals = matches!(spec.cache, CacheSettings::Magcache(_) | CacheSettings::Teacache(_));
+    if has_residuals && is_guided(spec) { tokens } else { 0 }
 }
 
 /// What the step cache leaves of each step, in per cent; empty without one.
@@ -129,6 +142,19 @@ mod tests {
         request.guidance = Some(Guidance { high: 1.0, low: 1.0 });
         let plan = plan(&request.resolve(&info).unwrap(), &info).unwrap();
         assert_eq!(plan.texts.len(), 1);
+    }
+
+    #[test]
+    fn a_residual_is_kept_beside_a_pass_where_there_is_another_one() {
+        let info = info(Experts::Dual { boundary: 0.875 });
+        let mag = Some(CacheRequest::Magcache(MagCacheRequest::default()));
+        let cfg = Some(CacheRequest::CfgCache(CfgCacheRequest::default()));
+        for (cache, high, kept) in [(&mag, 5.0, true), (&mag, 1.0, false), (&cfg, 5.0, false), (&None, 5.0, false)] {
+            let guidance = Some(Guidance { high, low: high });
+            let request = VideoRequest { cache: cache.clone(), guidance, ..request() };
+            let size = plan(&request.resolve(&info).unwrap(), &info).unwrap().item_size();
+            assert_eq!(size.kept, if kept { size.tokens } else { 0 }, "{cache:?} at {high}");
+        }
     }
 
     #[test]

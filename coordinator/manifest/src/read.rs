@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use wanfarm_types::{ModelInfo, VideoRequest};
+use wanfarm_types::{About, ModelInfo, VideoRequest};
 use wanfarm_weights::model_name;
 
+use super::about;
 use super::check::Context;
 use super::draft::{self, Draft, Drafting};
 use super::fault::{Fault, Faults, Findings, Place, clipped, suggest};
@@ -33,6 +34,8 @@ pub struct Manifest {
     pub priority: u32,
     /// The first, the last and the middle video go first.
     pub early_look: bool,
+    /// Whose it is, and by what it is found again.
+    pub about: About,
     /// The image files that its videos start from, each once.
     pub images: Vec<ImageFile>,
     /// The LoRA files that its videos name, each once.
@@ -47,6 +50,7 @@ struct Job {
     model: String,
     priority: u32,
     early_look: bool,
+    about: About,
     settings: Settings,
 }
 
@@ -156,12 +160,12 @@ impl Manifest {
             None => {}
         }
         let Drafting { images, loras, drafts, .. } = drafting;
-        let Some(Job { name, model, priority, early_look, .. }) = job else { return found.conclude(None) };
+        let Some(Job { name, model, priority, early_look, about, .. }) = job else { return found.conclude(None) };
         let (images, loras) = (images.list, loras.list);
         let context =
             Context { job: &name, model: &model, images: &images, loras: &loras, info: None, preset_may_follow: true };
         context.requests(&drafts, &mut found);
-        found.conclude(Some(Self { name, model, priority, early_look, images, loras, drafts, source }))
+        found.conclude(Some(Self { name, model, priority, early_look, about, images, loras, drafts, source }))
     }
 }
 
@@ -205,7 +209,7 @@ fn read_job(entry: &Entry, source: &Source, found: &mut Findings) -> Job {
     let mut settings = Settings::default();
     found.keep(settings.set(Setting::Output, &output, Place::new(output.span, "job.output")));
     let (name, model, priority) = (String::new(), String::new(), keys::DEFAULT_PRIORITY);
-    let mut job = Job { name, model, priority, early_look: false, settings };
+    let mut job = Job { name, model, priority, early_look: false, about: About::default(), settings };
     let Value::Table(entries) = &entry.node.value else {
         found.add(wrong_type(&entry.node, &place, "a table"));
         return job;
@@ -223,6 +227,9 @@ fn read_job(entry: &Entry, source: &Source, found: &mut Findings) -> Job {
                 Value::Bool(wanted) => job.early_look = wanted,
                 _ => found.add(wrong_type(node, &place, "true or false")),
             },
+            (key, _) if about::KEYS.contains(&key) => {
+                found.keep(about::say(&mut job.about, key, node, &place));
+            }
             (_, Some(setting @ (Setting::Output | Setting::Formats))) => {
                 found.keep(job.settings.set(setting, node, place));
             }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use wanfarm_types::MAX_STRENGTH;
+use wanfarm_types::{MAX_STRENGTH, about};
 
 use super::cache::KINDS;
 use super::keys::{self, JOB, Rule, SERIES, Setting};
@@ -17,6 +17,14 @@ pub fn schema() -> Value {
                 json!({ "type": "integer", "minimum": keys::PRIORITY.start(), "maximum": keys::PRIORITY.end() })
             }
             ("early_look", _) => json!({ "type": "boolean" }),
+            ("owner", _) => json!({ "type": "string", "minLength": 1, "maxLength": about::MAX_WORD }),
+            ("note", _) => json!({ "type": "string", "maxLength": about::MAX_NOTE }),
+            ("labels", _) => json!({
+                "type": "object",
+                "maxProperties": about::MAX_LABELS,
+                "propertyNames": { "pattern": "^[A-Za-z0-9._-]+$", "maxLength": about::MAX_WORD },
+                "additionalProperties": { "type": "string", "minLength": 1, "maxLength": about::MAX_WORD },
+            }),
             _ => json!({ "type": "string", "minLength": 1 }),
         };
         schema["description"] = about.into();

@@ -41,6 +41,15 @@ pub fn complete(submission: &mut Submission) {
     }
 }
 
+/// A priority that a job can have.
+///
+/// # Errors
+/// There is none such, in words.
+pub fn check_priority(priority: u32) -> Result<u32, String> {
+    let known = keys::PRIORITY.contains(&priority.into());
+    known.then_some(priority).ok_or_else(|| format!("priority {priority} is not in 0 to {}", keys::PRIORITY.end()))
+}
+
 /// Refuses what no manifest could have asked for.
 ///
 /// # Errors
@@ -51,9 +60,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
             return Err(format!("the job's {what} {name:?} cannot be a folder's name: {why}"));
         }
     }
-    if !keys::PRIORITY.contains(&submission.priority.into()) {
-        return Err(format!("priority {} is not in 0 to {}", submission.priority, keys::PRIORITY.end()));
-    }
+    check_priority(submission.priority)?;
     let key = &submission.client_key;
     if key.len() > MAX_KEY || key.chars().any(char::is_control) {
         return Err(format!("a client key has at most {MAX_KEY} bytes and no control characters"));

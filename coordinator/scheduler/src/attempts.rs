@@ -36,7 +36,8 @@ pub(crate) struct Attempt {
     pub(crate) item: WorkItem,
     pub(crate) job: JobId,
     pub(crate) lane: LaneId,
-    pub(crate) priority: i32,
+    /// The priority at which its work was counted when it was given out.
+    pub(crate) charged: i32,
     pub(crate) worker: WorkerId,
     pub(crate) incarnation: Incarnation,
     /// The state it goes on from, unless it was read from rows.
@@ -67,7 +68,7 @@ impl Attempt {
     pub(crate) fn new(
         work: Work,
         item: WorkItem,
-        (lane, priority): (LaneId, i32),
+        (lane, charged): (LaneId, i32),
         step_work: u64,
         worker: WorkerId,
         incarnation: Incarnation,
@@ -77,7 +78,7 @@ impl Attempt {
             item,
             job: item.video.job,
             lane,
-            priority,
+            charged,
             worker,
             incarnation,
             from: None,

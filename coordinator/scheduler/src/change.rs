@@ -24,6 +24,13 @@ pub enum Change {
         /// The new state.
         state: JobPhase,
     },
+    /// Job: its priority, key `job`, where it is no more that of its plan.
+    JobPriority {
+        /// The job.
+        job: JobId,
+        /// The new priority.
+        priority: i32,
+    },
     /// Job: the weights it is rendered with, key (`job`, `role`).
     WeightsPinned {
         /// The job.

@@ -29,6 +29,9 @@ pub enum Input {
     Pause(JobId),
     /// Undo `Pause`.
     Resume(JobId),
+    /// From now on this job has this priority. What runs goes on; what is queued and running may have to give way as if
+    /// the job had come with it.
+    SetPriority(JobId, i32),
     /// Give up what has not finished yet. Running items stop after their current step.
     Cancel(Target),
     /// Try failed and cancelled videos again, from their newest usable state.

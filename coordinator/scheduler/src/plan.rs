@@ -46,6 +46,9 @@ pub struct VideoPlan {
     /// Tokens of one frame of its latents, for memory.
     #[serde(default)]
     pub frame: u64,
+    /// Tokens of which a step cache keeps what the blocks added in one pass while another is computed, for memory.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub kept: u64,
     /// How much of itself each step computes, in per cent, where a step cache leaves something out; `None` where only
     /// the computation tells. Empty: every step computes everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -88,6 +91,12 @@ pub enum PlanError {
     TooManyVideos,
 }
 
+/// Plans of videos without a step cache stay as they have always been written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl JobPlan {
     /// Refuses what could never finish.
     ///
@@ -105,7 +114,7 @@ impl JobPlan {
 impl VideoPlan {
     /// How large its items are in memory.
     pub fn item_size(&self) -> ItemSize {
-        ItemSize { tokens: self.size.0, frame: self.frame }
+        ItemSize { tokens: self.size.0, frame: self.frame, kept: self.kept }
     }
 
     /// One past the last step.
@@ -153,7 +162,8 @@ mod tests {
     fn plan(stages: &[(Stage, u32, u32)]) -> JobPlan {
         let stages = stages.iter().map(|&(stage, first, end)| (stage, StepRange { first, end })).collect();
         let texts = vec![TextKey(Digest([1; 32]))];
-        let video = VideoPlan { texts, has_image: false, stages, size: SizeClass(64), frame: 16, work: Vec::new() };
+        let video =
+            VideoPlan { texts, has_image: false, stages, size: SizeClass(64), frame: 16, kept: 0, work: Vec::new() };
         JobPlan { id: JobId(1), priority: 0, model: "m".into(), early_look: false, videos: vec![video] }
     }
 

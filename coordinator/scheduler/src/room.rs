@@ -57,16 +57,16 @@ mod tests {
     fn an_item_lacks_room_where_no_worker_has_it() {
         let room = |budget, weights| Room {
             budget,
-            footprint: Footprint { weights, item: 2, per_token: 1, per_frame_token: 0 },
+            footprint: Footprint { weights, item: 2, per_token: 1, per_frame_token: 0, per_kept_token: 0 },
         };
-        let size = ItemSize { tokens: 10, frame: 1 };
+        let size = ItemSize { tokens: 10, frame: 1, kept: 0 };
         let mut rooms = Rooms::default();
         assert_eq!(rooms.lack(Role::Dit, size), None, "nobody is known");
         rooms.add(Role::Dit, Some(room(40, 30)));
         rooms.add(Role::Dit, Some(room(30, 24)));
         assert_eq!(rooms.lack(Role::Dit, size), Some(NoRoom { role: Role::Dit, needs: 36, has: 40 }));
         assert_eq!(rooms.needs(Role::Dit, size), Some(36));
-        assert_eq!(rooms.lack(Role::Dit, ItemSize { tokens: 8, frame: 1 }), None);
+        assert_eq!(rooms.lack(Role::Dit, ItemSize { tokens: 8, frame: 1, kept: 0 }), None);
         rooms.add(Role::Dit, None);
         assert_eq!(rooms.lack(Role::Dit, size), None, "one that takes everything");
     }

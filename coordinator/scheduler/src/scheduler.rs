@@ -107,6 +107,7 @@ impl Scheduler {
         match input {
             Input::JobAdded(plan) => self.job_added(plan),
             Input::Pause(job) => self.pause(job),
+            Input::SetPriority(job, priority) => self.set_priority(job, priority),
             Input::Resume(job) => self.resume(job),
             Input::Cancel(target) => self.cancel(target),
             Input::Retry(target) => self.retry(target),

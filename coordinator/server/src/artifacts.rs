@@ -140,6 +140,13 @@ impl Artifacts {
         Ok(Storing { artifacts: self.clone(), digest: *digest, parts })
     }
 
+    /// An object of exactly so many bytes, in memory; `None` if it is not here.
+    pub async fn whole(&self, digest: &Digest, bytes: u64) -> Option<Bytes> {
+        let location = location(digest);
+        let found = self.objects.head(&location).await.ok().filter(|object| object.size == bytes)?;
+        self.objects.get_range(&location, 0..found.size).await.ok()
+    }
+
     /// True when a tensor is here, whole.
     pub async fn holds(&self, tensor: &TensorRef) -> bool {
         let found = self.objects.head(&location(&tensor.digest)).await;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
 use wanfarm_scheduler::ArtifactId;
-use wanfarm_types::{Digest, TensorRef};
+use wanfarm_types::{Digest, TensorRef, VideoId};
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::disk_space::RESERVE;
@@ -97,6 +97,13 @@ impl Copies {
     /// True for an object that is just being removed.
     pub fn is_leaving(&self, digest: &Digest) -> bool {
         self.leaving.contains(digest)
+    }
+
+    /// The newest state of a video of which all tensors are here.
+    pub fn newest_state(&self, video: VideoId) -> Option<&[Digest]> {
+        let [first, last] = [0, u32::MAX].map(|steps_done| ArtifactId::Checkpoint { video, steps_done });
+        let here = |digests: &&Vec<Digest>| digests.iter().all(|digest| self.whole.contains(digest));
+        self.listed.range(first..=last).rev().map(|(_, digests)| digests).find(here).map(Vec::as_slice)
     }
 
     /// An artifact that was made before a restart.

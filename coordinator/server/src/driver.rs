@@ -99,19 +99,27 @@ impl Driver {
         while !self.stopping {
             let timeout = self.scheduler.poll_timeout().map(|at| self.started + Duration::from_millis(at.0));
             let timeout = timeout.into_iter().chain(self.obstacles.next()).chain([self.upkeep.next]).min();
-            tokio::select! {
+            let event = tokio::select! {
                 event = self.events.recv() => match event {
                     None => return Ok(()),
-                    Some(event) => self.on_event(event),
+                    event => event,
                 },
                 // Yield once so that senders blocked on the full channel can enqueue: after a system suspend the deadline
                 // is already due while heartbeats are still pending.
-                () = until(timeout) => tokio::task::yield_now().await,
+                () = until(timeout) => {
+                    tokio::task::yield_now().await;
+                    None
+                }
+            };
+            let begun = Instant::now();
+            if let Some(event) = event {
+                self.on_event(event);
             }
             self.handle_waiting_events();
             self.on_time();
             self.settle().await?;
             self.tell_watchers();
+            self.meters.turned(begun.elapsed());
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The farm API's service edge: wire requests in, the driver's answers out. What is asked in domain types, by HTTP as by
 //! gRPC, is in `asking`.
 
+mod again;
 mod asking;
 mod files;
 mod history;
@@ -29,15 +30,18 @@ use wanfarm_manifest::{Submission, plan};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
 use wanfarm_scheduler::NoRoom;
-use wanfarm_types::{Digest, JobId, VideoRequest, WorkerId};
+use wanfarm_types::{About, Digest, JobId, VideoRequest, WorkerId};
 
 use crate::artifacts::Artifacts;
 pub use crate::driver::Told;
 use crate::estimate::{Estimate, Footprint, Space, Workload, lack, needs, room_words};
 use crate::event::Event;
 use crate::meters::Meters;
+pub use crate::preview::Preview;
+use crate::preview::Shows;
 pub use crate::requests::{AboutChange, News};
 use crate::requests::{Changes, Request, ServedRole, Settled};
+pub use again::Seeds;
 pub use asking::{Changing, FinishedFile};
 pub use history::Heard;
 pub(crate) use history::History;
@@ -84,15 +88,16 @@ pub struct FarmService {
     /// What happened.
     history: History,
     meters: Meters,
+    shows: Shows,
 }
 
 impl FarmService {
-    /// A service that asks the driver, looks at `news` for when to ask again, puts images into `artifacts`, and looks at
+    /// A service that asks the driver, looks at `news` for when to ask again, puts images where `shows` finds states of videos, and looks at
     /// what stands in `output`. With `last_report`, reports go to `report.json`, each in the place of the last.
     pub(crate) fn new(
         events: mpsc::Sender<Event>,
         news: watch::Receiver<u64>,
-        artifacts: Artifacts,
+        shows: Shows,
         output: PathBuf,
         last_report: bool,
         history: History,
@@ -100,7 +105,8 @@ impl FarmService {
     ) -> Self {
         let checking = Arc::new(Semaphore::new(CHECKS));
         let looking = Looking::new();
-        Self { events, news, artifacts, output: Arc::new(output), last_report, checking, looking, history, meters }
+        let (output, artifacts) = (Arc::new(output), shows.artifacts().clone());
+        Self { events, news, artifacts, output, last_report, checking, looking, history, meters, shows }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
@@ -148,7 +154,7 @@ impl FarmService {
     }
 
     /// A submission from the wire, checked. A large one takes a while, and much memory if it is hostile.
-    async fn read(&self, wire: v1::SubmitRequest) -> Result<Submission, Status> {
+    async fn read(&self, wire: v1::SubmitRequest) -> Result<(Submission, About), Status> {
         let _turn = self.checking.acquire().await.map_err(|closed| Status::internal(closed.to_string()))?;
         on_a_thread(move || submission(wire)).await?
     }
@@ -286,8 +292,9 @@ impl Farm for FarmService {
 
     async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {
         let by = peer(&request);
-        let submission = self.read(request.into_inner()).await?;
-        let (Submitted { job, already, renamed, left_out }, shortages) = self.submit_job(submission, &by).await?;
+        let (submission, about) = self.read(request.into_inner()).await?;
+        let (Submitted { job, already, renamed, left_out }, shortages) =
+            self.submit_job(submission, about, &by).await?;
         let shortages = shortages.into_iter().map(wire::shortage).collect();
         Ok(Response::new(v1::SubmitReply { job: job.map(|job| job.0), already, renamed, left_out, shortages }))
     }
@@ -303,7 +310,7 @@ impl Farm for FarmService {
         use v1::estimate_request::Of;
         let reply = match request.into_inner().of {
             None => return Err(Status::invalid_argument("the message lacks what to estimate: a submission or a job")),
-            Some(Of::Submission(wire)) => self.estimate_submission(self.read(wire).await?).await?,
+            Some(Of::Submission(wire)) => self.estimate_submission(self.read(wire).await?.0).await?,
             Some(Of::Job(job)) => {
                 let rest = self.remaining(JobId(job)).await?;
                 let estimate = Estimate::new(&rest.work, &rest.farm.force);
@@ -389,9 +396,12 @@ impl Farm for FarmService {
             Ok(v1::JobVerb::Resume) => JobVerb::Resume,
             Ok(v1::JobVerb::Cancel) => JobVerb::Cancel,
             Ok(v1::JobVerb::Retry) => JobVerb::Retry,
+            Ok(v1::JobVerb::SetPriority) => JobVerb::SetPriority(
+                wire.priority.ok_or_else(|| Status::invalid_argument("the message lacks the priority"))?,
+            ),
             Ok(v1::JobVerb::Forget) => JobVerb::Forget { cancel: wire.cancel },
             Ok(v1::JobVerb::Unspecified) | Err(_) => {
-                let known = "pause, resume, cancel, retry, forget";
+                let known = "pause, resume, cancel, retry, set_priority, forget";
                 let what = format!("verb {} is none that this version knows: {known}", wire.verb);
                 return Err(Status::invalid_argument(what));
             }
@@ -423,7 +433,9 @@ impl Farm for FarmService {
 }
 
 /// A submission from anywhere, checked as strictly as if a manifest had been read here.
-fn submission(wire: v1::SubmitRequest) -> Result<Submission, Status> {
+fn submission(wire: v1::SubmitRequest) -> Result<(Submission, About), Status> {
+    let about = About { owner: wire.owner, note: wire.note, labels: wire.labels.into_iter().collect() };
+    about.check().map_err(|bad| Status::invalid_argument(bad.to_string()))?;
     wanfarm_manifest::check_count(wire.videos.len()).map_err(Status::invalid_argument)?;
     let mut submission = Submission {
         client_key: wire.client_key,
@@ -436,7 +448,7 @@ fn submission(wire: v1::SubmitRequest) -> Result<Submission, Status> {
     };
     wanfarm_manifest::complete(&mut submission);
     wanfarm_manifest::check_submission(&submission).map_err(Status::invalid_argument)?;
-    Ok(submission)
+    Ok((submission, about))
 }
 
 /// A file that came while the one of the same bytes was being removed has gone with it.

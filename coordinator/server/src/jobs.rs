@@ -86,6 +86,7 @@ impl Jobs {
             version: self.version,
             whole: self.version,
             changed: BTreeMap::new(),
+            priority: submission.priority,
             submission,
             asked,
             output,
@@ -114,7 +115,8 @@ impl Jobs {
         info: &ModelInfo,
         images: &Images,
     ) -> Option<(Vec<Result<VideoSpec, String>>, JobPlan)> {
-        let submission = &self.jobs.get(&id)?.submission;
+        let job = self.jobs.get(&id)?;
+        let submission = &job.submission;
         let mut planned = Vec::new();
         let resolved = submission.videos.iter().map(|request| {
             let image = request.image.and_then(|image| images.get(&image));
@@ -125,7 +127,7 @@ impl Jobs {
         let resolved = resolved.collect();
         let plan = JobPlan {
             id,
-            priority: i32::try_from(submission.priority).unwrap_or(i32::MAX),
+            priority: i32::try_from(job.priority).unwrap_or(i32::MAX),
             model: submission.model.clone(),
             early_look: submission.early_look,
             videos: planned,
@@ -201,6 +203,13 @@ impl Jobs {
                 Arc::make_mut(video).state = VideoState::Cancelled;
             }
             job.changes_whole(job.version);
+        }
+    }
+
+    /// Sets the priority of a job.
+    pub(crate) fn set_priority(&mut self, id: JobId, priority: i32) {
+        if let Some(job) = self.change(id) {
+            job.priority = priority.max(0).unsigned_abs();
         }
     }
 

@@ -40,6 +40,8 @@ impl Histogram {
 pub struct Counts {
     /// Seconds that transactions took to be durable.
     pub commits: Histogram,
+    /// Seconds that the coordinator's loop took for what had arrived, until that was durable and acted on.
+    pub turns: Histogram,
     /// Seconds of denoising steps, by stage and model.
     pub steps: BTreeMap<(Stage, String), Histogram>,
     /// Attempts that have ended, by stage and how.
@@ -59,6 +61,11 @@ impl Meters {
     /// A transaction became durable.
     pub(crate) fn committed(&self, took: Duration) {
         self.counts().commits.add(took.as_secs_f64());
+    }
+
+    /// The loop has come round.
+    pub(crate) fn turned(&self, took: Duration) {
+        self.counts().turns.add(took.as_secs_f64());
     }
 
     /// A denoising step was done.

@@ -16,6 +16,7 @@ use wanfarm_types::{
 
 use crate::estimate::{Workforce, Workload};
 use crate::outputs::{Look, Written};
+use crate::preview::Shown;
 
 /// A request, with the channel for its answer.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub enum Request {
     /// Queue a job.
     Submit {
         submission: Submission,
+        about: About,
         /// Digest of what the client asked for.
         asked: Digest,
         /// Why the model cannot render some of its videos, if it was known.
@@ -108,6 +110,10 @@ pub enum Request {
         /// The lines.
         reply: oneshot::Sender<Vec<WorkerStatus>>,
     },
+    /// The newest state of a video that has not ended, by its place in the manifest; `None` while none is here.
+    Shown { job: JobId, video: u32, reply: oneshot::Sender<Result<Option<Shown>, RequestError>> },
+    /// What was asked for with some videos of a job, by their places in the manifest, as a job of its own.
+    Again { job: JobId, videos: Vec<u32>, reply: oneshot::Sender<Result<(Submission, About), RequestError>> },
     /// Steer a job or one of its videos.
     ControlJob {
         job: JobId,

@@ -26,11 +26,12 @@ use crate::farm::{self, FarmService};
 use crate::meters::Meters;
 use crate::obstacle::Obstacle;
 use crate::outputs::Volume;
+use crate::preview::{Fits, Shows};
 use crate::remember::{Memory, Wanted, remember};
 use crate::sessions::{Pace, Sessions};
 use crate::source::{Reader, Shelf};
 use crate::store::{DataDirectory, DirectoryError, SqliteStore, StoreError};
-use crate::writer::OutputWriter;
+use crate::writer::{Lessons, OutputWriter};
 
 /// Events that may wait for the driver; senders beyond that wait themselves.
 const EVENT_QUEUE: usize = 1024;
@@ -139,9 +140,10 @@ pub async fn start(
     let happened = broadcast::Sender::new(EVENTS_AHEAD);
     let meters = Meters::default();
     let history = farm::History { kept: store.history(), told: happened.downgrade() };
+    let lessons = Lessons { artifacts: artifacts.clone(), fits: Fits::default() };
     let parts = Parts {
         copies: Copies::new(artifacts.clone(), reader.clone(), events.clone()),
-        outputs: OutputWriter::new(config.output.clone(), id, reader.clone(), events.clone()),
+        outputs: OutputWriter::new(config.output.clone(), id, reader.clone(), events.clone(), lessons.clone()),
         sessions: Sessions::new(Pace::of_lease(config.scheduler.lease)),
         events: inbox,
         news,
@@ -163,7 +165,8 @@ pub async fn start(
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let dispatch = InterceptedService::new(dispatch, from_no_page);
-    let farm = FarmService::new(events.clone(), told, artifacts.clone(), config.output, !stays, history, meters);
+    let shows = Shows::new(lessons.fits, artifacts.clone());
+    let farm = FarmService::new(events.clone(), told, shows, config.output, !stays, history, meters);
     let routes = routes(farm.clone());
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);

@@ -5,17 +5,21 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 use wanfarm_durable::place::Stage;
+use wanfarm_media::Frames;
 use wanfarm_proto::tensors::PullError;
 use wanfarm_types::{Failure, FailureKind};
 
+use crate::artifacts::Artifacts;
 use crate::disk_space;
 use crate::event::{Event, Staged};
 use crate::obstacle::Obstacle;
 use crate::outputs::{Files, ReportError, Task, Volume, WriteError, write_report};
+use crate::preview::Fits;
 use crate::requests::Report;
 use crate::source::{Reader, Source};
 
@@ -30,13 +34,31 @@ pub struct OutputWriter {
     reader: Reader,
     events: mpsc::Sender<Event>,
     slots: Arc<Semaphore>,
+    /// What written videos teach.
+    lessons: Lessons,
+}
+
+/// Where states of videos are, and what is learnt from them.
+#[derive(Debug, Clone)]
+pub struct Lessons {
+    pub(crate) artifacts: Artifacts,
+    pub(crate) fits: Fits,
+}
+
+impl Lessons {
+    /// The latents of a video, if they are still to be learnt from and here.
+    async fn latents(&self, task: &Task) -> Option<Bytes> {
+        let shape = task.latents_shape?;
+        let bytes = shape.iter().try_fold(4u64, |product, &side| product.checked_mul(side as u64))?;
+        if self.fits.wants(&task.spec.model) { self.artifacts.whole(&task.latents, bytes).await } else { None }
+    }
 }
 
 impl OutputWriter {
     /// A writer of jobs that go to `root`, for the coordinator of this id.
-    pub fn new(root: PathBuf, id: Uuid, reader: Reader, events: mpsc::Sender<Event>) -> Self {
+    pub fn new(root: PathBuf, id: Uuid, reader: Reader, events: mpsc::Sender<Event>, lessons: Lessons) -> Self {
         let (volume, stage) = (Volume::new(root), Arc::new(Stage::new(id)));
-        Self { volume, stage, reader, events, slots: Arc::new(Semaphore::new(MAX_CONCURRENT_VIDEOS)) }
+        Self { volume, stage, reader, events, slots: Arc::new(Semaphore::new(MAX_CONCURRENT_VIDEOS)), lessons }
     }
 
     /// Where the files of new jobs go.
@@ -85,11 +107,11 @@ impl OutputWriter {
     /// Starts writing a video; [`Event::Staged`] tells when its files are whole, [`Event::Written`] how it ended.
     pub fn write(&self, task: Task, source: Source) {
         let (stage, reader) = (self.stage.clone(), self.reader.clone());
-        let (events, slots) = (self.events.clone(), self.slots.clone());
+        let (events, slots, lessons) = (self.events.clone(), self.slots.clone(), self.lessons.clone());
         tokio::spawn(async move {
             let video = task.video;
             let result = match slots.acquire().await {
-                Ok(_slot) => write_video(task, &source, stage, &reader, events.clone()).await,
+                Ok(_slot) => write_video(task, &source, stage, &reader, events.clone(), lessons).await,
                 Err(closed) => Err(Failure::transient(closed.to_string()).into()),
             };
             // A driver that is gone does not need the answer.
@@ -122,6 +144,7 @@ async fn write_video(
     stage: Arc<Stage>,
     reader: &Reader,
     events: mpsc::Sender<Event>,
+    lessons: Lessons,
 ) -> Result<(), WriteError> {
     let frames = reader.read(&task.frames, source).await.map_err(|error| match error {
         PullError::Unavailable { exhausted: true, .. } => WriteError::Held(Obstacle::NoDescriptors),
@@ -130,8 +153,15 @@ async fn write_video(
         }
         error => Failure { kind: FailureKind::InputsLost, message: error.to_string() }.into(),
     })?;
+    let latents = lessons.latents(&task).await;
     let job = move || {
         let files = Files::stage(&task, &stage, &frames)?;
+        if let [count, height, width, 3] = task.frames.shape[..]
+            && let Ok(frames) = Frames::new(&frames, count as usize, height as usize, width as usize)
+            && let Some((latents, shape)) = latents.zip(task.latents_shape)
+        {
+            lessons.fits.learn(&task.spec.model, &latents, shape, &frames);
+        }
         drop(frames);
         announce(&files, &task, &events)?;
         files.put(&task)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use wanfarm_manifest::{Faults, Manifest, Taken};
+use wanfarm_types::About;
 
 use super::address;
 use super::error::CliError;
@@ -35,6 +36,37 @@ impl TakenArgs {
             _ => Taken::Refuse,
         }
     }
+}
+
+/// What people say of a job, in the place of what its manifest says.
+#[derive(Debug, Args)]
+pub(super) struct AboutArgs {
+    /// Whose it is.
+    #[arg(long, value_name = "NAME", env = "WANFARM_OWNER")]
+    owner: Option<String>,
+    /// What there is to say of it.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// By which it is found again, shot=010; may be repeated.
+    #[arg(long = "label", value_name = "NAME=TEXT", value_parser = label)]
+    labels: Vec<(String, String)>,
+}
+
+impl AboutArgs {
+    /// With what is typed in the place of what is written.
+    pub(super) fn over(&self, written: &About) -> Result<About, CliError> {
+        let mut about = written.clone();
+        about.owner = self.owner.clone().or(about.owner);
+        about.note = self.note.clone().or(about.note);
+        about.labels.extend(self.labels.iter().cloned());
+        about.check().map_err(|bad| CliError::new(Exit::Usage, format!("what is said of the job: {bad}")))?;
+        Ok(about)
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=TEXT, as in shot=010")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Args)]

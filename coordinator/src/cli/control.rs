@@ -1,4 +1,4 @@
-//! `coordinator pause`, `resume`, `cancel`, `retry` and `forget`.
+//! `coordinator pause`, `resume`, `priority`, `cancel`, `retry` and `forget`.
 
 use wanfarm_client::{Client, JobVerb};
 
@@ -71,6 +71,26 @@ pub(super) fn forget(args: ForgetArgs) -> Result<Exit, CliError> {
     })
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct PriorityArgs {
+    /// A job by number or name.
+    #[arg(value_name = "JOB")]
+    which: JobReference,
+    /// Higher goes first; 50 where nothing else was said.
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=100))]
+    priority: u32,
+    #[command(flatten)]
+    coordinator: CoordinatorArg,
+    /// Print the job's line as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn prioritise(args: PriorityArgs) -> Result<Exit, CliError> {
+    let PriorityArgs { which, priority, coordinator, json } = args;
+    control(ControlArgs { which: which.into(), coordinator, json }, JobVerb::SetPriority(priority))
+}
+
 pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
@@ -84,11 +104,12 @@ pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, CliError
             print_json(&line)?;
         } else {
             let done = match verb {
-                JobVerb::Pause => "paused; what runs stops after its step",
-                JobVerb::Resume => "resumed",
-                JobVerb::Cancel => "cancelled; what is finished stays",
-                JobVerb::Retry => "failed and cancelled videos are tried again",
-                JobVerb::Forget { .. } => "forgotten",
+                JobVerb::Pause => "paused; what runs stops after its step".to_owned(),
+                JobVerb::Resume => "resumed".to_owned(),
+                JobVerb::SetPriority(priority) => format!("has priority {priority}"),
+                JobVerb::Cancel => "cancelled; what is finished stays".to_owned(),
+                JobVerb::Retry => "failed and cancelled videos are tried again".to_owned(),
+                JobVerb::Forget { .. } => "forgotten".to_owned(),
             };
             let ended = line.done + line.failed + line.cancelled;
             outln!("{} {}: {done} ({ended} of {} ended)", name(job, video), line.name, counted(line.videos, "video"));

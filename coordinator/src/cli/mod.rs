@@ -73,6 +73,8 @@ enum Command {
     Pause(control::JobArgs),
     /// Undo pause.
     Resume(control::JobArgs),
+    /// Let a job go before others, or behind them, from now on: 0 to 100, higher first.
+    Priority(control::PriorityArgs),
     /// Give up what has not finished of a job, or one video of it; finished files stay.
     Cancel(control::ControlArgs),
     /// Try failed and cancelled videos of a job again, or one of them, from where they got to.
@@ -103,6 +105,7 @@ impl Cli {
             Command::Status(args) => status::status(args),
             Command::Pause(args) => control::control(args.into(), JobVerb::Pause),
             Command::Resume(args) => control::control(args.into(), JobVerb::Resume),
+            Command::Priority(args) => control::prioritise(args),
             Command::Cancel(args) => control::control(args, JobVerb::Cancel),
             Command::Retry(args) => control::control(args, JobVerb::Retry),
             Command::Forget(args) => control::forget(args),

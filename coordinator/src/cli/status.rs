@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wanfarm_client::{Client, accelerations, span};
-use wanfarm_types::{CacheSettings, JobStatus, JobSummary, VideoStatus};
+use wanfarm_types::{About, CacheSettings, JobStatus, JobSummary, VideoStatus};
 
 use super::follow::{Connection, Interest, follow_from_afar};
 use super::reference::JobReference;
@@ -126,6 +126,14 @@ fn all_jobs(jobs: &[JobSummary]) -> String {
     table(head, jobs.iter().map(row))
 }
 
+/// What people say of a job.
+fn said(about: &About) -> String {
+    let labels: Vec<String> = about.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let labels = (!labels.is_empty()).then(|| labels.join(", "));
+    let lines = [("owner", &about.owner), ("labels", &labels), ("note", &about.note)];
+    lines.into_iter().filter_map(|(what, said)| Some(format!("{what} {}\n", said.as_ref()?))).collect()
+}
+
 /// A line for each step cache and LoRA file of these videos.
 pub(super) fn accelerations_of(videos: &[Arc<VideoStatus>]) -> String {
     let none = CacheSettings::None;
@@ -146,6 +154,7 @@ fn one_job(detail: &JobStatus) -> String {
         text += &format!(", about {} left", span(left));
     }
     text += &format!("\nmodel {}, priority {}\n", job.model, job.priority);
+    text += &said(&job.about);
     if let Some(waiting_for) = &job.waiting_for {
         text += &format!("waiting for {waiting_for}\n");
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use wanfarm_client::{Client, ClientError, DiskShortage, Submitted};
 use wanfarm_manifest::{Manifest, Submission};
-use wanfarm_types::JobSummary;
+use wanfarm_types::{About, JobSummary};
 
+use super::args::AboutArgs;
 use super::follow::{Connection, Interest, again, follow_from_afar};
 use super::forecast::{self, Question};
 use super::say::{errln, outln};
@@ -51,6 +52,8 @@ pub(super) struct SubmitArgs {
     pub(super) models: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) taken: TakenArgs,
+    #[command(flatten)]
+    about: AboutArgs,
     /// A key of your own: the same manifest with the same key is the same job, however often it is submitted; another
     /// manifest is refused [default: drawn anew each time].
     #[arg(long, value_name = "KEY", conflicts_with = "dry_run")]
@@ -73,6 +76,7 @@ impl SubmitArgs {
 pub(super) fn submit(args: SubmitArgs) -> Result<Exit, CliError> {
     logging::quiet();
     let manifest = read_manifest(&args.manifest, args.json)?;
+    let about = args.about.over(&manifest.about)?;
     if args.dry_run {
         let (coordinator, taken, json) = (args.coordinator.coordinator.as_str(), args.taken.taken(), args.json);
         return forecast::dry_run(&Question { coordinator, models: args.models(), taken, json }, &manifest);
@@ -88,7 +92,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, CliError> {
         let videos = manifest.check(info.as_ref()).map_err(|faults| faulty(&faults, args.json))?;
         note(&info.map(|info| manifest.lora_notes(&info)).unwrap_or_default());
         let submission = manifest.submission(key.clone(), args.taken.taken(), videos);
-        let queued = queue(&mut client, url, &manifest, &submission).await;
+        let queued = queue(&mut client, url, &manifest, &submission, &about).await;
         let (submitted, shortages) = queued.map_err(|error| unsure(error, &key))?;
         let Submitted { job: Some(job), renamed, left_out, already } = submitted else {
             return nothing_left(submitted, args.json);
@@ -126,13 +130,14 @@ async fn queue(
     url: &str,
     manifest: &Manifest,
     submission: &Submission,
+    about: &About,
 ) -> Result<(Submitted, Vec<DiskShortage>), ClientError> {
     let mut tries = 0;
     loop {
         let tried = async {
             client.put_images(&manifest.images).await?;
             client.put_loras(&manifest.loras).await?;
-            client.submit(submission.clone()).await
+            client.submit(submission.clone(), about.clone()).await
         };
         match tried.await {
             Ok(submitted) => return Ok(submitted),

@@ -22,20 +22,33 @@ const SHORTEST_DELAY: u64 = 2;
 /// # Errors
 /// [`MediaError::Size`], or what the disk reports.
 pub fn write_gif(frames: &Frames<'_>, rate: FrameRate, path: &Path) -> Result<(), MediaError> {
-    let (width, height) = frames.size_in(Format::Gif, path)?;
-    let (w, h) = (width as u16, height as u16);
+    frames.size_in(Format::Gif, path)?;
+    write_file(path, |writer| encode(frames, rate, writer).map_err(|error| MediaError::io(path, into_io(error))))
+}
+
+/// The same in memory.
+///
+/// # Errors
+/// [`MediaError::Size`].
+pub fn gif(frames: &Frames<'_>, rate: FrameRate) -> Result<Vec<u8>, MediaError> {
+    let path = Path::new("a GIF");
+    frames.size_in(Format::Gif, path)?;
+    let mut bytes = Vec::new();
+    encode(frames, rate, &mut bytes).map_err(|error| MediaError::io(path, into_io(error)))?;
+    Ok(bytes)
+}
+
+fn encode(frames: &Frames<'_>, rate: FrameRate, writer: impl io::Write) -> Result<(), EncodingError> {
+    let (w, h) = (frames.width() as u16, frames.height() as u16);
     let mut palette = Palette::of(frames);
-    let fault = |error| MediaError::io(path, into_io(error));
-    write_file(path, |writer| {
-        let mut encoder = Encoder::new(writer, w, h, &palette.colours).map_err(fault)?;
-        encoder.set_repeat(Repeat::Infinite).map_err(fault)?;
-        for (index, delay) in delays(frames.count(), rate) {
-            let pixels: Vec<u8> = frames.frame(index).chunks_exact(3).map(|pixel| palette.nearest(pixel)).collect();
-            let frame = Frame { delay, width: w, height: h, buffer: pixels.into(), ..Frame::default() };
-            encoder.write_frame(&frame).map_err(fault)?;
-        }
-        encoder.into_inner().map(drop).map_err(fault)
-    })
+    let mut encoder = Encoder::new(writer, w, h, &palette.colours)?;
+    encoder.set_repeat(Repeat::Infinite)?;
+    for (index, delay) in delays(frames.count(), rate) {
+        let pixels: Vec<u8> = frames.frame(index).chunks_exact(3).map(|pixel| palette.nearest(pixel)).collect();
+        let frame = Frame { delay, width: w, height: h, buffer: pixels.into(), ..Frame::default() };
+        encoder.write_frame(&frame)?;
+    }
+    encoder.into_inner().map(drop).map_err(EncodingError::from)
 }
 
 /// Frames to show and for how long, in hundredths of a second.

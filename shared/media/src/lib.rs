@@ -26,7 +26,7 @@ pub use compare::{Psnr, psnr};
 pub use contact::{ContactSheet, write_contact};
 pub use error::MediaError;
 pub use frames::Frames;
-pub use gif::write_gif;
+pub use gif::{gif, write_gif};
 pub use mp4::{QUANTISER, write_mp4};
 pub use png::write_png_folder;
 pub use quality::{Checkerboard, Exposure, Flat, Frozen, Noise, Quality, Verdict, assess};

@@ -100,7 +100,7 @@ fn measure(case: &str, folder: &Path) -> Result<(), Failed> {
         ["dit", _, tokens] => {
             let frames = tokens.parse::<usize>()? / FRAME;
             watch(move || step(&weights, frames, dtype))?;
-            ItemSize { tokens: (frames * FRAME) as u64, frame: FRAME as u64 }
+            ItemSize { tokens: (frames * FRAME) as u64, frame: FRAME as u64, kept: 0 }
         }
         ["vae", kind, way] => stream(vae_config(kind)?, &weights, way)?,
         _ => {
@@ -151,7 +151,7 @@ fn stream(config: VaeConfig, weights: &Weights, way: &str) -> Result<ItemSize, F
         }
     }
     let frame = (side / 2).pow(2) as u64;
-    Ok(ItemSize { tokens: FRAMES as u64 * frame, frame })
+    Ok(ItemSize { tokens: FRAMES as u64 * frame, frame, kept: 0 })
 }
 
 fn vae_config(kind: &str) -> Result<VaeConfig, Failed> {

@@ -17,5 +17,5 @@ mod update;
 pub use guidance::guide;
 pub use noise::{Generator, randn};
 pub use schedule::{Schedule, ScheduleError};
-pub use solver::{Solver, SolverError, SolverState, history_len};
+pub use solver::{Solver, SolverError, SolverState, estimate_at, history_len};
 pub use spread::Spread;

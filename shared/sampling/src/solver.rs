@@ -78,6 +78,16 @@ pub struct Solver {
     steps: Vec<Vec<Row>>,
 }
 
+/// Which of the history's tensors is the newest x0 prediction, of so many; `None` where there is none.
+pub fn estimate_at(solver: SolverKind, history: usize) -> Option<usize> {
+    match solver {
+        // Behind the corrected sample.
+        SolverKind::UniPc => (history >= 2).then_some(1),
+        SolverKind::DpmPlusPlus => (history >= 1).then_some(0),
+        SolverKind::Euler | SolverKind::Lightning => None,
+    }
+}
+
 /// The order of a row's inputs: the velocity, the sample, then the history.
 const VELOCITY: usize = 0;
 const SAMPLE: usize = 1;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Most characters of an owner, of a label's name, and of a label's value.
-const MAX_WORD: usize = 100;
+pub const MAX_WORD: usize = 100;
 /// Most characters of a note.
-const MAX_NOTE: usize = 4000;
+pub const MAX_NOTE: usize = 4000;
 /// Most labels of a job.
-const MAX_LABELS: usize = 32;
+pub const MAX_LABELS: usize = 32;
 
 /// What people say of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -106,10 +106,10 @@ impl Geometry {
         t * (h / patch) * (w / patch)
     }
 
-    /// How large the items of a video of a checked size are.
+    /// How large the items of a video of a checked size are, without a step cache.
     pub fn item_size(&self, width: u32, height: u32, frames: u32) -> ItemSize {
         let [tokens, frame] = [frames, 1].map(|frames| self.sequence_length(width, height, frames) as u64);
-        ItemSize { tokens, frame }
+        ItemSize { tokens, frame, kept: 0 }
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(A14B.latent_shape(1280, 720, 81), [16, 21, 90, 160]);
         assert_eq!(A14B.sequence_length(1280, 720, 81), 75_600);
         assert_eq!(A14B.sequence_length(832, 480, 81), 32_760);
-        assert_eq!(A14B.item_size(1280, 720, 81), ItemSize { tokens: 75_600, frame: 3_600 });
+        assert_eq!(A14B.item_size(1280, 720, 81), ItemSize { tokens: 75_600, frame: 3_600, kept: 0 });
     }
 
     #[test]

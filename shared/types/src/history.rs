@@ -69,6 +69,8 @@ kinds! {
     JobPlanned = "job.planned",
     /// Somebody has paused a job.
     JobPaused = "job.paused",
+    /// A job goes before others, or behind them, from now on.
+    JobPrioritised = "job.prioritised",
     /// A job goes on.
     JobResumed = "job.resumed",
     /// The coordinator has paused a job, because its files cannot be written.

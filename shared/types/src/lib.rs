@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
 
-mod about;
+pub mod about;
 mod backoff;
 mod bounds;
 mod cache;

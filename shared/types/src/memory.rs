@@ -21,6 +21,8 @@ pub struct ItemSize {
     pub tokens: u64,
     /// Of one frame of its latents.
     pub frame: u64,
+    /// Those of which a step cache keeps what the blocks added in one pass while another is computed.
+    pub kept: u64,
 }
 
 /// Bytes of a device's memory that a role takes: its weights while they are loaded, and what an item takes beside them
@@ -35,6 +37,9 @@ pub struct Footprint {
     pub per_token: u64,
     /// Of an item, per token of one frame of latents.
     pub per_frame_token: u64,
+    /// Of an item, per token of which a step cache keeps something.
+    #[serde(default)]
+    pub per_kept_token: u64,
 }
 
 /// How far the loading of weights is.
@@ -54,9 +59,10 @@ pub struct LoadProgress {
 impl Footprint {
     /// Bytes that an item takes beside the weights.
     pub fn of_item(&self, size: ItemSize) -> u64 {
-        let Self { item, per_token, per_frame_token, .. } = *self;
+        let Self { item, per_token, per_frame_token, per_kept_token, weights: _ } = *self;
         item.saturating_add(per_token.saturating_mul(size.tokens))
             .saturating_add(per_frame_token.saturating_mul(size.frame))
+            .saturating_add(per_kept_token.saturating_mul(size.kept))
     }
 
     /// Bytes that weights and an item take together.

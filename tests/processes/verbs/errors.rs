@@ -131,6 +131,7 @@ async fn a_submission_without_a_manifest_is_held_to_the_same_rules() {
         videos: vec![video.clone()],
         early_look: true,
         taken: 0,
+        ..SubmitRequest::default()
     };
     let first = client.submit(good.clone()).await.expect("accepted").into_inner().job;
     let again = client.submit(good.clone()).await.expect("accepted").into_inner();

@@ -149,7 +149,7 @@ async fn strangers_get_a_reason_and_no_foreign_file() {
         assert_eq!(status.code(), tonic::Code::NotFound, "{path}");
         assert!(status.message().contains("no finished file"), "{}", status.message());
     }
-    let verb = ControlJobRequest { job: 1, video: None, verb: 77, cancel: false };
+    let verb = ControlJobRequest { job: 1, video: None, verb: 77, ..ControlJobRequest::default() };
     let status = client.control_job(verb).await.expect_err("an unknown verb");
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
     assert!(status.message().contains("77"), "{}", status.message());

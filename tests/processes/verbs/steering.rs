@@ -13,13 +13,22 @@ fn a_job_says_for_whom_it_waits_and_goes_on_when_they_come() {
     assert!(farm.client(&["workers"]).expect(0).stdout.contains("no workers yet"));
 
     let path = farm.sandbox.manifest(&manifest("night", 2));
-    let submit = ["submit", path.to_str().unwrap(), "--key", "of the night"];
+    let of_whom = ["--owner", "ann", "--label", "shot=010"];
+    let submit = [&["submit", path.to_str().unwrap(), "--key", "of the night"][..], &of_whom].concat();
+    let refused = farm.client(&["submit", path.to_str().unwrap(), "--label", "a b=c"]).expect(2);
+    assert!(refused.stderr.contains("a b"), "{}", refused.stderr);
     let first = farm.client(&submit).expect(0);
     assert!(first.stderr.contains("waits for a worker that serves model wan-tiny-t2v"), "{}", first.stderr);
     assert_eq!(farm.client(&submit).expect(0).stdout, first.stdout, "one key is one job");
     assert_eq!(farm.json(&["status"])["jobs"].as_array().unwrap().len(), 1);
+    assert_eq!((&farm.job("night")["owner"], &farm.job("night")["labels"]["shot"]), (&"ann".into(), &"010".into()));
+    let told = farm.client(&["status", "night"]).expect(0).stdout;
+    assert!(told.contains("owner ann\nlabels shot=010\n"), "{told}");
     let refused = farm.client(&["pause", "night"]).expect(2);
     assert!(refused.stderr.contains("waits for a worker that serves model"), "{}", refused.stderr);
+    let risen = farm.client(&["priority", "night", "90"]).expect(0);
+    assert!(risen.stdout.contains("night: has priority 90"), "{}", risen.stdout);
+    farm.client(&["priority", "night", "101"]).expect(2);
 
     let mut texts = farm.worker("texts", "text-encoder");
     let waiting = farm.until_waiting_for("night", "dit-high");
@@ -42,6 +51,10 @@ fn a_job_says_for_whom_it_waits_and_goes_on_when_they_come() {
     let _rest = farm.worker("rest", "dit-high,dit-low,vae");
     farm.until_worker("rest", "idle");
     assert_eq!(farm.job("1")["done"], 0, "a paused job starts nothing");
+    // It was planned with the priority it had by then.
+    assert_eq!(farm.job("night")["priority"], 90);
+    farm.client(&["priority", "night", "20"]).expect(0);
+    assert_eq!(farm.job("night")["priority"], 20);
     farm.client(&["resume", "1"]).expect(0);
     let watched = farm.client(&["status", "night", "--watch"]).expect(0);
     assert!(watched.stdout.contains("2 of 2 videos done"), "{}", watched.stdout);

@@ -40,11 +40,12 @@ impl ReadAhead {
         let told = over.clone();
         let read = move || {
             let mut reader = Reader::new(files);
-            let mut reported = begun;
+            let mut reported = None;
             while !told.load(Ordering::Relaxed) {
                 let taken = taken.load(Ordering::Relaxed);
-                if reported.elapsed() >= PAUSE {
-                    reported = Instant::now();
+                // That it has begun is told at once; where nothing is to be read it is over by then.
+                if of > 0 && reported.is_none_or(|at: Instant| at.elapsed() >= PAUSE) {
+                    reported = Some(Instant::now());
                     // All are read only when the network is there.
                     let read = taken.min(of.saturating_sub(1));
                     report(LoadProgress { read, of, seconds: begun.elapsed().as_secs_f64() });

@@ -4,14 +4,12 @@ import { html, useState } from "../vendor/htm-preact.js";
 import { path, send } from "../api.js";
 import { useNow } from "../clockwork.js";
 import { clock, day, duration, fullMoment, moment, plural } from "../format.js";
-import { offers } from "../offers.js";
 import { go } from "../router.js";
 import { resource } from "../store.js";
-import { Legend } from "../views/tonight.js";
 import { isEnd, jobTitle } from "../words.js";
 import { Confirm } from "./dialog.js";
 import { Icon } from "./icon.js";
-import { Progress } from "./progress.js";
+import { Legend, Progress } from "./progress.js";
 import { State } from "./state.js";
 import { attempt } from "./toast.js";
 
@@ -47,7 +45,6 @@ function Actions({ job }) {
   const name = jobTitle(job);
   const change = (promise, text) => attempt(promise, text).then((well) => well && resource(url).touch());
   const patch = (body, text) => change(send("PATCH", url, body), text);
-  const steers = offers("PATCH", "/jobs/{}");
   const over = isEnd(job.state);
   const forget = () =>
     attempt(send("DELETE", url), `${name} is forgotten`).then((well) => {
@@ -56,14 +53,13 @@ function Actions({ job }) {
       go("/");
     });
   return html`<div class="actions">
-    ${offers("PATCH", "/jobs/{} priority") && !over && html`<${Priority} value=${job.priority} onChange=${(priority) => patch({ priority })} />`}
-    ${steers && job.state === "active" && html`<button class="button" onClick=${() => patch({ state: "paused" }, `${name} is paused`)}><${Icon} name="pause" />Pause</button>`}
-    ${steers && job.state === "paused" && html`<button class="button primary" onClick=${() => patch({ state: "active" }, `${name} goes on`)}><${Icon} name="play" />Resume</button>`}
-    ${offers("POST", "/jobs/{}/retry") && (job.failed > 0 || job.cancelled > 0) && html`<button class="button" onClick=${() => change(send("POST", `${url}/retry`), `${plural(job.failed + job.cancelled, "video")} will be tried again`)}><${Icon} name="retry" />Retry ${job.failed ? "failed" : "cancelled"}</button>`}
+    ${!over && html`<${Priority} value=${job.priority} onChange=${(priority) => patch({ priority })} />`}
+    ${job.state === "active" && html`<button class="button" onClick=${() => patch({ state: "paused" }, `${name} is paused`)}><${Icon} name="pause" />Pause</button>`}
+    ${job.state === "paused" && html`<button class="button primary" onClick=${() => patch({ state: "active" }, `${name} goes on`)}><${Icon} name="play" />Resume</button>`}
+    ${(job.failed > 0 || job.cancelled > 0) && html`<button class="button" onClick=${() => change(send("POST", `${url}/retry`), `${plural(job.failed + job.cancelled, "video")} will be tried again`)}><${Icon} name="retry" />Retry ${job.failed ? "failed" : "cancelled"}</button>`}
     <a class="button" href="/jobs/${job.job}/report"><${Icon} name="report" />Report</a>
-    ${offers("GET", "/jobs/{}/archive.zip") && job.done > 0 && html`<a class="button" href="${url}/archive.zip" download><${Icon} name="download" />Download</a>`}
-    ${steers && !over && html`<button class="button danger" onClick=${() => ask("cancel")}>Cancel</button>`}
-    ${over && offers("DELETE", "/jobs/{}") && html`<button class="button danger" onClick=${() => ask("forget")}>Forget</button>`}
+    ${!over && html`<button class="button danger" onClick=${() => ask("cancel")}>Cancel</button>`}
+    ${over && html`<button class="button danger" onClick=${() => ask("forget")}>Forget</button>`}
     ${asking === "cancel" && html`<${Confirm} title="Cancel ${name}?" text="What is not finished is given up. Finished videos stay, and retry goes on from where each got to." action="Cancel the job" danger=${true} onYes=${() => patch({ state: "cancelled" }, `${name} is cancelled`)} onClose=${() => ask(null)} />`}
     ${asking === "forget" && html`<${Confirm} title="Forget ${name}?" text="Its line, its report and what retry would go on from go. Finished files stay where they are." action="Forget the job" danger=${true} onYes=${forget} onClose=${() => ask(null)} />`}
   </div>`;

@@ -1,14 +1,13 @@
 // What the keyboard does, shown by `?`, and the keys that lead from page to page.
 
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
-import { offers } from "../offers.js";
 import { go } from "../router.js";
 import { Dialog } from "./dialog.js";
 
 const ALL = [
   [["g", "t"], "Tonight"],
   [["g", "m"], "Machines"],
-  ...(offers("POST", "/jobs") ? [[["g", "s"], "Submit"]] : []),
+  [["g", "s"], "Submit"],
   [["?"], "This list"],
 ];
 const JOB = [
@@ -38,7 +37,7 @@ export function Keys({ path }) {
     let led = 0;
     const hear = (event) => {
       if (isTyping(event) || event.metaKey || event.ctrlKey || event.altKey) return;
-      const pages = { t: "/", m: "/machines", s: offers("POST", "/jobs") && "/submit" };
+      const pages = { t: "/", m: "/machines", s: "/submit" };
       if (event.key === "?") set(true);
       else if (event.key === "g") led = Date.now();
       else if (pages[event.key] && Date.now() - led < 1200) go(pages[event.key]);

@@ -4,7 +4,6 @@ import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { path } from "../api.js";
 import { firstFrame } from "../first-frames.js";
 import { duration } from "../format.js";
-import { offers } from "../offers.js";
 import { stageName } from "../words.js";
 
 /** Pictures smaller than this are shown with their pixels, not blurred. */
@@ -25,7 +24,6 @@ export function hasFile(video, ending) {
 
 /** The address of a picture of a finished video, where one is served. */
 function pictureOf(base, video) {
-  if (offers("GET", "/jobs/{}/videos/{}/poster.jpg")) return `${base}/poster.jpg`;
   if (hasFile(video, "mp4")) return null;
   if (hasFile(video, "gif")) return `${base}/video.gif`;
   // A folder of frames has no ending.

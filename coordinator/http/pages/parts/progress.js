@@ -20,6 +20,15 @@ export function Progress({ videos, done, running, failed, cancelled }) {
   </div>`;
 }
 
+/** What the parts of [Progress] mean, with their numbers. */
+export function Legend({ videos, done, running, failed, cancelled }) {
+  const rest = videos - done - running - failed - cancelled;
+  const parts = [["done", done], ["running", running], ["rest", rest, "waiting"], ["failed", failed], ["cancelled", cancelled]];
+  return html`<p class="legend">
+    ${parts.filter(([, number]) => number > 0).map(([part, number, name]) => html`<span key=${part}><i data-part=${part}></i><b>${count(number)}</b> ${name || part}</span>`)}
+  </p>`;
+}
+
 /** A share of something as a thin line. */
 export function Meter({ value, max = 1, label, tone = "accent" }) {
   const share = max > 0 ? Math.min(1, Math.max(0, value / max)) : 0;

@@ -3,12 +3,12 @@
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
 import { path, send } from "../api.js";
 import { plural } from "../format.js";
-import { offers } from "../offers.js";
+import { go } from "../router.js";
 import { resource } from "../store.js";
 import { isEnd } from "../words.js";
 import { Confirm } from "./dialog.js";
 import { Icon } from "./icon.js";
-import { say } from "./toast.js";
+import { attempt, say } from "./toast.js";
 
 /** Requests under way at once. */
 const AT_ONCE = 6;
@@ -38,21 +38,24 @@ export function Selection({ job, videos, picks }) {
   };
   const cancel = () => run(open, (video) => send("PATCH", url(video), { state: "cancelled" }), "cancelled");
   const retry = () => run(again, (video) => send("POST", `${url(video)}/retry`), "will be tried again");
-  const reseed = () => run(over, (video) => send("POST", `${url(video)}/rerender`, { seed: newSeed() }), "will be rendered with a new seed");
+  const reseed = () => {
+    const videos = over.map((video) => video.index);
+    const queued = send("POST", `${path("jobs", job.job)}/rerender`, { videos }).then((again) => {
+      picks.none();
+      resource(path("jobs")).touch();
+      go(`/jobs/${again.id}`);
+    });
+    attempt(queued, `${plural(videos.length, "video")} will be rendered with new seeds`);
+  };
   return html`<div class="selection" role="toolbar" aria-label="Selected videos">
     <b>${doing || `${plural(chosen.length, "video")} selected`}</b>
     ${chosen.length === 2 && html`<a class="button small" href="/jobs/${job.job}/compare?a=${chosen[0].index}&b=${chosen[1].index}"><${Icon} name="compare" />Compare</a>`}
-    ${again.length > 0 && offers("POST", "/jobs/{}/videos/{}/retry") && html`<button class="button small" disabled=${doing} onClick=${retry}><${Icon} name="retry" />Retry</button>`}
-    ${over.length > 0 && offers("POST", "/jobs/{}/videos/{}/rerender") && html`<button class="button small" disabled=${doing} onClick=${reseed}><${Icon} name="seed" />New seed</button>`}
-    ${open.length > 0 && offers("PATCH", "/jobs/{}/videos/{}") && html`<button class="button small danger" disabled=${doing} onClick=${() => ask(true)} aria-label="Cancel the selection">Cancel</button>`}
+    ${again.length > 0 && html`<button class="button small" disabled=${doing} onClick=${retry}><${Icon} name="retry" />Retry</button>`}
+    ${over.length > 0 && html`<button class="button small" disabled=${doing} onClick=${reseed}><${Icon} name="seed" />New seed</button>`}
+    ${open.length > 0 && html`<button class="button small danger" disabled=${doing} onClick=${() => ask(true)} aria-label="Cancel the selection">Cancel</button>`}
     <button class="button small quiet icon-only" aria-label="Select none" title="Select none" onClick=${picks.none}><${Icon} name="close" /></button>
     ${asking && html`<${Confirm} title="Cancel ${plural(open.length, "video")}?" text="They are given up; retry goes on from where each got to. The job goes on with the others." action="Cancel them" danger=${true} onYes=${cancel} onClose=${() => ask(false)} />`}
   </div>`;
-}
-
-/** Seeds are whole numbers that a manifest and every program can hold. */
-export function newSeed() {
-  return crypto.getRandomValues(new Uint32Array(1))[0];
 }
 
 /** Sends a request for each, a few at once; returns what was refused. */

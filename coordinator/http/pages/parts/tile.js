@@ -5,6 +5,7 @@ import { duration } from "../format.js";
 import { memo } from "../memo.js";
 import { isSuspect } from "../words.js";
 import { Dial, Poster, leftWords } from "./picture.js";
+import { Preview } from "./preview.js";
 
 export const Tile = memo(({ job, video, picked, active, onPick, onRatio, position, total, height }) => {
   const address = `/jobs/${job}/videos/${video.index}`;
@@ -23,7 +24,7 @@ export const Tile = memo(({ job, video, picked, active, onPick, onRatio, positio
 
 function Picture({ job, video, onRatio }) {
   if (video.state === "done") return html`<${Poster} job=${job} video=${video} onRatio=${onRatio} />`;
-  if (video.state === "running" || video.state === "writing") return html`<${Dial} video=${video} />`;
+  if (video.state === "running" || video.state === "writing") return html`<${Preview} job=${job} video=${video} /><${Dial} video=${video} />`;
   if (video.state === "failed") return html`<span class="fault two-lines">${video.error}</span>`;
   return html`<span class="idle">${video.state === "waiting" && video.steps_done ? `waiting after step ${video.steps_done}` : video.state}</span>`;
 }

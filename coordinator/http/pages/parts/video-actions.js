@@ -2,12 +2,11 @@
 
 import { html, useState } from "../vendor/htm-preact.js";
 import { path, send } from "../api.js";
-import { offers } from "../offers.js";
+import { go } from "../router.js";
 import { resource } from "../store.js";
 import { isEnd } from "../words.js";
 import { Confirm } from "./dialog.js";
 import { Icon } from "./icon.js";
-import { newSeed } from "./selection.js";
 import { attempt } from "./toast.js";
 
 export function VideoActions({ job, video }) {
@@ -19,12 +18,18 @@ export function VideoActions({ job, video }) {
       resource(url).touch();
       resource(path("jobs")).touch();
     });
-  const template = "/jobs/{}/videos/{}";
+  const rerender = () => {
+    const queued = send("POST", `${url}/rerender`, {}).then((again) => {
+      resource(path("jobs")).touch();
+      go(`/jobs/${again.id}`);
+    });
+    attempt(queued, "It will be rendered with a new seed");
+  };
   const over = isEnd(video.state);
   const again = video.state === "failed" || video.state === "cancelled";
   return html`
-    ${again && offers("POST", `${template}/retry`) && html`<button class="button" onClick=${() => change(send("POST", `${url}/retry`), "It will be tried again")}><${Icon} name="retry" />Retry</button>`}
-    ${over && offers("POST", `${template}/rerender`) && html`<button class="button" onClick=${() => change(send("POST", `${url}/rerender`, { seed: newSeed() }), "It will be rendered with a new seed")}><${Icon} name="seed" />New seed</button>`}
-    ${!over && offers("PATCH", template) && html`<button class="button danger" onClick=${() => ask(true)}>Cancel</button>`}
+    ${again && html`<button class="button" onClick=${() => change(send("POST", `${url}/retry`), "It will be tried again")}><${Icon} name="retry" />Retry</button>`}
+    ${over && html`<button class="button" onClick=${rerender}><${Icon} name="seed" />New seed</button>`}
+    ${!over && html`<button class="button danger" onClick=${() => ask(true)}>Cancel</button>`}
     ${asking && html`<${Confirm} title="Cancel this video?" text="It is given up; retry goes on from where it got to. The job goes on with the others." action="Cancel it" danger=${true} onYes=${() => change(send("PATCH", url, { state: "cancelled" }), "The video is cancelled")} onClose=${() => ask(false)} />`}`;
 }

@@ -6,6 +6,7 @@ import { byName, plural } from "../format.js";
 import { useResource } from "../store.js";
 import { stageName } from "../words.js";
 import { Dial, leftWords } from "./picture.js";
+import { Preview } from "./preview.js";
 
 /** More tiles than this tell nobody anything. */
 const SHOWN = 24;
@@ -28,7 +29,7 @@ function RunningTile({ worker }) {
   const { value } = useResource(path("jobs", job, "videos", index));
   const video = { ...value, ...running, seconds_per_step: value?.seconds_per_step };
   return html`<a class="tile" href="/jobs/${job}/videos/${index}">
-    <span class="tile-picture wall-picture" data-plain><${Dial} video=${video} /></span>
+    <span class="tile-picture wall-picture" data-plain><${Preview} job=${job} video=${{ ...video, index: Number(index) }} /><${Dial} video=${video} /></span>
     <span class="tile-body">
       <span class="two-lines prompt-line">${value?.prompt || `Video ${running.video}`}</span>
       <span class="tile-line"><span class="one-line">${worker.name}</span><span class="one-line">${leftWords(video) || stageName(running.stage)}</span></span>

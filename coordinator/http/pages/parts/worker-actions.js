@@ -2,7 +2,6 @@
 
 import { html, useState } from "../vendor/htm-preact.js";
 import { path, send } from "../api.js";
-import { offers } from "../offers.js";
 import { resource } from "../store.js";
 import { isGone } from "../words.js";
 import { Confirm } from "./dialog.js";
@@ -16,14 +15,13 @@ export function WorkerActions({ worker }) {
   const [asking, ask] = useState(false);
   const url = path("workers", worker.id);
   const change = (promise, text) => attempt(promise, text).then((well) => well && resource(path("workers")).touch());
-  const steers = offers("PATCH", "/workers/{}");
   const out = OUT.includes(worker.state);
   const leaves = isGone(worker) || worker.state === "lost";
   return html`
-    ${steers && out && html`<button class="button small" onClick=${() => change(send("PATCH", url, { state: "enabled" }), `${worker.name} gets work again`)}>Enable</button>`}
-    ${steers && !out && !leaves && worker.roles.length > 1 && html`<button class="button small quiet" onClick=${() => ask("roles")} aria-label="Roles of ${worker.name}">Roles</button>`}
-    ${steers && !out && !leaves && html`<button class="button small" onClick=${() => ask("drain")} aria-label="Drain ${worker.name}">Drain</button>`}
-    ${leaves && offers("DELETE", "/workers/{}") && html`<button class="button small quiet" onClick=${() => ask("forget")} aria-label="Forget ${worker.name}">Forget</button>`}
+    ${out && html`<button class="button small" onClick=${() => change(send("PATCH", url, { state: "enabled" }), `${worker.name} gets work again`)}>Enable</button>`}
+    ${!out && !leaves && worker.roles.length > 1 && html`<button class="button small quiet" onClick=${() => ask("roles")} aria-label="Roles of ${worker.name}">Roles</button>`}
+    ${!out && !leaves && html`<button class="button small" onClick=${() => ask("drain")} aria-label="Drain ${worker.name}">Drain</button>`}
+    ${leaves && html`<button class="button small quiet" onClick=${() => ask("forget")} aria-label="Forget ${worker.name}">Forget</button>`}
     ${asking === "drain" && html`<${Confirm} title="Drain ${worker.name}?" text="It finishes the steps it has, what only it holds is copied, and its process ends. Enable gives it work again." action="Drain it" onYes=${() => change(send("PATCH", url, { state: "drained" }), `${worker.name} gets no more work`)} onClose=${() => ask(false)} />`}
     ${asking === "roles" && html`<${RolesDialog} worker=${worker} onChoose=${(assigned) => change(send("PATCH", url, { assigned }), `${worker.name} is given work of ${(assigned || worker.roles).join(", ")}`)} onClose=${() => ask(false)} />`}
     ${asking === "forget" && html`<${Confirm} title="Forget ${worker.name}?" text="It leaves the list. If it comes back, it is a new one." action="Forget it" onYes=${() => change(send("DELETE", url), `${worker.name} is forgotten`)} onClose=${() => ask(false)} />`}`;

@@ -6,11 +6,10 @@ import { bytes, count, duration, encodingName, fullMoment, percent, plural } fro
 import { Icon } from "../parts/icon.js";
 import { Picture } from "../parts/picture.js";
 import { Missing } from "../parts/problem.js";
-import { Progress } from "../parts/progress.js";
+import { Legend, Progress } from "../parts/progress.js";
 import { useResource } from "../store.js";
 import { useTitle } from "../title.js";
 import { isSuspect, jobTitle, stageName } from "../words.js";
-import { Legend } from "./tonight.js";
 
 /** The contact sheet holds so many at most; more would be no sheet. */
 const SHEET = 2000;

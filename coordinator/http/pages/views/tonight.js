@@ -4,11 +4,10 @@ import { html } from "../vendor/htm-preact.js";
 import { path } from "../api.js";
 import { useNow } from "../clockwork.js";
 import { ago, clock, count, day, duration, fullMoment, moment, plural } from "../format.js";
-import { offers } from "../offers.js";
 import { Alerts } from "../parts/alerts.js";
 import { Lanes } from "../parts/lanes.js";
 import { Missing } from "../parts/problem.js";
-import { Progress } from "../parts/progress.js";
+import { Legend, Progress } from "../parts/progress.js";
 import { State } from "../parts/state.js";
 import { Wall } from "../parts/wall.js";
 import { useResource } from "../store.js";
@@ -73,18 +72,10 @@ function Words({ jobs, open, active, now }) {
   }
   const last = jobs.filter((job) => job.ended).sort((a, b) => b.ended.localeCompare(a.ended))[0];
   if (!last) {
-    return html`<p class="hero-clock words">Nothing to render</p><p class="hero-when muted">${offers("POST", "/jobs") ? html`<a href="/submit">Submit the first manifest</a>` : html`Submit a manifest with <code>coordinator submit</code>`}</p>`;
+    return html`<p class="hero-clock words">Nothing to render</p><p class="hero-when muted"><a href="/submit">Submit the first manifest</a></p>`;
   }
   return html`<p class="hero-clock words">All done</p>
     <p class="hero-when"><a href="/jobs/${last.job}">${jobTitle(last)}</a> <span class="muted">ended ${ago(last.ended, now)}, ${last.done} of ${plural(last.videos, "video")} finished</span></p>`;
-}
-
-export function Legend({ videos, done, running, failed, cancelled }) {
-  const rest = videos - done - running - failed - cancelled;
-  const parts = [["done", done], ["running", running], ["rest", rest, "waiting"], ["failed", failed], ["cancelled", cancelled]];
-  return html`<p class="legend">
-    ${parts.filter(([, number]) => number > 0).map(([part, number, name]) => html`<span key=${part}><i data-part=${part}></i><b>${count(number)}</b> ${name || part}</span>`)}
-  </p>`;
 }
 
 function Jobs({ jobs }) {

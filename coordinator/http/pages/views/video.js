@@ -8,6 +8,7 @@ import { Attempts, attemptWords } from "../parts/attempts.js";
 import { Icon } from "../parts/icon.js";
 import { isTyping } from "../parts/keys.js";
 import { Dial, Picture, hasFile, leftWords } from "../parts/picture.js";
+import { Preview } from "../parts/preview.js";
 import { Player } from "../parts/player.js";
 import { Missing } from "../parts/problem.js";
 import { Quality } from "../parts/quality.js";
@@ -68,7 +69,7 @@ function Stage({ job, url, video, spec }) {
     return html`<div class="player"><div class="player-picture still"><${Picture} job=${job} video=${video} label="First frame" /></div></div>`;
   }
   if (video.state === "running" || video.state === "writing") {
-    return html`<div class="tile"><span class="tile-picture big-picture" data-plain><${Dial} video=${video} /></span></div>`;
+    return html`<div class="tile"><span class="tile-picture big-picture" data-plain><${Preview} job=${job} video=${video} /><${Dial} video=${video} /></span></div>`;
   }
   return html`<div class="tile"><span class="tile-picture big-picture" data-plain><span class="idle">${whereItStands(video)}</span></span></div>`;
 }

@@ -88,6 +88,10 @@ fn one_fault_each() {
         ("[[video]]\nprompt='{a}'\nsweep={a=[[1]]}", "6:11 video[0].sweep.a: video[0].sweep.a is a list"),
         // ranges
         ("early_look='yes'\n[[video]]\nprompt='p'", "4:12 job.early_look: job.early_look is a text"),
+        ("owner=''\n[[video]]\nprompt='p'", "4:7 job.owner: job.owner cannot be said of a job"),
+        ("labels='x'\n[[video]]\nprompt='p'", "4:8 job.labels: job.labels is a text"),
+        ("labels={'a b'='c'}\n[[video]]\nprompt='p'", "4:8 job.labels: job.labels cannot be said of a job"),
+        ("labels={shot=10}\n[[video]]\nprompt='p'", "4:14 job.labels.shot: job.labels.shot is a whole number"),
         ("priority=101\n[[video]]\nprompt='p'", "4:10 job.priority: job.priority is out of range"),
         // sizes
         (

@@ -5,6 +5,18 @@ use wanfarm_types::{Digest, Format, Guidance, SolverKind};
 use super::*;
 
 #[test]
+fn a_job_says_whose_it_is_and_by_what_it_is_found() {
+    let said =
+        "owner = 'ann'\nnote = 'for the morning'\nlabels = { shot = '010', take = '2' }\n[[video]]\nprompt = 'p'";
+    let about = read(&format!("[job]\nmodel = 'm'\nname = 'n'\n{said}")).unwrap().about;
+    assert_eq!((about.owner.as_deref(), about.note.as_deref()), (Some("ann"), Some("for the morning")));
+    assert_eq!(
+        about.labels.into_iter().map(|(name, value)| name + "=" + &value).collect::<Vec<_>>(),
+        ["shot=010", "take=2"]
+    );
+}
+
+#[test]
 fn the_documented_example() {
     let manifest = read(EXAMPLE).unwrap();
     assert_eq!((manifest.name.as_str(), manifest.model.as_str(), manifest.priority), ("shapes", "wan-tiny-t2v", 50));

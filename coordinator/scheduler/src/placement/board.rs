@@ -179,6 +179,6 @@ impl Board {
 
 /// The lanes that differ in size alone.
 fn sizes(model: ModelId, stage: Stage, begins: bool) -> std::ops::RangeInclusive<LaneId> {
-    let [first, last] = [0, u64::MAX].map(|tokens| ItemSize { tokens, frame: tokens });
+    let [first, last] = [0, u64::MAX].map(|tokens| ItemSize { tokens, frame: tokens, kept: tokens });
     LaneId { model, stage, begins, size: first }..=LaneId { model, stage, begins, size: last }
 }

@@ -83,14 +83,16 @@ mod tests {
 
     /// Of 100 bytes; what is held.
     fn memory(held: &[Role]) -> Residency {
-        let role = |role, weights| (pool(role), Footprint { weights, item: 5, per_token: 1, per_frame_token: 0 });
+        let role = |role, weights| {
+            (pool(role), Footprint { weights, item: 5, per_token: 1, per_frame_token: 0, per_kept_token: 0 })
+        };
         let roles = [role(Role::TextEncoder, 10), role(Role::DitHigh, 60), role(Role::DitLow, 60), role(Role::Vae, 5)];
         let held = held.iter().copied().map(pool).collect();
         Residency { budget: 100, roles: roles.into(), held, unwanted: BTreeSet::new(), speed: 2 }
     }
 
     fn size(tokens: u64) -> ItemSize {
-        ItemSize { tokens, frame: 1 }
+        ItemSize { tokens, frame: 1, kept: 0 }
     }
 
     #[test]

@@ -65,6 +65,24 @@ impl Scheduler {
         self.touch_job(id);
     }
 
+    pub(super) fn set_priority(&mut self, id: JobId, priority: i32) {
+        if self.jobs.get(&id).is_none_or(|job| job.priority == priority) {
+            return;
+        }
+        // Texts list who wants them by priority.
+        let wants = |video: &VideoId| self.videos.get(video).is_some_and(|video| video.wants_texts);
+        let wanting: Vec<VideoId> = self.video_ids(id).filter(wants).collect();
+        wanting.iter().for_each(|&video| self.want_texts(video, false));
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.priority = priority;
+        }
+        wanting.iter().for_each(|&video| self.want_texts(video, true));
+        self.record(Change::JobPriority { job: id, priority });
+        self.touch_job(id);
+        let workers = self.ledger.iter().filter(|(_, attempt)| attempt.job == id).map(|(_, attempt)| attempt.worker);
+        self.dirty.extend(workers.map(Dirty::Worker));
+    }
+
     pub(super) fn cancel(&mut self, target: Target) {
         for video in self.targets(target) {
             if self.videos.get(&video).is_some_and(|video| video.state.is_open()) {

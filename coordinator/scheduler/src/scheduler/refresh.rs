@@ -229,7 +229,7 @@ impl Scheduler {
             Some(Occupant {
                 attempt: id,
                 lane: attempt.lane,
-                priority: attempt.priority,
+                priority: self.priority_of(attempt),
                 revoked: attempt.revocation.is_some(),
                 can_stop: attempt.is_denoising(),
                 decodes: attempt.item.stage == Stage::Decode,
@@ -255,6 +255,11 @@ impl Scheduler {
         })
     }
 
+    /// That of its job as it is now.
+    fn priority_of(&self, attempt: &Attempt) -> i32 {
+        self.jobs.get(&attempt.job).map_or(attempt.charged, |job| job.priority)
+    }
+
     fn is_nearly_done(&self, attempt: &Attempt) -> bool {
         attempt.item.steps.end.saturating_sub(attempt.reached) <= self.config.prefetch_steps
     }
@@ -270,9 +275,10 @@ impl Scheduler {
         let stage = stage.map_or(Stage::Decode, |(stage, _)| stage);
         let pool = PoolId { model: attempt.lane.model, role: stage.role() };
         // What it would have to load for may wait for whatever is as important, not for anything less so.
+        let priority = self.priority_of(attempt);
         let follows = match worker.holds(pool) {
-            true => (attempt.priority, stage),
-            false => (attempt.priority.saturating_sub(1), Stage::Decode),
+            true => (priority, stage),
+            false => (priority.saturating_sub(1), Stage::Decode),
         };
         worker.is_member(pool).then_some(follows)
     }

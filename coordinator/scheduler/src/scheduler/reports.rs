@@ -212,7 +212,7 @@ impl Scheduler {
         }
         self.board.refund(
             attempt.lane,
-            attempt.priority,
+            attempt.charged,
             attempt.job,
             if attempt.restored { 0 } else { attempt.undone() },
         );

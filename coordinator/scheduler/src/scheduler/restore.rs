@@ -40,6 +40,7 @@ pub enum RestoreError {
 struct Rows {
     jobs: BTreeMap<JobId, JobPlan>,
     job_states: BTreeMap<JobId, JobPhase>,
+    priorities: BTreeMap<JobId, i32>,
     pins: BTreeMap<(JobId, Role), Digest>,
     videos: BTreeMap<VideoId, VideoPhase>,
     artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>,
@@ -66,7 +67,11 @@ impl Scheduler {
         let rows = Rows::collect(rows);
         let mut scheduler = Scheduler::new(config, next_attempt.max(AttemptId(rows.next_attempt)));
         scheduler.now = now;
-        scheduler.restore_jobs(rows.jobs, &rows.job_states, rows.pins)?;
+        let plans = rows.jobs.into_iter().map(|(id, plan)| {
+            let priority = rows.priorities.get(&id).copied().unwrap_or(plan.priority);
+            (id, JobPlan { priority, ..plan })
+        });
+        scheduler.restore_jobs(plans.collect(), &rows.job_states, rows.pins)?;
         scheduler.restore_videos(rows.videos);
         scheduler.restore_artifacts(rows.artifacts);
         scheduler.workers = rows.workers;
@@ -222,6 +227,9 @@ impl Rows {
         match change {
             Change::JobAdded(plan) => {
                 self.jobs.insert(plan.id, plan);
+            }
+            Change::JobPriority { job, priority } => {
+                self.priorities.insert(job, priority);
             }
             Change::JobPhase { job, state } => {
                 self.job_states.insert(job, state);

@@ -63,6 +63,7 @@ pub(crate) fn job(id: u64, priority: i32, videos: u32) -> JobPlan {
         ],
         size: SizeClass(100),
         frame: 10,
+        kept: 0,
         work: Vec::new(),
     };
     JobPlan {
@@ -213,7 +214,7 @@ impl Desk {
                 Role::DitHigh | Role::DitLow | Role::Dit => 60,
                 Role::Vae => 5,
             };
-            Footprint { weights, item: 5, per_token: 0, per_frame_token: 0 }
+            Footprint { weights, item: 5, per_token: 0, per_frame_token: 0, per_kept_token: 0 }
         };
         let serves = serves.iter().map(|&(role, weights)| Served {
             model: "a14b".into(),

@@ -21,6 +21,46 @@ fn item_not_yet_started_is_revoked_and_stopped_if_it_started_meanwhile() {
 }
 
 #[test]
+fn a_job_that_becomes_more_important_goes_first_also_after_a_restart() {
+    let mut desk = Desk::new();
+    desk.add(job(1, 50, 3));
+    desk.add(job(2, 10, 3));
+    desk.input(Input::SetPriority(JobId(2), 90));
+    // Nothing changes.
+    desk.input(Input::SetPriority(JobId(2), 90));
+    let rows: Vec<_> = desk.rows.iter().filter(|row| matches!(row, Change::JobPriority { .. })).collect();
+    assert_eq!(rows, [&Change::JobPriority { job: JobId(2), priority: 90 }]);
+    desk.restart();
+    desk.boot(1, ALL);
+    let mut order = Vec::new();
+    while let Some(item) = desk.try_item(1) {
+        order.push(item.item.video.job.0);
+        desk.finish(1);
+        let written =
+            |action: &Action| if let Action::WriteOutputs { video, .. } = action { Some(*video) } else { None };
+        desk.taken(written).into_iter().for_each(|video| desk.input(Input::OutputsWritten(video)));
+    }
+    assert!(desk.is_done(1) && desk.is_done(2));
+    assert!(order.is_sorted_by(|a, b| a >= b), "{order:?}");
+}
+
+#[test]
+fn what_runs_of_a_less_important_job_makes_room_for_one_that_rises() {
+    let mut desk = Desk::new();
+    desk.add(job(1, 50, 1));
+    desk.boot(1, ALL);
+    let item = desk.until(1, Stage::DenoiseHigh);
+    desk.start(1);
+    desk.add(job(2, 50, 1));
+    assert!(!desk.stopped(item.attempt));
+    desk.input(Input::SetPriority(JobId(2), 51));
+    assert!(desk.stopped(item.attempt), "it stops after its step");
+    desk.input(Input::SetPriority(JobId(2), 0));
+    desk.complete(1);
+    desk.complete(2);
+}
+
+#[test]
 fn cancel_frees_workers_and_memory_and_retry_goes_on_from_what_is_durable() {
     let mut desk = Desk::rendering(job(1, 0, 2), &[ALL]);
     let item = desk.until(1, Stage::DenoiseHigh);

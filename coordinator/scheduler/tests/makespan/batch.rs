@@ -106,6 +106,7 @@ pub(crate) fn video(number: u32, stages: &[(Stage, u32)]) -> VideoPlan {
         stages: stages.iter().map(range).collect(),
         size: SizeClass(75_600),
         frame: 3_600,
+        kept: 0,
         work: Vec::new(),
     }
 }
@@ -131,7 +132,7 @@ pub(crate) fn footprint(role: &ModelRole) -> Footprint {
         Role::Vae => 1,
     };
     let item = if role.role == Role::TextEncoder { 1 } else { 5 };
-    Footprint { weights: weights * GB, item: item * GB, per_token: 0, per_frame_token: 0 }
+    Footprint { weights: weights * GB, item: item * GB, per_token: 0, per_frame_token: 0, per_kept_token: 0 }
 }
 
 pub(crate) const GB: u64 = 1_000_000_000;

@@ -35,6 +35,7 @@ impl Audit {
                 assert!(self.jobs.insert(plan.id, JobPhase::Active).is_none(), "{} was added twice", plan.id);
             }
             Change::JobPhase { job, state } => drop(self.jobs.insert(*job, *state)),
+            Change::JobPriority { job, .. } => assert!(self.jobs.contains_key(job), "nobody has heard of {job}"),
             Change::JobForgotten(job) => {
                 assert_eq!(self.jobs.get(job), Some(&JobPhase::Finished), "{job} was forgotten unfinished");
                 self.pins.retain(|(of, _), _| of != job);

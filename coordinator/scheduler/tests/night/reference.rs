@@ -76,6 +76,11 @@ pub(crate) fn size(index: u32) -> u64 {
     if index % 4 == 3 { 2048 } else { 1024 }
 }
 
+/// Tokens of a video that a step cache keeps something of.
+pub(crate) fn kept(index: u32) -> u64 {
+    if index % 7 == 5 { size(index) } else { 0 }
+}
+
 /// A job of a two-expert model with `videos` videos that share a negative prompt and some of their prompts.
 pub(crate) fn job(id: u64, priority: i32, model: &str, videos: u32, high: u32, total: u32) -> JobPlan {
     let key = |n: u64| TextKey(digest(&[model.len() as u64, n]));
@@ -90,6 +95,7 @@ pub(crate) fn job(id: u64, priority: i32, model: &str, videos: u32, high: u32, t
         },
         size: SizeClass(size(index)),
         frame: size(index) / 4,
+        kept: kept(index),
         work: Vec::new(),
     };
     JobPlan {

@@ -296,9 +296,11 @@ impl Worker {
         };
         let weights: u64 = self.resident.iter().map(|role| of(role).footprint.weights).sum();
         let item = self.running.as_ref().map_or(0, |item| {
-            let tokens = reference::size(item.assignment.item.video.index);
-            let tokens = if item.assignment.item.stage == Stage::EncodeText { 0 } else { tokens };
-            of(&item.role).footprint.of_item(ItemSize { tokens, frame: tokens / 4 })
+            let video = item.assignment.item.video.index;
+            let (tokens, kept) = (reference::size(video), reference::kept(video));
+            let size = ItemSize { tokens, frame: tokens / 4, kept };
+            let is_text = item.assignment.item.stage == Stage::EncodeText;
+            of(&item.role).footprint.of_item(if is_text { ItemSize::default() } else { size })
         });
         assert!(weights + item <= budget, "{:?} holds {:?} and an item of {item} in {budget}", self.id, self.resident);
     }

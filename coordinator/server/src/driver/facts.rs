@@ -116,7 +116,7 @@ impl Driver {
     pub(super) fn remaining(&self, job: JobId) -> Result<Remaining, RequestError> {
         let asked = self.registry.jobs.get(job).ok_or(RequestError::NoSuchJob(job))?;
         let videos = asked.summary().videos;
-        let (model, priority) = (&asked.submission.model, asked.submission.priority);
+        let (model, priority) = (&asked.submission.model, asked.priority());
         let mut work = Workload::default();
         for other in self.registry.jobs.summaries() {
             let competes = other.state == JobState::Active && other.model == *model && other.priority >= priority;

@@ -9,6 +9,7 @@ use wanfarm_scheduler::{AttemptEnd, Change, JobPhase, VideoPhase};
 use wanfarm_types::{AttemptId, EventKind, FarmEvent, JobId, Role, Stage, VideoId, VideoState, WorkerId};
 
 use super::Driver;
+use crate::jobs::Job;
 use crate::store::{EventRow, Row};
 use crate::times::wall_clock;
 
@@ -44,6 +45,7 @@ struct Standing {
 pub(super) struct Before {
     name: Option<String>,
     phase: Option<JobPhase>,
+    priority: Option<u32>,
     state: Option<&'static str>,
     video: Option<VideoState>,
     attempt: Option<(VideoId, WorkerId)>,
@@ -96,6 +98,10 @@ impl Driver {
     pub(super) fn before(&self, row: &Row) -> Before {
         let job = match row {
             Row::Scheduler(Change::JobPhase { job, .. } | Change::JobForgotten(job)) => *job,
+            Row::Scheduler(Change::JobPriority { job, .. }) => {
+                let priority = self.registry.jobs.get(*job).map(Job::priority);
+                return Before { priority, ..Before::default() };
+            }
             Row::Scheduler(Change::VideoPhase { video, .. }) => {
                 let place = self.registry.jobs.in_manifest(*video);
                 let line = place.and_then(|place| self.registry.jobs.line(place));
@@ -148,6 +154,11 @@ impl Driver {
     fn note_change(&mut self, change: &Change, before: Before) {
         match change {
             Change::JobPhase { job, state } => self.note_phase(*job, *state, &before),
+            Change::JobPriority { job, priority } => {
+                let before = before.priority.map(|priority| priority.to_string());
+                let event = EventRow { before, after: Some(priority.to_string()), ..EventRow::default() };
+                self.note_job(EventKind::JobPrioritised, *job, event);
+            }
             Change::JobForgotten(job) => self.note(EventRow {
                 kind: EventKind::JobForgotten,
                 job: Some(*job),

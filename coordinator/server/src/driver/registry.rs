@@ -102,6 +102,7 @@ impl Registry {
                 }
             }
             Change::JobPhase { job, state } => self.jobs.set_phase(*job, *state),
+            Change::JobPriority { job, priority } => self.jobs.set_priority(*job, *priority),
             Change::WeightsPinned { job, role, weights } => self.jobs.pin(*job, *role, *weights),
             Change::JobForgotten(job) => {
                 if let Some(job) = self.jobs.forget(*job) {

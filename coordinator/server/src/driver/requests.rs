@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use tokio::sync::oneshot;
 use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
-use wanfarm_manifest::Submission;
+use wanfarm_manifest::{Submission, Taken};
 use wanfarm_scheduler::{Change, Input, Session, Target};
-use wanfarm_types::{Digest, JobId, JobStatus, Role, VideoId, VideoState, VideoStatus, WorkerId};
+use wanfarm_types::{About, Digest, JobId, JobStatus, Role, VideoId, VideoSpec, VideoState, VideoStatus, WorkerId};
 
 use super::{Driver, facts};
 use crate::jobs::Job;
+use crate::preview::Shown;
 use crate::requests::{AboutChange, Changes, News, Places, Request, RequestError, Settled};
 use crate::store::Row;
 
@@ -46,8 +47,8 @@ impl Driver {
                 self.uploads.given(lora);
                 answer(reply, true);
             }
-            Request::Submit { submission, asked, unfit, places, by, reply } => {
-                match self.asked_by(by, |driver| driver.submit(submission, asked, unfit, &places)) {
+            Request::Submit { submission, about, asked, unfit, places, by, reply } => {
+                match self.asked_by(by, |driver| driver.submit(submission, about, asked, unfit, &places)) {
                     Ok(submitted) => self.answer_when_recorded(reply, Ok(submitted)),
                     refused => answer(reply, refused),
                 }
@@ -73,6 +74,8 @@ impl Driver {
                 answer(reply, jobs.into_iter().filter_map(|job| self.job_line(job)).collect());
             }
             Request::Workers { reply } => answer(reply, self.worker_lines()),
+            Request::Shown { job, video, reply } => answer(reply, self.shown(VideoId { job, index: video })),
+            Request::Again { job, videos, reply } => answer(reply, self.again(job, &videos)),
             Request::ControlJob { job, video, verb, by, reply } => {
                 let done = self.asked_by(by, |driver| driver.control_job(job, video, verb));
                 self.answer_when_recorded(reply, done);
@@ -127,6 +130,7 @@ impl Driver {
     fn submit(
         &mut self,
         submission: Submission,
+        about: About,
         asked: Digest,
         unfit: Option<String>,
         places: &Places,
@@ -168,6 +172,9 @@ impl Driver {
         let job = self.registry.jobs.number(submission, asked, self.moment(), output, report);
         let id = job.id;
         self.put(Row::Job(job));
+        if about != About::default() {
+            self.put(Row::About { job: id, about });
+        }
         self.plan(id);
         // Before work is spent on it.
         self.try_outputs();
@@ -181,9 +188,10 @@ impl Driver {
             return Err(RequestError::NoSuchVideo { id: video, videos: job.videos().len() });
         }
         match (verb, video, job.phase()) {
-            (JobVerb::Pause | JobVerb::Resume | JobVerb::Forget { .. }, Some(video), _) => {
+            (JobVerb::Pause | JobVerb::Resume | JobVerb::SetPriority(_) | JobVerb::Forget { .. }, Some(video), _) => {
                 return Err(RequestError::OneVideo(video));
             }
+            (JobVerb::SetPriority(priority), None, _) => return self.set_priority(id, priority),
             (JobVerb::Forget { cancel }, None, _) => return self.cancel_and_forget(id, cancel),
             (JobVerb::Pause | JobVerb::Resume, None, _) if job.state().is_end() => return Err(RequestError::Ended(id)),
             (JobVerb::Cancel, None, None) => {
@@ -205,8 +213,64 @@ impl Driver {
         self.feed(match verb {
             JobVerb::Pause => Input::Pause(id),
             JobVerb::Resume => Input::Resume(id),
-            JobVerb::Cancel | JobVerb::Retry | JobVerb::Forget { .. } => Input::Cancel(target),
+            JobVerb::Cancel | JobVerb::Retry | JobVerb::SetPriority(_) | JobVerb::Forget { .. } => {
+                Input::Cancel(target)
+            }
         });
+        Ok(())
+    }
+
+    fn shown(&self, video: VideoId) -> Result<Option<Shown>, RequestError> {
+        let job = self.registry.jobs.get(video.job).ok_or(RequestError::NoSuchJob(video.job))?;
+        let missing = || RequestError::NoSuchVideo { id: video, videos: job.videos().len() };
+        let line = job.videos().get(video.index as usize).ok_or_else(missing)?;
+        let spec = job.specs.get(video.index as usize).and_then(Option::as_ref);
+        let model = self.registry.catalog.get(&job.submission.model);
+        let planned = self.registry.jobs.in_plan(video).filter(|_| !line.state.is_end());
+        let (Some(spec), Some(model), Some(planned)) = (spec, model, planned) else { return Ok(None) };
+        let VideoSpec { width, height, frames, fps, solver, .. } = *spec;
+        Ok(self.copies.newest_state(planned).map(|tensors| Shown {
+            model: job.submission.model.clone(),
+            solver,
+            shape: model.info.geometry.latent_shape(width, height, frames),
+            frames,
+            fps,
+            tensors: tensors.to_vec(),
+        }))
+    }
+
+    fn again(&self, id: JobId, videos: &[u32]) -> Result<(Submission, About), RequestError> {
+        let job = self.registry.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        let Submission { name, model, videos: all, .. } = &job.submission;
+        let video = |&index: &u32| {
+            let missing = RequestError::NoSuchVideo { id: VideoId { job: id, index }, videos: all.len() };
+            all.get(index as usize).cloned().ok_or(missing)
+        };
+        let submission = Submission {
+            client_key: String::new(),
+            name: name.clone(),
+            model: model.clone(),
+            priority: job.priority(),
+            early_look: false,
+            taken: Taken::NewName,
+            videos: videos.iter().map(video).collect::<Result<_, _>>()?,
+        };
+        Ok((submission, job.about().clone()))
+    }
+
+    /// Also of a job that has ended, whose videos may be tried again.
+    fn set_priority(&mut self, id: JobId, priority: u32) -> Result<(), RequestError> {
+        let priority = wanfarm_manifest::check_priority(priority).map_err(RequestError::Unfit)?;
+        let job = self.registry.jobs.get(id).ok_or(RequestError::NoSuchJob(id))?;
+        if job.priority() == priority {
+            return Ok(());
+        }
+        let priority = i32::try_from(priority).unwrap_or(i32::MAX);
+        match job.phase() {
+            // The scheduler has not heard of it yet.
+            None => self.put(Row::Scheduler(Change::JobPriority { job: id, priority })),
+            Some(_) => self.feed(Input::SetPriority(id, priority)),
+        }
         Ok(())
     }
 

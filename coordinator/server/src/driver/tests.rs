@@ -17,7 +17,9 @@ use wanfarm_manifest::{Submission, Taken};
 use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
 use wanfarm_types::fixtures::{info, request};
-use wanfarm_types::{DType, Experts, Footprint, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, TensorRef};
+use wanfarm_types::{
+    About, DType, Experts, Footprint, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, TensorRef,
+};
 
 use super::*;
 use crate::address::{Address, Ends};
@@ -25,11 +27,13 @@ use crate::artifacts::Artifacts;
 use crate::dialler::Dialler;
 use crate::jobs::Jobs;
 use crate::outputs::Volume;
+use crate::preview::Fits;
 use crate::requests::{Changes, Places, Request, RequestError};
 use crate::sessions::Pace;
 use crate::source::Reader;
 use crate::store::tests::{MemoryStore, Verdict};
 use crate::store::{JobRow, Loaded};
+use crate::writer::Lessons;
 
 /// A store that asks before each commit what is to become of it.
 struct Asking {
@@ -75,8 +79,14 @@ fn driver(store: Box<dyn Store>, dir: &std::path::Path) -> (mpsc::Sender<Event>,
     let artifacts = Artifacts::open(&dir.join("artifacts")).unwrap();
     let (events, inbox) = mpsc::channel(64);
     let parts = Parts {
+        outputs: OutputWriter::new(
+            dir.join("output"),
+            uuid::Uuid::nil(),
+            Reader::default(),
+            events.clone(),
+            Lessons { artifacts: artifacts.clone(), fits: Fits::default() },
+        ),
         copies: Copies::new(artifacts, Reader::default(), events.clone()),
-        outputs: OutputWriter::new(dir.join("output"), uuid::Uuid::nil(), Reader::default(), events.clone()),
         sessions: Sessions::new(Pace::of_lease(Duration::from_secs(30))),
         dialler: Dialler::new(Puller::default(), events.clone()),
         events: inbox,
@@ -119,7 +129,15 @@ impl Desk {
     ) -> oneshot::Receiver<Result<Submitted, RequestError>> {
         let (reply, answer) = oneshot::channel();
         let asked = submission.digest();
-        let request = Request::Submit { submission, asked, unfit: None, places, by: "a test".into(), reply };
+        let request = Request::Submit {
+            submission,
+            about: About::default(),
+            asked,
+            unfit: None,
+            places,
+            by: "a test".into(),
+            reply,
+        };
         self.events.send(Event::Request(request)).await.unwrap();
         answer
     }

@@ -69,8 +69,11 @@ impl Driver {
             let failure = Failure::deterministic("the video is not in the registry");
             return self.feed(Input::OutputsFailed { video, failure });
         };
+        let geometry = catalog.get(&job.submission.model).map(|model| model.info.geometry);
+        let shape = geometry.map(|geometry| geometry.latent_shape(spec.width, spec.height, spec.frames));
         let task = Task {
             video,
+            latents_shape: shape,
             spec,
             model_files: catalog.get(&job.submission.model).map(|model| model.files(&job.weights)).unwrap_or_default(),
             attempts: ledger.attempts(video, texts),

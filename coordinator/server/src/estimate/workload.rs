@@ -169,6 +169,7 @@ pub(super) mod tests {
             stages: vec![(Stage::DenoiseHigh, range(0, high)), (Stage::DenoiseLow, range(high, steps))],
             size: SizeClass(1000),
             frame: 100,
+            kept: 0,
             work: Vec::new(),
         }
     }

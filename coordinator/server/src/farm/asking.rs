@@ -9,7 +9,9 @@ use tokio::sync::watch;
 use tonic::{Code, Status};
 use wanfarm_client::{DiskShortage, JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
-use wanfarm_types::{Digest, JobId, JobReport, JobState, JobStatus, JobSummary, VideoStatus, WorkerId, WorkerStatus};
+use wanfarm_types::{
+    About, Digest, JobId, JobReport, JobState, JobStatus, JobSummary, VideoStatus, WorkerId, WorkerStatus,
+};
 
 use super::wire::refusal;
 use super::{FarmService, Judged, files, on_a_thread, stopping};
@@ -17,9 +19,10 @@ use crate::disk_space;
 use crate::estimate::{Estimate, Space};
 use crate::meters::Counts;
 use crate::outputs::Look;
+use crate::preview::Preview;
 use crate::requests::{AboutChange, News, Remaining, Report, Request};
 
-type Answer<T> = Result<T, Status>;
+pub(super) type Answer<T> = Result<T, Status>;
 
 /// A finished file, as it was written.
 #[derive(Debug, Clone)]
@@ -193,6 +196,19 @@ impl FarmService {
         Ok(found.map(|(path, print)| FinishedFile { path, bytes: print.bytes, blake3: print.blake3 }))
     }
 
+    /// What a video looks like by now; `None` while nothing of it can be shown, and when it has ended.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn preview(&self, job: JobId, video: u32) -> Answer<Option<Preview>> {
+        let shown = self.ask(|reply| Request::Shown { job, video, reply }).await?.map_err(refusal)?;
+        let Some(shown) = shown else { return Ok(None) };
+        match self.shows.recent((job, video)) {
+            Some(recent) => Ok(Some(recent)),
+            None => Ok(self.shows.make((job, video), shown).await),
+        }
+    }
+
     /// Every worker's line.
     ///
     /// # Errors
@@ -231,18 +247,23 @@ impl FarmService {
         Ok(())
     }
 
-    /// Queues a job whole or not at all, and tells which disks are probably too small for it. The submission is one that was
-    /// checked. `by`: who asks, for the log.
+    /// Queues a job whole or not at all, and tells which disks are probably too small for it. The submission, and what is
+    /// said of it, were checked. `by`: who asks, for the log.
     ///
     /// # Errors
     /// When its names are taken, files that it names are not there, or its model cannot render it.
-    pub async fn submit_job(&self, submission: Submission, by: &str) -> Answer<(Submitted, Vec<DiskShortage>)> {
+    pub async fn submit_job(
+        &self,
+        submission: Submission,
+        about: About,
+        by: &str,
+    ) -> Answer<(Submitted, Vec<DiskShortage>)> {
         let (name, videos) = (submission.name.clone(), submission.videos.len());
         let (asked, submission) = on_a_thread(move || (submission.digest(), submission)).await?;
         let Judged { submission, unfit, footprints, under_way } = self.judge(submission).await?;
         let ask = |submission, places, reply| {
-            let (unfit, by) = (unfit.clone(), by.to_owned());
-            Request::Submit { submission, asked, unfit, places, by, reply }
+            let (about, unfit, by) = (about.clone(), unfit.clone(), by.to_owned());
+            Request::Submit { submission, about, asked, unfit, places, by, reply }
         };
         let (submitted, places) = self.with_places(submission, ask).await?;
         let submitted = submitted.map_err(refusal)?;

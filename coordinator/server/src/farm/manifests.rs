@@ -4,7 +4,7 @@
 use tonic::Status;
 use wanfarm_client::Forecast;
 use wanfarm_manifest::{Faults, Manifest, Submission, Syntax, Taken, check_submission};
-use wanfarm_types::VideoRequest;
+use wanfarm_types::{About, VideoRequest};
 
 use super::{FarmService, on_a_thread};
 use crate::requests::Request;
@@ -42,6 +42,11 @@ impl Checked {
     /// Name of the model.
     pub fn model(&self) -> &str {
         &self.manifest.model
+    }
+
+    /// What it says of the job.
+    pub fn about(&self) -> &About {
+        &self.manifest.about
     }
 
     /// The job to be queued, under a key of the client's own.

@@ -9,7 +9,7 @@ use wanfarm_manifest::first_frame::Image;
 use wanfarm_manifest::{ImageFile, LoraFile, Submission};
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
 use wanfarm_types::fixtures::request;
-use wanfarm_types::{Digest, LoraRef, VideoRequest};
+use wanfarm_types::{About, Digest, LoraRef, VideoRequest};
 
 use crate::jobs::tests::submission;
 use crate::server::{self, Coordinator, ServerConfig};
@@ -45,14 +45,14 @@ async fn images_come_before_the_job_that_names_them() {
     let file = ImageFile { image: Image::read(&std::fs::read(&path).unwrap()).unwrap(), path: path.clone() };
     let digest = file.image.digest;
     let submission = submission("", vec![VideoRequest { image: Some(digest), ..request() }]);
-    let refused = client.submit(submission.clone()).await.unwrap_err();
+    let refused = client.submit(submission.clone(), About::default()).await.unwrap_err();
     assert!(matches!(&refused, ClientError::Refused(why) if why.contains(&digest.to_string())), "{refused}");
 
     client.put_images(std::slice::from_ref(&file)).await.unwrap();
     let name = digest.to_string();
     let stored = data.join("artifacts").join(&name[..2]).join(&name);
     assert_eq!(std::fs::read(&stored).unwrap(), std::fs::read(&path).unwrap());
-    client.submit(submission).await.unwrap();
+    client.submit(submission, About::default()).await.unwrap();
 
     std::fs::write(&path, "other bytes").unwrap();
     client.put_images(std::slice::from_ref(&file)).await.expect("what is there is not read again");
@@ -86,9 +86,9 @@ async fn files_come_before_the_job_that_names_them_and_stay_with_it() {
     let stored = folder.path().join("data/artifacts").join(&name[..2]).join(&name);
 
     let (first, mut client) = coordinator(folder.path()).await;
-    let refused = client.submit(submission_with(&lora, 1.0)).await.unwrap_err();
+    let refused = client.submit(submission_with(&lora, 1.0), About::default()).await.unwrap_err();
     assert!(matches!(&refused, ClientError::Refused(why) if why.contains(&name)), "{refused}");
-    client.submit(submission_with(&lora, 0.0)).await.expect("of strength 0 nobody needs it");
+    client.submit(submission_with(&lora, 0.0), About::default()).await.expect("of strength 0 nobody needs it");
 
     let other = LoraFile { bytes: lora.bytes - 1, ..lora.clone() };
     let changed = client.put_loras(&[other]).await.unwrap_err();
@@ -96,14 +96,14 @@ async fn files_come_before_the_job_that_names_them_and_stay_with_it() {
     assert!(!stored.exists(), "nothing is left of it");
     client.put_loras(std::slice::from_ref(&lora)).await.unwrap();
     assert_eq!(std::fs::read(&stored).unwrap(), bytes);
-    client.submit(submission_with(&lora, 1.0)).await.unwrap();
+    client.submit(submission_with(&lora, 1.0), About::default()).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     client.put_loras(std::slice::from_ref(&lora)).await.expect("what is there is not read again");
     first.stop().await;
 
     let (second, mut client) = coordinator(folder.path()).await;
     assert!(stored.exists(), "a job names it");
-    client.submit(submission_with(&lora, 0.5)).await.unwrap();
+    client.submit(submission_with(&lora, 0.5), About::default()).await.unwrap();
     second.stop().await;
 }
 
@@ -118,7 +118,7 @@ async fn a_file_that_no_job_names_goes_at_the_next_start() {
     client.put_loras(std::slice::from_ref(&lora)).await.unwrap();
     first.stop().await;
     let (second, mut client) = coordinator(folder.path()).await;
-    assert!(client.submit(submission_with(&lora, 1.0)).await.is_err());
+    assert!(client.submit(submission_with(&lora, 1.0), About::default()).await.is_err());
     second.stop().await;
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Job {
     pub weights: BTreeMap<Role, Digest>,
     pub(super) phase: Option<JobPhase>,
     pub(super) suspend_reason: Option<String>,
+    /// As it is now.
+    pub(super) priority: u32,
     pub(super) about: About,
     pub(super) submitted: Moment,
     pub(super) ended: Option<JobEnd>,
@@ -140,6 +142,11 @@ impl Job {
         self.submission.videos.iter().flat_map(files)
     }
 
+    /// Its priority as it is now.
+    pub(crate) fn priority(&self) -> u32 {
+        self.priority
+    }
+
     /// What people say of it.
     pub(crate) fn about(&self) -> &About {
         &self.about
@@ -172,7 +179,7 @@ impl Job {
             job: self.id,
             name: self.submission.name.clone(),
             model: self.submission.model.clone(),
-            priority: self.submission.priority,
+            priority: self.priority,
             state: self.state(),
             videos: u32::try_from(self.videos.len()).unwrap_or(u32::MAX),
             done,

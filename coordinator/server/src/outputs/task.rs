@@ -30,6 +30,8 @@ pub struct Task {
     pub frames: TensorRef,
     /// Digest of the final latents.
     pub latents: Digest,
+    /// Their shape, if its model is known.
+    pub latents_shape: Option<[usize; 4]>,
     /// The output directory of its job.
     pub volume: Volume,
     /// Whether it may replace files of others.
@@ -240,6 +242,7 @@ mod tests {
         let bytes: Vec<u8> = (0..shape.iter().product::<u64>() as usize).map(byte).collect();
         let frames = TensorRef { digest: Digest([0; 32]), dtype: wanfarm_types::DType::U8, shape: shape.to_vec() };
         let task = Task {
+            latents_shape: None,
             video: VideoId { job: JobId(1), index: 0 },
             spec,
             model_files: Vec::new(),

@@ -57,7 +57,7 @@ pub enum Row {
     },
     /// A worker that no job names: removes the row of key `worker`.
     WorkerForgotten(WorkerId),
-    /// A submission, key `id`. A job once submitted never changes.
+    /// A submission, key `id`. It never changes: what is said of a job later is in rows of their own.
     Job(JobRow),
     /// What became of a submission when its model was known, key `job`: for each video its settings, or why there are
     /// none. Comes before the plan of the same job, which counts the videos that have settings.

@@ -2,7 +2,9 @@
 //! holds what the coordinator tells it to.
 
 use std::fmt;
+use std::time::Duration;
 
+use wanfarm_client::span;
 use wanfarm_types::{Footprint, ItemSize, Role, Size};
 
 /// Which processes to start, with the roles of each.
@@ -18,6 +20,8 @@ pub(super) struct Layout {
     /// Whether the weights of all stay in memory.
     stay: bool,
     budget: Size,
+    /// About how long all of it takes, where that is known of the device.
+    pub(super) expected: Option<Duration>,
 }
 
 impl Layout {
@@ -47,6 +51,7 @@ impl Layout {
             weights: Size(weights),
             stay: weights.saturating_add(largest_item) <= budget.0,
             budget,
+            expected: None,
         })
     }
 }
@@ -57,17 +62,21 @@ impl fmt::Display for Layout {
         let roles: Vec<&str> = self.processes.iter().flatten().map(|role| role.name()).collect();
         let roles = roles.join(", ");
         match (self.within, self.stay) {
-            (None, _) => write!(f, "memory: {roles} at once, about {together} of {budget}; each is loaded once"),
+            (None, _) => write!(f, "memory: {roles} at once, about {together} of {budget}; each is loaded once")?,
             (Some(_), true) => write!(
                 f,
                 "memory: {roles} would take {together} at once, of {budget}; so one of them works at a time, all stay \
                  loaded, {weights} of weights"
-            ),
+            )?,
             (Some(_), false) => write!(
                 f,
                 "memory: {roles} would take {together} at once, of {budget}; so as many are held as fit, and what \
-                 works next is loaded, {weights} of weights in all"
-            ),
+                 works next is loaded, the largest once for the batch, {weights} of weights in all"
+            )?,
+        }
+        match self.expected {
+            Some(expected) => write!(f, "; about {}, as expected of this chip", span(expected)),
+            None => write!(f, "; how long it takes is known after the first steps"),
         }
     }
 }
@@ -77,11 +86,12 @@ mod tests {
     use super::*;
 
     const ROLES: [Role; 3] = [Role::TextEncoder, Role::DitHigh, Role::Vae];
-    const SIZE: ItemSize = ItemSize { tokens: 10, frame: 1 };
+    const SIZE: ItemSize = ItemSize { tokens: 10, frame: 1, kept: 0 };
 
     /// Needs of 12, 130 and 25, weights of 0, 100 and 5.
     fn layout(budget: u64) -> Result<Layout, String> {
-        let footprint = |weights, item, per_token| Footprint { weights, item, per_token, per_frame_token: 0 };
+        let footprint =
+            |weights, item, per_token| Footprint { weights, item, per_token, per_frame_token: 0, per_kept_token: 0 };
         let footprints = [footprint(0, 12, 0), footprint(100, 10, 2), footprint(5, 0, 2)];
         let roles: Vec<_> = ROLES.into_iter().zip(footprints).collect();
         Layout::new(&roles, SIZE, Size(budget))
@@ -102,6 +112,14 @@ mod tests {
             assert_eq!((&one.processes[..], one.within), (&[ROLES.to_vec()][..], Some(Size(budget))));
             assert!(one.to_string().contains(words), "{one}");
         }
+    }
+
+    #[test]
+    fn how_long_it_takes_is_said_where_it_is_known() {
+        let mut known = layout(167).unwrap();
+        assert!(known.to_string().ends_with("known after the first steps"), "{known}");
+        known.expected = Some(Duration::from_secs(3600));
+        assert!(known.to_string().contains("; about 1h 00m"), "{known}");
     }
 
     #[test]

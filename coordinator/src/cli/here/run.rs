@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use wanfarm_client::{Client, Submitted};
 use wanfarm_manifest::{Manifest, slug};
 use wanfarm_model::folder::{self, ModelFolder};
+use wanfarm_scheduler::VideoPlan;
 use wanfarm_server::catalog::fingerprint;
+use wanfarm_server::estimate::{Estimate, Workforce, Workload};
 use wanfarm_server::remember::{Memory, Wanted};
 use wanfarm_server::server::{self, ServerConfig};
 use wanfarm_tools::inspect;
-use wanfarm_types::{Digest, ItemSize, JobId, Role, Size, VideoRequest};
-use wanfarm_workers::Dtype;
+use wanfarm_types::{Digest, ItemSize, JobId, ModelInfo, Role, Size, VideoRequest};
+use wanfarm_workers::{Dtype, machine};
 
 use super::residency::Layout;
 use super::{ComputeArgs, data_directory, local, not_started};
@@ -133,7 +136,10 @@ async fn render(
         // Interactive: give up after a few seconds and let the user fix it.
         scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
     };
-    let mut coordinator = server::start(config, |farm| wanfarm_http::router(farm).into()).await.map_err(not_started)?;
+    let mut coordinator =
+        server::start(config, |farm| wanfarm_http::router(farm, wanfarm_http::Hosts::default()).into())
+            .await
+            .map_err(not_started)?;
     workers.coordinator = format!("http://{}", coordinator.address);
     let same = if args.force { "the same command without --force" } else { "the same command" };
     let interrupted = || {
@@ -198,7 +204,7 @@ async fn queue(
         remembered(memory);
         return Ok(Queued::Job(client, memory.job));
     }
-    let (submitted, _) = client.submit(wanted.submission).await?;
+    let (submitted, _) = client.submit(wanted.submission, manifest.about.clone()).await?;
     let Some(job) = submitted.job else { return nothing_left(submitted, args.json).map(Queued::Nothing) };
     names_said(submitted);
     Ok(Queued::Job(client, job))
@@ -298,11 +304,29 @@ fn layout(
     let footprints: Result<Vec<_>, wanfarm_model::ModelError> =
         model.info().roles().into_iter().map(footprint).collect();
     let footprints = footprints.map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
-    let sizes = local::resolved(manifest, model.info(), videos)?.into_iter().map(|(plan, _)| plan.item_size());
-    let largest = |a: ItemSize, b: ItemSize| ItemSize { tokens: a.tokens.max(b.tokens), frame: a.frame.max(b.frame) };
+    let plans = local::resolved(manifest, model.info(), videos)?.into_iter().map(|(plan, _)| plan).collect::<Vec<_>>();
+    let largest = |a: ItemSize, b: ItemSize| ItemSize {
+        tokens: a.tokens.max(b.tokens),
+        frame: a.frame.max(b.frame),
+        kept: a.kept.max(b.kept),
+    };
     let budget = args.memory.unwrap_or_else(|| wanfarm_workers::budget(device));
-    let layout = Layout::new(&footprints, sizes.fold(ItemSize::default(), largest), budget);
-    layout.map_err(|why| CliError::new(Exit::Usage, why))
+    let largest = plans.iter().map(VideoPlan::item_size).fold(ItemSize::default(), largest);
+    let mut layout = Layout::new(&footprints, largest, budget).map_err(|why| CliError::new(Exit::Usage, why))?;
+    layout.expected = expected(&layout, model.info(), &plans, &machine::describe(device));
+    Ok(layout)
+}
+
+/// About how long the videos take, where something is known of the device; the weights are loaded meanwhile.
+fn expected(layout: &Layout, model: &ModelInfo, plans: &[VideoPlan], device: &str) -> Option<Duration> {
+    let mut force = Workforce::new(Some(model.clone()));
+    for roles in &layout.processes {
+        force.add(roles.iter().copied(), device, []);
+    }
+    // Processes of one machine share its device: they take their turns on it, and so long as one would for all of it.
+    let seconds =
+        Estimate::new(&Workload::of(plans), &force).stages.iter().map(|stage| stage.seconds).sum::<Option<f64>>();
+    Duration::try_from_secs_f64(seconds?).ok()
 }
 
 /// What tells a worker that it does not hold all it serves.

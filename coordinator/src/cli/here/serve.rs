@@ -22,6 +22,10 @@ pub(in crate::cli) struct ServeArgs {
     /// 127.0.0.1:7700 is for this machine alone.
     #[arg(long, value_name = "HOST:PORT", default_value = "[::]:7700", value_parser = listen::address)]
     listen: SocketAddr,
+    /// A name of this machine that browsers and programs may ask for, farm.studio.example; may be repeated. Its name without
+    /// a domain, its addresses, and names that end in .local, .lan, .internal or .home.arpa are answered in any case.
+    #[arg(long = "host", value_name = "NAME", value_parser = host)]
+    hosts: Vec<String>,
     /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
     #[arg(long, value_name = "DIR", value_parser = path::new())]
     data: Option<PathBuf>,
@@ -80,15 +84,23 @@ impl FromStr for Retention {
     }
 }
 
+/// A name as a request's `Host` has it: a port or a scheme would never be found there.
+fn host(text: &str) -> Result<String, String> {
+    let is_name =
+        !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+    if is_name { Ok(text.to_owned()) } else { Err("write a name alone, farm.studio.example".to_owned()) }
+}
+
 pub(super) fn serve(args: ServeArgs) -> Result<Exit, CliError> {
     logging::of_service();
     let scheduler = policy(&args);
     let data = data_directory(args.data, "coordinator")?;
+    let hosts = args.hosts.into_iter().collect();
     let (listen, output, retention) = (args.listen, args.output, args.keep.0);
     let config = ServerConfig { listen, data, output, wanted: None, retention, scheduler };
     block_on(async {
         let mut coordinator =
-            server::start(config, |farm| wanfarm_http::router(farm).into()).await.map_err(not_started)?;
+            server::start(config, |farm| wanfarm_http::router(farm, hosts).into()).await.map_err(not_started)?;
         let (reached, port) = (listen::reached(coordinator.address), coordinator.address.port());
         // Scripts that chose port 0 read the address from here.
         outln!("listening on http://{reached}");

@@ -1,6 +1,6 @@
 //! What a step takes of memory beside the weights. It follows `model` and `block`: the tokens before the blocks and
 //! between them, queries, keys, values and what attention makes of them, all of full length; the feed-forward layer a
-//! chunk at a time.
+//! chunk at a time; and what a step cache keeps of another pass, as `step_cache` has it.
 
 use candle_core::DType;
 use wanfarm_types::{Footprint, Transformer};
@@ -35,5 +35,10 @@ pub(crate) fn item(cfg: &Transformer, dtype: DType, device: DeviceKind) -> Footp
     // few tokens, and a little low where a chunk has just become full.
     let more = more / 5 * 4;
     let texts = TEXTS * cfg.num_layers * 2 * cfg.text_len * dim * narrow;
-    Footprint { item: (texts + more + SCORES * scores) as u64, per_token: attention as u64, ..Footprint::default() }
+    Footprint {
+        item: (texts + more + SCORES * scores) as u64,
+        per_token: attention as u64,
+        per_kept_token: (dim * F32) as u64,
+        ..Footprint::default()
+    }
 }

@@ -14,8 +14,7 @@ use crate::{dit, umt5, vae};
 const F32: u64 = 4;
 
 impl Parts {
-    /// What a role takes whose tensors are `weights`, its matrices multiplied in `dtype` if it is a transformer. What a step
-    /// cache keeps from step to step is not counted: one or two f32 of every channel of every token.
+    /// What a role takes whose tensors are `weights`, its matrices multiplied in `dtype` if it is a transformer.
     ///
     /// # Units
     /// Bytes.

@@ -203,7 +203,7 @@ impl Farm {
         let job = JobId(self.rng.random_range(1..=self.jobs.len() as u64));
         let video = VideoId { job, index: self.rng.random_range(0..8) };
         let worker = self.workers[self.rng.random_range(0..self.workers.len())].id;
-        let input = match self.rng.random_range(0..14) {
+        let input = match self.rng.random_range(0..15) {
             0 => Input::Pause(job),
             1 | 2 => Input::Resume(job),
             3 => Input::Cancel(Target::Video(video)),
@@ -217,6 +217,7 @@ impl Farm {
                 Input::Forget(job)
             }
             12 => Input::AssignRoles(worker, None),
+            14 => Input::SetPriority(job, self.rng.random_range(0..3)),
             13 => {
                 let roles = [Role::TextEncoder, Role::DitHigh, Role::DitLow, Role::Dit, Role::Vae];
                 Input::AssignRoles(worker, Some(roles.into_iter().filter(|_| self.rng.random_ratio(1, 2)).collect()))
@@ -234,7 +235,7 @@ fn footprint(role: Role) -> Footprint {
         Role::DitHigh | Role::DitLow | Role::Dit => 100_000,
         Role::Vae => 5_000,
     };
-    Footprint { weights, item: 1_000, per_token: 4, per_frame_token: 1 }
+    Footprint { weights, item: 1_000, per_token: 4, per_frame_token: 1, per_kept_token: 2 }
 }
 
 fn weights(model: &str, role: Role, lot: u64) -> Digest {

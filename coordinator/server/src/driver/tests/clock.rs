@@ -20,7 +20,15 @@ async fn heartbeats_that_wait_come_before_leases_that_are_due() {
         let (reply, answer) = oneshot::channel();
         let (submission, places) = (submission("a"), Places::default());
         let asked = submission.digest();
-        let request = Request::Submit { submission, asked, unfit: None, places, by: "a test".into(), reply };
+        let request = Request::Submit {
+            submission,
+            about: About::default(),
+            asked,
+            unfit: None,
+            places,
+            by: "a test".into(),
+            reply,
+        };
         events.send(Event::Request(request)).await.unwrap();
         answer.await.unwrap().unwrap();
         assigned(&mut messages).await;

@@ -123,6 +123,9 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
     if get::<Option<String>>(line, "state")?.is_some() {
         rows.push(Row::Scheduler(Change::JobPhase { job: id, state: word(line, "state")? }));
     }
+    if let Some(priority) = get(line, "priority_now")? {
+        rows.push(Row::Scheduler(Change::JobPriority { job: id, priority }));
+    }
     if let Some(about) = optional(line, "about")? {
         rows.push(Row::About { job: id, about });
     }

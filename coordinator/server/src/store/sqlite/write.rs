@@ -189,6 +189,10 @@ fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
             let sql = "UPDATE job SET state = ?2 WHERE id = ?1";
             changed(execute_counting(transaction, sql, params![number(job.0)?, word(state)?])?, job)
         }
+        Change::JobPriority { job, priority } => {
+            let sql = "UPDATE job SET priority_now = ?2 WHERE id = ?1";
+            changed(execute_counting(transaction, sql, params![number(job.0)?, priority])?, job)
+        }
         Change::WeightsPinned { job, role, weights: Some(weights) } => execute(
             transaction,
             "INSERT INTO pin (job, role, weights) VALUES (?1, ?2, ?3)

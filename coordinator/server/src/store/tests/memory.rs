@@ -39,6 +39,7 @@ enum OfJob {
     Ended,
     Reported,
     About,
+    Priority,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -235,6 +236,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
                 (Key::Job(plan.id, OfJob::Plan), last.map(Parent::Planned).or(submission(plan.id)))
             }
             Change::JobPhase { job, .. } => (Key::Job(*job, OfJob::State), submission(*job)),
+            Change::JobPriority { job, .. } => (Key::Job(*job, OfJob::Priority), submission(*job)),
             Change::WeightsPinned { job, role, weights } => {
                 (Key::Pin(*job, *role), weights.and_then(|_| submission(*job)))
             }

@@ -237,6 +237,7 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
             let state = [VideoPhase::Open, VideoPhase::Done, VideoPhase::Failed(failure), VideoPhase::Cancelled];
             Change::VideoPhase { video, state: state[usize::from(n % 4)].clone() }
         }
+        16 if n % 5 == 4 => Change::JobPriority { job: job_id, priority: i32::from(n) },
         16 => {
             let state = [JobPhase::Active, JobPhase::Paused, JobPhase::Finished][usize::from(n % 3)];
             Change::JobPhase { job: job_id, state }
