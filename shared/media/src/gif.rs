@@ -48,7 +48,7 @@ fn encode(frames: &Frames<'_>, rate: FrameRate, writer: impl io::Write) -> Resul
         let frame = Frame { delay, width: w, height: h, buffer: pixels.into(), ..Frame::default() };
         encoder.write_frame(&frame)?;
     }
-    encoder.into_inner().map(drop).map_err(EncodingError::from)
+    encoder.into_inner().map(drop)
 }
 
 /// Frames to show and for how long, in hundredths of a second.

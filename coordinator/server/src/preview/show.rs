@@ -55,13 +55,16 @@ impl Shown {
     }
 }
 
+/// When the newest preview of each video was made.
+type Made = BTreeMap<(JobId, u32), (Instant, Preview)>;
+
 /// Makes previews.
 #[derive(Debug, Clone)]
 pub(crate) struct Shows {
     fits: Fits,
     artifacts: Artifacts,
     turns: Arc<Semaphore>,
-    made: Arc<Mutex<BTreeMap<(JobId, u32), (Instant, Preview)>>>,
+    made: Arc<Mutex<Made>>,
 }
 
 impl Shows {
