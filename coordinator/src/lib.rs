@@ -5,6 +5,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;
+pub mod clock;
 #[cfg(feature = "farm")]
 pub mod compare;
 #[cfg(feature = "farm")]
@@ -14,3 +15,5 @@ pub mod logging;
 pub mod progress;
 #[cfg(feature = "farm")]
 pub mod supervisor;
+#[cfg(unix)]
+mod top;

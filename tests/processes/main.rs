@@ -31,6 +31,8 @@ mod restart;
 mod room;
 mod survival;
 mod terminate;
+#[cfg(target_os = "linux")]
+mod top;
 mod twins;
 mod verbs;
 mod web;

@@ -19,6 +19,8 @@ mod say;
 mod status;
 mod submit;
 mod table;
+#[cfg(unix)]
+mod top;
 mod workers;
 
 use clap::{Parser, Subcommand};
@@ -40,7 +42,7 @@ const AFTER_HELP: &str = "On one machine:\n\
                   \x20 coordinator worker --coordinator HOST --role dit-high --models DIR\n\
                   \x20                                         on each of the others\n\
                   \x20 coordinator submit night.toml --follow\n\
-                  \x20 coordinator status; coordinator workers; coordinator report night\n\n\
+                  \x20 coordinator top; coordinator report night\n\n\
                   Exit codes: 0 ok, 1 some videos failed, 2 wrong usage or manifest, 3 no connection,\n\
                   4 bad model files, 130 interrupted.";
 #[cfg(not(feature = "farm"))]
@@ -69,6 +71,9 @@ enum Command {
     Submit(submit::SubmitArgs),
     /// Show all jobs, or one job with its videos.
     Status(status::StatusArgs),
+    /// Show the night in the terminal, live: when it ends, what is rendered, jobs, workers.
+    #[cfg(unix)]
+    Top(top::TopArgs),
     /// Start nothing more of a job; what runs stops after its step.
     Pause(control::JobArgs),
     /// Undo pause.
@@ -103,6 +108,8 @@ impl Cli {
             Command::Here(command) => command.execute(),
             Command::Submit(args) => submit::submit(args),
             Command::Status(args) => status::status(args),
+            #[cfg(unix)]
+            Command::Top(args) => top::top(args),
             Command::Pause(args) => control::control(args.into(), JobVerb::Pause),
             Command::Resume(args) => control::control(args.into(), JobVerb::Resume),
             Command::Priority(args) => control::prioritise(args),

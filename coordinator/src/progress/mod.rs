@@ -11,6 +11,7 @@ mod tally;
 mod words;
 
 pub use eta::Pace;
+pub(crate) use eta::steps_left;
 pub use show::Progress;
 pub use summary::Summary;
 pub(crate) use summary::{list, together};
