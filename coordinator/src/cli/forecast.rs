@@ -16,6 +16,7 @@ use super::here::local::LocalModel;
 use super::say::out;
 use super::table::table;
 use super::{CliError, block_on, faulty, print_json};
+use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::progress::counted;
 
@@ -137,7 +138,7 @@ fn words(answer: &Answer, manifest: &Manifest) -> String {
     text += "\n";
     text += &table(["ROLE", "WORKERS", "IN MEMORY", "NEEDS", "SMALLEST MACHINE", ""], forecast.roles.iter().map(role));
     text += "\n";
-    text += &time(answer);
+    text += &time(answer, &Clock::now());
     text += expectations(&forecast.stages);
     if let Some(balance) = &forecast.balance {
         text += &balanced(balance);
@@ -195,14 +196,14 @@ fn held(line: &RoleForecast) -> String {
     }
 }
 
-fn time(answer: &Answer) -> String {
+fn time(answer: &Answer, clock: &Clock) -> String {
     let forecast = &answer.forecast;
     let seconds = forecast.seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match (seconds, forecast.bottleneck) {
         (Some(time), Some(stage)) => {
+            let end = clock.end(time);
             format!(
-                "about {} with the workers of now, if they do nothing else; {stage} takes the longest\n",
-                span(time)
+                "done at about {end}, with the workers of now, if they do nothing else; {stage} takes the longest\n"
             )
         }
         _ if !answer.asked => String::new(),

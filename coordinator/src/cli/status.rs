@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wanfarm_client::{Client, accelerations, span};
+use wanfarm_client::{Client, accelerations};
 use wanfarm_types::{About, CacheSettings, JobStatus, JobSummary, VideoStatus};
 
 use super::follow::{Connection, Interest, follow_from_afar};
@@ -12,6 +12,7 @@ use super::reference::JobReference;
 use super::say::{errln, out, outln};
 use super::table::table;
 use super::{CliError, CoordinatorArg, block_on, print_json};
+use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::{counted, list, together};
@@ -52,7 +53,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CliError> {
                 if args.json {
                     print_json(&detail)?;
                 } else {
-                    out!("{}", one_job(&detail));
+                    out!("{}", one_job(&detail, &Clock::now()));
                 }
             }
             (Some(job), true) => {
@@ -141,7 +142,7 @@ pub(super) fn accelerations_of(videos: &[Arc<VideoStatus>]) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-fn one_job(detail: &JobStatus) -> String {
+fn one_job(detail: &JobStatus, clock: &Clock) -> String {
     let JobStatus { job, videos, seconds_left } = detail;
     let counts = [(job.done, "done"), (job.running, "running"), (job.failed, "failed"), (job.cancelled, "cancelled")];
     let counts: Vec<String> =
@@ -151,7 +152,7 @@ fn one_job(detail: &JobStatus) -> String {
         text += &format!(", {}", counts.join(", "));
     }
     if let Some(left) = seconds_left.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
-        text += &format!(", about {} left", span(left));
+        text += &format!(", done at about {}", clock.end(left));
     }
     text += &format!("\nmodel {}, priority {}\n", job.model, job.priority);
     text += &said(&job.about);

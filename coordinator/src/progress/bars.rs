@@ -10,6 +10,7 @@ use wanfarm_types::{VideoId, VideoState, VideoStatus};
 use super::eta::steps_left;
 use super::tally::Tally;
 use super::words::{columns, counted, loading};
+use crate::clock::Clock;
 
 /// More videos than this at once are counted, not drawn.
 const MAX_BARS: usize = 12;
@@ -37,7 +38,7 @@ impl Bars {
         Self { all, label, style, videos: BTreeMap::new(), job }
     }
 
-    pub(crate) fn show(&mut self, tally: &Tally) {
+    pub(crate) fn show(&mut self, tally: &Tally, clock: &Clock) {
         let active: BTreeMap<VideoId, &VideoStatus> =
             tally.active().take(MAX_BARS).map(|video| (tally.id(video), &**video)).collect();
         self.videos.retain(|id, bar| {
@@ -62,7 +63,7 @@ impl Bars {
         }
         self.job.set_length(tally.total.max(1) as u64);
         self.job.set_position(tally.ended() as u64);
-        self.job.set_message(overall(tally));
+        self.job.set_message(overall(tally, clock));
     }
 
     /// A line above the bars.
@@ -113,7 +114,7 @@ fn words(video: &VideoStatus) -> String {
     words
 }
 
-fn overall(tally: &Tally) -> String {
+fn overall(tally: &Tally, clock: &Clock) -> String {
     let mut words = format!("{}/{}", tally.ended(), counted(tally.total as u64, "video"));
     for (count, name) in [(tally.failed, "failed"), (tally.cancelled, "cancelled")] {
         if count > 0 {
@@ -125,7 +126,7 @@ fn overall(tally: &Tally) -> String {
         words += &format!("  {hidden} more running");
     }
     if let Some(left) = tally.remaining().filter(|_| tally.ended() < tally.total) {
-        words += &format!("  {} left", span(left));
+        words += &format!("  done at {}", clock.end(left));
     }
     words
 }
@@ -140,6 +141,11 @@ mod tests {
 
     use super::super::tally::tests::{JOB, event, failed};
     use super::*;
+    use crate::clock::tests::at;
+
+    fn now() -> Clock {
+        at("2026-11-29T23:28:00Z")
+    }
 
     fn bars(term: &InMemoryTerm, columns: usize) -> Bars {
         Bars::new(ProgressDrawTarget::term_like(Box::new(term.clone())), columns)
@@ -155,7 +161,7 @@ mod tests {
         tally.apply(&event(1, Some(Stage::DenoiseHigh), 5, VideoState::Running));
         tally.apply(&event(2, None, 0, VideoState::Waiting));
         tally.note(Duration::from_secs(60));
-        bars.show(&tally);
+        bars.show(&tally, &now());
         bars.job.tick();
         let drawn = term.contents();
         let lines: Vec<&str> = drawn.lines().collect();
@@ -163,10 +169,10 @@ mod tests {
         assert!(lines[0].starts_with("7/1 a red ball 1 "), "{drawn}");
         assert!(lines[0].ends_with("denoise_high  5/20  1.50 s/step  23s left"), "{drawn}");
         assert!(lines[1].starts_with("all "), "{drawn}");
-        assert!(lines[1].contains("1/3 videos  1m 2"), "{drawn}");
+        assert!(lines[1].contains("1/3 videos  done at 23:29, in 1m 2"), "{drawn}");
 
         tally.apply(&failed(1, 5, "x"));
-        bars.show(&tally);
+        bars.show(&tally, &now());
         bars.say("7/1 failed: x");
         let drawn = term.contents();
         assert!(drawn.starts_with("7/1 failed: x\nall "), "{drawn}");
@@ -189,7 +195,7 @@ mod tests {
         let mut tally = Tally::new(JOB, 12);
         for index in [10, 8, 11, 2] {
             tally.apply(&event(index, Some(Stage::DenoiseLow), 1, VideoState::Running));
-            bars.show(&tally);
+            bars.show(&tally, &now());
         }
         let drawn = term.contents();
         let order: Vec<&str> = drawn.lines().filter_map(|line| line.split(' ').next()).collect();
@@ -204,7 +210,7 @@ mod tests {
         let video = event(1, Some(Stage::DenoiseHigh), 13, VideoState::Running);
         let prompt = "a red circle moving right on black".into();
         tally.apply(&Arc::new(VideoStatus { prompt, seconds_per_step: Some(21.5), ..Arc::unwrap_or_clone(video) }));
-        bars.show(&tally);
+        bars.show(&tally, &now());
         let drawn = term.contents();
         assert!(drawn.lines().next().is_some_and(|line| line.ends_with("13/20  21.50 s/step  2m 31s left")), "{drawn}");
     }
@@ -230,7 +236,7 @@ mod tests {
         for index in 0..20 {
             tally.apply(&event(index, Some(Stage::DenoiseLow), 1, VideoState::Running));
         }
-        bars.show(&tally);
+        bars.show(&tally, &now());
         bars.job.tick();
         assert_eq!(term.contents().lines().count(), MAX_BARS + 1);
         assert!(term.contents().contains("8 more running"), "{}", term.contents());

@@ -11,6 +11,7 @@ use wanfarm_types::{JobId, VideoStatus};
 use super::bars::Bars;
 use super::lines::Lines;
 use super::tally::{Change, Tally};
+use crate::clock::Clock;
 
 /// Shows how a job goes, on standard error: what is on standard output stays a result. Dropped, it takes its bars away,
 /// so that what follows stands alone; lines stay.
@@ -58,7 +59,7 @@ impl Progress {
         }
         self.tally.note(at);
         if let Face::Bars(bars) = &mut self.face {
-            bars.show(&self.tally);
+            bars.show(&self.tally, &Clock::now());
         }
     }
 
