@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
@@ -24,8 +24,50 @@ pub fn colour(stream: &impl RawStream) -> bool {
     AutoStream::choice(stream) != ColorChoice::Never
 }
 
-fn filter(default: &str) -> EnvFilter {
-    EnvFilter::try_from_env("WANFARM_LOG").unwrap_or_else(|_| EnvFilter::new(default))
+/// How much is told of what is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Level {
+    /// Errors alone, without notes and progress.
+    Quiet,
+    /// What each kind of command tells by itself.
+    #[default]
+    Usual,
+    /// What is done.
+    Verbose,
+    /// Every detail of this project's own parts.
+    Everything,
+}
+
+static LEVEL: OnceLock<Level> = OnceLock::new();
+
+/// Sets how much is told, for good. To be called before anything else.
+pub fn set_level(level: Level) {
+    // A second time is of no effect.
+    let _set = LEVEL.set(level);
+}
+
+/// Neither notes nor progress are wanted.
+pub fn is_quiet() -> bool {
+    level() == Level::Quiet
+}
+
+fn level() -> Level {
+    LEVEL.get().copied().unwrap_or_default()
+}
+
+/// What `WANFARM_LOG` says; without it, what the command line does.
+fn filter(usual: &str) -> EnvFilter {
+    EnvFilter::try_from_env("WANFARM_LOG").unwrap_or_else(|_| EnvFilter::new(directives(level(), usual)))
+}
+
+fn directives(level: Level, usual: &str) -> String {
+    match level {
+        Level::Quiet => "error".to_owned(),
+        Level::Usual => usual.to_owned(),
+        Level::Verbose => "info".to_owned(),
+        // Of libraries no more than that: every byte of a connection is a line of theirs.
+        Level::Everything => "info,wanfarm=trace".to_owned(),
+    }
 }
 
 /// How values are written: without control characters, so that nobody's name moves a cursor or makes a line of its own.
@@ -143,6 +185,36 @@ mod tests {
         assert_eq!(text.lines().count(), 1, "{text:?}");
         assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
         assert!(text.contains("shown=a [2J ERROR b") && text.contains("name=\""), "{text:?}");
+    }
+
+    #[test]
+    fn more_is_logged_of_our_own_parts_than_of_libraries() {
+        let dir = tempfile::tempdir().unwrap();
+        for (level, want) in [
+            (Level::Quiet, ""),
+            (Level::Usual, "warn"),
+            (Level::Verbose, "warn info"),
+            (Level::Everything, "warn info own"),
+        ] {
+            let path = dir.path().join(format!("{level:?}"));
+            let writer = Mutex::new(LogFile::open(&path).unwrap());
+            let log = tracing_subscriber::fmt().fmt_fields(fields()).with_ansi(false).with_writer(writer);
+            let log = log.with_env_filter(EnvFilter::new(directives(level, "warn"))).finish();
+            tracing::subscriber::with_default(log, || {
+                tracing::warn!(target: "h2", "warn");
+                tracing::info!(target: "h2", "info");
+                tracing::debug!(target: "h2", "library");
+                tracing::trace!(target: "wanfarm_server::driver", "own");
+            });
+            let text = logged(&path);
+            let words: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next_back()).collect();
+            assert_eq!(
+                words.join(" "),
+                want,
+                "{level:?}:
+{text}"
+            );
+        }
     }
 
     #[test]

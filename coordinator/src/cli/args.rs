@@ -8,7 +8,7 @@ use wanfarm_types::About;
 
 use super::address;
 use super::error::CliError;
-use super::say::{errln, outln};
+use super::say::{faultln, outln};
 use crate::exit::Exit;
 use crate::logging;
 
@@ -92,7 +92,7 @@ pub(super) fn faulty(faults: &Faults, json: bool) -> CliError {
     if json {
         outln!("{:#}", faults.to_json());
     } else {
-        errln!("{}", faults.render(logging::colour(&std::io::stderr())).trim_end());
+        faultln!("{}", faults.render(logging::colour(&std::io::stderr())).trim_end());
     }
     CliError::new(Exit::Usage, "")
 }

@@ -12,7 +12,7 @@ use wanfarm_types::{Digest, FileState, JobId, LostFile};
 
 use super::reference::Target;
 use super::report::lost_words;
-use super::say::{errln, outln};
+use super::say::{errln, faultln, outln};
 use super::{CliError, CoordinatorArg, asked_to_stop, block_on, print_json};
 use crate::exit::Exit;
 use crate::logging;
@@ -83,7 +83,7 @@ pub(super) fn download(args: DownloadArgs) -> Result<Exit, CliError> {
         let (new, old) = (fetched.len(), kept.len());
         errln!("{} fetched, {old} there already, in {}", counted(new as u64, "file"), args.dir.display());
         if !lost.is_empty() {
-            errln!("{}", lost_words(&lost).trim_end());
+            faultln!("{}", lost_words(&lost).trim_end());
         }
         let lines = client.jobs().await?;
         let unfinished =

@@ -4,13 +4,16 @@ mod address;
 mod args;
 #[cfg(not(feature = "farm"))]
 mod client_only;
+mod completions;
 mod control;
 mod download;
 mod error;
+mod everywhere;
 mod follow;
 mod forecast;
 #[cfg(feature = "farm")]
 mod here;
+mod man;
 mod path;
 mod reference;
 mod report;
@@ -58,6 +61,8 @@ const AFTER_HELP: &str = "Exit codes: 0 ok, 1 some videos failed, 2 wrong usage 
     after_help = AFTER_HELP
 )]
 pub struct Cli {
+    #[command(flatten)]
+    everywhere: everywhere::Everywhere,
     #[command(subcommand)]
     command: Command,
 }
@@ -95,6 +100,12 @@ enum Command {
     /// Print the JSON Schema of the manifest, for editors.
     #[command(display_order = 200)]
     Schema,
+    /// Print what makes a shell complete what is typed after `coordinator`.
+    #[command(display_order = 201)]
+    Completions(completions::CompletionsArgs),
+    /// Write a manual page of each command into a folder.
+    #[command(display_order = 202)]
+    Man(man::ManArgs),
 }
 
 impl Cli {
@@ -103,6 +114,7 @@ impl Cli {
     /// # Errors
     /// With the message and the exit code.
     pub fn execute(self) -> Result<Exit, CliError> {
+        self.everywhere.apply();
         match self.command {
             #[cfg(feature = "farm")]
             Command::Here(command) => command.execute(),
@@ -123,6 +135,8 @@ impl Cli {
                 outln!("{:#}", wanfarm_manifest::schema());
                 Ok(Exit::Ok)
             }
+            Command::Completions(args) => completions::completions(&args),
+            Command::Man(args) => man::man(&args),
         }
     }
 }

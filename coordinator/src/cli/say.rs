@@ -43,17 +43,26 @@ macro_rules! err {
     }};
 }
 
-/// As `eprintln!`, without the panic.
-macro_rules! errln {
+/// Says what went wrong: as `eprintln!`, without the panic.
+macro_rules! faultln {
     ($($text:tt)*) => {{
         use std::io::Write as _;
         let _ = writeln!(std::io::stderr(), $($text)*);
     }};
 }
 
+/// Tells a person something that --quiet leaves out: as `eprintln!`, without the panic.
+macro_rules! errln {
+    ($($text:tt)*) => {
+        if !$crate::logging::is_quiet() {
+            $crate::cli::say::faultln!($($text)*);
+        }
+    };
+}
+
 #[cfg(feature = "farm")]
 pub(crate) use err;
-pub(crate) use {errln, out, outln};
+pub(crate) use {errln, faultln, out, outln};
 
 /// Tells a person what is worth knowing; programs read standard output.
 pub(super) fn note(notes: &[String]) {

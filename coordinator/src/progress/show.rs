@@ -12,6 +12,7 @@ use super::bars::Bars;
 use super::lines::Lines;
 use super::tally::{Change, Tally};
 use crate::clock::Clock;
+use crate::logging;
 
 /// Shows how a job goes, on standard error: what is on standard output stays a result. Dropped, it takes its bars away,
 /// so that what follows stands alone; lines stay.
@@ -22,6 +23,8 @@ pub struct Progress {
 }
 
 enum Face {
+    /// Nobody wants to see it.
+    Nothing,
     Bars(Bars),
     Lines(Lines),
 }
@@ -29,7 +32,9 @@ enum Face {
 impl Progress {
     /// For a job of `total` videos, as the standard error stream allows.
     pub fn new(job: JobId, total: usize, now: Instant) -> Self {
-        if std::io::stderr().is_terminal() {
+        if logging::is_quiet() {
+            Self::with(job, total, now, Face::Nothing)
+        } else if std::io::stderr().is_terminal() {
             let terminal = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| width.0.into());
             Self::with(job, total, now, Face::Bars(Bars::new(ProgressDrawTarget::stderr(), terminal)))
         } else {
@@ -48,6 +53,7 @@ impl Progress {
         for video in videos {
             let change = self.tally.apply(video);
             match &mut self.face {
+                Face::Nothing => {}
                 Face::Lines(lines) => lines.show(at, video, change, &self.tally),
                 Face::Bars(bars) => {
                     if let (Change::End, Some(error)) = (change, &video.error) {
@@ -67,6 +73,7 @@ impl Progress {
     pub fn say(&mut self, line: &str) {
         let line = one_line(line, 500);
         match &mut self.face {
+            Face::Nothing => {}
             Face::Bars(bars) => bars.say(&line),
             Face::Lines(lines) => lines.say(&line),
         }

@@ -9,4 +9,5 @@ mod forgetting;
 mod log;
 mod names;
 mod results;
+mod saying;
 mod steering;

@@ -97,7 +97,7 @@ pub(super) fn calibrate(args: CalibrateArgs) -> Result<Exit, CliError> {
     let count = (videos.prompts.len(), videos.steps);
     let image = args.image.as_deref().map(read_image).transpose()?;
     let calibrator = Calibrator { folder: &folder, device, bf16: dtype == Dtype::Bf16, videos, image: image.as_ref() };
-    let shown = std::io::stderr().is_terminal();
+    let shown = std::io::stderr().is_terminal() && !crate::logging::is_quiet();
     let mut progress = |Progress { video, step }: Progress| {
         if shown {
             err!("\rvideo {} of {}, step {} of {} ", video + 1, count.0, step + 1, count.1);
