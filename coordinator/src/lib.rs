@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "farm")]
 pub mod compare;
+mod defaults;
 #[cfg(feature = "farm")]
 pub mod doctor;
 pub mod exit;

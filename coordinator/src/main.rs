@@ -5,12 +5,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use wanfarm_coordinator::cli::Cli;
 use wanfarm_coordinator::exit::Exit;
 
 fn main() -> ExitCode {
-    match Cli::parse().execute() {
+    match Cli::read().and_then(Cli::execute) {
         Ok(exit) => exit.into(),
         Err(failed) => {
             let message = failed.to_string();

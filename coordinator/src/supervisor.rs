@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wanfarm_types::{Backoff, Role};
 
+use crate::defaults::{KEYS, PLACE};
 use crate::exit::Exit;
 
 /// A worker that ran for this long before it died was healthy: its next death counts from one again.
@@ -165,10 +166,15 @@ fn start(workers: &Workers, roles: &str, data: &Path) -> std::io::Result<Child> 
         // The libraries below read these once, when their pools start.
         .env("RAYON_NUM_THREADS", &threads)
         .env("CANDLE_NUM_THREADS", &threads)
+        // All that they are to know they are told; what is there for commands that people type is not for them.
+        .env(PLACE, "")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
         .kill_on_drop(true);
+    for (_, variable) in KEYS {
+        command.env_remove(variable);
+    }
     // Ctrl-C in a terminal reaches the whole foreground group; workers must hear of it from us alone,
     // or they would die before the run can say what happens.
     #[cfg(unix)]

@@ -15,7 +15,7 @@ pub(super) struct Everywhere {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
     /// Colours: auto is on a terminal, unless NO_COLOR or CLICOLOR=0 is set.
-    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    #[arg(long, value_name = "WHEN", env = "WANFARM_COLOR", default_value = "auto", global = true)]
     color: When,
 }
 

@@ -5,6 +5,7 @@ mod args;
 #[cfg(not(feature = "farm"))]
 mod client_only;
 mod completions;
+mod config;
 mod control;
 mod download;
 mod error;
@@ -26,7 +27,7 @@ mod table;
 mod top;
 mod workers;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use wanfarm_client::JobVerb;
 
 use crate::exit::Exit;
@@ -46,10 +47,15 @@ const AFTER_HELP: &str = "On one machine:\n\
                   \x20                                         on each of the others\n\
                   \x20 coordinator submit night.toml --follow\n\
                   \x20 coordinator top; coordinator report night\n\n\
+                  Your own defaults go into ~/.config/wanfarm/config.toml: coordinator, models,\n\
+                  output, memory, threads, device, dtype, color. Variables (WANFARM_COORDINATOR\n\
+                  and so on) come before it, options before both.\n\n\
                   Exit codes: 0 ok, 1 some videos failed, 2 wrong usage or manifest, 3 no connection,\n\
                   4 bad model files, 130 interrupted.";
 #[cfg(not(feature = "farm"))]
-const AFTER_HELP: &str = "Exit codes: 0 ok, 1 some videos failed, 2 wrong usage or manifest, 3 no connection,\n\
+const AFTER_HELP: &str = "Your own defaults: coordinator, color in ~/.config/wanfarm/config.toml. Variables as\n\
+                          WANFARM_COORDINATOR come before it, options before both.\n\n\
+                          Exit codes: 0 ok, 1 some videos failed, 2 wrong usage or manifest, 3 no connection,\n\
                           130 interrupted.";
 
 /// Renders batches of Wan2.2 videos on as many machines as you have.
@@ -109,6 +115,24 @@ enum Command {
 }
 
 impl Cli {
+    /// What was typed, and what the environment and this user's file of defaults add to it. Ends the process, as clap does,
+    /// when it was no command, or a question for help.
+    ///
+    /// # Errors
+    /// When that file cannot be read.
+    pub fn read() -> Result<Self, CliError> {
+        let (command, broken) = match config::applied(Self::command()) {
+            Ok(command) => (command, None),
+            Err(broken) => (Self::command(), Some(broken)),
+        };
+        let matches = command.try_get_matches().unwrap_or_else(|error| error.exit());
+        match broken {
+            // Help is there also for whoever wrote nonsense into the file.
+            Some(broken) => Err(broken),
+            None => Ok(Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())),
+        }
+    }
+
     /// Does what was typed.
     ///
     /// # Errors
@@ -175,9 +199,10 @@ mod tests {
 
     #[test]
     fn every_verb_is_explained() {
-        let mut command = Cli::command().term_width(80).mut_subcommands(|verb| {
+        let hidden = |argument: clap::Arg| argument.hide_env_values(true);
+        let mut command = Cli::command().term_width(80).mut_args(hidden).mut_subcommands(|verb| {
             // What the environment of the tests holds.
-            verb.mut_args(|argument| argument.hide_env_values(true))
+            verb.mut_args(hidden)
         });
         command.build();
         command.clone().debug_assert();

@@ -48,7 +48,7 @@ pub(super) struct SubmitArgs {
     /// With --dry-run: folder with one subfolder per model, to say what each role needs of a machine's memory; may be
     /// repeated. The manifest's folder is searched as well.
     #[cfg(feature = "farm")]
-    #[arg(long, value_name = "DIR", requires = "dry_run", value_parser = super::path::existing())]
+    #[arg(long, value_name = "DIR", env = "WANFARM_MODELS", value_parser = super::path::existing())]
     pub(super) models: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) taken: TakenArgs,

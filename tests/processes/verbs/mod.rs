@@ -1,6 +1,7 @@
 //! Every verb of the command line against real processes: a coordinator, workers, and clients.
 
 mod bench;
+mod config;
 mod database;
 mod errors;
 mod farm;

@@ -58,10 +58,10 @@ pub(super) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ComputeArgs {
     /// Where to compute: cpu, metal, cuda [default: as `coordinator devices` says].
-    #[arg(long, value_name = "DEVICE")]
+    #[arg(long, value_name = "DEVICE", env = "WANFARM_DEVICE")]
     device: Option<DeviceKind>,
     /// Element type of the transformers' matrix products: f32, bf16 [default: f32 on the CPU, bf16 elsewhere].
-    #[arg(long, value_name = "DTYPE")]
+    #[arg(long, value_name = "DTYPE", env = "WANFARM_DTYPE")]
     dtype: Option<Dtype>,
 }
 

@@ -48,10 +48,10 @@ pub(in crate::cli) struct RunArgs {
     #[arg(value_parser = path::existing())]
     manifest: PathBuf,
     /// Folder with one subfolder per model; may be repeated. The manifest's folder is searched as well.
-    #[arg(long, value_name = "DIR", value_parser = path::new())]
+    #[arg(long, value_name = "DIR", env = "WANFARM_MODELS", value_parser = path::new())]
     models: Vec<PathBuf>,
     /// Where finished files go.
-    #[arg(long, value_name = "DIR", default_value = "output", value_parser = path::new())]
+    #[arg(long, value_name = "DIR", env = "WANFARM_OUTPUT", default_value = "output", value_parser = path::new())]
     output: PathBuf,
     /// Working data, by manifest and output folder: what the same command goes on from [default: the platform's data
     /// directory].
@@ -60,10 +60,10 @@ pub(in crate::cli) struct RunArgs {
     /// Memory for all weights and what is computed with them, 48GiB, 48GB or bytes: where the model's roles do not fit
     /// together, they take turns [default: 90 % of what Metal recommends or of what is free on the GPU; 75 % of main
     /// memory, or of the container's limit, on the processor].
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", env = "WANFARM_MEMORY")]
     memory: Option<Size>,
     /// Compute threads of each worker [default: cores divided by workers].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", env = "WANFARM_THREADS")]
     threads: Option<std::num::NonZeroUsize>,
     #[command(flatten)]
     compute: ComputeArgs,

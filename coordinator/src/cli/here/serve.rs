@@ -30,7 +30,7 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long, value_name = "DIR", value_parser = path::new())]
     data: Option<PathBuf>,
     /// Where the files of jobs go that are submitted from now on; older jobs keep their folder.
-    #[arg(long, value_name = "DIR", default_value = "output", value_parser = path::new())]
+    #[arg(long, value_name = "DIR", env = "WANFARM_OUTPUT", default_value = "output", value_parser = path::new())]
     output: PathBuf,
     /// How long a job is kept after it has ended, as 30d or 12h; then all but its finished files is forgotten: its line and
     /// report, and what `retry` would go on from. forever: until `coordinator forget`.

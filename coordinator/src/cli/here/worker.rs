@@ -28,10 +28,10 @@ pub(in crate::cli) struct WorkerArgs {
     /// Memory for weights and what is computed with them, within which the coordinator decides what is loaded, of the
     /// roles if some are named: 48GiB, 48GB or bytes [default, without --role: 90 % of what Metal recommends or of
     /// what is free on the GPU; 75 % of main memory, or of the container's limit, on the processor].
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", env = "WANFARM_MEMORY")]
     memory: Option<Size>,
     /// Folder with one subfolder per model; may be repeated.
-    #[arg(long, value_name = "DIR", required = true, value_parser = path::new())]
+    #[arg(long, value_name = "DIR", env = "WANFARM_MODELS", required = true, value_parser = path::new())]
     models: Vec<PathBuf>,
     /// Serve this model alone; may be repeated [default: all that are there].
     #[arg(long, value_name = "MODEL")]
@@ -40,7 +40,7 @@ pub(in crate::cli) struct WorkerArgs {
     #[arg(long, value_name = "DIR", value_parser = path::new())]
     data: Option<PathBuf>,
     /// Compute threads [default: all cores].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", env = "WANFARM_THREADS")]
     threads: Option<std::num::NonZeroUsize>,
     /// Address of this worker's tensor service, which the other machines read its results from; [::]:7701 is a port to
     /// open in a firewall [default: a free port, on every interface].
