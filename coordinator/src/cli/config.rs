@@ -215,8 +215,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_with_its_line() {
-        let told =
-            tried("coordinator = \"https://studio-1\"\n\nmodel = \"/srv\"\noutput = \"renders\"\n").unwrap_err();
+        let told = tried("coordinator = \"https://studio-1\"\n\nmodel = \"/srv\"\noutput = \"renders\"\n").unwrap_err();
         let lines: Vec<&str> = told.lines().collect();
         assert!(lines[0].starts_with("1: coordinator: invalid value 'https://studio-1'"), "{told}");
         assert!(lines[0].contains("encrypts nothing"), "{told}");

@@ -11,7 +11,7 @@ use wanfarm_client::{Client, ClientError, Watch};
 use wanfarm_types::{Backoff, JobId, JobState, JobStatus, JobSummary, VideoStatus};
 
 use super::say::{errln, outln};
-use super::{CliError, asked_to_stop};
+use super::{CliError, asked_to_stop, notify};
 use crate::exit::Exit;
 use crate::progress::{Progress, Summary};
 
@@ -55,6 +55,8 @@ pub(super) struct Connection<'u> {
     pub(super) url: &'u str,
     /// The command that retries failed videos, for a coordinator in this process: it is never dialled again.
     pub(super) here: Option<&'u str>,
+    /// The desktop is told of the job's end.
+    pub(super) notify: bool,
 }
 
 /// Follows a job until it has ended. `output` is where its files are, if this machine knows.
@@ -64,7 +66,7 @@ pub(super) async fn follow(
     interest: Interest,
     output: Option<&Path>,
 ) -> Result<Outcome, ClientError> {
-    let Connection { mut client, url, here } = connection;
+    let Connection { mut client, url, here, notify } = connection;
     let mut display = Display::new(interest, url, here);
     let mut updates = client.watch(job).await?;
     loop {
@@ -92,6 +94,9 @@ pub(super) async fn follow(
         Some(output) => output.to_owned(),
         None => client.report(job).await.map(|report| report.output_dir.into()).unwrap_or_default(),
     };
+    if notify && display.job.state.is_end() {
+        notify::ended(&display.job).await;
+    }
     Ok(display.end(output))
 }
 

@@ -15,6 +15,8 @@ mod forecast;
 #[cfg(feature = "farm")]
 mod here;
 mod man;
+mod notify;
+mod open;
 mod path;
 mod reference;
 mod report;
@@ -85,6 +87,8 @@ enum Command {
     /// Show the night in the terminal, live: when it ends, what is rendered, jobs, workers.
     #[cfg(unix)]
     Top(top::TopArgs),
+    /// Open the page of the night, or of a job, in the browser.
+    Open(open::OpenArgs),
     /// Start nothing more of a job; what runs stops after its step.
     Pause(control::JobArgs),
     /// Undo pause.
@@ -146,6 +150,7 @@ impl Cli {
             Command::Status(args) => status::status(args),
             #[cfg(unix)]
             Command::Top(args) => top::top(args),
+            Command::Open(args) => open::open(args),
             Command::Pause(args) => control::control(args.into(), JobVerb::Pause),
             Command::Resume(args) => control::control(args.into(), JobVerb::Resume),
             Command::Priority(args) => control::prioritise(args),

@@ -11,7 +11,7 @@ use super::follow::{Connection, Interest, follow_from_afar};
 use super::reference::JobReference;
 use super::say::{errln, out, outln};
 use super::table::table;
-use super::{CliError, CoordinatorArg, block_on, print_json};
+use super::{CliError, CoordinatorArg, block_on, notify, print_json};
 use crate::clock::Clock;
 use crate::exit::Exit;
 use crate::logging;
@@ -34,6 +34,9 @@ pub(super) struct StatusArgs {
     /// Stay and show changes; of one job, until it has ended.
     #[arg(long)]
     watch: bool,
+    /// With --watch: tell the desktop when a job has ended.
+    #[arg(long, requires = "watch")]
+    notify: bool,
     /// Print JSON; with --watch, one object a line.
     #[arg(long)]
     json: bool,
@@ -46,7 +49,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CliError> {
         let mut client = Client::connect(url).await?;
         match (&args.job, args.watch) {
             (None, false) => show_jobs(&client.jobs().await?, args.json)?,
-            (None, true) => watch_jobs(client, url, args.json).await?,
+            (None, true) => watch_jobs(client, url, &args).await?,
             (Some(job), false) => {
                 let job = job.find(&mut client).await?;
                 let detail = client.job(job).await?;
@@ -58,7 +61,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CliError> {
             }
             (Some(job), true) => {
                 let job = job.find(&mut client).await?;
-                let connection = Connection { client, url, here: None };
+                let connection = Connection { client, url, here: None, notify: args.notify };
                 let interest = if args.json { Interest::Json } else { Interest::Progress };
                 follow_from_afar(connection, job, interest).await?;
             }
@@ -75,13 +78,13 @@ fn show_jobs(jobs: &[JobSummary], json: bool) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn watch_jobs(mut client: Client, url: &str, json: bool) -> Result<(), CliError> {
-    let mut shown = None;
+async fn watch_jobs(mut client: Client, url: &str, args: &StatusArgs) -> Result<(), CliError> {
+    let mut shown: Option<Vec<JobSummary>> = None;
     loop {
         match client.jobs().await {
             Ok(jobs) if shown.as_ref() == Some(&jobs) => {}
             Ok(jobs) => {
-                let read = if json {
+                let read = if args.json {
                     outln!("{}", serde_json::json!({ "jobs": jobs }))
                 } else if std::io::stdout().is_terminal() {
                     // Clears the screen and starts at its top.
@@ -91,6 +94,9 @@ async fn watch_jobs(mut client: Client, url: &str, json: bool) -> Result<(), Cli
                 };
                 if !read {
                     return Ok(());
+                }
+                for job in jobs.iter().filter(|job| args.notify && has_just_ended(job, shown.as_deref())) {
+                    notify::ended(job).await;
                 }
                 shown = Some(jobs);
             }
@@ -103,6 +109,12 @@ async fn watch_jobs(mut client: Client, url: &str, json: bool) -> Result<(), Cli
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// It went on when jobs were last looked at.
+fn has_just_ended(job: &JobSummary, before: Option<&[JobSummary]>) -> bool {
+    let went_on = |line: &JobSummary| line.job == job.job && !line.state.is_end();
+    job.state.is_end() && before.is_some_and(|before| before.iter().any(went_on))
 }
 
 fn all_jobs(jobs: &[JobSummary]) -> String {

@@ -42,6 +42,9 @@ pub(super) struct SubmitArgs {
     /// Stay until the job has ended, show its progress, and exit with its code.
     #[arg(long, conflicts_with = "dry_run")]
     follow: bool,
+    /// With --follow: tell the desktop when the job has ended.
+    #[arg(long, requires = "follow")]
+    notify: bool,
     /// Queue nothing; say how many videos it makes, who serves its model, how long it takes, how to balance workers.
     #[arg(long)]
     dry_run: bool,
@@ -105,7 +108,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, CliError> {
             names_said(submitted);
         }
         if args.follow {
-            let connection = Connection { client, url, here: None };
+            let connection = Connection { client, url, here: None, notify: args.notify };
             let interest = if args.json { Interest::Json } else { Interest::Progress };
             return follow_from_afar(connection, job, interest).await?.exit();
         }

@@ -15,6 +15,7 @@ fn without_a_coordinator_every_verb_ends_with_code_3() {
         &["status"][..],
         &["status", "night"],
         &["status", "--watch"],
+        &["open"],
         &["pause", "1"],
         &["resume", "1"],
         &["cancel", "1/2"],

@@ -3,6 +3,8 @@
 mod bench;
 mod config;
 mod database;
+#[cfg(target_os = "linux")]
+mod desktop;
 mod errors;
 mod farm;
 mod forecast;

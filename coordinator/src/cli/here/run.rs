@@ -72,6 +72,9 @@ pub(in crate::cli) struct RunArgs {
     /// Render every video again, also those that are done and stand as they were written: these are replaced.
     #[arg(long, conflicts_with = "skip_existing")]
     force: bool,
+    /// Tell the desktop when the job has ended.
+    #[arg(long)]
+    notify: bool,
     /// Print every update as a line of JSON; faults of the manifest too.
     #[arg(long)]
     json: bool,
@@ -158,7 +161,7 @@ async fn render(
             let (url, over) = (workers.coordinator.clone(), coordinator.memory.is_some_and(Memory::is_over));
             let interest = if args.json { Interest::Json } else { Interest::Progress };
             let again = format!("{same} again; what is done stays");
-            let connection = Connection { client, url: &url, here: Some(&again) };
+            let connection = Connection { client, url: &url, here: Some(&again), notify: args.notify };
             let followed = follow::follow(connection, job, interest, Some(&args.output));
             let ended = async { followed.await?.exit() };
             let (stop, stopped) = watch::channel(false);
