@@ -17,7 +17,7 @@ use wanfarm_manifest::Taken;
 use wanfarm_server::farm::FarmService;
 
 use crate::problem::{PROBLEM_JSON, Problem};
-use crate::{events, files, health, jobs, metrics, preview, rerender, submit, workers};
+use crate::{blobs, events, files, health, jobs, metrics, preview, rerender, submit, workers};
 
 /// The document. It does not change while the program runs.
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| Api::openapi().to_json().unwrap_or_default().into());
@@ -51,6 +51,7 @@ async fn document() -> impl IntoResponse {
         (name = "jobs", description = "What is to be rendered"),
         (name = "videos", description = "The videos of jobs"),
         (name = "files", description = "The files of finished videos"),
+        (name = "blobs", description = "The files that manifests name"),
         (name = "workers", description = "Who renders"),
         (name = "events", description = "What changes, as it changes"),
         (name = "farm", description = "The farm as a whole"),
@@ -58,10 +59,13 @@ async fn document() -> impl IntoResponse {
     ),
     paths(
         document,
+        blobs::holds,
+        blobs::put,
         events::listen,
         files::by_path,
         files::contact,
         files::gif,
+        files::list,
         files::mp4,
         files::sidecar,
         health::alive,
@@ -100,7 +104,7 @@ struct Problems;
 impl Modify for Problems {
     fn modify(&self, document: &mut Document) {
         for item in document.paths.paths.values_mut() {
-            let reading = item.get.iter_mut().map(|operation| (operation, false));
+            let reading = [&mut item.get, &mut item.head].into_iter().flatten().map(|operation| (operation, false));
             let changing = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
             let changing = changing.into_iter().flatten().map(|operation| (operation, true));
             for (operation, changes) in reading.chain(changing) {

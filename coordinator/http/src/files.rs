@@ -4,19 +4,22 @@
 use std::io::{self, SeekFrom};
 use std::ops::Range;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawPathParams, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use futures::Stream;
+use serde::Serialize;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use wanfarm_server::farm::{FarmService, FinishedFile};
-use wanfarm_types::JobId;
+use utoipa::ToSchema;
+use wanfarm_server::farm::{FarmService, FinishedFile, OutputLine};
+use wanfarm_types::{Digest, FileState, JobId};
 
-use crate::input;
+use crate::input::{self, Asked};
+use crate::page_of::{Next, Turn};
 use crate::pages::{content_type, is_known};
 use crate::problem::{Answer, Problem};
 use crate::range::{Part, part};
@@ -31,7 +34,51 @@ pub(crate) fn routes() -> Router<FarmService> {
         .route("/jobs/{job}/videos/{video}/video.gif", get(gif))
         .route("/jobs/{job}/videos/{video}/contact.png", get(contact))
         .route("/jobs/{job}/videos/{video}/sidecar.json", get(sidecar))
+        .route("/jobs/{job}/videos/{video}/files", get(list))
         .route("/jobs/{job}/videos/{video}/files/{*path}", get(by_path))
+}
+
+/// A file of a video, as it was written.
+#[derive(Serialize, ToSchema)]
+struct OutputFile {
+    /// Below the job's output directory, with `/`.
+    path: String,
+    /// Length in bytes.
+    bytes: u64,
+    #[schema(value_type = String)]
+    blake3: Digest,
+    /// What it is now, as far as its length tells.
+    state: FileState,
+}
+
+#[derive(Serialize, ToSchema)]
+struct OutputFiles {
+    files: Vec<OutputFile>,
+    #[serde(flatten)]
+    next: Next,
+}
+
+/// The files of a video, each frame among them; none before it is done.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/videos/{video}/files",
+    tag = "files",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+        ("video" = u32, Path, description = "The video, by its place in the manifest"),
+        Turn,
+    ),
+    responses((status = 200, description = "A page of files", body = OutputFiles)),
+)]
+async fn list(
+    State(farm): State<FarmService>,
+    input::Video(job, video): input::Video,
+    Asked(turn): Asked<Turn>,
+) -> Answer<Json<OutputFiles>> {
+    let files = farm.files(job, video).await?;
+    let (files, next) = turn.page((1..).zip(files), |(place, _)| *place)?;
+    let told = |(_, OutputLine { path, bytes, blake3, state })| OutputFile { path, bytes, blake3, state };
+    Ok(Json(OutputFiles { files: files.into_iter().map(told).collect(), next }))
 }
 
 /// The video.

@@ -27,6 +27,9 @@ pub(crate) struct Video(pub(crate) JobId, pub(crate) u32);
 /// A worker's id in a path.
 pub(crate) struct Worker(pub(crate) wanfarm_types::WorkerId);
 
+/// The digest of a file in a path.
+pub(crate) struct Blob(pub(crate) wanfarm_types::Digest);
+
 /// A request's query.
 pub(crate) struct Asked<T>(pub(crate) T);
 
@@ -94,6 +97,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Worker {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Blob {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(parameter(parts, state, "blake3", "BLAKE3 digest").await?))
+    }
+}
+
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;
 
@@ -116,13 +127,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         }
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|why| Problem::new(why.status(), why.body_text()))?;
-        // An object, which serde alone would also read from a list of its values in their order.
-        let object: Map<String, Value> =
-            serde_json::from_slice(&body).map_err(|why| Problem::bad_request(why.to_string()))?;
-        let read = serde_path_to_error::deserialize(Value::Object(object));
-        read.map(Self).map_err(|why| match why.path().to_string().as_str() {
-            "." => Problem::bad_request(why.inner().to_string()),
-            field => Problem::bad_request(format!("{field}: {}", why.inner())),
-        })
+        json(&body).map(Self)
     }
+}
+
+/// JSON that is an object, and an error that names the field which is none.
+pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // An object, which serde alone would also read from a list of its values in their order.
+    let object: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|why| Problem::bad_request(why.to_string()))?;
+    let read = serde_path_to_error::deserialize(Value::Object(object));
+    read.map_err(|why| match why.path().to_string().as_str() {
+        "." => Problem::bad_request(why.inner().to_string()),
+        field => Problem::bad_request(format!("{field}: {}", why.inner())),
+    })
 }

@@ -3,6 +3,7 @@
 //! What is answered is what the gRPC services answer, in the types that the command line prints with `--json`; nothing is
 //! decided here.
 
+mod blobs;
 mod document;
 mod events;
 mod files;
@@ -38,7 +39,8 @@ pub fn router(farm: FarmService, hosts: Hosts) -> Router {
         .merge(submit::routes())
         .merge(rerender::routes())
         .merge(preview::routes())
-        .merge(events::routes(farm.clone()));
+        .merge(events::routes(farm.clone()))
+        .merge(blobs::routes());
     let api = api.layer(DefaultBodyLimit::max(MAX_BODY));
     Router::new()
         .nest("/api/v1", api)

@@ -22,6 +22,9 @@ pub(crate) struct Problem {
     /// What is wrong with a manifest, each with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<ToldFault>,
+    /// Files, and patterns of files, that a manifest names and came without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<String>,
 }
 
 /// A fault as the command line prints it.
@@ -40,7 +43,14 @@ pub(crate) type Answer<T> = Result<T, Problem>;
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), faults: Vec::new() }
+        Self {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            faults: Vec::new(),
+            files: Vec::new(),
+        }
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
@@ -74,7 +84,8 @@ impl From<Faults> for Problem {
         let told = faults.iter().map(|fault| ToldFault { fault: fault.clone(), message: fault.what.to_string() });
         let count = faults.count();
         let detail = format!("the manifest has {count} fault{}", if count == 1 { "" } else { "s" });
-        Self { faults: told.collect(), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+        let files = faults.files().map(str::to_owned).collect();
+        Self { faults: told.collect(), files, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Jobs that are queued by a manifest, as text in the body.
+//! Jobs that are queued by a manifest, as text in the body; or, if it names files, by a submission that says which these are.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -15,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use wanfarm_client::{DiskShortage, Forecast, Submitted};
 use wanfarm_manifest::{Syntax, Taken};
 use wanfarm_server::farm::FarmService;
-use wanfarm_types::{JobId, JobSummary};
+use wanfarm_types::{Digest, JobId, JobSummary};
 
 use crate::input::{self, Asked, Caller};
 use crate::problem::{Answer, Problem};
@@ -44,6 +45,39 @@ struct How {
     /// What becomes of videos whose names are taken.
     #[serde(default)]
     taken: Taken,
+}
+
+/// A manifest with the files that it names, which the coordinator has been given.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct WithFiles {
+    /// The manifest, as text.
+    manifest: String,
+    syntax: Written,
+    /// The BLAKE3 digests of its files, by the names that it has for them.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
+    files: BTreeMap<String, Digest>,
+}
+
+/// How a manifest is written.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ManifestSyntax)]
+enum Written {
+    Toml,
+    Yaml,
+    Json,
+}
+
+impl From<Written> for Syntax {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Toml => Self::Toml,
+            Written::Yaml => Self::Yaml,
+            Written::Json => Self::Json,
+        }
+    }
 }
 
 /// A queued job: its line, and what `submit --json` says with it.
@@ -100,8 +134,13 @@ struct DryRun {
         ("idempotency-key" = Option<String>, Header, max_length = 100, description = "The client's own key: the same one again is the same job"),
     ),
     request_body(
-        description = "A manifest, as the guide has it",
-        content((Object = "application/json"), (String = "application/toml"), (String = "application/yaml")),
+        description = "A manifest, as the guide has it; with the digests of the files that it names, if it names some",
+        content(
+            (Object = "application/json"),
+            (String = "application/toml"),
+            (String = "application/yaml"),
+            (WithFiles = "application/vnd.wanfarm.submission+json"),
+        ),
     ),
     responses(
         (status = 200, description = "With `dry_run`: what it would take. Else the key was used before, for the same job; or nothing was \
@@ -118,7 +157,7 @@ async fn submit(
     Caller(by): Caller,
     request: Request,
 ) -> Answer<Response> {
-    let syntax = syntax(request.headers())?;
+    let kind = kind(request.headers())?;
     let key = key(request.headers())?;
     // Taken before the first byte of the body, so that no more than so many are ever in memory.
     let late =
@@ -128,7 +167,14 @@ async fn submit(
     let body = body.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let text = String::from_utf8(body.into())
         .map_err(|why| Problem::bad_request(format!("the manifest is not UTF-8: {why}")))?;
-    let checked = farm.check_manifest(syntax, text.trim_start_matches('\u{feff}').to_owned()).await?;
+    let (syntax, text, files) = match kind {
+        Kind::Text(syntax) => (syntax, text, BTreeMap::new()),
+        Kind::WithFiles => {
+            let WithFiles { manifest, syntax, files } = input::json(text.as_bytes())?;
+            (syntax.into(), manifest, files)
+        }
+    };
+    let checked = farm.check_manifest(syntax, text.trim_start_matches('\u{feff}').to_owned(), files).await?;
     let submission = checked.submission(key, how.taken)?;
     if how.dry_run {
         let forecast = farm.forecast(submission).await?;
@@ -146,13 +192,20 @@ async fn submit(
     Ok((status, [(header::LOCATION, format!("/api/v1/jobs/{id}"))], Json(queued)).into_response())
 }
 
-/// How the manifest is written.
-fn syntax(headers: &HeaderMap) -> Answer<Syntax> {
+/// What a body is.
+enum Kind {
+    Text(Syntax),
+    WithFiles,
+}
+
+/// How the manifest comes.
+fn kind(headers: &HeaderMap) -> Answer<Kind> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     match kind.split(';').next().map(str::trim).unwrap_or_default() {
-        "application/toml" => Ok(Syntax::Toml),
-        "application/yaml" | "application/x-yaml" => Ok(Syntax::Yaml),
-        "application/json" => Ok(Syntax::Json),
+        "application/toml" => Ok(Kind::Text(Syntax::Toml)),
+        "application/yaml" | "application/x-yaml" => Ok(Kind::Text(Syntax::Yaml)),
+        "application/json" => Ok(Kind::Text(Syntax::Json)),
+        "application/vnd.wanfarm.submission+json" => Ok(Kind::WithFiles),
         _ => {
             let why = format!("a manifest is application/toml, application/yaml or application/json, not {kind:?}");
             Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why))

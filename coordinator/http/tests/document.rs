@@ -78,6 +78,7 @@ async fn the_document_has_what_is_served_and_nothing_else() {
     assert_eq!(described.keys().cloned().collect::<BTreeSet<_>>(), routes);
     for (path, operations) in described {
         let asked = path.replace("{job}", "1").replace("{video}", "0").replace("{path}", "a/b.png");
+        let asked = asked.replace("{blake3}", &"0".repeat(64));
         let asked = asked.replace("{worker}", "00000000-0000-0000-0000-000000000000");
         for method in ["get", "post", "put", "patch", "delete"] {
             let (status, ..) = ask(&coordinator, &method.to_uppercase(), &asked, None).await;
@@ -118,6 +119,7 @@ async fn answers_are_as_the_document_says() {
         ("GET", "/api/v1/jobs/1/videos?state=asleep", None, 400, "/api/v1/jobs/{job}/videos"),
         ("GET", "/api/v1/jobs/1/videos/0", None, 200, "/api/v1/jobs/{job}/videos/{video}"),
         ("PATCH", "/api/v1/jobs/1/videos/0", json(r#"{"state": "done"}"#), 400, "/api/v1/jobs/{job}/videos/{video}"),
+        ("GET", "/api/v1/jobs/1/videos/0/files", None, 200, "/api/v1/jobs/{job}/videos/{video}/files"),
         ("GET", "/api/v1/jobs/1/report.json", None, 200, "/api/v1/jobs/{job}/report.json"),
         ("GET", "/api/v1/jobs/1/events", None, 200, "/api/v1/jobs/{job}/events"),
         ("GET", "/api/v1/workers", None, 200, "/api/v1/workers"),

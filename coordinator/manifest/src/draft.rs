@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use wanfarm_types::LoraRef;
 
 use super::fault::{Fault, Findings, Place, clipped, near, quote, suggest};
+use super::files::Files;
 use super::images::{self, Images};
 use super::keys::{MAX_TEXT, MAX_VIDEOS, OUTPUT_NAMES, SERIES, Setting};
 use super::loras::Loras;
@@ -45,8 +46,8 @@ pub(crate) struct Drafting<'a> {
     pub(crate) below: &'a Settings,
     /// Whether all of them could be read; what is missing may otherwise just be at fault.
     pub(crate) below_is_whole: bool,
-    /// Where relative paths start.
-    pub(crate) base: Option<&'a std::path::Path>,
+    /// Where its files lie.
+    pub(crate) files: &'a Files,
     pub(crate) images: Images,
     pub(crate) loras: Loras,
     pub(crate) drafts: Vec<Draft>,
@@ -84,10 +85,10 @@ pub(crate) fn settings<'n>(
 }
 
 impl<'a> Drafting<'a> {
-    pub(crate) fn new(found: &'a mut Findings, below: &'a Settings, base: Option<&'a std::path::Path>) -> Self {
+    pub(crate) fn new(found: &'a mut Findings, below: &'a Settings, files: &'a Files) -> Self {
         let below_is_whole = found.reported() == 0;
         let (images, loras) = (Images::default(), Loras::default());
-        Self { found, below, below_is_whole, base, images, loras, drafts: Vec::new(), videos: 0, bytes: 0 }
+        Self { found, below, below_is_whole, files, images, loras, drafts: Vec::new(), videos: 0, bytes: 0 }
     }
 
     /// Reads one table. Where it has a fault, a stand-in takes the place of its videos.
@@ -99,7 +100,7 @@ impl<'a> Drafting<'a> {
         let mut series = Series::default();
         let before_series = self.found.reported();
         for entry in rest {
-            series.read(entry, &own, &place, self.base, self.found);
+            series.read(entry, &own, &place, self.files, self.found);
         }
         if self.found.reported() == before_series {
             let named =
@@ -191,11 +192,11 @@ impl<'a> Drafting<'a> {
                 let path = self.found.keep(expand(template, at, &words))?;
                 words.push((Setting::Image.name().into(), images::stem(&path).into()));
                 // The other videos' images are still looked at, so that all that are missing are named.
-                self.found.keep(self.images.find(&path, self.base, at))
+                self.found.keep(self.images.find(&path, self.files, at))
             }
             None => None,
         };
-        let loras = self.loras.find(settings.loras(), self.base);
+        let loras = self.loras.find(settings.loras(), self.files);
         let loras = self.found.keep(loras).unwrap_or_default();
         let expanded = |setting| settings.template(setting).map(|(template, at)| expand(template, at, &words));
         let prompt = self.found.keep(expanded(Setting::Prompt)?)?;

@@ -1,6 +1,6 @@
 //! What is wrong with a manifest: every fault with its place, its reason and its remedy. Drawing them is `render`'s.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -51,10 +51,19 @@ pub struct Fault {
     #[serde(skip)]
     pub(crate) span: Option<Span>,
     #[serde(skip)]
-    near: Option<Box<str>>,
+    hint: Option<Box<Hint>>,
     /// Another that was found with it.
     #[serde(skip)]
     next: Option<Box<Fault>>,
+}
+
+/// What few faults have.
+#[derive(Debug, Clone, Default)]
+struct Hint {
+    /// The words that it points at.
+    near: Option<Box<str>>,
+    /// The file that it is the want of.
+    file: Option<Box<str>>,
 }
 
 /// The fields of a [`Position`] as they stand in a fault, which may have none.
@@ -87,6 +96,7 @@ pub struct Faults {
     pub(crate) source: Arc<Source>,
     list: Vec<Fault>,
     more: usize,
+    files: BTreeSet<Box<str>>,
 }
 
 /// Collects faults while a manifest is read.
@@ -96,6 +106,7 @@ pub(crate) struct Findings {
     seen: HashSet<(Option<Span>, Box<str>)>,
     more: usize,
     reported: usize,
+    files: BTreeSet<Box<str>>,
 }
 
 impl Place {
@@ -120,7 +131,7 @@ impl Fault {
             help: "".into(),
             related: None,
             span: None,
-            near: None,
+            hint: None,
             next: None,
         }
     }
@@ -137,7 +148,13 @@ impl Fault {
 
     /// Points at these words inside the value rather than at all of it.
     pub(crate) fn near(mut self, words: impl Into<Box<str>>) -> Self {
-        self.near = Some(words.into());
+        self.hint.get_or_insert_default().near = Some(words.into());
+        self
+    }
+
+    /// Names the file, or the pattern of files, that would mend it.
+    pub(crate) fn wants(mut self, file: &str) -> Self {
+        self.hint.get_or_insert_default().file = Some(file.into());
         self
     }
 
@@ -176,6 +193,11 @@ impl Faults {
         self.list.len() + self.more
     }
 
+    /// The files, and patterns of files, that it names and came without.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|name| &**name)
+    }
+
     /// What messages call the file.
     pub fn file(&self) -> &str {
         &self.source.name
@@ -189,7 +211,7 @@ impl Faults {
 
 impl Findings {
     pub(crate) fn new(source: Arc<Source>) -> Self {
-        Self { source, list: Vec::new(), seen: HashSet::new(), more: 0, reported: 0 }
+        Self { source, list: Vec::new(), seen: HashSet::new(), more: 0, reported: 0, files: BTreeSet::new() }
     }
 
     /// Keeps a fault and those found with it, each once per place and wording.
@@ -203,7 +225,10 @@ impl Findings {
 
     fn add_one(&mut self, mut fault: Fault) {
         self.reported += 1;
-        if let (Some(span), Some(words)) = (fault.span, fault.near.take()) {
+        let Hint { near, file } = fault.hint.take().map(|hint| *hint).unwrap_or_default();
+        // Also of faults that are only counted.
+        self.files.extend(file);
+        if let (Some(span), Some(words)) = (fault.span, near) {
             fault.span = Some(self.source.narrow(span, &words));
         }
         if self.list.len() >= MAX_KEPT {
@@ -236,7 +261,7 @@ impl Findings {
             Some(value) if self.reported == 0 => Ok(value),
             _ => {
                 self.list.sort_by_key(|fault| fault.span);
-                Err(Faults { source: self.source, list: self.list, more: self.more })
+                Err(Faults { source: self.source, list: self.list, more: self.more, files: self.files })
             }
         }
     }
@@ -272,6 +297,7 @@ pub fn near<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use super::super::files::Files;
     use super::super::source::Syntax;
     use super::*;
 
@@ -288,7 +314,7 @@ mod tests {
 
     #[test]
     fn one_fault_is_kept_once_and_many_are_counted() {
-        let source = Arc::new(Source::new("m.toml", Syntax::Toml, &"x\n".repeat(300), None));
+        let source = Arc::new(Source::new("m.toml", Syntax::Toml, &"x\n".repeat(300), Files::None));
         let mut found = Findings::new(source.clone());
         for line in (0..300).rev() {
             for _ in 0..2 {

@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, Pattern};
+use glob::Pattern;
 
 use super::fault::{Fault, Place, quote};
+use super::files::{Files, OPTIONS};
 use super::keys::{MAX_VIDEOS, Setting};
 use super::node::{Entry, Value};
 use crate::first_frame::{self, Image};
@@ -31,9 +32,8 @@ pub(crate) struct Images {
 
 impl Images {
     /// The place in the list of the image of that name.
-    pub(crate) fn find(&mut self, name: &str, base: Option<&Path>, place: &Place) -> Result<usize, Fault> {
-        let Some(base) = base else { return Err(no_folder(place)) };
-        let path = base.join(name);
+    pub(crate) fn find(&mut self, name: &str, files: &Files, place: &Place) -> Result<usize, Fault> {
+        let path = files.locate(name).ok_or_else(|| lacks(files, name, place))?;
         if !self.looked_at.contains_key(&path) {
             let seen = look(&path).map(|image| {
                 self.list.push(ImageFile { image, path: path.clone() });
@@ -43,7 +43,7 @@ impl Images {
         }
         let seen = self.looked_at.get(&path).cloned().unwrap_or_else(|| Err("it was not looked at".into()));
         seen.map_err(|why| {
-            Fault::at(place, format!("cannot use the image {}", quote(&path.display().to_string())))
+            Fault::at(place, format!("cannot use the image {}", quote(&files.shown(name))))
                 .why(why)
                 .help("paths are relative to the manifest; images are PNG, JPEG or WebP files")
         })
@@ -72,9 +72,8 @@ pub(crate) fn stem(path: &str) -> &str {
 
 /// The files that match a pattern, sorted, each as the manifest could name it. A file of exactly that name is meant
 /// whatever else the pattern matches.
-pub(crate) fn matching(pattern: &str, base: Option<&Path>, place: &Place) -> Result<Vec<String>, Fault> {
-    let Some(base) = base else { return Err(no_folder(place)) };
-    if base.join(pattern).is_file() {
+pub(crate) fn matching(pattern: &str, files: &Files, place: &Place) -> Result<Vec<String>, Fault> {
+    if files.locate(pattern).is_some_and(|path| path.is_file()) {
         return Ok(vec![pattern.to_owned()]);
     }
     let bad = |why: String| {
@@ -88,12 +87,15 @@ pub(crate) fn matching(pattern: &str, base: Option<&Path>, place: &Place) -> Res
     if pattern.contains(['{', '}']) {
         return Err(bad("it is a pattern with a brace in it".to_owned()));
     }
-    let options =
-        MatchOptions { require_literal_separator: true, require_literal_leading_dot: true, ..MatchOptions::new() };
+    let Files::Folder(base) = files else {
+        let read = Pattern::new(pattern).map_err(|error| bad(error.to_string()))?;
+        let found = files.given_matching(&read);
+        return if found.is_empty() { Err(lacks(files, pattern, place)) } else { Ok(found) };
+    };
     let whole = base.to_str().map(|base| Path::new(&Pattern::escape(base)).join(pattern));
     let whole =
         whole.as_deref().and_then(Path::to_str).ok_or_else(|| bad("its folder's name is not UTF-8".to_owned()))?;
-    let found = glob::glob_with(whole, options).map_err(|error| bad(error.to_string()))?;
+    let found = glob::glob_with(whole, OPTIONS).map_err(|error| bad(error.to_string()))?;
     let mut paths = Vec::new();
     for path in found {
         let path = path.map_err(|error| bad(error.to_string()))?;
@@ -114,11 +116,16 @@ pub(crate) fn matching(pattern: &str, base: Option<&Path>, place: &Place) -> Res
     }
 }
 
-/// The fault of a file named in a manifest that lies nowhere.
-pub(crate) fn no_folder(place: &Place) -> Fault {
+/// The fault of a file, or of a pattern, that a manifest names and came without.
+pub(crate) fn lacks(files: &Files, name: &str, place: &Place) -> Fault {
+    let why = match files {
+        Files::Given(_) => "no such file came with this manifest",
+        Files::Folder(_) | Files::None => "this manifest came without its folder",
+    };
     Fault::at(place, format!("{} cannot be read here", place.key))
-        .why("this manifest came without its folder")
+        .why(why)
         .help("submit it from the machine that holds its files")
+        .wants(name)
 }
 
 fn look(path: &Path) -> Result<Image, String> {

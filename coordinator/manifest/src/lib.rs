@@ -2,7 +2,7 @@
 //!
 //! `source` → `front` → `node` is text to tree; `keys` says what the tree may hold; `values`, `cache`, `loras`, `settings`,
 //! `series`, `template` and `draft` read it; `check` adds what depends on the model, `notes` remarks; `fault` and `render`
-//! tell what is wrong.
+//! tell what is wrong; `files` is where that lies which they name.
 //! Deliberately not here: submitting, uploading images, resolving defaults (`wanfarm_types::VideoRequest::resolve`).
 
 mod about;
@@ -11,6 +11,7 @@ mod check;
 pub mod claims;
 mod draft;
 mod fault;
+mod files;
 pub mod first_frame;
 mod front;
 mod images;
@@ -36,6 +37,7 @@ mod twins;
 mod values;
 
 pub use fault::{Fault, Faults, Related};
+pub use files::GivenFile;
 pub use images::ImageFile;
 pub use job::{Submission, Taken};
 pub use keys::DEFAULT_PRIORITY;

@@ -10,7 +10,8 @@ use wanfarm_types::{Digest, Expert, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, Model
 use wanfarm_weights::lora::LoraContents;
 
 use super::fault::{Fault, Place, clipped, quote, suggest};
-use super::images::no_folder;
+use super::files::Files;
+use super::images::lacks;
 use super::names::component_fault;
 use super::node::{Node, Value};
 use super::values::{LoraEntry, empty, number, text, unknown_key, unknown_word, wrong_type};
@@ -56,10 +57,10 @@ impl LoraFile {
 
 impl Loras {
     /// The files of a video's entries, each once per expert.
-    pub(crate) fn find(&mut self, wanted: &[LoraEntry], base: Option<&Path>) -> Result<Vec<LoraRef>, Fault> {
+    pub(crate) fn find(&mut self, wanted: &[LoraEntry], files: &Files) -> Result<Vec<LoraRef>, Fault> {
         let (mut found, mut faults) = (Vec::<LoraRef>::new(), Vec::new());
         for wanted in wanted {
-            match self.look_at(wanted, base) {
+            match self.look_at(wanted, files) {
                 Ok(lora) if found.iter().any(|other| other.repeats(&lora)) => faults.push(
                     Fault::at(&wanted.place, format!("{} is there twice for one expert", quote(&wanted.path)))
                         .why("its differences would be added twice")
@@ -72,11 +73,10 @@ impl Loras {
         Fault::all(faults).map_or(Ok(found), Err)
     }
 
-    fn look_at(&mut self, wanted: &LoraEntry, base: Option<&Path>) -> Result<LoraRef, Fault> {
-        let Some(base) = base else { return Err(no_folder(&wanted.place)) };
-        let path = base.join(&wanted.path);
+    fn look_at(&mut self, wanted: &LoraEntry, files: &Files) -> Result<LoraRef, Fault> {
+        let path = files.locate(&wanted.path).ok_or_else(|| lacks(files, &wanted.path, &wanted.place))?;
         if !self.looked_at.contains_key(&path) {
-            let seen = look(&path).map(|file| {
+            let seen = look(&path, Path::new(&wanted.path), files.digest(&wanted.path)).map(|file| {
                 self.list.push(file);
                 self.list.len() - 1
             });
@@ -87,7 +87,7 @@ impl Loras {
         file.map(|file| file.at(wanted)).map_err(|why| {
             unusable(wanted).why(why).help(format!(
                 "paths are relative to the manifest, so it is {}; LoRAs are safetensors files",
-                quote(&path.display().to_string())
+                quote(&files.shown(&wanted.path))
             ))
         })
     }
@@ -210,7 +210,8 @@ pub(crate) fn word(node: &Node) -> Option<String> {
     Some(if words.is_empty() { "none".to_owned() } else { words.join("+") })
 }
 
-fn look(path: &Path) -> Result<LoraFile, String> {
+/// Looks at a file that is called `named`; one whose digest is known is not read whole.
+fn look(path: &Path, named: &Path, known: Option<Digest>) -> Result<LoraFile, String> {
     let io = |error: std::io::Error| error.to_string();
     let about = std::fs::metadata(path).map_err(io)?;
     if !about.is_file() {
@@ -220,11 +221,14 @@ fn look(path: &Path) -> Result<LoraFile, String> {
     if bytes > MAX_LORA_BYTES {
         return Err(format!("it is larger than {} GiB", MAX_LORA_BYTES >> 30));
     }
-    let name = path.file_name().and_then(|name| name.to_str()).ok_or("its name is not UTF-8")?.to_owned();
+    let name = named.file_name().and_then(|name| name.to_str()).ok_or("its name is not UTF-8")?.to_owned();
     if let Some(why) = component_fault(&name) {
         return Err(format!("its name cannot be one everywhere: {why}"));
     }
     LoraContents::open(path).map_err(|error| error.why())?;
+    if let Some(blake3) = known {
+        return Ok(LoraFile { name, blake3, bytes, path: path.to_owned() });
+    }
     let mut file = File::open(path).map_err(io)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(&mut file).map_err(io)?;

@@ -1,5 +1,6 @@
 //! A manifest, read: from text to drafts of videos, all its faults at once. Nothing is half-read.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use super::about;
 use super::check::Context;
 use super::draft::{self, Draft, Drafting};
 use super::fault::{Fault, Faults, Findings, Place, clipped, suggest};
+use super::files::{Files, GivenFile};
 use super::front;
 use super::images::ImageFile;
 use super::keys::{self, Setting};
@@ -41,7 +43,7 @@ pub struct Manifest {
     /// The LoRA files that its videos name, each once.
     pub loras: Vec<LoraFile>,
     pub(super) drafts: Vec<Draft>,
-    source: Arc<Source>,
+    pub(super) source: Arc<Source>,
 }
 
 /// `[job]`, and what it holds for every video.
@@ -60,10 +62,21 @@ impl Manifest {
     /// # Errors
     /// Every fault at once.
     pub fn read(path: &Path) -> Result<Self, Faults> {
+        Self::read_with(path, None)
+    }
+
+    /// As [`Self::read`], with its files below another folder than its own.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn read_with(path: &Path, folder: Option<&Path>) -> Result<Self, Faults> {
         match Source::read(path) {
-            Ok(source) => Self::from_source(source),
+            Ok(source) => Self::from_source(match folder {
+                Some(folder) => source.with_files(Files::Folder(folder.to_owned())),
+                None => source,
+            }),
             Err(why) => {
-                let nothing = Source::new(&path.display().to_string(), Syntax::Toml, "", None);
+                let nothing = Source::new(&path.display().to_string(), Syntax::Toml, "", Files::None);
                 let mut found = Findings::new(Arc::new(nothing));
                 let fault = Fault::of_file(format!("cannot read the manifest {}", path.display()));
                 found.add(fault.why(why.to_string()).help(why.help()));
@@ -77,7 +90,20 @@ impl Manifest {
     /// # Errors
     /// Every fault at once.
     pub fn parse(name: &str, syntax: Syntax, text: &str, base: Option<&Path>) -> Result<Self, Faults> {
-        Self::from_source(Source::new(name, syntax, text, base))
+        Self::from_source(Source::new(name, syntax, text, base.into()))
+    }
+
+    /// Reads a text that came with files, by the names that it has for them.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn parse_with(
+        name: &str,
+        syntax: Syntax,
+        text: &str,
+        given: BTreeMap<String, GivenFile>,
+    ) -> Result<Self, Faults> {
+        Self::from_source(Source::new(name, syntax, text, Files::Given(given)))
     }
 
     /// The videos as a coordinator takes them, checked against the model if it is known.
@@ -144,7 +170,7 @@ impl Manifest {
             }
             below.overlay(&settings);
         }
-        let mut drafting = Drafting::new(&mut found, &below, source.base.as_deref());
+        let mut drafting = Drafting::new(&mut found, &below, &source.files);
         match videos.map(|entry| &entry.node) {
             Some(Node { value: Value::List(tables), .. }) => {
                 for (index, table) in tables.iter().enumerate() {

@@ -1,9 +1,9 @@
 //! `sweep` and `zip`: from one `[[video]]` table to the values of many videos. It reads no prompt and names no file.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::fault::{Fault, Findings, Place, clipped, quote};
+use super::files::Files;
 use super::images;
 use super::keys::{MAX_VIDEOS, Setting};
 use super::loras;
@@ -38,14 +38,7 @@ pub(crate) struct Series {
 
 impl Series {
     /// Reads `sweep`, `zip` or several images; `own` are the settings of the same table, which stands at `table`.
-    pub(crate) fn read(
-        &mut self,
-        entry: &Entry,
-        own: &Settings,
-        table: &Place,
-        base: Option<&Path>,
-        found: &mut Findings,
-    ) {
+    pub(crate) fn read(&mut self, entry: &Entry, own: &Settings, table: &Place, files: &Files, found: &mut Findings) {
         if images::are_several(entry) {
             let Entry { key, key_span, node } = entry.clone();
             let list = match node.value {
@@ -53,14 +46,14 @@ impl Series {
                 // A single pattern.
                 _ => Node::new(node.span, Value::List(vec![node])),
             };
-            let axis = self.axis(&Entry { key, key_span, node: list }, own, table, base, found);
+            let axis = self.axis(&Entry { key, key_span, node: list }, own, table, files, found);
             return self.axes.extend(axis);
         }
         let place = &Place::new(entry.node.span, format!("{}.{}", table.key, entry.key));
         let Value::Table(lists) = &entry.node.value else {
             return found.add(wrong_type(&entry.node, place, "a table of lists"));
         };
-        let axes: Vec<Axis> = lists.iter().filter_map(|list| self.axis(list, own, place, base, found)).collect();
+        let axes: Vec<Axis> = lists.iter().filter_map(|list| self.axis(list, own, place, files, found)).collect();
         if entry.key == "zip" {
             let zipped = axes.into_iter().try_fold(None, |longer: Option<Axis>, axis| match longer {
                 None => Ok(Some(axis)),
@@ -100,14 +93,7 @@ impl Series {
         self.axes.iter().flat_map(|axis| &axis.choices)
     }
 
-    fn axis(
-        &self,
-        list: &Entry,
-        own: &Settings,
-        place: &Place,
-        base: Option<&Path>,
-        found: &mut Findings,
-    ) -> Option<Axis> {
+    fn axis(&self, list: &Entry, own: &Settings, place: &Place, files: &Files, found: &mut Findings) -> Option<Axis> {
         let name: Arc<str> = list.key.as_str().into();
         let key_place = Place::new(list.key_span, format!("{}.{}", place.key, clipped(&name)));
         let setting = Setting::of(&name);
@@ -147,7 +133,7 @@ impl Series {
             }
         };
         let choices =
-            choices.iter().filter_map(|value| found.keep(unfold(&name, setting, value, &key_place.key, base)));
+            choices.iter().filter_map(|value| found.keep(unfold(&name, setting, value, &key_place.key, files)));
         let choices: Vec<Choice> = choices.flatten().collect();
         (found.reported() == before).then(|| Axis { names: vec![(name, key_place)], choices })
     }
@@ -180,11 +166,11 @@ fn unfold(
     setting: Option<Setting>,
     value: &Node,
     key: &Arc<str>,
-    base: Option<&Path>,
+    files: &Files,
 ) -> Result<Vec<Choice>, Fault> {
     match &value.value {
         Value::Text(pattern) if setting == Some(Setting::Image) && images::is_pattern(pattern) => {
-            let paths = images::matching(pattern, base, &Place::new(value.span, key.clone()))?;
+            let paths = images::matching(pattern, files, &Place::new(value.span, key.clone()))?;
             let node = |path: String| Node::new(value.span, Value::Text(path.replace('{', "{{").replace('}', "}}")));
             paths.into_iter().map(|path| choice(name, setting, &node(path), key)).collect()
         }

@@ -2,7 +2,9 @@
 
 use std::io::Read;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::files::Files;
 
 /// A manifest larger than this is not read.
 pub(crate) const MAX_BYTES: u64 = 16 << 20;
@@ -47,7 +49,7 @@ pub(crate) struct Source {
     /// The whole text, without a byte order mark.
     pub(crate) text: String,
     /// Where relative paths start; `None` where files of this machine must not be named.
-    pub(crate) base: Option<PathBuf>,
+    pub(crate) files: Files,
     line_starts: Vec<u32>,
 }
 
@@ -144,26 +146,32 @@ impl Span {
 }
 
 impl Source {
-    pub(crate) fn new(name: &str, syntax: Syntax, text: &str, base: Option<&Path>) -> Self {
+    pub(crate) fn new(name: &str, syntax: Syntax, text: &str, files: Files) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let line_starts = std::iter::once(0)
             .chain(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1))
             .collect();
-        Self { name: name.to_owned(), syntax, text, base: base.map(Path::to_owned), line_starts }
+        Self { name: name.to_owned(), syntax, text, files, line_starts }
     }
 
     /// Reads a file, or for `-` standard input in any syntax.
     pub(crate) fn read(path: &Path) -> Result<Self, Unreadable> {
         if path == Path::new("-") {
             let text = read_bounded(std::io::stdin().lock())?;
-            return Ok(Self::new("<stdin>", Syntax::guess(&text), &text, Some(Path::new("."))));
+            return Ok(Self::new("<stdin>", Syntax::guess(&text), &text, Files::Folder(".".into())));
         }
         let syntax = Syntax::of(path).ok_or_else(|| Unreadable::other_syntax(path))?;
         if !std::fs::metadata(path)?.is_file() {
             return Err(Unreadable::NotAFile);
         }
         let text = read_bounded(std::fs::File::open(path)?)?;
-        Ok(Self::new(&path.display().to_string(), syntax, &text, Some(path.parent().unwrap_or(Path::new(".")))))
+        let folder = path.parent().unwrap_or(Path::new("."));
+        Ok(Self::new(&path.display().to_string(), syntax, &text, Files::Folder(folder.to_owned())))
+    }
+
+    /// The same text, with its files elsewhere.
+    pub(crate) fn with_files(self, files: Files) -> Self {
+        Self { files, ..self }
     }
 
     /// The file's name without folder and extension; what a job is called that has no name.
@@ -213,7 +221,7 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> Source {
-        Source::new("m.toml", Syntax::Toml, text, None)
+        Source::new("m.toml", Syntax::Toml, text, Files::None)
     }
 
     #[test]

@@ -100,8 +100,13 @@ impl Artifacts {
         }
     }
 
+    /// Where the bytes of an object are, if it is here.
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        self.root.join(location(digest).as_ref())
+    }
+
     fn error(&self, verb: &'static str, digest: &Digest) -> impl FnOnce(object_store::Error) -> ArtifactError {
-        let path = self.root.join(location(digest).as_ref());
+        let path = self.path(digest);
         move |source| ArtifactError { verb, path, source }
     }
 

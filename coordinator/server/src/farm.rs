@@ -11,6 +11,7 @@ mod manifests;
 mod places;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ pub use crate::requests::{AboutChange, News};
 use crate::requests::{Changes, Request, ServedRole, Settled};
 pub use again::Seeds;
 pub use asking::{Changing, FinishedFile};
+pub use files::OutputLine;
 pub use history::Heard;
 pub(crate) use history::History;
 use looking::{Looking, Seen};

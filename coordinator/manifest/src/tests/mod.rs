@@ -3,6 +3,7 @@
 mod diagnostics;
 mod faster;
 mod faults;
+mod given;
 mod hostile;
 mod meaning;
 mod schema;

@@ -13,8 +13,9 @@ use wanfarm_types::{
     About, Digest, JobId, JobReport, JobState, JobStatus, JobSummary, VideoStatus, WorkerId, WorkerStatus,
 };
 
+use super::files::{self, OutputLine};
 use super::wire::refusal;
-use super::{FarmService, Judged, files, on_a_thread, stopping};
+use super::{FarmService, Judged, on_a_thread, stopping};
 use crate::disk_space;
 use crate::estimate::{Estimate, Space};
 use crate::meters::Counts;
@@ -176,6 +177,18 @@ impl FarmService {
         let root = files.root.clone();
         let lost = self.looking.at(&root, move |seen| files::lost(&files, seen)).await?;
         Ok(JobReport { lost, ..report })
+    }
+
+    /// The files of a video as they were written, and what became of them as far as their lengths tell; none before it is
+    /// done.
+    ///
+    /// # Errors
+    /// When there is no such video, or its folder does not answer.
+    pub async fn files(&self, job: JobId, video: u32) -> Answer<Vec<OutputLine>> {
+        let video = Some(video);
+        let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
+        let root = outputs.root.clone();
+        self.looking.at(&root, move |seen| files::told(&outputs, seen)).await
     }
 
     /// The first finished file of a video whose path below the job's output directory `is_meant`, if the video's row tells

@@ -44,6 +44,32 @@ pub(super) fn list(files: &JobFiles, lines: &mpsc::Sender<Result<v1::OutputFile,
     }
 }
 
+/// A file of a finished video, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputLine {
+    /// Below the job's output directory, with `/`.
+    pub path: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// BLAKE3 digest.
+    pub blake3: Digest,
+    /// What it is now, as far as its length tells.
+    pub state: FileState,
+}
+
+/// The files of a video, folders as the files in them; each is `seen` when it was looked at.
+pub(super) fn told(files: &JobFiles, seen: &Seen) -> Vec<OutputLine> {
+    let each = files.videos.iter().flat_map(|video| {
+        let files_of_video = video.written.iter().flat_map(|written| written.files());
+        files_of_video.map(move |(path, print)| (video, path, print))
+    });
+    let lines = each.map(|(video, path, print)| {
+        let (state, _) = became(&files.root, video, &path, &print, false);
+        OutputLine { path, bytes: print.bytes, blake3: print.blake3, state }
+    });
+    lines.inspect(|_| seen.one()).collect()
+}
+
 /// The files that are not there as they were written, as far as their lengths tell; each is `seen` when it was looked at.
 pub(super) fn lost(files: &JobFiles, seen: &Seen) -> Vec<LostFile> {
     let each = files.videos.iter().flat_map(|video| {

@@ -1,0 +1,101 @@
+//! Files that jobs name, on their way in: streamed into the artifact directory, never whole in memory. Whether one is a first
+//! frame or a LoRA file is told by its bytes; what is in it is the workers' to read.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use tonic::Status;
+use wanfarm_manifest::first_frame::{self, Image};
+use wanfarm_types::{DType, Digest, MAX_LORA_BYTES, TensorRef};
+
+use super::{FarmService, on_a_thread, stays};
+use crate::artifacts::{ArtifactError, Artifacts};
+use crate::requests::Request;
+
+/// A file as a tensor, which is how workers read it.
+fn tensor(blake3: Digest, bytes: u64) -> TensorRef {
+    TensorRef { digest: blake3, dtype: DType::U8, shape: vec![bytes] }
+}
+
+/// Stores a file of so many bytes with this digest; on return it survives a power cut. False if it was there.
+pub(super) async fn receive(
+    artifacts: &Artifacts,
+    (digest, bytes): (Digest, u64),
+    chunks: impl Stream<Item = Result<Bytes, Status>>,
+) -> Result<bool, Status> {
+    if bytes > MAX_LORA_BYTES {
+        return Err(Status::invalid_argument(format!("a file has at most {} GiB", MAX_LORA_BYTES >> 30)));
+    }
+    if artifacts.holds(&tensor(digest, bytes)).await {
+        return Ok(false);
+    }
+    artifacts.check_room(bytes).await.map_err(Status::resource_exhausted)?;
+    let full = |error: ArtifactError| Status::resource_exhausted(error.to_string());
+    let mut storing = artifacts.begin(&digest).await.map_err(full)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut chunks = std::pin::pin!(chunks);
+    while let Some(chunk) = chunks.next().await.transpose()? {
+        hasher.update(&chunk);
+        if hasher.count() > bytes {
+            return Err(Status::invalid_argument(format!("more came than the {bytes} bytes announced")));
+        }
+        storing.write(chunk).await.map_err(full)?;
+    }
+    let got = Digest(*hasher.finalize().as_bytes());
+    if got != digest || hasher.count() != bytes {
+        return Err(Status::invalid_argument(format!("other bytes came than were announced: their digest is {got}")));
+    }
+    storing.finish().await.map_err(full)?;
+    Ok(true)
+}
+
+impl FarmService {
+    /// Whether a file that jobs may name is here. One that is stays for an hour.
+    ///
+    /// # Errors
+    /// When the coordinator stops.
+    pub async fn holds_file(&self, file: Digest) -> Result<bool, Status> {
+        Ok(self.ask(|reply| Request::MissingLoras { loras: vec![file], reply }).await?.is_empty())
+    }
+
+    /// Takes a file of so many bytes with this digest, a first frame or a LoRA file. False if it was there.
+    ///
+    /// # Errors
+    /// When other bytes come, or there is no room for them.
+    pub async fn put_file(
+        &self,
+        file: Digest,
+        bytes: u64,
+        chunks: impl Stream<Item = Result<Bytes, Status>>,
+    ) -> Result<bool, Status> {
+        let is_new = receive(&self.artifacts, (file, bytes), chunks).await?;
+        let stored = match self.first_frame(file, bytes).await? {
+            Some(image) => self.ask(|reply| Request::ImageStored { image, reply }).await?,
+            None => self.ask(|reply| Request::LoraStored { lora: file, reply }).await?,
+        };
+        stays(stored)?;
+        Ok(is_new)
+    }
+
+    /// Where the bytes of a file are that is here.
+    pub(super) fn place_of(&self, file: &Digest) -> PathBuf {
+        self.artifacts.path(file)
+    }
+
+    /// A stored file as a first frame, if it is one.
+    async fn first_frame(&self, file: Digest, bytes: u64) -> Result<Option<Image>, Status> {
+        if bytes > first_frame::MAX_BYTES {
+            return Ok(None);
+        }
+        let path = self.place_of(&file);
+        let read = on_a_thread(move || read_small(&path));
+        let data = read.await?.map_err(|error| Status::internal(format!("cannot read what was stored: {error}")))?;
+        Ok(Image::read(&data).ok())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "reads on a thread of its own")]
+fn read_small(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    std::fs::read(path)
+}
