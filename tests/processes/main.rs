@@ -17,6 +17,7 @@ mod known_frame;
 mod leaving;
 mod model_files;
 #[cfg(unix)]
+mod one_video;
 mod output_folder;
 mod pages;
 mod program;

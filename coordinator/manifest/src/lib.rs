@@ -35,6 +35,7 @@ mod template;
 mod tests;
 mod twins;
 mod values;
+mod whole;
 
 pub use fault::{Fault, Faults, Related};
 pub use files::GivenFile;

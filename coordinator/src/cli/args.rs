@@ -83,8 +83,9 @@ pub(super) struct CoordinatorArg {
     pub(super) coordinator: String,
 }
 
-pub(super) fn read_manifest(path: &Path, json: bool) -> Result<Manifest, CliError> {
-    Manifest::read(path).map_err(|faults| faulty(&faults, json))
+/// Reads a manifest whose files lie below `files`, or where it lies itself.
+pub(super) fn read_manifest(path: &Path, files: Option<&Path>, json: bool) -> Result<Manifest, CliError> {
+    Manifest::read_with(path, files).map_err(|faults| faulty(&faults, json))
 }
 
 /// A manifest with faults: all of them, for a person or for a program.

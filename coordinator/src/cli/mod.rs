@@ -10,6 +10,7 @@ mod control;
 mod download;
 mod error;
 mod everywhere;
+mod export;
 mod follow;
 mod forecast;
 #[cfg(feature = "farm")]
@@ -107,6 +108,9 @@ enum Command {
     Download(download::DownloadArgs),
     /// The morning report of a job: what came of it, and where the time went.
     Report(report::ReportArgs),
+    /// Write a manifest as the job of another render manager.
+    #[command(display_order = 150)]
+    Export(export::ExportArgs),
     /// Print the JSON Schema of the manifest, for editors.
     #[command(display_order = 200)]
     Schema,
@@ -160,6 +164,7 @@ impl Cli {
             Command::Workers(args) => workers::workers(args),
             Command::Download(args) => download::download(args),
             Command::Report(args) => report::report(args),
+            Command::Export(args) => export::export(args),
             Command::Schema => {
                 outln!("{:#}", wanfarm_manifest::schema());
                 Ok(Exit::Ok)

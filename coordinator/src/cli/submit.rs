@@ -78,7 +78,7 @@ impl SubmitArgs {
 
 pub(super) fn submit(args: SubmitArgs) -> Result<Exit, CliError> {
     logging::quiet();
-    let manifest = read_manifest(&args.manifest, args.json)?;
+    let manifest = read_manifest(&args.manifest, None, args.json)?;
     let about = args.about.over(&manifest.about)?;
     if args.dry_run {
         let (coordinator, taken, json) = (args.coordinator.coordinator.as_str(), args.taken.taken(), args.json);

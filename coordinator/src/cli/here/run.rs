@@ -30,6 +30,7 @@ use crate::cli::say::note;
 use crate::cli::submit::{names_said, nothing_left};
 use crate::exit::Exit;
 use crate::logging;
+use crate::progress::counted;
 use crate::supervisor::{self, SupervisorError, Workers};
 
 /// The key of a run's only job.
@@ -41,6 +42,7 @@ const KEY: &str = "run";
   coordinator run night.toml               again: goes on, renders what is new
   coordinator run night.toml --overwrite   replaces what other settings made
   coordinator run night.toml --force       renders everything once more
+  coordinator run night.toml --video 3     renders the fourth video only
 
 Only one run is under way at a time; another one waits for its turn.")]
 pub(in crate::cli) struct RunArgs {
@@ -50,6 +52,15 @@ pub(in crate::cli) struct RunArgs {
     /// Folder with one subfolder per model; may be repeated. The manifest's folder is searched as well.
     #[arg(long, value_name = "DIR", env = "WANFARM_MODELS", value_parser = path::new())]
     models: Vec<PathBuf>,
+    /// Where the pictures and LoRA files lie that the manifest names [default: where it lies].
+    #[arg(long, value_name = "DIR", value_parser = path::new())]
+    files: Option<PathBuf>,
+    /// Render one video only, by its place in the manifest from 0.
+    #[arg(long, value_name = "N")]
+    video: Option<u32>,
+    /// With --video: so many from there on, as far as there are.
+    #[arg(long, value_name = "N", requires = "video", default_value = "1")]
+    count: std::num::NonZeroU32,
     /// Where finished files go.
     #[arg(long, value_name = "DIR", env = "WANFARM_OUTPUT", default_value = "output", value_parser = path::new())]
     output: PathBuf,
@@ -83,13 +94,14 @@ pub(in crate::cli) struct RunArgs {
 pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
     logging::quiet();
     args.compute.device()?;
-    let manifest = read_manifest(&args.manifest, args.json)?;
+    let mut manifest = read_manifest(&args.manifest, args.files.as_deref(), args.json)?;
     let folders = local::folders(&args.models, &args.manifest);
     let model = find_model(&folders, &manifest.model)?;
     let roles = model.info().roles();
     // Looked at here, before any process starts; the workers look again at what they load.
     inspect::check(&model, &roles).map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
     let videos = manifest.check(Some(model.info())).map_err(|faults| faulty(&faults, args.json))?;
+    let videos = chosen(&args, &mut manifest, videos)?;
     let layout = layout(&args, &manifest, &model, &videos)?;
     note(&local::notes(&manifest, &model)?);
     if !args.json {
@@ -244,6 +256,21 @@ fn take_turn(base: &Path) -> Result<File, CliError> {
     Ok(lock)
 }
 
+/// The videos that are meant, and of the files only those that they need.
+fn chosen(args: &RunArgs, manifest: &mut Manifest, videos: Vec<VideoRequest>) -> Result<Vec<VideoRequest>, CliError> {
+    let Some(first) = args.video else { return Ok(videos) };
+    let count = videos.len();
+    let from = videos.into_iter().skip(first as usize);
+    let chosen: Vec<_> = from.take(args.count.get() as usize).collect();
+    if chosen.is_empty() {
+        let why = format!("--video {first}: the manifest has {}, numbered from 0", counted(count as u64, "video"));
+        return Err(CliError::new(Exit::Usage, why));
+    }
+    manifest.images.retain(|file| chosen.iter().any(|video| video.image == Some(file.image.digest)));
+    manifest.loras.retain(|file| chosen.iter().flat_map(|video| &video.loras).any(|lora| lora.blake3 == file.blake3));
+    Ok(chosen)
+}
+
 /// The name of the folder of a run: the same for the same manifest and the same output folder.
 fn name(args: &RunArgs, manifest: &Manifest) -> String {
     let path = fs::canonicalize(&args.manifest).unwrap_or_else(|_| manifest.name.clone().into());
@@ -251,6 +278,10 @@ fn name(args: &RunArgs, manifest: &Manifest) -> String {
     let mut hasher = blake3::Hasher::new();
     for path in [&path, &output] {
         hasher.update(path.as_os_str().as_encoded_bytes()).update(&[0]);
+    }
+    // Others of its videos are another job.
+    if let Some(video) = args.video {
+        hasher.update(format!("{video}+{}", args.count).as_bytes());
     }
     let stem = path.file_stem().map(|stem| slug(&stem.to_string_lossy())).unwrap_or_default();
     format!("{stem}-{}", &hasher.finalize().to_hex()[..12])
