@@ -22,7 +22,7 @@ async fn start(folder: &tempfile::TempDir) -> Coordinator {
         retention: None,
         scheduler: wanfarm_scheduler::Config::default(),
     };
-    server::start(config, |farm| wanfarm_http::router(farm).into()).await.unwrap()
+    server::start(config, |farm| wanfarm_http::router(farm, wanfarm_http::Hosts::default()).into()).await.unwrap()
 }
 
 async fn ask(coordinator: &Coordinator, method: &str, path: &str, kind: &str, body: &[u8]) -> Reply {

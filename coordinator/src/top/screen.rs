@@ -10,6 +10,10 @@ use crate::progress::counted;
 /// How far a page goes.
 const PAGE: isize = 10;
 
+/// By how much a key changes a priority, and the highest there is.
+const STEP: i32 = 10;
+const MOST: u32 = 100;
+
 /// A key that was pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
@@ -165,6 +169,8 @@ impl Screen {
             Key::Letter('p') => return self.steer(JobVerb::Pause),
             Key::Letter('r') => return self.steer(JobVerb::Resume),
             Key::Letter('c') => return self.steer(JobVerb::Cancel),
+            Key::Letter('+') => return self.prioritise(STEP),
+            Key::Letter('-') => return self.prioritise(-STEP),
             Key::Escape | Key::Interrupt | Key::Letter(_) => {}
         }
         None
@@ -202,6 +208,12 @@ impl Screen {
             Pane::Jobs => jobs().find(|job| row == Some(Row::Job(job.job))).ok_or_else(|| "there is no job".into()),
             Pane::Rendering | Pane::Workers => Err("that is for jobs: go to their list with Tab".into()),
         }
+    }
+
+    /// Lets the selected job go before others, or behind them.
+    fn prioritise(&mut self, by: i32) -> Option<Wish> {
+        let priority = self.job().map(|job| job.priority).unwrap_or_default();
+        self.steer(JobVerb::SetPriority(priority.saturating_add_signed(by).min(MOST)))
     }
 
     fn steer(&mut self, verb: JobVerb) -> Option<Wish> {
@@ -298,6 +310,15 @@ pub(super) mod tests {
         hear(&mut screen, [job(3, JobState::Done)]);
         assert_eq!(screen.press(Key::Letter('c')), None);
         assert_eq!((screen.question.as_ref(), screen.said.clone()), (None, Some(Err("3 night-3 has ended".into()))));
+    }
+
+    #[test]
+    fn a_job_goes_before_others_as_far_as_there_is_a_way() {
+        let of = |priority| JobSummary { priority, ..job(1, JobState::Active) };
+        for (priority, key, wanted) in [(50, '+', 60), (50, '-', 40), (95, '+', 100), (5, '-', 0)] {
+            let wish = screen([of(priority)]).press(Key::Letter(key));
+            assert_eq!(wish, Some(Wish::Control(JobId(1), JobVerb::SetPriority(wanted))));
+        }
     }
 
     #[test]

@@ -45,10 +45,11 @@ impl Source {
     /// Steers a job, and says what came of it.
     pub(crate) async fn control(mut client: Client, job: JobId, verb: JobVerb) -> News {
         let done = match verb {
-            JobVerb::Pause => "paused; what runs stops after its step",
-            JobVerb::Resume => "resumed",
-            JobVerb::Cancel => "cancelled; what is finished stays",
-            JobVerb::Retry | JobVerb::Forget { .. } => "done",
+            JobVerb::Pause => "paused; what runs stops after its step".to_owned(),
+            JobVerb::Resume => "resumed".to_owned(),
+            JobVerb::SetPriority(priority) => format!("has priority {priority}"),
+            JobVerb::Cancel => "cancelled; what is finished stays".to_owned(),
+            JobVerb::Retry | JobVerb::Forget { .. } => "done".to_owned(),
         };
         News::Came(match tokio::time::timeout(DEADLINE, client.control_job(job, None, verb)).await {
             Ok(Ok(())) => Ok(format!("{job}: {done}")),

@@ -10,6 +10,7 @@ pub(super) fn lines() -> Vec<Line<'static>> {
         ("PgUp PgDn, g G", "ten lines on, first and last"),
         ("p", "pause the selected job; what runs stops after its step"),
         ("r", "resume it"),
+        ("+ -", "let it go before others, or behind them"),
         ("c", "cancel what has not finished of it, when asked"),
         ("?", "this"),
         ("q, Ctrl-C", "quit; the farm goes on"),
