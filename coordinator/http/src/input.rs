@@ -15,6 +15,9 @@ use wanfarm_types::JobId;
 
 use crate::problem::Problem;
 
+/// Up to here every whole number is an f64 of its own.
+const EXACT: f64 = (1u64 << 53) as f64;
+
 /// The address a request came from, for the log and for events.
 pub(crate) struct Caller(pub(crate) String);
 
@@ -136,9 +139,24 @@ pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // An object, which serde alone would also read from a list of its values in their order.
     let object: Map<String, Value> =
         serde_json::from_slice(body).map_err(|why| Problem::bad_request(why.to_string()))?;
-    let read = serde_path_to_error::deserialize(Value::Object(object));
+    let read = serde_path_to_error::deserialize(with_whole_numbers(Value::Object(object)));
     read.map_err(|why| match why.path().to_string().as_str() {
         "." => Problem::bad_request(why.inner().to_string()),
         field => Problem::bad_request(format!("{field}: {}", why.inner())),
     })
+}
+
+/// As JSON Schema has it: 38.0 is a whole number, which serde would refuse for one.
+fn with_whole_numbers(value: Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|value| number.is_f64() && value.fract() == 0.0 && value.abs() <= EXACT);
+            whole.map_or(Value::Number(number), |value| Value::from(value as i64))
+        }
+        Value::Array(values) => values.into_iter().map(with_whole_numbers).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(name, value)| (name, with_whole_numbers(value))).collect())
+        }
+        value => value,
+    }
 }

@@ -9,6 +9,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use wanfarm_client::Submitted;
 use wanfarm_server::farm::{FarmService, Seeds};
 use wanfarm_types::JobId;
@@ -26,7 +27,7 @@ pub(crate) fn routes() -> Router<FarmService> {
 #[serde(deny_unknown_fields)]
 struct Chosen {
     /// By their places in the manifest.
-    #[schema(min_items = 1)]
+    #[schema(schema_with = places)]
     videos: BTreeSet<u32>,
 }
 
@@ -56,11 +57,25 @@ async fn some(
     queue(&farm, job, videos.into_iter().collect(), Seeds::Drawn, &by).await
 }
 
+/// At least one place in a manifest, which its type would not say.
+fn places() -> Array {
+    let place = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::Integer))
+        .minimum(Some(0))
+        .maximum(Some(u32::MAX))
+        .build();
+    ArrayBuilder::new().items(place).min_items(Some(1)).build()
+}
+
+/// The greatest whole number that every program can hold.
+const MAX_SEED: u64 = (1 << 53) - 1;
+
 /// With which seed.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Seed {
     /// Absent: one that is drawn.
+    #[schema(maximum = 9_007_199_254_740_991u64)]
     seed: Option<u64>,
 }
 
@@ -85,6 +100,9 @@ async fn one(
     Caller(by): Caller,
     input::Json(Seed { seed }): input::Json<Seed>,
 ) -> Answer<Response> {
+    if seed.is_some_and(|seed| seed > MAX_SEED) {
+        return Err(Problem::bad_request(format!("seed: at most {MAX_SEED}, which every program can hold")));
+    }
     queue(&farm, job, vec![video], seed.map_or(Seeds::Drawn, Seeds::Given), &by).await
 }
 

@@ -186,7 +186,13 @@ async fn jobs_are_steered_and_forgotten() {
     // It need not be planned for that.
     let (status, _, told) = farm.ask("PATCH", &path, &[], Some(json!({"priority": 90}))).await;
     assert_eq!((status, &told["priority"]), (200, &json!(90)));
-    assert_eq!(farm.refused("PATCH", &path, Some(json!({"priority": 101}))).await.0, 400);
+    for bad in [json!(101), json!(-1.0), json!(38.5), json!(1e300), json!("38")] {
+        assert_eq!(farm.refused("PATCH", &path, Some(json!({"priority": bad}))).await.0, 400, "{bad}");
+    }
+    let (_, _, told) = farm.ask("PATCH", &path, &[], Some(json!({"priority": 38.0}))).await;
+    assert_eq!(told["priority"], 38);
+    let (_, _, told) = farm.ask("PATCH", &path, &[], Some(json!({"priority": 90}))).await;
+    assert_eq!(told["priority"], 90);
     let events = farm.get(&format!("{path}/events")).await["events"].clone();
     let prioritised = events.as_array().unwrap().iter().find(|event| event["type"] == "job.prioritised").unwrap();
     assert_eq!((&prioritised["before"], &prioritised["after"]), (&json!("50"), &json!("90")));
