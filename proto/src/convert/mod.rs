@@ -2,8 +2,11 @@
 
 mod cache;
 mod enums;
+mod lenient;
+mod report;
 mod request;
 mod status;
+mod worker_status;
 
 use uuid::Uuid;
 use wanfarm_types::{BadMessage, Digest, JobId, VideoId};
