@@ -18,17 +18,7 @@ async fn heartbeats_that_wait_come_before_leases_that_are_due() {
         events.send(Event::Worker { connection: 1, worker, incarnation, message }).await.unwrap();
         let driver = tokio::spawn(driver.run());
         let (reply, answer) = oneshot::channel();
-        let (submission, places) = (submission("a"), Places::default());
-        let asked = submission.digest();
-        let request = Request::Submit {
-            submission,
-            about: About::default(),
-            asked,
-            unfit: None,
-            places,
-            by: "a test".into(),
-            reply,
-        };
+        let request = submitting(submission("a"), Places::default(), reply);
         events.send(Event::Request(request)).await.unwrap();
         answer.await.unwrap().unwrap();
         assigned(&mut messages).await;

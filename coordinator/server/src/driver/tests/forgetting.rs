@@ -32,18 +32,7 @@ impl Direct {
     }
 
     async fn submit(&mut self, submission: Submission) -> Result<Queued, RequestError> {
-        let (asked, places) = (submission.digest(), Places::default());
-        let submitted = self
-            .ask(|reply| Request::Submit {
-                submission,
-                about: About::default(),
-                asked,
-                unfit: None,
-                places,
-                by: "a test".into(),
-                reply,
-            })
-            .await?;
+        let submitted = self.ask(|reply| submitting(submission, Places::default(), reply)).await?;
         Ok(Queued { job: submitted.job.unwrap(), already: submitted.already })
     }
 
