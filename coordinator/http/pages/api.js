@@ -28,8 +28,10 @@ export function read(url, options = {}) {
   return request(url, { cache: "no-cache", ...options });
 }
 
-/** Changes something. `body` is sent as JSON. */
-export function send(method, url, body) {
+/** Changes something: `send("PATCH", "/jobs/{}", [7], body)`, whose body is sent as JSON. A test holds each to what is served. */
+export function send(method, template, ids, body) {
+  const rest = [...ids];
+  const url = BASE + template.replaceAll("{}", () => encodeURIComponent(rest.shift()));
   const json = body !== undefined;
   return request(url, {
     method,

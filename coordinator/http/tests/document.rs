@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -88,6 +89,45 @@ async fn the_document_has_what_is_served_and_nothing_else() {
             assert!(is_said, "{method} {path} answers {status}, which the document does not say");
         }
     }
+    coordinator.stop().await;
+}
+
+/// What the pages ask to be changed, as their sources have it: method and path.
+fn changes_of_pages(folder: &Path, found: &mut BTreeSet<(String, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            changes_of_pages(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "js") {
+            let source = std::fs::read_to_string(&path).unwrap();
+            for call in source.split("send(\"").skip(1) {
+                let said: Vec<&str> = call.splitn(4, '"').collect();
+                let [method, ", ", template, _] = said[..] else { panic!("{}: send(\"{call:.60}", path.display()) };
+                found.insert((method.to_lowercase(), format!("/api/v1{template}")));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_pages_ask_to_be_changed_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let (coordinator, _) = coordinator(&folder).await;
+    let document = document(&coordinator).await;
+    let described = document["paths"].as_object().unwrap();
+    let unnamed = |path: &str| {
+        path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part }).collect::<Vec<_>>().join("/")
+    };
+    let served: BTreeSet<(String, String)> = described
+        .iter()
+        .flat_map(|(path, operations)| {
+            operations.as_object().unwrap().keys().map(move |method| (method.clone(), unnamed(path)))
+        })
+        .collect();
+    let mut asked = BTreeSet::new();
+    changes_of_pages(&Path::new(env!("CARGO_MANIFEST_DIR")).join("pages"), &mut asked);
+    assert!(asked.contains(&("post".to_owned(), "/api/v1/jobs/{}/rerender".to_owned())), "{asked:?}");
+    assert_eq!(asked.difference(&served).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
     coordinator.stop().await;
 }
 

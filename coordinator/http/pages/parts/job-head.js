@@ -44,10 +44,10 @@ function Actions({ job }) {
   const url = path("jobs", job.job);
   const name = jobTitle(job);
   const change = (promise, text) => attempt(promise, text).then((well) => well && resource(url).touch());
-  const patch = (body, text) => change(send("PATCH", url, body), text);
+  const patch = (body, text) => change(send("PATCH", "/jobs/{}", [job.job], body), text);
   const over = isEnd(job.state);
   const forget = () =>
-    attempt(send("DELETE", url), `${name} is forgotten`).then((well) => {
+    attempt(send("DELETE", "/jobs/{}", [job.job]), `${name} is forgotten`).then((well) => {
       if (!well) return;
       resource(path("jobs")).touch();
       go("/");
@@ -56,7 +56,7 @@ function Actions({ job }) {
     ${!over && html`<${Priority} value=${job.priority} onChange=${(priority) => patch({ priority })} />`}
     ${job.state === "active" && html`<button class="button" onClick=${() => patch({ state: "paused" }, `${name} is paused`)}><${Icon} name="pause" />Pause</button>`}
     ${job.state === "paused" && html`<button class="button primary" onClick=${() => patch({ state: "active" }, `${name} goes on`)}><${Icon} name="play" />Resume</button>`}
-    ${(job.failed > 0 || job.cancelled > 0) && html`<button class="button" onClick=${() => change(send("POST", `${url}/retry`), `${plural(job.failed + job.cancelled, "video")} will be tried again`)}><${Icon} name="retry" />Retry ${job.failed ? "failed" : "cancelled"}</button>`}
+    ${(job.failed > 0 || job.cancelled > 0) && html`<button class="button" onClick=${() => change(send("POST", "/jobs/{}/retry", [job.job]), `${plural(job.failed + job.cancelled, "video")} will be tried again`)}><${Icon} name="retry" />Retry ${job.failed ? "failed" : "cancelled"}</button>`}
     <a class="button" href="/jobs/${job.job}/report"><${Icon} name="report" />Report</a>
     ${!over && html`<button class="button danger" onClick=${() => ask("cancel")}>Cancel</button>`}
     ${over && html`<button class="button danger" onClick=${() => ask("forget")}>Forget</button>`}

@@ -25,7 +25,6 @@ export function Selection({ job, videos, picks }) {
   const open = chosen.filter((video) => !isEnd(video.state));
   const again = chosen.filter((video) => video.state === "failed" || video.state === "cancelled");
   const over = chosen.filter((video) => isEnd(video.state));
-  const url = (video) => path("jobs", job.job, "videos", video.index);
   const run = async (those, request, done) => {
     const faults = await each(those, request, (number) => setDoing(`${number} of ${those.length}`));
     setDoing(null);
@@ -36,11 +35,11 @@ export function Selection({ job, videos, picks }) {
       picks.none();
     }
   };
-  const cancel = () => run(open, (video) => send("PATCH", url(video), { state: "cancelled" }), "cancelled");
-  const retry = () => run(again, (video) => send("POST", `${url(video)}/retry`), "will be tried again");
+  const cancel = () => run(open, (video) => send("PATCH", "/jobs/{}/videos/{}", [job.job, video.index], { state: "cancelled" }), "cancelled");
+  const retry = () => run(again, (video) => send("POST", "/jobs/{}/videos/{}/retry", [job.job, video.index]), "will be tried again");
   const reseed = () => {
     const videos = over.map((video) => video.index);
-    const queued = send("POST", `${path("jobs", job.job)}/rerender`, { videos }).then((again) => {
+    const queued = send("POST", "/jobs/{}/rerender", [job.job], { videos }).then((again) => {
       picks.none();
       resource(path("jobs")).touch();
       go(`/jobs/${again.id}`);

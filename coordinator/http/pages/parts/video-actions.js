@@ -19,7 +19,7 @@ export function VideoActions({ job, video }) {
       resource(path("jobs")).touch();
     });
   const rerender = () => {
-    const queued = send("POST", `${url}/rerender`, {}).then((again) => {
+    const queued = send("POST", "/jobs/{}/videos/{}/rerender", [job, video.index], {}).then((again) => {
       resource(path("jobs")).touch();
       go(`/jobs/${again.id}`);
     });
@@ -28,8 +28,8 @@ export function VideoActions({ job, video }) {
   const over = isEnd(video.state);
   const again = video.state === "failed" || video.state === "cancelled";
   return html`
-    ${again && html`<button class="button" onClick=${() => change(send("POST", `${url}/retry`), "It will be tried again")}><${Icon} name="retry" />Retry</button>`}
+    ${again && html`<button class="button" onClick=${() => change(send("POST", "/jobs/{}/videos/{}/retry", [job, video.index]), "It will be tried again")}><${Icon} name="retry" />Retry</button>`}
     ${over && html`<button class="button" onClick=${rerender}><${Icon} name="seed" />New seed</button>`}
     ${!over && html`<button class="button danger" onClick=${() => ask(true)}>Cancel</button>`}
-    ${asking && html`<${Confirm} title="Cancel this video?" text="It is given up; retry goes on from where it got to. The job goes on with the others." action="Cancel it" danger=${true} onYes=${() => change(send("PATCH", url, { state: "cancelled" }), "The video is cancelled")} onClose=${() => ask(false)} />`}`;
+    ${asking && html`<${Confirm} title="Cancel this video?" text="It is given up; retry goes on from where it got to. The job goes on with the others." action="Cancel it" danger=${true} onYes=${() => change(send("PATCH", "/jobs/{}/videos/{}", [job, video.index], { state: "cancelled" }), "The video is cancelled")} onClose=${() => ask(false)} />`}`;
 }

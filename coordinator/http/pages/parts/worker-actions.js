@@ -13,16 +13,15 @@ const OUT = ["draining", "drained", "set aside", "left (drained)"];
 
 export function WorkerActions({ worker }) {
   const [asking, ask] = useState(false);
-  const url = path("workers", worker.id);
   const change = (promise, text) => attempt(promise, text).then((well) => well && resource(path("workers")).touch());
   const out = OUT.includes(worker.state);
   const leaves = isGone(worker) || worker.state === "lost";
   return html`
-    ${out && html`<button class="button small" onClick=${() => change(send("PATCH", url, { state: "enabled" }), `${worker.name} gets work again`)}>Enable</button>`}
+    ${out && html`<button class="button small" onClick=${() => change(send("PATCH", "/workers/{}", [worker.id], { state: "enabled" }), `${worker.name} gets work again`)}>Enable</button>`}
     ${!out && !leaves && worker.roles.length > 1 && html`<button class="button small quiet" onClick=${() => ask("roles")} aria-label="Roles of ${worker.name}">Roles</button>`}
     ${!out && !leaves && html`<button class="button small" onClick=${() => ask("drain")} aria-label="Drain ${worker.name}">Drain</button>`}
     ${leaves && html`<button class="button small quiet" onClick=${() => ask("forget")} aria-label="Forget ${worker.name}">Forget</button>`}
-    ${asking === "drain" && html`<${Confirm} title="Drain ${worker.name}?" text="It finishes the steps it has, what only it holds is copied, and its process ends. Enable gives it work again." action="Drain it" onYes=${() => change(send("PATCH", url, { state: "drained" }), `${worker.name} gets no more work`)} onClose=${() => ask(false)} />`}
-    ${asking === "roles" && html`<${RolesDialog} worker=${worker} onChoose=${(assigned) => change(send("PATCH", url, { assigned }), `${worker.name} is given work of ${(assigned || worker.roles).join(", ")}`)} onClose=${() => ask(false)} />`}
-    ${asking === "forget" && html`<${Confirm} title="Forget ${worker.name}?" text="It leaves the list. If it comes back, it is a new one." action="Forget it" onYes=${() => change(send("DELETE", url), `${worker.name} is forgotten`)} onClose=${() => ask(false)} />`}`;
+    ${asking === "drain" && html`<${Confirm} title="Drain ${worker.name}?" text="It finishes the steps it has, what only it holds is copied, and its process ends. Enable gives it work again." action="Drain it" onYes=${() => change(send("PATCH", "/workers/{}", [worker.id], { state: "drained" }), `${worker.name} gets no more work`)} onClose=${() => ask(false)} />`}
+    ${asking === "roles" && html`<${RolesDialog} worker=${worker} onChoose=${(assigned) => change(send("PATCH", "/workers/{}", [worker.id], { assigned }), `${worker.name} is given work of ${(assigned || worker.roles).join(", ")}`)} onClose=${() => ask(false)} />`}
+    ${asking === "forget" && html`<${Confirm} title="Forget ${worker.name}?" text="It leaves the list. If it comes back, it is a new one." action="Forget it" onYes=${() => change(send("DELETE", "/workers/{}", [worker.id]), `${worker.name} is forgotten`)} onClose=${() => ask(false)} />`}`;
 }
