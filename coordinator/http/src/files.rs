@@ -18,9 +18,9 @@ use utoipa::ToSchema;
 use wanfarm_server::farm::{FarmService, FinishedFile, OutputLine};
 use wanfarm_types::{Digest, FileState, JobId};
 
+use crate::content::{PRIVATE, ask_again, content_type, is_known};
 use crate::input::{self, Asked};
 use crate::page_of::{Next, Turn};
-use crate::pages::{content_type, is_known};
 use crate::problem::{Answer, Problem};
 use crate::range::{Part, part};
 
@@ -212,12 +212,8 @@ async fn send(
         content(&file, &headers, &tag).await?
     };
     let fields = response.headers_mut();
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    ask_again(fields, PRIVATE, &tag);
     fields.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Ok(tag) = tag.parse() {
-        fields.insert(header::ETAG, tag);
-    }
     if let Ok(shown) = format!("inline; filename=\"{}\"", plain(&name)).parse() {
         fields.insert(header::CONTENT_DISPOSITION, shown);
     }

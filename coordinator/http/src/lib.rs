@@ -4,6 +4,7 @@
 //! decided here.
 
 mod blobs;
+mod content;
 mod document;
 mod events;
 mod files;

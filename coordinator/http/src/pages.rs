@@ -8,6 +8,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::{Embed, EmbeddedFile};
 
+use crate::content::{ask_again, content_type, is_known};
+
 /// What a browser may load for a page: from this coordinator alone, and shown in no frame of another site.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
@@ -49,47 +51,13 @@ fn respond(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
         false => Body::from(file.data.into_owned()).into_response(),
     };
     let fields = response.headers_mut();
-    fields.insert(header::CACHE_CONTROL, ASK_AGAIN);
+    ask_again(fields, ASK_AGAIN, &tag);
     fields.insert(header::CONTENT_SECURITY_POLICY, POLICY);
-    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if let Ok(tag) = tag.parse() {
-        fields.insert(header::ETAG, tag);
-    }
     if !is_known {
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
     }
     response
-}
-
-/// True when a request says that it has the content of this tag.
-pub(crate) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|known| known.to_str().ok());
-    known.flat_map(|known| known.split(',')).any(|known| {
-        let known = known.trim();
-        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
-    })
-}
-
-/// The content type by a file's ending.
-pub(crate) fn content_type(name: &str) -> &'static str {
-    match name.rsplit('.').next().unwrap_or_default() {
-        "html" => "text/html; charset=utf-8",
-        "css" => "text/css; charset=utf-8",
-        "js" | "mjs" => "text/javascript; charset=utf-8",
-        "json" | "map" => "application/json",
-        "webmanifest" => "application/manifest+json",
-        "svg" => "image/svg+xml",
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "webp" => "image/webp",
-        "ico" => "image/x-icon",
-        "gif" => "image/gif",
-        "mp4" => "video/mp4",
-        "woff2" => "font/woff2",
-        "txt" => "text/plain; charset=utf-8",
-        _ => "application/octet-stream",
-    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use wanfarm_server::farm::FarmService;
 use wanfarm_types::JobId;
 
+use crate::content::{PRIVATE, ask_again, is_known};
 use crate::input;
-use crate::pages::is_known;
 use crate::problem::Answer;
 
 pub(crate) fn routes() -> Router<FarmService> {
@@ -45,11 +45,6 @@ async fn preview(
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => ([(header::CONTENT_TYPE, "image/gif")], preview.gif).into_response(),
     };
-    let fields = response.headers_mut();
-    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Ok(tag) = tag.parse() {
-        fields.insert(header::ETAG, tag);
-    }
+    ask_again(response.headers_mut(), PRIVATE, &tag);
     Ok(response)
 }
