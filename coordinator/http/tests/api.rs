@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod asked;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::mpsc;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wanfarm_client::Client;
 use wanfarm_manifest::{Submission, Taken};
-use wanfarm_server::server::{self, Coordinator, ServerConfig};
+use wanfarm_server::server::Coordinator;
 use wanfarm_types::fixtures::request;
 use wanfarm_types::{About, JobId, VideoRequest};
 
@@ -32,15 +34,7 @@ async fn farm() -> Farm {
 }
 
 async fn start(folder: &Path) -> Coordinator {
-    let config = ServerConfig {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data: folder.join("data"),
-        output: folder.join("output"),
-        wanted: None,
-        retention: None,
-        scheduler: wanfarm_scheduler::Config::default(),
-    };
-    server::start(config, |farm| wanfarm_http::router(farm, wanfarm_http::Hosts::default()).into()).await.unwrap()
+    asked::start(folder, |_| {}).await
 }
 
 impl Farm {
@@ -71,15 +65,9 @@ impl Farm {
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }
-        let request = request.body(body.unwrap_or_default()).unwrap();
-        let asked = tokio::task::spawn_blocking(move || {
-            let agent = agent();
-            let mut response = agent.run(request).unwrap();
-            let kind = response.headers().get("content-type").map_or("", |kind| kind.to_str().unwrap()).to_owned();
-            let text = response.body_mut().read_to_string().unwrap();
-            (response.status().as_u16(), kind, serde_json::from_str(&text).unwrap_or(Value::String(text)))
-        });
-        asked.await.unwrap()
+        let request = request.body(body.unwrap_or_default().into()).unwrap();
+        let (status, kind, text) = asked::send(request).await;
+        (status, kind, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -94,15 +82,6 @@ impl Farm {
         assert_eq!(problem["status"], status);
         (status, problem["detail"].as_str().unwrap().to_owned())
     }
-}
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .allow_non_standard_methods(true)
-        .timeout_global(Some(Duration::from_secs(30)))
-        .build()
-        .into()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -281,7 +260,7 @@ async fn a_manifest_is_tried_queued_once_and_refused_with_the_place_of_each_faul
         }
         let request = request.body(text.to_owned()).unwrap();
         tokio::task::spawn_blocking(move || {
-            let mut response = agent().run(request).unwrap();
+            let mut response = asked::agent().run(request).unwrap();
             let text = response.body_mut().read_to_string().unwrap();
             (response.status().as_u16(), serde_json::from_str::<Value>(&text).unwrap())
         })
@@ -400,7 +379,7 @@ async fn what_happened_is_told_again_to_whoever_missed_it_even_after_a_restart()
 fn listen(url: String) -> mpsc::Receiver<(String, Value)> {
     let (told, heard) = mpsc::channel();
     std::thread::spawn(move || {
-        let response = agent().get(url).call().unwrap();
+        let response = asked::agent().get(url).call().unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let (_, body) = response.into_parts();
         let mut kind = String::new();

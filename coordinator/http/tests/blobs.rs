@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::time::Duration;
+mod asked;
 
 use serde_json::{Value, json};
-use wanfarm_server::server::{self, Coordinator, ServerConfig};
+use wanfarm_server::server::Coordinator;
 
 /// Status and JSON of an answer; text where it is none.
 type Reply = (u16, Value);
@@ -14,33 +14,14 @@ const PICTURE: &[u8] = include_bytes!("../../../deploy/demo/shapes.png");
 const MANIFEST: &str = "[job]\nname = 'night'\nmodel = 'demo'\n[[video]]\nprompt = 'a fox'\nimage = 'shots/*.png'\n";
 
 async fn start(folder: &tempfile::TempDir) -> Coordinator {
-    let config = ServerConfig {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data: folder.path().join("data"),
-        output: folder.path().join("output"),
-        wanted: None,
-        retention: None,
-        scheduler: wanfarm_scheduler::Config::default(),
-    };
-    server::start(config, |farm| wanfarm_http::router(farm, wanfarm_http::Hosts::default()).into()).await.unwrap()
+    asked::start(folder.path(), |_| {}).await
 }
 
 async fn ask(coordinator: &Coordinator, method: &str, path: &str, kind: &str, body: &[u8]) -> Reply {
     let url = format!("http://{}/api/v1{path}", coordinator.address);
     let request = axum::http::Request::builder().method(method).uri(url).header("content-type", kind);
-    let request = request.body(body.to_vec()).unwrap();
-    let asked = tokio::task::spawn_blocking(move || {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(Duration::from_secs(30)))
-            .build()
-            .into();
-        let mut response = agent.run(request).unwrap();
-        let text = response.body_mut().read_to_string().unwrap();
-        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
-    });
-    asked.await.unwrap()
+    let (status, _, text) = asked::send(request.body(body.to_vec()).unwrap()).await;
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 fn digest(bytes: &[u8]) -> String {

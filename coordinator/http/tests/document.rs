@@ -2,33 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod asked;
+
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
-use wanfarm_server::server::{self, Coordinator, ServerConfig};
+use wanfarm_server::server::Coordinator;
 
 /// What came back: status, content type, text.
 type Reply = (u16, String, String);
 
 /// A coordinator, and the routes of its router.
 async fn coordinator(folder: &tempfile::TempDir) -> (Coordinator, BTreeSet<String>) {
-    let config = ServerConfig {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data: folder.path().join("data"),
-        output: folder.path().join("output"),
-        wanted: None,
-        retention: None,
-        scheduler: wanfarm_scheduler::Config::default(),
-    };
     let mut routes = BTreeSet::new();
-    let router = |farm| {
-        let router = wanfarm_http::router(farm, wanfarm_http::Hosts::default());
-        routes = paths(&format!("{router:?}"));
-        router.into()
-    };
-    (server::start(config, router).await.unwrap(), routes)
+    let coordinator = asked::start(folder.path(), |router| routes = paths(&format!("{router:?}"))).await;
+    (coordinator, routes)
 }
 
 /// The paths that a router prints of itself, the only way to hear of them.
@@ -45,22 +34,7 @@ async fn ask(coordinator: &Coordinator, method: &str, path: &str, body: Option<(
     if let Some((kind, _)) = body {
         request = request.header("content-type", kind);
     }
-    let request = request.body(body.unwrap_or_default().1.to_owned()).unwrap();
-    let asked = tokio::task::spawn_blocking(move || {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(Duration::from_secs(30)))
-            .build()
-            .into();
-        let mut response = agent.run(request).unwrap();
-        let kind = response.headers().get("content-type").map_or("", |kind| kind.to_str().unwrap()).to_owned();
-        // A stream has no end to wait for.
-        let is_stream = kind == "text/event-stream";
-        let text = if is_stream { String::new() } else { response.body_mut().read_to_string().unwrap() };
-        (response.status().as_u16(), kind, text)
-    });
-    asked.await.unwrap()
+    asked::send(request.body(body.unwrap_or_default().1.into()).unwrap()).await
 }
 
 async fn document(coordinator: &Coordinator) -> Value {
