@@ -14,6 +14,8 @@ export WANFARM_LOG=error
 # A connection and more for every worker.
 ulimit -n "$(ulimit -Hn)"
 
+# It is read before the coordinator has made it.
+: >"$work/address"
 "$binaries/coordinator" serve --listen 127.0.0.1:0 --data "$work/data" --output "$work/output" >"$work/address" &
 coordinator=$!
 until grep -q http "$work/address"; do sleep 0.01; done
