@@ -17,7 +17,9 @@ use wanfarm_manifest::Taken;
 use wanfarm_server::farm::FarmService;
 
 use crate::problem::{PROBLEM_JSON, Problem};
-use crate::{blobs, events, files, health, jobs, metrics, preview, rerender, submit, workers};
+use crate::{
+    blobs, events, files, health, jobs, metrics, models, openai, preview, rerender, submit, webhooks, workers,
+};
 
 /// The document. It does not change while the program runs.
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| Api::openapi().to_json().unwrap_or_default().into());
@@ -54,6 +56,8 @@ async fn document() -> impl IntoResponse {
         (name = "blobs", description = "The files that manifests name"),
         (name = "workers", description = "Who renders"),
         (name = "events", description = "What changes, as it changes"),
+        (name = "webhooks", description = "Who is told of what happens"),
+        (name = "openai", description = "Videos in the shape that other servers have given them"),
         (name = "farm", description = "The farm as a whole"),
         (name = "probes", description = "For what watches over services"),
     ),
@@ -84,10 +88,19 @@ async fn document() -> impl IntoResponse {
         jobs::video,
         jobs::videos,
         metrics::metrics,
+        models::list,
+        openai::content,
+        openai::create,
+        openai::delete,
+        openai::list,
+        openai::one,
         preview::preview,
         rerender::one,
         rerender::some,
         submit::submit,
+        webhooks::add,
+        webhooks::list,
+        webhooks::remove,
         workers::change,
         workers::forget,
         workers::list,

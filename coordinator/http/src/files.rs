@@ -194,7 +194,8 @@ async fn by_path(
     send(&farm, video, headers, move |known| known == path).await
 }
 
-async fn send(
+/// A file of a video that `is_meant`, or the part of it that is asked for.
+pub(crate) async fn send(
     farm: &FarmService,
     input::Video(job, index): input::Video,
     headers: HeaderMap,

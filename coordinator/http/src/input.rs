@@ -30,6 +30,9 @@ pub(crate) struct Video(pub(crate) JobId, pub(crate) u32);
 /// A worker's id in a path.
 pub(crate) struct Worker(pub(crate) wanfarm_types::WorkerId);
 
+/// A webhook's id in a path.
+pub(crate) struct Webhook(pub(crate) wanfarm_types::WebhookId);
+
 /// The digest of a file in a path.
 pub(crate) struct Blob(pub(crate) wanfarm_types::Digest);
 
@@ -63,7 +66,7 @@ pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -
 }
 
 /// A parameter of a path. One that is no such value names nothing that is there.
-async fn parameter<T: FromStr, S: Send + Sync>(
+pub(crate) async fn parameter<T: FromStr, S: Send + Sync>(
     parts: &mut Parts,
     state: &S,
     name: &str,
@@ -100,6 +103,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Worker {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Webhook {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(wanfarm_types::WebhookId(parameter(parts, state, "webhook", "id of a webhook").await?)))
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Blob {
     type Rejection = Problem;
 
@@ -119,18 +130,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+impl<T: DeserializeOwned> Json<T> {
+    /// Reads a request whole.
+    pub(crate) async fn read(request: Request) -> Result<T, Problem> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.split(';').next().map(str::trim) != Some("application/json") {
             let why = format!("the body has to be application/json, not {kind:?}");
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
         }
-        let body = Bytes::from_request(request, state).await;
-        let body = body.map_err(|why| Problem::new(why.status(), why.body_text()))?;
-        json(&body).map(Self)
+        let body = Bytes::from_request(request, &()).await;
+        json(&body.map_err(|why| Problem::new(why.status(), why.body_text()))?)
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        Self::read(request).await.map(Self)
     }
 }
 
@@ -139,6 +156,11 @@ pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // An object, which serde alone would also read from a list of its values in their order.
     let object: Map<String, Value> =
         serde_json::from_slice(body).map_err(|why| Problem::bad_request(why.to_string()))?;
+    self::object(object)
+}
+
+/// The same, of an object that has been read.
+pub(crate) fn object<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, Problem> {
     let read = serde_path_to_error::deserialize(with_whole_numbers(Value::Object(object)));
     read.map_err(|why| match why.path().to_string().as_str() {
         "." => Problem::bad_request(why.inner().to_string()),

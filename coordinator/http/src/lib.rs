@@ -13,6 +13,8 @@ mod health;
 mod input;
 mod jobs;
 mod metrics;
+mod models;
+mod openai;
 mod page_of;
 mod pages;
 mod preview;
@@ -21,6 +23,7 @@ mod range;
 mod rerender;
 mod submit;
 mod unknown;
+mod webhooks;
 mod workers;
 
 use axum::extract::DefaultBodyLimit;
@@ -28,25 +31,29 @@ use axum::{Router, middleware};
 use wanfarm_server::farm::FarmService;
 
 pub use guard::Hosts;
+pub use webhooks::{Target, Targets};
 
 /// Most bytes of a body that is read whole.
 const MAX_BODY: usize = 64 << 10;
 
-/// Every route of the coordinator over HTTP, which is asked for by these names beside those of its own network. Paths that
-/// nobody serves end here as well.
-pub fn router(farm: FarmService, hosts: Hosts) -> Router {
+/// Every route of the coordinator over HTTP, which is asked for by these `hosts` beside those of its own network, and which may
+/// send webhooks to `targets`. Paths that nobody serves end here as well.
+pub fn router(farm: FarmService, hosts: Hosts, targets: Targets) -> Router {
     let api = Router::new().merge(health::api()).merge(jobs::routes()).merge(files::routes()).merge(workers::routes());
     let api = api
         .merge(submit::routes())
         .merge(rerender::routes())
         .merge(preview::routes())
         .merge(events::routes(farm.clone()))
-        .merge(blobs::routes());
+        .merge(webhooks::routes(farm.clone(), targets))
+        .merge(blobs::routes())
+        .merge(models::routes());
     let api = api.layer(DefaultBodyLimit::max(MAX_BODY));
     Router::new()
         .nest("/api/v1", api)
         .merge(health::routes())
         .merge(metrics::routes())
+        .merge(openai::routes())
         .merge(document::routes())
         .method_not_allowed_fallback(unknown::method)
         .fallback(unknown::path)

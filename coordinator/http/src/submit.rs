@@ -214,7 +214,7 @@ fn kind(headers: &HeaderMap) -> Answer<Kind> {
 }
 
 /// The client's own key; without one, the same request twice is two jobs.
-fn key(headers: &HeaderMap) -> Answer<String> {
+pub(crate) fn key(headers: &HeaderMap) -> Answer<String> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(String::new()) };
     let key = key.to_str().map_err(|_| Problem::bad_request("Idempotency-Key: only visible ASCII letters"))?;
     Ok(key.to_owned())

@@ -34,7 +34,7 @@ async fn farm() -> Farm {
 }
 
 async fn start(folder: &Path) -> Coordinator {
-    asked::start(folder, |_| {}).await
+    asked::start(folder, Default::default(), |_| {}).await
 }
 
 impl Farm {

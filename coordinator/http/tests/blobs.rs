@@ -14,7 +14,7 @@ const PICTURE: &[u8] = include_bytes!("../../../deploy/demo/shapes.png");
 const MANIFEST: &str = "[job]\nname = 'night'\nmodel = 'demo'\n[[video]]\nprompt = 'a fox'\nimage = 'shots/*.png'\n";
 
 async fn start(folder: &tempfile::TempDir) -> Coordinator {
-    asked::start(folder.path(), |_| {}).await
+    asked::start(folder.path(), Default::default(), |_| {}).await
 }
 
 async fn ask(coordinator: &Coordinator, method: &str, path: &str, kind: &str, body: &[u8]) -> Reply {

@@ -82,6 +82,11 @@ impl Catalog {
         self.models.keys().map(String::as_str)
     }
 
+    /// What is known of each of them.
+    pub fn infos(&self) -> impl Iterator<Item = &ModelInfo> {
+        self.models.values().map(|model| &model.info)
+    }
+
     /// A model by name.
     pub fn get(&self, name: &str) -> Option<&Model> {
         self.models.get(name)

@@ -13,11 +13,13 @@ mod obstacles;
 mod registry;
 mod requests;
 mod restore;
+mod stall;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 mod uploads;
 mod waiting;
+mod webhooks;
 mod work;
 
 use std::collections::VecDeque;
@@ -48,6 +50,7 @@ use history::History;
 pub use history::Told;
 use obstacles::Obstacles;
 use registry::Registry;
+use stall::Stall;
 use upkeep::Upkeep;
 use uploads::Uploads;
 use waiting::{Hints, Unread};
@@ -81,6 +84,7 @@ pub struct Driver {
     news: watch::Sender<u64>,
     history: History,
     upkeep: Upkeep,
+    stall: Stall,
     uploads: Uploads,
     meters: Meters,
     /// Files to be removed once their rows are.
@@ -98,7 +102,8 @@ impl Driver {
         self.settle().await?;
         while !self.stopping {
             let timeout = self.scheduler.poll_timeout().map(|at| self.started + Duration::from_millis(at.0));
-            let timeout = timeout.into_iter().chain(self.obstacles.next()).chain([self.upkeep.next]).min();
+            let timeout =
+                timeout.into_iter().chain(self.obstacles.next()).chain([self.upkeep.next, self.stall.next]).min();
             let event = tokio::select! {
                 event = self.events.recv() => match event {
                     None => return Ok(()),
@@ -145,6 +150,7 @@ impl Driver {
         }
         self.look_at_obstacles();
         self.keep_up();
+        self.look_for_stall();
     }
 
     fn now(&self) -> wanfarm_scheduler::Instant {

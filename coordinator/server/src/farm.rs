@@ -12,6 +12,7 @@ mod places;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod webhooks;
 mod wire;
 
 use std::collections::BTreeMap;

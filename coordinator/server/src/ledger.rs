@@ -20,6 +20,8 @@ pub(crate) struct Ledger {
     /// When each video's (or text's) previous piece of work ended: the next one has waited since then.
     free_since: BTreeMap<VideoId, f64>,
     workers: BTreeMap<WorkerId, KnownWorker>,
+    /// Attempts that were ever recorded.
+    issued: u64,
 }
 
 /// What is shown of a worker, attached or not.
@@ -80,9 +82,13 @@ impl Ledger {
     }
 
     /// No attempt is out with a worker.
-    #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// Grows with every attempt.
+    pub(crate) fn issued(&self) -> u64 {
+        self.issued
     }
 
     /// How long an item has waited whose device begins now; `None` when that is known already, or cannot be.
@@ -104,6 +110,7 @@ impl Ledger {
     pub(crate) fn record(&mut self, change: &Change, now: f64, passes: impl Fn(VideoId, Stage) -> u32) {
         match change {
             Change::AttemptIssued { attempt, item, text, worker, .. } => {
+                self.issued += 1;
                 let ready_at = self.free_since.get(&item.video).copied().unwrap_or(now);
                 self.open.insert(*attempt, AttemptRecord::new(item, *text, *worker, ready_at));
             }

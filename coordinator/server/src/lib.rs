@@ -32,6 +32,6 @@ pub mod server;
 mod sessions;
 pub mod source;
 pub mod store;
-mod times;
+pub mod times;
 mod totals;
 mod writer;

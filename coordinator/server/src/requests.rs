@@ -11,12 +11,13 @@ use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Rooms;
 use wanfarm_types::{
     About, BadAbout, Digest, JobId, JobReport, JobStatus, JobSummary, ModelInfo, Role, VideoId, VideoRequest,
-    VideoStatus, WorkerId, WorkerStatus,
+    VideoStatus, WebhookId, WorkerId, WorkerStatus,
 };
 
 use crate::estimate::{Workforce, Workload};
 use crate::outputs::{Look, Written};
 use crate::preview::Shown;
+use crate::store::WebhookRow;
 
 /// A request, with the channel for its answer.
 #[derive(Debug)]
@@ -89,6 +90,8 @@ pub enum Request {
         images: Vec<Digest>,
         reply: oneshot::Sender<Farm>,
     },
+    /// Every model that is known.
+    Models { reply: oneshot::Sender<Vec<ModelInfo>> },
     /// The remaining work of a job.
     Remaining { job: JobId, reply: oneshot::Sender<Result<Remaining, RequestError>> },
     /// The report of a job so far.
@@ -133,6 +136,24 @@ pub enum Request {
         by: String,
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
+    /// Who is told of what happens.
+    Webhooks { reply: oneshot::Sender<Vec<WebhookRow>> },
+    /// Tell somebody of what happens from now on.
+    AddWebhook {
+        webhook: WebhookRow,
+        /// Who asks.
+        by: String,
+        reply: oneshot::Sender<Result<(), RequestError>>,
+    },
+    /// Tell somebody nothing more.
+    RemoveWebhook {
+        webhook: WebhookId,
+        /// Who asks; `None`: the target itself.
+        by: Option<String>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
+    },
+    /// Somebody needs not be told any more of what happened until this event.
+    WebhookTold { webhook: WebhookId, event: u64, reply: oneshot::Sender<()> },
     /// Steer a worker.
     ControlWorker {
         worker: WorkerId,
@@ -391,7 +412,16 @@ pub enum RequestError {
     /// No such worker.
     #[error("there is no worker {0}")]
     NoSuchWorker(WorkerId),
+    /// No such webhook.
+    #[error("there is no webhook {0}")]
+    NoSuchWebhook(WebhookId),
+    /// As many as there may be.
+    #[error("{MAX_WEBHOOKS} webhooks are told of what happens already; remove one first")]
+    TooManyWebhooks,
 }
+
+/// Webhooks at the same time.
+pub(crate) const MAX_WEBHOOKS: usize = 16;
 
 fn role_names(roles: &[Role]) -> String {
     roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(", ")

@@ -18,7 +18,7 @@ const FORMAT: EncodedConfig =
     Config::DEFAULT.set_time_precision(TimePrecision::Second { decimal_digits: NonZero::new(3) }).encode();
 
 /// A time of day as scripts read it, such as `2026-11-28T21:04:05.250Z`; `None` for what is no time.
-pub(crate) fn rfc3339(at: f64) -> Option<String> {
+pub fn rfc3339(at: f64) -> Option<String> {
     // Thousandths are as exact as such clocks are, and an f64 has them.
     let nanoseconds = i128::from((at * 1000.0).round() as i64) * 1_000_000;
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()?.format(&Iso8601::<FORMAT>).ok()
@@ -42,7 +42,7 @@ pub struct Moment {
 }
 
 /// The time of day, in seconds since 1970: for people, never for decisions.
-pub(crate) fn wall_clock() -> f64 {
+pub fn wall_clock() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 

@@ -113,6 +113,14 @@ kinds! {
     WorkerAssigned = "worker.assigned",
     /// Nothing is kept of a worker.
     WorkerForgotten = "worker.forgotten",
+    /// A disk is full, and jobs wait for room.
+    DiskFull = "disk.full",
+    /// Jobs are active, and for a while nothing was computed for any of them.
+    FarmStalled = "farm.stalled",
+    /// Somebody has the farm tell a webhook of what happens.
+    WebhookAdded = "webhook.added",
+    /// A webhook is told of nothing more.
+    WebhookRemoved = "webhook.removed",
 }
 
 #[cfg(test)]

@@ -38,6 +38,12 @@ pub struct WorkerId(pub Uuid);
 #[serde(transparent)]
 pub struct Incarnation(pub Uuid);
 
+/// A target of webhooks. Drawn by the coordinator that is asked to tell it of things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(transparent)]
+pub struct WebhookId(pub Uuid);
+
 /// An id in JSON as it prints.
 pub(crate) mod as_text {
     use std::fmt::Display;
@@ -69,7 +75,7 @@ macro_rules! print_as_what_they_hold {
     };
 }
 
-print_as_what_they_hold!(JobId, AttemptId, WorkerId, Incarnation);
+print_as_what_they_hold!(JobId, AttemptId, WorkerId, Incarnation, WebhookId);
 
 impl fmt::Display for VideoId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -49,7 +49,7 @@ pub use format::{Format, FormatError, frame_name, is_frame_name};
 pub use frame_rate::{BadFrameRate, FrameRate};
 pub use geometry::{Geometry, GeometryError};
 pub use history::{EventKind, FarmEvent};
-pub use ids::{AttemptId, Incarnation, JobId, VideoId, WorkerId};
+pub use ids::{AttemptId, Incarnation, JobId, VideoId, WebhookId, WorkerId};
 pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};
 pub use lora::{LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
 pub use memory::{Footprint, ItemSize, LoadProgress, ModelRole};

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wanfarm_scheduler::{Action, ArtifactId, Input, JobPhase};
-use wanfarm_types::{Backoff, JobId, VideoId};
+use wanfarm_types::{Backoff, EventKind, JobId, VideoId};
 
 use super::Driver;
 use crate::obstacle::Obstacle;
-use crate::store::{Row, StoreError};
+use crate::store::{EventRow, Row, StoreError};
 
 /// How soon to look again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
@@ -245,6 +245,12 @@ impl Driver {
     pub(super) fn on_obstacle(&mut self, obstacle: Obstacle) {
         if self.obstacles.files.as_ref() != Some(&obstacle) {
             tracing::error!("jobs are paused; they wait for {obstacle}");
+        }
+        if let Obstacle::Full { path, .. } = &obstacle
+            && !matches!(self.obstacles.files, Some(Obstacle::Full { .. }))
+        {
+            let detail = Some(path.display().to_string());
+            self.note(EventRow { kind: EventKind::DiskFull, detail, ..EventRow::default() });
         }
         if self.obstacles.files.is_none() {
             self.obstacles.files_again.postpone();

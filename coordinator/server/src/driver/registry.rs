@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use wanfarm_manifest::claims::{Claims, Holder, Wanted};
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
-use wanfarm_types::{JobId, Stage, TEXT_LEN, VideoId, VideoState};
+use wanfarm_types::{JobId, Stage, TEXT_LEN, VideoId, VideoState, WebhookId};
 
 use crate::catalog::Catalog;
 use crate::images::Images;
 use crate::jobs::{Job, Jobs};
 use crate::ledger::{KnownWorker, Ledger};
-use crate::store::Row;
+use crate::store::{Row, WebhookRow};
 
 /// What the rows say, in the form that answers need.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) struct Registry {
     pub(super) standings: u64,
     /// Where the volume of an output folder was mounted when files were last written to it.
     pub(super) mounts: BTreeMap<PathBuf, PathBuf>,
+    /// Who is told of what happens.
+    pub(super) webhooks: BTreeMap<WebhookId, WebhookRow>,
 }
 
 impl Registry {
@@ -43,6 +45,7 @@ impl Registry {
             long_texts: BTreeMap::new(),
             standings: 0,
             mounts: BTreeMap::new(),
+            webhooks: BTreeMap::new(),
         }
     }
 
@@ -75,6 +78,8 @@ impl Registry {
             Row::Reported { job, at } => self.jobs.reported(*job, *at),
             Row::About { job, about } => self.jobs.describe(*job, about.clone()),
             Row::VideoTimes { video, started, ended } => self.jobs.set_times(*video, *started, *ended),
+            Row::Webhook(webhook) => drop(self.webhooks.insert(webhook.id, webhook.clone())),
+            Row::WebhookForgotten(webhook) => drop(self.webhooks.remove(webhook)),
             Row::Event(_) => {}
             Row::Mount { folder, mount } => drop(self.mounts.insert(folder.clone(), mount.clone())),
             Row::Begun { attempt, at, waited } => self.ledger.begun(*attempt, *at, *waited),

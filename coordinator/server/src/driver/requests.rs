@@ -66,6 +66,7 @@ impl Driver {
             }
             Request::StoreObstacle { reply } => answer(reply, self.obstacles.of_store().map(str::to_owned)),
             Request::Farm { model, images, reply } => answer(reply, self.farm(&model, &images)),
+            Request::Models { reply } => answer(reply, self.registry.catalog.infos().cloned().collect()),
             Request::Remaining { job, reply } => answer(reply, self.remaining(job)),
             Request::Report { job, reply } => answer(reply, self.job_report(job)),
             Request::Files { job, video, reply } => answer(reply, self.files(job, video)),
@@ -84,6 +85,19 @@ impl Driver {
                 let done = self.asked_by(by, |driver| driver.describe(job, change));
                 self.answer_when_recorded(reply, done);
             }
+            Request::Webhooks { reply } => answer(reply, self.registry.webhooks.values().cloned().collect()),
+            Request::AddWebhook { webhook, by, reply } => {
+                let done = self.asked_by(by, |driver| driver.add_webhook(webhook));
+                self.answer_when_recorded(reply, done);
+            }
+            Request::RemoveWebhook { webhook, by, reply } => {
+                let done = self.asked_by(by, |driver| driver.remove_webhook(webhook));
+                self.answer_when_recorded(reply, done);
+            }
+            Request::WebhookTold { webhook, event, reply } => {
+                self.webhook_told(webhook, event);
+                self.answer_when_recorded(reply, ());
+            }
             Request::ControlWorker { worker, verb, by, reply } => {
                 let done = self.asked_by(by, |driver| driver.control_worker(worker, verb));
                 self.answer_when_recorded(reply, done);
@@ -92,8 +106,8 @@ impl Driver {
     }
 
     /// Does what somebody asks for, under their name.
-    fn asked_by<T>(&mut self, by: String, act: impl FnOnce(&mut Self) -> T) -> T {
-        self.history.by = Some(by);
+    fn asked_by<T>(&mut self, by: impl Into<Option<String>>, act: impl FnOnce(&mut Self) -> T) -> T {
+        self.history.by = by.into();
         let done = act(self);
         self.history.by = None;
         done

@@ -11,6 +11,7 @@ use wanfarm_types::{Digest, VideoState};
 use super::history::{History, Told};
 use super::obstacles::Obstacles;
 use super::registry::Registry;
+use super::stall::Stall;
 use super::upkeep::Upkeep;
 use super::uploads::Uploads;
 use super::waiting::{Hints, Unread};
@@ -106,6 +107,7 @@ impl Driver {
             news,
             history: History::new(loaded.next_event, told),
             upkeep: Upkeep::new(retention),
+            stall: Stall::new(),
             uploads: Uploads::default(),
             meters,
             unneeded: Vec::new(),

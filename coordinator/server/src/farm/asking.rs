@@ -10,7 +10,8 @@ use tonic::{Code, Status};
 use wanfarm_client::{DiskShortage, JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
 use wanfarm_types::{
-    About, Digest, JobId, JobReport, JobState, JobStatus, JobSummary, VideoStatus, WorkerId, WorkerStatus,
+    About, Digest, JobId, JobReport, JobState, JobStatus, JobSummary, ModelInfo, VideoRequest, VideoStatus, WorkerId,
+    WorkerStatus,
 };
 
 use super::files::{self, OutputLine};
@@ -220,6 +221,25 @@ impl FarmService {
             Some(recent) => Ok(Some(recent)),
             None => Ok(self.shows.make((job, video), shown).await),
         }
+    }
+
+    /// Every model that workers have announced and that is not forgotten.
+    ///
+    /// # Errors
+    /// As of [`Self::jobs`].
+    pub async fn models(&self) -> Answer<Vec<ModelInfo>> {
+        self.ask(|reply| Request::Models { reply }).await
+    }
+
+    /// What was asked for with a video, by its place in the manifest.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn asked_for(&self, job: JobId, video: u32) -> Answer<VideoRequest> {
+        let videos = vec![video];
+        let (submission, _) = self.ask(|reply| Request::Again { job, videos, reply }).await?.map_err(refusal)?;
+        let asked = submission.videos.into_iter().next();
+        asked.ok_or_else(|| Status::not_found(format!("job {job} has no video {video}")))
     }
 
     /// Every worker's line.

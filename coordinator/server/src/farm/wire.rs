@@ -49,8 +49,9 @@ pub(super) fn refusal(error: RequestError) -> Status {
         | RequestError::NoSuchLora(_)
         | RequestError::NoSuchJob(_)
         | RequestError::NoSuchVideo { .. }
-        | RequestError::NoSuchWorker(_) => Status::not_found(message),
-        RequestError::Full(_) => Status::resource_exhausted(message),
+        | RequestError::NoSuchWorker(_)
+        | RequestError::NoSuchWebhook(_) => Status::not_found(message),
+        RequestError::Full(_) | RequestError::TooManyWebhooks => Status::resource_exhausted(message),
         RequestError::OneVideo(_)
         | RequestError::Unfit(_)
         | RequestError::About(_)

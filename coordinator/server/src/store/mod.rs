@@ -15,7 +15,7 @@ use wanfarm_types::{AttemptId, JobId};
 pub use directory::{DataDirectory, DirectoryError};
 pub use patience::when_unlocked;
 pub(crate) use row::MAX_EVENTS;
-pub use row::{EventRow, JobEnd, JobRow, Row};
+pub use row::{EventRow, JobEnd, JobRow, Row, WebhookRow};
 pub use sqlite::{Asked, History, SqliteStore};
 
 /// An engine that keeps rows. Each [`Row`] inserts or replaces what has its key; what a key is, the row says.

@@ -15,11 +15,12 @@ use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Change;
 use wanfarm_types::{
-    About, AttemptId, Digest, EventKind, FarmEvent, JobId, ModelFile, ModelInfo, Role, VideoId, VideoSpec, WorkerId,
+    About, AttemptId, Digest, EventKind, FarmEvent, JobId, ModelFile, ModelInfo, Role, VideoId, VideoSpec, WebhookId,
+    WorkerId,
 };
 
 use crate::outputs::Written;
-use crate::times::{Moment, rfc3339};
+use crate::times::{Moment, rfc3339, wall_clock};
 use crate::totals::Totals;
 
 /// One row. Videos are named by their place in the manifest, except in [`Row::Scheduler`], which counts those planned.
@@ -135,6 +136,10 @@ pub enum Row {
         /// When it ended, likewise; `None`: it has not, or is taken up again.
         ended: Option<f64>,
     },
+    /// A target of webhooks, key `id`.
+    Webhook(WebhookRow),
+    /// A target that is told of nothing more: removes the row of key `id`.
+    WebhookForgotten(WebhookId),
     /// Something that happened, key `id`, in the transaction of the rows that it tells of. Never changed, and gone when
     /// 100,000 others have followed; not among the rows that are loaded.
     Event(EventRow),
@@ -177,6 +182,30 @@ impl EventRow {
     pub fn told(&self) -> FarmEvent {
         let Self { id, at, kind, job, video, worker, name, by, before, after, detail } = self.clone();
         FarmEvent { id, at: rfc3339(at), kind, job, video, worker, name, by, before, after, detail }
+    }
+}
+
+/// Who is told of what happens, and how far they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebhookRow {
+    /// Names it.
+    pub id: WebhookId,
+    /// Where messages are sent.
+    pub url: String,
+    /// What they are signed with.
+    pub secret: String,
+    /// What is told.
+    pub kinds: Vec<EventKind>,
+    /// Since when, in seconds since 1970.
+    pub created: f64,
+    /// The last event that needs not be told any more.
+    pub told: u64,
+}
+
+impl WebhookRow {
+    /// Somebody new, who is told of what happens once the driver has taken them in.
+    pub fn new(id: WebhookId, url: String, secret: String, kinds: Vec<EventKind>) -> Self {
+        Self { id, url, secret, kinds, created: wall_clock(), told: 0 }
     }
 }
 

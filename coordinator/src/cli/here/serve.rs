@@ -26,6 +26,10 @@ pub(in crate::cli) struct ServeArgs {
     /// a domain, its addresses, and names that end in .local, .lan, .internal or .home.arpa are answered in any case.
     #[arg(long = "host", value_name = "NAME", value_parser = host)]
     hosts: Vec<String>,
+    /// A host that webhooks may lead to, hooks.studio.example or 10.0.0.7:9000; may be repeated. Nothing is sent to others,
+    /// whoever asks for it.
+    #[arg(long = "webhook-host", value_name = "HOST[:PORT]")]
+    targets: Vec<wanfarm_http::Target>,
     /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
     #[arg(long, value_name = "DIR", value_parser = path::new())]
     data: Option<PathBuf>,
@@ -95,12 +99,13 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, CliError> {
     logging::of_service();
     let scheduler = policy(&args);
     let data = data_directory(args.data, "coordinator")?;
-    let hosts = args.hosts.into_iter().collect();
+    let (hosts, targets) = (args.hosts.into_iter().collect(), args.targets.into_iter().collect());
     let (listen, output, retention) = (args.listen, args.output, args.keep.0);
     let config = ServerConfig { listen, data, output, wanted: None, retention, scheduler };
     block_on(async {
-        let mut coordinator =
-            server::start(config, |farm| wanfarm_http::router(farm, hosts).into()).await.map_err(not_started)?;
+        let mut coordinator = server::start(config, |farm| wanfarm_http::router(farm, hosts, targets).into())
+            .await
+            .map_err(not_started)?;
         let (reached, port) = (listen::reached(coordinator.address), coordinator.address.port());
         // Scripts that chose port 0 read the address from here.
         outln!("listening on http://{reached}");

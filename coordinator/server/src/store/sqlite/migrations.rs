@@ -15,7 +15,7 @@ pub(super) enum Migration {
 }
 
 /// Step by step; after the last, rows are as this version reads and writes them.
-pub(super) const MIGRATIONS: [Migration; 9] = [
+pub(super) const MIGRATIONS: [Migration; 10] = [
     Migration::Sql(include_str!("schema.sql")),
     Migration::Sql(include_str!("forward_passes.sql")),
     Migration::Sql(include_str!("format-3.sql")),
@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: [Migration; 9] = [
     Migration::Sql("ALTER TABLE job ADD COLUMN about TEXT;"),
     // Format 9: a job's priority where it is no more the one it was submitted with.
     Migration::Sql("ALTER TABLE job ADD COLUMN priority_now INTEGER;"),
+    Migration::Sql(include_str!("format-10.sql")),
 ];
 
 impl Migration {

@@ -10,10 +10,12 @@ use uuid::Uuid;
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, TextKey, VideoPhase, VideoPlan};
-use wanfarm_types::{AttemptId, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WorkItem, WorkerId};
+use wanfarm_types::{
+    AttemptId, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WebhookId, WorkItem, WorkerId,
+};
 
 use super::Fault;
-use crate::store::{EventRow, JobEnd, JobRow, Row};
+use crate::store::{EventRow, JobEnd, JobRow, Row, WebhookRow};
 use crate::times::Moment;
 
 pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
@@ -47,6 +49,16 @@ pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
     rows.extend(each(database, "output_mount", "folder", |line| {
         let [folder, mount] = ["folder", "mount"].map(|column| get::<String>(line, column));
         Ok(Row::Mount { folder: folder?.into(), mount: mount?.into() })
+    })?);
+    rows.extend(each(database, "webhook", "id", |line| {
+        Ok(Row::Webhook(WebhookRow {
+            id: WebhookId(text(line, "id")?),
+            url: get(line, "url")?,
+            secret: get(line, "secret")?,
+            kinds: json(line, "kinds")?,
+            created: get(line, "created")?,
+            told: count(line, "told")?,
+        }))
     })?);
     each(database, "job", "id", |line| job(database, line, &mut rows))?;
     rows.extend(each(database, "pin", "job, role", |line| {

@@ -8,7 +8,7 @@ use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, VideoPhase};
 use wanfarm_types::{Failure, JobId, StepTiming, VideoId, VideoSpec};
 
 use super::Fault;
-use crate::store::{EventRow, JobRow, MAX_EVENTS, Row};
+use crate::store::{EventRow, JobRow, MAX_EVENTS, Row, WebhookRow};
 
 pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault> {
     match row {
@@ -88,6 +88,16 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
             let sql = "UPDATE video SET started = ?3, ended = ?4 WHERE job = ?1 AND place = ?2";
             let values = params![number(video.job.0)?, video.index, started.map(finite), ended.map(finite)];
             changed(execute_counting(transaction, sql, values)?, video)
+        }
+        Row::Webhook(WebhookRow { id, url, secret, kinds, created, told }) => execute(
+            transaction,
+            "INSERT INTO webhook (id, url, secret, kinds, created, told) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET url = excluded.url, secret = excluded.secret, kinds = excluded.kinds,
+             created = excluded.created, told = excluded.told",
+            params![id.to_string(), url, secret, json(kinds)?, finite(*created), number(*told)?],
+        ),
+        Row::WebhookForgotten(webhook) => {
+            execute(transaction, "DELETE FROM webhook WHERE id = ?1", params![webhook.to_string()])
         }
         Row::Event(event) => self::event(transaction, event),
         Row::Scheduler(change) => self::change(transaction, change),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
-use wanfarm_types::{AttemptId, Digest, JobId, Role, VideoId, WorkerId};
+use wanfarm_types::{AttemptId, Digest, JobId, Role, VideoId, WebhookId, WorkerId};
 
-use crate::store::{Loaded, Row, Store, StoreError};
+use crate::store::{Loaded, Row, Store, StoreError, WebhookRow};
 
 /// What a row's key is. Declared in the order of [`Store::load`]: parents first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,7 @@ enum Key {
     Worker(WorkerId),
     WorkerState(WorkerId),
     Mount(PathBuf),
+    Webhook(WebhookId),
     Job(JobId, OfJob),
     Pin(JobId, Role),
     Text(TextKey),
@@ -135,6 +136,7 @@ impl Tables {
             row,
             Row::ImageForgotten(_)
                 | Row::WorkerForgotten(_)
+                | Row::WebhookForgotten(_)
                 | Row::Scheduler(Change::WorkerForgotten(_))
                 | Row::Suspended { reason: None, .. }
                 | Row::Ended { end: None, .. }
@@ -229,6 +231,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
         }
         Row::Event(_) => unreachable!("no row that is loaded"),
         Row::Mount { folder, .. } => (Key::Mount(folder.clone()), None),
+        Row::Webhook(WebhookRow { id, .. }) | Row::WebhookForgotten(id) => (Key::Webhook(*id), None),
         Row::Begun { attempt, .. } => (Key::Attempt(*attempt, OfAttempt::Begun), issued(*attempt)),
         Row::Scheduler(change) => match change {
             Change::JobAdded(plan) => {

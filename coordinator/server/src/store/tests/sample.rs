@@ -8,13 +8,13 @@ use wanfarm_manifest::{Submission, Taken, plan};
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPhase, JobPlan, TextKey, VideoPhase};
 use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
-    About, AttemptId, CacheRequest, DType, Digest, Effort, Expert, Experts, Failure, FailureKind, Guidance,
+    About, AttemptId, CacheRequest, DType, Digest, Effort, EventKind, Expert, Experts, Failure, FailureKind, Guidance,
     Incarnation, JobId, LoraRef, Machine, MagCacheRequest, MagCurve, ModelFile, Role, Stage, StepRange, StepTiming,
-    TensorRef, VideoId, VideoRequest, VideoSpec, WorkItem, WorkerId,
+    TensorRef, VideoId, VideoRequest, VideoSpec, WebhookId, WorkItem, WorkerId,
 };
 
 use crate::outputs::{Content, Print, Written};
-use crate::store::{JobEnd, JobRow, Row};
+use crate::store::{JobEnd, JobRow, Row, WebhookRow};
 use crate::times::Moment;
 use crate::totals::{Share, Totals};
 
@@ -154,6 +154,7 @@ pub(super) fn everything() -> Vec<Row> {
         job(1, "a", 2),
         resolved(1, 2),
         planned(1, 2),
+        target(3),
         Row::Scheduler(pin),
         outputs,
         issued(1, video),
@@ -161,6 +162,22 @@ pub(super) fn everything() -> Vec<Row> {
         ended(1, AttemptEnd::Done),
         over(1, Some(4)),
     ]
+}
+
+fn webhook(n: u8) -> WebhookId {
+    WebhookId(Uuid::from_u128(n.into()))
+}
+
+/// A target of webhooks.
+fn target(n: u8) -> Row {
+    Row::Webhook(WebhookRow {
+        id: webhook(n % 3),
+        url: format!("https://hooks.example/é?token={n}"),
+        secret: format!("whsec_{n}"),
+        kinds: EventKind::ALL.iter().take(usize::from(n % 4)).copied().collect(),
+        created: f64::from(n) / 3.0,
+        told: u64::from(n),
+    })
 }
 
 /// A farm with jobs 1 to 4 of three videos each, of which two are planned.
@@ -183,7 +200,9 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
     let job_id = JobId(number);
     let video = VideoId { job: job_id, index: rng.random_range(0..2) };
     let failure = Failure { kind: FailureKind::NotFinite, message: format!("NaN after step {n}") };
-    let change = match rng.random_range(3..25) {
+    let change = match rng.random_range(3..26) {
+        25 if n < 60 => return vec![Row::WebhookForgotten(webhook(n % 3))],
+        25 => return vec![target(n)],
         24 => {
             let labels = (0..n % 3).map(|label| (format!("shot-{label}"), format!("{n} \"é\""))).collect();
             let about = About { owner: (n % 2 == 0).then(|| "ann".to_owned()), note: None, labels };

@@ -119,7 +119,7 @@ fn rows_of_an_older_format_are_brought_up_to_date_with_the_json_in_them() {
     database.execute(job, (2, "b", None::<String>)).unwrap();
     database.execute(job, (3, "c", totals("7"))).unwrap();
     let to_format_3 = |database: &Connection| {
-        database.execute_batch("ALTER TABLE attempt DROP COLUMN load_seconds; ALTER TABLE worker_state DROP COLUMN assigned; ALTER TABLE video DROP COLUMN started; ALTER TABLE video DROP COLUMN ended; DROP TABLE event; ALTER TABLE job DROP COLUMN about; ALTER TABLE job DROP COLUMN priority_now; PRAGMA user_version = 3").unwrap();
+        database.execute_batch("ALTER TABLE attempt DROP COLUMN load_seconds; ALTER TABLE worker_state DROP COLUMN assigned; ALTER TABLE video DROP COLUMN started; ALTER TABLE video DROP COLUMN ended; DROP TABLE event; ALTER TABLE job DROP COLUMN about; ALTER TABLE job DROP COLUMN priority_now; DROP TABLE webhook; PRAGMA user_version = 3").unwrap();
     };
     to_format_3(&database);
     drop(database);
@@ -256,6 +256,8 @@ fn a_damaged_value_is_told_with_its_table_and_column() {
         ("attempt", "outcome", "'resting'"),
         ("worker", "id", "'nobody'"),
         ("pin", "weights", "'nothing'"),
+        ("webhook", "kinds", "'['"),
+        ("webhook", "told", "-1"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         open(dir.path()).unwrap().commit(&everything()).unwrap();
