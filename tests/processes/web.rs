@@ -24,6 +24,9 @@ seed = 2
 formats = ["mp4"]
 "#;
 
+/// The model of the farm's workers.
+const MODEL: &str = "wan-tiny-t2v";
+
 /// What came back, whatever its status.
 struct Reply {
     status: u16,
@@ -121,26 +124,27 @@ fn a_night_over_http_is_told_whole_though_the_coordinator_is_killed_in_it() {
 #[test]
 fn a_video_is_made_for_a_client_of_another_servers_api() {
     let sandbox = Sandbox::new();
-    let mut farm = Farm::start(&sandbox);
+    let farm = Farm::start(&sandbox);
     let json = [("content-type", "application/json")];
-    let wanted = json!({"prompt": "a red circle moving left on a black background", "seed": 1, "model": "demo"});
+    let wanted = json!({
+        "prompt": "a red circle moving left on a black background", "seed": 1, "model": MODEL,
+        "size": "64x64", "num_frames": 5, "num_inference_steps": 4, "fps": 8,
+    });
     let queued = ask(&farm, "POST", "/v1/videos", &json, &wanted.to_string());
     assert_eq!(queued.status, 200, "{}", queued.json());
     let place = format!("/v1/videos/{}", queued.json()["id"].as_str().expect("a name"));
     assert!(farm.ends_within(600_000), "the job ends");
     let video = get(&farm, &place);
-    let told = ["status", "progress", "error", "seed"].map(|name| video[name].clone());
-    assert_eq!(told, [json!("completed"), json!(100), Value::Null, json!(1)], "{video}");
+    let told = ["status", "progress", "error", "seed", "size", "seconds"].map(|name| video[name].clone());
+    assert_eq!(told, [json!("completed"), json!(100), Value::Null, json!(1), json!("64x64"), json!("0.63")], "{video}");
     assert!(video["completed_at"].as_i64() >= video["created_at"].as_i64(), "{video}");
-    let (width, height) = video["size"].as_str().and_then(|size| size.split_once('x')).expect("a size");
-    assert!(width.parse::<u32>().is_ok() && height.parse::<u32>().is_ok(), "{video}");
     let content = ask(&farm, "GET", &format!("{place}/content"), &[], "");
     assert_eq!((content.status, content.field("content-type")), (200, "video/mp4"));
     assert_eq!(&content.body[4..8], b"ftyp");
-    // Its model is the only one, so it need not be named.
+    // Its model is the only one, so it need not be named; and its frame rate is known by now.
     let wanted = json!({"prompt": "a blue square", "seconds": "0.5"});
     let queued = ask(&farm, "POST", "/v1/videos", &json, &wanted.to_string());
-    assert_eq!((queued.status, &queued.json()["model"]), (200, &json!("demo")), "{}", queued.json());
+    assert_eq!((queued.status, &queued.json()["model"]), (200, &json!(MODEL)), "{}", queued.json());
     assert_eq!(ask(&farm, "DELETE", &place, &[], "").json()["deleted"], true);
     assert_eq!(ask(&farm, "GET", &place, &[], "").status, 404);
     farm.stop();

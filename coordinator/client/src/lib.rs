@@ -179,10 +179,22 @@ impl Client {
         submission: Submission,
         about: About,
     ) -> Result<(Submitted, Vec<DiskShortage>), ClientError> {
-        let v1::SubmitReply { job, already, renamed, left_out, shortages } =
-            self.farm.submit(wire(submission, about)).await?.into_inner();
-        let submitted = Submitted { job: job.map(JobId), already, renamed, left_out };
-        Ok((submitted, shortages.into_iter().map(Into::into).collect()))
+        Ok(submitted(self.farm.submit(wire(submission, about)).await?.into_inner()))
+    }
+
+    /// Queues videos of a job, by their places in its manifest, once more with other seeds, as a job of its own; `seed` for a single
+    /// one, else they are drawn.
+    ///
+    /// # Errors
+    /// When one of them is not there, the coordinator refuses it or cannot be reached.
+    pub async fn render_again(
+        &mut self,
+        job: JobId,
+        videos: Vec<u32>,
+        seed: Option<u64>,
+    ) -> Result<(Submitted, Vec<DiskShortage>), ClientError> {
+        let request = v1::RenderAgainRequest { job: job.0, videos, seed };
+        Ok(submitted(self.farm.render_again(request).await?.into_inner()))
     }
 
     /// Estimates a job without queueing it.
@@ -218,8 +230,13 @@ impl Client {
     pub async fn job(&mut self, job: JobId) -> Result<JobStatus, ClientError> {
         let first = self.watch(job).await?.next().await?;
         let status = first.ok_or_else(|| ClientError::Broken("it ended early".to_owned()))?;
-        let seconds_left = if status.job.state.is_end() { None } else { self.remaining(job).await?.seconds };
-        Ok(JobStatus { seconds_left, ..status })
+        if status.job.state.is_end() {
+            return Ok(status);
+        }
+        let of = Some(v1::estimate_request::Of::Job(job.0));
+        let rest = self.farm.estimate(v1::EstimateRequest { of }).await?.into_inner();
+        let eta = Some(rest.eta).filter(|eta| !eta.is_empty());
+        Ok(JobStatus { seconds_left: rest.seconds, eta, ..status })
     }
 
     /// Every job's line.
@@ -308,6 +325,13 @@ impl Client {
 
 fn stranger(error: impl std::fmt::Display) -> ClientError {
     ClientError::Stranger(error.to_string())
+}
+
+/// What came of a submission.
+fn submitted(reply: v1::SubmitReply) -> (Submitted, Vec<DiskShortage>) {
+    let v1::SubmitReply { job, already, renamed, left_out, shortages } = reply;
+    let submitted = Submitted { job: job.map(JobId), already, renamed, left_out };
+    (submitted, shortages.into_iter().map(Into::into).collect())
 }
 
 fn wire(submission: Submission, About { owner, note, labels }: About) -> v1::SubmitRequest {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 use wanfarm_server::farm::FarmService;
+use wanfarm_server::times::{rfc3339, wall_clock};
 
 use crate::problem::{Answer, Problem};
 
@@ -86,6 +87,8 @@ struct Farm {
     waiting_for: Vec<Waiting>,
     /// Until the last file of what is active, by the workers of now; `null` when that cannot be told.
     seconds_left: Option<f64>,
+    /// When that will be, in UTC as RFC 3339 has it.
+    eta: Option<String>,
 }
 
 #[derive(Serialize, Default, ToSchema)]
@@ -135,5 +138,6 @@ async fn of_farm(State(service): State<FarmService>) -> Answer<Json<Farm>> {
         *farm.workers.entry(worker.state).or_default() += 1;
     }
     farm.seconds_left = service.farm_seconds_left(&jobs).await?;
+    farm.eta = farm.seconds_left.and_then(|seconds| rfc3339(wall_clock() + seconds));
     Ok(Json(farm))
 }

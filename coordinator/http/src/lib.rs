@@ -20,10 +20,12 @@ mod pages;
 mod preview;
 mod problem;
 mod range;
+mod reader;
 mod rerender;
 mod submit;
 mod unknown;
 mod webhooks;
+mod wire;
 mod workers;
 
 use axum::extract::DefaultBodyLimit;

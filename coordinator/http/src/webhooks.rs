@@ -1,7 +1,7 @@
 //! Webhooks: programs that are told of what happens by a request to them, signed as Standard Webhooks has it.
 //!
 //! Whoever reaches the coordinator may name one, so it may only lead where the operator has said (`target`). Each is told by
-//! a task of its own (`courier`), in order, again and again until it has heard (`letter`, `sign`, `wire`); how far it is
+//! a task of its own (`courier`), in order, again and again until it has heard (`letter`, `sign`); how far it is
 //! stands in a row, so that a restart loses nothing. What is told twice, after a restart at a bad moment, has the same id.
 
 mod courier;
@@ -10,7 +10,6 @@ mod letter;
 mod sign;
 mod standing;
 mod target;
-mod wire;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};

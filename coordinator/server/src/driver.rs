@@ -43,7 +43,7 @@ use crate::outbox::Outbox;
 use crate::outputs::{ReportError, WriteError};
 use crate::sessions::{Session, Sessions};
 use crate::store::{JobEnd, Row, Store, StoreError};
-use crate::times::{Moment, wall_clock};
+use crate::times::{Moment, rfc3339, wall_clock};
 use crate::writer::OutputWriter;
 use commit::Answer;
 use history::History;
@@ -457,6 +457,8 @@ impl Driver {
                     status.loading = None;
                     status.steps_done = checkpoint.steps_done;
                     status.seconds_per_step = Some(*seconds).filter(|seconds| *seconds > 0.0);
+                    let left = f64::from(status.steps.saturating_sub(status.steps_done));
+                    status.eta = status.seconds_per_step.and_then(|seconds| rfc3339(wall_clock() + left * seconds));
                 });
             }
             _ => {}

@@ -5,6 +5,7 @@ mod again;
 mod asking;
 mod files;
 mod history;
+mod known;
 mod looking;
 mod loras;
 mod manifests;
@@ -12,10 +13,11 @@ mod places;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod watching;
 mod webhooks;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use futures::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
-use wanfarm_client::{JobVerb, Submitted, WorkerVerb, accelerations};
+use wanfarm_client::{JobVerb, WorkerVerb, accelerations};
 use wanfarm_manifest::first_frame::{self, Image};
 use wanfarm_manifest::{Submission, plan};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
@@ -48,6 +50,7 @@ pub use asking::{Changing, FinishedFile};
 pub use files::OutputLine;
 pub use history::Heard;
 pub(crate) use history::History;
+pub use known::{Fresh, Known};
 use looking::{Looking, Seen};
 pub use manifests::{Checked, Refused};
 use wire::refusal;
@@ -58,6 +61,8 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 const MAX_IMAGES: usize = 100_000;
 /// Faults of single videos that an estimate names.
 const MAX_FAULTS: usize = 20;
+/// Events of one answer.
+const MAX_EVENTS: u32 = 1000;
 /// Submissions checked at the same time.
 const CHECKS: usize = 2;
 /// Lines and chunks that may wait for a client that reads slowly.
@@ -92,6 +97,8 @@ pub struct FarmService {
     history: History,
     meters: Meters,
     shows: Shows,
+    /// Limits those who watch the farm as a whole.
+    watching: Arc<Semaphore>,
 }
 
 impl FarmService {
@@ -107,9 +114,9 @@ impl FarmService {
         meters: Meters,
     ) -> Self {
         let checking = Arc::new(Semaphore::new(CHECKS));
-        let looking = Looking::new();
+        let (looking, watching) = (Looking::new(), Arc::new(Semaphore::new(watching::WATCHERS)));
         let (output, artifacts) = (Arc::new(output), shows.artifacts().clone());
-        Self { events, news, artifacts, output, last_report, checking, looking, history, meters, shows }
+        Self { events, news, artifacts, output, last_report, checking, looking, history, meters, shows, watching }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
@@ -260,6 +267,7 @@ type Reply<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Farm for FarmService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::JobUpdate, Status>> + Send>>;
+    type WatchFarmStream = Pin<Box<dyn Stream<Item = Result<v1::FarmUpdate, Status>> + Send>>;
     type ListFilesStream = Pin<Box<dyn Stream<Item = Result<v1::OutputFile, Status>> + Send>>;
     type ReadFileStream = Pin<Box<dyn Stream<Item = Result<v1::FileChunk, Status>> + Send>>;
 
@@ -296,10 +304,39 @@ impl Farm for FarmService {
     async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {
         let by = peer(&request);
         let (submission, about) = self.read(request.into_inner()).await?;
-        let (Submitted { job, already, renamed, left_out }, shortages) =
-            self.submit_job(submission, about, &by).await?;
-        let shortages = shortages.into_iter().map(wire::shortage).collect();
-        Ok(Response::new(v1::SubmitReply { job: job.map(|job| job.0), already, renamed, left_out, shortages }))
+        let (submitted, shortages) = self.submit_job(submission, about, &by).await?;
+        Ok(Response::new(wire::submitted(submitted, shortages)))
+    }
+
+    async fn submit_manifest(
+        &self,
+        request: tonic::Request<v1::SubmitManifestRequest>,
+    ) -> Reply<v1::SubmitManifestReply> {
+        let by = peer(&request);
+        Ok(Response::new(self.submit_text(request.into_inner(), &by).await?))
+    }
+
+    async fn render_again(&self, request: tonic::Request<v1::RenderAgainRequest>) -> Reply<v1::SubmitReply> {
+        let by = peer(&request);
+        let v1::RenderAgainRequest { job, videos, seed } = request.into_inner();
+        let videos: BTreeSet<u32> = videos.into_iter().collect();
+        if videos.is_empty() || seed.is_some() && videos.len() > 1 {
+            return Err(Status::invalid_argument("name at least one video, and a single one with a seed"));
+        }
+        let (seeds, videos) = (seed.map_or(Seeds::Drawn, Seeds::Given), videos.into_iter().collect());
+        let (submitted, shortages) = FarmService::render_again(self, JobId(job), videos, seeds, &by).await?;
+        Ok(Response::new(wire::submitted(submitted, shortages)))
+    }
+
+    async fn watch_farm(&self, _: tonic::Request<v1::WatchFarmRequest>) -> Reply<Self::WatchFarmStream> {
+        Ok(Response::new(Box::pin(self.watch_all()?)))
+    }
+
+    async fn list_events(&self, request: tonic::Request<v1::ListEventsRequest>) -> Reply<v1::ListEventsReply> {
+        let v1::ListEventsRequest { after, job, limit } = request.into_inner();
+        let limit = if limit == 0 { MAX_EVENTS } else { limit.min(MAX_EVENTS) };
+        let events = self.events(crate::store::Asked { after, job: job.map(JobId), limit }).await?;
+        Ok(Response::new(v1::ListEventsReply { events: events.into_iter().map(Into::into).collect() }))
     }
 
     async fn get_model(&self, request: tonic::Request<v1::GetModelRequest>) -> Reply<v1::GetModelReply> {
@@ -322,7 +359,8 @@ impl Farm for FarmService {
                 // Of a job that has no plan yet, nothing is known; not even that nothing is left.
                 let seconds = reply.seconds.filter(|_| known);
                 let waiting_for = rest.farm.waiting_for;
-                v1::EstimateReply { videos: rest.videos, model_known: known, seconds, waiting_for, ..reply }
+                let eta = seconds.and_then(asking::eta).unwrap_or_default();
+                v1::EstimateReply { videos: rest.videos, model_known: known, seconds, eta, waiting_for, ..reply }
             }
         };
         Ok(Response::new(reply))

@@ -292,7 +292,7 @@ impl Jobs {
     pub(crate) fn set_video_phase(&mut self, video: VideoId, phase: &VideoPhase) {
         let Some(place) = self.in_manifest(video) else { return };
         self.update(place, |status| {
-            (status.error, status.worker, status.loading) = (None, None, None);
+            (status.error, status.worker, status.loading, status.eta) = (None, None, None, None);
             status.state = match phase {
                 VideoPhase::Open => VideoState::Waiting,
                 VideoPhase::Cancelled => VideoState::Cancelled,
@@ -318,7 +318,7 @@ impl Jobs {
             if !status.state.is_end() {
                 status.state = state;
                 status.stage = stage.or(status.stage);
-                status.loading = None;
+                (status.loading, status.eta) = (None, None);
                 status.worker = Some(worker.to_owned()).filter(|name| !name.is_empty());
             }
         });

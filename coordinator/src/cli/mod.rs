@@ -21,6 +21,7 @@ mod open;
 mod path;
 mod reference;
 mod report;
+mod rerender;
 mod runtime;
 mod say;
 mod status;
@@ -100,6 +101,8 @@ enum Command {
     Cancel(control::ControlArgs),
     /// Try failed and cancelled videos of a job again, or one of them, from where they got to.
     Retry(control::ControlArgs),
+    /// Render videos once more with other seeds, as a job of its own; what was rendered stays.
+    Rerender(rerender::RerenderArgs),
     /// Keep nothing of a job but its finished files: not its line, not its report, nothing to go on from.
     Forget(control::ForgetArgs),
     /// List the workers; drain one, give it work again, or forget one that is gone.
@@ -160,6 +163,7 @@ impl Cli {
             Command::Priority(args) => control::prioritise(args),
             Command::Cancel(args) => control::control(args, JobVerb::Cancel),
             Command::Retry(args) => control::control(args, JobVerb::Retry),
+            Command::Rerender(args) => rerender::rerender(args),
             Command::Forget(args) => control::forget(args),
             Command::Workers(args) => workers::workers(args),
             Command::Download(args) => download::download(args),

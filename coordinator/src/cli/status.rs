@@ -155,7 +155,7 @@ pub(super) fn accelerations_of(videos: &[Arc<VideoStatus>]) -> String {
 }
 
 fn one_job(detail: &JobStatus, clock: &Clock) -> String {
-    let JobStatus { job, videos, seconds_left } = detail;
+    let JobStatus { job, videos, seconds_left, .. } = detail;
     let counts = [(job.done, "done"), (job.running, "running"), (job.failed, "failed"), (job.cancelled, "cancelled")];
     let counts: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();

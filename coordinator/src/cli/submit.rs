@@ -172,13 +172,13 @@ fn unsure(error: ClientError, key: &str) -> CliError {
 
 /// The JSON output for a queued job.
 #[derive(Debug, Serialize)]
-struct QueuedReply {
+pub(super) struct QueuedReply {
     #[serde(flatten)]
-    line: JobSummary,
+    pub(super) line: JobSummary,
     /// Videos that got a new name.
-    renamed: u32,
+    pub(super) renamed: u32,
     /// Videos that stand there whole.
-    left_out: u32,
+    pub(super) left_out: u32,
 }
 
 /// Says what became of names that were taken.

@@ -2,6 +2,7 @@
 
 mod cache;
 mod enums;
+mod history;
 mod lenient;
 mod report;
 mod request;

@@ -80,6 +80,7 @@ impl From<domain::VideoStatus> for v1::VideoStatus {
             notes: video.notes,
             started: video.started.unwrap_or_default(),
             ended: video.ended.unwrap_or_default(),
+            eta: video.eta.unwrap_or_default(),
             loading: video.loading.map(v1::LoadProgress::from),
         }
     }
@@ -119,6 +120,7 @@ impl From<v1::VideoStatus> for domain::VideoStatus {
             notes: wire.notes,
             started: some(wire.started),
             ended: some(wire.ended),
+            eta: some(wire.eta),
             loading: wire.loading.map(domain::LoadProgress::from),
         }
     }
@@ -132,7 +134,7 @@ impl From<domain::JobStatus> for v1::JobUpdate {
 
 impl From<v1::JobUpdate> for domain::JobStatus {
     fn from(wire: v1::JobUpdate) -> Self {
-        Self { job: wire.job.unwrap_or_default().into(), videos: share(wire.videos), seconds_left: None }
+        Self { job: wire.job.unwrap_or_default().into(), videos: share(wire.videos), ..Self::default() }
     }
 }
 
@@ -193,14 +195,15 @@ pub(super) mod tests {
             notes: vec!["long".into()],
             started: Some("2026-11-28T21:04:05.250Z".into()),
             ended: Some("2026-11-28T22:04:05.250Z".into()),
+            eta: Some("2026-11-28T22:04:06.250Z".into()),
             loading: Some(domain::LoadProgress { read: 1, of: 2, seconds: 0.5 }),
         }
     }
 
     #[test]
     fn where_jobs_and_videos_stand_crosses_the_wire_unchanged() {
-        let status =
-            domain::JobStatus { job: job(), videos: vec![Arc::new(video()), Arc::new(video())], seconds_left: None };
+        let videos = vec![Arc::new(video()), Arc::new(video())];
+        let status = domain::JobStatus { job: job(), videos, ..domain::JobStatus::default() };
         assert_eq!(domain::JobStatus::from(v1::JobUpdate::from(status.clone())), status);
     }
 

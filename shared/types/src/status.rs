@@ -135,6 +135,9 @@ pub struct VideoStatus {
     /// When it ended, likewise.
     #[serde(default)]
     pub ended: Option<String>,
+    /// When its last step will be done if all take as long as the latest one, likewise.
+    #[serde(default)]
+    pub eta: Option<String>,
 }
 
 /// A job with its videos.
@@ -147,6 +150,8 @@ pub struct JobStatus {
     pub videos: Vec<Arc<VideoStatus>>,
     /// Seconds until its last file, by the workers of now; absent when that cannot be told.
     pub seconds_left: Option<f64>,
+    /// When that will be, in UTC as RFC 3339 has it.
+    pub eta: Option<String>,
 }
 
 impl JobState {
@@ -261,7 +266,7 @@ mod tests {
         ] {
             assert!(guide.contains(&format!("{name}: `{keys}`")), "the guide does not say {name}: `{keys}`");
         }
-        assert_eq!(keys(JobStatus::default()), "job videos seconds_left");
+        assert_eq!(keys(JobStatus::default()), "job videos seconds_left eta");
         let report = keys(JobReport::default());
         let fields = "job output_dir wall_seconds render_seconds bottleneck stages roles workers videos machines lost";
         assert_eq!(report, fields);

@@ -62,6 +62,15 @@ fn a_job_says_for_whom_it_waits_and_goes_on_when_they_come() {
     assert_eq!((&job["state"], &job["done"], &job["waiting_for"]), (&"done".into(), &2.into(), &().into()));
     let ended = farm.client(&["pause", "night"]).expect(2);
     assert!(ended.stderr.contains("has ended"), "{}", ended.stderr);
+
+    let again = farm.client(&["rerender", "night/1", "--seed", "99"]).expect(0);
+    assert!(again.stderr.contains("1 video of job 1 rendered again as job 2"), "{}", again.stderr);
+    assert_eq!((again.stdout.as_str(), &farm.job("2")["videos"]), ("2\n", &1.into()));
+    for (wrong, why) in [(&["1", "--seed", "7"][..], "--seed is for a single video"), (&["1/9"], "no video 9")] {
+        let refused = farm.client(&[&["rerender"][..], wrong].concat()).expect(2);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    }
+    assert_eq!(farm.json(&["rerender", "1"])["videos"], 2, "all that are done");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! Listeners take from a ring of the last changes; one that is slower than the ring is told so and begins anew. While
 //! nobody listens, nothing is asked.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +10,8 @@ use axum::body::Bytes;
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{sleep, timeout};
-use wanfarm_server::farm::{FarmService, News, Told};
-use wanfarm_types::{EventKind, FarmEvent, JobId, JobSummary, VideoStatus, WorkerId, WorkerStatus};
+use wanfarm_server::farm::{FarmService, Fresh, Known, Told};
+use wanfarm_types::{EventKind, FarmEvent, JobId, VideoStatus};
 
 /// Shortest time between two messages: as often as somebody can follow.
 const TELL_EVERY: Duration = Duration::from_millis(250);
@@ -180,8 +179,11 @@ async fn tell(
                 }
             }
         }
-        let Ok(news) = farm.news(known.version).await else { return };
-        let message = known.changed(news);
+        let Ok(news) = farm.news(known.version()).await else { return };
+        // The first news is what everybody asks for who begins to listen.
+        let is_first = known.version().is_none();
+        let fresh = known.take(news);
+        let message = if is_first { Vec::new() } else { lines(fresh) };
         if !message.is_empty() {
             // Nobody may listen any more.
             let _ = messages.send(message.into());
@@ -195,53 +197,23 @@ async fn tell(
     }
 }
 
-/// What listeners were told last.
-#[derive(Debug, Default)]
-struct Known {
-    /// Of jobs; `None` before anything was asked.
-    version: Option<u64>,
-    jobs: BTreeMap<JobId, JobSummary>,
-    workers: BTreeMap<WorkerId, WorkerStatus>,
-}
-
-impl Known {
-    /// What is new, as lines. The first news is what everybody asks for who begins to listen.
-    fn changed(&mut self, news: News) -> Vec<Line> {
-        let is_first = self.version.replace(news.version).is_none();
-        let mut lines = Vec::new();
-        let mut resync = |job, reason| lines.extend(Line::new(Kind::Resync, job, &Resync { job, reason }));
-        let gone: Vec<JobId> = self.jobs.keys().filter(|job| !news.known.contains(job)).copied().collect();
-        for job in gone {
-            self.jobs.remove(&job);
-            resync(Some(job), "the job was forgotten");
-        }
-        let present: BTreeSet<WorkerId> = news.workers.iter().map(|line| line.id).collect();
-        let workers = self.workers.len();
-        self.workers.retain(|worker, _| present.contains(worker));
-        if self.workers.len() < workers {
-            resync(None, "a worker was forgotten");
-        }
-        for job in news.jobs {
-            let before = self.jobs.insert(job.job, job.clone());
-            if before.as_ref() != Some(&job) {
-                lines.extend(Line::new(Kind::Job, Some(job.job), &job));
-            }
-        }
-        for (job, videos) in news.videos {
-            if videos.len() > MAX_VIDEOS {
-                let reason = "many of its videos have changed";
-                lines.extend(Line::new(Kind::Resync, Some(job), &Resync { job: Some(job), reason }));
-                continue;
-            }
-            lines
-                .extend(videos.iter().filter_map(|video| Line::new(Kind::Video, Some(job), &VideoLine { job, video })));
-        }
-        for worker in news.workers {
-            let before = self.workers.insert(worker.id, worker.clone());
-            if before.as_ref() != Some(&worker) {
-                lines.extend(Line::new(Kind::Worker, None, &worker));
-            }
-        }
-        if is_first { Vec::new() } else { lines }
+/// What is new, as lines.
+fn lines(fresh: Fresh) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut resync = |job, reason| lines.extend(Line::new(Kind::Resync, job, &Resync { job, reason }));
+    fresh.forgotten_jobs.iter().for_each(|job| resync(Some(*job), "the job was forgotten"));
+    if !fresh.forgotten_workers.is_empty() {
+        resync(None, "a worker was forgotten");
     }
+    lines.extend(fresh.jobs.iter().filter_map(|job| Line::new(Kind::Job, Some(job.job), job)));
+    for (job, videos) in fresh.videos {
+        if videos.len() > MAX_VIDEOS {
+            let reason = "many of its videos have changed";
+            lines.extend(Line::new(Kind::Resync, Some(job), &Resync { job: Some(job), reason }));
+            continue;
+        }
+        lines.extend(videos.iter().filter_map(|video| Line::new(Kind::Video, Some(job), &VideoLine { job, video })));
+    }
+    lines.extend(fresh.workers.iter().filter_map(|worker| Line::new(Kind::Worker, None, worker)));
+    lines
 }

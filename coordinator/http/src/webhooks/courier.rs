@@ -5,17 +5,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::Uri;
 use tokio::time::sleep;
-use wanfarm_server::farm::{FarmService, Heard};
-use wanfarm_server::store::{Asked, WebhookRow};
+use wanfarm_server::farm::FarmService;
+use wanfarm_server::store::WebhookRow;
 use wanfarm_types::{Backoff, FarmEvent};
 
 use super::letter::letter;
 use super::sign::Secret;
 use super::standing::{Standing, Standings};
-use super::wire::{Outcome, Wire};
+use crate::reader::Reader;
+use crate::wire::{Outcome, Wire};
 
-/// Events that are read at a time.
-const READ: u32 = 100;
 /// Pauses between tries.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(15 * 60));
 /// How often what a target refuses is tried: a new version of it may be on its way.
@@ -68,42 +67,23 @@ pub(super) struct Courier {
 impl Courier {
     /// Tells until the target wants to hear nothing more, or the coordinator stops.
     pub(super) async fn tell(&self, row: WebhookRow, uri: Uri) -> End {
-        // Heard from before anything is read, so that nothing falls between.
-        let Ok(mut heard) = self.farm.hear() else { return End::Stop };
+        let Ok(mut reader) = Reader::after(self.farm.clone(), row.told) else { return End::Stop };
         let Ok(secret) = Secret::read(&row.secret) else {
             self.standings
                 .change(row.id, |standing| standing.is_barred("its secret cannot be read; add it anew".into()));
             return End::Stop;
         };
-        let mut told = row.told;
         loop {
-            let Some(events) = self.next(&mut heard, told).await else { return End::Stop };
+            let Some(events) = reader.next().await else { return End::Stop };
             for event in events {
-                told = event.id;
                 if !row.kinds.contains(&event.kind) {
                     continue;
                 }
                 if self.deliver(&row, &uri, &secret, &event).await == Outcome::Gone {
                     return End::Gone;
                 }
-                if self.farm.webhook_told(row.id, told).await.is_err() {
+                if self.farm.webhook_told(row.id, event.id).await.is_err() {
                     return End::Stop;
-                }
-            }
-        }
-    }
-
-    /// The next events after `told`, once there are some; nothing when the coordinator stops.
-    async fn next(&self, heard: &mut Heard, told: u64) -> Option<Vec<FarmEvent>> {
-        loop {
-            match self.farm.events(Asked { after: told, job: None, limit: READ }).await {
-                Ok(events) if events.is_empty() => drop(heard.next().await?),
-                Ok(events) => return Some(events),
-                Err(why) => {
-                    tracing::warn!(%why, "what webhooks are to be told cannot be read; trying again");
-                    sleep(BACKOFF.pause(0)).await;
-                    // It may be because the coordinator stops.
-                    self.farm.hear().ok()?;
                 }
             }
         }

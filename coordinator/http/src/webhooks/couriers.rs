@@ -11,7 +11,7 @@ use wanfarm_types::WebhookId;
 use super::courier::Courier;
 use super::standing::{Standing, Standings};
 use super::target::{self, Targets};
-use super::wire::Wire;
+use crate::wire::Wire;
 
 /// The tasks of all webhooks.
 #[derive(Debug, Clone, Default)]

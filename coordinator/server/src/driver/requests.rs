@@ -116,7 +116,7 @@ impl Driver {
     fn changes(&mut self, job: JobId, since: u64) -> Option<Changes> {
         let line = self.job_line(job)?;
         let (videos, version) = self.registry.jobs.changes(job, since)?;
-        Some(Changes { news: JobStatus { job: line, videos, seconds_left: None }, version })
+        Some(Changes { news: JobStatus { job: line, videos, ..JobStatus::default() }, version })
     }
 
     fn news_since(&mut self, since: Option<u64>) -> News {

@@ -23,6 +23,7 @@ use crate::meters::Counts;
 use crate::outputs::Look;
 use crate::preview::Preview;
 use crate::requests::{AboutChange, News, Remaining, Report, Request};
+use crate::times::{rfc3339, wall_clock};
 
 pub(super) type Answer<T> = Result<T, Status>;
 
@@ -59,6 +60,11 @@ impl Changing {
     }
 }
 
+/// The time of day in so many seconds.
+pub(super) fn eta(seconds: f64) -> Option<String> {
+    rfc3339(wall_clock() + seconds)
+}
+
 impl FarmService {
     /// Every job's line, oldest first.
     ///
@@ -75,7 +81,7 @@ impl FarmService {
     pub async fn job(&self, job: JobId) -> Answer<JobStatus> {
         let changes = self.ask(|reply| Request::Changes { job, since: 0, reply }).await?.map_err(refusal)?;
         let seconds_left = if changes.news.job.state.is_end() { None } else { self.seconds_left(job).await? };
-        Ok(JobStatus { seconds_left, ..changes.news })
+        Ok(JobStatus { seconds_left, eta: seconds_left.and_then(eta), ..changes.news })
     }
 
     /// A job's line.

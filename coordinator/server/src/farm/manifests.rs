@@ -5,11 +5,16 @@ use std::collections::BTreeMap;
 
 use tonic::Status;
 use wanfarm_client::Forecast;
-use wanfarm_manifest::{Faults, GivenFile, Manifest, Submission, Syntax, Taken, check_submission};
+use wanfarm_manifest::{Fault, Faults, GivenFile, Manifest, Submission, Syntax, Taken, check_submission};
+use wanfarm_proto::convert::digest_field;
+use wanfarm_proto::v1;
 use wanfarm_types::{About, Digest, VideoRequest};
 
 use super::{FarmService, on_a_thread};
 use crate::requests::Request;
+
+/// Most bytes of a manifest: as many as the command line reads.
+const MAX_MANIFEST: usize = 16 << 20;
 
 /// Why a manifest came to nothing.
 #[derive(Debug)]
@@ -104,11 +109,66 @@ impl FarmService {
         Ok(here.map(|(name, blake3)| (name, GivenFile { path: self.place_of(&blake3), blake3 })).collect())
     }
 
+    /// Reads a manifest from the wire, and queues it or says what it would take; or says what is wrong with it.
+    pub(super) async fn submit_text(
+        &self,
+        wire: v1::SubmitManifestRequest,
+        by: &str,
+    ) -> Result<v1::SubmitManifestReply, Status> {
+        let syntax = match v1::ManifestSyntax::try_from(wire.syntax) {
+            Ok(v1::ManifestSyntax::Unspecified | v1::ManifestSyntax::Toml) => Syntax::Toml,
+            Ok(v1::ManifestSyntax::Yaml) => Syntax::Yaml,
+            Ok(v1::ManifestSyntax::Json) => Syntax::Json,
+            Err(_) => {
+                return Err(Status::invalid_argument(format!(
+                    "syntax {} is none that this version knows",
+                    wire.syntax
+                )));
+            }
+        };
+        if wire.manifest.len() > MAX_MANIFEST {
+            let why = format!("a manifest has at most {} MiB", MAX_MANIFEST >> 20);
+            return Err(Status::invalid_argument(why));
+        }
+        let taken = super::wire::taken(wire.taken)?;
+        let digest = |(name, blake3): (String, Vec<u8>)| Ok::<_, Status>((name, digest_field(&blake3)?));
+        let files = wire.files.into_iter().map(digest).collect::<Result<_, _>>()?;
+        let checked = match self.check_manifest(syntax, wire.manifest, files).await {
+            Ok(checked) => checked,
+            Err(Refused::Farm(status)) => return Err(status),
+            Err(Refused::Faulty(faults)) => {
+                let missing_files = faults.files().map(str::to_owned).collect();
+                let faults = faults.iter().map(fault).collect();
+                return Ok(v1::SubmitManifestReply { faults, missing_files, ..Default::default() });
+            }
+        };
+        let submission = checked.submission(wire.client_key, taken)?;
+        let reply = v1::SubmitManifestReply { notes: checked.notes.clone(), ..Default::default() };
+        if wire.dry_run {
+            let estimate = Some(self.estimate_submission(submission).await?);
+            return Ok(v1::SubmitManifestReply { estimate, ..reply });
+        }
+        let (submitted, shortages) = self.submit_job(submission, checked.about().clone(), by).await?;
+        Ok(v1::SubmitManifestReply { submitted: Some(super::wire::submitted(submitted, shortages)), ..reply })
+    }
+
     /// What a job would take here and now. Nothing is queued.
     ///
     /// # Errors
     /// When its output folder does not answer.
     pub async fn forecast(&self, submission: Submission) -> Result<Forecast, Status> {
         Ok(self.estimate_submission(submission).await?.into())
+    }
+}
+
+fn fault(fault: &Fault) -> v1::ManifestFault {
+    let Fault { at, key, what, why, help, .. } = fault;
+    v1::ManifestFault {
+        line: at.as_ref().map(|at| at.line),
+        column: at.as_ref().map(|at| at.column),
+        key: key.to_string(),
+        what: what.to_string(),
+        why: why.to_string(),
+        help: help.to_string(),
     }
 }

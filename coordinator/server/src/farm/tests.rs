@@ -4,12 +4,12 @@ use std::path::Path;
 
 use tonic::Code;
 use tonic::transport::Channel;
-use wanfarm_client::{Client, ClientError};
+use wanfarm_client::{Client, ClientError, JobVerb};
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_manifest::{ImageFile, LoraFile, Submission};
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
 use wanfarm_types::fixtures::request;
-use wanfarm_types::{About, Digest, LoraRef, VideoRequest};
+use wanfarm_types::{About, Digest, JobId, LoraRef, VideoRequest};
 
 use crate::jobs::tests::submission;
 use crate::server::{self, Coordinator, ServerConfig};
@@ -138,5 +138,107 @@ async fn forged_bytes_are_refused() {
         let refused = raw.put_lora(futures::stream::iter(chunks)).await.unwrap_err();
         assert!(refused.code() == tonic::Code::InvalidArgument && refused.message().contains(why), "{refused}");
     }
+    coordinator.stop().await;
+}
+
+const NIGHT: &str = "[job]\nname = 'night'\nmodel = 'm'\n[[video]]\nprompt = 'a fox'\nsweep = { seed = [1, 2] }\n";
+
+fn toml(manifest: &str) -> v1::SubmitManifestRequest {
+    v1::SubmitManifestRequest { manifest: manifest.to_owned(), ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_manifest_by_grpc_is_tried_queued_once_and_refused_with_the_place_of_each_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let (coordinator, _) = coordinator(folder.path()).await;
+    let mut raw = raw(&coordinator).await;
+    let tried = raw.submit_manifest(v1::SubmitManifestRequest { dry_run: true, ..toml(NIGHT) }).await.unwrap();
+    let tried = tried.into_inner();
+    assert_eq!((tried.estimate.unwrap().videos, tried.submitted), (2, None));
+    let keyed = v1::SubmitManifestRequest { client_key: "tonight".into(), ..toml(NIGHT) };
+    for already in [false, true] {
+        let submitted = raw.submit_manifest(keyed.clone()).await.unwrap().into_inner().submitted.unwrap();
+        assert_eq!((submitted.job, submitted.already), (Some(1), already));
+    }
+    let faulty = NIGHT.replace("prompt =", "promptt =").replace("'m'", "7");
+    let refused = raw.submit_manifest(toml(&faulty)).await.unwrap().into_inner();
+    let places: Vec<_> = refused.faults.iter().map(|fault| (fault.line, fault.key.as_str())).collect();
+    assert!(places.contains(&(Some(3), "job.model")) && places.iter().any(|(line, _)| *line == Some(5)), "{places:?}");
+    assert_eq!(refused.submitted, None);
+    let named = NIGHT.replace("sweep", "image = 'shots/*.png'\nsweep");
+    let refused = raw.submit_manifest(toml(&named)).await.unwrap().into_inner();
+    assert_eq!(refused.missing_files, ["shots/*.png"]);
+    for bad in [
+        v1::SubmitManifestRequest { syntax: 9, ..toml(NIGHT) },
+        v1::SubmitManifestRequest { files: [("a.png".into(), vec![1])].into(), ..toml(NIGHT) },
+        toml(&"#".repeat((16 << 20) + 1)),
+    ] {
+        assert_eq!(raw.submit_manifest(bad).await.unwrap_err().code(), Code::InvalidArgument);
+    }
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn the_farm_is_watched_as_a_whole_and_what_happened_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (coordinator, mut client) = coordinator(folder.path()).await;
+    let mut raw = raw(&coordinator).await;
+    raw.submit_manifest(toml(NIGHT)).await.unwrap();
+    let mut updates = raw.watch_farm(v1::WatchFarmRequest {}).await.unwrap().into_inner();
+    let first = updates.message().await.unwrap().unwrap();
+    assert_eq!((first.jobs.len(), first.jobs[0].videos, first.videos.len()), (1, 2, 0));
+
+    let (again, _) = client.render_again(JobId(1), vec![1], Some(9)).await.unwrap();
+    assert_eq!(again.job, Some(JobId(2)));
+    let next = updates.message().await.unwrap().unwrap();
+    assert_eq!(next.jobs.iter().map(|job| job.job).collect::<Vec<_>>(), [2], "only what is new");
+    client.control_job(JobId(1), None, JobVerb::Forget { cancel: true }).await.unwrap();
+    let mut forgotten = Vec::new();
+    while forgotten.is_empty() {
+        forgotten = updates.message().await.unwrap().unwrap().forgotten_jobs;
+    }
+    assert_eq!(forgotten, [1]);
+
+    let mut events = async |after, job, limit| {
+        let asked = v1::ListEventsRequest { after, job, limit };
+        let events = raw.list_events(asked).await.unwrap().into_inner().events;
+        events.into_iter().map(|event| (event.id, event.r#type, event.job)).collect::<Vec<_>>()
+    };
+    let all = events(0, None, 0).await;
+    assert_eq!((all[0].1.as_str(), all[0].2), ("job.submitted", Some(1)));
+    assert_eq!(events(0, None, 1).await, all[..1]);
+    assert_eq!(events(all[0].0, None, 0).await, all[1..]);
+    assert!(events(0, Some(2), 0).await.iter().all(|(.., job)| *job == Some(2)));
+
+    for (videos, seed) in [(vec![], None), (vec![0, 0], None), (vec![0], Some(1))] {
+        // Only the first names no video; the job is gone for the others.
+        let code =
+            raw.render_again(v1::RenderAgainRequest { job: 1, videos: videos.clone(), seed }).await.unwrap_err().code();
+        assert_eq!(code, if videos.is_empty() { Code::InvalidArgument } else { Code::NotFound });
+    }
+    let refused = raw.render_again(v1::RenderAgainRequest { job: 2, videos: vec![0, 1], seed: Some(1) }).await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument, "one seed for two videos");
+    // A stream that nobody reads holds up nobody, and ends with the coordinator.
+    coordinator.stop().await;
+    while updates.message().await.is_ok_and(|update| update.is_some()) {}
+}
+
+#[tokio::test]
+async fn only_so_many_watch_the_farm_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (coordinator, _) = coordinator(folder.path()).await;
+    let mut raw = raw(&coordinator).await;
+    let mut watching = Vec::new();
+    for _ in 0..super::watching::WATCHERS {
+        let mut updates = raw.watch_farm(v1::WatchFarmRequest {}).await.unwrap().into_inner();
+        updates.message().await.unwrap().unwrap();
+        watching.push(updates);
+    }
+    let refused = raw.watch_farm(v1::WatchFarmRequest {}).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    watching.pop();
+    // One that has left is noticed when something is to be sent to it.
+    let freed = async { while raw.watch_farm(v1::WatchFarmRequest {}).await.is_err() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(30), freed).await.unwrap();
     coordinator.stop().await;
 }

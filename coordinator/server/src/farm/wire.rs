@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tonic::Status;
-use wanfarm_client::DiskShortage;
+use wanfarm_client::{DiskShortage, Submitted};
 use wanfarm_manifest::Taken;
 use wanfarm_proto::v1;
 use wanfarm_types::Role;
@@ -68,6 +68,13 @@ pub(super) fn refusal(error: RequestError) -> Status {
         | RequestError::RefusedAgain(_)
         | RequestError::WorkerLives { .. } => Status::failed_precondition(message),
     }
+}
+
+/// What came of a submission.
+pub(super) fn submitted(submitted: Submitted, shortages: Vec<DiskShortage>) -> v1::SubmitReply {
+    let Submitted { job, already, renamed, left_out } = submitted;
+    let shortages = shortages.into_iter().map(shortage).collect();
+    v1::SubmitReply { job: job.map(|job| job.0), already, renamed, left_out, shortages }
 }
 
 pub(super) fn shortage(short: DiskShortage) -> v1::Shortage {

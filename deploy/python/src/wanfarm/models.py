@@ -91,6 +91,7 @@ class VideoStatus(Model):
     notes: tuple[str, ...] = ()
     started: datetime | None = None
     ended: datetime | None = None
+    eta: datetime | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -150,6 +151,7 @@ class FarmStatus(Model):
     workers: Mapping[str, int] = field(default_factory=dict)
     waiting_for: tuple[Any, ...] = ()
     seconds_left: float | None = None
+    eta: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

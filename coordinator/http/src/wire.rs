@@ -1,5 +1,5 @@
-//! Sends requests to targets: by http or https, never elsewhere than to where they are addressed. Deliberately without
-//! redirects and proxies, which would lead to hosts that nobody has named.
+//! Sends requests to programs that are told of something: by http or https, never elsewhere than to where they are addressed.
+//! Deliberately without redirects and proxies, which would lead to hosts that nobody has named.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,7 +23,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// The target has heard.
     Heard,
     /// It wants to hear nothing more.
@@ -39,11 +39,11 @@ type Connections = Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, St
 
 /// Sends requests. Clones share their connections.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wire(Arc<OnceLock<Connections>>);
+pub(crate) struct Wire(Arc<OnceLock<Connections>>);
 
 impl Wire {
     /// Sends a request and waits for what comes of it, a bounded time.
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Outcome {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Outcome {
         // What the machine trusts is read when the first message is sent.
         let client = match self.0.get_or_init(client) {
             Ok(client) => client,
