@@ -134,7 +134,7 @@ fn a_write_that_fails_halfway_fails_the_video_with_its_name_and_leaves_nothing_h
         ended.stdout,
         ended.stderr
     );
-    assert_eq!(sandbox.files(), ["report.json"]);
+    assert_eq!(sandbox.files(), ["report.html", "report.json"]);
 }
 
 #[test]

@@ -91,6 +91,20 @@ fn a_night_is_followed_through_a_killed_worker_and_a_killed_coordinator() {
     browser.open(farm.address(), "/jobs/1/report");
     browser.sees("h1", "All 6 videos finished");
     browser.sees(".report", "dit-high");
+    // The same as one file, with every picture in it, from the coordinator and from the disk.
+    let file = format!("file://{}", sandbox.output().join("night.report.html").display());
+    for (address, page) in [(farm.address(), "/api/v1/jobs/1/report.html"), (file.as_str(), "")] {
+        for (width, theme) in [(1440, "dark"), (390, "light")] {
+            browser.emulate(width, theme);
+            browser.open(address, page);
+            browser.sees("h1", "All 6 videos finished");
+            assert_eq!(browser.run("return [...document.images].filter(i => i.naturalWidth === 64).length"), 6);
+            assert_eq!(browser.run(include_str!("pages/look.js")), json!([]), "{address} at {width} in {theme}");
+        }
+    }
+    let video = browser.run("return document.querySelector('.sheet a').href");
+    assert_eq!(video, format!("file://{}", sandbox.output().join("0000.mp4").display()));
+    browser.emulate(1440, "dark");
     browser.open(farm.address(), "/jobs/1/compare?a=0&b=1");
     browser.sees(".figures", "prompt");
 

@@ -31,7 +31,7 @@ fn start(sandbox: &Sandbox, manifest: &Path, options: &[&str]) -> Running {
 /// When each file was last written.
 fn times(sandbox: &Sandbox) -> BTreeMap<String, std::time::SystemTime> {
     let time = |file: &String| sandbox.output().join(file).metadata().and_then(|found| found.modified()).expect("time");
-    let files = sandbox.files().into_iter().filter(|file| file != "report.json");
+    let files = sandbox.files().into_iter().filter(|file| !file.starts_with("report."));
     files.map(|file| (file.clone(), time(&file))).collect()
 }
 

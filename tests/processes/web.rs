@@ -174,11 +174,22 @@ fn files(farm: &Farm, sandbox: &Sandbox, job: &str) {
     let frame = ask(farm, "GET", &format!("{job}/videos/0/files/0000/00000.png"), &[], "");
     assert_eq!((frame.status, frame.field("content-type")), (200, "image/png"));
     for foreign in
-        ["files/night.report.json", "files/0001.mp4", "files/../data/coordinator.sqlite", "files/0000", "files/"]
+        ["files/night.report.html", "files/0001.mp4", "files/../data/coordinator.sqlite", "files/0000", "files/"]
     {
         let reply = ask(farm, "GET", &format!("{job}/videos/0/{foreign}"), &[], "");
         assert_eq!(reply.status, 404, "{foreign}");
     }
+
+    // The report's page shows both, on the disk as over HTTP, and leads to their files from either.
+    let page = ask(farm, "GET", &format!("{job}/report.html"), &[], "");
+    assert_eq!((page.status, page.field("content-type")), (200, "text/html; charset=utf-8"));
+    let served = String::from_utf8(page.body).expect("text");
+    let written = std::fs::read_to_string(sandbox.output().join("night.report.html")).expect("a page");
+    for (page, lead) in [(&served, "videos/0/files/"), (&written, "./")] {
+        assert_eq!(page.matches("<img src=\"data:image/jpeg;base64,").count(), 2);
+        assert!(page.contains(&format!("href=\"{lead}0000.mp4\"")), "{lead}");
+    }
+    assert_eq!(served.replace("videos/0/files/", "./").replace("videos/1/files/", "./"), written);
 
     // Bytes of the same length are not what was written: nobody is to take them for that.
     let mut damaged = film.clone();

@@ -83,6 +83,7 @@ async fn document() -> impl IntoResponse {
         jobs::list,
         jobs::one,
         jobs::report,
+        jobs::report_page,
         jobs::retry,
         jobs::retry_video,
         jobs::video,

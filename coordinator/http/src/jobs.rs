@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::de::{Error, IntoDeserializer};
@@ -26,6 +27,7 @@ pub(crate) fn routes() -> Router<FarmService> {
         .route("/jobs/{job}", get(one).patch(change).delete(forget))
         .route("/jobs/{job}/retry", post(retry))
         .route("/jobs/{job}/report.json", get(report))
+        .route("/jobs/{job}/report.html", get(report_page))
         .route("/jobs/{job}/events", get(events))
         .route("/jobs/{job}/videos", get(videos))
         .route("/jobs/{job}/videos/{video}", get(video).patch(change_video))
@@ -58,6 +60,9 @@ fn known_job<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JobState>, D::
 fn known_video<'de, D: Deserializer<'de>>(from: D) -> Result<Option<VideoState>, D::Error> {
     known(from, VideoState::name)
 }
+
+/// What a report's page may do: show itself.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Which jobs are asked for.
 #[derive(Deserialize, IntoParams)]
@@ -217,6 +222,28 @@ async fn line_of(farm: &FarmService, job: JobId, index: u32) -> Answer<Arc<Video
 )]
 async fn report(State(farm): State<FarmService>, input::Job(job): input::Job) -> Answer<Json<JobReport>> {
     Ok(Json(farm.report(job).await?))
+}
+
+/// The same as one page that needs nothing else: with a still of each finished video, to be kept, sent and printed.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/report.html",
+    tag = "jobs",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+    ),
+    responses((status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8")),
+)]
+async fn report_page(State(farm): State<FarmService>, input::Job(job): input::Job) -> Answer<Response> {
+    let page = farm.report_page(job).await?;
+    let fields = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (header::CACHE_CONTROL, "private, no-cache"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    Ok((fields, page).into_response())
 }
 
 #[derive(Serialize, ToSchema)]

@@ -105,6 +105,11 @@ async fn what_is_told_is_what_the_command_line_prints() {
     told["wall_seconds"].take();
     report["wall_seconds"].take();
     assert_eq!(told, report);
+    let (status, kind, page) = farm.ask("GET", &format!("/api/v1/jobs/{job}/report.html"), &[], None).await;
+    assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"));
+    let page = page.as_str().unwrap();
+    assert!(page.contains("0 of 5 videos finished") && page.matches("<li id=\"video-").count() == 5, "{page}");
+    assert_eq!(farm.refused("GET", "/api/v1/jobs/77/report.html", None).await.0, 404);
     let whole = farm.get("/api/v1/farm").await;
     assert_eq!((&whole["jobs"], &whole["videos"]["waiting"]), (&json!({"active": 1}), &json!(5)));
     assert_eq!(whole["waiting_for"][0]["waiting_for"], "a worker that serves model demo");

@@ -10,7 +10,7 @@ use std::path::Path;
 use unicode_normalization::UnicodeNormalization;
 use wanfarm_types::{Format, JobId};
 
-use crate::{path_of, sidecar_of};
+use crate::{page_of, path_of, sidecar_of};
 
 /// The job or video that claims a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,11 @@ impl Wanted {
     pub fn video(root: &Path, output: &str, formats: &[Format]) -> Self {
         let paths = formats.iter().map(|&format| path_of(output, format)).chain([sidecar_of(output)]);
         Self::paths(root, paths.collect())
+    }
+
+    /// What a report writes below `root`: itself, and its page.
+    pub fn report(root: &Path, report: &str) -> Self {
+        Self::paths(root, vec![report.to_owned(), page_of(report)])
     }
 
     /// A single file below `root`.
@@ -197,8 +202,10 @@ mod tests {
         assert_eq!(clash("n/a", &[Gif]), [told("n/a.json", true)]);
         assert_eq!(clash("n", &[Png]), [told("n", false)]);
         assert_eq!(clash("n/a/b", &[Gif]), [told("n/a/b.gif", false), told("n/a/b.json", false)]);
-        claims.claim(Holder { job: JobId(3), video: None }, &Wanted::file(root, "n.report.json"));
-        assert_eq!(claims.clashes(&Wanted::file(root, "N.report.json"))[0].holder.video, None);
+        claims.claim(Holder { job: JobId(3), video: None }, &Wanted::report(root, "n.report.json"));
+        for file in ["N.report.json", "n.report.html"] {
+            assert_eq!(claims.clashes(&Wanted::file(root, file))[0].holder.video, None, "{file}");
+        }
     }
 
     #[test]

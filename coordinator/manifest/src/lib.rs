@@ -44,7 +44,9 @@ pub use job::{Submission, Taken};
 pub use keys::DEFAULT_PRIORITY;
 pub use line::one_line;
 pub use loras::LoraFile;
-pub use names::{LAST_REPORT, REPORT, component_fault, output_fault, path_of, report_names, sidecar_of, slug};
+pub use names::{
+    LAST_REPORT, REPORT, component_fault, output_fault, page_of, path_of, report_names, report_of, sidecar_of, slug,
+};
 pub use read::Manifest;
 pub use schema::schema;
 pub use source::{Position, Syntax};

@@ -37,6 +37,22 @@ pub const LAST_REPORT: &str = "report.json";
 /// How the names of other reports end.
 pub const REPORT: &str = ".report.json";
 
+/// How the names of their pages end.
+const PAGE: &str = ".html";
+/// How the names of reports end in any case.
+const JSON: &str = ".json";
+
+/// Where the page of a report goes, which stands beside it.
+pub fn page_of(report: &str) -> String {
+    format!("{}{PAGE}", report.strip_suffix(JSON).unwrap_or(report))
+}
+
+/// The report that a page of this name stands beside; `None` of other names.
+pub fn report_of(page: &str) -> Option<String> {
+    let report = format!("{}{JSON}", page.strip_suffix(PAGE)?);
+    (report == LAST_REPORT || report.ends_with(REPORT)).then_some(report)
+}
+
 /// Where a job's report can go, relative to the output directory, the first choice first. Without end.
 pub fn report_names(job: &str, number: JobId, last: bool) -> impl Iterator<Item = String> {
     let plain = last.then(|| LAST_REPORT.to_owned());
@@ -150,6 +166,16 @@ pub fn output_fault(output: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_and_its_page_lead_to_each_other() {
+        for (report, page) in [("report.json", "report.html"), ("a/n-1.report.json", "a/n-1.report.html")] {
+            assert_eq!((page_of(report).as_str(), report_of(page).as_deref()), (page, Some(report)));
+        }
+        for other in ["index.html", "n.report.json", "n.report.htm", ".html"] {
+            assert_eq!(report_of(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn slugs() {

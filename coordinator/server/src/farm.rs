@@ -41,6 +41,7 @@ pub use crate::driver::Told;
 use crate::estimate::{Estimate, Footprint, Space, Workload, lack, needs, room_words};
 use crate::event::Event;
 use crate::meters::Meters;
+use crate::outputs::Stills;
 pub use crate::preview::Preview;
 use crate::preview::Shows;
 pub use crate::requests::{AboutChange, News};
@@ -93,6 +94,9 @@ pub struct FarmService {
     checking: Arc<Semaphore>,
     /// Limits concurrent looks at an output folder.
     looking: Looking,
+    /// Limits concurrent makings of reports' pages, which take longer.
+    drawing: Looking,
+    stills: Stills,
     /// What happened.
     history: History,
     meters: Meters,
@@ -107,16 +111,31 @@ impl FarmService {
     pub(crate) fn new(
         events: mpsc::Sender<Event>,
         news: watch::Receiver<u64>,
-        shows: Shows,
+        (shows, stills): (Shows, Stills),
         output: PathBuf,
         last_report: bool,
         history: History,
         meters: Meters,
     ) -> Self {
         let checking = Arc::new(Semaphore::new(CHECKS));
-        let (looking, watching) = (Looking::new(), Arc::new(Semaphore::new(watching::WATCHERS)));
+        let (looking, drawing) = (Looking::new(), Looking::one_by_one());
+        let watching = Arc::new(Semaphore::new(watching::WATCHERS));
         let (output, artifacts) = (Arc::new(output), shows.artifacts().clone());
-        Self { events, news, artifacts, output, last_report, checking, looking, history, meters, shows, watching }
+        Self {
+            events,
+            news,
+            artifacts,
+            output,
+            last_report,
+            checking,
+            looking,
+            drawing,
+            stills,
+            history,
+            meters,
+            shows,
+            watching,
+        }
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {

@@ -304,7 +304,7 @@ impl<'w> Now<'w> {
             return Err(RequestError::Taken(obstructions, submission.videos.len()));
         }
         let mut reports = report_names(&submission.name, earlier.job.id, true);
-        let free = |name: &String| own.clashes(&claims::Wanted::file(root, name)).is_empty();
+        let free = |name: &String| own.clashes(&claims::Wanted::report(root, name)).is_empty();
         let job = JobRow {
             id: earlier.job.id,
             submission: Submission {

@@ -301,8 +301,8 @@ pub struct Remaining {
 pub struct Report {
     /// All but the files that are lost.
     pub report: JobReport,
-    /// The path it is written to when the job has ended.
-    pub place: PathBuf,
+    /// Where it is written to when the job has ended, below the output directory.
+    pub place: String,
     /// Its files as they were written.
     pub files: JobFiles,
 }

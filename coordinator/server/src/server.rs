@@ -141,9 +141,11 @@ pub async fn start(
     let meters = Meters::default();
     let history = farm::History { kept: store.history(), told: happened.downgrade() };
     let lessons = Lessons { artifacts: artifacts.clone(), fits: Fits::default() };
+    let outputs = OutputWriter::new(config.output.clone(), id, reader.clone(), events.clone(), lessons.clone());
+    let stills = outputs.stills().clone();
     let parts = Parts {
         copies: Copies::new(artifacts.clone(), reader.clone(), events.clone()),
-        outputs: OutputWriter::new(config.output.clone(), id, reader.clone(), events.clone(), lessons.clone()),
+        outputs,
         sessions: Sessions::new(Pace::of_lease(config.scheduler.lease)),
         events: inbox,
         news,
@@ -166,7 +168,7 @@ pub async fn start(
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let dispatch = InterceptedService::new(dispatch, from_no_page);
     let shows = Shows::new(lessons.fits, artifacts.clone());
-    let farm = FarmService::new(events.clone(), told, shows, config.output, !stays, history, meters);
+    let farm = FarmService::new(events.clone(), told, (shows, stills), config.output, !stays, history, meters);
     let routes = routes(farm.clone());
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);

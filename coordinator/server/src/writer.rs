@@ -18,7 +18,7 @@ use crate::artifacts::Artifacts;
 use crate::disk_space;
 use crate::event::{Event, Staged};
 use crate::obstacle::Obstacle;
-use crate::outputs::{Files, ReportError, Task, Volume, WriteError, write_report};
+use crate::outputs::{Files, ReportError, Stands, Stills, Task, Volume, WriteError, page, write_report};
 use crate::preview::Fits;
 use crate::requests::Report;
 use crate::source::{Reader, Source};
@@ -36,6 +36,7 @@ pub struct OutputWriter {
     slots: Arc<Semaphore>,
     /// What written videos teach.
     lessons: Lessons,
+    stills: Stills,
 }
 
 /// Where states of videos are, and what is learnt from them.
@@ -58,7 +59,13 @@ impl OutputWriter {
     /// A writer of jobs that go to `root`, for the coordinator of this id.
     pub fn new(root: PathBuf, id: Uuid, reader: Reader, events: mpsc::Sender<Event>, lessons: Lessons) -> Self {
         let (volume, stage) = (Volume::new(root), Arc::new(Stage::new(id)));
-        Self { volume, stage, reader, events, slots: Arc::new(Semaphore::new(MAX_CONCURRENT_VIDEOS)), lessons }
+        let (slots, stills) = (Arc::new(Semaphore::new(MAX_CONCURRENT_VIDEOS)), Stills::default());
+        Self { volume, stage, reader, events, slots, lessons, stills }
+    }
+
+    /// Stills of what it has written.
+    pub(crate) fn stills(&self) -> &Stills {
+        &self.stills
     }
 
     /// Where the files of new jobs go.
@@ -107,11 +114,12 @@ impl OutputWriter {
     /// Starts writing a video; [`Event::Staged`] tells when its files are whole, [`Event::Written`] how it ended.
     pub fn write(&self, task: Task, source: Source) {
         let (stage, reader) = (self.stage.clone(), self.reader.clone());
-        let (events, slots, lessons) = (self.events.clone(), self.slots.clone(), self.lessons.clone());
+        let (events, slots) = (self.events.clone(), self.slots.clone());
+        let (lessons, stills) = (self.lessons.clone(), self.stills.clone());
         tokio::spawn(async move {
             let video = task.video;
             let result = match slots.acquire().await {
-                Ok(_slot) => write_video(task, &source, stage, &reader, events.clone(), lessons).await,
+                Ok(_slot) => write_video(task, &source, stage, &reader, events.clone(), lessons, stills).await,
                 Err(closed) => Err(Failure::transient(closed.to_string()).into()),
             };
             // A driver that is gone does not need the answer.
@@ -124,10 +132,11 @@ impl OutputWriter {
     pub fn report(&self, report: Report) {
         let Report { report, place, files } = report;
         let (id, volume) = (report.job.job, self.volume(&files.root));
-        let (stage, events) = (self.stage.clone(), self.events.clone());
+        let (stage, events, stills) = (self.stage.clone(), self.events.clone(), self.stills.clone());
         let is_of_now = volume.folder() == self.root();
         tokio::task::spawn_blocking(move || {
-            let written = write_report(&volume, &stage, &place, &report);
+            let page = page(&report, &files, &stills.of_job(&files, &|| ()), Stands::At(&place));
+            let written = write_report(&volume, &stage, &files.root.join(&place), &report, &page);
             let written =
                 written.map_err(|error| if is_of_now { error } else { ReportError::Failed(error.to_string()) });
             if let Err(error) = &written {
@@ -145,6 +154,7 @@ async fn write_video(
     reader: &Reader,
     events: mpsc::Sender<Event>,
     lessons: Lessons,
+    stills: Stills,
 ) -> Result<(), WriteError> {
     let frames = reader.read(&task.frames, source).await.map_err(|error| match error {
         PullError::Unavailable { exhausted: true, .. } => WriteError::Held(Obstacle::NoDescriptors),
@@ -164,7 +174,11 @@ async fn write_video(
         }
         drop(frames);
         announce(&files, &task, &events)?;
-        files.put(&task)
+        let written = files.written();
+        files.put(&task)?;
+        // Now, so that the report of a thousand videos has them all when it is written.
+        stills.of(task.volume.folder(), &written);
+        Ok(())
     };
     let written = tokio::task::spawn_blocking(job).await;
     written.map_err(|panic| Failure::deterministic(format!("writing the files failed: {panic}")))?

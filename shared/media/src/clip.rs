@@ -110,7 +110,7 @@ fn numbered(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
     }
 }
 
-fn read_png(path: &Path) -> Result<RgbImage, MediaError> {
+pub(crate) fn read_png(path: &Path) -> Result<RgbImage, MediaError> {
     let unreadable = |error| MediaError::clip(path, error);
     let length = fs::metadata(path).map_err(unreadable)?.len();
     if length > MAX_PNG {

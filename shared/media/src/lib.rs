@@ -1,4 +1,4 @@
-//! Frames to files and back: mp4, PNG folders, GIFs and contact sheets out, finished clips in, and
+//! Frames to files and back: mp4, PNG folders, GIFs and contact sheets out, finished clips and stills of them in, and
 //! what the numbers say about a rendered clip and about how like another it is.
 //!
 //! Deliberately not here: where outputs go, temporary names and atomic renames (the caller's), first frames
@@ -20,6 +20,7 @@ mod quality;
 mod similarity;
 mod ssim;
 mod statistics;
+mod still;
 
 pub use clip::Clip;
 pub use compare::{Psnr, psnr};
@@ -31,3 +32,4 @@ pub use mp4::{QUANTISER, write_mp4};
 pub use png::write_png_folder;
 pub use quality::{Checkerboard, Exposure, Flat, Frozen, Noise, Quality, Verdict, assess};
 pub use similarity::{FrameSimilarity, Similarity};
+pub use still::still;

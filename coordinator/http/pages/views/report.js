@@ -24,7 +24,7 @@ export function Report({ job: id }) {
       <p class="crumbs"><a href="/">Tonight</a><${Icon} name="chevron" /><a href="/jobs/${job.job}">${jobTitle(job)}</a><${Icon} name="chevron" /><span>Report</span></p>
       <h1>${headline(job)}</h1>
       <p class="facts"><span>${jobTitle(job)}</span><span>${job.model}</span>${job.submitted && html`<span>submitted ${fullMoment(job.submitted)}</span>`}${job.ended && html`<span>ended ${fullMoment(job.ended)}</span>`}</p>
-    </div><div class="actions"><button class="button" onClick=${() => print()}><${Icon} name="print" />Print</button></div></div>
+    </div><div class="actions"><a class="button" href=${path("jobs", job.job, "report.html")} download="${jobTitle(job)}.report.html" data-plain><${Icon} name="download" />Save as one file</a><button class="button" onClick=${() => print()}><${Icon} name="print" />Print</button></div></div>
     <${Progress} ...${job} />
     <div class="report-legend"><${Legend} ...${job} /></div>
     <div class="summary report-figures">

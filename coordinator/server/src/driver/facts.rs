@@ -192,7 +192,7 @@ impl Driver {
         };
         let render_seconds = totals.begun.map(|begun| now - begun).filter(|seconds| *seconds > 0.0);
         let [stages, roles, workers] = totals.lines(render_seconds);
-        let (place, files) = (job.output.join(&job.report), self.files_of(job, None));
+        let (place, files) = (job.report.clone(), self.files_of(job, None));
         let report = JobReport {
             job: JobSummary { waiting_for, ..job.summary_in_report() },
             output_dir: files.root.display().to_string(),

@@ -85,7 +85,7 @@ impl Driver {
             own.claim(holder, &Wanted::video(root, &video.output, &video.formats));
         }
         let free = |name: &String| {
-            let wanted = Wanted::file(root, name);
+            let wanted = Wanted::report(root, name);
             let claimed = !self.registry.claims.clashes(&wanted).is_empty() || !own.clashes(&wanted).is_empty();
             !claimed && !places.reports.contains(&name.to_lowercase())
         };

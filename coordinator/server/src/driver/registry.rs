@@ -144,7 +144,7 @@ impl Registry {
 
 /// Everything that a job writes.
 fn each_claim(job: &Job, mut each: impl FnMut(Holder, &Wanted)) {
-    each(Holder { job: job.id, video: None }, &Wanted::file(&job.output, &job.report));
+    each(Holder { job: job.id, video: None }, &Wanted::report(&job.output, &job.report));
     for (index, video) in (0u32..).zip(&job.submission.videos) {
         each(Holder { job: job.id, video: Some(index) }, &job.wants(video));
     }

@@ -16,11 +16,11 @@ use wanfarm_types::{
 
 use super::files::{self, OutputLine};
 use super::wire::refusal;
-use super::{FarmService, Judged, on_a_thread, stopping};
+use super::{FarmService, Judged, Seen, on_a_thread, stopping};
 use crate::disk_space;
 use crate::estimate::{Estimate, Space};
 use crate::meters::Counts;
-use crate::outputs::Look;
+use crate::outputs::{self, Look, Stands};
 use crate::preview::Preview;
 use crate::requests::{AboutChange, News, Remaining, Report, Request};
 use crate::times::{rfc3339, wall_clock};
@@ -184,6 +184,20 @@ impl FarmService {
         let root = files.root.clone();
         let lost = self.looking.at(&root, move |seen| files::lost(&files, seen)).await?;
         Ok(JobReport { lost, ..report })
+    }
+
+    /// The same as a page that needs nothing else.
+    ///
+    /// # Errors
+    /// As of [`Self::report`].
+    pub async fn report_page(&self, job: JobId) -> Answer<String> {
+        let Report { report, files, .. } = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
+        let (root, stills) = (files.root.clone(), self.stills.clone());
+        let draw = move |seen: &Seen| {
+            let report = JobReport { lost: files::lost(&files, seen), ..report };
+            outputs::page(&report, &files, &stills.of_job(&files, &|| seen.one()), Stands::Served)
+        };
+        self.drawing.at(&root, draw).await
     }
 
     /// The files of a video as they were written, and what became of them as far as their lengths tell; none before it is

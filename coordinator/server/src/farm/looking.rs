@@ -44,6 +44,11 @@ impl Looking {
         Self { turns: Arc::new(Semaphore::new(MAX_CONCURRENT_LOOKS)), patience: LOOK_TIMEOUT }
     }
 
+    /// For looks that take long, of which one after the other is enough; whoever waits has more patience.
+    pub(super) fn one_by_one() -> Self {
+        Self { turns: Arc::new(Semaphore::new(1)), patience: READING }
+    }
+
     /// This one, for looks that read files.
     pub(super) fn reading(&self) -> Self {
         Self { patience: READING, ..self.clone() }
