@@ -2,6 +2,7 @@
 //! afterwards is what was recorded, all of it and once.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
@@ -190,6 +191,20 @@ fn files(farm: &Farm, sandbox: &Sandbox, job: &str) {
         assert!(page.contains(&format!("href=\"{lead}0000.mp4\"")), "{lead}");
     }
     assert_eq!(served.replace("videos/0/files/", "./").replace("videos/1/files/", "./"), written);
+
+    // All of it as one file, which is the same on the disk.
+    let archive = ask(farm, "GET", &format!("{job}/archive.zip"), &[], "");
+    assert_eq!((archive.status, archive.field("content-type")), (200, "application/zip"));
+    assert_eq!(archive.field("content-disposition"), "attachment; filename=\"night.zip\"");
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(archive.body)).expect("an archive");
+    let mut names: Vec<String> = archive.file_names().map(|name| name.expect("a name").into_owned()).collect();
+    names.sort();
+    assert_eq!(names, sandbox.files());
+    for name in names {
+        let mut bytes = Vec::new();
+        archive.by_name(&name).expect("a file").read_to_end(&mut bytes).expect("its bytes");
+        assert!(bytes == std::fs::read(sandbox.output().join(&name)).expect("a file"), "{name}");
+    }
 
     // Bytes of the same length are not what was written: nobody is to take them for that.
     let mut damaged = film.clone();

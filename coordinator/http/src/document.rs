@@ -66,6 +66,7 @@ async fn document() -> impl IntoResponse {
         blobs::holds,
         blobs::put,
         events::listen,
+        files::archive,
         files::by_path,
         files::contact,
         files::gif,

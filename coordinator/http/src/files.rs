@@ -30,6 +30,7 @@ const CHUNK_BYTES: u64 = 256 << 10;
 /// The routes of files.
 pub(crate) fn routes() -> Router<FarmService> {
     Router::new()
+        .route("/jobs/{job}/archive.zip", get(archive))
         .route("/jobs/{job}/videos/{video}/video.mp4", get(mp4))
         .route("/jobs/{job}/videos/{video}/video.gif", get(gif))
         .route("/jobs/{job}/videos/{video}/contact.png", get(contact))
@@ -192,6 +193,32 @@ async fn by_path(
     let path = path.iter().find(|(name, _)| *name == "path").map_or_else(String::new, |(_, path)| path.to_owned());
     // Compared with what is recorded, so nothing else can be meant, whatever it says.
     send(&farm, video, headers, move |known| known == path).await
+}
+
+/// All finished files of a job, by their paths below its output directory, with its report so far, as a zip file that is made
+/// while it is sent. A file that is not there as it was written is left out, and named in `MISSING.txt`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{job}/archive.zip",
+    tag = "files",
+    params(
+        ("job" = JobId, Path, description = "The job"),
+    ),
+    responses(
+        (status = 200, description = "The archive", body = Vec<u8>, content_type = "application/zip"),
+        (status = 409, description = "It has too many files for one"),
+        (status = 503, description = "Several are being sent already"),
+    ),
+)]
+async fn archive(State(farm): State<FarmService>, input::Job(job): input::Job) -> Answer<Response> {
+    let (name, archive) = farm.archive(job).await?;
+    let fields = [
+        (header::CONTENT_TYPE, "application/zip".to_owned()),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.zip\"", plain(&name))),
+    ];
+    Ok((fields, Body::from_stream(archive)).into_response())
 }
 
 /// A file of a video that `is_meant`, or the part of it that is asked for.

@@ -2,6 +2,7 @@
 //! gRPC, is in `asking`.
 
 mod again;
+mod archive;
 mod asking;
 mod files;
 mod history;
@@ -47,6 +48,8 @@ use crate::preview::Shows;
 pub use crate::requests::{AboutChange, News};
 use crate::requests::{Changes, Request, ServedRole, Settled};
 pub use again::Seeds;
+pub use archive::Archive;
+use archive::Archives;
 pub use asking::{Changing, FinishedFile};
 pub use files::OutputLine;
 pub use history::Heard;
@@ -96,6 +99,7 @@ pub struct FarmService {
     looking: Looking,
     /// Limits concurrent makings of reports' pages, which take longer.
     drawing: Looking,
+    archives: Archives,
     stills: Stills,
     /// What happened.
     history: History,
@@ -130,6 +134,7 @@ impl FarmService {
             checking,
             looking,
             drawing,
+            archives: Archives::new(),
             stills,
             history,
             meters,

@@ -58,6 +58,7 @@ function Actions({ job }) {
     ${job.state === "paused" && html`<button class="button primary" onClick=${() => patch({ state: "active" }, `${name} goes on`)}><${Icon} name="play" />Resume</button>`}
     ${(job.failed > 0 || job.cancelled > 0) && html`<button class="button" onClick=${() => change(send("POST", "/jobs/{}/retry", [job.job]), `${plural(job.failed + job.cancelled, "video")} will be tried again`)}><${Icon} name="retry" />Retry ${job.failed ? "failed" : "cancelled"}</button>`}
     <a class="button" href="/jobs/${job.job}/report"><${Icon} name="report" />Report</a>
+    ${job.done > 0 && html`<a class="button" href=${path("jobs", job.job, "archive.zip")} download="${name}.zip"><${Icon} name="download" />Download</a>`}
     ${!over && html`<button class="button danger" onClick=${() => ask("cancel")}>Cancel</button>`}
     ${over && html`<button class="button danger" onClick=${() => ask("forget")}>Forget</button>`}
     ${asking === "cancel" && html`<${Confirm} title="Cancel ${name}?" text="What is not finished is given up. Finished videos stay, and retry goes on from where each got to." action="Cancel the job" danger=${true} onYes=${() => patch({ state: "cancelled" }, `${name} is cancelled`)} onClose=${() => ask(null)} />`}

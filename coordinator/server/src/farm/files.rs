@@ -123,7 +123,13 @@ pub(super) fn read(path: &Path, written: (u64, Digest), chunks: &mpsc::Sender<Re
 }
 
 /// The state of a file, and the job that has replaced it.
-fn became(root: &Path, video: &VideoFiles, path: &str, print: &Print, reading: bool) -> (FileState, Option<JobId>) {
+pub(super) fn became(
+    root: &Path,
+    video: &VideoFiles,
+    path: &str,
+    print: &Print,
+    reading: bool,
+) -> (FileState, Option<JobId>) {
     match (state(&root.join(path), print, reading), video.replaced_by) {
         (FileState::Whole, _) => (FileState::Whole, None),
         (_, Some(job)) => (FileState::Replaced, Some(job)),

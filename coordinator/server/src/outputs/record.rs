@@ -57,6 +57,14 @@ pub(super) enum Standing {
 }
 
 impl Written {
+    /// How many files it is.
+    pub fn count(&self) -> usize {
+        match &self.content {
+            Content::File(_) => 1,
+            Content::Frames(frames) => frames.len(),
+        }
+    }
+
     /// Its files, each with its path below the output directory.
     pub fn files(&self) -> Vec<(String, Print)> {
         match &self.content {
