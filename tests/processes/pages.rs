@@ -34,8 +34,19 @@ sweep = { colour = ["red", "green", "blue", "yellow", "purple", "orange"] }
 "#;
 
 /// Every page, of a farm whose first job is this one.
-const PAGES: [&str; 8] =
-    ["/", "/jobs/1", "/jobs/1?view=table", "/jobs/1/videos/0", "/jobs/1/report", "/machines", "/submit", "/nowhere"];
+const PAGES: [&str; 11] = [
+    "/",
+    "/jobs/1",
+    "/jobs/1?view=table",
+    "/jobs/1/videos/0",
+    "/jobs/1/report",
+    "/machines",
+    "/timeline",
+    "/timeline?view=table",
+    "/history",
+    "/submit",
+    "/nowhere",
+];
 
 /// Where the job and its videos stand, by the command line.
 fn status(farm: &Farm) -> Value {
@@ -91,6 +102,8 @@ fn a_night_is_followed_through_a_killed_worker_and_a_killed_coordinator() {
     browser.open(farm.address(), "/jobs/1/report");
     browser.sees("h1", "All 6 videos finished");
     browser.sees(".report", "dit-high");
+    look_back(&browser, farm.address());
+
     // The same as one file, with every picture in it, from the coordinator and from the disk.
     let file = format!("file://{}", sandbox.output().join("night.report.html").display());
     for (address, page) in [(farm.address(), "/api/v1/jobs/1/report.html"), (file.as_str(), "")] {
@@ -110,6 +123,38 @@ fn a_night_is_followed_through_a_killed_worker_and_a_killed_coordinator() {
 
     look_at_every_page(&browser, farm.address());
     farm.stop();
+}
+
+/// What was tried and what happened is told, by pointer, by keyboard and as a table.
+fn look_back(browser: &Browser, address: &str) {
+    browser.open(address, "/timeline?hours=1");
+    browser.count(".gantt-list canvas", 4);
+    browser.sees(".gantt-readout", "arrow keys");
+    browser.run("document.querySelector('.gantt').focus(); return true");
+    browser.press("\u{e015}");
+    browser.sees(".gantt-readout", "Video 1/");
+    browser.sees(".gantt-readout", "steps");
+    browser.press("+");
+    browser.press("\u{e007}");
+    browser.has("h1.prompt");
+    assert!(browser.address().starts_with("/jobs/1/videos/"), "{}", browser.address());
+
+    browser.open(address, "/timeline?hours=1&view=table");
+    browser.sees(".table", "worker lost");
+    browser.sees(".table", "High noise");
+    browser.type_into("[type=search]", "vae");
+    browser.until("only one worker is told of", || {
+        let workers = "return [...new Set([...document.querySelectorAll('.virtual .attempts-grid')].map(row => row.children[0].innerText))]";
+        browser.run(workers) == json!(["vae"])
+    });
+
+    browser.open(address, "/history");
+    browser.sees(".happened", "night was queued");
+    browser.click_named("Workers");
+    browser.sees(".happened", "dit-high joined");
+    assert_eq!(browser.address(), "/history?kind=workers");
+    browser.click_named("Videos");
+    browser.count(".happened li", 6);
 }
 
 /// Every page is whole in every width and theme, names what can be operated, and loads nothing from elsewhere.
@@ -141,8 +186,38 @@ fn buttons_and_keys_do_what_they_say() {
     browser.click_named("Higher priority");
     browser.sees(".stepper", "Priority 60");
     assert_eq!(status(&farm)["job"]["priority"], 60);
+    // What is being computed is on the timeline without anybody asking again.
+    browser.open(farm.address(), "/timeline");
+    browser.has(".gantt");
+    browser.run("document.querySelector('.gantt').focus(); return true");
+    browser.until("what the first worker computes is told", || {
+        ["\u{e00c}", "\u{e015}"].iter().for_each(|key| browser.press(key));
+        browser.run("return document.querySelector('.gantt-readout').innerText.includes('running')") == true
+    });
+
+    browser.open(farm.address(), "/jobs/1");
+    browser.click_named("Describe");
+    browser.type_into("#about-owner", "ann");
+    browser.type_into("#about-note", "for the client");
+    browser.click_named("Add a label");
+    browser.type_into("[aria-label='Name of label 1']", "shot");
+    browser.type_into("[aria-label='Value of label 1']", "010");
+    browser.click_named("Save");
+    browser.sees(".facts", "shot: 010");
+    browser.sees(".page-head", "for the client");
+    assert_eq!(status(&farm)["job"]["owner"], "ann");
+    assert_eq!(status(&farm)["job"]["labels"], json!({ "shot": "010" }));
+    browser.click_named("Describe");
+    browser.click_named("Remove label 1");
+    browser.click_named("Save");
+    browser.until("the label is gone", || status(&farm)["job"]["labels"] == json!({}));
+    assert_eq!(status(&farm)["job"]["note"], "for the client", "the rest stays");
+
     browser.click_named("Pause");
     browser.sees(".page-head .state", "paused");
+    browser.click(".latest summary");
+    browser.sees(".latest", "was paused");
+    browser.sees(".latest", "is described otherwise");
     assert_eq!(status(&farm)["job"]["state"], "paused");
     browser.sees(".legend", "6 waiting");
 

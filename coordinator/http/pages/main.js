@@ -8,10 +8,12 @@ import { ThemeSwitch } from "./parts/theme-switch.js";
 import { Toasts } from "./parts/toast.js";
 import { match, useAddress } from "./router.js";
 import { Compare } from "./views/compare.js";
+import { History } from "./views/history.js";
 import { Job } from "./views/job.js";
 import { Machines } from "./views/machines.js";
 import { Report } from "./views/report.js";
 import { Submit } from "./views/submit.js";
+import { Timeline } from "./views/timeline.js";
 import { Tonight } from "./views/tonight.js";
 import { Video } from "./views/video.js";
 
@@ -23,12 +25,15 @@ const PAGES = [
   ["/jobs/:job/report", Report],
   ["/jobs/:job/videos/:video", Video],
   ["/machines", Machines],
+  ["/timeline", Timeline],
+  ["/history", History],
   ["/submit", Submit],
 ];
 
 const LINKS = [
   ["/", "Tonight", "night"],
   ["/machines", "Machines", "machine"],
+  ["/timeline", "Timeline", "timeline"],
   ["/submit", "Submit", "upload"],
 ];
 

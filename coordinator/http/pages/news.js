@@ -1,6 +1,7 @@
 // Takes over what the coordinator's events tell: whole lines of jobs, videos and workers, or what has to be read again.
 
 import { path } from "./api.js";
+import { moved } from "./attempts-store.js";
 import { known, touch } from "./store.js";
 
 /** Takes over events that came together; each is `{type, data}`. */
@@ -15,16 +16,17 @@ export function take(events) {
       if (!videos.has(data.job)) videos.set(data.job, []);
       videos.get(data.job).push(data);
     } else if (type === "resync") again(data.job);
-    else if (type === "event") happened(data);
+    else if (type === "event") happened();
   }
   if (jobs.length) takeJobs(jobs);
   for (const [job, lines] of videos) takeVideos(job, lines);
+  if (workers.length) moved(workers);
   if (workers.length) known(path("workers"))?.apply((value) => ({ ...value, workers: merged(value.workers, workers, "id") }));
 }
 
-/** What changed with it is told by lines; only the list of what happened is read again. */
-function happened({ job }) {
-  if (job != null) touch((url) => url.startsWith(path("jobs", job, "events")));
+/** What changed with it is told by lines; only lists of what happened are read again. */
+function happened() {
+  touch((url) => url.startsWith(path("history")));
 }
 
 function again(job) {

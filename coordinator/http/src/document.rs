@@ -18,7 +18,7 @@ use wanfarm_server::farm::FarmService;
 
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::{
-    blobs, events, files, health, jobs, metrics, models, openai, preview, rerender, submit, webhooks, workers,
+    blobs, events, files, health, jobs, metrics, models, openai, past, preview, rerender, submit, webhooks, workers,
 };
 
 /// The document. It does not change while the program runs.
@@ -96,6 +96,8 @@ async fn document() -> impl IntoResponse {
         openai::delete,
         openai::list,
         openai::one,
+        past::attempts,
+        past::history,
         preview::preview,
         rerender::one,
         rerender::some,

@@ -17,6 +17,7 @@ mod models;
 mod openai;
 mod page_of;
 mod pages;
+mod past;
 mod preview;
 mod problem;
 mod range;
@@ -45,6 +46,7 @@ pub fn router(farm: FarmService, hosts: Hosts, targets: Targets) -> Router {
     let api = api
         .merge(submit::routes())
         .merge(rerender::routes())
+        .merge(past::routes())
         .merge(preview::routes())
         .merge(events::routes(farm.clone()))
         .merge(webhooks::routes(farm.clone(), targets))

@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
-use time::format_description::well_known::Iso8601;
 use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
+use time::format_description::well_known::{Iso8601, Rfc3339};
 
 /// An absence longer than this, in seconds, is taken for a clock that was wrong: 30 days.
 const MAX_ABSENCE: f64 = 30.0 * 24.0 * 3600.0;
@@ -22,6 +22,12 @@ pub fn rfc3339(at: f64) -> Option<String> {
     // Thousandths are as exact as such clocks are, and an f64 has them.
     let nanoseconds = i128::from((at * 1000.0).round() as i64) * 1_000_000;
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()?.format(&Iso8601::<FORMAT>).ok()
+}
+
+/// The time of day that a text tells as RFC 3339 has it, in seconds since 1970.
+pub fn parsed(text: &str) -> Option<f64> {
+    let read = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(read.unix_timestamp() as f64 + f64::from(read.nanosecond()) / 1e9)
 }
 
 /// Serialises a time of day as [`rfc3339`] has it.
@@ -75,5 +81,8 @@ mod tests {
         assert_eq!(rfc3339(1_795_899_845.25).as_deref(), Some("2026-11-28T21:04:05.250Z"));
         assert!(rfc3339(5.0) < rfc3339(5.2) && rfc3339(5.2) < rfc3339(5.25), "texts sort as times do");
         assert_eq!(rfc3339(1e300), None);
+        assert_eq!(parsed("2026-11-28T21:04:05.250Z"), Some(1_795_899_845.25));
+        assert_eq!(parsed("2026-11-28T22:04:05.25+01:00"), Some(1_795_899_845.25));
+        assert_eq!([parsed("yesterday"), parsed("")], [None, None]);
     }
 }

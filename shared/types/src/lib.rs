@@ -3,6 +3,7 @@
 //! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
 
 pub mod about;
+mod attempt_line;
 mod backoff;
 mod bounds;
 mod cache;
@@ -35,6 +36,7 @@ mod text;
 mod worker_status;
 
 pub use about::{About, BadAbout};
+pub use attempt_line::{AttemptLine, AttemptResult};
 pub use backoff::Backoff;
 pub use bounds::{BadMessage, check_label};
 pub use cache::{BadCache, CacheSettings, CfgCache, MagCache, MagCurve, Retention, SenCache, TeaCache, TeaModel};

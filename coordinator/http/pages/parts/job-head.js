@@ -7,8 +7,10 @@ import { clock, day, duration, fullMoment, moment, plural } from "../format.js";
 import { go } from "../router.js";
 import { resource } from "../store.js";
 import { isEnd, jobTitle } from "../words.js";
+import { AboutDialog } from "./about-dialog.js";
 import { Confirm } from "./dialog.js";
 import { Icon } from "./icon.js";
+import { Latest } from "./latest.js";
 import { Legend, Progress } from "./progress.js";
 import { State } from "./state.js";
 import { attempt } from "./toast.js";
@@ -26,7 +28,7 @@ export function JobHead({ job, end, counts }) {
           <span title=${fullMoment(job.submitted)}>submitted ${moment(job.submitted) || "–"}</span>
           ${job.ended && html`<span title=${fullMoment(job.ended)}>ended ${moment(job.ended)}</span>`}
           ${labels.map(([key, value]) => html`<span key=${key} class="tag">${key}: ${value}</span>`)}</p>
-        ${job.note && html`<p class="muted">${job.note}</p>`}
+        ${job.note && html`<p class="muted note">${job.note}</p>`}
       </div>
       <${Actions} job=${job} />
     </div>
@@ -36,6 +38,7 @@ export function JobHead({ job, end, counts }) {
       ${job.unreported && html`<p class="bad"><${Icon} name="alert" /> The report could not be written: ${job.unreported}</p>`}
       <${Progress} videos=${counts.all} done=${counts.done} running=${running} failed=${counts.failed} cancelled=${counts.cancelled} />
       <${Legend} videos=${counts.all} done=${counts.done} running=${running} failed=${counts.failed} cancelled=${counts.cancelled} />
+      <${Latest} job=${job.job} />
     </div>`;
 }
 
@@ -57,10 +60,12 @@ function Actions({ job }) {
     ${job.state === "active" && html`<button class="button" onClick=${() => patch({ state: "paused" }, `${name} is paused`)}><${Icon} name="pause" />Pause</button>`}
     ${job.state === "paused" && html`<button class="button primary" onClick=${() => patch({ state: "active" }, `${name} goes on`)}><${Icon} name="play" />Resume</button>`}
     ${(job.failed > 0 || job.cancelled > 0) && html`<button class="button" onClick=${() => change(send("POST", "/jobs/{}/retry", [job.job]), `${plural(job.failed + job.cancelled, "video")} will be tried again`)}><${Icon} name="retry" />Retry ${job.failed ? "failed" : "cancelled"}</button>`}
+    <button class="button" onClick=${() => ask("about")}><${Icon} name="pen" />Describe</button>
     <a class="button" href="/jobs/${job.job}/report"><${Icon} name="report" />Report</a>
     ${job.done > 0 && html`<a class="button" href=${path("jobs", job.job, "archive.zip")} download="${name}.zip"><${Icon} name="download" />Download</a>`}
     ${!over && html`<button class="button danger" onClick=${() => ask("cancel")}>Cancel</button>`}
     ${over && html`<button class="button danger" onClick=${() => ask("forget")}>Forget</button>`}
+    ${asking === "about" && html`<${AboutDialog} job=${job} onSave=${(news) => patch(news, `${name} is described otherwise`)} onClose=${() => ask(null)} />`}
     ${asking === "cancel" && html`<${Confirm} title="Cancel ${name}?" text="What is not finished is given up. Finished videos stay, and retry goes on from where each got to." action="Cancel the job" danger=${true} onYes=${() => patch({ state: "cancelled" }, `${name} is cancelled`)} onClose=${() => ask(null)} />`}
     ${asking === "forget" && html`<${Confirm} title="Forget ${name}?" text="Its line, its report and what retry would go on from go. Finished files stay where they are." action="Forget the job" danger=${true} onYes=${forget} onClose=${() => ask(null)} />`}
   </div>`;

@@ -3,8 +3,10 @@
 import { html } from "../vendor/htm-preact.js";
 import { path } from "../api.js";
 import { useNow } from "../clockwork.js";
+import { historyOf } from "../history-of.js";
 import { ago, clock, count, day, duration, fullMoment, moment, plural } from "../format.js";
 import { Alerts } from "../parts/alerts.js";
+import { Happened } from "../parts/happened.js";
 import { Lanes } from "../parts/lanes.js";
 import { Missing } from "../parts/problem.js";
 import { Legend, Progress } from "../parts/progress.js";
@@ -14,6 +16,8 @@ import { useResource } from "../store.js";
 import { useTitle } from "../title.js";
 import { isEnd, jobTitle } from "../words.js";
 
+const NEWS = "job.submitted,job.paused,job.resumed,job.suspended,job.retried,job.ended,job.described,job.prioritised,job.forgotten,video.failed,video.suspect,attempt.failed,attempt.lost,worker.joined,worker.lost,worker.left,worker.drained,worker.enabled,worker.set_aside,worker.assigned,worker.forgotten";
+const NEWS_SHOWN = 8;
 /** Jobs that are over, shown without asking. */
 const FINISHED_SHOWN = 12;
 
@@ -36,7 +40,8 @@ export function Tonight() {
     </section>
     <${Alerts} jobs=${list} workers=${crew} farm=${farm.value} />
     <${Wall} workers=${crew} />
-    <${Jobs} jobs=${list} />`;
+    <${Jobs} jobs=${list} />
+    <${News} />`;
 }
 
 function Finish({ jobs, open, end }) {
@@ -90,6 +95,13 @@ function Jobs({ jobs }) {
       <${Rows} jobs=${over.slice(0, FINISHED_SHOWN)} />
       ${over.length > FINISHED_SHOWN && html`<details class="more"><summary>Show ${plural(over.length - FINISHED_SHOWN, "more job")}</summary><${Rows} jobs=${over.slice(FINISHED_SHOWN)} /></details>`}
     </section>`}`;
+}
+
+/** What happened last, of what people want to know: not each video that is done. */
+function News() {
+  const { value } = useResource(historyOf({ types: NEWS, limit: NEWS_SHOWN }));
+  if (!value?.events.length) return null;
+  return html`<section class="section"><div class="section-head"><h2>What happened</h2><a class="small end" href="/history">All of it</a></div><${Happened} events=${value.events} /></section>`;
 }
 
 function Rows({ jobs }) {

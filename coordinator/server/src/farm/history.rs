@@ -2,7 +2,7 @@
 
 use tokio::sync::broadcast;
 use tonic::Status;
-use wanfarm_types::FarmEvent;
+use wanfarm_types::{AttemptLine, FarmEvent};
 
 use super::{FarmService, on_a_thread, stopping};
 use crate::driver::Told;
@@ -41,6 +41,24 @@ impl FarmService {
     pub async fn events(&self, asked: store::Asked) -> Result<Vec<FarmEvent>, Status> {
         let kept = self.history.kept.clone();
         on_a_thread(move || kept.read(&asked)).await?.map_err(|error| Status::internal(error.to_string()))
+    }
+
+    /// The events that are kept and asked for, newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn history(&self, asked: store::AskedHistory) -> Result<Vec<FarmEvent>, Status> {
+        let kept = self.history.kept.clone();
+        on_a_thread(move || kept.newest(&asked)).await?.map_err(|error| Status::internal(error.to_string()))
+    }
+
+    /// What was tried, as far as it is asked for, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn attempts(&self, asked: store::AskedAttempts) -> Result<Vec<AttemptLine>, Status> {
+        let kept = self.history.kept.clone();
+        on_a_thread(move || kept.attempts(&asked)).await?.map_err(|error| Status::internal(error.to_string()))
     }
 
     /// The ids of the oldest and of the newest event that is kept.

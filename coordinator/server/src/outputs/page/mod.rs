@@ -84,10 +84,10 @@ impl Page<'_> {
                         (self.lost())
                         (self.notes())
                         (tables::efforts("Role", &self.report.roles))
+                        (sheet::sheet(self))
                         (tables::efforts("Stage", &self.report.stages))
                         (tables::efforts("Worker", &self.report.workers))
                         (tables::machines(&self.report.machines))
-                        (sheet::sheet(self))
                     }
                     footer { p { "Files are below " code { (output_dir) } "." } }
                 }

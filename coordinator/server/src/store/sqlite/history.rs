@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
-use wanfarm_types::{FarmEvent, JobId};
+use wanfarm_types::{EventKind, FarmEvent, JobId, WorkerId};
 
 use super::{Fault, LOCK_TIMEOUT, error, read};
 use crate::store::StoreError;
@@ -26,6 +26,21 @@ pub struct Asked {
     /// Only those of this job.
     pub job: Option<JobId>,
     /// At most so many, the oldest.
+    pub limit: u32,
+}
+
+/// Which events are asked for by those who look back.
+#[derive(Debug, Clone, Default)]
+pub struct AskedHistory {
+    /// Only those with lesser ids.
+    pub before: u64,
+    /// Only those of this job.
+    pub job: Option<JobId>,
+    /// Only those of this worker.
+    pub worker: Option<WorkerId>,
+    /// Only of these kinds; none: of all.
+    pub kinds: Vec<EventKind>,
+    /// At most so many, the newest.
     pub limit: u32,
 }
 
@@ -66,7 +81,39 @@ impl History {
         })
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+    /// The events that are asked for, newest first. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn newest(&self, asked: &AskedHistory) -> Result<Vec<FarmEvent>, StoreError> {
+        let mut values = vec![Value::from(cut(asked.before)), Value::from(i64::from(asked.limit))];
+        let mut sql = "SELECT * FROM event WHERE id < ?1".to_owned();
+        if let Some(job) = asked.job {
+            values.push(Value::from(cut(job.0)));
+            sql += &format!(" AND job = ?{}", values.len());
+        }
+        if let Some(worker) = asked.worker {
+            values.push(Value::from(worker.to_string()));
+            sql += &format!(" AND worker = ?{}", values.len());
+        }
+        if !asked.kinds.is_empty() {
+            let first = values.len() + 1;
+            values.extend(asked.kinds.iter().map(|kind| Value::from(kind.name().to_owned())));
+            let places: Vec<String> = (first..=values.len()).map(|place| format!("?{place}")).collect();
+            sql += &format!(" AND kind IN ({})", places.join(", "));
+        }
+        sql += " ORDER BY id DESC LIMIT ?2";
+        self.with(|database| {
+            let mut statement = database.prepare_cached(&sql)?;
+            let (mut lines, mut events) = (statement.query(params_from_iter(values))?, Vec::new());
+            while let Some(line) = lines.next()? {
+                events.push(read::event(line)?.told());
+            }
+            Ok(events)
+        })
+    }
+
+    pub(super) fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
         let fail = |fault| error("read", &self.path, fault);
         // Nothing is half done by a reader that panicked.
         let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,6 +136,6 @@ fn open(path: &std::path::Path) -> rusqlite::Result<Connection> {
 }
 
 /// SQLite counts to 2⁶³, and nothing in it is greater.
-fn cut(number: u64) -> i64 {
+pub(super) fn cut(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "opens the database before the loop starts")]
 
+mod attempts;
 mod history;
 mod migrations;
 mod place;
@@ -17,7 +18,8 @@ use wanfarm_types::{AttemptId, JobId};
 
 use super::belonging::Belongings;
 use super::{DataDirectory, Loaded, Row, Store, StoreError, when_unlocked};
-pub use history::{Asked, History};
+pub use attempts::AskedAttempts;
+pub use history::{Asked, AskedHistory, History};
 use migrations::MIGRATIONS;
 use place::Place;
 

@@ -256,11 +256,11 @@ fn in_table(table: &str, fault: Fault) -> Fault {
     }
 }
 
-fn get<T: FromSql>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
+pub(super) fn get<T: FromSql>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
     Ok(line.get(column)?)
 }
 
-fn count(line: &Line<'_>, column: &str) -> Result<u64, Fault> {
+pub(super) fn count(line: &Line<'_>, column: &str) -> Result<u64, Fault> {
     let value: i64 = get(line, column)?;
     u64::try_from(value).map_err(|_| Fault::Value(format!("column {column}: {value} is below zero")))
 }
@@ -270,17 +270,17 @@ fn json<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<T, Fault> 
     serde_json::from_str(&text).map_err(|error| Fault::Value(format!("column {column}: {error}")))
 }
 
-fn optional<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<Option<T>, Fault> {
+pub(super) fn optional<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<Option<T>, Fault> {
     get::<Option<String>>(line, column)?.map(|_| json(line, column)).transpose()
 }
 
-fn text<T: FromStr<Err: std::fmt::Display>>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
+pub(super) fn text<T: FromStr<Err: std::fmt::Display>>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
     let value: String = get(line, column)?;
     value.parse().map_err(|error| Fault::Value(format!("column {column}: {value:?}: {error}")))
 }
 
 /// A unit variant by its name.
-fn word<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
+pub(super) fn word<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<T, Fault> {
     let word = serde_json::Value::String(get(line, column)?);
     serde_json::from_value(word).map_err(|error| Fault::Value(format!("column {column}: {error}")))
 }

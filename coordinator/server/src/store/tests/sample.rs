@@ -111,7 +111,7 @@ pub(super) fn issued(attempt: u64, video: VideoId) -> Row {
     })
 }
 
-fn ended(attempt: u64, end: AttemptEnd) -> Row {
+pub(super) fn ended(attempt: u64, end: AttemptEnd) -> Row {
     let step_seconds = vec![0.1, 1.0 / 3.0];
     let timing = StepTiming {
         seconds: 0.1 + 0.2,

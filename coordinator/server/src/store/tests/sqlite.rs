@@ -4,13 +4,18 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rusqlite::Connection;
+use wanfarm_scheduler::AttemptEnd;
 use wanfarm_types::fixtures::info;
-use wanfarm_types::{EventKind, Experts, JobId};
+use wanfarm_types::{AttemptId, AttemptLine, AttemptResult, EventKind, Experts, Failure, JobId, VideoId};
 
 use super::conformance::conforms;
 use super::memory::MemoryStore;
-use super::sample::{batch, everything, farm, job, rng, worker};
-use crate::store::{Asked, DataDirectory, EventRow, Loaded, MAX_EVENTS, Row, SqliteStore, Store, StoreError};
+use super::sample::{batch, ended, everything, farm, issued, job, planned, resolved, rng, worker};
+use crate::store::{
+    Asked, AskedAttempts, AskedHistory, DataDirectory, EventRow, Loaded, MAX_EVENTS, Row, SqliteStore, Store,
+    StoreError,
+};
+use crate::times::Moment;
 
 #[test]
 fn the_reference_conforms() {
@@ -356,9 +361,58 @@ fn the_newest_events_are_kept_and_read_beside_the_writer() {
     assert_eq!(ids(u64::MAX, None, 9), [0; 0]);
     store.commit(&[Row::Event(event(MAX_EVENTS + 5, 1))]).unwrap();
     assert_eq!(history.span().unwrap(), Some((6, MAX_EVENTS + 5)));
+    let newest = |asked: AskedHistory| {
+        let asked = AskedHistory { limit: 2, ..asked };
+        history.newest(&asked).unwrap().iter().map(|event| event.id).collect::<Vec<_>>()
+    };
+    let last = AskedHistory { before: u64::MAX, ..AskedHistory::default() };
+    assert_eq!(newest(last.clone()), [MAX_EVENTS + 5, 9]);
+    assert_eq!(newest(AskedHistory { before: 9, job: Some(JobId(0)), ..last.clone() }), [8, 6]);
+    assert_eq!(newest(AskedHistory { before: 8, worker: Some(worker(3)), ..last.clone() }), [7, 6]);
+    assert_eq!(newest(AskedHistory { worker: Some(worker(4)), ..last.clone() }), [0; 0]);
+    let kinds = vec![EventKind::WorkerLost, EventKind::VideoFailed];
+    assert_eq!(newest(AskedHistory { before: 7, kinds, ..last.clone() }), [6]);
+    assert_eq!(newest(AskedHistory { kinds: vec![EventKind::WorkerLost], ..last }), [0; 0]);
     let other = Connection::open(file(&dir)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(ids(5, None, 9), [6, 7, 8, 9, MAX_EVENTS + 5], "who writes is in nobody's way");
+}
+
+#[test]
+fn what_was_tried_is_told_of_the_time_the_job_and_the_worker_that_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path()).unwrap();
+    let history = store.history();
+    let video = |job, index| VideoId { job: JobId(job), index };
+    let begun = |attempt, at| Row::Begun { attempt: AttemptId(attempt), at: Moment { at, elapsed: 0.0 }, waited: 0.5 };
+    let failed = AttemptEnd::Failed(Failure::transient("no luck"));
+    store
+        .commit(&[job(1, "a", 3), resolved(1, 3), planned(1, 3), job(2, "b", 3), resolved(2, 3), planned(2, 3)])
+        .unwrap();
+    let name = Row::Worker { worker: worker(7), name: "studio".into(), device: "cpu".into(), seen: 0.0 };
+    store
+        .commit(&[name, issued(1, video(1, 0)), issued(2, video(2, 1)), issued(3, video(2, 0)), issued(4, video(1, 1))])
+        .unwrap();
+    // The third never begins; the fourth is out.
+    store.commit(&[begun(1, 100.0), ended(1, failed), begun(2, 200.0), ended(2, AttemptEnd::Done)]).unwrap();
+    store.commit(&[ended(3, AttemptEnd::Revoked)]).unwrap();
+    let all = AskedAttempts { limit: 9, ..AskedAttempts::default() };
+    let told = history.attempts(&all).unwrap();
+    assert_eq!(told.iter().map(|attempt| attempt.id.0).collect::<Vec<_>>(), [1, 2, 4]);
+    let AttemptLine { job: of, video: place, name, first_step, last_step, begun, error, result, .. } = told[0].clone();
+    // The first video of the manifest was refused, so places in the plan are one less.
+    assert_eq!((of, place, name.as_deref(), error.as_deref()), (JobId(1), 1, Some("studio"), Some("no luck")));
+    assert_eq!((begun.as_deref(), result), (Some("1970-01-01T00:01:40.000Z"), Some(AttemptResult::Failed)));
+    assert!(first_step < last_step && told[1].video == 2);
+    assert_eq!((told[2].begun.as_deref(), told[2].seconds, told[2].result), (None, None, None));
+    let ids =
+        |asked: AskedAttempts| history.attempts(&asked).unwrap().iter().map(|attempt| attempt.id.0).collect::<Vec<_>>();
+    assert_eq!(ids(AskedAttempts { after: 1, limit: 1, ..all.clone() }), [2]);
+    assert_eq!(ids(AskedAttempts { since: Some(150.0), ..all.clone() }), [2, 4], "what is out is never over");
+    assert_eq!(ids(AskedAttempts { since: Some(100.1), until: Some(150.0), ..all.clone() }), [1], "it took longer");
+    assert_eq!(ids(AskedAttempts { job: Some(JobId(1)), ..all.clone() }), [1, 4]);
+    assert_eq!(ids(AskedAttempts { worker: Some(worker(7)), job: Some(JobId(2)), ..all.clone() }), [2]);
+    assert_eq!(ids(AskedAttempts { worker: Some(worker(8)), ..all }), [0; 0]);
 }
 
 fn asked(after: u64, job: Option<JobId>, limit: u32) -> Asked {
