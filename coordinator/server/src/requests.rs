@@ -1,7 +1,6 @@
 //! Requests to the driver in domain types, and its answers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -15,7 +14,7 @@ use wanfarm_types::{
 };
 
 use crate::estimate::{Workforce, Workload};
-use crate::outputs::{Look, Written};
+use crate::outputs::{JobFiles, Look};
 use crate::preview::Shown;
 use crate::store::WebhookRow;
 
@@ -227,25 +226,6 @@ pub struct Obstruction {
     pub index: u32,
     /// The path and its holder, in words.
     pub why: String,
-}
-
-/// The files of a job's finished videos.
-#[derive(Debug, Clone)]
-pub struct JobFiles {
-    /// The output directory of the job.
-    pub root: PathBuf,
-    /// In order.
-    pub videos: Vec<VideoFiles>,
-}
-
-/// The files of a finished video.
-#[derive(Debug, Clone)]
-pub struct VideoFiles {
-    pub video: u32,
-    /// Digests of the files as written.
-    pub written: Arc<[Written]>,
-    /// The later job that has written to the same places since, if one has.
-    pub replaced_by: Option<JobId>,
 }
 
 /// A model and the workers that serve it now.

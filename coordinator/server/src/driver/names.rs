@@ -10,8 +10,8 @@ use wanfarm_types::{JobId, VideoId, VideoState};
 
 use super::Driver;
 use crate::jobs::Job;
-use crate::outputs::Look;
-use crate::requests::{JobFiles, Obstruction, Places, RequestError, Settled, VideoFiles};
+use crate::outputs::{JobFiles, Look, VideoFiles};
+use crate::requests::{Obstruction, Places, RequestError, Settled};
 use crate::times::wall_clock;
 
 impl Driver {

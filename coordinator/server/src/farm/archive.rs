@@ -27,8 +27,8 @@ use super::asking::Answer;
 use super::files::{became, lost};
 use super::wire::refusal;
 use super::{AHEAD, FarmService, Seen};
-use crate::outputs::{self, Print, Stands};
-use crate::requests::{JobFiles, Report, Request};
+use crate::outputs::{self, JobFiles, Print, Stands};
+use crate::requests::{Report, Request};
 
 /// Bytes of one chunk.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -217,8 +217,7 @@ fn copy(path: &Path, print: &Print, archive: &mut impl Write) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outputs::{Content, Written, print};
-    use crate::requests::VideoFiles;
+    use crate::outputs::{Content, VideoFiles, Written, print};
     use std::io::Cursor;
     use zip::ZipArchive;
 

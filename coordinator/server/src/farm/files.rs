@@ -15,8 +15,7 @@ use wanfarm_proto::v1;
 use wanfarm_types::{Digest, FileState, JobId, LostFile};
 
 use super::Seen;
-use crate::outputs::{Print, state};
-use crate::requests::{JobFiles, VideoFiles};
+use crate::outputs::{JobFiles, Print, VideoFiles, state};
 
 /// Bytes of one chunk.
 const CHUNK_BYTES: usize = 1 << 20;

@@ -1,6 +1,7 @@
 //! Finished videos on disk: media files, sidecars and the job's report with its page, each appearing whole or not at all.
 
 mod look;
+mod of_job;
 mod page;
 mod record;
 mod report;
@@ -10,6 +11,7 @@ mod task;
 mod volume;
 
 pub(crate) use look::{Look, free_name, look};
+pub(crate) use of_job::{JobFiles, VideoFiles};
 pub(crate) use page::{Stands, page};
 #[cfg(test)]
 pub(crate) use record::{Content, print};

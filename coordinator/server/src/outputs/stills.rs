@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use wanfarm_types::{Digest, FileState};
 
+use super::JobFiles;
 use super::record::{Content, Print, Written, state};
-use crate::requests::JobFiles;
 
 /// Pictures of one report at most. A page of them takes some 16 MiB.
 pub(crate) const MOST_OF_A_JOB: usize = 2000;
@@ -98,8 +98,7 @@ pub(super) fn shown(written: &[Written]) -> Option<(String, Print)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outputs::print;
-    use crate::requests::VideoFiles;
+    use crate::outputs::{VideoFiles, print};
     use wanfarm_media::{Frames, write_gif};
     use wanfarm_types::FrameRate;
 

@@ -13,8 +13,7 @@ use bytes::Bytes;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use wanfarm_types::{JobReport, JobSummary, VideoState, VideoStatus};
 
-use super::stills;
-use crate::requests::JobFiles;
+use super::{JobFiles, stills};
 use words::{counted, cut, duration, when};
 
 /// Nothing is loaded, and nothing runs, wherever the page is opened.

@@ -3,8 +3,7 @@ use std::sync::Arc;
 use wanfarm_types::{About, Digest, EffortLine, JobId, Machine};
 
 use super::*;
-use crate::outputs::{Content, Print, Written};
-use crate::requests::VideoFiles;
+use crate::outputs::{Content, Print, VideoFiles, Written};
 
 fn video(index: u32, state: VideoState) -> VideoStatus {
     VideoStatus { index, state, prompt: format!("prompt {index}"), ..VideoStatus::default() }
