@@ -24,6 +24,7 @@ mod range;
 mod reader;
 mod rerender;
 mod submit;
+mod traces;
 mod unknown;
 mod webhooks;
 mod wire;
@@ -34,14 +35,30 @@ use axum::{Router, middleware};
 use wanfarm_server::farm::FarmService;
 
 pub use guard::Hosts;
+pub use traces::Collector;
 pub use webhooks::{Target, Targets};
 
 /// Most bytes of a body that is read whole.
 const MAX_BODY: usize = 64 << 10;
 
-/// Every route of the coordinator over HTTP, which is asked for by these `hosts` beside those of its own network, and which may
-/// send webhooks to `targets`. Paths that nobody serves end here as well.
-pub fn router(farm: FarmService, hosts: Hosts, targets: Targets) -> Router {
+/// What the coordinator has to do with the world outside, as its operator says.
+#[derive(Debug, Clone, Default)]
+pub struct Outside {
+    /// Names that it is asked for by beside those of its own network.
+    pub hosts: Hosts,
+    /// Where webhooks may lead.
+    pub targets: Targets,
+    /// Where traces are sent.
+    pub collector: Option<Collector>,
+}
+
+/// Every route of the coordinator over HTTP. Paths that nobody serves end here as well. What is told to the world outside is told
+/// by tasks that end with the coordinator.
+pub fn router(farm: FarmService, outside: Outside) -> Router {
+    let Outside { hosts, targets, collector } = outside;
+    if let Some(collector) = collector {
+        tokio::spawn(traces::send(farm.clone(), collector));
+    }
     let api = Router::new().merge(health::api()).merge(jobs::routes()).merge(files::routes()).merge(workers::routes());
     let api = api
         .merge(submit::routes())

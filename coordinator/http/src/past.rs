@@ -33,6 +33,8 @@ struct Tried {
     worker: Option<WorkerId>,
     /// Of this job.
     job: Option<u64>,
+    /// Of that job only for this video, by its place in the manifest.
+    video: Option<u32>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -57,11 +59,15 @@ async fn attempts(
     Asked(turn): Asked<Turn>,
 ) -> Answer<Json<Attempts>> {
     let (after, limit) = turn.of_numbers()?;
+    if tried.video.is_some() && tried.job.is_none() {
+        return Err(Problem::bad_request("video: say of which job"));
+    }
     let asked = AskedAttempts {
         after,
         since: tried.since.as_deref().map(|since| moment("since", since)).transpose()?,
         until: tried.until.as_deref().map(|until| moment("until", until)).transpose()?,
         job: tried.job.map(JobId),
+        video: tried.video,
         worker: tried.worker,
         // One more tells whether there is another page.
         limit: limit + 1,

@@ -3,30 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod asked;
+mod receiver;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use receiver::{Message, Receiver};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
-use wanfarm_http::{Target, Targets};
+use wanfarm_http::{Outside, Target};
 use wanfarm_server::server::Coordinator;
 
 const NIGHT: &str = "[job]\nname = 'night'\nmodel = 'demo'\n[[video]]\nprompt = 'a red fox'\nseed = 1\n";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
-/// A message as it came: what is in its head, and its body.
-struct Message {
-    fields: HeaderMap,
-    body: Bytes,
-}
 
 impl Message {
     fn id(&self) -> &str {
@@ -52,48 +42,17 @@ impl Message {
     }
 }
 
-/// A program that is told, and answers as it was taught: 204 when nothing is left of that, never for 0.
-struct Receiver {
-    port: u16,
-    answers: Arc<Mutex<VecDeque<u16>>>,
-    messages: mpsc::UnboundedReceiver<Message>,
+fn url(receiver: &Receiver) -> String {
+    format!("{}/farm?key=secret", receiver.address())
 }
 
-impl Receiver {
-    async fn start(answers: impl IntoIterator<Item = u16>) -> Self {
-        let (told, messages) = mpsc::unbounded_channel();
-        let answers = Arc::new(Mutex::new(answers.into_iter().collect::<VecDeque<_>>()));
-        let taught = answers.clone();
-        let hear = async move |fields: HeaderMap, body: Bytes| {
-            let status = taught.lock().unwrap().pop_front().unwrap_or(204);
-            told.send(Message { fields, body }).unwrap();
-            if status == 0 {
-                std::future::pending::<()>().await;
-            }
-            let elsewhere = [("location", "http://127.0.0.1:9/")];
-            (StatusCode::from_u16(status).unwrap(), elsewhere)
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(hear)).await.unwrap() });
-        Self { port, answers, messages }
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/farm?key=secret", self.port)
-    }
-
-    fn target(&self) -> Target {
-        format!("127.0.0.1:{}", self.port).parse().unwrap()
-    }
-
-    async fn next(&mut self) -> Message {
-        timeout(Duration::from_secs(60), self.messages.recv()).await.expect("a message").unwrap()
-    }
+fn target(receiver: &Receiver) -> Target {
+    receiver.address().trim_start_matches("http://").parse().unwrap()
 }
 
 async fn start(folder: &tempfile::TempDir, targets: impl IntoIterator<Item = Target>) -> Coordinator {
-    asked::start(folder.path(), targets.into_iter().collect::<Targets>(), |_| {}).await
+    let outside = Outside { targets: targets.into_iter().collect(), ..Outside::default() };
+    asked::start(folder.path(), outside, |_| {}).await
 }
 
 async fn ask(coordinator: &Coordinator, method: &str, path: &str, body: Option<(&str, String)>) -> (u16, Value) {
@@ -125,9 +84,9 @@ async fn listed(coordinator: &Coordinator) -> Vec<Value> {
 async fn what_was_asked_for_is_told_in_order_and_again_until_it_is_heard() {
     let mut receiver = Receiver::start([500, 503, 204]).await;
     let folder = tempfile::tempdir().unwrap();
-    let coordinator = start(&folder, [receiver.target()]).await;
+    let coordinator = start(&folder, [target(&receiver)]).await;
     submit(&coordinator, "before").await;
-    let wanted = json!({"url": receiver.url(), "types": ["job.submitted"], "secret": SECRET});
+    let wanted = json!({"url": url(&receiver), "types": ["job.submitted"], "secret": SECRET});
     let (status, added) = add(&coordinator, wanted).await;
     assert_eq!((status, &added["secret"]), (201, &json!(SECRET)), "{added}");
     for name in ["first", "second"] {
@@ -147,7 +106,7 @@ async fn what_was_asked_for_is_told_in_order_and_again_until_it_is_heard() {
     }
     assert_eq!(receiver.next().await.name(), "second");
     let listed = listed(&coordinator).await;
-    assert_eq!(listed[0]["place"], format!("http://127.0.0.1:{}", receiver.port), "{listed:?}");
+    assert_eq!(listed[0]["place"], receiver.address(), "{listed:?}");
     assert!(!listed[0].to_string().contains("secret"), "what only the owner is to know is not told: {listed:?}");
     coordinator.stop().await;
 }
@@ -156,8 +115,8 @@ async fn what_was_asked_for_is_told_in_order_and_again_until_it_is_heard() {
 async fn what_was_not_heard_before_a_restart_is_told_after_it() {
     let mut receiver = Receiver::start([204, 0]).await;
     let folder = tempfile::tempdir().unwrap();
-    let coordinator = start(&folder, [receiver.target()]).await;
-    let (status, added) = add(&coordinator, json!({"url": receiver.url(), "types": ["job.submitted"]})).await;
+    let coordinator = start(&folder, [target(&receiver)]).await;
+    let (status, added) = add(&coordinator, json!({"url": url(&receiver), "types": ["job.submitted"]})).await;
     assert_eq!(status, 201, "{added}");
     for name in ["a", "b", "c"] {
         submit(&coordinator, name).await;
@@ -171,7 +130,7 @@ async fn what_was_not_heard_before_a_restart_is_told_after_it() {
     submit(&coordinator, "d").await;
     coordinator.stop().await;
 
-    let coordinator = start(&folder, [receiver.target()]).await;
+    let coordinator = start(&folder, [target(&receiver)]).await;
     let told = [receiver.next().await, receiver.next().await, receiver.next().await];
     assert_eq!(told.each_ref().map(Message::name), ["b", "c", "d"]);
     let secret = added["secret"].as_str().unwrap();
@@ -184,9 +143,9 @@ async fn nothing_is_sent_where_nobody_said_it_may_be() {
     let receiver = Receiver::start([]).await;
     let folder = tempfile::tempdir().unwrap();
     let coordinator = start(&folder, ["hooks.example".parse().unwrap()]).await;
-    let (status, problem) = add(&coordinator, json!({"url": receiver.url()})).await;
+    let (status, problem) = add(&coordinator, json!({"url": url(&receiver)})).await;
     assert_eq!(status, 403, "{problem}");
-    let what_to_do = format!("--webhook-host 127.0.0.1:{}", receiver.port);
+    let what_to_do = format!("--webhook-host {}", receiver.address().trim_start_matches("http://"));
     assert!(problem["detail"].as_str().unwrap().contains(&what_to_do), "{problem}");
     let hooks = "https://hooks.example/";
     for (wanted, field) in [
@@ -214,10 +173,10 @@ async fn one_that_hangs_holds_up_nobody_and_one_that_is_gone_is_forgotten() {
     let (mut hangs, mut leaves, mut hears) =
         (Receiver::start([0]).await, Receiver::start([410]).await, Receiver::start([302]).await);
     let folder = tempfile::tempdir().unwrap();
-    let coordinator = start(&folder, [hangs.target(), leaves.target(), hears.target()]).await;
+    let coordinator = start(&folder, [target(&hangs), target(&leaves), target(&hears)]).await;
     let mut ids = Vec::new();
     for receiver in [&hangs, &leaves, &hears] {
-        let (status, added) = add(&coordinator, json!({"url": receiver.url(), "types": ["job.submitted"]})).await;
+        let (status, added) = add(&coordinator, json!({"url": url(receiver), "types": ["job.submitted"]})).await;
         assert_eq!(status, 201, "{added}");
         ids.push(added["id"].as_str().unwrap().to_owned());
     }
@@ -226,7 +185,7 @@ async fn one_that_hangs_holds_up_nobody_and_one_that_is_gone_is_forgotten() {
     leaves.next().await;
     let first = hears.next().await;
     assert_eq!(hears.next().await.id(), first.id(), "told again, and not where the answer leads");
-    assert!(hears.answers.lock().unwrap().is_empty());
+    assert!(hears.has_answered());
     let gone = async {
         while listed(&coordinator).await.len() == 3 {
             tokio::task::yield_now().await;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::Request;
-use wanfarm_http::{Hosts, Targets};
+use wanfarm_http::Outside;
 use wanfarm_server::farm::FarmService;
 use wanfarm_server::server::{self, Coordinator, ServerConfig};
 
-/// Starts one whose data and files lie below `folder`, and whose webhooks may lead to `targets`; `look` sees its routes.
-pub(crate) async fn start(folder: &Path, targets: Targets, look: impl FnOnce(&Router)) -> Coordinator {
+/// Starts one whose data and files lie below `folder`, which has to do with this `outside`; `look` sees its routes.
+pub(crate) async fn start(folder: &Path, outside: Outside, look: impl FnOnce(&Router)) -> Coordinator {
     let config = ServerConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         data: folder.join("data"),
@@ -20,7 +20,7 @@ pub(crate) async fn start(folder: &Path, targets: Targets, look: impl FnOnce(&Ro
         scheduler: wanfarm_scheduler::Config::default(),
     };
     let routes = |farm: FarmService| {
-        let router = wanfarm_http::router(farm, Hosts::default(), targets);
+        let router = wanfarm_http::router(farm, outside);
         look(&router);
         router.into()
     };

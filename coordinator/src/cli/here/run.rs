@@ -152,7 +152,7 @@ async fn render(
         scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
     };
     let mut coordinator =
-        server::start(config, |farm| wanfarm_http::router(farm, Default::default(), Default::default()).into())
+        server::start(config, |farm| wanfarm_http::router(farm, wanfarm_http::Outside::default()).into())
             .await
             .map_err(not_started)?;
     workers.coordinator = format!("http://{}", coordinator.address);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use wanfarm_http::{Collector, Outside, Target};
 use wanfarm_scheduler::Config;
 use wanfarm_server::server::{self, ServerConfig};
 
@@ -29,7 +30,11 @@ pub(in crate::cli) struct ServeArgs {
     /// A host that webhooks may lead to, hooks.studio.example or 10.0.0.7:9000; may be repeated. Nothing is sent to others,
     /// whoever asks for it.
     #[arg(long = "webhook-host", value_name = "HOST[:PORT]")]
-    targets: Vec<wanfarm_http::Target>,
+    targets: Vec<Target>,
+    /// Send traces to this collector by OTLP over HTTP: one for each video that has ended, with a span for each try of a piece
+    /// of it.
+    #[arg(long = "otlp", value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    collector: Option<Collector>,
     /// Working data of this coordinator: the database, artifacts. What it needs to go on after a restart [default: the platform's data directory].
     #[arg(long, value_name = "DIR", value_parser = path::new())]
     data: Option<PathBuf>,
@@ -100,12 +105,12 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, CliError> {
     let scheduler = policy(&args);
     let data = data_directory(args.data, "coordinator")?;
     let (hosts, targets) = (args.hosts.into_iter().collect(), args.targets.into_iter().collect());
+    let outside = Outside { hosts, targets, collector: args.collector };
     let (listen, output, retention) = (args.listen, args.output, args.keep.0);
     let config = ServerConfig { listen, data, output, wanted: None, retention, scheduler };
     block_on(async {
-        let mut coordinator = server::start(config, |farm| wanfarm_http::router(farm, hosts, targets).into())
-            .await
-            .map_err(not_started)?;
+        let mut coordinator =
+            server::start(config, |farm| wanfarm_http::router(farm, outside).into()).await.map_err(not_started)?;
         let (reached, port) = (listen::reached(coordinator.address), coordinator.address.port());
         // Scripts that chose port 0 read the address from here.
         outln!("listening on http://{reached}");

@@ -21,6 +21,8 @@ pub struct AskedAttempts {
     pub until: Option<f64>,
     /// Only those of this job.
     pub job: Option<JobId>,
+    /// Of that job only those of this video, by its place in the manifest.
+    pub video: Option<u32>,
     /// Only those on this worker.
     pub worker: Option<WorkerId>,
     /// At most so many, the oldest.
@@ -49,6 +51,7 @@ impl History {
         only("(outcome IS NULL OR begun + coalesce(attempt.seconds, 0) >= ?)", asked.since.map(Value::from));
         only("begun <= ?", asked.until.map(Value::from));
         only("attempt.job = ?", asked.job.map(|job| Value::from(cut(job.0))));
+        only("video.place = ?", asked.video.map(|video| Value::from(i64::from(video))));
         only("attempt.worker = ?", asked.worker.map(|worker| Value::from(worker.to_string())));
         values.push(Value::from(i64::from(asked.limit)));
         sql += &format!(" ORDER BY attempt.id LIMIT ?{}", values.len());
