@@ -271,6 +271,14 @@ fn buttons_and_keys_do_what_they_say() {
     browser.click_named("Forget the job");
     browser.sees(".hero", "Nothing to render");
     assert_eq!(browser.address(), "/");
+
+    browser.open(farm.address(), "/machines");
+    browser.click_named("Drain all of 127.0.0.1");
+    browser.click_named("Drain them");
+    browser.until("every worker has left", || {
+        let left = "return [...document.querySelectorAll('.worker-row')].every(row => row.innerText.includes('left (drained)'))";
+        browser.run(left) == true
+    });
     browser.has_no_complaints();
     farm.stop();
 }

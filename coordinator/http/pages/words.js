@@ -66,6 +66,11 @@ export function isGone(worker) {
   return ["gone", "left (drained)", "refused"].includes(worker.state);
 }
 
+/** A worker that gets no work until it is enabled. */
+export function isOut(state) {
+  return ["draining", "drained", "set aside", "left (drained)"].includes(state);
+}
+
 /** The roles that a worker is given work of: all that it serves, unless somebody has narrowed them. */
 export function assignedRoles(worker) {
   return worker.assigned || worker.roles;

@@ -3,18 +3,15 @@
 import { html, useState } from "../vendor/htm-preact.js";
 import { path, send } from "../api.js";
 import { resource } from "../store.js";
-import { isGone } from "../words.js";
+import { isGone, isOut } from "../words.js";
 import { Confirm } from "./dialog.js";
 import { RolesDialog } from "./roles-dialog.js";
 import { attempt } from "./toast.js";
 
-/** States from which a worker is put back to work. */
-const OUT = ["draining", "drained", "set aside", "left (drained)"];
-
 export function WorkerActions({ worker }) {
   const [asking, ask] = useState(false);
   const change = (promise, text) => attempt(promise, text).then((well) => well && resource(path("workers")).touch());
-  const out = OUT.includes(worker.state);
+  const out = isOut(worker.state);
   const leaves = isGone(worker) || worker.state === "lost";
   return html`
     ${out && html`<button class="button small" onClick=${() => change(send("PATCH", "/workers/{}", [worker.id], { state: "enabled" }), `${worker.name} gets work again`)}>Enable</button>`}

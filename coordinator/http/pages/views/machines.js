@@ -5,6 +5,7 @@ import { path } from "../api.js";
 import { byName, bytes, count, percent, plural } from "../format.js";
 import { compared, medians } from "../paces.js";
 import { Chips } from "../parts/chips.js";
+import { HostRow } from "../parts/host-row.js";
 import { Icon } from "../parts/icon.js";
 import { Missing } from "../parts/problem.js";
 import { Switch } from "../parts/switch.js";
@@ -13,12 +14,10 @@ import { WorkerRow } from "../parts/worker-row.js";
 import { remember, useAddress } from "../router.js";
 import { useResource } from "../store.js";
 import { useTitle } from "../title.js";
-import { isGone } from "../words.js";
+import { isGone, isOut } from "../words.js";
 
 const ROW = 84;
 const HEAD = 68;
-/** States that a filter gathers, by the filter's name. */
-const OUT = ["draining", "drained", "left (drained)"];
 
 export function Machines() {
   useTitle("Machines");
@@ -74,7 +73,7 @@ function Toolbar({ workers, filter, shown }) {
 
 function passesState(worker, state) {
   if (state === "all") return true;
-  if (state === "out") return OUT.includes(worker.state);
+  if (state === "out") return isOut(worker.state) && worker.state !== "set aside";
   return worker.state === state;
 }
 
@@ -115,16 +114,9 @@ function List({ rows, by }) {
   const height = useCallback((at) => (rows[at].host ? HEAD : ROW), [rows]);
   const draw = useCallback((at) => {
     const line = rows[at];
-    if (line.host) return html`<${Host} ...${line} />`;
+    if (line.host) return html`<${HostRow} ...${line} />`;
     return html`<${WorkerRow} worker=${line.worker} paces=${line.paces} first=${line.first} last=${line.last} position=${at} showDevice=${by === "pace"} />`;
   }, [rows, by]);
   if (!rows.length) return html`<p class="muted nothing">No worker passes the filter. <a href="/machines">Show all</a></p>`;
   return html`<${Virtual} role="table" label="Workers" rows=${rows.length} height=${height} draw=${draw} />`;
-}
-
-function Host({ host, its }) {
-  const devices = [...new Set(its.map((worker) => worker.device))];
-  const memory = its.find((worker) => worker.memory_bytes)?.memory_bytes;
-  const facts = [devices.join(", "), memory && bytes(memory), its.length > 1 && plural(its.length, "worker")].filter(Boolean);
-  return html`<div class="host-row" role="row"><span role="cell" class="one-line"><b class="host-name">${host}</b> <span class="small muted">${facts.join(" · ")}</span></span></div>`;
 }
