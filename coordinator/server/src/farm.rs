@@ -5,6 +5,7 @@ mod again;
 mod archive;
 mod asking;
 mod files;
+pub(crate) mod forecasts;
 mod history;
 mod known;
 mod looking;

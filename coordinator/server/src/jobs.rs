@@ -15,7 +15,8 @@ use std::sync::Arc;
 use wanfarm_manifest::{Submission, first_frame, plan};
 use wanfarm_scheduler::{JobPhase, JobPlan, TextKey, VideoPhase};
 use wanfarm_types::{
-    About, Digest, JobId, JobSummary, ModelInfo, Role, Stage, VideoId, VideoSpec, VideoState, VideoStatus, cut_off,
+    About, Digest, Forecast, JobId, JobSummary, ModelInfo, Role, Stage, VideoId, VideoSpec, VideoState, VideoStatus,
+    cut_off,
 };
 
 use crate::images::Images;
@@ -97,6 +98,7 @@ impl Jobs {
             phase: None,
             suspend_reason: None,
             about: About::default(),
+            forecast: None,
             submitted,
             ended: None,
             reported: false,
@@ -217,6 +219,13 @@ impl Jobs {
     pub(crate) fn describe(&mut self, id: JobId, about: About) {
         if let Some(job) = self.change(id) {
             job.about = about;
+        }
+    }
+
+    /// Sets what was forecast of a job, at a time of day in seconds since 1970.
+    pub(crate) fn forecast(&mut self, id: JobId, at: f64, seconds: f64) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.forecast = Some(Forecast { at: rfc3339(at), seconds });
         }
     }
 

@@ -93,6 +93,14 @@ pub enum Request {
     Models { reply: oneshot::Sender<Vec<ModelInfo>> },
     /// The remaining work of a job.
     Remaining { job: JobId, reply: oneshot::Sender<Result<Remaining, RequestError>> },
+    /// This is forecast of a job that is being rendered; noted if nothing was before.
+    Forecast {
+        job: JobId,
+        /// Seconds to its last file.
+        seconds: f64,
+        /// When it is recorded.
+        reply: oneshot::Sender<()>,
+    },
     /// The report of a job so far.
     Report { job: JobId, reply: oneshot::Sender<Result<Report, RequestError>> },
     /// The files of a job's finished videos.

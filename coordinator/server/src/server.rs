@@ -169,6 +169,7 @@ pub async fn start(
     let dispatch = InterceptedService::new(dispatch, from_no_page);
     let shows = Shows::new(lessons.fits, artifacts.clone());
     let farm = FarmService::new(events.clone(), told, (shows, stills), config.output, !stays, history, meters);
+    tokio::spawn(farm::forecasts::note(farm.clone()));
     let routes = routes(farm.clone());
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::HumanBytes;
 use wanfarm_client::{Client, span};
 use wanfarm_manifest::one_line;
-use wanfarm_types::{EffortLine, JobReport, LostFile, Machine};
+use wanfarm_types::{EffortLine, Forecast, JobReport, LostFile, Machine};
 
 use super::follow::retry_command;
 use super::reference::JobReference;
@@ -14,6 +14,7 @@ use super::say::out;
 use super::status::accelerations_of;
 use super::table::table;
 use super::{CliError, CoordinatorArg, block_on, print_json};
+use crate::clock;
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::{Summary, counted};
@@ -54,8 +55,20 @@ pub(super) fn report(args: ReportArgs) -> Result<Exit, CliError> {
 }
 
 fn words(report: JobReport, url: &str) -> String {
-    let JobReport { job, output_dir, wall_seconds, bottleneck, stages, roles, workers, videos, machines, lost, .. } =
-        report;
+    let JobReport {
+        job,
+        output_dir,
+        wall_seconds,
+        bottleneck,
+        stages,
+        roles,
+        workers,
+        videos,
+        machines,
+        lost,
+        forecast,
+        ..
+    } = report;
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     for verdict in videos.iter().filter_map(|video| video.verdict.clone()) {
         *verdicts.entry(verdict).or_default() += 1;
@@ -74,6 +87,9 @@ fn words(report: JobReport, url: &str) -> String {
     }
     if !lost.is_empty() {
         text += &format!("\n{}", lost_words(&lost));
+    }
+    if let Some(forecast) = &forecast {
+        text += &format!("\n{}\n", forecast_words(forecast, summary.job.ended.as_deref()));
     }
     if !accelerations.is_empty() {
         text += &format!("\n{accelerations}");
@@ -97,6 +113,15 @@ fn words(report: JobReport, url: &str) -> String {
         text += &table(["MACHINE", "DEVICE", "MEMORY", "WEIGHTS"], machines.iter().map(machine));
     }
     text
+}
+
+/// What was forecast when that could first be told, against what came.
+fn forecast_words(forecast: &Forecast, ended: Option<&str>) -> String {
+    let expected = Duration::try_from_secs_f64(forecast.seconds).unwrap_or_default();
+    let told = forecast.at.as_deref().and_then(clock::moment);
+    let took = told.zip(ended.and_then(clock::moment)).and_then(|(told, ended)| (ended - told).to_std().ok());
+    let took = took.map(|took| format!(", took {}", span(took))).unwrap_or_default();
+    format!("forecast when it could first be told: {}{took}", span(expected))
 }
 
 /// How busy the workers of a role were while the job was rendered.

@@ -20,6 +20,9 @@ impl From<domain::JobReport> for v1::GetReportReply {
             videos: shared(report.videos),
             machines: all(report.machines),
             lost: all(report.lost),
+            forecast: report
+                .forecast
+                .map(|told| v1::Forecast { at: told.at.unwrap_or_default(), seconds: told.seconds }),
         }
     }
 }
@@ -38,6 +41,7 @@ impl From<v1::GetReportReply> for domain::JobReport {
             videos: share(wire.videos),
             machines: all(wire.machines),
             lost: all(wire.lost),
+            forecast: wire.forecast.map(|told| domain::Forecast { at: some(told.at), seconds: told.seconds }),
         }
     }
 }
@@ -144,6 +148,7 @@ mod tests {
                 lost(domain::FileState::Missing, None),
                 lost(domain::FileState::Replaced, Some(domain::JobId(4))),
             ],
+            forecast: Some(domain::Forecast { at: Some("2026-11-28T21:04:05.250Z".into()), seconds: 7.5 }),
         };
         assert_eq!(domain::JobReport::from(v1::GetReportReply::from(report.clone())), report);
     }

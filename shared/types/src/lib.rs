@@ -60,7 +60,7 @@ pub use messages::{
 };
 pub use model_file::ModelFile;
 pub use model_info::{Defaults, Experts, FixedLora, ModelInfo, Transformer, VaeKind};
-pub use report::{Effort, EffortLine, FileState, JobReport, LostFile, Machine, StoredWeights, bottleneck};
+pub use report::{Effort, EffortLine, FileState, Forecast, JobReport, LostFile, Machine, StoredWeights, bottleneck};
 pub use size::{BadSize, Size};
 pub use solver::{Guidance, SolverKind};
 pub use spec::{SpecError, VideoRequest, VideoSpec, method};

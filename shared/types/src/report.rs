@@ -34,6 +34,19 @@ pub struct JobReport {
     pub machines: Vec<Machine>,
     /// Files of finished videos that are not there as they were written, as far as their lengths tell; at most 1000.
     pub lost: Vec<LostFile>,
+    /// What was forecast when that could first be told; absent while it could not.
+    #[serde(default)]
+    pub forecast: Option<Forecast>,
+}
+
+/// What was forecast of a job.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Forecast {
+    /// When, in UTC as RFC 3339 has it.
+    pub at: Option<String>,
+    /// Seconds from then to its last file, by the workers of then.
+    pub seconds: f64,
 }
 
 /// What was done in a stage, by the workers of a role, or by a worker.

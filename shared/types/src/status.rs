@@ -268,7 +268,8 @@ mod tests {
         }
         assert_eq!(keys(JobStatus::default()), "job videos seconds_left eta");
         let report = keys(JobReport::default());
-        let fields = "job output_dir wall_seconds render_seconds bottleneck stages roles workers videos machines lost";
+        let fields =
+            "job output_dir wall_seconds render_seconds bottleneck stages roles workers videos machines lost forecast";
         assert_eq!(report, fields);
         let quoted: Vec<_> = fields.split(' ').map(|field| format!("\"{field}\"")).collect();
         let line = guide.lines().find(|line| line.starts_with("| `report JOB`")).unwrap();

@@ -32,6 +32,7 @@ export function Report({ job: id }) {
       ${value.render_seconds != null && html`<p class="figure"><b>${duration(value.render_seconds)}</b><span>of rendering</span></p>`}
       ${value.bottleneck && html`<p class="figure"><b>${value.bottleneck}</b><span>was busiest</span></p>`}
     </div>
+    <${Outcome} forecast=${value.forecast} ended=${job.ended} />
     <${Failures} job=${job} videos=${value.videos} />
     <${Suspects} job=${job} videos=${value.videos} />
     <${Lost} lost=${value.lost} />
@@ -48,6 +49,14 @@ function headline(job) {
   if (job.failed) return `${count(job.done)} of ${plural(job.videos, "video")} finished, ${count(job.failed)} failed`;
   if (job.done === job.videos) return `All ${plural(job.videos, "video")} finished`;
   return `${count(job.done)} of ${plural(job.videos, "video")} finished`;
+}
+
+/** What was forecast when that could first be told, against what came. */
+function Outcome({ forecast, ended }) {
+  if (!forecast) return null;
+  const took = ended && forecast.at ? (new Date(ended) - new Date(forecast.at)) / 1000 : null;
+  const apart = took == null ? 0 : took - forecast.seconds;
+  return html`<p class="outcome">${forecast.at && html`At <time datetime=${forecast.at}>${fullMoment(forecast.at)}</time> it`}${!forecast.at && "It"} was forecast to take another <b>${duration(forecast.seconds)}</b>${took != null && html`; it took <b>${duration(took)}</b>${Math.abs(apart) >= 1 && `, ${duration(Math.abs(apart))} ${apart > 0 ? "longer" : "less"}`}`}.</p>`;
 }
 
 /** Failures with one cause stand together. */

@@ -205,6 +205,7 @@ impl Driver {
             videos: job.videos().to_vec(),
             machines: totals.machines,
             lost: Vec::new(),
+            forecast: job.forecast().cloned(),
         };
         Ok(Report { report, place, files })
     }

@@ -77,6 +77,7 @@ impl Registry {
             Row::Ended { job, end } => self.jobs.ended(*job, end.as_deref().cloned()),
             Row::Reported { job, at } => self.jobs.reported(*job, *at),
             Row::About { job, about } => self.jobs.describe(*job, about.clone()),
+            Row::Forecast { job, at, seconds } => self.jobs.forecast(*job, *at, *seconds),
             Row::VideoTimes { video, started, ended } => self.jobs.set_times(*video, *started, *ended),
             Row::Webhook(webhook) => drop(self.webhooks.insert(webhook.id, webhook.clone())),
             Row::WebhookForgotten(webhook) => drop(self.webhooks.remove(webhook)),

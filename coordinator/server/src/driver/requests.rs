@@ -6,13 +6,16 @@ use tokio::sync::oneshot;
 use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::{Submission, Taken};
 use wanfarm_scheduler::{Change, Input, Session, Target};
-use wanfarm_types::{About, Digest, JobId, JobStatus, Role, VideoId, VideoSpec, VideoState, VideoStatus, WorkerId};
+use wanfarm_types::{
+    About, Digest, JobId, JobState, JobStatus, Role, VideoId, VideoSpec, VideoState, VideoStatus, WorkerId,
+};
 
 use super::{Driver, facts};
 use crate::jobs::Job;
 use crate::preview::Shown;
 use crate::requests::{AboutChange, Changes, News, Places, Request, RequestError, Settled};
 use crate::store::Row;
+use crate::times::wall_clock;
 
 impl Driver {
     pub(super) fn on_request(&mut self, request: Request) {
@@ -68,6 +71,10 @@ impl Driver {
             Request::Farm { model, images, reply } => answer(reply, self.farm(&model, &images)),
             Request::Models { reply } => answer(reply, self.registry.catalog.infos().cloned().collect()),
             Request::Remaining { job, reply } => answer(reply, self.remaining(job)),
+            Request::Forecast { job, seconds, reply } => {
+                self.note_forecast(job, seconds);
+                self.answer_when_recorded(reply, ());
+            }
             Request::Report { job, reply } => answer(reply, self.job_report(job)),
             Request::Files { job, video, reply } => answer(reply, self.files(job, video)),
             Request::Jobs { reply } => {
@@ -296,6 +303,14 @@ impl Driver {
             self.put(Row::About { job: id, about });
         }
         Ok(())
+    }
+
+    /// What is forecast later takes in what went otherwise: only the first says how far it was off.
+    fn note_forecast(&mut self, id: JobId, seconds: f64) {
+        let job = self.registry.jobs.get(id);
+        if job.is_some_and(|job| job.forecast().is_none() && job.state() == JobState::Active) {
+            self.put(Row::Forecast { job: id, at: wall_clock(), seconds });
+        }
     }
 
     fn target(&self, id: JobId, video: Option<VideoId>) -> Result<Target, RequestError> {

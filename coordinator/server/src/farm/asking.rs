@@ -165,7 +165,7 @@ impl FarmService {
     }
 
     /// Seconds until a job's last file, as far as that can be told.
-    async fn seconds_left(&self, job: JobId) -> Answer<Option<f64>> {
+    pub(super) async fn seconds_left(&self, job: JobId) -> Answer<Option<f64>> {
         let rest = self.remaining(job).await?;
         // Of a job that has no plan yet, nothing is known; not even that nothing is left.
         Ok(rest.farm.info.as_ref().and_then(|_| Estimate::new(&rest.work, &rest.farm.force).seconds))

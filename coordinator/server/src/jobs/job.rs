@@ -8,7 +8,7 @@ use wanfarm_manifest::Submission;
 use wanfarm_manifest::claims::Wanted;
 use wanfarm_scheduler::{JobPhase, TextKey};
 use wanfarm_types::{
-    About, Digest, JobId, JobState, JobSummary, Role, VideoRequest, VideoSpec, VideoState, VideoStatus,
+    About, Digest, Forecast, JobId, JobState, JobSummary, Role, VideoRequest, VideoSpec, VideoState, VideoStatus,
 };
 
 use crate::outputs::Written;
@@ -37,6 +37,7 @@ pub(crate) struct Job {
     /// As it is now.
     pub(super) priority: u32,
     pub(super) about: About,
+    pub(super) forecast: Option<Forecast>,
     pub(super) submitted: Moment,
     pub(super) ended: Option<JobEnd>,
     pub(super) reported: bool,
@@ -150,6 +151,11 @@ impl Job {
     /// What people say of it.
     pub(crate) fn about(&self) -> &About {
         &self.about
+    }
+
+    /// What was forecast of it when that could first be told.
+    pub(crate) fn forecast(&self) -> Option<&Forecast> {
+        self.forecast.as_ref()
     }
 
     /// Why the coordinator has paused it, if so.

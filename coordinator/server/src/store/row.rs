@@ -127,6 +127,15 @@ pub enum Row {
         /// All of it.
         about: About,
     },
+    /// What was forecast of a job when that could first be told, key `job`.
+    Forecast {
+        /// The job.
+        job: JobId,
+        /// When, in seconds since 1970.
+        at: f64,
+        /// Seconds from then to its last file.
+        seconds: f64,
+    },
     /// When a video was first begun and when it ended, key `video`.
     VideoTimes {
         /// The video, by its place in the manifest.

@@ -245,6 +245,8 @@ class Report(Model):
     videos: tuple[VideoStatus, ...] = ()
     machines: tuple[Mapping[str, Any], ...] = ()
     lost: tuple[Mapping[str, Any], ...] = ()
+    #: What was forecast when that could first be told: `at`, `seconds`.
+    forecast: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -171,6 +171,21 @@ async fn a_job_cancelled_before_its_model_was_known_waits_again_when_it_is_retri
 }
 
 #[tokio::test]
+async fn the_first_forecast_of_a_job_stays_and_is_in_its_report() {
+    let mut desk = Direct::new();
+    let job = desk.submit(submission("a")).await.unwrap().job;
+    for seconds in [600.0, 50.0] {
+        desk.ask(|reply| Request::Forecast { job, seconds, reply }).await;
+    }
+    let gone = JobId(job.0 + 1);
+    desk.ask(|reply| Request::Forecast { job: gone, seconds: 1.0, reply }).await;
+    let report = desk.ask(|reply| Request::Report { job, reply }).await.unwrap().report;
+    assert_eq!(report.forecast.unwrap().seconds, 600.0);
+    assert!(desk.has(|row| matches!(row, Row::Forecast { job: of, seconds: 600.0, .. } if *of == job)));
+    assert!(!desk.has(|row| matches!(row, Row::Forecast { job, .. } if *job == gone)));
+}
+
+#[tokio::test]
 async fn a_job_whose_videos_were_all_refused_says_so_when_it_is_retried() {
     let mut desk = Direct::new();
     let mut wide = submission("a");

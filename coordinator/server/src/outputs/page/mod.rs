@@ -14,7 +14,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use wanfarm_types::{JobReport, JobSummary, VideoState, VideoStatus};
 
 use super::{JobFiles, stills};
-use words::{counted, cut, duration, when};
+use crate::times::parsed;
+use words::{apart, counted, cut, duration, when};
 
 /// Nothing is loaded, and nothing runs, wherever the page is opened.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
@@ -76,6 +77,7 @@ impl Page<'_> {
                         (head(job))
                         (counts(job))
                         (self.figures())
+                        (self.forecast())
                         (self.causes("What failed", VideoState::Failed, |video| {
                             Some(video.error.clone().unwrap_or_else(|| "no reason is known".to_owned()))
                         }))
@@ -102,6 +104,22 @@ impl Page<'_> {
                 div { dd { (duration(*wall_seconds)) } dt { (until) } }
                 @if let Some(seconds) = render_seconds { div { dd { (duration(*seconds)) } dt { "of rendering" } } }
                 @if let Some(role) = bottleneck { div { dd { (role) } dt { "was busiest" } } }
+            }
+        }
+    }
+
+    /// What was forecast, against what came.
+    fn forecast(&self) -> Markup {
+        let Some(forecast) = &self.report.forecast else { return html! {} };
+        let (told, ended) = (forecast.at.as_deref(), self.report.job.ended.as_deref());
+        let moments = told.and_then(parsed).zip(ended.and_then(parsed));
+        html! {
+            p.forecast {
+                @if let Some(at) = told { "At " (when(at)) " it was forecast" } @else { "It was forecast" }
+                " to take another " b { (duration(forecast.seconds)) }
+                @if let Some((told, ended)) = moments {
+                    "; it took " b { (duration(ended - told)) } ", " (apart(ended - told - forecast.seconds)) "."
+                } @else { "." }
             }
         }
     }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use wanfarm_types::{About, Digest, EffortLine, JobId, Machine};
+use wanfarm_types::{About, Digest, EffortLine, Forecast, JobId, Machine};
 
 use super::*;
 use crate::outputs::{Content, Print, VideoFiles, Written};
@@ -92,6 +92,17 @@ fn failures_stand_together_by_cause_and_the_worst_verdicts_come_first() {
     assert!(place("Looks <b>bad</b>") < place("Looks <b>suspect</b>"));
     assert!(!page.contains("Looks <b>ok</b>"));
     assert!(page.contains("3 of 6 videos finished, 3 failed"));
+}
+
+#[test]
+fn what_was_forecast_is_held_against_what_came() {
+    let mut report = report(Vec::new());
+    assert!(!drawn(&report, Stands::Served).contains("it was forecast"), "nothing was");
+    report.forecast = Some(Forecast { at: Some("2026-11-28T21:05:05.250Z".into()), seconds: 600.0 });
+    let page = drawn(&report, Stands::Served);
+    assert!(page.contains("it was forecast to take another <b>10m 00s</b>.") && !page.contains("it took"), "{page}");
+    report.job.ended = Some("2026-11-28T21:18:25.250Z".into());
+    assert!(drawn(&report, Stands::Served).contains("it took <b>13m 20s</b>, 3m 20s longer."));
 }
 
 #[test]

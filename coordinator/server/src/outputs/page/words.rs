@@ -10,6 +10,15 @@ pub(super) fn duration(seconds: f64) -> String {
     Duration::try_from_secs_f64(seconds).map_or_else(|_| "–".to_owned(), span)
 }
 
+/// By how much something came after what was expected.
+pub(super) fn apart(seconds: f64) -> String {
+    match seconds {
+        late if late >= 1.0 => format!("{} longer", duration(late)),
+        early if early <= -1.0 => format!("{} less", duration(-early)),
+        _ => "as forecast".to_owned(),
+    }
+}
+
 /// `1 video`, `2 videos`.
 pub(super) fn counted(number: usize, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
@@ -54,6 +63,7 @@ mod tests {
     #[test]
     fn numbers_and_times_read_well() {
         assert_eq!([duration(200.0), duration(f64::NAN), duration(-1.0)], ["3m 20s", "–", "–"]);
+        assert_eq!([apart(200.0), apart(-60.0), apart(0.4)], ["3m 20s longer", "1m 00s less", "as forecast"]);
         assert_eq!([counted(1, "video"), counted(2, "video")], ["1 video", "2 videos"]);
         assert_eq!([percent(Some(0.999)), percent(None)], ["99 %", "–"]);
         assert_eq!([cut("fuchs", 5), cut("füchse", 5)], ["fuchs", "füchs…"]);

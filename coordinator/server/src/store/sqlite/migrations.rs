@@ -15,7 +15,7 @@ pub(super) enum Migration {
 }
 
 /// Step by step; after the last, rows are as this version reads and writes them.
-pub(super) const MIGRATIONS: [Migration; 10] = [
+pub(super) const MIGRATIONS: [Migration; 11] = [
     Migration::Sql(include_str!("schema.sql")),
     Migration::Sql(include_str!("forward_passes.sql")),
     Migration::Sql(include_str!("format-3.sql")),
@@ -31,6 +31,8 @@ pub(super) const MIGRATIONS: [Migration; 10] = [
     // Format 9: a job's priority where it is no more the one it was submitted with.
     Migration::Sql("ALTER TABLE job ADD COLUMN priority_now INTEGER;"),
     Migration::Sql(include_str!("format-10.sql")),
+    // Format 11: what was forecast of a job when that could first be told.
+    Migration::Sql("ALTER TABLE job ADD COLUMN forecast_at REAL; ALTER TABLE job ADD COLUMN forecast_seconds REAL;"),
 ];
 
 impl Migration {

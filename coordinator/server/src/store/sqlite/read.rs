@@ -141,6 +141,9 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
     if let Some(about) = optional(line, "about")? {
         rows.push(Row::About { job: id, about });
     }
+    if let Some(at) = get(line, "forecast_at")? {
+        rows.push(Row::Forecast { job: id, at, seconds: get(line, "forecast_seconds")? });
+    }
     if let Some(reason) = get(line, "held")? {
         rows.push(Row::Suspended { job: id, reason: Some(reason) });
     }

@@ -84,6 +84,11 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
             let sql = "UPDATE job SET about = ?2 WHERE id = ?1";
             changed(execute_counting(transaction, sql, params![number(job.0)?, json(about)?])?, job)
         }
+        Row::Forecast { job, at, seconds } => {
+            let sql = "UPDATE job SET forecast_at = ?2, forecast_seconds = ?3 WHERE id = ?1";
+            let values = params![number(job.0)?, finite(*at), finite(*seconds)];
+            changed(execute_counting(transaction, sql, values)?, job)
+        }
         Row::VideoTimes { video, started, ended } => {
             let sql = "UPDATE video SET started = ?3, ended = ?4 WHERE job = ?1 AND place = ?2";
             let values = params![number(video.job.0)?, video.index, started.map(finite), ended.map(finite)];

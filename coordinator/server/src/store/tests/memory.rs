@@ -41,6 +41,7 @@ enum OfJob {
     Reported,
     About,
     Priority,
+    Forecast,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,6 +226,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
         Row::Ended { job, .. } => (Key::Job(*job, OfJob::Ended), submission(*job)),
         Row::Reported { job, .. } => (Key::Job(*job, OfJob::Reported), submission(*job)),
         Row::About { job, .. } => (Key::Job(*job, OfJob::About), submission(*job)),
+        Row::Forecast { job, .. } => (Key::Job(*job, OfJob::Forecast), submission(*job)),
         Row::Outputs { video, .. } => (Key::Job(video.job, OfJob::Outputs(video.index)), Some(Parent::Place(*video))),
         Row::VideoTimes { video, .. } => {
             (Key::Job(video.job, OfJob::VideoTimes(video.index)), Some(Parent::Place(*video)))

@@ -200,9 +200,10 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
     let job_id = JobId(number);
     let video = VideoId { job: job_id, index: rng.random_range(0..2) };
     let failure = Failure { kind: FailureKind::NotFinite, message: format!("NaN after step {n}") };
-    let change = match rng.random_range(3..26) {
+    let change = match rng.random_range(3..27) {
         25 if n < 60 => return vec![Row::WebhookForgotten(webhook(n % 3))],
         25 => return vec![target(n)],
+        26 => return vec![Row::Forecast { job: job_id, at: f64::from(n), seconds: f64::from(n) / 7.0 }],
         24 => {
             let labels = (0..n % 3).map(|label| (format!("shot-{label}"), format!("{n} \"é\""))).collect();
             let about = About { owner: (n % 2 == 0).then(|| "ann".to_owned()), note: None, labels };
