@@ -235,6 +235,7 @@ fn hello(number: u64, tensor_url: String) -> Hello {
         worker: WorkerId(id(1)),
         incarnation: Incarnation(id(2)),
         name: format!("horde-{number:04}"),
+        host: format!("host-{:03}", number / 4),
         device: "pretended".to_owned(),
         memory_bytes: 64 << 30,
         budget_bytes: None,

@@ -24,6 +24,11 @@ pub fn system() -> Option<String> {
     System::long_os_version().filter(|name| !name.is_empty())
 }
 
+/// What this machine calls itself; empty where it has no name that can be shown.
+pub fn host() -> String {
+    System::host_name().filter(|name| wanfarm_types::check_label("host", name).is_ok()).unwrap_or_default()
+}
+
 /// Bytes of main memory, which an Apple GPU shares.
 pub fn memory_bytes() -> u64 {
     let memory = MemoryRefreshKind::nothing().with_ram();

@@ -51,6 +51,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
         worker: identity.worker,
         incarnation: identity.incarnation,
         name,
+        host: machine::host(),
         device: described,
         memory_bytes: machine::memory_bytes(),
         budget_bytes: budget.map(|budget| budget.0),

@@ -16,7 +16,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 use wanfarm_proto::v1::{self, dispatch_server::Dispatch};
 use wanfarm_proto::{PROTOCOL, WireError};
-use wanfarm_types::{CoordinatorMessage, Hello, WorkerMessage};
+use wanfarm_types::{CoordinatorMessage, Hello, WorkerMessage, check_label};
 
 use crate::address::{Address, Ends};
 use crate::event::{Attached, Event};
@@ -141,11 +141,12 @@ fn read_hello(
 ) -> Result<Attached, WireError> {
     let hello: Hello = first.read()?;
     hello.check()?;
+    check_label("version", &first.version)?;
     let ends =
         Ends { remote: peers.and_then(TcpConnectInfo::remote_addr), local: peers.and_then(TcpConnectInfo::local_addr) };
     let unusable = |_| WireError::Unknown { field: "tensor_url", value: hello.tensor_url.clone() };
     let address = Address::read(&hello.tensor_url, ends).map_err(unusable)?;
-    Ok(Attached { connection, hello, address, ends, outbox })
+    Ok(Attached { connection, hello, build: first.version.clone(), address, ends, outbox })
 }
 
 fn read(frame: &v1::Frame) -> Result<WorkerMessage, WireError> {

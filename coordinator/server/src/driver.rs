@@ -202,6 +202,12 @@ impl Driver {
         if let Change::JobForgotten(job) = change {
             self.hints.forget(job);
         }
+        if let Change::AttemptEnded { attempt, .. } = change
+            && let Some(presence) =
+                self.registry.ledger.worker_of(attempt).and_then(|worker| self.sessions.presence_mut(worker))
+        {
+            presence.ends(attempt);
+        }
         let ends = if let Change::JobPhase { job, state: JobPhase::Finished } = change { Some(job) } else { None };
         let times = if let Change::VideoPhase { video, state } = &change { self.times_of(*video, state) } else { None };
         self.put(Row::Scheduler(change));
@@ -238,6 +244,10 @@ impl Driver {
             Event::Worker { connection, worker, incarnation, message } => {
                 // What an older connection still delivers, its successor has said again.
                 if self.sessions.is_current(worker, connection) {
+                    let now = self.moment();
+                    if let Some(presence) = self.sessions.presence_mut(worker) {
+                        presence.hears(now);
+                    }
                     self.on_worker(worker, incarnation, message);
                 }
             }
@@ -372,7 +382,7 @@ impl Driver {
             }
         }
         let (hello, session) = Session::open(attached, passed_over);
-        self.sessions.insert(hello.worker, session);
+        self.sessions.insert(hello.worker, session, self.moment());
         self.note_worker(EventKind::WorkerJoined, hello.worker, None);
         self.sessions.welcome(hello.worker);
         if let Some(suspect) = self.sessions.suspect(hello.worker) {
@@ -431,6 +441,13 @@ impl Driver {
         let Registry { jobs, ledger, .. } = &mut self.registry;
         let Some((video, _)) = ledger.open(attempt) else { return };
         let stage = ledger.stage_of(attempt);
+        let computes = matches!(report, Report::Started | Report::Loading(_) | Report::StepDone { .. });
+        // Said with every step, as a coordinator that has started again has not heard of the beginning.
+        if let Some(presence) =
+            ledger.worker_of(attempt).filter(|_| computes).and_then(|id| self.sessions.presence_mut(id))
+        {
+            presence.computes(attempt);
+        }
         match report {
             Report::Started => {
                 if let Some(waited) = ledger.begins(attempt, now) {

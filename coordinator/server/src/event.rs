@@ -96,6 +96,8 @@ pub struct Attached {
     pub connection: u64,
     /// The hello.
     pub hello: Hello,
+    /// The version of the program that said it.
+    pub build: String,
     /// The address of its tensors.
     pub address: Address,
     /// The ends of its connection.

@@ -24,6 +24,7 @@ pub mod meters;
 mod obstacle;
 mod outbox;
 mod outputs;
+mod presence;
 mod preview;
 mod relay;
 pub mod remember;

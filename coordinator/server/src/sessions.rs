@@ -2,6 +2,9 @@
 //!
 //! A worker stays on the list when its connection ends: its name is still wanted in sidecars and tables.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +20,9 @@ use crate::catalog::fingerprint;
 use crate::dialler::Suspect;
 use crate::event::Attached;
 use crate::outbox::{Outbox, WeakOutbox};
+use crate::presence::Presence;
 use crate::source::Source;
+use crate::times::Moment;
 
 /// Boots of a worker that are remembered, to know them again.
 const BOOTS: usize = 8;
@@ -48,8 +53,13 @@ pub struct Session {
     connection: u64,
     incarnation: Incarnation,
     name: String,
+    /// The version of its program.
+    build: String,
+    host: String,
     device: String,
     memory_bytes: u64,
+    /// `None` of one that has not been here since the start.
+    presence: Option<Presence>,
     weights: Vec<StoredWeights>,
     address: Address,
     ends: Ends,
@@ -77,7 +87,7 @@ pub struct Sessions {
 impl Session {
     /// Opens a session, and makes the hello for the scheduler. `passed_over`: why models were taken out of its hello.
     pub fn open(attached: Attached, passed_over: Vec<String>) -> (WorkerHello, Self) {
-        let Attached { connection, hello, address, ends, outbox } = attached;
+        let Attached { connection, hello, build, address, ends, outbox } = attached;
         let (mut serves, mut weights) = (Vec::new(), Vec::new());
         for ServedModel { info, roles } in hello.models {
             for ServedRole { role, files, encoding, bytes, footprint } in roles {
@@ -89,8 +99,11 @@ impl Session {
             connection,
             incarnation: hello.incarnation,
             name: hello.name.clone(),
+            build,
+            host: hello.host,
             device: hello.device,
             memory_bytes: hello.memory_bytes,
+            presence: None,
             weights,
             address,
             ends,
@@ -148,10 +161,14 @@ impl Sessions {
         Self { sessions: BTreeMap::new(), pace, version: 0 }
     }
 
-    /// Adds a connection; an older one of the same worker is closed by being replaced.
-    pub fn insert(&mut self, worker: WorkerId, mut session: Session) {
-        tracing::info!(worker = session.name, id = %worker, device = session.device, "worker attached");
+    /// Adds a connection, made now; an older one of the same worker is closed by being replaced.
+    pub fn insert(&mut self, worker: WorkerId, mut session: Session, now: Moment) {
+        let Session { name, build, device, .. } = &session;
+        tracing::info!(worker = name, id = %worker, device, version = build, "worker attached");
+        session.presence = Some(Presence::begins(now));
         if let Some(old) = self.sessions.remove(&worker) {
+            let is_same = old.incarnation == session.incarnation;
+            session.presence = old.presence.map(|presence| presence.resumes(now, is_same)).or(session.presence);
             session.before = old.before;
             session.before.push(old.incarnation);
             session.before.retain(|boot| *boot != session.incarnation);
@@ -181,8 +198,11 @@ impl Sessions {
             connection: 0,
             incarnation: Incarnation(Default::default()),
             name: name.to_owned(),
+            build: String::new(),
+            host: String::new(),
             device: device.to_owned(),
             memory_bytes: 0,
+            presence: None,
             weights: Vec::new(),
             address: Address::Unknown,
             ends: Ends::default(),
@@ -245,6 +265,26 @@ impl Sessions {
     /// The display name.
     pub fn name(&self, worker: WorkerId) -> &str {
         self.sessions.get(&worker).map_or("", |session| &session.name)
+    }
+
+    /// The version of its program; empty when that is not known, as of [`Self::host`].
+    pub fn build(&self, worker: WorkerId) -> &str {
+        self.sessions.get(&worker).map_or("", |session| &session.build)
+    }
+
+    /// What its machine calls itself.
+    pub fn host(&self, worker: WorkerId) -> &str {
+        self.sessions.get(&worker).map_or("", |session| &session.host)
+    }
+
+    /// When it was here, since the start.
+    pub(crate) fn presence(&self, worker: WorkerId) -> Option<&Presence> {
+        self.sessions.get(&worker)?.presence.as_ref()
+    }
+
+    /// As [`Self::presence`], to be told what it does.
+    pub(crate) fn presence_mut(&mut self, worker: WorkerId) -> Option<&mut Presence> {
+        self.sessions.get_mut(&worker)?.presence.as_mut()
     }
 
     /// How its weights are stored.
@@ -347,87 +387,5 @@ impl Sessions {
     /// Workers with an open connection.
     pub fn connected(&self) -> impl Iterator<Item = WorkerId> {
         self.sessions.iter().filter(|(_, session)| session.outbox.is_some()).map(|(&worker, _)| worker)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::sync::mpsc;
-    use uuid::Uuid;
-    use wanfarm_types::Hello;
-
-    const WORKER: WorkerId = WorkerId(Uuid::from_u128(7));
-
-    fn boot(n: u128) -> Incarnation {
-        Incarnation(Uuid::from_u128(n))
-    }
-
-    type Wire = mpsc::Receiver<CoordinatorMessage>;
-
-    /// A hello, if it is not turned away; dropping the wire is the end of the connection.
-    fn hello(sessions: &mut Sessions, incarnation: Incarnation) -> Option<Wire> {
-        if sessions.twin(WORKER, incarnation).is_some() {
-            return None;
-        }
-        let (outbox, wire) = mpsc::channel(1);
-        let hello = Hello {
-            worker: WORKER,
-            incarnation,
-            name: format!("boot {incarnation}"),
-            device: String::new(),
-            memory_bytes: 0,
-            budget_bytes: None,
-            loaded: Vec::new(),
-            tensor_url: String::new(),
-            models: Vec::new(),
-            running: Vec::new(),
-            holding: Vec::new(),
-        };
-        let attached = Attached { connection: 1, hello, address: Address::Unknown, ends: Ends::default(), outbox };
-        sessions.insert(WORKER, Session::open(attached, Vec::new()).1);
-        Some(wire)
-    }
-
-    fn sessions() -> Sessions {
-        Sessions::new(Pace::of_lease(Duration::from_secs(30)))
-    }
-
-    #[test]
-    fn reconnects_and_restarts_are_no_twins() {
-        let mut sessions = sessions();
-        for n in [1, 1, 2, 2, 3, 4, 4] {
-            // The connection before may linger, or be closed.
-            let wire = hello(&mut sessions, boot(n)).unwrap();
-            if n % 2 == 0 {
-                drop(wire);
-            }
-        }
-        sessions.close(WORKER);
-        assert!(hello(&mut sessions, boot(5)).is_some());
-    }
-
-    #[test]
-    fn a_replaced_boot_that_speaks_again_is_a_twin_of_the_one_attached() {
-        let mut sessions = sessions();
-        let _first = hello(&mut sessions, boot(1)).unwrap();
-        let second = hello(&mut sessions, boot(2)).unwrap();
-        assert_eq!(sessions.twin(WORKER, boot(1)), Some(&*format!("boot {}", boot(2))));
-        assert!(hello(&mut sessions, boot(2)).is_some(), "the one attached may always come back");
-        // While the other is away nothing proves that it lives; when it comes back it is the twin.
-        drop(second);
-        sessions.close(WORKER);
-        let _first = hello(&mut sessions, boot(1)).unwrap();
-        assert!(sessions.twin(WORKER, boot(2)).is_some());
-        assert!(sessions.twin(WorkerId(Uuid::from_u128(8)), boot(2)).is_none(), "with an id of its own it is nobody's");
-    }
-
-    #[test]
-    fn only_so_many_boots_are_remembered() {
-        let mut sessions = sessions();
-        let wires: Vec<_> = (0..100).map(|n| hello(&mut sessions, boot(n)).unwrap()).collect();
-        assert_eq!(sessions.sessions[&WORKER].before.len(), BOOTS);
-        assert!(sessions.twin(WORKER, boot(98)).is_some() && sessions.twin(WORKER, boot(1)).is_none());
-        drop(wires);
     }
 }

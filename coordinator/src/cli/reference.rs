@@ -247,18 +247,7 @@ mod tests {
             id: id_starting(id),
             name: name.into(),
             state: "idle".into(),
-            detail: None,
-            roles: vec![],
-            models: vec![],
-            device: String::new(),
-            memory_bytes: None,
-            memory: None,
-            assigned: None,
-            running: None,
-            paces: vec![],
-            weights: vec![],
-            address: None,
-            reachable: None,
+            ..WorkerStatus::default()
         };
         let workers = [worker("ab12", "mac-1"), worker("ab34", "mac-2"), worker("cd56", "mac-2")];
         assert_eq!(pick_worker("mac-1", &workers).unwrap().id, id_starting("ab12"));

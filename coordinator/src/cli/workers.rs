@@ -1,12 +1,13 @@
 //! `coordinator workers`.
 
-use wanfarm_client::{Client, WorkerVerb};
+use wanfarm_client::{Client, WorkerVerb, span};
 use wanfarm_types::{Role, Size, Stage, WorkerMemory, WorkerStatus};
 
 use super::reference::{pick_worker, workers_called};
 use super::say::{out, outln};
 use super::table::table;
 use super::{CliError, CoordinatorArg, block_on, print_json};
+use crate::clock::{Clock, moment};
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::loading;
@@ -77,7 +78,7 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, CliError> {
                 if args.json {
                     print_json(&serde_json::json!({ "workers": workers }))?;
                 } else {
-                    out!("{}", lines(&workers));
+                    out!("{}", lines(&workers, Clock::now()));
                 }
                 return Ok(Exit::Ok);
             }
@@ -134,7 +135,18 @@ fn roles_of(worker: &WorkerStatus) -> String {
     worker.assigned.as_deref().map_or_else(|| names(&worker.roles), |roles| format!("only {}", names(roles)))
 }
 
-fn lines(workers: &[WorkerStatus]) -> String {
+/// When one that is not there was there last.
+fn last_seen(worker: &WorkerStatus, clock: Clock) -> Option<String> {
+    let seen = worker.last_seen.as_deref().filter(|_| worker.is_gone() || worker.state == "lost").and_then(moment)?;
+    Some(format!("last seen {}, {} ago", clock.short(seen), span(clock.since(seen))))
+}
+
+/// How much of the time that it was there it computed, as a whole percentage.
+fn busy(worker: &WorkerStatus) -> String {
+    worker.busy.map(|share| format!("{:.0}%", share * 100.0)).unwrap_or_default()
+}
+
+fn lines(workers: &[WorkerStatus], clock: Clock) -> String {
     if workers.is_empty() {
         return "no workers yet; start one with: coordinator worker --coordinator URL --models DIR\n".to_owned();
     }
@@ -145,6 +157,7 @@ fn lines(workers: &[WorkerStatus]) -> String {
             steps => format!("{} {} {}/{steps}", item.video, stage(item.stage), item.steps_done),
         });
         let paces = worker.paces.iter().map(|pace| format!("{} {:.2} s", stage(pace.stage), pace.seconds));
+        let said: Vec<String> = last_seen(worker, clock).into_iter().chain(worker.detail.clone()).collect();
         [
             worker.name.clone(),
             worker.id.to_string().chars().take(8).collect(),
@@ -153,9 +166,35 @@ fn lines(workers: &[WorkerStatus]) -> String {
             worker.memory.as_ref().map_or_else(|| "all".to_owned(), holds),
             worker.models.join(","),
             worker.device.clone(),
+            busy(worker),
             running.unwrap_or_default(),
-            worker.detail.clone().unwrap_or_else(|| paces.collect::<Vec<_>>().join(", ")),
+            if said.is_empty() { paces.collect::<Vec<_>>().join(", ") } else { said.join("; ") },
         ]
     };
-    table(["NAME", "ID", "STATE", "ROLES", "HOLDS", "MODELS", "DEVICE", "RUNS", "PACE"], workers.iter().map(row))
+    table(
+        ["NAME", "ID", "STATE", "ROLES", "HOLDS", "MODELS", "DEVICE", "BUSY", "RUNS", "PACE"],
+        workers.iter().map(row),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::tests::at;
+
+    #[test]
+    fn of_a_worker_that_is_not_there_it_is_told_when_it_was() {
+        let worker = |name: &str, state: &str| WorkerStatus {
+            name: name.into(),
+            state: state.into(),
+            last_seen: Some("2026-11-29T21:04:05.250Z".into()),
+            busy: Some(0.63),
+            ..WorkerStatus::default()
+        };
+        let lost = WorkerStatus { detail: Some("no vae work".into()), ..worker("b", "lost") };
+        let text = lines(&[worker("a", "idle"), lost], at("2026-11-29T21:07:25Z"));
+        let [head, here, lost] = text.lines().collect::<Vec<_>>().try_into().unwrap();
+        assert!(head.contains("BUSY") && here.contains("63%") && !here.contains("seen"), "{text}");
+        assert!(lost.ends_with("last seen 21:04, 3m 20s ago; no vae work"), "{text}");
+    }
 }

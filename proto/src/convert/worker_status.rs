@@ -47,6 +47,11 @@ impl From<domain::WorkerStatus> for v1::WorkerStatus {
             reachable: worker.reachable,
             memory: worker.memory.map(v1::WorkerMemory::from),
             assigned: worker.assigned.into_iter().flatten().map(|role| v1::Role::from(role).into()).collect(),
+            version: worker.version.unwrap_or_default(),
+            host: worker.host.unwrap_or_default(),
+            since: worker.since.unwrap_or_default(),
+            last_seen: worker.last_seen.unwrap_or_default(),
+            busy: worker.busy,
         }
     }
 }
@@ -111,6 +116,11 @@ impl TryFrom<v1::WorkerStatus> for domain::WorkerStatus {
             memory: wire.memory.map(domain::WorkerMemory::from),
             assigned: Some(wire.assigned.into_iter().filter_map(known).collect::<Vec<_>>())
                 .filter(|roles| !roles.is_empty()),
+            version: some(wire.version),
+            host: some(wire.host),
+            since: some(wire.since),
+            last_seen: some(wire.last_seen),
+            busy: wire.busy,
         })
     }
 }
@@ -153,6 +163,11 @@ mod tests {
                 loading: Some(domain::Loading { role: held(domain::Role::Dit), progress }),
             }),
             assigned: Some(vec![domain::Role::Vae]),
+            version: Some("1.2.3".into()),
+            host: Some("mac.local".into()),
+            since: Some("2026-11-28T21:04:05.250Z".into()),
+            last_seen: Some("2026-11-28T21:05:00.000Z".into()),
+            busy: Some(0.0),
         };
         assert_eq!(domain::WorkerStatus::try_from(v1::WorkerStatus::from(worker.clone())), Ok(worker));
     }

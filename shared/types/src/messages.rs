@@ -32,6 +32,9 @@ pub struct Hello {
     pub incarnation: Incarnation,
     /// For people: host name and roles.
     pub name: String,
+    /// For people: what its machine calls itself; empty when it does not say.
+    #[serde(default)]
+    pub host: String,
     /// For people: what it computes on.
     pub device: String,
     /// Main memory of its machine, in bytes.
@@ -214,6 +217,7 @@ impl Hello {
     pub fn check(&self) -> Result<(), BadMessage> {
         bounds::check_label("device", &self.device)?;
         bounds::check_label("name", &self.name)?;
+        bounds::check_label("host", &self.host)?;
         bounds::path("tensor_url", &self.tensor_url)?;
         at_most("models", self.models.len(), MAX_MODELS, "models")?;
         at_most("running", self.running.len(), MAX_ATTEMPTS, "attempts")?;
@@ -322,6 +326,7 @@ mod tests {
             worker: WorkerId(Uuid::from_u128(1)),
             incarnation: Incarnation(Uuid::from_u128(2)),
             name: "Studio – 3 (Büro)/vae".into(),
+            host: "studio-3.local".into(),
             device: "cpu".into(),
             memory_bytes: 1 << 36,
             budget_bytes: Some(3 << 34),
@@ -392,15 +397,15 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_and_a_coordinator_that_know_no_budgets_are_understood() {
+    fn a_worker_and_a_coordinator_that_know_no_budgets_and_no_hosts_are_understood() {
         let without = |value: serde_json::Value, names: &[&str]| {
             let serde_json::Value::Object(mut fields) = value else { panic!("{value}") };
             names.iter().for_each(|name| assert!(fields.remove(*name).is_some(), "{name}"));
             serde_json::Value::Object(fields)
         };
-        let hello = without(serde_json::to_value(hello()).unwrap(), &["budget_bytes", "loaded"]);
+        let hello = without(serde_json::to_value(hello()).unwrap(), &["budget_bytes", "loaded", "host"]);
         let hello: Hello = serde_json::from_value(hello).unwrap();
-        assert_eq!((hello.budget_bytes, hello.loaded.len()), (None, 0));
+        assert_eq!((hello.budget_bytes, hello.loaded.len(), hello.host.as_str()), (None, 0, ""));
         let role = without(serde_json::to_value(role(1)).unwrap(), &["footprint"]);
         assert_eq!(serde_json::from_value::<ServedRole>(role).unwrap().footprint, Footprint::default());
         let assignment = without(serde_json::to_value(assignment()).unwrap(), &["keep"]);
@@ -434,6 +439,8 @@ mod tests {
         for (error, field) in [
             (with(|hello| hello.name = "n".repeat(201)), "name"),
             (with(|hello| hello.name = "a\nINFO forged".into()), "name"),
+            (with(|hello| hello.host = "h".repeat(201)), "host"),
+            (with(|hello| hello.host = "a\nb".into()), "host"),
             (with(|hello| hello.device = "\u{1b}[2J".into()), "device"),
             (with(|hello| hello.tensor_url = "u".repeat(2000)), "tensor_url"),
             (with(|hello| hello.models.push(hello.models[0].clone())), "models"),

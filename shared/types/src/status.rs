@@ -210,8 +210,7 @@ impl VideoStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EffortLine, FileState, JobReport, LostFile, Machine, WorkerId, WorkerStatus};
-    use uuid::Uuid;
+    use crate::{EffortLine, FileState, JobReport, LostFile, Machine, WorkerStatus};
 
     #[test]
     fn a_state_is_called_alike_everywhere_and_a_new_one_is_unknown() {
@@ -238,28 +237,11 @@ mod tests {
     #[test]
     fn the_guide_lists_every_field() {
         let guide = include_str!("../../../deploy/README.md");
-        let worker = WorkerStatus {
-            id: WorkerId(Uuid::nil()),
-            name: String::new(),
-            state: String::new(),
-            detail: None,
-            roles: Vec::new(),
-            models: Vec::new(),
-            device: String::new(),
-            memory_bytes: None,
-            running: None,
-            paces: Vec::new(),
-            weights: Vec::new(),
-            address: None,
-            reachable: None,
-            memory: None,
-            assigned: None,
-        };
         let lost = LostFile { video: 0, path: String::new(), state: FileState::Missing, replaced_by: None };
         for (name, keys) in [
             ("JOB", keys(JobSummary::default())),
             ("VIDEO", keys(VideoStatus::default())),
-            ("WORKER", keys(worker)),
+            ("WORKER", keys(WorkerStatus::default())),
             ("EFFORT", keys(EffortLine::default())),
             ("MACHINE", keys(Machine::default())),
             ("LOST", keys(lost)),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{LoadProgress, ModelRole, Role, Stage, StoredWeights, VideoId, WorkerId};
 
 /// A worker's line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WorkerStatus {
     /// Identity of the worker.
@@ -38,6 +38,16 @@ pub struct WorkerStatus {
     pub memory: Option<WorkerMemory>,
     /// The roles that an operator wants it to be given work of; absent: all that it serves.
     pub assigned: Option<Vec<Role>>,
+    /// The version of its program.
+    pub version: Option<String>,
+    /// What its machine calls itself.
+    pub host: Option<String>,
+    /// Since when the coordinator knows this process of it, in UTC as RFC 3339 has it.
+    pub since: Option<String>,
+    /// When its last message came; as `since`.
+    pub last_seen: Option<String>,
+    /// How much of the time between these two it computed, from 0 to 1.
+    pub busy: Option<f64>,
 }
 
 /// The memory of a worker that holds what it is told to.
@@ -97,6 +107,11 @@ pub struct Pace {
 }
 
 impl WorkerStatus {
+    /// Without what changes with every message that comes.
+    pub fn at_rest(&self) -> Self {
+        Self { last_seen: None, busy: None, ..self.clone() }
+    }
+
     /// Its process has ended, as far as is known.
     pub fn is_gone(&self) -> bool {
         ["gone", "left (drained)", "refused"].contains(&self.state.as_str())

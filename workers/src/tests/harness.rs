@@ -324,6 +324,7 @@ impl Worker {
             worker: identity.worker,
             incarnation: identity.incarnation,
             name: "puppet".to_owned(),
+            host: String::new(),
             device: "none".to_owned(),
             memory_bytes: 1,
             budget_bytes: None,

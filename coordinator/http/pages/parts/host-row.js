@@ -12,7 +12,8 @@ export function HostRow({ host, its }) {
   const [asking, ask] = useState(false);
   const devices = [...new Set(its.map((worker) => worker.device))];
   const memory = its.find((worker) => worker.memory_bytes)?.memory_bytes;
-  const facts = [devices.join(", "), memory && bytes(memory), its.length > 1 && plural(its.length, "worker")].filter(Boolean);
+  const versions = [...new Set(its.map((worker) => worker.version).filter(Boolean))];
+  const facts = [devices.join(", "), memory && bytes(memory), its.length > 1 && plural(its.length, "worker"), versions.length > 0 && `version ${versions.join(", ")}`].filter(Boolean);
   const out = its.filter((worker) => isOut(worker.state));
   const at = its.filter((worker) => !isOut(worker.state) && !isGone(worker) && worker.state !== "lost");
   const all = (those, state, text) =>

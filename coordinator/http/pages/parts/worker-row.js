@@ -1,9 +1,9 @@
 // A worker: what it can do and holds, what it computes, how fast, and how full its memory is.
 
 import { html } from "../vendor/htm-preact.js";
-import { bytes, percent } from "../format.js";
+import { bytes, fullMoment, moment, percent } from "../format.js";
 import { memo } from "../memo.js";
-import { assignedRoles, stageName } from "../words.js";
+import { assignedRoles, isGone, stageName } from "../words.js";
 import { Pace } from "./pace.js";
 import { Meter } from "./progress.js";
 import { State } from "./state.js";
@@ -13,7 +13,7 @@ export const WorkerRow = memo(({ worker, paces, first, last, position, showDevic
   const edges = `${first ? " first" : ""}${last ? " last" : ""}`;
   return html`<div class="table-row worker-row workers-grid${edges}" role="row" aria-rowindex=${position + 1}>
     <span role="cell" class="stack"><b class="name">${worker.name}</b><${Roles} worker=${worker} />${showDevice && html`<span class="small muted">${worker.device}</span>`}</span>
-    <span role="cell" class="stack wide"><${State} state=${worker.state} />${worker.detail && html`<span class="small muted" title=${worker.detail}>${worker.detail}</span>`}
+    <span role="cell" class="stack wide"><${State} state=${worker.state} /><${Presence} worker=${worker} />${worker.detail && html`<span class="small muted" title=${worker.detail}>${worker.detail}</span>`}
       ${worker.reachable === false && html`<span class="small warn" title="Its results go round by the coordinator, which is slower">not reachable at ${worker.address}</span>`}</span>
     <span role="cell"><${Running} worker=${worker} /></span>
     <span role="cell" class="wide"><${Pace} paces=${paces} /></span>
@@ -21,6 +21,14 @@ export const WorkerRow = memo(({ worker, paces, first, last, position, showDevic
     <span role="cell" class="worker-actions"><${WorkerActions} worker=${worker} /></span>
   </div>`;
 });
+
+/** When one that is not there was seen last; of the others, how busy they were since they came. */
+function Presence({ worker }) {
+  if (isGone(worker) || worker.state === "lost") {
+    return worker.last_seen && html`<span class="small muted" title=${fullMoment(worker.last_seen)}>last seen ${moment(worker.last_seen)}</span>`;
+  }
+  return worker.busy != null && html`<span class="small muted" title="of the time since ${fullMoment(worker.since)}">${percent(worker.busy)} busy</span>`;
+}
 
 /** The roles; those whose weights are in memory stand out. */
 function Roles({ worker }) {

@@ -18,10 +18,12 @@ import { isGone, isOut } from "../words.js";
 
 const ROW = 84;
 const HEAD = 68;
+/** How busy somebody was who does nothing changes without an event. */
+const ASK_AGAIN = 60_000;
 
 export function Machines() {
   useTitle("Machines");
-  const { value, problem } = useResource(path("workers"));
+  const { value, problem } = useResource(path("workers"), { every: ASK_AGAIN });
   const { query } = useAddress();
   const workers = value?.workers;
   const filter = { state: query.get("state") || "all", text: query.get("q") || "", by: query.get("by") === "pace" ? "pace" : "host" };

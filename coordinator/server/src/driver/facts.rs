@@ -10,7 +10,9 @@ use wanfarm_types::{
 
 use super::Driver;
 use crate::estimate::{Workforce, Workload};
+use crate::presence::Presence;
 use crate::requests::{Farm, Remaining, Report, RequestError, ServedRole};
+use crate::times::rfc3339;
 
 impl Driver {
     /// Every worker's line.
@@ -24,6 +26,8 @@ impl Driver {
         let roles: BTreeSet<Role> = view.serves.iter().map(|(_, role)| *role).collect();
         let models: BTreeSet<&String> = view.serves.iter().map(|(model, _)| model).collect();
         let (address, reachable) = self.sessions.address(worker);
+        let presence = self.sessions.presence(worker);
+        let told = |text: &str| some(text.to_owned());
         let pace = |(model, stage, size, seconds): (_, _, wanfarm_scheduler::SizeClass, _)| Pace {
             model,
             stage: Some(stage),
@@ -46,6 +50,11 @@ impl Driver {
             assigned: view.assigned.map(|roles| roles.into_iter().collect()),
             detail: some(self.detail(worker, view.set_aside, &view.refused, &view.unloadable)),
             name: view.name,
+            version: told(self.sessions.build(worker)),
+            host: told(self.sessions.host(worker)),
+            since: presence.and_then(|presence| rfc3339(presence.since().at)),
+            last_seen: presence.and_then(|presence| rfc3339(presence.seen().at)),
+            busy: presence.and_then(Presence::share),
         })
     }
 

@@ -21,7 +21,7 @@ use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
 use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
-    About, DType, Experts, Footprint, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, TensorRef,
+    About, DType, Experts, Failure, Footprint, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, TensorRef,
 };
 
 use super::*;
@@ -226,6 +226,7 @@ fn attached() -> (Attached, Messages) {
         worker: WorkerId(uuid::Uuid::from_u128(1)),
         incarnation: Incarnation(uuid::Uuid::from_u128(2)),
         name: "mac".into(),
+        host: "mac.local".into(),
         device: "cpu".into(),
         memory_bytes: 0,
         budget_bytes: None,
@@ -235,7 +236,8 @@ fn attached() -> (Attached, Messages) {
         running: Vec::new(),
         holding: Vec::new(),
     };
-    (Attached { connection: 1, hello, address: Address::Unknown, ends: Ends::default(), outbox }, messages)
+    let build = "1.2.3".into();
+    (Attached { connection: 1, hello, build, address: Address::Unknown, ends: Ends::default(), outbox }, messages)
 }
 
 fn taken_in(job: u64) -> Submitted {

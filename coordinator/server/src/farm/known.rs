@@ -60,10 +60,39 @@ impl Known {
         }
         fresh.videos = news.videos;
         for worker in news.workers {
-            if self.workers.insert(worker.id, worker.clone()).as_ref() != Some(&worker) {
+            // When its last message came is news with every one of its messages, and to nobody: told with what else changes.
+            let rest = worker.at_rest();
+            if self.workers.insert(worker.id, rest.clone()).as_ref() != Some(&rest) {
                 fresh.workers.push(worker);
             }
         }
         fresh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeats_alone_are_told_to_nobody() {
+        let mut known = Known::default();
+        let mut take = |state: &str, second: u32| {
+            let worker = WorkerStatus {
+                state: state.to_owned(),
+                last_seen: Some(format!("2026-11-28T21:04:{second:02}.000Z")),
+                busy: Some(1.0 / f64::from(second)),
+                ..WorkerStatus::default()
+            };
+            let (jobs, videos) = Default::default();
+            let news = News { version: 1, known: BTreeSet::new(), jobs, videos, workers: vec![worker.clone()] };
+            (known.take(news).workers, worker)
+        };
+        let (first, worker) = take("idle", 1);
+        assert_eq!(first, [worker]);
+        assert_eq!(take("idle", 2).0, []);
+        let (changed, worker) = take("busy", 3);
+        assert_eq!(changed, [worker], "what else changes is told with it");
+        assert_eq!(take("busy", 4).0, []);
     }
 }

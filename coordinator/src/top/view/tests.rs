@@ -33,18 +33,12 @@ fn worker(number: u128, name: &str, role: Role, running: Option<(u32, Stage, u32
         id: WorkerId(Uuid::from_u128(number)),
         name: name.into(),
         state: if running.is_some() { "busy" } else { "idle" }.into(),
-        detail: None,
         roles: vec![role],
         models: vec!["wan2.2-t2v-a14b".into()],
         device: "metal".into(),
-        memory_bytes: None,
         running: running.map(item),
         paces: vec![Pace { model: String::new(), stage: Some(Stage::DenoiseHigh), tokens: 1, seconds: 21.5 }],
-        weights: Vec::new(),
-        address: None,
-        reachable: None,
-        memory: None,
-        assigned: None,
+        ..WorkerStatus::default()
     }
 }
 

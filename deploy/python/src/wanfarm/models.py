@@ -139,6 +139,13 @@ class WorkerStatus(Model):
     reachable: bool | None = None
     memory: Memory | None = None
     assigned: tuple[str, ...] | None = None
+    version: str | None = None
+    host: str | None = None
+    #: Since when the coordinator knows this process of it.
+    since: datetime | None = None
+    last_seen: datetime | None = None
+    #: How much of the time between these two it computed, from 0 to 1.
+    busy: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

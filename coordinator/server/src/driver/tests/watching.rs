@@ -1,5 +1,7 @@
 //! What watchers are told, and what it costs the loop.
 
+use wanfarm_types::WorkerStatus;
+
 use super::*;
 
 /// A driver with a job of so many videos, and a worker that holds all roles but the VAE.
@@ -61,4 +63,47 @@ async fn a_follower_of_a_large_job_is_told_of_what_changed_alone() {
         version = news.version;
     }
     assert!(changes(&mut driver, version).news.videos.is_empty());
+}
+
+/// Says something as the worker that [`attached`] is.
+fn says(driver: &mut Driver, message: WorkerMessage) {
+    let (worker, incarnation) = (WorkerId(uuid::Uuid::from_u128(1)), Incarnation(uuid::Uuid::from_u128(2)));
+    driver.on_event(Event::Worker { connection: 1, worker, incarnation, message });
+}
+
+/// So many seconds go by.
+fn pass(driver: &mut Driver, seconds: u64) {
+    driver.started = driver.started.checked_sub(Duration::from_secs(seconds)).unwrap();
+}
+
+fn worker_line(driver: &Driver) -> WorkerStatus {
+    driver.worker_lines().into_iter().next().unwrap()
+}
+
+#[tokio::test]
+async fn a_worker_is_told_with_its_program_and_machine_and_how_busy_it_was() {
+    let (mut driver, mut messages, _dir) = without_vae(1);
+    let line = worker_line(&driver);
+    assert_eq!((line.version.as_deref(), line.host.as_deref()), (Some("1.2.3"), Some("mac.local")));
+    assert!(line.since.is_some() && line.last_seen == line.since && line.busy.is_none(), "{line:?}");
+    pass(&mut driver, 30);
+    says(&mut driver, WorkerMessage::Heartbeat);
+    assert_eq!(worker_line(&driver).busy, Some(0.0));
+
+    driver.settle().await.unwrap();
+    let assigned = std::iter::from_fn(|| messages.try_recv().ok())
+        .find_map(|message| if let CoordinatorMessage::Assign(assignment) = message { Some(assignment) } else { None });
+    let attempt = assigned.unwrap().attempt;
+    says(&mut driver, WorkerMessage::Report(attempt, Report::Started));
+    pass(&mut driver, 30);
+    says(&mut driver, WorkerMessage::Report(attempt, Report::Failed(Failure::transient("it slipped"))));
+    pass(&mut driver, 60);
+    says(&mut driver, WorkerMessage::Heartbeat);
+    let share = worker_line(&driver).busy.unwrap();
+    assert!((share - 0.25).abs() < 0.01, "{share}: it computed for 30 of 120 seconds");
+
+    let incarnation = Incarnation(uuid::Uuid::from_u128(2));
+    driver.on_event(Event::Detached { connection: 1, worker: WorkerId(uuid::Uuid::from_u128(1)), incarnation });
+    let lost = worker_line(&driver);
+    assert_eq!((lost.state.as_str(), lost.busy), ("lost", Some(share)), "as it was when it was seen last");
 }
