@@ -54,6 +54,15 @@ impl Clock {
         }
     }
 
+    /// A moment to the second; of another day with that.
+    pub fn exact(&self, at: DateTime<Utc>) -> String {
+        let time = (self.here)(at).format("%H:%M:%S");
+        match self.day(at).as_str() {
+            "today" => time.to_string(),
+            day => format!("{day} {time}"),
+        }
+    }
+
     /// When something ends that takes so long: `06:40, in 7h 12m`; from a day on with the day, as the time alone would
     /// be taken for the next one.
     pub fn end(&self, left: Duration) -> String {

@@ -1,6 +1,8 @@
 //! Where log lines go: to standard error, or to a file for processes that nobody looks at. A line is one line, whatever
 //! names and messages from elsewhere are in it.
 
+mod listener;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,13 +10,19 @@ use std::sync::{Mutex, OnceLock};
 
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 use wanfarm_durable::FileId;
 
 use wanfarm_manifest::one_line;
+
+pub use listener::Listener;
 
 /// Longest value in a line, in characters.
 const MAX_LINE: usize = 2000;
@@ -85,12 +93,22 @@ fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     debug_fn(write).delimited(" ")
 }
 
-/// Logs to standard error, or to the file that `WANFARM_LOG_FILE` names; `WANFARM_LOG` sets the level, as `info` or
-/// `wanfarm_server=debug`.
-pub fn of_service() {
+/// The same lines for somebody else.
+fn told<S>(listener: Option<Listener>) -> Option<impl Layer<S>>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+{
+    let lines = tracing_subscriber::fmt::layer().fmt_fields(fields()).with_ansi(false);
+    let lines = lines.without_time().with_level(false).with_target(false);
+    listener.map(|listener| lines.with_writer(listener))
+}
+
+/// Logs to standard error, or to the file that `WANFARM_LOG_FILE` names, and to `listener`; `WANFARM_LOG` sets the level, as
+/// `info` or `wanfarm_server=debug`.
+pub fn of_service(listener: Option<Listener>) {
     if let Some(path) = std::env::var_os("WANFARM_LOG_FILE").filter(|path| !path.is_empty()).map(PathBuf::from) {
-        match to_file(&path) {
-            Ok(()) => return,
+        match LogFile::open(&path) {
+            Ok(file) => return to_open_file(file, listener),
             Err(error) => {
                 // Nobody reads it there: what is not written to the log is then all the more worth having.
                 let _ = writeln!(io::stderr(), "cannot log to {}: {error}; logging here", path.display());
@@ -102,6 +120,8 @@ pub fn of_service() {
         .with_env_filter(filter("info"))
         .with_ansi(colour(&io::stderr()))
         .with_writer(io::stderr)
+        .finish()
+        .with(told(listener))
         .init();
 }
 
@@ -116,19 +136,24 @@ pub fn quiet() {
         .init();
 }
 
-/// Appends to a file.
+/// Appends to a file, and tells `listener`.
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub fn to_file(path: &Path) -> io::Result<()> {
-    let file = LogFile::open(path)?;
+pub fn to_file(path: &Path, listener: Option<Listener>) -> io::Result<()> {
+    to_open_file(LogFile::open(path)?, listener);
+    Ok(())
+}
+
+fn to_open_file(file: LogFile, listener: Option<Listener>) {
     tracing_subscriber::fmt()
         .fmt_fields(fields())
         .with_env_filter(filter("info"))
         .with_ansi(false)
         .with_writer(Mutex::new(file))
+        .finish()
+        .with(told(listener))
         .init();
-    Ok(())
 }
 
 /// A file that is opened anew when it was moved away: it is rotated without a word to this process.
@@ -166,6 +191,7 @@ impl Write for LogFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wanfarm_types::LogLevel;
 
     fn logged(path: &Path) -> String {
         std::fs::read_to_string(path).unwrap()
@@ -185,6 +211,25 @@ mod tests {
         assert_eq!(text.lines().count(), 1, "{text:?}");
         assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
         assert!(text.contains("shown=a [2J ERROR b") && text.contains("name=\""), "{text:?}");
+    }
+
+    #[test]
+    fn a_listener_hears_what_matters_of_what_is_logged() {
+        use std::sync::Arc;
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = heard.clone();
+        let listener = Listener::new(move |level, text: &str| hears.lock().unwrap().push((level, text.to_owned())));
+        let log = tracing_subscriber::fmt().fmt_fields(fields()).with_writer(io::sink);
+        let log = log.with_env_filter(EnvFilter::new("trace,h2=off")).finish().with(told(Some(listener)));
+        tracing::subscriber::with_default(log, || {
+            tracing::warn!(reason = "a\nb", "it slipped");
+            tracing::info!("attached");
+            tracing::debug!("every step");
+            tracing::error!(target: "h2", "of no interest to who logs");
+        });
+        let heard = heard.lock().unwrap();
+        let want = [(LogLevel::Warn, "it slipped reason=\"a\\nb\""), (LogLevel::Info, "attached")];
+        assert_eq!(heard.iter().map(|(level, text)| (*level, text.as_str())).collect::<Vec<_>>(), want);
     }
 
     #[test]

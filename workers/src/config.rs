@@ -9,6 +9,8 @@ use candle_core::DType;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_types::{Role, Size};
 
+use crate::Log;
+
 /// Settings of one worker process.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
@@ -35,6 +37,8 @@ pub struct WorkerConfig {
     pub listen: Option<SocketAddr>,
     /// Where others reach its tensors, `host:port`; `None`: where it listens, as the coordinator sees it.
     pub advertise: Option<String>,
+    /// What this process logs, for the coordinator.
+    pub log: Log,
 }
 
 /// Element type of a transformer's weights in memory. Sums, norms and the residual stream are f32 in any case.

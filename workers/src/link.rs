@@ -18,6 +18,7 @@ use wanfarm_proto::{MAX_MESSAGE_BYTES, v1};
 use wanfarm_types::{Backoff, CoordinatorMessage, Errand, Hello, WorkerMessage};
 
 use crate::WorkerError;
+use crate::log::{Log, Teller};
 
 /// How long the coordinator may take to accept the connection, and then to answer the hello.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(20);
@@ -49,11 +50,19 @@ pub(crate) enum Event {
     Beat,
 }
 
+/// What is dialled, and what is told there beside the work.
+#[derive(Debug, Clone)]
+pub(crate) struct Dial {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) log: Log,
+}
+
 #[derive(Debug)]
 pub(crate) struct Link {
     endpoint: Endpoint,
     /// Where this worker's tensor service listens.
     tensors: SocketAddr,
+    log: Teller,
     failures: u32,
     state: LinkState,
 }
@@ -68,6 +77,7 @@ struct Session {
     outgoing: mpsc::Sender<WorkerMessage>,
     incoming: Streaming<v1::Frame>,
     heartbeat: Interval,
+    wants_log: bool,
 }
 
 enum DialError {
@@ -93,8 +103,10 @@ pub(crate) fn endpoint(coordinator: &str) -> Result<Endpoint, WorkerError> {
 }
 
 impl Link {
-    pub(crate) fn new(endpoint: Endpoint, tensors: SocketAddr) -> Self {
-        Self { endpoint, tensors, failures: 0, state: LinkState::Pausing(Box::pin(sleep(Duration::ZERO))) }
+    /// `tensors`: where this worker's tensor service listens.
+    pub(crate) fn new(Dial { endpoint, log }: Dial, tensors: SocketAddr) -> Self {
+        let state = LinkState::Pausing(Box::pin(sleep(Duration::ZERO)));
+        Self { endpoint, tensors, log: Teller::new(log), failures: 0, state }
     }
 
     /// What is dialled.
@@ -115,6 +127,7 @@ impl Link {
                 LinkState::Dialling(dialling) => match dialling.await {
                     Ok(session) => {
                         self.failures = 0;
+                        self.log.begin_anew();
                         self.state = LinkState::Attached(session);
                         return Event::Attached;
                     }
@@ -130,6 +143,14 @@ impl Link {
                             // With the queue full, what waits there shows as well as a heartbeat that we live.
                             let _ = session.outgoing.try_send(WorkerMessage::Heartbeat);
                             return Event::Beat;
+                        }
+                        () = self.log.due(), if session.wants_log => {
+                            // Lines wait where anything else does.
+                            match session.outgoing.capacity() > OUTGOING / 2 {
+                                true => drop(session.outgoing.try_send(self.log.take())),
+                                false => self.log.wait(),
+                            }
+                            continue;
                         }
                     };
                     let frame = match frame {
@@ -225,11 +246,11 @@ async fn dial(endpoint: Endpoint, mut hello: Hello, tensors: SocketAddr) -> Resu
         answer.map_err(|_| lost("no answer to the hello", format!("within {} s", ATTACH_TIMEOUT.as_secs())))?;
     let (incoming, first) = answer.map_err(|status| lost("no answer to the hello", status.message().to_owned()))?;
     match first.map(|frame| frame.read()) {
-        Some(Ok(CoordinatorMessage::Welcome { heartbeat_milliseconds, .. })) => {
+        Some(Ok(CoordinatorMessage::Welcome { heartbeat_milliseconds, wants_log, .. })) => {
             let period = Duration::from_millis(u64::from(heartbeat_milliseconds.max(10)));
             let mut heartbeat = tokio::time::interval(period);
             heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            Ok(Box::new(Session { outgoing, incoming, heartbeat }))
+            Ok(Box::new(Session { outgoing, incoming, heartbeat, wants_log }))
         }
         Some(Ok(CoordinatorMessage::Refused { reason, take_new_identity })) => {
             Err(DialError::Refused { reason, take_new_identity })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Endpoint, Server};
+use tonic::transport::Server;
 use tracing::info;
 use wanfarm_proto::{Location, listen};
 use wanfarm_types::{Hello, ServedModel};
@@ -15,7 +15,7 @@ use wanfarm_types::{Hello, ServedModel};
 use crate::agent::{Agent, LocalFiles};
 use crate::device::{Device, Resident};
 use crate::identity::Identity;
-use crate::link::{self, Link};
+use crate::link::{self, Dial, Link};
 use crate::models::{Catalog, Wish};
 use crate::roles::Roles;
 use crate::tensors::TensorStore;
@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// Wrong settings, a data folder or device that cannot be used, model files that cannot be used, or a coordinator that
 /// refuses this worker.
 pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
-    let endpoint = link::endpoint(&config.coordinator)?;
+    let dial = Dial { endpoint: link::endpoint(&config.coordinator)?, log: config.log.clone() };
     let advertised = config.advertise.as_deref().map(advertised).transpose()?;
     if config.roles.is_empty() {
         return Err(WorkerError::Settings("--role names no role".to_owned()));
@@ -62,7 +62,7 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
         holding: Vec::new(),
     };
     info!(worker = %hello.worker, name = %hello.name, device = %hello.device, "ready");
-    serve(endpoint, listen, identity, hello, device, files, shutdown).await
+    serve(dial, listen, identity, hello, device, files, shutdown).await
 }
 
 async fn make_ready(config: WorkerConfig) -> Result<(Vec<ServedModel>, Device, LocalFiles), WorkerError> {
@@ -100,7 +100,7 @@ async fn make_ready(config: WorkerConfig) -> Result<(Vec<ServedModel>, Device, L
 
 /// Serves tensors and works, with a device that is ready.
 pub(crate) async fn serve(
-    endpoint: Endpoint,
+    dial: Dial,
     listen: Option<SocketAddr>,
     identity: Identity,
     hello: Hello,
@@ -121,7 +121,7 @@ pub(crate) async fn serve(
         .serve_with_incoming_shutdown(listen::incoming(listener, || ()), served.clone().cancelled_owned());
     let _stop = served.drop_guard();
     tokio::spawn(server);
-    Agent::new(identity, hello, Link::new(endpoint, address), device, store, files).run(shutdown).await
+    Agent::new(identity, hello, Link::new(dial, address), device, store, files).run(shutdown).await
 }
 
 /// Checks `--advertise`.

@@ -18,7 +18,8 @@ use wanfarm_proto::convert::digest_field;
 use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
 use wanfarm_types::{
-    About, Digest, FileState, JobId, JobReport, JobStatus, JobSummary, LostFile, ModelInfo, WorkerId, WorkerStatus,
+    About, Digest, FileState, JobId, JobReport, JobStatus, JobSummary, LogLine, LostFile, ModelInfo, WorkerId,
+    WorkerStatus,
 };
 
 use wanfarm_manifest::{ImageFile, Submission, Taken};
@@ -257,6 +258,15 @@ impl Client {
         workers.into_iter().map(|worker| worker.try_into().map_err(stranger)).collect()
     }
 
+    /// The last `tail` lines that a worker has logged; with `follow`, those that come as well.
+    ///
+    /// # Errors
+    /// When there is no such worker or the coordinator cannot be reached.
+    pub async fn worker_log(&mut self, worker: WorkerId, tail: u32, follow: bool) -> Result<WorkerLog, ClientError> {
+        let asked = v1::WorkerLogRequest { worker_id: worker.to_string(), tail, follow };
+        Ok(WorkerLog(self.farm.worker_log(asked).await?.into_inner()))
+    }
+
     /// The report of a job so far.
     ///
     /// # Errors
@@ -365,6 +375,20 @@ impl Watch {
     /// # Errors
     /// When the connection breaks.
     pub async fn next(&mut self) -> Result<Option<JobStatus>, ClientError> {
+        Ok(self.0.message().await?.map(Into::into))
+    }
+}
+
+/// What a worker logs.
+#[derive(Debug)]
+pub struct WorkerLog(Streaming<v1::LogLine>);
+
+impl WorkerLog {
+    /// The next line; `None` after the last.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn next(&mut self) -> Result<Option<LogLine>, ClientError> {
         Ok(self.0.message().await?.map(Into::into))
     }
 }

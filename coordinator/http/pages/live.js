@@ -4,6 +4,7 @@
 import { useEffect, useState } from "./vendor/htm-preact.js";
 import { path } from "./api.js";
 import { take } from "./news.js";
+import { readEvents } from "./sse.js";
 import { touch } from "./store.js";
 
 const EVENTS = path("events");
@@ -11,8 +12,6 @@ const FIRST_WAIT = 500;
 const LONGEST_WAIT = 8000;
 /** A hidden page gives its connection back after so long: a browser has few for one host. */
 const HIDDEN_FOR = 20_000;
-/** The coordinator says something at least this often, if only that it lives. */
-const SILENCE = 45_000;
 
 const watchers = new Set();
 const seen = { state: "connecting", version: null, newer: false };
@@ -65,15 +64,20 @@ async function connect() {
     wake?.();
   };
   let wait = FIRST_WAIT;
+  const opened = (version) => {
+    wait = FIRST_WAIT;
+    seen.version ??= version;
+    see({ state: "live", newer: seen.version !== version });
+    // From now on changes are told. What happened before is read.
+    touch();
+  };
   while (!stopped) {
     abort = new AbortController();
     try {
-      await stream(abort, (version) => {
-        wait = FIRST_WAIT;
-        seen.version ??= version;
-        see({ state: "live", newer: seen.version !== version });
-        // From now on changes are told. What happened before is read.
-        touch();
+      await readEvents(EVENTS, abort, (events) => {
+        const hello = events.find((event) => event.type === "hello");
+        if (hello) opened(hello.data.version);
+        take(events);
       });
     } catch {
       // Whatever ended it, the answer is to try again.
@@ -88,39 +92,4 @@ async function connect() {
     // Where events are refused but answers are not, the page is kept right by asking.
     touch();
   }
-}
-
-async function stream(abort, opened) {
-  const reply = await fetch(EVENTS, { headers: { accept: "text/event-stream" }, cache: "no-store", signal: abort.signal });
-  if (!reply.ok || !reply.body) throw new Error(`no events: ${reply.status}`);
-  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
-  let silence = setTimeout(() => abort.abort(), SILENCE);
-  let rest = "";
-  try {
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      clearTimeout(silence);
-      silence = setTimeout(() => abort.abort(), SILENCE);
-      const blocks = (rest + value).split(/\r?\n\r?\n/);
-      rest = blocks.pop();
-      const events = blocks.map(parse).filter(Boolean);
-      const hello = events.find((event) => event.type === "hello");
-      if (hello) opened(hello.data.version);
-      take(events);
-    }
-  } finally {
-    clearTimeout(silence);
-  }
-}
-
-/** One event, or nothing for a comment. */
-function parse(block) {
-  let type = "message";
-  const data = [];
-  for (const line of block.split(/\r?\n/)) {
-    if (line.startsWith("event:")) type = line.slice(6).trim();
-    else if (line.startsWith("data:")) data.push(line.slice(5).replace(/^ /, ""));
-  }
-  return data.length ? { type, data: JSON.parse(data.join("\n")) } : null;
 }

@@ -18,7 +18,8 @@ use wanfarm_server::farm::FarmService;
 
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::{
-    blobs, events, files, health, jobs, metrics, models, openai, past, preview, rerender, submit, webhooks, workers,
+    blobs, events, files, health, jobs, metrics, models, openai, past, preview, rerender, submit, webhooks, worker_log,
+    workers,
 };
 
 /// The document. It does not change while the program runs.
@@ -105,6 +106,7 @@ async fn document() -> impl IntoResponse {
         webhooks::add,
         webhooks::list,
         webhooks::remove,
+        worker_log::log,
         workers::change,
         workers::forget,
         workers::list,

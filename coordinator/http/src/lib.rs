@@ -28,6 +28,7 @@ mod traces;
 mod unknown;
 mod webhooks;
 mod wire;
+mod worker_log;
 mod workers;
 
 use axum::extract::DefaultBodyLimit;
@@ -59,7 +60,12 @@ pub fn router(farm: FarmService, outside: Outside) -> Router {
     if let Some(collector) = collector {
         tokio::spawn(traces::send(farm.clone(), collector));
     }
-    let api = Router::new().merge(health::api()).merge(jobs::routes()).merge(files::routes()).merge(workers::routes());
+    let api = Router::new()
+        .merge(health::api())
+        .merge(jobs::routes())
+        .merge(files::routes())
+        .merge(workers::routes())
+        .merge(worker_log::routes());
     let api = api
         .merge(submit::routes())
         .merge(rerender::routes())

@@ -20,6 +20,7 @@ use wanfarm_types::{CoordinatorMessage, Hello, WorkerMessage, check_label};
 
 use crate::address::{Address, Ends};
 use crate::event::{Attached, Event};
+use crate::logs::SharedLogs;
 use crate::outbox::Outbox;
 use crate::relay::Relay;
 
@@ -34,13 +35,14 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) struct DispatchService {
     events: mpsc::Sender<Event>,
     relay: Relay,
+    logs: SharedLogs,
     connections: AtomicU64,
 }
 
 impl DispatchService {
-    /// A service that feeds the driver, and the relay.
-    pub(crate) fn new(events: mpsc::Sender<Event>, relay: Relay) -> Self {
-        Self { events, relay, connections: AtomicU64::new(1) }
+    /// A service that feeds the driver, the relay, and the logs.
+    pub(crate) fn new(events: mpsc::Sender<Event>, relay: Relay, logs: SharedLogs) -> Self {
+        Self { events, relay, logs, connections: AtomicU64::new(1) }
     }
 }
 
@@ -73,7 +75,7 @@ impl Dispatch for DispatchService {
             Err(error) => return Ok(refusal(format!("its hello cannot be used: {error}"))),
         };
         let (worker, incarnation) = (attached.hello.worker, attached.hello.incarnation);
-        let events = self.events.clone();
+        let (events, logs) = (self.events.clone(), self.logs.clone());
         let closing = || Status::unavailable("the coordinator is shutting down");
         events.send(Event::Attached(Box::new(attached))).await.map_err(|_| closing())?;
         tokio::spawn(async move {
@@ -81,6 +83,10 @@ impl Dispatch for DispatchService {
             // says again what it has to say.
             while let Some(Ok(frame)) = inbound.next().await {
                 let message = match read(&frame) {
+                    Ok(WorkerMessage::Log { first, entries }) => {
+                        logs.hear(worker, incarnation, first, entries);
+                        continue;
+                    }
                     Ok(message) => message,
                     Err(error) => {
                         tracing::warn!(%worker, %error, "closing a connection that sent nonsense");

@@ -422,6 +422,8 @@ impl Driver {
     fn on_worker(&mut self, worker: WorkerId, incarnation: Incarnation, message: WorkerMessage) {
         match message {
             WorkerMessage::Heartbeat => self.feed(Input::Heartbeat { worker, incarnation }),
+            // Heard where it comes in.
+            WorkerMessage::Log { .. } => {}
             WorkerMessage::Goodbye { .. } => {
                 tracing::info!(worker = self.sessions.name(worker), "worker left");
                 self.note_worker(EventKind::WorkerLeft, worker, None);

@@ -18,6 +18,7 @@ mod uploads;
 mod watching;
 mod webhooks;
 mod wire;
+mod worker_log;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -36,12 +37,14 @@ use wanfarm_manifest::{Submission, plan};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
 use wanfarm_scheduler::NoRoom;
-use wanfarm_types::{About, Digest, JobId, VideoRequest, WorkerId};
+use wanfarm_types::{About, Digest, JobId, LogLine, VideoRequest, WorkerId};
 
 use crate::artifacts::Artifacts;
 pub use crate::driver::Told;
 use crate::estimate::{Estimate, Footprint, Space, Workload, lack, needs, room_words};
 use crate::event::Event;
+pub use crate::logs::Follower;
+use crate::logs::SharedLogs;
 use crate::meters::Meters;
 use crate::outputs::Stills;
 pub use crate::preview::Preview;
@@ -102,12 +105,21 @@ pub struct FarmService {
     drawing: Looking,
     archives: Archives,
     stills: Stills,
-    /// What happened.
-    history: History,
-    meters: Meters,
+    aside: Aside,
     shows: Shows,
     /// Limits those who watch the farm as a whole.
     watching: Arc<Semaphore>,
+}
+
+/// What is told without asking the driver.
+#[derive(Debug, Clone)]
+pub(crate) struct Aside {
+    /// What happened.
+    pub(crate) history: History,
+    /// What was counted.
+    pub(crate) meters: Meters,
+    /// What workers log.
+    pub(crate) logs: SharedLogs,
 }
 
 impl FarmService {
@@ -119,8 +131,7 @@ impl FarmService {
         (shows, stills): (Shows, Stills),
         output: PathBuf,
         last_report: bool,
-        history: History,
-        meters: Meters,
+        aside: Aside,
     ) -> Self {
         let checking = Arc::new(Semaphore::new(CHECKS));
         let (looking, drawing) = (Looking::new(), Looking::one_by_one());
@@ -137,8 +148,7 @@ impl FarmService {
             drawing,
             archives: Archives::new(),
             stills,
-            history,
-            meters,
+            aside,
             shows,
             watching,
         }
@@ -295,6 +305,7 @@ impl Farm for FarmService {
     type WatchFarmStream = Pin<Box<dyn Stream<Item = Result<v1::FarmUpdate, Status>> + Send>>;
     type ListFilesStream = Pin<Box<dyn Stream<Item = Result<v1::OutputFile, Status>> + Send>>;
     type ReadFileStream = Pin<Box<dyn Stream<Item = Result<v1::FileChunk, Status>> + Send>>;
+    type WorkerLogStream = Pin<Box<dyn Stream<Item = Result<v1::LogLine, Status>> + Send>>;
 
     async fn missing_images(&self, request: tonic::Request<v1::MissingImagesRequest>) -> Reply<v1::MissingImagesReply> {
         let images = digests(&request.into_inner().digests, "images")?;
@@ -452,6 +463,21 @@ impl Farm for FarmService {
     async fn list_workers(&self, _: tonic::Request<v1::ListWorkersRequest>) -> Reply<v1::ListWorkersReply> {
         let workers = self.workers().await?;
         Ok(Response::new(v1::ListWorkersReply { workers: workers.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn worker_log(&self, request: tonic::Request<v1::WorkerLogRequest>) -> Reply<Self::WorkerLogStream> {
+        let v1::WorkerLogRequest { worker_id, tail, follow } = request.into_inner();
+        let (worker, tail) = (WorkerId(parse_uuid("worker_id", &worker_id)?), tail as usize);
+        let wire = |lines: Vec<LogLine>| futures::stream::iter(lines.into_iter().map(|line| Ok(line.into())));
+        if !follow {
+            return Ok(Response::new(Box::pin(wire(self.worker_log(worker, tail)?))));
+        }
+        let follower = self.follow_worker_log(worker, tail)?;
+        let batches = futures::stream::unfold(follower, |mut follower| async move {
+            let lines = follower.next().await?;
+            Some((lines, follower))
+        });
+        Ok(Response::new(Box::pin(futures::StreamExt::flat_map(batches, wire))))
     }
 
     async fn control_job(&self, request: tonic::Request<v1::ControlJobRequest>) -> Reply<v1::ControlJobReply> {

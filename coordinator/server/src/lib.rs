@@ -20,6 +20,7 @@ pub mod farm;
 mod images;
 mod jobs;
 mod ledger;
+mod logs;
 pub mod meters;
 mod obstacle;
 mod outbox;

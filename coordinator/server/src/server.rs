@@ -22,7 +22,7 @@ use crate::dialler::Dialler;
 use crate::dispatch::DispatchService;
 use crate::driver::{Driver, Parts, RestoreError};
 use crate::event::Event;
-use crate::farm::{self, FarmService};
+use crate::farm::{self, Aside, FarmService};
 use crate::meters::Meters;
 use crate::obstacle::Obstacle;
 use crate::outputs::Volume;
@@ -140,17 +140,19 @@ pub async fn start(
     let happened = broadcast::Sender::new(EVENTS_AHEAD);
     let meters = Meters::default();
     let history = farm::History { kept: store.history(), told: happened.downgrade() };
+    let sessions = Sessions::new(Pace::of_lease(config.scheduler.lease));
+    let aside = Aside { history, meters: meters.clone(), logs: sessions.logs() };
     let lessons = Lessons { artifacts: artifacts.clone(), fits: Fits::default() };
     let outputs = OutputWriter::new(config.output.clone(), id, reader.clone(), events.clone(), lessons.clone());
     let stills = outputs.stills().clone();
     let parts = Parts {
         copies: Copies::new(artifacts.clone(), reader.clone(), events.clone()),
         outputs,
-        sessions: Sessions::new(Pace::of_lease(config.scheduler.lease)),
+        sessions,
         events: inbox,
         news,
         told: happened,
-        meters: meters.clone(),
+        meters,
         retention: config.retention,
         dialler: Dialler::new(reader.puller.clone(), events.clone()),
     };
@@ -163,12 +165,13 @@ pub async fn start(
     let driver = tokio::spawn(driver.run());
 
     let (stop, stopped) = oneshot::channel::<()>();
-    let dispatch = DispatchServer::new(DispatchService::new(events.clone(), reader.relay.clone()))
+    let dispatch = DispatchService::new(events.clone(), reader.relay.clone(), aside.logs.clone());
+    let dispatch = DispatchServer::new(dispatch)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let dispatch = InterceptedService::new(dispatch, from_no_page);
     let shows = Shows::new(lessons.fits, artifacts.clone());
-    let farm = FarmService::new(events.clone(), told, (shows, stills), config.output, !stays, history, meters);
+    let farm = FarmService::new(events.clone(), told, (shows, stills), config.output, !stays, aside);
     tokio::spawn(farm::forecasts::note(farm.clone()));
     let routes = routes(farm.clone());
     let farm =

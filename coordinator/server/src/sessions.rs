@@ -19,6 +19,7 @@ use crate::address::{Address, Ends, Reach};
 use crate::catalog::fingerprint;
 use crate::dialler::Suspect;
 use crate::event::Attached;
+use crate::logs::{Logs, SharedLogs};
 use crate::outbox::{Outbox, WeakOutbox};
 use crate::presence::Presence;
 use crate::source::Source;
@@ -81,6 +82,8 @@ pub struct Session {
 pub struct Sessions {
     version: u64,
     sessions: BTreeMap<WorkerId, Session>,
+    /// What those that are known here have logged.
+    logs: Logs,
     pace: Pace,
 }
 
@@ -158,7 +161,12 @@ impl Session {
 impl Sessions {
     /// No workers yet.
     pub fn new(pace: Pace) -> Self {
-        Self { sessions: BTreeMap::new(), pace, version: 0 }
+        Self { sessions: BTreeMap::new(), logs: Logs::default(), pace, version: 0 }
+    }
+
+    /// What workers log, as long as this is here.
+    pub(crate) fn logs(&self) -> SharedLogs {
+        self.logs.shared()
     }
 
     /// Adds a connection, made now; an older one of the same worker is closed by being replaced.
@@ -176,6 +184,7 @@ impl Sessions {
             session.before.drain(..surplus);
         }
         self.sessions.insert(worker, session);
+        self.logs.open(worker);
         self.version += 1;
     }
 
@@ -215,12 +224,17 @@ impl Sessions {
             before: Vec::new(),
         };
         self.sessions.insert(worker, session);
+        self.logs.open(worker);
     }
 
     /// Tells a worker at which pace this coordinator works.
     pub fn welcome(&self, worker: WorkerId) {
         let Pace { heartbeat, lease } = self.pace;
-        let welcome = CoordinatorMessage::Welcome { heartbeat_milliseconds: heartbeat, lease_milliseconds: lease };
+        let welcome = CoordinatorMessage::Welcome {
+            heartbeat_milliseconds: heartbeat,
+            lease_milliseconds: lease,
+            wants_log: true,
+        };
         self.send(worker, welcome);
     }
 
@@ -250,6 +264,7 @@ impl Sessions {
     /// Forgets a worker.
     pub fn remove(&mut self, worker: WorkerId) {
         self.sessions.remove(&worker);
+        self.logs.forget(worker);
     }
 
     /// Every worker that has ever attached.

@@ -1,5 +1,7 @@
 //! `coordinator workers`.
 
+mod log;
+
 use wanfarm_client::{Client, WorkerVerb, span};
 use wanfarm_types::{Role, Size, Stage, WorkerMemory, WorkerStatus};
 
@@ -19,6 +21,7 @@ use crate::progress::loading;
   coordinator workers enable studio-3     work again, also if it was set aside
   coordinator workers assign studio-3 dit-low,vae   only this work from now on
   coordinator workers assign studio-3 --auto        all that it serves again
+  coordinator workers log studio-3 --follow         what it logs, as it does
   coordinator workers forget studio-3     off the list, if it is gone
 
 States: idle, busy, draining (still finishing), left (drained) (its process has ended), drained (started again since,
@@ -61,6 +64,8 @@ enum Verb {
         #[arg(long)]
         auto: bool,
     },
+    /// Show what a worker logs: at most its last thousand lines since the coordinator was started, also when it is gone.
+    Log(log::LogArgs),
     /// Take a worker that is gone off the list, with what was decided about it; with a name, all of that name that are.
     Forget {
         /// Its name, or the start of its id.
@@ -86,6 +91,10 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, CliError> {
             Some(Verb::Enable { worker }) => (worker, WorkerVerb::Enable),
             Some(Verb::Assign { worker, auto: true, .. }) => (worker, WorkerVerb::Auto),
             Some(Verb::Assign { worker, roles, .. }) => (worker, WorkerVerb::Assign(roles.into_iter().collect())),
+            Some(Verb::Log(asked)) => {
+                let worker = pick_worker(&asked.worker, &workers)?.id;
+                return log::log(&mut client, worker, &asked, args.json).await;
+            }
             Some(Verb::Forget { worker }) => return forget(&mut client, &worker, &workers, args.json).await,
         };
         let id = pick_worker(&name, &workers)?.id;

@@ -117,6 +117,14 @@ enumeration!("file state", FileState, domain::FileState, {
     Unspecified = domain::FileState::Unknown,
 });
 
+enumeration!("log level", LogLevel, domain::LogLevel, {
+    Error = domain::LogLevel::Error,
+    Warn = domain::LogLevel::Warn,
+    Info = domain::LogLevel::Info,
+    Debug = domain::LogLevel::Debug,
+    Trace = domain::LogLevel::Trace,
+});
+
 /// Reads a list of enumeration numbers.
 pub(crate) fn numbers<D: FromWireNumber>(wire: Vec<i32>) -> Result<Vec<D>, WireError> {
     wire.into_iter().map(D::from_wire_number).collect()

@@ -4,6 +4,7 @@ mod cache;
 mod enums;
 mod history;
 mod lenient;
+mod log_line;
 mod report;
 mod request;
 mod status;

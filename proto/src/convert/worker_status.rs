@@ -120,7 +120,7 @@ impl TryFrom<v1::WorkerStatus> for domain::WorkerStatus {
             host: some(wire.host),
             since: some(wire.since),
             last_seen: some(wire.last_seen),
-            busy: wire.busy,
+            busy: wire.busy.filter(|share| share.is_finite()),
         })
     }
 }

@@ -11,6 +11,8 @@ const MAX_PATH: usize = 1024;
 const MAX_TEXT: usize = 8192;
 /// Longest reason of a failure, in bytes.
 const MAX_REASON: usize = 2048;
+/// Longest line of a log, in bytes.
+const MAX_LINE: usize = 1024;
 /// More steps than any video has.
 pub(crate) const MAX_STEPS: u32 = 1000;
 
@@ -79,11 +81,28 @@ pub(crate) fn read_reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Ok(reason(String::deserialize(deserializer)?))
 }
 
-fn reason(mut text: String) -> String {
-    if text.len() > MAX_REASON {
-        text.truncate(text.floor_char_boundary(MAX_REASON - '…'.len_utf8()));
+/// Reads a line of a log: as [`line`] makes it.
+pub(crate) fn read_line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(line(String::deserialize(deserializer)?))
+}
+
+/// One line of a log: cut where it is too long, with spaces for control characters.
+pub(crate) fn line(text: String) -> String {
+    // No character becomes longer by that.
+    cut(text, MAX_LINE).replace(char::is_control, " ")
+}
+
+/// Cuts a text between characters, and says so.
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most - '…'.len_utf8()));
         text.push('…');
     }
+    text
+}
+
+fn reason(text: String) -> String {
+    let text = cut(text, MAX_REASON);
     let harmful = |c: char| c.is_control() && c != '\n' && c != '\t';
     if text.contains(harmful) { text.replace(harmful, "\u{fffd}") } else { text }
 }

@@ -20,6 +20,7 @@ mod geometry;
 mod history;
 mod ids;
 mod item;
+mod log_line;
 mod lora;
 mod memory;
 pub mod messages;
@@ -53,6 +54,7 @@ pub use geometry::{Geometry, GeometryError};
 pub use history::{EventKind, FarmEvent};
 pub use ids::{AttemptId, Incarnation, JobId, VideoId, WebhookId, WorkerId};
 pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};
+pub use log_line::{LogEntry, LogLevel, LogLine, log_text};
 pub use lora::{LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};
 pub use memory::{Footprint, ItemSize, LoadProgress, ModelRole};
 pub use messages::{

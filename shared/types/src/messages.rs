@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{self, BadMessage, at_most};
 use crate::{
-    AttemptId, Checkpoint, Digest, Failure, Footprint, Incarnation, ItemInputs, LoadProgress, ModelFile, ModelInfo,
-    ModelRole, Role, StepTiming, TensorRef, VideoSpec, WorkItem, WorkerId,
+    AttemptId, Checkpoint, Digest, Failure, Footprint, Incarnation, ItemInputs, LoadProgress, LogEntry, ModelFile,
+    ModelInfo, ModelRole, Role, StepTiming, TensorRef, VideoSpec, WorkItem, WorkerId,
 };
 
 /// Models of one worker.
@@ -20,6 +20,8 @@ const MAX_MODELS: usize = 16;
 const MAX_FILES: usize = 256;
 /// Attempts that a worker may have something of: a text encoder keeps many small results.
 const MAX_ATTEMPTS: usize = 1 << 16;
+/// Lines of a log in one message.
+const MAX_ENTRIES: usize = 64;
 /// Tensors of one result.
 const MAX_TENSORS: usize = 1 << 10;
 
@@ -92,6 +94,13 @@ pub enum WorkerMessage {
     Heartbeat,
     /// News of an attempt.
     Report(AttemptId, Report),
+    /// What it has logged. Said only to who wants it, and again after a reconnect.
+    Log {
+        /// The number of the first entry, counted from the start of the process. Numbers that are left out were never said.
+        first: u64,
+        /// Oldest first.
+        entries: Vec<LogEntry>,
+    },
     /// It leaves on purpose.
     Goodbye {
         /// Why, for people.
@@ -152,6 +161,9 @@ pub enum CoordinatorMessage {
         heartbeat_milliseconds: u32,
         /// Milliseconds after which a silent worker loses its work.
         lease_milliseconds: u32,
+        /// The coordinator wants to hear what the worker logs.
+        #[serde(default)]
+        wants_log: bool,
     },
     /// The coordinator will not work with this worker as it is; dialling again changes nothing. Of the same form in all
     /// versions of the protocol.
@@ -245,6 +257,7 @@ impl WorkerMessage {
         match self {
             Self::Report(_, Report::StepDone { checkpoint, .. }) => check_tensors(&checkpoint.tensors),
             Self::Report(_, Report::ItemDone { outputs, .. }) => check_tensors(outputs.tensors()),
+            Self::Log { entries, .. } => at_most("entries", entries.len(), MAX_ENTRIES, "lines"),
             _ => Ok(()),
         }
     }
@@ -298,7 +311,7 @@ fn check_tensors<'t>(tensors: impl IntoIterator<Item = &'t TensorRef>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DType, Experts, JobId, Stage, StepRange, VideoId, fixtures};
+    use crate::{DType, Experts, JobId, LogLevel, Stage, StepRange, VideoId, fixtures};
     use uuid::Uuid;
 
     fn tensor(shape: &[u64]) -> TensorRef {
@@ -378,11 +391,16 @@ mod tests {
             assert_eq!(again(&message), message);
             assert_eq!(message.check(), Ok(()));
         }
-        for message in [WorkerMessage::Heartbeat, WorkerMessage::Goodbye { reason: "drained".into() }] {
+        let entry = LogEntry { age_milliseconds: 250, level: LogLevel::Warn, text: "it slipped".into() };
+        let log = |lines| WorkerMessage::Log { first: 7, entries: vec![entry.clone(); lines] };
+        assert!(log(MAX_ENTRIES + 1).check().is_err());
+        for message in [WorkerMessage::Heartbeat, WorkerMessage::Goodbye { reason: "drained".into() }, log(MAX_ENTRIES)]
+        {
             assert_eq!(again(&message), message);
+            assert_eq!(message.check(), Ok(()));
         }
         for message in [
-            CoordinatorMessage::Welcome { heartbeat_milliseconds: 1, lease_milliseconds: 4 },
+            CoordinatorMessage::Welcome { heartbeat_milliseconds: 1, lease_milliseconds: 4, wants_log: true },
             CoordinatorMessage::Refused { reason: "r".into(), take_new_identity: true },
             CoordinatorMessage::Assign(Box::new(assignment())),
             CoordinatorMessage::Revoke(AttemptId(1)),
@@ -408,6 +426,9 @@ mod tests {
         assert_eq!((hello.budget_bytes, hello.loaded.len(), hello.host.as_str()), (None, 0, ""));
         let role = without(serde_json::to_value(role(1)).unwrap(), &["footprint"]);
         assert_eq!(serde_json::from_value::<ServedRole>(role).unwrap().footprint, Footprint::default());
+        let welcome = r#"{"welcome":{"heartbeat_milliseconds":1,"lease_milliseconds":4}}"#;
+        let quiet = CoordinatorMessage::Welcome { heartbeat_milliseconds: 1, lease_milliseconds: 4, wants_log: false };
+        assert_eq!(serde_json::from_str::<CoordinatorMessage>(welcome).unwrap(), quiet);
         let assignment = without(serde_json::to_value(assignment()).unwrap(), &["keep"]);
         assert_eq!(serde_json::from_value::<Assignment>(assignment).unwrap().keep, Vec::new());
     }

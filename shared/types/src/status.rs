@@ -210,7 +210,7 @@ impl VideoStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EffortLine, FileState, JobReport, LostFile, Machine, WorkerStatus};
+    use crate::{EffortLine, FileState, JobReport, LogLevel, LogLine, LostFile, Machine, WorkerStatus};
 
     #[test]
     fn a_state_is_called_alike_everywhere_and_a_new_one_is_unknown() {
@@ -237,6 +237,7 @@ mod tests {
     #[test]
     fn the_guide_lists_every_field() {
         let guide = include_str!("../../../deploy/README.md");
+        let line = LogLine { at: None, level: LogLevel::Info, text: String::new() };
         let lost = LostFile { video: 0, path: String::new(), state: FileState::Missing, replaced_by: None };
         for (name, keys) in [
             ("JOB", keys(JobSummary::default())),
@@ -245,6 +246,7 @@ mod tests {
             ("EFFORT", keys(EffortLine::default())),
             ("MACHINE", keys(Machine::default())),
             ("LOST", keys(lost)),
+            ("LINE", keys(line)),
         ] {
             assert!(guide.contains(&format!("{name}: `{keys}`")), "the guide does not say {name}: `{keys}`");
         }

@@ -1,4 +1,4 @@
-//! What `serve` logs: who did what when, and nothing while nothing happens.
+//! What `serve` logs: who did what when, and nothing while nothing happens; and what is told from afar of what workers log.
 
 use crate::program::eventually;
 use crate::verbs::farm::{Farm, ROLES, manifest};
@@ -42,4 +42,23 @@ fn the_log_tells_who_did_what_and_is_silent_when_nothing_happens() {
     farm.client(&["status"]).expect(0);
     farm.client(&["report", "night"]).expect(0);
     assert_eq!(farm.log("serve"), log);
+}
+
+#[test]
+fn what_a_worker_logs_is_told_also_when_it_is_gone() {
+    let farm = Farm::start();
+    let worker = farm.worker("studio", ROLES);
+    let job = farm.submit(&manifest("night", 1));
+    farm.client(&["status", &job, "--watch"]).expect(0);
+    let log = || farm.client(&["workers", "log", "studio"]).expect(0).stdout;
+    let told = |log: &str| ["ready", "attached", "started", "done"].iter().all(|word| log.contains(word));
+    eventually("its lines have come", || told(&log()).then_some(()));
+    let lines = farm.json(&["workers", "log", "studio", "-n", "3"])["lines"].as_array().expect("lines").clone();
+    assert_eq!((lines.len(), &lines[2]["level"]), (3, &"info".into()), "{lines:?}");
+    assert!(lines[2]["at"].as_str().expect("a time").ends_with('Z'), "{lines:?}");
+
+    drop(worker);
+    eventually("it is lost", || farm.client(&["workers"]).stdout.contains("lost").then_some(()));
+    assert!(told(&log()), "{}", log());
+    farm.client(&["workers", "log", "nobody"]).expect(2);
 }

@@ -1,6 +1,6 @@
 //! Hello, refusal, reconnecting, goodbye.
 
-use wanfarm_types::{AttemptId, CoordinatorMessage, ItemOutputs, Report, Role, WorkerMessage};
+use wanfarm_types::{AttemptId, CoordinatorMessage, ItemOutputs, LogLevel, Report, Role, WorkerMessage};
 
 use super::fixtures;
 use super::harness::{Connection, Coordinator, Play, Worker, attached, soon};
@@ -139,4 +139,25 @@ async fn a_worker_waits_for_a_coordinator_that_is_not_there_yet() {
     let worker = Worker::start(&format!("http://{address}")).await;
     assert!(!worker.ended.is_finished());
     worker.leave(None).await;
+}
+
+#[tokio::test]
+async fn what_it_logs_is_told_to_who_wants_it_and_again_after_a_reconnect() {
+    let mut coordinator = Coordinator::start().await;
+    let worker = Worker::start(&coordinator.url).await;
+    worker.log.say(LogLevel::Info, "ready");
+    // An older one, to which a line would mean nothing.
+    let mut deaf = coordinator.welcome().await;
+    for _ in 0..3 {
+        assert_eq!(deaf.message().await, WorkerMessage::Heartbeat);
+    }
+    drop(deaf);
+    worker.log.say(LogLevel::Warn, "not attached\nERROR forged");
+    let mut connection = coordinator.welcome_as(true).await;
+    let told = vec!["ready".to_owned(), "not attached ERROR forged".to_owned()];
+    assert_eq!(connection.log().await, (0, told.clone()));
+    drop(connection);
+    let mut connection = coordinator.welcome_as(true).await;
+    assert_eq!(connection.log().await, (0, told));
+    worker.leave(connection).await;
 }

@@ -25,9 +25,10 @@ use crate::agent::LocalFiles;
 use crate::ahead::Ahead;
 use crate::device::{Device, Resident};
 use crate::identity::Identity;
+use crate::link::Dial;
 use crate::loras::Loras;
 use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned, refs};
-use crate::{WorkerError, link, run};
+use crate::{Log, WorkerError, link, run};
 
 /// Nothing in these tests takes long; what does is a fault.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -130,8 +131,13 @@ impl Coordinator {
     }
 
     pub(super) async fn welcome(&mut self) -> Connection {
+        self.welcome_as(false).await
+    }
+
+    /// As [`Self::welcome`], saying whether it wants to hear the worker's log.
+    pub(super) async fn welcome_as(&mut self, wants_log: bool) -> Connection {
         let connection = self.hello().await;
-        let welcome = CoordinatorMessage::Welcome { heartbeat_milliseconds: 50, lease_milliseconds: 30_000 };
+        let welcome = CoordinatorMessage::Welcome { heartbeat_milliseconds: 50, lease_milliseconds: 30_000, wants_log };
         connection.send(welcome).await;
         connection
     }
@@ -168,6 +174,15 @@ impl Connection {
                 WorkerMessage::Heartbeat => {}
                 WorkerMessage::Report(attempt, report) => return (attempt.0, report),
                 other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The next lines of its log, and the number of the first.
+    pub(super) async fn log(&mut self) -> (u64, Vec<String>) {
+        loop {
+            if let WorkerMessage::Log { first, entries } = self.message().await {
+                return (first, entries.into_iter().map(|entry| entry.text).collect());
             }
         }
     }
@@ -299,6 +314,7 @@ pub(super) struct Worker {
     pub(super) hands: Hands,
     pub(super) shutdown: oneshot::Sender<()>,
     pub(super) ended: JoinHandle<Result<(), WorkerError>>,
+    pub(super) log: Log,
     pub(super) data: tempfile::TempDir,
     /// With a folder of LoRA files in it.
     pub(super) models: tempfile::TempDir,
@@ -314,7 +330,8 @@ impl Worker {
         let (device, ready) = Device::start(make, Resident::default()).unwrap();
         ready.await.unwrap().unwrap();
         let (shutdown, told) = oneshot::channel::<()>();
-        let endpoint = link::endpoint(coordinator).unwrap();
+        let log = Log::default();
+        let dial = Dial { endpoint: link::endpoint(coordinator).unwrap(), log: log.clone() };
         let (data, models) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::create_dir(models.path().join("loras")).unwrap();
         let loras = Arc::new(Loras::new(&[models.path().to_owned()], data.path()));
@@ -334,10 +351,10 @@ impl Worker {
             running: Vec::new(),
             holding: Vec::new(),
         };
-        let ended = tokio::spawn(run::serve(endpoint, None, identity, hello, device, files, async move {
+        let ended = tokio::spawn(run::serve(dial, None, identity, hello, device, files, async move {
             let _ = told.await;
         }));
-        Self { hands: Hands { begun, play }, shutdown, ended, data, models }
+        Self { hands: Hands { begun, play }, log, shutdown, ended, data, models }
     }
 
     /// Tells it to leave, and sees it do so once the coordinator has heard its goodbye.

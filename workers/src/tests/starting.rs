@@ -11,7 +11,7 @@ use wanfarm_types::{
 
 use super::fixtures::{self, golden};
 use super::harness::{Coordinator, soon};
-use crate::{Dtype, ErrorKind, WorkerConfig, WorkerError, run};
+use crate::{Dtype, ErrorKind, Log, WorkerConfig, WorkerError, run};
 
 fn config(coordinator: &str, models: &Path, data: &Path) -> WorkerConfig {
     WorkerConfig {
@@ -26,6 +26,7 @@ fn config(coordinator: &str, models: &Path, data: &Path) -> WorkerConfig {
         name: "here".to_owned(),
         listen: None,
         advertise: None,
+        log: Log::default(),
     }
 }
 

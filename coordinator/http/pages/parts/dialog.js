@@ -3,7 +3,7 @@
 import { html, useEffect, useRef } from "../vendor/htm-preact.js";
 
 /** A modal window; Escape and a click beside it close it. */
-export function Dialog({ title, onClose, children }) {
+export function Dialog({ title, wide, onClose, children }) {
   const ref = useRef(null);
   useEffect(() => {
     const dialog = ref.current;
@@ -16,7 +16,7 @@ export function Dialog({ title, onClose, children }) {
     event.preventDefault();
     onClose();
   };
-  return html`<dialog ref=${ref} class="dialog" aria-labelledby="dialog-title" onClick=${outside} onCancel=${cancel}>
+  return html`<dialog ref=${ref} class=${wide ? "dialog wide-dialog" : "dialog"} aria-labelledby="dialog-title" onClick=${outside} onCancel=${cancel}>
     <div class="dialog-body">
       <h2 id="dialog-title">${title}</h2>
       ${children}

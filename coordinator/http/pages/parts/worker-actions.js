@@ -1,10 +1,11 @@
-// What can be done with a worker: take it out, put it back, forget one that is gone.
+// What can be done with a worker: read its log, take it out, put it back, forget one that is gone.
 
 import { html, useState } from "../vendor/htm-preact.js";
 import { path, send } from "../api.js";
 import { resource } from "../store.js";
 import { isGone, isOut } from "../words.js";
 import { Confirm } from "./dialog.js";
+import { LogDialog } from "./log-dialog.js";
 import { RolesDialog } from "./roles-dialog.js";
 import { attempt } from "./toast.js";
 
@@ -18,6 +19,8 @@ export function WorkerActions({ worker }) {
     ${!out && !leaves && worker.roles.length > 1 && html`<button class="button small quiet" onClick=${() => ask("roles")} aria-label="Roles of ${worker.name}">Roles</button>`}
     ${!out && !leaves && html`<button class="button small" onClick=${() => ask("drain")} aria-label="Drain ${worker.name}">Drain</button>`}
     ${leaves && html`<button class="button small quiet" onClick=${() => ask("forget")} aria-label="Forget ${worker.name}">Forget</button>`}
+    <button class="button small quiet" onClick=${() => ask("log")} aria-label="Log of ${worker.name}">Log</button>
+    ${asking === "log" && html`<${LogDialog} worker=${worker} onClose=${() => ask(false)} />`}
     ${asking === "drain" && html`<${Confirm} title="Drain ${worker.name}?" text="It finishes the steps it has, what only it holds is copied, and its process ends. Enable gives it work again." action="Drain it" onYes=${() => change(send("PATCH", "/workers/{}", [worker.id], { state: "drained" }), `${worker.name} gets no more work`)} onClose=${() => ask(false)} />`}
     ${asking === "roles" && html`<${RolesDialog} worker=${worker} onChoose=${(assigned) => change(send("PATCH", "/workers/{}", [worker.id], { assigned }), `${worker.name} is given work of ${(assigned || worker.roles).join(", ")}`)} onClose=${() => ask(false)} />`}
     ${asking === "forget" && html`<${Confirm} title="Forget ${worker.name}?" text="It leaves the list. If it comes back, it is a new one." action="Forget it" onYes=${() => change(send("DELETE", "/workers/{}", [worker.id]), `${worker.name} is forgotten`)} onClose=${() => ask(false)} />`}`;

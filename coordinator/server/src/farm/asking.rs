@@ -125,7 +125,7 @@ impl FarmService {
 
     /// What was counted since the start.
     pub fn counts(&self) -> Counts {
-        self.meters.read()
+        self.aside.meters.read()
     }
 
     /// Bytes that are free for finished files, and for the coordinator's own data.

@@ -39,7 +39,7 @@ impl FarmService {
     /// # Errors
     /// When the database cannot be read.
     pub async fn events(&self, asked: store::Asked) -> Result<Vec<FarmEvent>, Status> {
-        let kept = self.history.kept.clone();
+        let kept = self.aside.history.kept.clone();
         on_a_thread(move || kept.read(&asked)).await?.map_err(|error| Status::internal(error.to_string()))
     }
 
@@ -48,7 +48,7 @@ impl FarmService {
     /// # Errors
     /// When the database cannot be read.
     pub async fn history(&self, asked: store::AskedHistory) -> Result<Vec<FarmEvent>, Status> {
-        let kept = self.history.kept.clone();
+        let kept = self.aside.history.kept.clone();
         on_a_thread(move || kept.newest(&asked)).await?.map_err(|error| Status::internal(error.to_string()))
     }
 
@@ -57,7 +57,7 @@ impl FarmService {
     /// # Errors
     /// When the database cannot be read.
     pub async fn attempts(&self, asked: store::AskedAttempts) -> Result<Vec<AttemptLine>, Status> {
-        let kept = self.history.kept.clone();
+        let kept = self.aside.history.kept.clone();
         on_a_thread(move || kept.attempts(&asked)).await?.map_err(|error| Status::internal(error.to_string()))
     }
 
@@ -66,7 +66,7 @@ impl FarmService {
     /// # Errors
     /// When the database cannot be read.
     pub async fn events_kept(&self) -> Result<Option<(u64, u64)>, Status> {
-        let kept = self.history.kept.clone();
+        let kept = self.aside.history.kept.clone();
         on_a_thread(move || kept.span()).await?.map_err(|error| Status::internal(error.to_string()))
     }
 
@@ -75,6 +75,6 @@ impl FarmService {
     /// # Errors
     /// When the coordinator stops.
     pub fn hear(&self) -> Result<Heard, Status> {
-        Ok(Heard(self.history.told.upgrade().ok_or_else(stopping)?.subscribe()))
+        Ok(Heard(self.aside.history.told.upgrade().ok_or_else(stopping)?.subscribe()))
     }
 }

@@ -101,7 +101,7 @@ fn host(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn serve(args: ServeArgs) -> Result<Exit, CliError> {
-    logging::of_service();
+    logging::of_service(None);
     let scheduler = policy(&args);
     let data = data_directory(args.data, "coordinator")?;
     let (hosts, targets) = (args.hosts.into_iter().collect(), args.targets.into_iter().collect());

@@ -7,7 +7,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 use wanfarm_types::{Role, Size};
-use wanfarm_workers::{Dtype, ErrorKind, WorkerConfig, WorkerError};
+use wanfarm_workers::{Dtype, ErrorKind, Log, WorkerConfig, WorkerError};
 
 use super::{ComputeArgs, data_directory, listen};
 use crate::cli::args::CoordinatorArg;
@@ -15,7 +15,7 @@ use crate::cli::error::CliError;
 use crate::cli::path;
 use crate::cli::runtime::{asked_to_stop, block_on};
 use crate::exit::Exit;
-use crate::logging;
+use crate::logging::{self, Listener};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct WorkerArgs {
@@ -65,13 +65,18 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CliError> {
     let label = args.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join("+");
     let own = if label.is_empty() { "worker".to_owned() } else { format!("worker-{label}") };
     let data = data_directory(args.data, &own)?;
+    let told = Log::default();
+    let listener = Some(Listener::new({
+        let told = told.clone();
+        move |level, text: &str| told.say(level, text)
+    }));
     if args.exit_with_parent {
         let log = data.join("worker.log");
         std::fs::create_dir_all(&data)
-            .and_then(|()| logging::to_file(&log))
+            .and_then(|()| logging::to_file(&log, listener))
             .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot log to {}: {error}", log.display())))?;
     } else {
-        logging::of_service();
+        logging::of_service(listener);
     }
     let device = args.compute.device()?;
     let config = WorkerConfig {
@@ -85,6 +90,7 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CliError> {
         data,
         listen: args.listen,
         advertise: args.advertise,
+        log: told,
         device,
         dtype: args.compute.dtype.unwrap_or_else(|| Dtype::preferred(device)),
     };

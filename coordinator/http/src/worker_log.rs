@@ -1,0 +1,110 @@
+//! What a worker logs: its last lines, and those that come.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures::Stream;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use utoipa::{IntoParams, ToSchema};
+use wanfarm_server::farm::{FarmService, Follower};
+use wanfarm_types::{LogLine, WorkerId};
+
+use crate::input::{self, Asked};
+use crate::problem::{Answer, Problem};
+
+/// Streams at the same time.
+const MAX_STREAMS: usize = 200;
+/// How often something is sent even if nothing is logged, so that both ends notice when the other is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How soon a browser is to come back, in milliseconds.
+const COME_BACK: u32 = 1000;
+/// Lines that are told where nobody says how many.
+const TAIL: u32 = 100;
+
+/// The route of logs.
+pub(crate) fn routes() -> Router<FarmService> {
+    let turns = Arc::new(Semaphore::new(MAX_STREAMS));
+    Router::new().route("/workers/{worker}/log", get(log)).layer(Extension(turns))
+}
+
+/// What of a log is wanted.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// How many of the last lines; 100 unless it says so.
+    tail: Option<u32>,
+    /// Also those that come, as a stream without end: `event: line` with a line in `data`. Who is slower than the worker is told
+    /// in a line how many it has missed.
+    #[serde(default, deserialize_with = "input::flag")]
+    #[param(value_type = Option<bool>)]
+    follow: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = WorkerLog)]
+struct Log {
+    /// Oldest first.
+    lines: Vec<LogLine>,
+}
+
+/// What a worker logs: its last lines, at most a thousand and 64 KiB of them. They are kept while the coordinator runs and until
+/// the worker is forgotten.
+#[utoipa::path(
+    get,
+    path = "/api/v1/workers/{worker}/log",
+    tag = "workers",
+    params(
+        ("worker" = WorkerId, Path, description = "The worker"),
+        Wanted,
+    ),
+    responses((
+        status = 200,
+        description = "Its last lines",
+        content((Log = "application/json"), (String = "text/event-stream")),
+    )),
+)]
+async fn log(
+    State(farm): State<FarmService>,
+    Extension(turns): Extension<Arc<Semaphore>>,
+    input::Worker(worker): input::Worker,
+    Asked(Wanted { tail, follow }): Asked<Wanted>,
+) -> Answer<Response> {
+    let tail = tail.unwrap_or(TAIL) as usize;
+    if !follow {
+        return Ok(Json(Log { lines: farm.worker_log(worker, tail)? }).into_response());
+    }
+    let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{MAX_STREAMS} logs are followed already"));
+    let turn = turns.try_acquire_owned().map_err(|_| busy())?;
+    let follower = farm.follow_worker_log(worker, tail)?;
+    let fields = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((fields, Body::from_stream(events(follower, turn))).into_response())
+}
+
+/// The events of one listener, which takes from the log as fast as its connection does.
+fn events(follower: Follower, turn: OwnedSemaphorePermit) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let first = format!("retry: {COME_BACK}\n\n");
+    futures::stream::unfold((Some(first), follower, turn), |(first, mut follower, turn)| async move {
+        let text = match first {
+            Some(first) => first,
+            None => match timeout(KEEP_ALIVE, follower.next()).await {
+                Ok(lines) => lines?.iter().map(event).collect(),
+                Err(_) => ": still here\n\n".to_owned(),
+            },
+        };
+        Some((Ok(text.into()), (None, follower, turn)))
+    })
+}
+
+fn event(line: &LogLine) -> String {
+    // Of plain texts, which always are JSON, on one line.
+    serde_json::to_string(line).map(|data| format!("event: line\ndata: {data}\n\n")).unwrap_or_default()
+}
