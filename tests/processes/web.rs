@@ -151,6 +151,27 @@ fn a_video_is_made_for_a_client_of_another_servers_api() {
     farm.stop();
 }
 
+#[test]
+fn a_night_has_its_figures() {
+    let sandbox = Sandbox::new();
+    let farm = Farm::start(&sandbox);
+    let toml = [("content-type", "application/toml")];
+    assert_eq!(ask(&farm, "POST", "/api/v1/jobs", &toml, &[NIGHT, VIDEOS].concat()).status, 201);
+    assert!(farm.ends_within(600_000), "the job ends");
+    let text = String::from_utf8(ask(&farm, "GET", "/metrics", &[], "").body).expect("text");
+    let figure = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().expect("a number")
+    };
+    assert_eq!(figure("wanfarm_videos_total{state=\"done\"}"), 2.0);
+    assert_eq!(figure("wanfarm_queue_items{stage=\"decode\"}"), 0.0);
+    assert!(figure("wanfarm_worker_busy_seconds_total{worker=\"dit-high\"}") > 0.0);
+    // Every step is copied, unless the next one was done before.
+    assert!(figure("wanfarm_checkpoint_seconds_count") > 1.0);
+    assert!(figure("wanfarm_checkpoint_seconds_sum") > 0.0);
+    farm.stop();
+}
+
 /// Finished files, whole and in parts.
 fn files(farm: &Farm, sandbox: &Sandbox, job: &str) {
     let film = std::fs::read(sandbox.output().join("0000.mp4")).expect("a film");

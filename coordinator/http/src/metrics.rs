@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use wanfarm_server::farm::FarmService;
+use wanfarm_server::farm::{FarmService, Figures};
 use wanfarm_server::meters::{Counts, Histogram, LIMITS};
 use wanfarm_types::{JobSummary, VideoState, WorkerStatus};
 
@@ -30,9 +30,10 @@ async fn metrics(State(farm): State<FarmService>) -> Answer<Response> {
     let (jobs, workers) = (farm.jobs().await?, farm.workers().await?);
     // A folder that does not answer has no figure; the others are told all the same.
     let free = farm.free_bytes().await.unwrap_or_default();
+    let figures = farm.figures().await?;
     let mut text = String::new();
     // Writing to a text cannot fail.
-    let _ = write(&mut text, &jobs, &workers, free, &farm.counts());
+    let _ = write(&mut text, &jobs, &workers, &figures, free, &farm.counts());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
@@ -40,6 +41,7 @@ fn write(
     text: &mut String,
     jobs: &[JobSummary],
     workers: &[WorkerStatus],
+    figures: &Figures,
     free: [Option<u64>; 2],
     counts: &Counts,
 ) -> fmt::Result {
@@ -67,6 +69,24 @@ fn write(
         &tally(states.map(|(state, count)| (state.name().to_owned(), count.into()))),
     )?;
 
+    // Beside the gauge: what is forgotten takes nothing from what has ended.
+    head(
+        text,
+        "wanfarm_videos_total",
+        "counter",
+        "Videos that have ended, since the coordinator was started, by how.",
+    )?;
+    for how in [VideoState::Done, VideoState::Failed, VideoState::Cancelled] {
+        // Told from the start, so that the first one is an increase.
+        let count = counts.videos.get(how.name()).copied().unwrap_or(0);
+        writeln!(text, "wanfarm_videos_total{{state=\"{}\"}} {count}", how.name())?;
+    }
+
+    head(text, "wanfarm_queue_items", "gauge", "Work items that are ready and wait for a worker, by stage.")?;
+    for (stage, count) in &figures.queue {
+        writeln!(text, "wanfarm_queue_items{{stage=\"{}\"}} {count}", stage.name())?;
+    }
+
     head(text, "wanfarm_workers", "gauge", "Workers by role and state; one that serves several roles counts in each.")?;
     let mut served: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for worker in workers {
@@ -76,6 +96,16 @@ fn write(
     }
     for ((role, state), count) in served {
         writeln!(text, "wanfarm_workers{{role=\"{role}\",state=\"{}\"}} {count}", escaped(state))?;
+    }
+
+    head(
+        text,
+        "wanfarm_worker_busy_seconds_total",
+        "counter",
+        "Seconds that a worker has computed, since the coordinator was started.",
+    )?;
+    for (worker, seconds) in &figures.busy {
+        writeln!(text, "wanfarm_worker_busy_seconds_total{{worker=\"{}\"}} {seconds}", escaped(worker))?;
     }
 
     head(text, "wanfarm_attempts_total", "counter", "Work items that were tried, since the coordinator was started.")?;
@@ -88,6 +118,14 @@ fn write(
         let labels = format!("stage=\"{}\",model=\"{}\"", stage.name(), escaped(model));
         histogram(text, "wanfarm_step_seconds", &labels, steps)?;
     }
+
+    head(
+        text,
+        "wanfarm_checkpoint_seconds",
+        "histogram",
+        "Seconds from the report of a step until the durable copy of its state was recorded.",
+    )?;
+    histogram(text, "wanfarm_checkpoint_seconds", "", &counts.checkpoints)?;
 
     head(
         text,
@@ -148,25 +186,42 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use wanfarm_types::{JobState, Stage};
+    use std::collections::BTreeSet;
 
-    #[test]
-    fn figures_are_told_in_the_text_format() {
+    use super::*;
+    use wanfarm_types::{JobState, Role, Stage};
+
+    /// What a farm tells that has something of everything.
+    fn told() -> String {
         let job = JobSummary { state: JobState::Active, videos: 10, done: 3, running: 2, ..JobSummary::default() };
+        let worker = WorkerStatus { state: "idle".into(), roles: vec![Role::Vae], ..WorkerStatus::default() };
         let commits = Histogram { count: 3, sum: 4000.5, ..Histogram::default() };
         let mut counts = Counts { commits, ..Counts::default() };
         counts.commits.buckets[0] = 2;
         let odd = "a \"model\"\n\\".to_owned();
         counts.steps.insert((Stage::DenoiseHigh, odd), counts.commits.clone());
         counts.attempts.insert((Stage::Decode, "lost"), 4);
+        counts.videos.insert(VideoState::Failed.name(), 1);
+        let figures = Figures { queue: vec![(Stage::Decode, 7)], busy: [("mac".to_owned(), 12.5)].into() };
         let mut text = String::new();
-        write(&mut text, &[job.clone(), job], &[], [Some(5), None], &counts).unwrap();
+        write(&mut text, &[job.clone(), job], &[worker], &figures, [Some(5), None], &counts).unwrap();
+        text
+    }
+
+    #[test]
+    fn figures_are_told_in_the_text_format() {
+        let text = told();
         for line in [
             "wanfarm_jobs{state=\"active\"} 2",
             "wanfarm_videos{state=\"waiting\"} 10",
             "wanfarm_videos{state=\"done\"} 6",
+            "wanfarm_videos_total{state=\"done\"} 0",
+            "wanfarm_videos_total{state=\"failed\"} 1",
+            "wanfarm_queue_items{stage=\"decode\"} 7",
+            "wanfarm_workers{role=\"vae\",state=\"idle\"} 1",
+            "wanfarm_worker_busy_seconds_total{worker=\"mac\"} 12.5",
             "wanfarm_attempts_total{stage=\"decode\",result=\"lost\"} 4",
+            "wanfarm_checkpoint_seconds_count 0",
             "wanfarm_store_commit_seconds_bucket{le=\"0.001\"} 2",
             "wanfarm_store_commit_seconds_bucket{le=\"1800\"} 2",
             "wanfarm_store_commit_seconds_bucket{le=\"+Inf\"} 3",
@@ -177,5 +232,38 @@ mod tests {
             assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
         }
         assert!(!text.contains("dir=\"data\""), "what is not known is not told");
+    }
+
+    /// The figures that a text of ours names.
+    fn named(text: &str) -> BTreeSet<&str> {
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        text.split(|c| !is_of_name(c)).filter(|word| word.starts_with("wanfarm_")).collect()
+    }
+
+    #[test]
+    fn dashboard_and_alerts_ask_for_what_is_told() {
+        let text = told();
+        let mut known = BTreeSet::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} is not explained");
+            match kind {
+                "histogram" => known.extend(["bucket", "sum", "count"].map(|part| format!("{name}_{part}"))),
+                _ => drop(known.insert(name.to_owned())),
+            }
+        }
+        let explained: BTreeSet<&str> = known.iter().map(String::as_str).collect();
+        let samples = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+        assert!(named(&samples).is_subset(&explained), "all that is told has its type");
+        for (file, text) in [
+            ("grafana/wanfarm.json", include_str!("../../../deploy/grafana/wanfarm.json")),
+            ("prometheus/alerts.yml", include_str!("../../../deploy/prometheus/alerts.yml")),
+            ("prometheus/alerts-test.yml", include_str!("../../../deploy/prometheus/alerts-test.yml")),
+        ] {
+            let asked = named(text);
+            assert!(!asked.is_empty(), "{file} asks for nothing");
+            let untold: Vec<_> = asked.difference(&explained).collect();
+            assert!(untold.is_empty(), "{file} asks for {untold:?}, which nobody tells");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
@@ -29,6 +30,8 @@ pub struct Copies {
     slots: Arc<Semaphore>,
     listed: BTreeMap<ArtifactId, Vec<Digest>>,
     references: BTreeMap<Digest, usize>,
+    /// When each checkpoint that is being copied was asked for.
+    asked: BTreeMap<ArtifactId, Instant>,
     /// Objects that are on disk.
     whole: BTreeSet<Digest>,
     /// Objects being removed: a copy that wants one of them again has to come later.
@@ -45,6 +48,7 @@ impl Copies {
             slots: Arc::new(Semaphore::new(MAX_CONCURRENT_TENSORS)),
             listed: BTreeMap::new(),
             references: BTreeMap::new(),
+            asked: BTreeMap::new(),
             whole: BTreeSet::new(),
             leaving: BTreeSet::new(),
         }
@@ -54,6 +58,9 @@ impl Copies {
     pub fn start(&mut self, artifact: ArtifactId, tensors: Vec<TensorRef>, source: Source) {
         let leaving = tensors.iter().any(|tensor| self.leaving.contains(&tensor.digest));
         self.list(artifact, &tensors);
+        if let ArtifactId::Checkpoint { .. } = artifact {
+            self.asked.insert(artifact, Instant::now());
+        }
         let (artifacts, reader) = (self.artifacts.clone(), self.reader.clone());
         let (events, slots) = (self.events.clone(), self.slots.clone());
         tokio::spawn(async move {
@@ -66,9 +73,10 @@ impl Copies {
         });
     }
 
-    /// Records that a copy was made.
-    pub fn made(&mut self, artifact: ArtifactId) {
+    /// Records that a copy was made. When it was asked for, if it is of a checkpoint.
+    pub fn made(&mut self, artifact: ArtifactId) -> Option<Instant> {
         self.whole.extend(self.listed.get(&artifact).into_iter().flatten());
+        self.asked.remove(&artifact)
     }
 
     /// Counts an artifact's tensors as referred to.
@@ -114,6 +122,7 @@ impl Copies {
 
     /// Forgets an artifact and deletes the tensors that no other lists.
     pub fn forget(&mut self, artifact: ArtifactId) {
+        self.asked.remove(&artifact);
         if let Some(digests) = self.listed.remove(&artifact) {
             self.release(digests);
         }

@@ -333,8 +333,13 @@ impl Driver {
 
     fn on_copied(&mut self, artifact: ArtifactId, copied: Copied) {
         if matches!(copied, Copied::Made) {
-            self.copies.made(artifact);
-            return self.feed(Input::Durable(artifact));
+            let asked = self.copies.made(artifact);
+            self.feed(Input::Durable(artifact));
+            if let Some(asked) = asked {
+                let meters = self.meters.clone();
+                self.answers.push(Box::new(move || meters.copied(asked.elapsed())));
+            }
+            return;
         }
         self.copies.forget(artifact);
         match copied {

@@ -49,7 +49,7 @@ use crate::meters::Meters;
 use crate::outputs::Stills;
 pub use crate::preview::Preview;
 use crate::preview::Shows;
-pub use crate::requests::{AboutChange, News};
+pub use crate::requests::{AboutChange, Figures, News};
 use crate::requests::{Changes, Request, ServedRole, Settled};
 pub use again::Seeds;
 pub use archive::Archive;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use wanfarm_types::Stage;
+use wanfarm_types::{Stage, VideoState};
 
 /// Upper limits of the buckets, in seconds.
 pub const LIMITS: [f64; 15] =
@@ -42,10 +42,14 @@ pub struct Counts {
     pub commits: Histogram,
     /// Seconds that the coordinator's loop took for what had arrived, until that was durable and acted on.
     pub turns: Histogram,
+    /// Seconds from asking for a copy of a step's state until it was recorded.
+    pub checkpoints: Histogram,
     /// Seconds of denoising steps, by stage and model.
     pub steps: BTreeMap<(Stage, String), Histogram>,
     /// Attempts that have ended, by stage and how.
     pub attempts: BTreeMap<(Stage, &'static str), u64>,
+    /// Videos that have ended, by how; one that was retried may end again.
+    pub videos: BTreeMap<&'static str, u64>,
 }
 
 /// Counts, shared by who counts and who asks.
@@ -66,6 +70,16 @@ impl Meters {
     /// The loop has come round.
     pub(crate) fn turned(&self, took: Duration) {
         self.counts().turns.add(took.as_secs_f64());
+    }
+
+    /// The state of a video after a step has become durable.
+    pub(crate) fn copied(&self, took: Duration) {
+        self.counts().checkpoints.add(took.as_secs_f64());
+    }
+
+    /// A video has ended.
+    pub(crate) fn video_ended(&self, how: VideoState) {
+        *self.counts().videos.entry(how.name()).or_default() += 1;
     }
 
     /// A denoising step was done.

@@ -9,7 +9,7 @@ use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Rooms;
 use wanfarm_types::{
-    About, BadAbout, Digest, JobId, JobReport, JobStatus, JobSummary, ModelInfo, Role, VideoId, VideoRequest,
+    About, BadAbout, Digest, JobId, JobReport, JobStatus, JobSummary, ModelInfo, Role, Stage, VideoId, VideoRequest,
     VideoStatus, WebhookId, WorkerId, WorkerStatus,
 };
 
@@ -115,6 +115,8 @@ pub enum Request {
         /// The lines.
         reply: oneshot::Sender<Vec<JobSummary>>,
     },
+    /// Figures of the moment.
+    Figures { reply: oneshot::Sender<Figures> },
     /// Every worker's line.
     Workers {
         /// The lines.
@@ -302,6 +304,15 @@ pub struct Changes {
     pub news: JobStatus,
     /// The version to ask from next time; the same as long as nothing of the job changes.
     pub version: u64,
+}
+
+/// Figures of the moment that nobody reads but who watches over time.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Items of each stage that are ready and that no worker has.
+    pub queue: Vec<(Stage, usize)>,
+    /// Seconds that workers have computed since the coordinator was started, by their names.
+    pub busy: BTreeMap<String, f64>,
 }
 
 /// News of everything.

@@ -108,12 +108,9 @@ impl Scheduler {
         self.videos.get(&id).map(|video| video.strikes.tries)
     }
 
-    /// Ready items that no worker has.
-    pub fn ready(&self) -> usize {
-        let lanes = self
-            .models
-            .ids()
-            .flat_map(|model| Stage::ALL.into_iter().flat_map(move |stage| self.board.lanes_of(model, stage)));
+    /// Ready items of a stage that no worker has.
+    pub fn ready(&self, stage: Stage) -> usize {
+        let lanes = self.models.ids().flat_map(|model| self.board.lanes_of(model, stage));
         lanes.map(|lane| lane.at_least(i32::MIN)).sum()
     }
 

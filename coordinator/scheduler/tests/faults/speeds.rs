@@ -199,7 +199,7 @@ fn ten_thousand_videos_are_restored_at_once() {
         _ => None,
     });
     let restored = Scheduler::restore(Config::default(), Instant(0), AttemptId(1), rows.flatten()).unwrap();
-    assert_eq!(restored.ready(), 10_000);
+    assert_eq!(restored.ready(Stage::EncodeText), 10_000);
     let mut videos = restored.phases(wanfarm_types::JobId(1));
     assert!(videos.all(|(video, _)| restored.stage(video) == Some(Stage::EncodeText)));
 }

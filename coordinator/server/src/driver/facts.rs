@@ -1,6 +1,6 @@
 //! Answers about jobs and workers, from the registry and the scheduler. Deliberately without decisions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wanfarm_scheduler::{Session, WorkerView};
 use wanfarm_types::{
@@ -11,7 +11,7 @@ use wanfarm_types::{
 use super::Driver;
 use crate::estimate::{Workforce, Workload};
 use crate::presence::Presence;
-use crate::requests::{Farm, Remaining, Report, RequestError, ServedRole};
+use crate::requests::{Farm, Figures, Remaining, Report, RequestError, ServedRole};
 use crate::times::rfc3339;
 
 impl Driver {
@@ -19,6 +19,18 @@ impl Driver {
     pub(super) fn worker_lines(&self) -> Vec<WorkerStatus> {
         let connected: BTreeSet<WorkerId> = self.sessions.connected().collect();
         self.scheduler.worker_ids().filter_map(|id| self.worker_line(id, connected.contains(&id))).collect()
+    }
+
+    /// Figures of the moment.
+    pub(super) fn figures(&self) -> Figures {
+        let mut busy = BTreeMap::new();
+        for worker in self.sessions.known() {
+            if let Some(presence) = self.sessions.presence(worker) {
+                // Two may have one name.
+                *busy.entry(self.sessions.name(worker).to_owned()).or_default() += presence.busy_seconds();
+            }
+        }
+        Figures { queue: Stage::ALL.map(|stage| (stage, self.scheduler.ready(stage))).to_vec(), busy }
     }
 
     fn worker_line(&self, worker: WorkerId, connected: bool) -> Option<WorkerStatus> {

@@ -238,6 +238,10 @@ impl Driver {
             VideoPhase::Open if before.is_some_and(VideoState::is_end) => (EventKind::VideoRetried, None),
             VideoPhase::Open => return,
         };
+        let how = line.state;
+        if how.is_end() {
+            self.meters.video_ended(how);
+        }
         let event = EventRow { video: Some(place.index), ..event };
         self.note_job(kind, place.job, EventRow { detail, ..event.clone() });
         if let Some(verdict) = suspect.filter(|_| kind == EventKind::VideoDone) {

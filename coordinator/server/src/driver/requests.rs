@@ -81,6 +81,7 @@ impl Driver {
                 let jobs: Vec<JobId> = self.registry.jobs.iter().map(|job| job.id).collect();
                 answer(reply, jobs.into_iter().filter_map(|job| self.job_line(job)).collect());
             }
+            Request::Figures { reply } => answer(reply, self.figures()),
             Request::Workers { reply } => answer(reply, self.worker_lines()),
             Request::Shown { job, video, reply } => answer(reply, self.shown(VideoId { job, index: video })),
             Request::Again { job, videos, reply } => answer(reply, self.again(job, &videos)),

@@ -21,7 +21,8 @@ use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
 use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
-    About, DType, Experts, Failure, Footprint, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, TensorRef,
+    About, DType, Experts, Failure, Footprint, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, Stage,
+    TensorRef,
 };
 
 use super::*;

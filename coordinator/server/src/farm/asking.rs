@@ -22,7 +22,7 @@ use crate::estimate::{Estimate, Space};
 use crate::meters::Counts;
 use crate::outputs::{self, Look, Stands};
 use crate::preview::Preview;
-use crate::requests::{AboutChange, News, Remaining, Report, Request};
+use crate::requests::{AboutChange, Figures, News, Remaining, Report, Request};
 use crate::times::{rfc3339, wall_clock};
 
 pub(super) type Answer<T> = Result<T, Status>;
@@ -121,6 +121,14 @@ impl FarmService {
     /// When the coordinator stops.
     pub async fn store_obstacle(&self) -> Answer<Option<String>> {
         self.ask(|reply| Request::StoreObstacle { reply }).await
+    }
+
+    /// Figures of the moment.
+    ///
+    /// # Errors
+    /// When the coordinator stops.
+    pub async fn figures(&self) -> Answer<Figures> {
+        self.ask(|reply| Request::Figures { reply }).await
     }
 
     /// What was counted since the start.

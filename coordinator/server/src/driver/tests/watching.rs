@@ -107,3 +107,17 @@ async fn a_worker_is_told_with_its_program_and_machine_and_how_busy_it_was() {
     let lost = worker_line(&driver);
     assert_eq!((lost.state.as_str(), lost.busy), ("lost", Some(share)), "as it was when it was seen last");
 }
+
+#[tokio::test]
+async fn figures_tell_what_waits_and_what_has_ended() {
+    let (mut driver, _messages, _dir) = without_vae(3);
+    let waiting: Vec<_> = driver.figures().queue.into_iter().filter(|(_, items)| *items > 0).collect();
+    assert_eq!(waiting, [(Stage::EncodeText, 1)], "of the two texts the worker has one");
+    assert_eq!(driver.figures().busy.into_iter().collect::<Vec<_>>(), [("mac".to_owned(), 0.0)]);
+    let (reply, mut answer) = oneshot::channel();
+    let (job, by) = (JobId(1), "a test".to_owned());
+    driver.on_request(Request::ControlJob { job, video: None, verb: JobVerb::Cancel, by, reply });
+    driver.settle().await.unwrap();
+    answer.try_recv().unwrap().unwrap();
+    assert_eq!(driver.meters.read().videos.into_iter().collect::<Vec<_>>(), [("cancelled", 3)]);
+}
