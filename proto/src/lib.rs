@@ -19,6 +19,9 @@ pub mod v1 {
     tonic::include_proto!("render.v1");
 }
 
+/// The `.proto` files as they were compiled, an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// Both sides of the control plane must speak the same version; raised with every incompatible change.
 pub const PROTOCOL: u32 = 2;
 

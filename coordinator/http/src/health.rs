@@ -1,22 +1,17 @@
 //! Whether the coordinator runs and answers, which version it is, and how the farm stands as a whole.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 use wanfarm_server::farm::FarmService;
 use wanfarm_server::times::{rfc3339, wall_clock};
 
 use crate::problem::{Answer, Problem};
-
-/// How long the driver may take to answer before the coordinator is called not ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The routes that probes ask.
 pub(crate) fn routes() -> Router<FarmService> {
@@ -47,13 +42,9 @@ async fn alive() -> &'static str {
     responses((status = 200, description = "Ready", body = String, content_type = "text/plain")),
 )]
 async fn ready(State(farm): State<FarmService>) -> Answer<&'static str> {
-    let unready = |why: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
-    match timeout(READY_TIMEOUT, farm.store_obstacle()).await {
-        Err(_) => Err(unready("the coordinator does not answer: it waits for its disk")),
-        Ok(answer) => match answer? {
-            None => Ok("ready\n"),
-            Some(why) => Err(unready(&why)),
-        },
+    match farm.unready().await {
+        None => Ok("ready\n"),
+        Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)),
     }
 }
 

@@ -1,5 +1,8 @@
 //! A coordinator put together: data directory, driver, and the gRPC services on one port.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,10 +26,12 @@ use crate::dispatch::DispatchService;
 use crate::driver::{Driver, Parts, RestoreError};
 use crate::event::Event;
 use crate::farm::{self, Aside, FarmService};
+use crate::health::HealthService;
 use crate::meters::Meters;
 use crate::obstacle::Obstacle;
 use crate::outputs::Volume;
 use crate::preview::{Fits, Shows};
+use crate::reflection;
 use crate::remember::{Memory, Wanted, remember};
 use crate::sessions::{Pace, Sessions};
 use crate::source::{Reader, Shelf};
@@ -174,6 +179,9 @@ pub async fn start(
     let farm = FarmService::new(events.clone(), told, (shows, stills), config.output, !stays, aside);
     tokio::spawn(farm::forecasts::note(farm.clone()));
     let routes = routes(farm.clone());
+    let health = InterceptedService::new(HealthService::new(farm.clone()), from_no_page);
+    let described = reflection::service().map(|service| InterceptedService::new(service, from_no_page));
+    let to_older = reflection::older().map(|service| InterceptedService::new(service, from_no_page));
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
     let farm = InterceptedService::new(farm, from_no_page);
@@ -196,6 +204,9 @@ pub async fn start(
         .add_service(dispatch)
         .add_service(farm)
         .add_service(tensors)
+        .add_service(health)
+        .add_optional_service(described)
+        .add_optional_service(to_older)
         .serve_with_incoming_shutdown(listen::incoming(listener, starved), async {
             // A dropped handle means stop as well.
             let _ = stopped.await;

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tonic::{Code, Status};
 use wanfarm_client::{DiskShortage, JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
@@ -38,6 +40,8 @@ pub struct FinishedFile {
     pub blake3: Digest,
 }
 
+/// How long the driver may take to answer before the coordinator is called not ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A version that no video has changed after.
 const NO_VIDEOS: u64 = u64::MAX - 1;
 
@@ -129,6 +133,15 @@ impl FarmService {
     /// When the coordinator stops.
     pub async fn figures(&self) -> Answer<Figures> {
         self.ask(|reply| Request::Figures { reply }).await
+    }
+
+    /// Why nothing can be done at present, if so: the driver does not answer, or nothing can be recorded.
+    pub async fn unready(&self) -> Option<String> {
+        match timeout(READY_TIMEOUT, self.store_obstacle()).await {
+            Err(_) => Some("the coordinator does not answer: it waits for its disk".to_owned()),
+            Ok(Ok(obstacle)) => obstacle,
+            Ok(Err(stops)) => Some(stops.message().to_owned()),
+        }
     }
 
     /// What was counted since the start.
