@@ -16,12 +16,13 @@ export function useJob(id) {
   return { value, problem, end: left == null ? null : new Date(rest.at + left * 1000) };
 }
 
-/** How many videos are in each state, and how many look wrong. */
+/** How many videos are in each state, and how many look wrong, some of them without a doubt. */
 export function tally(videos) {
-  const counts = { all: videos.length, suspect: 0, running: 0, writing: 0, waiting: 0, done: 0, failed: 0, cancelled: 0 };
+  const counts = { all: videos.length, suspect: 0, bad: 0, running: 0, writing: 0, waiting: 0, done: 0, failed: 0, cancelled: 0 };
   for (const video of videos) {
     counts[video.state] = (counts[video.state] || 0) + 1;
     if (isSuspect(video)) counts.suspect += 1;
+    if (video.verdict === "bad") counts.bad += 1;
   }
   return counts;
 }

@@ -32,6 +32,7 @@ struct Tried {
     #[param(value_type = Option<String>, format = Uuid)]
     worker: Option<WorkerId>,
     /// Of this job.
+    #[param(maximum = 9_007_199_254_740_991u64)]
     job: Option<u64>,
     /// Of that job only for this video, by its place in the manifest.
     video: Option<u32>,
@@ -66,7 +67,7 @@ async fn attempts(
         after,
         since: tried.since.as_deref().map(|since| moment("since", since)).transpose()?,
         until: tried.until.as_deref().map(|until| moment("until", until)).transpose()?,
-        job: tried.job.map(JobId),
+        job: tried.job.map(job).transpose()?,
         video: tried.video,
         worker: tried.worker,
         // One more tells whether there is another page.
@@ -74,6 +75,14 @@ async fn attempts(
     };
     let (attempts, next) = turn.page(farm.attempts(asked).await?, |attempt| attempt.id.0)?;
     Ok(Json(Attempts { attempts, next }))
+}
+
+/// Every program reads whole numbers up to here exactly.
+const MAX_JOB: u64 = (1 << 53) - 1;
+
+fn job(number: u64) -> Answer<JobId> {
+    let why = || Problem::bad_request(format!("job: {number} is larger than the number of any job"));
+    if number > MAX_JOB { Err(why()) } else { Ok(JobId(number)) }
 }
 
 fn moment(name: &str, text: &str) -> Answer<f64> {
@@ -86,12 +95,14 @@ fn moment(name: &str, text: &str) -> Answer<f64> {
 #[into_params(parameter_in = Query)]
 struct Happened {
     /// Of this job.
+    #[param(maximum = 9_007_199_254_740_991u64)]
     job: Option<u64>,
     /// Of this worker, by its id.
     #[param(value_type = Option<String>, format = Uuid)]
     worker: Option<WorkerId>,
     /// Types, with commas between them.
     #[serde(rename = "type")]
+    #[param(value_type = Option<Vec<EventKind>>, style = Form, explode = false)]
     types: Option<String>,
 }
 
@@ -116,10 +127,11 @@ async fn history(
     Asked(turn): Asked<Turn>,
 ) -> Answer<Json<Events>> {
     let (cursor, limit) = turn.of_numbers()?;
-    let kinds = happened.types.iter().flat_map(|types| types.split(',')).map(kind).collect::<Answer<_>>()?;
+    let kinds = happened.types.iter().flat_map(|types| types.split(',')).filter(|name| !name.is_empty());
+    let kinds = kinds.map(kind).collect::<Answer<_>>()?;
     let asked = AskedHistory {
         before: LAST.saturating_sub(cursor),
-        job: happened.job.map(JobId),
+        job: happened.job.map(job).transpose()?,
         worker: happened.worker,
         kinds,
         limit: limit + 1,
@@ -132,6 +144,6 @@ async fn history(
 const LAST: u64 = i64::MAX.unsigned_abs();
 
 fn kind(name: &str) -> Answer<EventKind> {
-    let known = EventKind::ALL.iter().find(|kind| kind.name() == name).copied();
-    known.ok_or_else(|| Problem::bad_request(format!("type: {name:?} is none; the document names them")))
+    let known = EventKind::ALL.iter().chain([&EventKind::Unknown]).find(|kind| kind.name() == name);
+    known.copied().ok_or_else(|| Problem::bad_request(format!("type: {name:?} is none; the document names them")))
 }

@@ -143,6 +143,8 @@ async fn answers_are_as_the_document_says() {
         ("GET", "/api/v1/history?type=job.sings", None, 400, "/api/v1/history"),
         ("GET", "/api/v1/attempts?since=2026-11-28T21:04:05Z&job=1", None, 200, "/api/v1/attempts"),
         ("GET", "/api/v1/attempts?until=later", None, 400, "/api/v1/attempts"),
+        ("GET", "/api/v1/attempts?job=9007199254740992", None, 400, "/api/v1/attempts"),
+        ("GET", "/api/v1/history?type=", None, 200, "/api/v1/history"),
         ("GET", "/api/v1/workers", None, 200, "/api/v1/workers"),
         ("GET", "/api/v1/farm", None, 200, "/api/v1/farm"),
         ("GET", "/api/v1/version", None, 200, "/api/v1/version"),

@@ -50,7 +50,7 @@ export function Job({ job: id }) {
 function choose(videos, { state, worker, text, sort }) {
   const wanted = text.trim().toLowerCase();
   const passes = (video) =>
-    (state === "all" || (state === "suspect" ? isSuspect(video) : state === "running" ? video.state === "running" || video.state === "writing" : video.state === state)) &&
+    (state === "all" || (state === "suspect" ? isSuspect(video) : state === "bad" ? video.verdict === "bad" : state === "running" ? video.state === "running" || video.state === "writing" : video.state === state)) &&
     (!worker || video.worker === worker) &&
     (!wanted || video.prompt.toLowerCase().includes(wanted) || video.output.toLowerCase().includes(wanted) || String(video.index) === wanted);
   const chosen = videos.filter(passes);
@@ -81,6 +81,7 @@ function Toolbar({ filter, counts, view, videos, shown }) {
     ["waiting", "Waiting", counts.waiting],
     ["done", "Done", counts.done],
     ["suspect", "Suspect", counts.suspect],
+    ["bad", "Bad", counts.bad],
     ["failed", "Failed", counts.failed],
     ["cancelled", "Cancelled", counts.cancelled],
   ].filter(([key, , number]) => number > 0 || key === "all" || key === filter.state);

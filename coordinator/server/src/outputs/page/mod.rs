@@ -101,9 +101,9 @@ impl Page<'_> {
         let until = if job.ended.is_some() { "from submission to the last file" } else { "since submission" };
         html! {
             dl.figures {
-                div { dd { (duration(*wall_seconds)) } dt { (until) } }
-                @if let Some(seconds) = render_seconds { div { dd { (duration(*seconds)) } dt { "of rendering" } } }
-                @if let Some(role) = bottleneck { div { dd { (role) } dt { "was busiest" } } }
+                div { dt { (until) } dd { (duration(*wall_seconds)) } }
+                @if let Some(seconds) = render_seconds { div { dt { "of rendering" } dd { (duration(*seconds)) } } }
+                @if let Some(role) = bottleneck { div { dt { "was busiest" } dd { (role) } } }
             }
         }
     }
