@@ -15,7 +15,7 @@ use crate::disk::SmallDisk;
 use crate::program::{Ended, Running, Sandbox, binary, demo, eventually, signal_process};
 
 const ANY_PORT: &str = "127.0.0.1:0";
-const ROLES: [&str; 4] = ["text-encoder", "dit-high", "dit-low", "vae"];
+pub(crate) const ROLES: [&str; 4] = ["text-encoder", "dit-high", "dit-low", "vae"];
 
 /// The farm. Its processes are killed when it goes out of scope.
 pub(crate) struct Farm {

@@ -34,6 +34,7 @@ mod survival;
 mod terminate;
 #[cfg(target_os = "linux")]
 mod top;
+mod traces;
 mod twins;
 mod verbs;
 mod web;

@@ -14,11 +14,12 @@ const LONGEST_WAIT = 8000;
 const HIDDEN_FOR = 20_000;
 
 const watchers = new Set();
-const seen = { state: "connecting", version: null, newer: false };
+const seen = { state: "connecting", version: null, newer: false, connections: 0 };
 let stop = null;
 let hiddenTimer = null;
 
-/** `state` is `live`, `connecting` or `away`; `newer`: the coordinator was replaced by another version meanwhile. */
+/** `state` is `live`, `connecting` or `away`; `newer`: the coordinator was replaced by another version meanwhile; `connections`: how many
+ *  there were, so that what was not to be had during a break is asked for again. */
 export function useLive() {
   const [, redraw] = useState(0);
   useEffect(() => {
@@ -67,7 +68,7 @@ async function connect() {
   const opened = (version) => {
     wait = FIRST_WAIT;
     seen.version ??= version;
-    see({ state: "live", newer: seen.version !== version });
+    see({ state: "live", newer: seen.version !== version, connections: seen.connections + 1 });
     // From now on changes are told. What happened before is read.
     touch();
   };

@@ -104,3 +104,18 @@ async fn deliver(wire: &Wire, uri: &Uri, trace: Bytes) -> Result<(), String> {
         sleep(wait.unwrap_or_default().clamp(BACKOFF.pause(failures - 1), Duration::from_secs(30))).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_is_an_address_by_http() {
+        for good in ["http://10.0.0.7:4318", "https://collector.example/otlp/"] {
+            assert!(good.parse::<Collector>().is_ok(), "{good}");
+        }
+        for bad in ["", "10.0.0.7:4318", "grpc://a:4317", "http://", "http://a?x=y", "http://a b"] {
+            assert!(bad.parse::<Collector>().is_err(), "{bad}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { path } from "../api.js";
 import { firstFrame } from "../first-frames.js";
 import { duration } from "../format.js";
+import { useLive } from "../live.js";
 import { stageName } from "../words.js";
 
 /** Pictures smaller than this are shown with their pixels, not blurred. */
@@ -34,17 +35,19 @@ function pictureOf(base, video) {
 
 /** The first frame. `onRatio` learns the picture's shape. */
 export function Picture({ job, video, onRatio, label = "" }) {
-  const [gone, setGone] = useState(false);
+  const { connections } = useLive();
+  const [gone, setGone] = useState(null);
   const base = path("jobs", job, "videos", video.index);
   const src = pictureOf(base, video);
-  if (gone || (!src && !hasFile(video, "mp4"))) return html`<span class="idle">no picture</span>`;
-  const lost = () => setGone(true);
-  if (!src) return html`<${FirstFrame} url="${base}/video.mp4" onRatio=${onRatio} onLost=${lost} label=${label} />`;
+  if (gone === connections || (!src && !hasFile(video, "mp4"))) return html`<span class="idle">no picture</span>`;
+  // Not to be had now: with the next connection it may be.
+  const lost = () => setGone(connections);
+  if (!src) return html`<${FirstFrame} key=${connections} url="${base}/video.mp4" onRatio=${onRatio} onLost=${lost} label=${label} />`;
   const loaded = (event) => {
     markTiny(event);
     onRatio?.(event.target.naturalWidth / event.target.naturalHeight);
   };
-  return html`<img src=${src} alt=${label} loading="lazy" decoding="async" onLoad=${loaded} onError=${lost} />`;
+  return html`<img key=${connections} src=${src} alt=${label} loading="lazy" decoding="async" onLoad=${loaded} onError=${lost} />`;
 }
 
 function FirstFrame({ url, onRatio, onLost, label }) {
