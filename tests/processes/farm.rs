@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ pub(crate) struct Farm {
 struct Worker {
     name: String,
     arguments: Vec<String>,
+    /// Where it logs, if it does.
+    log: Option<PathBuf>,
     process: Child,
 }
 
@@ -82,21 +84,41 @@ impl Farm {
 
     /// Starts one more worker, with a folder of its own.
     pub(crate) fn start_worker(&mut self, sandbox: &Sandbox, name: &str, role: &str, options: &[&str]) {
-        self.start_worker_by(sandbox, name, &demo(), &[&["--role", role], options].concat());
+        self.start_worker_by(sandbox, name, &demo(), &[&["--role", role], options].concat(), None);
     }
 
     /// Starts a worker that is told nothing but how much memory it has.
     pub(crate) fn start_elastic(&mut self, sandbox: &Sandbox, name: &str, models: &Path, memory: u64) {
-        self.start_worker_by(sandbox, name, models, &["--memory", &memory.to_string()]);
+        self.start_worker_by(sandbox, name, models, &["--memory", &memory.to_string()], None);
     }
 
-    fn start_worker_by(&mut self, sandbox: &Sandbox, name: &str, models: &Path, options: &[&str]) {
+    /// As [`Self::start_worker`], of which what it logs is told.
+    pub(crate) fn start_talker(&mut self, sandbox: &Sandbox, name: &str, role: &str) {
+        self.start_worker_by(sandbox, name, &demo(), &["--role", role], Some(sandbox.path(&format!("{name}.log"))));
+    }
+
+    /// Kills a worker for good.
+    pub(crate) fn end_worker(&mut self, name: &str) {
+        let worker = self.workers.iter_mut().find(|worker| worker.name == name).expect("a worker");
+        worker.process.kill().expect("kill");
+        worker.process.wait().expect("wait");
+    }
+
+    fn start_worker_by(
+        &mut self,
+        sandbox: &Sandbox,
+        name: &str,
+        models: &Path,
+        options: &[&str],
+        log: Option<PathBuf>,
+    ) {
         let paths = [models.display().to_string(), sandbox.path(name).display().to_string()];
         let common = ["worker", "--coordinator", &self.address, "--name", name, "--threads", "1"];
         let own = ["--models", &paths[0], "--data", &paths[1]];
         let arguments = common.iter().chain(&own).chain(options);
         let arguments: Vec<String> = arguments.map(|&argument| argument.to_owned()).collect();
-        self.workers.push(Worker { name: name.to_owned(), process: start_worker(&arguments), arguments });
+        let process = start_worker(&arguments, log.as_deref());
+        self.workers.push(Worker { name: name.to_owned(), process, arguments, log });
     }
 
     /// Kills a worker outright and starts it again.
@@ -116,7 +138,7 @@ impl Farm {
         let worker = self.workers.iter_mut().find(|worker| worker.name == name).expect("a worker");
         worker.process.kill().expect("kill");
         worker.process.wait().expect("wait");
-        worker.process = start_worker(&worker.arguments);
+        worker.process = start_worker(&worker.arguments, worker.log.as_deref());
         true
     }
 
@@ -137,7 +159,7 @@ impl Farm {
             let worker = self.workers.iter_mut().find(|worker| worker.name == name).expect("a worker");
             worker.process.kill().expect("kill");
             worker.process.wait().expect("wait");
-            worker.process = start_worker(&worker.arguments);
+            worker.process = start_worker(&worker.arguments, worker.log.as_deref());
         } else {
             self.signal_worker(name, "CONT");
         }
@@ -157,7 +179,7 @@ impl Farm {
     /// Starts a worker that has ended again, as a service manager does.
     pub(crate) fn restart_worker(&mut self, name: &str) {
         let worker = self.workers.iter_mut().find(|worker| worker.name == name).expect("a worker");
-        worker.process = start_worker(&worker.arguments);
+        worker.process = start_worker(&worker.arguments, worker.log.as_deref());
     }
 
     /// Sends a worker a signal.
@@ -338,9 +360,12 @@ fn serve(place: &Path, listen: &str) -> (Vec<String>, String) {
     (serve.map(str::to_owned).to_vec(), format!("http://{address}"))
 }
 
-fn start_worker(arguments: &[String]) -> Child {
+fn start_worker(arguments: &[String], log: Option<&Path>) -> Child {
     let mut worker = Command::new(binary());
     worker.args(arguments).env("WANFARM_LOG", "off").stdin(Stdio::null()).stdout(Stdio::null());
+    if let Some(log) = log {
+        worker.env("WANFARM_LOG", "info").env("WANFARM_LOG_FILE", log);
+    }
     worker.spawn().expect("a worker")
 }
 

@@ -315,6 +315,30 @@ fn what_is_rendered_is_seen_as_far_as_it_has_come() {
 }
 
 #[test]
+fn machines_are_told_with_how_busy_they_are_and_what_they_log() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    let mut farm = Farm::without_workers(&sandbox);
+    farm.start_talker(&sandbox, "talker", "vae");
+    browser.open(farm.address(), "/machines");
+    browser.sees(".worker-row", "0 % busy");
+    browser.sees(".host-row", env!("CARGO_PKG_VERSION"));
+    browser.click("[aria-label='Log of talker']");
+    browser.sees("dialog .log", "attached coordinator=");
+    farm.end_worker("talker");
+    // What comes while it is looked at, and what was there when it is looked at again.
+    browser.sees("dialog", "Log of talker");
+    browser.click_named("Close");
+    browser.sees(".worker-row", "last seen");
+    browser.click("[aria-label='Log of talker']");
+    browser.sees("dialog .log", "attached coordinator=");
+    let seen = browser.run(include_str!("pages/look.js"));
+    assert_eq!(seen, json!([]));
+    browser.has_no_complaints();
+    farm.stop();
+}
+
+#[test]
 fn a_manifest_is_checked_as_it_is_written_and_then_submitted() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = Sandbox::new();

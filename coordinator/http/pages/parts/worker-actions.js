@@ -15,11 +15,11 @@ export function WorkerActions({ worker }) {
   const out = isOut(worker.state);
   const leaves = isGone(worker) || worker.state === "lost";
   return html`
+    <button class="button small quiet" onClick=${() => ask("log")} aria-label="Log of ${worker.name}">Log</button>
     ${out && html`<button class="button small" onClick=${() => change(send("PATCH", "/workers/{}", [worker.id], { state: "enabled" }), `${worker.name} gets work again`)}>Enable</button>`}
     ${!out && !leaves && worker.roles.length > 1 && html`<button class="button small quiet" onClick=${() => ask("roles")} aria-label="Roles of ${worker.name}">Roles</button>`}
     ${!out && !leaves && html`<button class="button small" onClick=${() => ask("drain")} aria-label="Drain ${worker.name}">Drain</button>`}
     ${leaves && html`<button class="button small quiet" onClick=${() => ask("forget")} aria-label="Forget ${worker.name}">Forget</button>`}
-    <button class="button small quiet" onClick=${() => ask("log")} aria-label="Log of ${worker.name}">Log</button>
     ${asking === "log" && html`<${LogDialog} worker=${worker} onClose=${() => ask(false)} />`}
     ${asking === "drain" && html`<${Confirm} title="Drain ${worker.name}?" text="It finishes the steps it has, what only it holds is copied, and its process ends. Enable gives it work again." action="Drain it" onYes=${() => change(send("PATCH", "/workers/{}", [worker.id], { state: "drained" }), `${worker.name} gets no more work`)} onClose=${() => ask(false)} />`}
     ${asking === "roles" && html`<${RolesDialog} worker=${worker} onChoose=${(assigned) => change(send("PATCH", "/workers/{}", [worker.id], { assigned }), `${worker.name} is given work of ${(assigned || worker.roles).join(", ")}`)} onClose=${() => ask(false)} />`}
