@@ -37,7 +37,7 @@ fn without_descriptors_a_coordinator_waits_and_goes_on_when_there_are_some() {
     // Connected before: nobody can connect later.
     let mut client = runtime.block_on(FarmClient::connect(farm.address().to_owned())).expect("the coordinator answers");
     let mut line = || {
-        let listed = runtime.block_on(client.list_jobs(v1::ListJobsRequest {})).expect("the list").into_inner();
+        let listed = runtime.block_on(client.list_jobs(v1::ListJobsRequest::default())).expect("the list").into_inner();
         listed.jobs.into_iter().next().expect("a job")
     };
     farm.submit(&manifest(&sandbox));

@@ -213,7 +213,7 @@ impl Farm {
 
     pub(crate) fn worker_lines(&self) -> Vec<v1::WorkerStatus> {
         self.ask(|mut client| async move {
-            client.list_workers(v1::ListWorkersRequest {}).await.expect("the list").into_inner().workers
+            client.list_workers(v1::ListWorkersRequest::default()).await.expect("the list").into_inner().workers
         })
     }
 
@@ -314,7 +314,7 @@ impl Farm {
 
     fn jobs(&self) -> Vec<v1::JobSummary> {
         self.ask(|mut client| async move {
-            client.list_jobs(v1::ListJobsRequest {}).await.expect("the list").into_inner().jobs
+            client.list_jobs(v1::ListJobsRequest::default()).await.expect("the list").into_inner().jobs
         })
     }
 

@@ -245,7 +245,7 @@ impl Client {
     /// # Errors
     /// When the coordinator cannot be reached.
     pub async fn jobs(&mut self) -> Result<Vec<JobSummary>, ClientError> {
-        let jobs = self.farm.list_jobs(v1::ListJobsRequest {}).await?.into_inner().jobs;
+        let jobs = self.farm.list_jobs(v1::ListJobsRequest::default()).await?.into_inner().jobs;
         Ok(jobs.into_iter().map(Into::into).collect())
     }
 
@@ -254,7 +254,7 @@ impl Client {
     /// # Errors
     /// When the coordinator cannot be reached.
     pub async fn workers(&mut self) -> Result<Vec<WorkerStatus>, ClientError> {
-        let workers = self.farm.list_workers(v1::ListWorkersRequest {}).await?.into_inner().workers;
+        let workers = self.farm.list_workers(v1::ListWorkersRequest::default()).await?.into_inner().workers;
         workers.into_iter().map(|worker| worker.try_into().map_err(stranger)).collect()
     }
 
@@ -272,7 +272,7 @@ impl Client {
     /// # Errors
     /// When there is no such job or the coordinator cannot be reached.
     pub async fn report(&mut self, job: JobId) -> Result<JobReport, ClientError> {
-        Ok(self.farm.get_report(v1::GetReportRequest { job: job.0 }).await?.into_inner().into())
+        Ok(self.farm.get_report(v1::GetReportRequest { job: job.0, ..Default::default() }).await?.into_inner().into())
     }
 
     /// Steers a job, or one of its videos.

@@ -11,6 +11,7 @@ mod known;
 mod looking;
 mod loras;
 mod manifests;
+mod paging;
 mod places;
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,7 @@ pub(crate) use history::History;
 pub use known::{Fresh, Known};
 use looking::{Looking, Seen};
 pub use manifests::{Checked, Refused};
+use paging::page;
 use wire::refusal;
 
 /// Shortest time between two updates of a watcher: often enough for a progress bar.
@@ -431,14 +433,18 @@ impl Farm for FarmService {
         Ok(Response::new(Box::pin(futures::StreamExt::chain(first, later))))
     }
 
-    async fn list_jobs(&self, _: tonic::Request<v1::ListJobsRequest>) -> Reply<v1::ListJobsReply> {
-        let jobs = self.jobs().await?;
-        Ok(Response::new(v1::ListJobsReply { jobs: jobs.into_iter().map(Into::into).collect() }))
+    async fn list_jobs(&self, request: tonic::Request<v1::ListJobsRequest>) -> Reply<v1::ListJobsReply> {
+        let v1::ListJobsRequest { page_size, page_token } = request.into_inner();
+        let (jobs, next_page_token) = page(self.jobs().await?, page_size, &page_token, |line| line.job.0)?;
+        Ok(Response::new(v1::ListJobsReply { jobs: jobs.into_iter().map(Into::into).collect(), next_page_token }))
     }
 
     async fn get_report(&self, request: tonic::Request<v1::GetReportRequest>) -> Reply<v1::GetReportReply> {
-        let job = JobId(request.into_inner().job);
-        Ok(Response::new(self.report(job).await?.into()))
+        let v1::GetReportRequest { job, page_size, page_token } = request.into_inner();
+        let mut report = self.report(JobId(job)).await?;
+        let (videos, next_page_token) = page(report.videos, page_size, &page_token, |line| line.index)?;
+        report.videos = videos;
+        Ok(Response::new(v1::GetReportReply { next_page_token, ..report.into() }))
     }
 
     async fn list_files(&self, request: tonic::Request<v1::ListFilesRequest>) -> Reply<Self::ListFilesStream> {
@@ -460,9 +466,11 @@ impl Farm for FarmService {
         Ok(Response::new(stream(move |chunks| files::read(&file, (bytes, blake3), &chunks))))
     }
 
-    async fn list_workers(&self, _: tonic::Request<v1::ListWorkersRequest>) -> Reply<v1::ListWorkersReply> {
-        let workers = self.workers().await?;
-        Ok(Response::new(v1::ListWorkersReply { workers: workers.into_iter().map(Into::into).collect() }))
+    async fn list_workers(&self, request: tonic::Request<v1::ListWorkersRequest>) -> Reply<v1::ListWorkersReply> {
+        let v1::ListWorkersRequest { page_size, page_token } = request.into_inner();
+        let (workers, next_page_token) = page(self.workers().await?, page_size, &page_token, |line| line.id.0)?;
+        let workers = workers.into_iter().map(Into::into).collect();
+        Ok(Response::new(v1::ListWorkersReply { workers, next_page_token }))
     }
 
     async fn worker_log(&self, request: tonic::Request<v1::WorkerLogRequest>) -> Reply<Self::WorkerLogStream> {

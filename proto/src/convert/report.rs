@@ -23,6 +23,7 @@ impl From<domain::JobReport> for v1::GetReportReply {
             forecast: report
                 .forecast
                 .map(|told| v1::Forecast { at: told.at.unwrap_or_default(), seconds: told.seconds }),
+            next_page_token: String::new(),
         }
     }
 }

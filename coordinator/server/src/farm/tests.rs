@@ -242,3 +242,29 @@ async fn only_so_many_watch_the_farm_as_a_whole() {
     tokio::time::timeout(std::time::Duration::from_secs(30), freed).await.unwrap();
     coordinator.stop().await;
 }
+
+#[tokio::test]
+async fn long_lists_come_in_pages_to_who_asks_for_them_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (coordinator, mut client) = coordinator(folder.path()).await;
+    for name in ["a", "b", "c"] {
+        let video = |seed: u32| VideoRequest { seed: seed.into(), output: format!("{name}/{seed}"), ..request() };
+        client.submit(submission(name, (0..3).map(video).collect()), About::default()).await.unwrap();
+    }
+    let mut raw = raw(&coordinator).await;
+    let mut jobs = async |page_size, page_token: &str| {
+        let asked = v1::ListJobsRequest { page_size, page_token: page_token.to_owned() };
+        let v1::ListJobsReply { jobs, next_page_token } = raw.list_jobs(asked).await.unwrap().into_inner();
+        (jobs.into_iter().map(|job| job.job).collect::<Vec<_>>(), next_page_token)
+    };
+    assert_eq!(jobs(0, "").await, (vec![1, 2, 3], String::new()));
+    assert_eq!(jobs(2, "").await, (vec![1, 2], "2".to_owned()));
+    assert_eq!(jobs(2, "2").await, (vec![3], String::new()));
+    let asked = v1::GetReportRequest { job: 1, page_size: 2, page_token: "0".to_owned() };
+    let report = raw.get_report(asked).await.unwrap().into_inner();
+    let videos: Vec<u32> = report.videos.iter().map(|video| video.index).collect();
+    assert_eq!((videos, report.next_page_token.as_str()), (vec![1, 2], ""));
+    let asked = v1::ListWorkersRequest { page_size: 1, page_token: "nobody".to_owned() };
+    assert_eq!(raw.list_workers(asked).await.unwrap_err().code(), Code::InvalidArgument);
+    coordinator.stop().await;
+}
