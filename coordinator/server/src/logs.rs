@@ -158,7 +158,7 @@ impl Line {
 
 /// Stands for lines that are not there.
 fn left_out(lines: u64, at: f64) -> Line {
-    let text = format!("{lines} lines are left out here: there were too many at once; the worker's own log has them");
+    let text = format!("{lines} lines are left out here; the worker's own log has them");
     Line { at, level: LogLevel::Warn, text: text.into() }
 }
 

@@ -9,6 +9,12 @@ import { Dialog } from "./dialog.js";
 /** Lines that are shown; the oldest go. */
 const SHOWN = 1000;
 const AGAIN = 2000;
+/** What stands where no line does. */
+const WITHOUT_LINES = {
+  connecting: "Asking for its lines …",
+  open: "It has logged nothing since the coordinator was started.",
+  away: "Its lines cannot be had now; asking again …",
+};
 
 export function LogDialog({ worker, onClose }) {
   const { lines, state } = useLog(worker.id);
@@ -24,7 +30,7 @@ export function LogDialog({ worker, onClose }) {
   return html`<${Dialog} title="Log of ${worker.name}" wide onClose=${onClose}>
     <div class="log mono small" ref=${box} role="log" tabindex="0" aria-label="Log of ${worker.name}" onScroll=${scrolled}>
       ${lines.map((line) => html`<p key=${line.key} data-level=${line.level}><time title=${fullMoment(line.at)}>${seconds(line.at)}</time> <b>${line.level}</b> ${line.text}</p>`)}
-      ${!lines.length && html`<p class="muted">${state === "open" ? "It has logged nothing since the coordinator was started." : "Asking for its lines …"}</p>`}
+      ${!lines.length && html`<p class="muted">${WITHOUT_LINES[state]}</p>`}
     </div>
     <div class="dialog-actions"><button class="button" onClick=${onClose}>Close</button></div>
   <//>`;
@@ -45,7 +51,10 @@ function useLog(id) {
     const follow = async () => {
       abort = new AbortController();
       // What is told again after a break is told from the beginning.
-      await readEvents(`${path("workers", id, "log")}?tail=${SHOWN}&follow=1`, abort, add, () => set({ lines: [], state: "open" })).catch(() => {});
+      const url = `${path("workers", id, "log")}?tail=${SHOWN}&follow=1`;
+      await readEvents(url, abort, add, () => set({ lines: [], state: "open" })).catch(() => {});
+      // What was told stays to be read.
+      if (!ended) set(({ lines }) => ({ lines, state: "away" }));
       if (!ended) timer = setTimeout(follow, AGAIN);
     };
     follow();
