@@ -29,6 +29,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const COME_BACK: u32 = 1000;
 /// Lines that are told where nobody says how many.
 const TAIL: u32 = 100;
+/// Lines that can be asked for: no more are kept.
+const MAX_TAIL: u32 = 1000;
 
 /// The route of logs.
 pub(crate) fn routes() -> Router<FarmService> {
@@ -40,7 +42,8 @@ pub(crate) fn routes() -> Router<FarmService> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Wanted {
-    /// How many of the last lines; 100 unless it says so.
+    /// How many of the last lines, 0 to 1000; 100 unless it says so.
+    #[param(minimum = 0, maximum = 1000)]
     tail: Option<u32>,
     /// Also those that come, as a stream without end: `event: line` with a line in `data`. Who is slower than the worker is told
     /// in a line how many it has missed.
@@ -78,7 +81,11 @@ async fn log(
     input::Worker(worker): input::Worker,
     Asked(Wanted { tail, follow }): Asked<Wanted>,
 ) -> Answer<Response> {
-    let tail = tail.unwrap_or(TAIL) as usize;
+    let tail = tail.unwrap_or(TAIL);
+    if tail > MAX_TAIL {
+        return Err(Problem::bad_request(format!("tail: {tail} is not in 0 to {MAX_TAIL}")));
+    }
+    let tail = tail as usize;
     if !follow {
         return Ok(Json(Log { lines: farm.worker_log(worker, tail)? }).into_response());
     }

@@ -117,6 +117,7 @@ async fn answers_are_as_the_document_says() {
                  cache = 'magcache'\nsweep = { seed = [1, 2] }\n";
     let toml = |text| Some(("application/toml", text));
     let json = |text| Some(("application/json", text));
+    let nobody = "00000000-0000-0000-0000-000000000000";
     let bad = night.replace("prompt", "promptt").replace("'night'", "7");
     for (method, path, body, status, template) in [
         ("POST", "/api/v1/jobs?dry_run=1", toml(night), 200, "/api/v1/jobs"),
@@ -146,6 +147,8 @@ async fn answers_are_as_the_document_says() {
         ("GET", "/api/v1/attempts?job=9007199254740992", None, 400, "/api/v1/attempts"),
         ("GET", "/api/v1/history?type=", None, 200, "/api/v1/history"),
         ("GET", "/api/v1/workers", None, 200, "/api/v1/workers"),
+        ("GET", &format!("/api/v1/workers/{nobody}/log"), None, 404, "/api/v1/workers/{worker}/log"),
+        ("GET", &format!("/api/v1/workers/{nobody}/log?tail=1001"), None, 400, "/api/v1/workers/{worker}/log"),
         ("GET", "/api/v1/farm", None, 200, "/api/v1/farm"),
         ("GET", "/api/v1/version", None, 200, "/api/v1/version"),
         ("PATCH", "/api/v1/jobs/1", json(r#"{"state": "cancelled"}"#), 200, "/api/v1/jobs/{job}"),
