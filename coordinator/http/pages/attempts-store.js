@@ -32,6 +32,7 @@ class Log {
     this.job = job;
     this.tell = tell;
     this.all = new Map();
+    this.cut = false;
     this.cursor = 0;
     this.stopped = false;
     this.timer = null;
@@ -74,13 +75,15 @@ class Log {
       for (const line of page.attempts) this.all.set(line.id, timed(line));
       cursor = page.next_cursor;
     }
-    const ids = [...this.all.keys()];
-    this.cut = ids.length > MOST;
-    for (const id of ids.slice(0, Math.max(0, ids.length - MOST))) this.all.delete(id);
+    const last = [...this.all.keys()].reduce((most, id) => Math.max(most, id), this.cursor);
+    this.cut ||= this.all.size > MOST;
+    for (const id of this.all.keys()) {
+      if (this.all.size <= MOST) break;
+      this.all.delete(id);
+    }
     // What has ended does not change any more.
-    const open = ids.filter((id) => this.all.get(id)?.result == null);
-    const last = ids.reduce((most, id) => Math.max(most, id), this.cursor);
-    this.cursor = open.length ? Math.min(...open.map(Number)) - 1 : last;
+    const open = [...this.all.values()].filter((attempt) => attempt.result == null);
+    this.cursor = open.reduce((least, { id }) => Math.min(least, id - 1), last);
   }
 
   stop() {

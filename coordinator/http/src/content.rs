@@ -43,3 +43,10 @@ pub(crate) fn content_type(name: &str) -> &'static str {
         _ => "application/octet-stream",
     }
 }
+
+/// A file's name for a field in quotes.
+pub(crate) fn plain(name: &str) -> String {
+    name.chars()
+        .map(|letter| if letter.is_ascii_graphic() && !"\"\\".contains(letter) { letter } else { '_' })
+        .collect()
+}

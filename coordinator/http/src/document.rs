@@ -18,8 +18,8 @@ use wanfarm_server::farm::FarmService;
 
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::{
-    blobs, events, files, health, jobs, metrics, models, openai, past, preview, rerender, submit, webhooks, worker_log,
-    workers,
+    archive, blobs, events, files, health, jobs, metrics, models, openai, past, preview, rerender, submit, webhooks,
+    worker_log, workers,
 };
 
 /// The document. It does not change while the program runs.
@@ -64,10 +64,10 @@ async fn document() -> impl IntoResponse {
     ),
     paths(
         document,
+        archive::archive,
         blobs::holds,
         blobs::put,
         events::listen,
-        files::archive,
         files::by_path,
         files::contact,
         files::gif,

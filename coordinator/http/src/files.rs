@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use wanfarm_server::farm::{FarmService, FinishedFile, OutputLine};
 use wanfarm_types::{Digest, FileState, JobId};
 
-use crate::content::{PRIVATE, ask_again, content_type, is_known};
+use crate::content::{PRIVATE, ask_again, content_type, is_known, plain};
 use crate::input::{self, Asked};
 use crate::page_of::{Next, Turn};
 use crate::problem::{Answer, Problem};
@@ -30,7 +30,6 @@ const CHUNK_BYTES: u64 = 256 << 10;
 /// The routes of files.
 pub(crate) fn routes() -> Router<FarmService> {
     Router::new()
-        .route("/jobs/{job}/archive.zip", get(archive))
         .route("/jobs/{job}/videos/{video}/video.mp4", get(mp4))
         .route("/jobs/{job}/videos/{video}/video.gif", get(gif))
         .route("/jobs/{job}/videos/{video}/contact.png", get(contact))
@@ -195,32 +194,6 @@ async fn by_path(
     send(&farm, video, headers, move |known| known == path).await
 }
 
-/// All finished files of a job, by their paths below its output directory, with its report so far, as a zip file that is made
-/// while it is sent. A file that is not there as it was written is left out, and named in `MISSING.txt`.
-#[utoipa::path(
-    get,
-    path = "/api/v1/jobs/{job}/archive.zip",
-    tag = "files",
-    params(
-        ("job" = JobId, Path, description = "The job"),
-    ),
-    responses(
-        (status = 200, description = "The archive", body = Vec<u8>, content_type = "application/zip"),
-        (status = 409, description = "It has too many files for one"),
-        (status = 503, description = "Several are being sent already"),
-    ),
-)]
-async fn archive(State(farm): State<FarmService>, input::Job(job): input::Job) -> Answer<Response> {
-    let (name, archive) = farm.archive(job).await?;
-    let fields = [
-        (header::CONTENT_TYPE, "application/zip".to_owned()),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.zip\"", plain(&name))),
-    ];
-    Ok((fields, Body::from_stream(archive)).into_response())
-}
-
 /// A file of a video that `is_meant`, or the part of it that is asked for.
 pub(crate) async fn send(
     farm: &FarmService,
@@ -309,11 +282,4 @@ fn chunks(file: File, range: Range<u64>, expected: Option<[u8; 32]>) -> impl Str
         }
         Ok(Some((Bytes::from(chunk), (file, left, expected, hasher))))
     })
-}
-
-/// A file's name for a field in quotes.
-fn plain(name: &str) -> String {
-    name.chars()
-        .map(|letter| if letter.is_ascii_graphic() && !"\"\\".contains(letter) { letter } else { '_' })
-        .collect()
 }

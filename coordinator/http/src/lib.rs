@@ -3,6 +3,7 @@
 //! What is answered is what the gRPC services answer, in the types that the command line prints with `--json`; nothing is
 //! decided here.
 
+mod archive;
 mod blobs;
 mod content;
 mod document;
@@ -67,6 +68,7 @@ pub fn router(farm: FarmService, outside: Outside) -> Router {
         .merge(workers::routes())
         .merge(worker_log::routes());
     let api = api
+        .merge(archive::routes())
         .merge(submit::routes())
         .merge(rerender::routes())
         .merge(past::routes())

@@ -12,7 +12,9 @@ mod looking;
 mod loras;
 mod manifests;
 mod paging;
+mod pipe;
 mod places;
+mod reports;
 #[cfg(test)]
 mod tests;
 mod uploads;

@@ -10,13 +10,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Component, Path};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use wanfarm_types::{FileState, JobId, JobReport};
@@ -25,19 +23,16 @@ use zip::{CompressionMethod, DateTime};
 
 use super::asking::Answer;
 use super::files::{became, lost};
+use super::pipe::{CHUNK_BYTES, Pipe, take};
 use super::wire::refusal;
 use super::{AHEAD, FarmService, Seen};
 use crate::outputs::{self, JobFiles, Print, Stands};
 use crate::requests::{Report, Request};
 
-/// Bytes of one chunk.
-const CHUNK_BYTES: usize = 256 << 10;
 /// Archives sent at a time; each holds a thread.
 const AT_ONCE: usize = 4;
 /// More files than this are no archive: their list alone takes a hundred megabytes of memory.
 const MAX_FILES: usize = 200_000;
-/// A receiver that takes nothing for so long has gone.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Names what is not in the archive.
 const MISSING: &str = "MISSING.txt";
 
@@ -85,57 +80,6 @@ impl FarmService {
             send(&files, reports, Pipe::new(runtime, chunks));
         });
         Ok((name, ReceiverStream::new(outgoing)))
-    }
-}
-
-/// Hands on what is written, in chunks. Once broken it swallows everything: an archive that is given up still writes its end.
-struct Pipe {
-    runtime: Handle,
-    chunks: mpsc::Sender<io::Result<Bytes>>,
-    gathered: Vec<u8>,
-    broken: Arc<AtomicBool>,
-}
-
-impl Pipe {
-    fn new(runtime: Handle, chunks: mpsc::Sender<io::Result<Bytes>>) -> Self {
-        Self { runtime, chunks, gathered: Vec::new(), broken: Arc::default() }
-    }
-
-    fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
-    }
-
-    fn hand_on(&mut self) -> io::Result<()> {
-        if self.gathered.is_empty() || self.is_broken() {
-            return Ok(());
-        }
-        let chunk = std::mem::take(&mut self.gathered).into();
-        if take(&self.runtime, &self.chunks, Ok(chunk)) {
-            return Ok(());
-        }
-        self.broken.store(true, Ordering::Relaxed);
-        Err(io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-/// Waits until the receiver takes it; false when it has gone.
-fn take(runtime: &Handle, chunks: &mpsc::Sender<io::Result<Bytes>>, chunk: io::Result<Bytes>) -> bool {
-    runtime.block_on(async { matches!(timeout(PATIENCE, chunks.send(chunk)).await, Ok(Ok(()))) })
-}
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.is_broken() {
-            self.gathered.extend_from_slice(bytes);
-        }
-        if self.gathered.len() >= CHUNK_BYTES {
-            self.hand_on()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.hand_on()
     }
 }
 

@@ -12,19 +12,18 @@ use tonic::{Code, Status};
 use wanfarm_client::{DiskShortage, JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
 use wanfarm_types::{
-    About, Digest, JobId, JobReport, JobState, JobStatus, JobSummary, ModelInfo, VideoRequest, VideoStatus, WorkerId,
-    WorkerStatus,
+    About, Digest, JobId, JobState, JobStatus, JobSummary, ModelInfo, VideoRequest, VideoStatus, WorkerId, WorkerStatus,
 };
 
 use super::files::{self, OutputLine};
 use super::wire::refusal;
-use super::{FarmService, Judged, Seen, on_a_thread, stopping};
+use super::{FarmService, Judged, on_a_thread, stopping};
 use crate::disk_space;
 use crate::estimate::{Estimate, Space};
 use crate::meters::Counts;
-use crate::outputs::{self, Look, Stands};
+use crate::outputs::Look;
 use crate::preview::Preview;
-use crate::requests::{AboutChange, Figures, News, Remaining, Report, Request};
+use crate::requests::{AboutChange, Figures, News, Remaining, Request};
 use crate::times::{rfc3339, wall_clock};
 
 pub(super) type Answer<T> = Result<T, Status>;
@@ -194,31 +193,6 @@ impl FarmService {
 
     pub(super) async fn remaining(&self, job: JobId) -> Answer<Remaining> {
         self.ask(|reply| Request::Remaining { job, reply }).await?.map_err(refusal)
-    }
-
-    /// What came of a job so far, with the files that are lost.
-    ///
-    /// # Errors
-    /// When there is no such job, or its output folder does not answer.
-    pub async fn report(&self, job: JobId) -> Answer<JobReport> {
-        let Report { report, files, .. } = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
-        let root = files.root.clone();
-        let lost = self.looking.at(&root, move |seen| files::lost(&files, seen)).await?;
-        Ok(JobReport { lost, ..report })
-    }
-
-    /// The same as a page that needs nothing else.
-    ///
-    /// # Errors
-    /// As of [`Self::report`].
-    pub async fn report_page(&self, job: JobId) -> Answer<String> {
-        let Report { report, files, .. } = self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
-        let (root, stills) = (files.root.clone(), self.stills.clone());
-        let draw = move |seen: &Seen| {
-            let report = JobReport { lost: files::lost(&files, seen), ..report };
-            outputs::page(&report, &files, &stills.of_job(&files, &|| seen.one()), Stands::Served)
-        };
-        self.drawing.at(&root, draw).await
     }
 
     /// The files of a video as they were written, and what became of them as far as their lengths tell; none before it is
