@@ -273,7 +273,8 @@ fn buttons_and_keys_do_what_they_say() {
     assert_eq!(browser.address(), "/");
 
     browser.open(farm.address(), "/machines");
-    browser.click_named("Drain all of 127.0.0.1");
+    let host = &farm.worker_lines()[0].host;
+    browser.click_named(&format!("Drain all of {host}"));
     browser.click_named("Drain them");
     browser.until("every worker has left", || {
         let left = "return [...document.querySelectorAll('.worker-row')].every(row => row.innerText.includes('left (drained)'))";
