@@ -91,11 +91,14 @@ impl Board {
             }
             return;
         }
-        if let Some(old) = self.seats.remove(&worker) {
-            self.index(worker, &old, false);
+        let old = self.seats.remove(&worker);
+        // What a worker does changes with every item, what it can do seldom.
+        let is_counted = old.as_ref().zip(seat.as_ref()).is_some_and(|(old, seat)| old.counts_like(seat));
+        if let Some(old) = old {
+            self.index(worker, &old, !is_counted, false);
         }
         if let Some(seat) = seat {
-            self.index(worker, &seat, true);
+            self.index(worker, &seat, !is_counted, true);
             self.seats.insert(worker, seat);
         }
     }
@@ -170,9 +173,13 @@ impl Board {
         self.clocks.get(&(ticket.lane.stage, ticket.lane.begins, ticket.priority)).copied().unwrap_or(0)
     }
 
-    fn index(&mut self, worker: WorkerId, seat: &Seat, present: bool) {
+    fn index(&mut self, worker: WorkerId, seat: &Seat, counts: bool, present: bool) {
         for membership in seat.memberships.iter() {
-            self.pools.entry(membership.pool).or_default().index(*membership, worker, seat, present);
+            let pool = self.pools.entry(membership.pool).or_default();
+            if counts {
+                pool.count(*membership, worker, seat.residency.is_some(), present);
+            }
+            pool.index(*membership, worker, seat, present);
         }
     }
 }

@@ -15,6 +15,7 @@ use super::pool::{Candidate, Pool};
 use super::residency::Residency;
 use super::seat::Seat;
 use crate::job::PoolId;
+use crate::pace::Slowness;
 
 /// Workers looked at for one load, the fastest first.
 const LOOK: usize = 16;
@@ -39,22 +40,25 @@ pub(super) fn find(board: &Board, pool: &Pool, ticket: &Ticket, place: Place) ->
     let average = pool.speeds.average();
     let has_room = |worker: WorkerId| has_room(board, ticket.lane, worker);
     let is_now = matches!(place, Place::Now);
-    let idle = pool.idle_without.candidates().chain(pool.idle.candidates().filter(|(_, worker)| !has_room(*worker)));
+    // Where so many idle holders have room, one of them takes it.
+    let cramped = pool.idle.candidates().take(LOOK).filter(|(_, worker)| !has_room(*worker));
+    let idle = pool.idle_without.candidates().chain(cramped);
     let urgency = Some((ticket.priority, ticket.lane.stage));
     let nearly_done = pool.nearly_done_without.iter().take_while(|(follows, ..)| *follows < urgency);
     let nearly_done = nearly_done.map(|&(_, slowness, worker)| (slowness, worker));
     let candidates = idle.filter(|_| is_now).chain(nearly_done.filter(|_| !is_now));
     let mut candidates = candidates.filter(|(_, worker)| may_run(board, pool, ticket, *worker)).take(LOOK).peekable();
     candidates.peek()?;
+    let demand = Demand::of(board, pool, ticket);
     let is_served = pool.holders.iter().any(|holder| has_room(*holder) && may_run(board, pool, ticket, *holder));
     let loads = candidates.filter_map(|(slowness, worker)| {
         let (seat, to) = (board.seat_of(worker)?, Candidate { worker, slowness: slowness.or(average) });
         let memory = seat.residency.as_ref()?;
-        if is_served && !gains(board, pool, ticket, memory, to) {
+        if is_served && !demand.gains(pool, ticket, memory, to) {
             return None;
         }
         let lost = lost(board, ticket, memory);
-        let spares = lost.is_empty() || !is_served && is_due(board, pool, ticket, memory, to, &lost);
+        let spares = lost.is_empty() || !is_served && demand.is_due(board, pool, ticket, memory, to, &lost);
         // What follows from its item on its own may be for what it holds.
         let follows = seat.running.as_ref().and_then(|running| running.follows);
         if !spares && follows.is_some_and(|(priority, _)| priority >= ticket.priority) {
@@ -88,32 +92,53 @@ fn lost(board: &Board, ticket: &Ticket, memory: &Residency) -> Vec<PoolId> {
     lost.filter(|pool| worth(board, *pool) > (false, 0)).collect()
 }
 
-/// True when one more worker ends the work of a pool sooner: an item begun there after the load is done before those that
-/// hold the weights would come to it.
-fn gains(board: &Board, pool: &Pool, ticket: &Ticket, memory: &Residency, to: Candidate) -> bool {
-    let waiting = board.waiting(ticket.lane.pool());
-    // The load does not count texts, which videos share.
-    let ready = pool.held_speeds.time(u128::from(ticket.cost()) * waiting as u128);
-    match pool.drain().max(ready).zip(to.slowness) {
-        Some((drain, slowness)) => {
-            let load = memory.load_time(ticket.lane.pool());
-            waiting > pool.idle.len() && drain > load.saturating_add(slowness.time(ticket.cost()))
-        }
-        // Encoding and decoding is soon measured; a video is not soon denoised.
-        None => {
-            let is_long = !matches!(ticket.lane.stage, Stage::EncodeText | Stage::EncodeImage | Stage::Decode);
-            is_long && waiting > pool.idle.len()
-        }
-    }
+/// What waits in a pool for items like one.
+struct Demand {
+    /// Ready items.
+    waiting: usize,
+    /// Milliseconds until those that hold the weights are through, if their speed is known.
+    drain: Option<u64>,
 }
 
-/// True when what waits, and nobody holds, is worth two loads, and nothing is given up for it that nobody else holds.
-fn is_due(board: &Board, pool: &Pool, ticket: &Ticket, memory: &Residency, to: Candidate, lost: &[PoolId]) -> bool {
-    let is_last = |pool: &PoolId| board.pool(*pool).is_none_or(|pool| pool.holders.len() < 2);
-    let waiting = board.waiting(ticket.lane.pool());
-    let load = memory.load_time(ticket.lane.pool()).saturating_mul(WORTH);
-    let known = to.slowness.or(pool.speeds.average());
-    let is_worth =
-        known.map_or(waiting >= MANY, |slowness| slowness.time(ticket.cost()).saturating_mul(waiting as u64) >= load);
-    is_worth && !lost.iter().any(is_last)
+impl Demand {
+    fn of(board: &Board, pool: &Pool, ticket: &Ticket) -> Self {
+        let waiting = board.waiting(ticket.lane.pool());
+        // The load does not count texts, which videos share.
+        let ready = pool.held_speeds.time(u128::from(ticket.cost()) * waiting as u128);
+        Self { waiting, drain: pool.drain().max(ready) }
+    }
+
+    /// True when one more worker ends the work of the pool sooner: an item begun there after the load is done before those that
+    /// hold the weights would come to it.
+    fn gains(&self, pool: &Pool, ticket: &Ticket, memory: &Residency, to: Candidate) -> bool {
+        match self.drain.zip(to.slowness) {
+            Some((drain, slowness)) => {
+                let load = memory.load_time(ticket.lane.pool());
+                self.waiting > pool.idle.len() && drain > load.saturating_add(slowness.time(ticket.cost()))
+            }
+            // Encoding and decoding is soon measured; a video is not soon denoised.
+            None => {
+                let is_long = !matches!(ticket.lane.stage, Stage::EncodeText | Stage::EncodeImage | Stage::Decode);
+                is_long && self.waiting > pool.idle.len()
+            }
+        }
+    }
+
+    /// True when what waits, and nobody holds, is worth so many loads, and nothing is given up for it that nobody else holds.
+    fn is_due(
+        &self,
+        board: &Board,
+        pool: &Pool,
+        ticket: &Ticket,
+        memory: &Residency,
+        to: Candidate,
+        lost: &[PoolId],
+    ) -> bool {
+        let is_last = |pool: &PoolId| board.pool(*pool).is_none_or(|pool| pool.holders.len() < 2);
+        let load = memory.load_time(ticket.lane.pool()).saturating_mul(WORTH);
+        let known = to.slowness.or(pool.speeds.average());
+        let all = |slowness: Slowness| slowness.time(ticket.cost()).saturating_mul(self.waiting as u64);
+        let is_worth = known.map_or(self.waiting >= MANY, |slowness| all(slowness) >= load);
+        is_worth && !lost.iter().any(is_last)
+    }
 }

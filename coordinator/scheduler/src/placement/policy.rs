@@ -53,6 +53,9 @@ fn best(board: &Board, place: Place) -> Option<(Work, WorkerId)> {
 
 fn first_in_lane(board: &Board, id: LaneId, lane: &Lane, place: Place) -> Option<(Rank, Work, WorkerId)> {
     let pool = board.pool(id.pool())?;
+    if !place.has_anybody(pool) {
+        return None;
+    }
     let rank = |priority, spares, served| (priority, spares, id.stage, !id.begins, Reverse(served));
     let (mut load, mut refused) = (None, None);
     for (priority, served, work) in lane.iter() {
@@ -89,6 +92,14 @@ fn first_in_lane(board: &Board, id: LaneId, lane: &Lane, place: Place) -> Option
 }
 
 impl Place {
+    /// True when some worker of a pool, whatever it holds, might take an item there.
+    fn has_anybody(self, pool: &Pool) -> bool {
+        match self {
+            Place::Now => !pool.idle.is_empty() || !pool.idle_without.is_empty(),
+            Place::Next => !pool.nearly_done.is_empty() || !pool.nearly_done_without.is_empty(),
+        }
+    }
+
     /// True when the pool has any such place for an item this urgent.
     fn is_open(self, board: &Board, pool: &Pool, lane: LaneId, priority: i32) -> bool {
         let urgency = (priority, lane.stage);
@@ -206,10 +217,8 @@ fn more_important(board: &Board, id: PoolId, pool: &Pool, worker: WorkerId, prio
     let lanes = board.lanes().filter(|(lane, _)| lane.pool() == id);
     let levels = lanes.flat_map(|(lane, waiting)| waiting.levels().map(move |(of, len)| (lane, of, len)));
     let is_full = pool.full.contains(&worker);
-    let counts = |lane: LaneId, of: i32| {
-        let has_place = fits(board, lane, worker) && !(is_full && lane.stage == Stage::Decode);
-        of > priority && has_place && !is_held_back(board, lane, of)
-    };
+    let has_place = |lane: LaneId| fits(board, lane, worker) && !(is_full && lane.stage == Stage::Decode);
+    let counts = |lane: LaneId, of: i32| of > priority && has_place(lane) && !is_held_back(board, lane, of);
     let all: usize = levels.filter(|&(lane, of, _)| counts(lane, of)).map(|(_, _, len)| len).sum();
     let barred = board.avoiding().filter(|ticket| {
         ticket.lane.pool() == id && counts(ticket.lane, ticket.priority) && !may_run(board, pool, ticket, worker)

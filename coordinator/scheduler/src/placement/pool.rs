@@ -120,8 +120,9 @@ impl Pool {
         self.held_speeds.time(self.load)
     }
 
-    pub(super) fn index(&mut self, membership: Membership, worker: WorkerId, seat: &Seat, present: bool) {
-        let Membership { pool, held, slowness } = membership;
+    /// Counts a worker among those of the pool, whatever it does; `elastic`: it can let the weights go.
+    pub(super) fn count(&mut self, membership: Membership, worker: WorkerId, elastic: bool, present: bool) {
+        let Membership { held, slowness, .. } = membership;
         put(&mut self.members, worker, present);
         let count = |speeds: &mut Speeds| if present { speeds.add(slowness) } else { speeds.remove(slowness) };
         count(&mut self.speeds);
@@ -129,9 +130,14 @@ impl Pool {
             put(&mut self.holders, worker, present);
             count(&mut self.held_speeds);
         }
-        if seat.residency.is_some() {
+        if elastic {
             if present { self.elastic += 1 } else { self.elastic -= 1 }
         }
+    }
+
+    /// Finds a worker by what it does.
+    pub(super) fn index(&mut self, membership: Membership, worker: WorkerId, seat: &Seat, present: bool) {
+        let Membership { pool, held, slowness } = membership;
         if seat.is_idle() {
             let idle = if held { &mut self.idle } else { &mut self.idle_without };
             put(&mut idle.0, (slowness, worker), present);

@@ -79,6 +79,11 @@ impl Seat {
         self.residency.as_ref().is_none_or(|memory| memory.fits(lane.pool(), lane.size))
     }
 
+    /// True when it can do the same, equally fast, and lets weights go or does not.
+    pub(super) fn counts_like(&self, other: &Seat) -> bool {
+        self.memberships == other.memberships && self.residency.is_some() == other.residency.is_some()
+    }
+
     /// True when nothing differs but how far the running item is.
     pub(super) fn is_indexed_like(&self, other: &Seat) -> bool {
         let place = |seat: &Seat| seat.running.as_ref().map(Occupant::place);
