@@ -155,7 +155,7 @@ async fn nothing_is_sent_where_nobody_said_it_may_be() {
         (json!({"url": hooks, "types": ["job.endde"]}), "types"),
         (json!({"url": hooks, "types": ["unknown"]}), "types"),
         (json!({"url": hooks, "secret": "whsec_c2hvcnQ="}), "secret"),
-        (json!({"url": hooks, "tpyes": []}), "tpyes"),
+        (json!({"url": hooks, "events": []}), "events"),
     ] {
         let (status, problem) = add(&coordinator, wanted).await;
         assert!(status == 400 && problem["detail"].as_str().unwrap().contains(field), "{field}: {status} {problem}");

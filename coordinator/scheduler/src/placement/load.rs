@@ -10,7 +10,7 @@ use wanfarm_types::{Stage, WorkerId};
 
 use super::board::Board;
 use super::lane::Ticket;
-use super::place::{Place, has_room, may_run};
+use super::place::{Place, has_room, may_run, may_run_on};
 use super::pool::{Candidate, Pool};
 use super::residency::Residency;
 use super::seat::Seat;
@@ -18,7 +18,7 @@ use crate::job::PoolId;
 use crate::pace::Slowness;
 
 /// Workers looked at for one load, the fastest first.
-const LOOK: usize = 16;
+const LOOK: usize = 6;
 
 /// Times as long as a load the work that waits must take before a worker leaves other work of equal importance for it.
 const WORTH: u64 = 30;
@@ -47,12 +47,14 @@ pub(super) fn find(board: &Board, pool: &Pool, ticket: &Ticket, place: Place) ->
     let nearly_done = pool.nearly_done_without.iter().take_while(|(follows, ..)| *follows < urgency);
     let nearly_done = nearly_done.map(|&(_, slowness, worker)| (slowness, worker));
     let candidates = idle.filter(|_| is_now).chain(nearly_done.filter(|_| !is_now));
-    let mut candidates = candidates.filter(|(_, worker)| may_run(board, pool, ticket, *worker)).take(LOOK).peekable();
+    let seated = candidates.filter_map(|(slowness, worker)| Some((slowness, worker, board.seat_of(worker)?)));
+    let mut candidates =
+        seated.filter(|(_, worker, seat)| may_run_on(board, pool, ticket, *worker, seat)).take(LOOK).peekable();
     candidates.peek()?;
     let demand = Demand::of(board, pool, ticket);
     let is_served = pool.holders.iter().any(|holder| has_room(*holder) && may_run(board, pool, ticket, *holder));
-    let loads = candidates.filter_map(|(slowness, worker)| {
-        let (seat, to) = (board.seat_of(worker)?, Candidate { worker, slowness: slowness.or(average) });
+    let loads = candidates.filter_map(|(slowness, worker, seat)| {
+        let to = Candidate { worker, slowness: slowness.or(average) };
         let memory = seat.residency.as_ref()?;
         if is_served && !demand.gains(pool, ticket, memory, to) {
             return None;

@@ -5,6 +5,7 @@ use wanfarm_types::{Stage, WorkerId};
 use super::board::Board;
 use super::lane::Ticket;
 use super::pool::Pool;
+use super::seat::Seat;
 use crate::job::LaneId;
 
 /// Where an item may go: to an idle worker, or behind the item of one that is nearly done.
@@ -17,11 +18,14 @@ pub(super) enum Place {
 /// A worker that an item failed on may have it back only when no other is left; and none makes more frames than wait to
 /// be written already.
 pub(crate) fn may_run(board: &Board, pool: &Pool, ticket: &Ticket, worker: WorkerId) -> bool {
+    board.seat_of(worker).is_some_and(|seat| may_run_on(board, pool, ticket, worker, seat))
+}
+
+/// The same, of a worker whose seat is at hand.
+pub(super) fn may_run_on(board: &Board, pool: &Pool, ticket: &Ticket, worker: WorkerId, seat: &Seat) -> bool {
     let is_kept_out = ticket.lane.stage == Stage::Decode && pool.full.contains(&worker);
     let cannot = |other: &WorkerId| ticket.avoids.contains(other) || !fits(board, ticket.lane, *other);
-    !is_kept_out
-        && fits(board, ticket.lane, worker)
-        && (!ticket.avoids.contains(&worker) || pool.members.iter().all(cannot))
+    !is_kept_out && seat.fits(ticket.lane) && (!ticket.avoids.contains(&worker) || pool.members.iter().all(cannot))
 }
 
 /// True when there is room for items of a lane on a worker beside all that it holds.
