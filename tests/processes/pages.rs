@@ -34,10 +34,11 @@ sweep = { colour = ["red", "green", "blue", "yellow", "purple", "orange"] }
 "#;
 
 /// Every page, of a farm whose first job is this one.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "/",
     "/jobs/1",
     "/jobs/1?view=table",
+    "/jobs/1?view=matrix",
     "/jobs/1/videos/0",
     "/jobs/1/report",
     "/machines",
@@ -358,5 +359,72 @@ fn a_manifest_is_checked_as_it_is_written_and_then_submitted() {
     browser.count(".tile", 6);
     assert_eq!(browser.address(), "/jobs/1");
     assert_eq!(states(&farm), ["waiting"; 6]);
+    farm.stop();
+}
+
+/// Seven videos of two lists, and of one more that makes several of a pair; and one that no list made.
+const SWEPT: &str = r#"
+[[video]]
+prompt = "a {colour} circle moving {direction} on a black background"
+sweep = { colour = ["red", "blue", "green"], direction = ["left", "right"] }
+
+[[video]]
+prompt = "a red circle moving left on a black background"
+zip = { seed = [8, 9], steps = [81, 82] }
+
+[[video]]
+prompt = "a purple circle"
+"#;
+
+#[test]
+fn what_was_swept_is_shown_as_a_matrix() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    let farm = Farm::without_workers(&sandbox);
+    let end = VIDEOS.find("[[video]]").expect("a video");
+    farm.submit(&sandbox.manifest(&format!("{}{SWEPT}", &VIDEOS[..end])));
+    assert_eq!(status(&farm)["videos"][3]["swept"], json!({ "colour": "blue", "direction": "right" }));
+    browser.open(farm.address(), "/jobs/1");
+    browser.count(".tile", 9);
+    browser.click_named("Matrix");
+    assert_eq!(browser.address(), "/jobs/1?view=matrix");
+    // The values of the first list, and a row of those that it did not make.
+    browser.count(".matrix-box [role=row]", 4);
+    browser.count(".matrix-link", 7);
+    browser.sees(".matrix-head", "right");
+    browser.sees(".matrix-box [aria-rowindex='5']", "0 of 3 done");
+    assert_eq!(browser.run("return document.querySelector('.matrix-link').tabIndex"), 0);
+
+    // By keyboard: to the right, down, and onto a pair of which there is no video.
+    browser.run("document.querySelector('.matrix-link').focus(); return true");
+    for (key, label) in [
+        ("\u{e014}", "red, right: waiting"),
+        ("\u{e015}", "blue, right: waiting"),
+        ("\u{e014}", "blue, –: no video"),
+        ("\u{e012}", "blue, right: waiting"),
+    ] {
+        browser.press(key);
+        browser.until(label, || browser.run("return document.activeElement.getAttribute('aria-label')") == label);
+    }
+    browser.run(
+        "const [, columns] = document.querySelectorAll('.matrix-axis select'); columns.value = 'seed'; \
+                 columns.dispatchEvent(new Event('change')); return true",
+    );
+    browser.sees(".matrix-head", "9");
+    assert_eq!(browser.address(), "/jobs/1?view=matrix&columns=seed");
+    for (width, theme) in [(1280, "dark"), (390, "light")] {
+        browser.emulate(width, theme);
+        browser.open(farm.address(), "/jobs/1?view=matrix&rows=direction&columns=colour");
+        browser.sees(".matrix-head", "blue");
+        assert_eq!(browser.run(include_str!("pages/look.js")), json!([]), "at {width} in {theme}");
+    }
+    browser.has_no_complaints();
+
+    // Nothing was swept, so there is no matrix.
+    let plain = format!("{}[[video]]\nprompt = \"a red circle\"\n", &VIDEOS[..end]).replace("{index:04}", "plain");
+    farm.submit(&sandbox.manifest(&plain));
+    browser.open(farm.address(), "/jobs/2?view=matrix");
+    browser.count(".tile", 1);
+    browser.count(".switch button", 2);
     farm.stop();
 }

@@ -101,6 +101,7 @@ impl Context<'_> {
             loras: draft.loras.clone(),
             formats: formats(draft).to_vec(),
             output,
+            swept: draft.swept.clone(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wanfarm_types::LoraRef;
+use wanfarm_types::{LoraRef, Swept};
 
 use super::fault::{Fault, Findings, Place, clipped, near, quote, suggest};
 use super::files::Files;
@@ -12,10 +12,11 @@ use super::loras::Loras;
 use super::node::{Entry, Node, Value};
 use super::series::{Series, Word};
 use super::settings::Settings;
+use super::swept;
 use super::template::{Template, Unexpandable};
 use super::values::{empty, unknown_key, wrong_type};
 
-/// Most bytes of all prompts together; far more than anyone writes, far less than a machine has.
+/// Most bytes of all prompts and swept values together; far more than anyone writes, far less than a machine has.
 const MAX_EXPANDED: usize = 64 << 20;
 
 /// A video as far as the manifest alone decides it.
@@ -27,6 +28,8 @@ pub(crate) struct Draft {
     pub(crate) settings: Settings,
     /// What the names of its `sweep` and `zip` stand for.
     pub(crate) words: Vec<Word>,
+    /// What of this is kept with the video.
+    pub(crate) swept: Swept,
     /// With every name replaced.
     pub(crate) prompt: String,
     /// With every name replaced.
@@ -108,9 +111,9 @@ impl<'a> Drafting<'a> {
             self.check_names(&all, &series, &place, named);
         }
         if self.found.reported() > before {
-            let (words, prompt) = (Vec::new(), String::new());
+            let (words, swept, prompt) = (Vec::new(), Swept::default(), String::new());
             let (negative, image, loras) = (None, None, Vec::new());
-            let stand_in = Draft { place, settings: all, words, prompt, negative, image, loras, whole: false };
+            let stand_in = Draft { place, settings: all, words, swept, prompt, negative, image, loras, whole: false };
             return self.drafts.push(stand_in);
         }
         let videos = series.len().and_then(|videos| self.videos.checked_add(videos));
@@ -208,16 +211,18 @@ impl<'a> Drafting<'a> {
             Some(text) => Some(self.found.keep(text)?),
             None => None,
         };
-        self.bytes += prompt.len() + negative.as_ref().map_or(0, String::len);
+        let swept = swept::kept(series.names().map(|(name, _)| &**name), &words);
+        let values: usize = swept.iter().map(|(_, value)| value.len()).sum();
+        self.bytes += prompt.len() + negative.as_ref().map_or(0, String::len) + values;
         if self.bytes > MAX_EXPANDED {
             self.found.add(
-                Fault::at(place, format!("the prompts come to more than {} MiB", MAX_EXPANDED >> 20))
+                Fault::at(place, format!("prompts and swept values come to more than {} MiB", MAX_EXPANDED >> 20))
                     .why(format!("{} takes the manifest beyond that", place.key))
                     .help("shorten the texts, or split the manifest"),
             );
             return None;
         }
-        Some(Draft { place: place.clone(), settings, words, prompt, negative, image, loras, whole: true })
+        Some(Draft { place: place.clone(), settings, words, swept, prompt, negative, image, loras, whole: true })
     }
 }
 

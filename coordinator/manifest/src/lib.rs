@@ -30,6 +30,7 @@ mod series;
 mod settings;
 mod source;
 mod submission;
+mod swept;
 mod template;
 #[cfg(test)]
 mod tests;

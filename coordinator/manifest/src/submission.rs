@@ -11,6 +11,7 @@ use super::check::FINEST;
 use super::keys::{self, MAX_TEXT, Rule, Setting};
 use super::loras::MAX_LORAS;
 use super::names::{self, component_fault, output_fault};
+use super::swept;
 use super::twins::Twins;
 use crate::claims::{Claims, Holder, Wanted};
 use crate::job::Submission;
@@ -98,6 +99,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
         check_size(video).map_err(at)?;
         video.cache.as_ref().map_or(Ok(()), CacheRequest::check).map_err(|bad| at(bad.to_string()))?;
         check_loras(&video.loras).map_err(at)?;
+        swept::check(&video.swept).map_err(at)?;
         if let Some(why) = output_fault(&video.output) {
             return Err(at(format!("{:?} is no safe output name: {why}", video.output)));
         }
@@ -193,6 +195,7 @@ mod tests {
             (VideoRequest { prompt: "x".repeat(9000), ..request() }, "prompt"),
             (VideoRequest { prompt: " ".into(), ..request() }, "prompt"),
             (VideoRequest { negative: Some("x".repeat(9000)), ..request() }, "prompt"),
+            (VideoRequest { swept: [("a b", "x")].into_iter().collect(), ..request() }, "name of a list"),
             (VideoRequest { steps: Some(u32::MAX), ..request() }, "steps"),
             (VideoRequest { frames: Some(0), ..request() }, "frames"),
             (VideoRequest { width: Some(1 << 20), ..request() }, "width"),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use wanfarm_types::{Digest, ModelInfo, VideoRequest};
+use wanfarm_types::{Digest, ModelInfo, Swept, VideoRequest};
 
 /// The videos of a job by everything that decides their pictures and how fast they are shown.
 #[derive(Debug, Default)]
@@ -15,7 +15,8 @@ impl Twins {
     /// Records a video with its size, and names the earlier one that is the same. With the model known, what it would
     /// fill in counts as said; a video that it cannot render is like no other.
     pub fn find(&mut self, index: u32, request: &VideoRequest, info: Option<&ModelInfo>) -> Option<u32> {
-        let unnamed = VideoRequest { output: String::new(), formats: Vec::new(), ..request.clone() };
+        let unnamed =
+            VideoRequest { output: String::new(), formats: Vec::new(), swept: Swept::default(), ..request.clone() };
         let key = match info {
             None => digest(&unnamed)?,
             // A LoRA file that is left out by its strength was said all the same.
@@ -37,10 +38,14 @@ mod tests {
     use wanfarm_types::fixtures::{info, request};
     use wanfarm_types::{Experts, Format, FrameRate};
 
+    fn swept() -> Swept {
+        [("animal", "cat")].into_iter().collect()
+    }
+
     #[test]
     fn names_and_formats_make_no_difference_and_all_else_does() {
         let info = info(Experts::Single);
-        let named = VideoRequest { output: "other".into(), formats: vec![Format::Gif], ..request() };
+        let named = VideoRequest { output: "other".into(), formats: vec![Format::Gif], swept: swept(), ..request() };
         let said = VideoRequest { width: Some(1280), fps: Some(FrameRate::whole(16)), ..request() };
         let mut twins = Twins::default();
         assert_eq!(twins.find(0, &request(), None), None);

@@ -14,6 +14,14 @@ fn image(wire: Option<Vec<u8>>) -> Result<Option<domain::Digest>, WireError> {
     wire.map(|bytes| digest("image digest", &bytes)).transpose()
 }
 
+pub(super) fn swept_to_wire(swept: &domain::Swept) -> Vec<v1::SweptValue> {
+    swept.iter().map(|(name, value)| v1::SweptValue { name: name.to_owned(), value: value.to_owned() }).collect()
+}
+
+pub(super) fn swept_from_wire(wire: Vec<v1::SweptValue>) -> domain::Swept {
+    wire.into_iter().map(|v1::SweptValue { name, value }| (name, value)).collect()
+}
+
 impl From<domain::Guidance> for v1::Guidance {
     fn from(guidance: domain::Guidance) -> Self {
         Self { high: guidance.high, low: guidance.low }
@@ -61,6 +69,7 @@ impl From<domain::VideoRequest> for v1::VideoRequest {
             output: request.output,
             cache: request.cache.and_then(cache::to_wire),
             loras: request.loras.into_iter().map(Into::into).collect(),
+            swept: swept_to_wire(&request.swept),
         }
     }
 }
@@ -86,6 +95,7 @@ impl TryFrom<v1::VideoRequest> for domain::VideoRequest {
             output: wire.output,
             cache: cache::from_wire(wire.cache)?,
             loras: each(wire.loras)?,
+            swept: swept_from_wire(wire.swept),
         })
     }
 }
@@ -137,6 +147,7 @@ mod tests {
             loras: vec![lora],
             formats: Vec::new(),
             output: "o".into(),
+            swept: [("pace", "slow"), ("animal", "fox")].into_iter().collect(),
         }
     }
 

@@ -3,6 +3,7 @@
 use wanfarm_types as domain;
 
 use super::lenient::{all, known, positive, share, shared, some, stage};
+use super::request::{swept_from_wire, swept_to_wire};
 use crate::v1;
 
 impl From<domain::JobSummary> for v1::JobSummary {
@@ -81,6 +82,7 @@ impl From<domain::VideoStatus> for v1::VideoStatus {
             started: video.started.unwrap_or_default(),
             ended: video.ended.unwrap_or_default(),
             eta: video.eta.unwrap_or_default(),
+            swept: swept_to_wire(&video.swept),
             loading: video.loading.map(v1::LoadProgress::from),
         }
     }
@@ -121,6 +123,7 @@ impl From<v1::VideoStatus> for domain::VideoStatus {
             started: some(wire.started),
             ended: some(wire.ended),
             eta: some(wire.eta),
+            swept: swept_from_wire(wire.swept),
             loading: wire.loading.map(domain::LoadProgress::from),
         }
     }
@@ -196,6 +199,7 @@ pub(super) mod tests {
             started: Some("2026-11-28T21:04:05.250Z".into()),
             ended: Some("2026-11-28T22:04:05.250Z".into()),
             eta: Some("2026-11-28T22:04:06.250Z".into()),
+            swept: [("pace", "slow"), ("animal", "fox")].into_iter().collect(),
             loading: Some(domain::LoadProgress { read: 1, of: 2, seconds: 0.5 }),
         }
     }

@@ -1,7 +1,8 @@
 //! A model and a video for tests.
 
 use crate::{
-    Defaults, Experts, Format, FrameRate, Geometry, Guidance, ModelInfo, SolverKind, Transformer, VaeKind, VideoRequest,
+    Defaults, Experts, Format, FrameRate, Geometry, Guidance, ModelInfo, SolverKind, Swept, Transformer, VaeKind,
+    VideoRequest,
 };
 
 /// Sizes whose tensors take no time.
@@ -54,5 +55,6 @@ pub fn request() -> VideoRequest {
         loras: Vec::new(),
         formats: vec![Format::Mp4],
         output: "cat".into(),
+        swept: Swept::default(),
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CacheContext, CacheError, CacheRequest, CacheSettings, Digest, Format, FormatError, FrameRate, GeometryError,
-    Guidance, LoraError, LoraRef, ModelInfo, SolverKind,
+    Guidance, LoraError, LoraRef, ModelInfo, SolverKind, Swept,
 };
 
 /// Steps of a distilled render that names none.
@@ -51,6 +51,9 @@ pub struct VideoRequest {
     pub formats: Vec<Format>,
     /// Path of the outputs relative to the output directory, without extension.
     pub output: String,
+    /// What its manifest swept, as people tell it by.
+    #[serde(default, skip_serializing_if = "Swept::is_empty")]
+    pub swept: Swept,
 }
 
 /// A video with nothing left open. Two equal specs on one device kind give equal bytes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{About, CacheSettings, JobId, LoadProgress, LoraRef, Stage, VideoRequest};
+use crate::{About, CacheSettings, JobId, LoadProgress, LoraRef, Stage, Swept, VideoRequest};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -138,6 +138,10 @@ pub struct VideoStatus {
     /// When its last step will be done if all take as long as the latest one, likewise.
     #[serde(default)]
     pub eta: Option<String>,
+    /// What `sweep` and `zip` of the manifest say for it, by name.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, String>))]
+    pub swept: Swept,
 }
 
 /// A job with its videos.
@@ -202,6 +206,7 @@ impl VideoStatus {
             steps: request.steps.unwrap_or(0),
             output: request.output.clone(),
             prompt: request.prompt.clone(),
+            swept: request.swept.clone(),
             ..Self::default()
         }
     }

@@ -8,6 +8,7 @@ import { Chips } from "../parts/chips.js";
 import { Icon } from "../parts/icon.js";
 import { JobHead } from "../parts/job-head.js";
 import { isTyping } from "../parts/keys.js";
+import { Matrix } from "../parts/matrix.js";
 import { usePicks } from "../parts/pick.js";
 import { Missing } from "../parts/problem.js";
 import { Selection } from "../parts/selection.js";
@@ -16,10 +17,14 @@ import { Tile } from "../parts/tile.js";
 import { VideoHead, VideoRow } from "../parts/video-row.js";
 import { Virtual, reveal } from "../parts/virtual.js";
 import { remember, useAddress } from "../router.js";
+import { sweptNames } from "../swept.js";
 import { useTitle } from "../title.js";
 import { VIDEO_STATES, isSuspect, jobTitle } from "../words.js";
 
 const NONE = [];
+/** The ways to see the videos: key, name and pictogram; the last one where lists made them. */
+const VIEWS = [["tiles", "Tiles", "grid"], ["table", "Table", "rows"]];
+const MATRIX = ["matrix", "Matrix", "matrix"];
 /** Height of the bars that stay at the top, and a little air. */
 const BELOW_BARS = 130;
 const ROW = 48;
@@ -33,7 +38,11 @@ export function Job({ job: id }) {
   useTitle(value && jobTitle(value.job));
   const videos = value?.videos || NONE;
   const counts = useMemo(() => tally(videos), [videos]);
-  const view = query.get("view") === "table" ? "table" : "tiles";
+  // As one text, so that lists that stay as they are count as the same.
+  const swept = useMemo(() => sweptNames(videos).join("\n"), [videos]);
+  const names = useMemo(() => (swept ? swept.split("\n") : NONE), [swept]);
+  const views = names.length ? [...VIEWS, MATRIX] : VIEWS;
+  const view = views.find(([key]) => key === query.get("view"))?.[0] || "tiles";
   const filter = { state: query.get("state") || "all", worker: query.get("worker") || "", text: query.get("q") || "", sort: query.get("sort") || "index" };
   const order = useMemo(() => choose(videos, filter), [videos, filter.state, filter.worker, filter.text, filter.sort]);
   const choice = [filter.state, filter.worker, filter.text, filter.sort].join("\n");
@@ -41,8 +50,10 @@ export function Job({ job: id }) {
   if (!value) return html`<${Missing} problem=${problem} what="job" />`;
   return html`
     <${JobHead} job=${value.job} end=${end} counts=${counts} />
-    <${Toolbar} filter=${filter} counts=${counts} view=${view} videos=${videos} shown=${order.length} />
-    <${Videos} key=${view} id=${value.job.job} view=${view} order=${order} videos=${videos} picks=${picks} sort=${filter.sort} choice=${choice} />
+    <${Toolbar} filter=${filter} counts=${counts} view=${view} views=${views} videos=${videos} shown=${order.length} />
+    ${view === "matrix"
+      ? html`<${Matrix} id=${value.job.job} order=${order} videos=${videos} names=${names} rows=${query.get("rows")} columns=${query.get("columns")} />`
+      : html`<${Videos} key=${view} id=${value.job.job} view=${view} order=${order} videos=${videos} picks=${picks} sort=${filter.sort} choice=${choice} />`}
     <${Selection} job=${value.job} videos=${videos} picks=${picks} />`;
 }
 
@@ -72,7 +83,7 @@ function compare(a, b) {
   return typeof a === "string" ? byName(a, b) : a - b;
 }
 
-function Toolbar({ filter, counts, view, videos, shown }) {
+function Toolbar({ filter, counts, view, views, videos, shown }) {
   // As one text, so that the list is drawn again only when a name comes or goes.
   const workers = useMemo(() => [...new Set(videos.map((video) => video.worker).filter(Boolean))].sort(byName).join("\n"), [videos]);
   const states = [
@@ -89,7 +100,7 @@ function Toolbar({ filter, counts, view, videos, shown }) {
     <${Chips} label="State" options=${states} value=${filter.state} onChange=${(state) => remember({ state: state === "all" ? null : state })} />
     <span class="end search"><${Icon} name="search" /><input class="input" type="search" id="search" placeholder="Search prompts" aria-label="Search prompts" value=${filter.text} onInput=${(event) => remember({ q: event.target.value })} /></span>
     <${WorkerChoice} workers=${workers} value=${filter.worker} />
-    <${Switch} label="View" value=${view} options=${[["tiles", "Tiles", "grid"], ["table", "Table", "rows"]]} onChange=${(next) => remember({ view: next === "table" ? "table" : null })} />
+    <${Switch} label="View" value=${view} options=${views} onChange=${(next) => remember({ view: next === "tiles" ? null : next })} />
     <span class="visually-hidden" role="status">${count(shown)} videos shown</span>
   </div>`;
 }

@@ -56,9 +56,20 @@ fn the_documented_example() {
         loras: Vec::new(),
         formats: vec![Format::Mp4, Format::Png],
         output: outputs[8].into(),
+        swept: [("colour", "blue"), ("direction", "left"), ("seed", "2")].into_iter().collect(),
     };
     assert_eq!(videos[8], last);
     assert_eq!(manifest.check(None).unwrap(), videos, "the model adds nothing to what is all said");
+}
+
+#[test]
+fn what_was_swept_is_kept_in_the_order_of_the_text() {
+    let manifest = "[job]\nmodel = 'm'\nname = 'n'\noutput = '{index}'\n[[video]]\nprompt = 'alone'\n[[video]]\n\
+                    prompt = 'a {animal}, {pace}'\nzip = { pace = ['slow', 'fast'], steps = [2, 4] }\nsweep = { animal = ['fox'] }";
+    let videos = read(manifest).unwrap().check(None).unwrap();
+    let swept: Vec<Vec<(&str, &str)>> = videos.iter().map(|video| video.swept.iter().collect()).collect();
+    let of = |pace, steps| vec![("pace", pace), ("steps", steps), ("animal", "fox")];
+    assert_eq!(swept, [vec![], of("slow", "2"), of("fast", "4")]);
 }
 
 #[test]

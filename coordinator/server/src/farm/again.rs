@@ -44,6 +44,7 @@ impl FarmService {
                 video.output = format!("{stem}-{seed}");
             }
             video.seed = seed;
+            video.swept.replace("seed", &seed.to_string());
         }
         let checked = move || check_submission(&submission).map(|()| submission);
         let submission = on_a_thread(checked).await?.map_err(tonic::Status::invalid_argument)?;

@@ -92,6 +92,8 @@ class VideoStatus(Model):
     started: datetime | None = None
     ended: datetime | None = None
     eta: datetime | None = None
+    #: What `sweep` and `zip` of the manifest say for it, by name.
+    swept: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_ended(self) -> bool:

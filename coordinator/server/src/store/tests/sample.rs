@@ -47,6 +47,7 @@ fn exact() -> VideoRequest {
             strength: -1.0 / 3.0,
             expert: Some(Expert::Low),
         }],
+        swept: [("pace", "slow\n猫"), ("animal", "fox")].into_iter().collect(),
         ..request()
     }
 }
