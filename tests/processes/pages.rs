@@ -327,6 +327,22 @@ fn machines_are_told_with_how_busy_they_are_and_what_they_log() {
     browser.sees(".host-row", env!("CARGO_PKG_VERSION"));
     browser.click("[aria-label='Log of talker']");
     browser.sees("dialog .log", "attached coordinator=");
+    browser.click_named("Close");
+    browser.click("[aria-label='Note on talker']");
+    browser.type_into("#worker-note", "fan is loud");
+    browser.click_named("Save");
+    browser.sees(".worker-row", "fan is loud");
+    assert_eq!(farm.worker_lines()[0].note, "fan is loud");
+    // Said elsewhere it appears by itself.
+    let said = farm.client(&["workers", "note", "talker", "fan is new"]).expect(0).stdout;
+    assert!(said.contains("fan is new"), "{said}");
+    browser.sees(".worker-row", "fan is new");
+    farm.client(&["workers", "note", "talker", "--remove"]).expect(0);
+    browser.until("the note is gone", || {
+        browser.run("return !document.querySelector('.worker-row').innerText.includes('fan')") == true
+    });
+    browser.click("[aria-label='Log of talker']");
+    browser.sees("dialog .log", "attached coordinator=");
     farm.end_worker("talker");
     // What comes while it is looked at, and what was there when it is looked at again.
     browser.sees("dialog", "Log of talker");

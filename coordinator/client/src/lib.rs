@@ -300,7 +300,7 @@ impl Client {
     /// # Errors
     /// When there is no such worker, it cannot be steered so, or the coordinator cannot be reached.
     pub async fn control_worker(&mut self, worker: WorkerId, verb: WorkerVerb) -> Result<(), ClientError> {
-        let (mut roles, worker_id) = (Vec::new(), worker.to_string());
+        let (mut roles, mut note, worker_id) = (Vec::new(), String::new(), worker.to_string());
         let verb = match verb {
             WorkerVerb::Drain => v1::WorkerVerb::Drain,
             WorkerVerb::Enable => v1::WorkerVerb::Enable,
@@ -310,8 +310,12 @@ impl Client {
                 v1::WorkerVerb::Assign
             }
             WorkerVerb::Auto => v1::WorkerVerb::Auto,
+            WorkerVerb::Note(text) => {
+                note = text.unwrap_or_default();
+                v1::WorkerVerb::Note
+            }
         };
-        self.farm.control_worker(v1::ControlWorkerRequest { worker_id, verb: verb.into(), roles }).await?;
+        self.farm.control_worker(v1::ControlWorkerRequest { worker_id, verb: verb.into(), roles, note }).await?;
         Ok(())
     }
 

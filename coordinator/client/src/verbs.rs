@@ -35,6 +35,8 @@ pub enum WorkerVerb {
     Assign(BTreeSet<Role>),
     /// Give it work of all that it serves again.
     Auto,
+    /// Remember this of it; `None`: nothing any more.
+    Note(Option<String>),
     /// Keep nothing of it; only of one that is gone.
     Forget,
 }

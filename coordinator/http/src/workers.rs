@@ -65,6 +65,10 @@ struct Change {
     #[serde(default, deserialize_with = "input::present")]
     #[schema(value_type = Option<Vec<Role>>, min_items = 1)]
     assigned: Option<Option<BTreeSet<Role>>>,
+    /// What there is to say of it, at most 4000 characters; `null`: nothing any more. Absent: as before.
+    #[serde(default, deserialize_with = "input::present")]
+    #[schema(value_type = Option<String>, max_length = 4000)]
+    note: Option<Option<String>>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -77,7 +81,7 @@ enum Wanted {
     Enabled,
 }
 
-/// Drains a worker, gives it work again, or chooses the roles of which it gets some. What is absent stays as it is.
+/// Drains a worker, gives it work again, chooses the roles of which it gets some, or says something of it. What is absent stays as it is.
 #[utoipa::path(
     patch,
     path = "/api/v1/workers/{worker}",
@@ -102,7 +106,9 @@ async fn change(
         Wanted::Drained => WorkerVerb::Drain,
         Wanted::Enabled => WorkerVerb::Enable,
     });
-    for verb in assigned.into_iter().chain(state) {
+    // What can be refused comes first, so that nothing is done by half.
+    let note = change.note.map(WorkerVerb::Note);
+    for verb in note.into_iter().chain(assigned).chain(state) {
         farm.steer_worker(worker, verb, &by).await?;
     }
     Ok(Json(line_of(&farm, worker).await?))

@@ -523,9 +523,10 @@ impl Farm for FarmService {
             Ok(v1::WorkerVerb::Forget) => WorkerVerb::Forget,
             Ok(v1::WorkerVerb::Assign) => WorkerVerb::Assign(wire::roles(&wire.roles)?),
             Ok(v1::WorkerVerb::Auto) => WorkerVerb::Auto,
+            Ok(v1::WorkerVerb::Note) => WorkerVerb::Note(Some(wire.note)),
             Ok(v1::WorkerVerb::Unspecified) | Err(_) => {
-                let what =
-                    format!("verb {} is none that this version knows: drain, enable, forget, assign, auto", wire.verb);
+                let known = "drain, enable, forget, assign, auto, note";
+                let what = format!("verb {} is none that this version knows: {known}", wire.verb);
                 return Err(Status::invalid_argument(what));
             }
         };

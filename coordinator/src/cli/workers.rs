@@ -21,6 +21,7 @@ use crate::progress::loading;
   coordinator workers enable studio-3     work again, also if it was set aside
   coordinator workers assign studio-3 dit-low,vae   only this work from now on
   coordinator workers assign studio-3 --auto        all that it serves again
+  coordinator workers note studio-3 'fan is loud'   for whoever looks next
   coordinator workers log studio-3 --follow         what it logs, as it does
   coordinator workers forget studio-3     off the list, if it is gone
 
@@ -64,6 +65,17 @@ enum Verb {
         #[arg(long)]
         auto: bool,
     },
+    /// Remember something of a worker, for whoever looks next; it takes the place of what was said before.
+    Note {
+        /// Its name, or the start of its id.
+        worker: String,
+        /// What there is to say, at most 4000 characters.
+        #[arg(required_unless_present = "remove", conflicts_with = "remove")]
+        text: Option<String>,
+        /// Say nothing of it any more.
+        #[arg(long)]
+        remove: bool,
+    },
     /// Show what a worker logs: at most its last thousand lines since the coordinator was started, also when it is gone.
     Log(log::LogArgs),
     /// Take a worker that is gone off the list, with what was decided about it; with a name, all of that name that are.
@@ -91,6 +103,7 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, CliError> {
             Some(Verb::Enable { worker }) => (worker, WorkerVerb::Enable),
             Some(Verb::Assign { worker, auto: true, .. }) => (worker, WorkerVerb::Auto),
             Some(Verb::Assign { worker, roles, .. }) => (worker, WorkerVerb::Assign(roles.into_iter().collect())),
+            Some(Verb::Note { worker, text, .. }) => (worker, WorkerVerb::Note(text)),
             Some(Verb::Log(asked)) => {
                 let worker = pick_worker(&asked.worker, &workers)?.id;
                 return log::log(&mut client, worker, &asked, args.json).await;
@@ -104,7 +117,8 @@ pub(super) fn workers(args: WorkersArgs) -> Result<Exit, CliError> {
         if args.json {
             print_json(worker)?;
         } else {
-            outln!("{}: {}, {}", worker.name, worker.state, roles_of(worker));
+            let note = worker.note.as_ref().map(|note| format!("; {note}"));
+            outln!("{}: {}, {}{}", worker.name, worker.state, roles_of(worker), note.unwrap_or_default());
         }
         Ok(Exit::Ok)
     })
@@ -167,6 +181,11 @@ fn lines(workers: &[WorkerStatus], clock: Clock) -> String {
         });
         let paces = worker.paces.iter().map(|pace| format!("{} {:.2} s", stage(pace.stage), pace.seconds));
         let said: Vec<String> = last_seen(worker, clock).into_iter().chain(worker.detail.clone()).collect();
+        let last = if said.is_empty() { paces.collect::<Vec<_>>().join(", ") } else { said.join("; ") };
+        // The beginning of a long note; the rest is in the JSON and on the page.
+        let note = worker.note.as_deref().and_then(|note| note.lines().next());
+        let last = [last.as_str(), note.unwrap_or_default()].into_iter().filter(|text| !text.is_empty());
+        let last = last.collect::<Vec<_>>().join("; ");
         [
             worker.name.clone(),
             worker.id.to_string().chars().take(8).collect(),
@@ -177,7 +196,7 @@ fn lines(workers: &[WorkerStatus], clock: Clock) -> String {
             worker.device.clone(),
             busy(worker),
             running.unwrap_or_default(),
-            if said.is_empty() { paces.collect::<Vec<_>>().join(", ") } else { said.join("; ") },
+            last,
         ]
     };
     table(
@@ -200,10 +219,11 @@ mod tests {
             busy: Some(0.63),
             ..WorkerStatus::default()
         };
-        let lost = WorkerStatus { detail: Some("no vae work".into()), ..worker("b", "lost") };
+        let note = Some("fan is loud\nsince Monday".into());
+        let lost = WorkerStatus { detail: Some("no vae work".into()), note, ..worker("b", "lost") };
         let text = lines(&[worker("a", "idle"), lost], at("2026-11-29T21:07:25Z"));
         let [head, here, lost] = text.lines().collect::<Vec<_>>().try_into().unwrap();
         assert!(head.contains("BUSY") && here.contains("63%") && !here.contains("seen"), "{text}");
-        assert!(lost.ends_with("last seen 21:04, 3m 20s ago; no vae work"), "{text}");
+        assert!(lost.ends_with("last seen 21:04, 3m 20s ago; no vae work; fan is loud"), "{text}");
     }
 }

@@ -52,6 +52,7 @@ impl From<domain::WorkerStatus> for v1::WorkerStatus {
             since: worker.since.unwrap_or_default(),
             last_seen: worker.last_seen.unwrap_or_default(),
             busy: worker.busy,
+            note: worker.note.unwrap_or_default(),
         }
     }
 }
@@ -121,6 +122,7 @@ impl TryFrom<v1::WorkerStatus> for domain::WorkerStatus {
             since: some(wire.since),
             last_seen: some(wire.last_seen),
             busy: wire.busy.filter(|share| share.is_finite()),
+            note: some(wire.note),
         })
     }
 }
@@ -168,6 +170,7 @@ mod tests {
             since: Some("2026-11-28T21:04:05.250Z".into()),
             last_seen: Some("2026-11-28T21:05:00.000Z".into()),
             busy: Some(0.0),
+            note: Some("fan is loud".into()),
         };
         assert_eq!(domain::WorkerStatus::try_from(v1::WorkerStatus::from(worker.clone())), Ok(worker));
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Most characters of an owner, of a label's name, and of a label's value.
 pub const MAX_WORD: usize = 100;
-/// Most characters of a note.
+/// Most characters of a note, of a job or of a worker.
 pub const MAX_NOTE: usize = 4000;
 /// Most labels of a job.
 pub const MAX_LABELS: usize = 32;
@@ -41,10 +41,7 @@ impl About {
         if self.owner.as_ref().is_some_and(|owner| !is_word(owner)) {
             return bad(format!("owner: 1 to {MAX_WORD} characters, none for control"));
         }
-        let shows = |letter: char| letter == '\n' || !letter.is_control();
-        if self.note.as_ref().is_some_and(|note| note.chars().count() > MAX_NOTE || !note.chars().all(shows)) {
-            return bad(format!("note: at most {MAX_NOTE} characters, none for control but ends of lines"));
-        }
+        self.note.as_deref().map_or(Ok(()), check_note)?;
         if self.labels.len() > MAX_LABELS {
             return bad(format!("labels: {} are more than {MAX_LABELS}", self.labels.len()));
         }
@@ -59,6 +56,18 @@ impl About {
         }
         Ok(())
     }
+}
+
+/// Refuses a note, of a job or of a worker, that is too long or would not show as it is.
+///
+/// # Errors
+/// It is one.
+pub fn check_note(note: &str) -> Result<(), BadAbout> {
+    let shows = |letter: char| letter == '\n' || !letter.is_control();
+    if note.chars().count() > MAX_NOTE || !note.chars().all(shows) {
+        return Err(BadAbout(format!("note: at most {MAX_NOTE} characters, none for control but ends of lines")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -111,6 +111,8 @@ kinds! {
     WorkerSetAside = "worker.set_aside",
     /// A worker gets work of other roles than before.
     WorkerAssigned = "worker.assigned",
+    /// Something else is said of a worker.
+    WorkerDescribed = "worker.described",
     /// Nothing is kept of a worker.
     WorkerForgotten = "worker.forgotten",
     /// A disk is full, and jobs wait for room.

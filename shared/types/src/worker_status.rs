@@ -48,6 +48,9 @@ pub struct WorkerStatus {
     pub last_seen: Option<String>,
     /// How much of the time between these two it computed, from 0 to 1.
     pub busy: Option<f64>,
+    /// What people say of it.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// The memory of a worker that holds what it is told to.

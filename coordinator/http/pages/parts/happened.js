@@ -29,6 +29,7 @@ const WORDS = {
   "worker.enabled": ["gets work again", "work"],
   "worker.set_aside": ["was set aside", "bad"],
   "worker.assigned": ["has other roles", "rest"],
+  "worker.described": ["is described otherwise", "rest"],
   "worker.forgotten": ["was forgotten", "rest"],
 };
 

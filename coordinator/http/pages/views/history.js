@@ -19,7 +19,7 @@ const KINDS = [
   ["bad", "What went wrong", "job.suspended,video.suspect,video.failed,attempt.failed,attempt.lost,worker.lost,worker.set_aside"],
   ["jobs", "Jobs", "job.submitted,job.planned,job.paused,job.prioritised,job.resumed,job.suspended,job.retried,job.ended,job.described,job.forgotten"],
   ["videos", "Videos", "video.done,video.suspect,video.failed,video.cancelled,video.retried"],
-  ["workers", "Workers", "worker.joined,worker.lost,worker.left,worker.drained,worker.enabled,worker.set_aside,worker.assigned,worker.forgotten"],
+  ["workers", "Workers", "worker.joined,worker.lost,worker.left,worker.drained,worker.enabled,worker.set_aside,worker.assigned,worker.described,worker.forgotten"],
 ];
 
 export function History() {

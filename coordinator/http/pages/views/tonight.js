@@ -16,7 +16,7 @@ import { useResource } from "../store.js";
 import { useTitle } from "../title.js";
 import { isEnd, jobTitle } from "../words.js";
 
-const NEWS = "job.submitted,job.paused,job.resumed,job.suspended,job.retried,job.ended,job.described,job.prioritised,job.forgotten,video.failed,video.suspect,attempt.failed,attempt.lost,worker.joined,worker.lost,worker.left,worker.drained,worker.enabled,worker.set_aside,worker.assigned,worker.forgotten";
+const NEWS = "job.submitted,job.paused,job.resumed,job.suspended,job.retried,job.ended,job.described,job.prioritised,job.forgotten,video.failed,video.suspect,attempt.failed,attempt.lost,worker.joined,worker.lost,worker.left,worker.drained,worker.enabled,worker.set_aside,worker.assigned,worker.described,worker.forgotten";
 const NEWS_SHOWN = 8;
 /** Jobs that are over, shown without asking. */
 const FINISHED_SHOWN = 12;

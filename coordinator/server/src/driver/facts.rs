@@ -67,6 +67,7 @@ impl Driver {
             since: presence.and_then(|presence| rfc3339(presence.since().at)),
             last_seen: presence.and_then(|presence| rfc3339(presence.seen().at)),
             busy: presence.and_then(Presence::share),
+            note: self.registry.notes.get(&worker).cloned(),
         })
     }
 

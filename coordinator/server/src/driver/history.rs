@@ -142,6 +142,10 @@ impl Driver {
             }
             Row::Requeued(job) => self.note_job(EventKind::JobRetried, *job, changed(None, Some("active"))),
             Row::About { job, .. } => self.note_job(EventKind::JobDescribed, *job, EventRow::default()),
+            // With a worker that is forgotten goes what was said of it.
+            Row::WorkerNote { worker, note } if self.scheduler.view_worker(*worker).is_some() => {
+                self.note_worker(EventKind::WorkerDescribed, *worker, note.clone());
+            }
             Row::Suspended { job, reason: Some(reason) } => {
                 let detail = Some(reason.clone());
                 self.note_job(EventKind::JobSuspended, *job, EventRow { detail, ..EventRow::default() });

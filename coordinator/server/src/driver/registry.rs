@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use wanfarm_manifest::claims::{Claims, Holder, Wanted};
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
-use wanfarm_types::{JobId, Stage, TEXT_LEN, VideoId, VideoState, WebhookId};
+use wanfarm_types::{JobId, Stage, TEXT_LEN, VideoId, VideoState, WebhookId, WorkerId};
 
 use crate::catalog::Catalog;
 use crate::images::Images;
@@ -29,6 +29,8 @@ pub(super) struct Registry {
     pub(super) standings: u64,
     /// Where the volume of an output folder was mounted when files were last written to it.
     pub(super) mounts: BTreeMap<PathBuf, PathBuf>,
+    /// What people say of workers.
+    pub(super) notes: BTreeMap<WorkerId, String>,
     /// Who is told of what happens.
     pub(super) webhooks: BTreeMap<WebhookId, WebhookRow>,
 }
@@ -45,6 +47,7 @@ impl Registry {
             long_texts: BTreeMap::new(),
             standings: 0,
             mounts: BTreeMap::new(),
+            notes: BTreeMap::new(),
             webhooks: BTreeMap::new(),
         }
     }
@@ -61,6 +64,13 @@ impl Registry {
                 self.ledger.worker_is(*worker, known);
             }
             Row::WorkerForgotten(worker) => self.ledger.forget_worker(*worker),
+            Row::WorkerNote { worker, note } => {
+                self.standings += 1;
+                match note {
+                    Some(note) => drop(self.notes.insert(*worker, note.clone())),
+                    None => drop(self.notes.remove(worker)),
+                }
+            }
             Row::ModelForgotten(model) => self.catalog.forget(model),
             Row::Job(job) => {
                 self.jobs.add(job);

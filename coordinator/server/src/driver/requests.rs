@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::{Submission, Taken};
 use wanfarm_scheduler::{Change, Input, Session, Target};
+use wanfarm_types::about::check_note;
 use wanfarm_types::{
     About, Digest, JobId, JobState, JobStatus, Role, VideoId, VideoSpec, VideoState, VideoStatus, WorkerId,
 };
@@ -370,6 +371,14 @@ impl Driver {
         files.into_iter().for_each(|file| self.uploads.named(file));
     }
 
+    fn note_of_worker(&mut self, worker: WorkerId, note: Option<String>) -> Result<(), RequestError> {
+        note.as_deref().map_or(Ok(()), check_note)?;
+        if note.as_ref() != self.registry.notes.get(&worker) {
+            self.put(Row::WorkerNote { worker, note });
+        }
+        Ok(())
+    }
+
     fn control_worker(&mut self, worker: WorkerId, verb: WorkerVerb) -> Result<(), RequestError> {
         let view = self.scheduler.view_worker(worker).ok_or(RequestError::NoSuchWorker(worker))?;
         match verb {
@@ -389,6 +398,7 @@ impl Driver {
                 self.feed(Input::AssignRoles(worker, Some(roles)));
             }
             WorkerVerb::Auto => self.feed(Input::AssignRoles(worker, None)),
+            WorkerVerb::Note(note) => self.note_of_worker(worker, note.filter(|note| !note.is_empty()))?,
             WorkerVerb::Forget if view.session == Session::Gone => self.forget_worker(worker),
             WorkerVerb::Forget => {
                 let connected = self.sessions.connected().any(|id| id == worker);

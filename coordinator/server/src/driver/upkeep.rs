@@ -79,15 +79,20 @@ impl Driver {
         rows.collect::<Vec<_>>().into_iter().for_each(|row| self.put(row));
     }
 
-    /// Forgets workers that have long been away, were not taken out by people, and are named by no job.
+    /// Forgets workers that have long been away, of which people have said nothing, and are named by no job.
     fn drop_workers(&mut self, oldest: f64) {
         let named = self.registry.ledger.named();
         let away = self.registry.ledger.workers().filter(|(id, known)| known.seen < oldest && !named.contains(id));
         let away: Vec<WorkerId> = away.map(|(id, _)| id).collect();
         for worker in away {
-            let stays = self.scheduler.view_worker(worker).is_some_and(|view| {
-                view.session != Session::Gone || view.draining || view.assigned.is_some() || view.set_aside.is_some()
-            });
+            let noted = self.registry.notes.contains_key(&worker);
+            let stays = noted
+                || self.scheduler.view_worker(worker).is_some_and(|view| {
+                    view.session != Session::Gone
+                        || view.draining
+                        || view.assigned.is_some()
+                        || view.set_aside.is_some()
+                });
             if !stays {
                 tracing::info!(%worker, name = %self.sessions.name(worker), "a worker that has long been away is forgotten");
                 self.forget_worker(worker);
@@ -99,6 +104,9 @@ impl Driver {
     pub(super) fn forget_worker(&mut self, worker: WorkerId) {
         self.feed(Input::ForgetWorker(worker));
         self.sessions.remove(worker);
+        if self.registry.notes.contains_key(&worker) {
+            self.put(Row::WorkerNote { worker, note: None });
+        }
         if !self.registry.ledger.named().contains(&worker) {
             self.put(Row::WorkerForgotten(worker));
         }

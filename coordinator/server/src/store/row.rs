@@ -58,6 +58,13 @@ pub enum Row {
     },
     /// A worker that no job names: removes the row of key `worker`.
     WorkerForgotten(WorkerId),
+    /// What people say of a worker, key `worker`; `None` removes it.
+    WorkerNote {
+        /// The worker.
+        worker: WorkerId,
+        /// All of it.
+        note: Option<String>,
+    },
     /// A submission, key `id`. It never changes: what is said of a job later is in rows of their own.
     Job(JobRow),
     /// What became of a submission when its model was known, key `job`: for each video its settings, or why there are

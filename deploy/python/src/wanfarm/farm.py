@@ -126,6 +126,10 @@ class Farm:
         """Gives a worker work again."""
         return self._driver.run(_jobs.change_worker(self._settings, worker, {"state": "enabled"}))
 
+    def note(self, worker: str, note: str | None) -> WorkerStatus:
+        """Says something of a worker, for whoever looks next; None: nothing any more."""
+        return self._driver.run(_jobs.change_worker(self._settings, worker, {"note": note}))
+
     def assign(self, worker: str, roles: Iterable[str] | None) -> WorkerStatus:
         """Gives a worker work of these roles only; None: of all that it serves."""
         assigned = None if roles is None else list(roles)

@@ -148,6 +148,8 @@ class WorkerStatus(Model):
     last_seen: datetime | None = None
     #: How much of the time between these two it computed, from 0 to 1.
     busy: float | None = None
+    #: What people say of it.
+    note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,8 +40,12 @@ impl Direct {
         self.ask(|reply| Request::ControlJob { job, video: None, verb, by: "a test".into(), reply }).await
     }
 
+    async fn steer_worker(&mut self, worker: WorkerId, verb: WorkerVerb) -> Result<(), RequestError> {
+        self.ask(|reply| Request::ControlWorker { worker, verb, by: "a test".into(), reply }).await
+    }
+
     async fn forget_worker(&mut self, worker: WorkerId) -> Result<(), RequestError> {
-        self.ask(|reply| Request::ControlWorker { worker, verb: WorkerVerb::Forget, by: "a test".into(), reply }).await
+        self.steer_worker(worker, WorkerVerb::Forget).await
     }
 
     async fn event(&mut self, event: Event) {
@@ -286,6 +290,36 @@ async fn a_worker_is_forgotten_when_it_is_gone_and_named_as_long_as_a_job_tells_
     desk.keep_up().await;
     assert!(!desk.has(is_worker));
     assert!(!desk.has(|row| matches!(row, Row::Model(_))), "nobody serves or names it any more");
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_worker_stays_until_it_is_taken_back_or_forgotten() {
+    let mut desk = Direct::new();
+    let (attached, _messages) = attached();
+    let (worker, incarnation, connection) = (attached.hello.worker, attached.hello.incarnation, attached.connection);
+    let note = |text: &str| WorkerVerb::Note(Some(text.into()));
+    let unknown = desk.steer_worker(worker, note("who?")).await;
+    assert_eq!(unknown, Err(RequestError::NoSuchWorker(worker)));
+    desk.event(Event::Attached(Box::new(attached))).await;
+    let told = |desk: &Direct| desk.driver.worker_lines()[0].note.clone();
+    let kept = |row: &Row| matches!(row, Row::WorkerNote { .. });
+    desk.steer_worker(worker, note("fan is loud")).await.unwrap();
+    assert_eq!(told(&desk).as_deref(), Some("fan is loud"));
+    assert!(desk.has(kept));
+    let long = desk.steer_worker(worker, note(&"x".repeat(4001))).await;
+    assert!(matches!(&long, Err(RequestError::About(_))), "{long:?}");
+    assert_eq!(told(&desk).as_deref(), Some("fan is loud"), "it stays");
+    desk.steer_worker(worker, note("")).await.unwrap();
+    assert_eq!((told(&desk), desk.has(kept)), (None, false), "an empty one is none");
+
+    desk.steer_worker(worker, note("fan is gone")).await.unwrap();
+    let message = WorkerMessage::Goodbye { reason: "shutting down".into() };
+    desk.event(Event::Worker { connection, worker, incarnation, message }).await;
+    // However long it is away: somebody has said something of it.
+    desk.keep_up().await;
+    assert_eq!(told(&desk).as_deref(), Some("fan is gone"));
+    desk.forget_worker(worker).await.unwrap();
+    assert!(!desk.has(kept), "nothing of it is kept");
 }
 
 #[tokio::test]

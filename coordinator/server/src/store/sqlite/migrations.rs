@@ -15,7 +15,7 @@ pub(super) enum Migration {
 }
 
 /// Step by step; after the last, rows are as this version reads and writes them.
-pub(super) const MIGRATIONS: [Migration; 11] = [
+pub(super) const MIGRATIONS: [Migration; 12] = [
     Migration::Sql(include_str!("schema.sql")),
     Migration::Sql(include_str!("forward_passes.sql")),
     Migration::Sql(include_str!("format-3.sql")),
@@ -33,6 +33,8 @@ pub(super) const MIGRATIONS: [Migration; 11] = [
     Migration::Sql(include_str!("format-10.sql")),
     // Format 11: what was forecast of a job when that could first be told.
     Migration::Sql("ALTER TABLE job ADD COLUMN forecast_at REAL; ALTER TABLE job ADD COLUMN forecast_seconds REAL;"),
+    // Format 12: what people say of workers, those that no job names among them.
+    Migration::Sql("CREATE TABLE worker_note (worker TEXT PRIMARY KEY, note TEXT NOT NULL) STRICT;"),
 ];
 
 impl Migration {

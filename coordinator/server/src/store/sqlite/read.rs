@@ -46,6 +46,9 @@ pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
             set_aside: get(line, "set_aside")?,
         }))
     })?);
+    rows.extend(each(database, "worker_note", "worker", |line| {
+        Ok(Row::WorkerNote { worker: WorkerId(text(line, "worker")?), note: Some(get(line, "note")?) })
+    })?);
     rows.extend(each(database, "output_mount", "folder", |line| {
         let [folder, mount] = ["folder", "mount"].map(|column| get::<String>(line, column));
         Ok(Row::Mount { folder: folder?.into(), mount: mount?.into() })

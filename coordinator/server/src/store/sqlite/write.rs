@@ -46,6 +46,14 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
         Row::WorkerForgotten(worker) => {
             execute(transaction, "DELETE FROM worker WHERE id = ?1", params![worker.to_string()])
         }
+        Row::WorkerNote { worker, note: Some(note) } => execute(
+            transaction,
+            "INSERT INTO worker_note (worker, note) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET note = excluded.note",
+            params![worker.to_string(), note],
+        ),
+        Row::WorkerNote { worker, note: None } => {
+            execute(transaction, "DELETE FROM worker_note WHERE worker = ?1", params![worker.to_string()])
+        }
         Row::Job(job) => submission(transaction, job),
         Row::Resolved { job, videos } => resolved(transaction, *job, videos),
         Row::Requeued(job) => requeued(transaction, *job),

@@ -152,6 +152,7 @@ pub(super) fn everything() -> Vec<Row> {
     let outputs = Row::Outputs { video, written: [].into(), verdict: "ok".into(), seconds: 1.0 };
     vec![
         Row::Worker { worker: worker(7), name, device, seen: 1.5 },
+        Row::WorkerNote { worker: worker(7), note: Some("fan is loud\nsince Monday — 猫".into()) },
         job(1, "a", 2),
         resolved(1, 2),
         planned(1, 2),
@@ -230,6 +231,10 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
                 device: "cpu".into(),
                 seen: f64::from(n) / 3.0,
             }];
+        }
+        20 if n > 200 => {
+            let note = (n % 2 == 0).then(|| format!("fan {n}"));
+            return vec![Row::WorkerNote { worker: worker(u128::from(n % 3)), note }];
         }
         20 if n < 60 => return vec![Row::ModelForgotten("m".into())],
         20 => return vec![Row::Requeued(JobId(number + u64::from(n % 2) * 4))],
