@@ -88,7 +88,7 @@ fn a_night_is_followed_through_a_killed_worker_and_a_killed_coordinator() {
 
     // The pictures are the videos' own.
     browser.until("pictures are drawn", || {
-        browser.run("return [...document.querySelectorAll('.tile canvas')].filter(c => c.width === 64).length") == 6
+        browser.run("return [...document.querySelectorAll('.tile img')].filter(i => i.naturalWidth === 64).length") == 6
     });
     browser.click(".tile-link[data-focus='2']");
     browser.sees("h1", "a blue circle");

@@ -18,8 +18,8 @@ use wanfarm_server::farm::FarmService;
 
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::{
-    archive, blobs, events, files, health, jobs, metrics, models, openai, past, preview, rerender, submit, webhooks,
-    worker_log, workers,
+    archive, blobs, events, files, health, jobs, metrics, models, openai, past, poster, preview, rerender, submit,
+    webhooks, worker_log, workers,
 };
 
 /// The document. It does not change while the program runs.
@@ -99,6 +99,7 @@ async fn document() -> impl IntoResponse {
         openai::one,
         past::attempts,
         past::history,
+        poster::poster,
         preview::preview,
         rerender::one,
         rerender::some,

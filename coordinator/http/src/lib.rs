@@ -19,6 +19,7 @@ mod openai;
 mod page_of;
 mod pages;
 mod past;
+mod poster;
 mod preview;
 mod problem;
 mod range;
@@ -72,6 +73,7 @@ pub fn router(farm: FarmService, outside: Outside) -> Router {
         .merge(submit::routes())
         .merge(rerender::routes())
         .merge(past::routes())
+        .merge(poster::routes())
         .merge(preview::routes())
         .merge(events::routes(farm.clone()))
         .merge(webhooks::routes(farm.clone(), targets))

@@ -219,6 +219,7 @@ async fn what_is_not_there_and_what_makes_no_sense_is_a_problem() {
         ("GET", &format!("/api/v1/jobs/{job}/videos/9"), 404),
         ("GET", &format!("/api/v1/jobs/{job}/videos/99999999999"), 404),
         ("GET", &format!("/api/v1/jobs/{job}/videos/0/video.mp4"), 404),
+        ("GET", &format!("/api/v1/jobs/{job}/videos/0/poster.jpg"), 404),
         ("GET", &format!("/api/v1/jobs/{job}/videos/0/files/..%2f..%2fetc%2fpasswd"), 404),
         ("GET", &format!("/api/v1/jobs/{job}/videos/0/files//etc/passwd"), 404),
         ("GET", &format!("/api/v1/jobs/{job}/videos/9/video.mp4"), 404),

@@ -14,6 +14,7 @@ mod manifests;
 mod paging;
 mod pipe;
 mod places;
+mod posters;
 mod reports;
 #[cfg(test)]
 mod tests;
@@ -49,7 +50,7 @@ use crate::event::Event;
 pub use crate::logs::Follower;
 use crate::logs::SharedLogs;
 use crate::meters::Meters;
-use crate::outputs::Stills;
+use crate::outputs::{Posters, Stills};
 pub use crate::preview::Preview;
 use crate::preview::Shows;
 pub use crate::requests::{AboutChange, Figures, News};
@@ -65,6 +66,7 @@ pub use known::{Fresh, Known};
 use looking::{Looking, Seen};
 pub use manifests::{Checked, Refused};
 use paging::page;
+pub use posters::Poster;
 use wire::refusal;
 
 /// Shortest time between two updates of a watcher: often enough for a progress bar.
@@ -109,6 +111,9 @@ pub struct FarmService {
     drawing: Looking,
     archives: Archives,
     stills: Stills,
+    posters: Posters,
+    /// Limits concurrent makings of posters.
+    showing: Looking,
     aside: Aside,
     shows: Shows,
     /// Limits those who watch the farm as a whole.
@@ -152,6 +157,8 @@ impl FarmService {
             drawing,
             archives: Archives::new(),
             stills,
+            posters: Posters::default(),
+            showing: Looking::new().reading(),
             aside,
             shows,
             watching,

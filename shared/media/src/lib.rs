@@ -32,4 +32,4 @@ pub use mp4::{QUANTISER, write_mp4};
 pub use png::write_png_folder;
 pub use quality::{Checkerboard, Exposure, Flat, Frozen, Noise, Quality, Verdict, assess};
 pub use similarity::{FrameSimilarity, Similarity};
-pub use still::still;
+pub use still::{poster, still};

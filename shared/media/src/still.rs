@@ -1,4 +1,4 @@
-//! Stills of finished clips: one small JPEG, so that thousands of them fit on a page.
+//! Pictures of finished clips as JPEG: stills so small that thousands of them fit on a page, posters to be looked at.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -17,11 +17,34 @@ const MOST_STILL_BYTES: usize = 6 << 10;
 /// Longest side in pixels and quality of the encoder, from the best to what is small whatever it shows.
 const TRIES: [(u32, u8); 6] = [(240, 75), (240, 55), (240, 35), (160, 35), (120, 20), (64, 10)];
 
+/// Longest side of a poster in pixels, and quality of its encoder.
+const POSTER: (u32, u8) = (640, 85);
+
 /// The first picture of an mp4 file, a GIF or a PNG, small, as a JPEG of at most 6 KiB.
 ///
 /// # Errors
 /// [`MediaError::Clip`] or [`MediaError::Image`]: it is of another kind, or cannot be read.
 pub fn still(path: &Path) -> Result<Vec<u8>, MediaError> {
+    let picture = first_picture(path)?;
+    let mut jpeg = Vec::new();
+    for (longest, quality) in TRIES {
+        jpeg = shrunk(path, &picture, longest, quality)?;
+        if jpeg.len() <= MOST_STILL_BYTES {
+            break;
+        }
+    }
+    Ok(jpeg)
+}
+
+/// The first picture of an mp4 file, a GIF or a PNG, as a JPEG of at most 640 pixels a side.
+///
+/// # Errors
+/// As of [`still`].
+pub fn poster(path: &Path) -> Result<Vec<u8>, MediaError> {
+    shrunk(path, &first_picture(path)?, POSTER.0, POSTER.1)
+}
+
+fn first_picture(path: &Path) -> Result<image::RgbImage, MediaError> {
     let fault = |why: String| MediaError::clip(path, why);
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let picture = match ending {
@@ -32,19 +55,18 @@ pub fn still(path: &Path) -> Result<Vec<u8>, MediaError> {
     };
     let (width, height) = (picture.width() as u32, picture.height() as u32);
     let picture = image::RgbImage::from_raw(width, height, picture.data().to_vec());
-    let picture = picture.ok_or_else(|| fault("it has no pixels".into()))?;
+    picture.ok_or_else(|| fault("it has no pixels".into()))
+}
+
+/// A picture of `path`, no longer than `longest` pixels a side.
+fn shrunk(path: &Path, picture: &image::RgbImage, longest: u32, quality: u8) -> Result<Vec<u8>, MediaError> {
+    let (width, height) = picture.dimensions();
+    let shrink = f64::from(longest) / f64::from(width.max(height));
+    let side = |side: u32| (f64::from(side) * shrink.min(1.0)).round().max(1.0) as u32;
+    let small = imageops::thumbnail(picture, side(width), side(height));
     let mut jpeg = Vec::new();
-    for (longest, quality) in TRIES {
-        let shrink = f64::from(longest) / f64::from(width.max(height));
-        let side = |side: u32| (f64::from(side) * shrink.min(1.0)).round().max(1.0) as u32;
-        let small = imageops::thumbnail(&picture, side(width), side(height));
-        jpeg.clear();
-        let encoder = JpegEncoder::new_with_quality(&mut jpeg, quality);
-        small.write_with_encoder(encoder).map_err(|error| fault(error.to_string()))?;
-        if jpeg.len() <= MOST_STILL_BYTES {
-            break;
-        }
-    }
+    let encoder = JpegEncoder::new_with_quality(&mut jpeg, quality);
+    small.write_with_encoder(encoder).map_err(|error| MediaError::clip(path, error.to_string()))?;
     Ok(jpeg)
 }
 
@@ -86,6 +108,13 @@ mod tests {
             assert!(picture.data().iter().all(|level| level.abs_diff(200) < 8), "{file}");
         }
         assert!(seen(&at("a.contact.png")).width() <= 240);
+        let wide: Vec<u8> = vec![200; 1280 * 16 * 3];
+        write_gif(&Frames::new(&wide, 1, 16, 1280).unwrap(), FrameRate::whole(8), &at("wide.gif")).unwrap();
+        for (file, size) in [("a.mp4", (480, 64)), ("wide.gif", (640, 8))] {
+            let picture = wanfarm_image::load_image("poster", &poster(&at(file)).unwrap()).unwrap();
+            assert_eq!((picture.width(), picture.height()), size, "{file}");
+            assert!(picture.data().iter().all(|level| level.abs_diff(200) < 8), "{file}");
+        }
         assert_eq!(still(&at("a.mp4")).unwrap(), still(&at("a.mp4")).unwrap());
     }
 

@@ -2,7 +2,6 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { path } from "../api.js";
-import { firstFrame } from "../first-frames.js";
 import { duration } from "../format.js";
 import { useLive } from "../live.js";
 import { stageName } from "../words.js";
@@ -23,54 +22,17 @@ export function hasFile(video, ending) {
   return video.files.some((file) => file.toLowerCase().endsWith(`.${ending}`));
 }
 
-/** The address of a picture of a finished video, where one is served. */
-function pictureOf(base, video) {
-  if (hasFile(video, "mp4")) return null;
-  if (hasFile(video, "gif")) return `${base}/video.gif`;
-  // A folder of frames has no ending.
-  const frames = video.files.find((file) => !/\.\w+$/.test(file));
-  if (frames) return `${base}/files/${video.output.split("/").map(encodeURIComponent).join("/")}/00000.png`;
-  return hasFile(video, "contact.png") ? `${base}/contact.png` : null;
-}
-
 /** The first frame. `onRatio` learns the picture's shape. */
 export function Picture({ job, video, onRatio, label = "" }) {
   const { connections } = useLive();
   const [gone, setGone] = useState(null);
-  const base = path("jobs", job, "videos", video.index);
-  const src = pictureOf(base, video);
-  if (gone === connections || (!src && !hasFile(video, "mp4"))) return html`<span class="idle">no picture</span>`;
-  // Not to be had now: with the next connection it may be.
-  const lost = () => setGone(connections);
-  if (!src) return html`<${FirstFrame} key=${connections} url="${base}/video.mp4" onRatio=${onRatio} onLost=${lost} label=${label} />`;
+  if (gone === connections) return html`<span class="idle">no picture</span>`;
   const loaded = (event) => {
     markTiny(event);
     onRatio?.(event.target.naturalWidth / event.target.naturalHeight);
   };
-  return html`<img key=${connections} src=${src} alt=${label} loading="lazy" decoding="async" onLoad=${loaded} onError=${lost} />`;
-}
-
-function FirstFrame({ url, onRatio, onLost, label }) {
-  const canvas = useRef(null);
-  useEffect(() => {
-    let shown = true;
-    firstFrame(url, () => shown).then(
-      ({ bitmap, width, height }) => {
-        if (!shown) return;
-        const place = canvas.current;
-        place.width = bitmap.width;
-        place.height = bitmap.height;
-        place.classList.toggle("tiny", height <= TINY);
-        place.getContext("2d").drawImage(bitmap, 0, 0);
-        onRatio?.(width / height);
-      },
-      () => shown && onLost(),
-    );
-    return () => {
-      shown = false;
-    };
-  }, [url]);
-  return html`<canvas ref=${canvas} width="0" height="0" role=${label ? "img" : undefined} aria-label=${label || undefined}></canvas>`;
+  // Not to be had now: with the next connection it may be.
+  return html`<img key=${connections} src="${path("jobs", job, "videos", video.index)}/poster.jpg" alt=${label} loading="lazy" decoding="async" onLoad=${loaded} onError=${() => setGone(connections)} />`;
 }
 
 /** The first frame, and the video itself while the pointer rests on it. */

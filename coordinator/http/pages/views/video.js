@@ -7,7 +7,7 @@ import { rate } from "../frames.js";
 import { Attempts, attemptWords } from "../parts/attempts.js";
 import { Icon } from "../parts/icon.js";
 import { isTyping } from "../parts/keys.js";
-import { Dial, Picture, hasFile, leftWords } from "../parts/picture.js";
+import { Dial, Picture, hasFile, leftWords, markTiny } from "../parts/picture.js";
 import { Preview } from "../parts/preview.js";
 import { Player } from "../parts/player.js";
 import { Missing } from "../parts/problem.js";
@@ -66,7 +66,8 @@ function Stage({ job, url, video, spec }) {
     return html`<${Player} src="${url}/video.mp4" fps=${rate(spec?.fps)} frames=${spec?.frames} label=${video.prompt} />`;
   }
   if (video.state === "done") {
-    return html`<div class="player"><div class="player-picture still"><${Picture} job=${job} video=${video} label="First frame" /></div></div>`;
+    const moving = hasFile(video, "gif") && html`<img src="${url}/video.gif" alt=${video.prompt} onLoad=${markTiny} />`;
+    return html`<div class="player"><div class="player-picture still">${moving || html`<${Picture} job=${job} video=${video} label="First frame" />`}</div></div>`;
   }
   if (video.state === "running" || video.state === "writing") {
     return html`<div class="tile"><span class="tile-picture big-picture" data-plain><${Preview} job=${job} video=${video} /><${Dial} video=${video} /></span></div>`;

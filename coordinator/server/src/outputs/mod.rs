@@ -17,6 +17,6 @@ pub(crate) use page::{Stands, page};
 pub(crate) use record::{Content, print};
 pub(crate) use record::{Fate, Print, Written, fate, state};
 pub(crate) use report::{ReportError, standing_reports, write_report};
-pub(crate) use stills::Stills;
+pub(crate) use stills::{Posters, Stills, shown};
 pub(crate) use task::{Files, Task, WriteError};
 pub(crate) use volume::Volume;
