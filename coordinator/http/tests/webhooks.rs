@@ -202,3 +202,27 @@ async fn one_that_hangs_holds_up_nobody_and_one_that_is_gone_is_forgotten() {
     assert!(hangs.messages.try_recv().is_err() && leaves.messages.try_recv().is_err());
     coordinator.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_to_be_encrypted_is_never_sent_otherwise() {
+    let mut receiver = Receiver::start([]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let coordinator = start(&folder, [target(&receiver)]).await;
+    let encrypted = url(&receiver).replace("http:", "https:");
+    assert_eq!(add(&coordinator, json!({"url": encrypted, "types": ["job.submitted"]})).await.0, 201);
+    submit(&coordinator, "a").await;
+    let failing = async {
+        loop {
+            let one = listed(&coordinator).await.remove(0);
+            if one["state"] == "failing" {
+                return one;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let one = timeout(Duration::from_secs(60), failing).await.unwrap();
+    assert!(one["error"].as_str().unwrap().contains("corrupt message"), "why is said: {one}");
+    assert!(one["next_try"].is_string() && one["heard"].is_null(), "{one}");
+    assert!(receiver.messages.try_recv().is_err(), "nothing of it in the clear");
+    coordinator.stop().await;
+}

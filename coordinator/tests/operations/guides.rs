@@ -30,6 +30,18 @@ fn expanded(word: &str) -> String {
     word.strip_prefix("~/").map_or(word.to_owned(), |below| format!("/home/ann/{below}"))
 }
 
+/// The words of a line: what stands in quotes is one.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (place, part) in line.split('"').enumerate() {
+        match place % 2 {
+            0 => words.extend(part.split_whitespace().map(expanded)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
 #[test]
 fn the_guides_show_what_the_program_takes() {
     for guide in GUIDES {
@@ -37,8 +49,8 @@ fn the_guides_show_what_the_program_takes() {
         let commands = commands(&text);
         assert!(commands.len() >= 5, "{guide} shows {commands:?}");
         for line in commands {
-            let words = line.split_whitespace().skip_while(|word| *word != "coordinator");
-            assert_parses(&words.map(expanded).collect::<Vec<_>>(), guide);
+            let words = words(&line).into_iter().skip_while(|word| word != "coordinator");
+            assert_parses(&words.collect::<Vec<_>>(), guide);
         }
     }
 }
