@@ -104,6 +104,7 @@ fn a_night_is_followed_through_a_killed_worker_and_a_killed_coordinator() {
     browser.sees("h1", "All 6 videos finished");
     browser.sees(".report", "dit-high");
     look_back(&browser, farm.address());
+    look_at_a_worker(&browser, farm.address());
 
     // The same as one file, with every picture in it, from the coordinator and from the disk.
     let file = format!("file://{}", sandbox.output().join("night.report.html").display());
@@ -124,6 +125,21 @@ fn a_night_is_followed_through_a_killed_worker_and_a_killed_coordinator() {
 
     look_at_every_page(&browser, farm.address());
     farm.stop();
+}
+
+/// How fast a worker was is drawn, and told to whom sees no picture.
+fn look_at_a_worker(browser: &Browser, address: &str) {
+    for (width, theme) in [(1280, "dark"), (390, "light")] {
+        browser.emulate(width, theme);
+        browser.open(address, "/machines");
+        browser.click("[aria-label='Details of dit-low']");
+        browser.sees("dialog", "s/step");
+        browser.has(".sparkline polyline");
+        browser.has("dialog tbody th");
+        assert_eq!(browser.run(include_str!("pages/look.js")), json!([]), "at {width} in {theme}");
+        browser.click_named("Close");
+    }
+    browser.emulate(1440, "dark");
 }
 
 /// What was tried and what happened is told, by pointer, by keyboard and as a table.
@@ -337,6 +353,15 @@ fn machines_are_told_with_how_busy_they_are_and_what_they_log() {
     let said = farm.client(&["workers", "note", "talker", "fan is new"]).expect(0).stdout;
     assert!(said.contains("fan is new"), "{said}");
     browser.sees(".worker-row", "fan is new");
+    // On a phone there is room for it in the details alone.
+    browser.emulate(390, "light");
+    browser.click("[aria-label='Details of talker']");
+    browser.sees("dialog", "It has computed nothing");
+    browser.click_named("Change the note");
+    browser.type_into("#worker-note", " and quiet");
+    browser.click_named("Save");
+    browser.sees(".worker-row", "fan is new and quiet");
+    browser.emulate(1440, "dark");
     farm.client(&["workers", "note", "talker", "--remove"]).expect(0);
     browser.until("the note is gone", || {
         browser.run("return !document.querySelector('.worker-row').innerText.includes('fan')") == true

@@ -191,11 +191,11 @@ fn files(farm: &Farm, sandbox: &Sandbox, job: &str) {
     let head = ask(farm, "HEAD", &place, &[], "");
     assert_eq!((head.status, head.field("content-length"), head.body.len()), (200, &*film.len().to_string(), 0));
 
-    let place = format!("{job}/videos/0/poster.jpg");
-    let poster = ask(farm, "GET", &place, &[], "");
+    let shown = format!("{job}/videos/0/poster.jpg");
+    let poster = ask(farm, "GET", &shown, &[], "");
     assert_eq!((poster.status, poster.field("content-type"), poster.field("etag")), (200, "image/jpeg", tag));
     assert!(poster.body.starts_with(&[0xff, 0xd8]) && poster.body.len() < film.len().max(60_000));
-    let known = ask(farm, "GET", &place, &[("if-none-match", tag)], "");
+    let known = ask(farm, "GET", &shown, &[("if-none-match", tag)], "");
     assert_eq!((known.status, known.body.len()), (304, 0));
 
     let sidecar = ask(farm, "GET", &format!("{job}/videos/1/sidecar.json"), &[], "").json();

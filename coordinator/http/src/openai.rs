@@ -96,6 +96,7 @@ async fn create(State(farm): State<FarmService>, Caller(by): Caller, request: Re
 #[into_params(parameter_in = Query)]
 struct Which {
     /// Those that follow this one.
+    #[param(pattern = "^video_[0-9]{1,19}$")]
     after: Option<String>,
     /// At most so many.
     #[param(minimum = 1, maximum = 100)]
@@ -210,6 +211,7 @@ enum Variants {
         (status = 200, description = "The file", body = Vec<u8>, content_type = "video/mp4"),
         (status = 206, description = "The part asked for", body = Vec<u8>, content_type = "video/mp4"),
         (status = 304, description = "The asker has it"),
+        (status = 409, description = "It is not rendered yet"),
         (status = 410, description = "It does not hold what was written any more"),
         (status = 416, description = "It has no such part"),
     ),
@@ -220,7 +222,11 @@ async fn content(
     Asked(Variant { variant }): Asked<Variant>,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    single(&farm, job).await?;
+    let line = single(&farm, job).await?;
+    if line.done == 0 {
+        let why = format!("{} is not rendered, or not yet: its status says which", VideoName(job));
+        return Err(Problem::new(StatusCode::CONFLICT, why));
+    }
     let ending = match variant {
         Variants::Video => ".mp4",
         Variants::Spritesheet => ".contact.png",

@@ -34,8 +34,6 @@ struct Tried {
     /// Of this job.
     #[param(maximum = 9_007_199_254_740_991u64)]
     job: Option<u64>,
-    /// Of that job only for this video, by its place in the manifest.
-    video: Option<u32>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -60,15 +58,12 @@ async fn attempts(
     Asked(turn): Asked<Turn>,
 ) -> Answer<Json<Attempts>> {
     let (after, limit) = turn.of_numbers()?;
-    if tried.video.is_some() && tried.job.is_none() {
-        return Err(Problem::bad_request("video: say of which job"));
-    }
     let asked = AskedAttempts {
         after,
         since: tried.since.as_deref().map(|since| moment("since", since)).transpose()?,
         until: tried.until.as_deref().map(|until| moment("until", until)).transpose()?,
         job: tried.job.map(job).transpose()?,
-        video: tried.video,
+        video: None,
         worker: tried.worker,
         // One more tells whether there is another page.
         limit: limit + 1,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wanfarm_client::WorkerVerb;
 use wanfarm_server::farm::FarmService;
+use wanfarm_types::about::check_note;
 use wanfarm_types::{Role, WorkerId, WorkerStatus};
 
 use crate::input::{self, Caller};
@@ -67,7 +68,7 @@ struct Change {
     assigned: Option<Option<BTreeSet<Role>>>,
     /// What there is to say of it, at most 4000 characters; `null`: nothing any more. Absent: as before.
     #[serde(default, deserialize_with = "input::present")]
-    #[schema(value_type = Option<String>, max_length = 4000)]
+    #[schema(value_type = Option<String>, max_length = 4000, pattern = r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*$")]
     note: Option<Option<String>>,
 }
 
@@ -101,14 +102,16 @@ async fn change(
     if change.assigned.iter().flatten().any(BTreeSet::is_empty) {
         return Err(Problem::bad_request("assigned: name at least one role, or null for all that it serves"));
     }
+    if let Some(Some(note)) = &change.note {
+        check_note(note).map_err(|bad| Problem::bad_request(bad.to_string()))?;
+    }
     let assigned = change.assigned.map(|roles| roles.map_or(WorkerVerb::Auto, WorkerVerb::Assign));
     let state = change.state.map(|state| match state {
         Wanted::Drained => WorkerVerb::Drain,
         Wanted::Enabled => WorkerVerb::Enable,
     });
-    // What can be refused comes first, so that nothing is done by half.
-    let note = change.note.map(WorkerVerb::Note);
-    for verb in note.into_iter().chain(assigned).chain(state) {
+    // Nothing is done by half: roles can be refused, what comes after them no more.
+    for verb in assigned.into_iter().chain(change.note.map(WorkerVerb::Note)).chain(state) {
         farm.steer_worker(worker, verb, &by).await?;
     }
     Ok(Json(line_of(&farm, worker).await?))

@@ -248,6 +248,9 @@ async fn what_is_not_there_and_what_makes_no_sense_is_a_problem() {
             assert_eq!(status, 400, "{path}, {body}: {problem}");
         }
     }
+    let long = json!({"note": "x".repeat(4001)});
+    assert_eq!(farm.refused("PATCH", nobody, Some(long)).await.0, 400);
+    assert_eq!(farm.refused("PATCH", nobody, Some(json!({"note": "fan is loud"}))).await.0, 404);
     let large = json!({"state": "x".repeat(100_000)});
     assert_eq!(farm.refused("PATCH", &format!("/api/v1/jobs/{job}"), Some(large)).await.0, 413);
     let (status, ..) = farm.ask("PATCH", &format!("/api/v1/jobs/{job}"), &[("content-type", "text/plain")], None).await;

@@ -83,7 +83,7 @@ async fn a_video_is_queued_told_listed_and_forgotten() {
         assert_eq!(ask(&coordinator, "GET", &format!("/v1/videos{bad}"), None).await.0, 400, "{bad}");
     }
 
-    assert_eq!(ask(&coordinator, "GET", "/v1/videos/video_3/content", None).await.0, 404, "not rendered yet");
+    assert_eq!(ask(&coordinator, "GET", "/v1/videos/video_3/content", None).await.0, 409, "not rendered yet");
     let gone = json!({"id": "video_3", "object": "video.deleted", "deleted": true});
     assert_eq!(ask(&coordinator, "DELETE", "/v1/videos/video_3", None).await, (200, gone));
     assert_eq!(ask(&coordinator, "GET", "/v1/videos/video_3", None).await.0, 404);

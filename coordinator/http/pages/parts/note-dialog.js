@@ -1,19 +1,23 @@
 // What people say of a worker, to be changed.
 
 import { html, useState } from "../vendor/htm-preact.js";
+import { path, send } from "../api.js";
+import { resource } from "../store.js";
 import { Dialog } from "./dialog.js";
+import { attempt } from "./toast.js";
 
 /** As the coordinator takes it. */
 const MAX_NOTE = 4000;
 
-/** `onSave` gets the note, or null when nothing is said any more; it is not called when that is as before. */
-export function NoteDialog({ worker, onSave, onClose }) {
+export function NoteDialog({ worker, onClose }) {
   const before = worker.note || "";
   const [note, set] = useState(before);
   const save = (event) => {
     event.preventDefault();
     onClose();
-    if (note.trim() !== before) onSave(note.trim() || null);
+    if (note.trim() === before) return;
+    const saved = send("PATCH", "/workers/{}", [worker.id], { note: note.trim() || null });
+    attempt(saved, `${worker.name} is described otherwise`).then((well) => well && resource(path("workers")).touch());
   };
   return html`<${Dialog} title="Note on ${worker.name}" onClose=${onClose}>
     <form class="about-form" onSubmit=${save}>

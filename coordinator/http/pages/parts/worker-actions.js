@@ -24,7 +24,7 @@ export function WorkerActions({ worker }) {
     ${!out && !leaves && html`<button class="button small" onClick=${() => ask("drain")} aria-label="Drain ${worker.name}">Drain</button>`}
     ${leaves && html`<button class="button small quiet" onClick=${() => ask("forget")} aria-label="Forget ${worker.name}">Forget</button>`}
     ${asking === "log" && html`<${LogDialog} worker=${worker} onClose=${() => ask(false)} />`}
-    ${asking === "note" && html`<${NoteDialog} worker=${worker} onSave=${(note) => change(send("PATCH", "/workers/{}", [worker.id], { note }), `${worker.name} is described otherwise`)} onClose=${() => ask(false)} />`}
+    ${asking === "note" && html`<${NoteDialog} worker=${worker} onClose=${() => ask(false)} />`}
     ${asking === "drain" && html`<${Confirm} title="Drain ${worker.name}?" text="It finishes the steps it has, what only it holds is copied, and its process ends. Enable gives it work again." action="Drain it" onYes=${() => change(send("PATCH", "/workers/{}", [worker.id], { state: "drained" }), `${worker.name} gets no more work`)} onClose=${() => ask(false)} />`}
     ${asking === "roles" && html`<${RolesDialog} worker=${worker} onChoose=${(assigned) => change(send("PATCH", "/workers/{}", [worker.id], { assigned }), `${worker.name} is given work of ${(assigned || worker.roles).join(", ")}`)} onClose=${() => ask(false)} />`}
     ${asking === "forget" && html`<${Confirm} title="Forget ${worker.name}?" text="It leaves the list. If it comes back, it is a new one." action="Forget it" onYes=${() => change(send("DELETE", "/workers/{}", [worker.id]), `${worker.name} is forgotten`)} onClose=${() => ask(false)} />`}`;

@@ -8,11 +8,12 @@ import { Pace } from "./pace.js";
 import { Meter } from "./progress.js";
 import { State } from "./state.js";
 import { WorkerActions } from "./worker-actions.js";
+import { WorkerName } from "./worker-dialog.js";
 
 export const WorkerRow = memo(({ worker, paces, first, last, position, showDevice }) => {
   const edges = `${first ? " first" : ""}${last ? " last" : ""}`;
   return html`<div class="table-row worker-row workers-grid${edges}" role="row" aria-rowindex=${position + 1}>
-    <span role="cell" class="stack"><b class="name">${worker.name}</b><${Roles} worker=${worker} />${worker.note && html`<span class="small muted" title=${worker.note}>${worker.note}</span>`}${showDevice && html`<span class="small muted">${worker.device}</span>`}</span>
+    <span role="cell" class="stack"><${WorkerName} worker=${worker} /><${Roles} worker=${worker} />${worker.note && html`<span class="small muted" title=${worker.note}>${worker.note}</span>`}${showDevice && html`<span class="small muted">${worker.device}</span>`}</span>
     <span role="cell" class="stack wide"><${State} state=${worker.state} /><${Presence} worker=${worker} />${worker.detail && html`<span class="small muted" title=${worker.detail}>${worker.detail}</span>`}
       ${worker.reachable === false && html`<span class="small warn" title="Its results go round by the coordinator, which is slower">not reachable at ${worker.address}</span>`}</span>
     <span role="cell"><${Running} worker=${worker} /></span>

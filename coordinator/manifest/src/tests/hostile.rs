@@ -35,7 +35,7 @@ fn prompts_cannot_swell() {
     assert_eq!(told(read(&text)), ["5:8 video[0].prompt: video[0].prompt is too long"]);
     let seeds = (0..9_000).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
     let text = format!("[job]\nname='j'\nmodel='m'\n[[video]]\nprompt='{long}'\nsweep={{seed=[{seeds}]}}");
-    assert_eq!(told(read(&text)), ["4:1 video[0]: the prompts come to more than 64 MiB"]);
+    assert_eq!(told(read(&text)), ["4:1 video[0]: prompts and swept values come to more than 64 MiB"]);
 }
 
 #[test]

@@ -207,6 +207,19 @@ fn videos_that_differ_in_their_files_alone_are_told_apart_by_name() {
 }
 
 #[test]
+fn what_was_swept_makes_no_other_video() {
+    let mut night = Night::interrupted();
+    let mut told = wanted(&["a", "b", "c"]);
+    let swept: wanfarm_types::Swept = [("letter", "any")].into_iter().collect();
+    told.submission.videos.iter_mut().for_each(|video| video.swept = swept.clone());
+    let expected = states([("a", "done"), ("b", "goes on"), ("c", "goes on")]);
+    assert_eq!(night.goes_on(&told), ((1, 2), expected), "as of a job of an earlier version");
+    let loaded = night.store.load().unwrap();
+    let earlier = Earlier::find(&loaded.rows).unwrap();
+    assert!(earlier.job.submission.videos.iter().all(|video| video.swept == swept), "it is told from now on");
+}
+
+#[test]
 fn a_name_that_was_given_stays() {
     let mut night = Night::interrupted();
     let mut named = wanted(&["b", "new"]);

@@ -141,6 +141,7 @@ impl Tables {
                 | Row::WebhookForgotten(_)
                 | Row::Scheduler(Change::WorkerForgotten(_))
                 | Row::Suspended { reason: None, .. }
+                | Row::WorkerNote { note: None, .. }
                 | Row::Ended { end: None, .. }
                 | Row::Reported { at: None, .. }
                 | Row::VideoTimes { started: None, ended: None, .. }

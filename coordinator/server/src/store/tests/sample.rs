@@ -224,6 +224,10 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
         }
         7 if n < 60 => return vec![Row::ImageForgotten(digest(n % 4))],
         7 => return vec![Row::Image(Image { digest: digest(n % 4), bytes: u64::from(n), width: 64, height: 32 })],
+        8 if n > 200 => {
+            let note = (n % 2 == 0).then(|| format!("fan {n}"));
+            return vec![Row::WorkerNote { worker: worker(u128::from(n % 3)), note }];
+        }
         8 => {
             return vec![Row::Worker {
                 worker: worker(u128::from(n % 3)),
@@ -231,10 +235,6 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
                 device: "cpu".into(),
                 seen: f64::from(n) / 3.0,
             }];
-        }
-        20 if n > 200 => {
-            let note = (n % 2 == 0).then(|| format!("fan {n}"));
-            return vec![Row::WorkerNote { worker: worker(u128::from(n % 3)), note }];
         }
         20 if n < 60 => return vec![Row::ModelForgotten("m".into())],
         20 => return vec![Row::Requeued(JobId(number + u64::from(n % 2) * 4))],
