@@ -1,6 +1,7 @@
 //! The snapshot the policy looks at, indexed so that one decision costs a few look-ups however many videos wait.
 //! Tickets and seats are put on it whole and replaced whole; the indexes follow. Deliberately without decisions.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use wanfarm_types::{ItemSize, JobId, Stage, WorkerId};
@@ -79,27 +80,27 @@ impl Board {
 
     /// Replaces the seat of a worker; `None`: it may be given nothing.
     pub(crate) fn seat(&mut self, worker: WorkerId, seat: Option<Seat>) {
-        if let (Some(old), Some(seat)) = (self.seats.get_mut(&worker), &seat)
-            && old.is_indexed_like(seat)
-        {
-            old.clone_from(seat);
-            if let Some(running) = &seat.running
-                && let Some(membership) = seat.memberships.iter().find(|of| of.pool == running.lane.pool())
-                && let Some(pool) = self.pools.get_mut(&membership.pool)
-            {
-                pool.note_progress(*membership, worker, running);
+        let Self { seats, pools, .. } = self;
+        match (seats.entry(worker), seat) {
+            (Entry::Occupied(mut old), Some(seat)) => {
+                if old.get().is_indexed_like(&seat) {
+                    if let Some(running) = &seat.running
+                        && let Some(membership) = seat.memberships.iter().find(|of| of.pool == running.lane.pool())
+                        && let Some(pool) = pools.get_mut(&membership.pool)
+                    {
+                        pool.note_progress(*membership, worker, running);
+                    }
+                } else {
+                    // What a worker does changes with every item, what it can do seldom.
+                    let counts = !old.get().counts_like(&seat);
+                    index(pools, worker, old.get(), counts, false);
+                    index(pools, worker, &seat, counts, true);
+                }
+                old.insert(seat);
             }
-            return;
-        }
-        let old = self.seats.remove(&worker);
-        // What a worker does changes with every item, what it can do seldom.
-        let is_counted = old.as_ref().zip(seat.as_ref()).is_some_and(|(old, seat)| old.counts_like(seat));
-        if let Some(old) = old {
-            self.index(worker, &old, !is_counted, false);
-        }
-        if let Some(seat) = seat {
-            self.index(worker, &seat, !is_counted, true);
-            self.seats.insert(worker, seat);
+            (Entry::Occupied(old), None) => index(pools, worker, &old.remove(), true, false),
+            (Entry::Vacant(free), Some(seat)) => index(pools, worker, free.insert(seat), true, true),
+            (Entry::Vacant(_), None) => {}
         }
     }
 
@@ -172,15 +173,16 @@ impl Board {
     fn clock(&self, ticket: &Ticket) -> u64 {
         self.clocks.get(&(ticket.lane.stage, ticket.lane.begins, ticket.priority)).copied().unwrap_or(0)
     }
+}
 
-    fn index(&mut self, worker: WorkerId, seat: &Seat, counts: bool, present: bool) {
-        for membership in seat.memberships.iter() {
-            let pool = self.pools.entry(membership.pool).or_default();
-            if counts {
-                pool.count(*membership, worker, seat.residency.is_some(), present);
-            }
-            pool.index(*membership, worker, seat, present);
+/// Finds a worker in its pools by what it does, or no more; `counts`: by what it can do as well.
+fn index(pools: &mut BTreeMap<PoolId, Pool>, worker: WorkerId, seat: &Seat, counts: bool, present: bool) {
+    for membership in seat.memberships.iter() {
+        let pool = pools.entry(membership.pool).or_default();
+        if counts {
+            pool.count(*membership, worker, seat.residency.is_some(), present);
         }
+        pool.index(*membership, worker, seat, present);
     }
 }
 
