@@ -10,7 +10,12 @@ FARM, WORKERS, VIDEOS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 SIZE = (1280, 800)
 
 # What stands in the page when its list is there, and what is scrolled.
-PAGES = [("tonight", "/", "a[href^='/jobs/']"), ("job", "/jobs/1", ".tile, .row"), ("machines", "/machines", ".row")]
+PAGES = [
+    ("tonight", "/", "a[href^='/jobs/']"),
+    ("job", "/jobs/1", ".tile"),
+    ("machines", "/machines", ".worker-row"),
+    ("timeline", "/timeline", "canvas"),
+]
 
 # Scrolls to the end of the page and back for so many milliseconds, and takes the time of each frame.
 SCROLL = """
