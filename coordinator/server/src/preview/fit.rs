@@ -238,6 +238,35 @@ mod tests {
         }
     }
 
+    /// Those of Wan 2.1, 16 channels for 8 by 8 pixels, and of TI2V-5B, 48 for 16 by 16.
+    #[test]
+    fn both_latent_spaces_are_fitted() {
+        for (channels, side) in [(16, 8), (48, 16)] {
+            let shape = [channels, 5, 6, 4];
+            let noise = |n: usize| (n as u32).wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(2_246_822_519);
+            let unit = |n: usize| f64::from(noise(n)) / f64::from(u32::MAX) - 0.5;
+            let level = |values: &[f32], colour: usize| {
+                let parts = values.iter().enumerate().map(|(at, value)| unit(91 * at + colour) * f64::from(*value));
+                (128.0 + 30.0 * parts.sum::<f64>()).round() as u8
+            };
+            let mut fit = Fit::new(channels);
+            for seed in 1..5 {
+                let values: Vec<f32> = (0..channels * 120).map(|at| unit(7919 * seed + 31 * at) as f32).collect();
+                let latents = Latents::new(&values, shape).unwrap();
+                let mut bytes = Vec::new();
+                for (frame, y, x) in
+                    (0..17).flat_map(|f| (0..6 * side).flat_map(move |y| (0..4 * side).map(move |x| (f, y, x))))
+                {
+                    let at: Vec<f32> = latents.at([usize::div_ceil(frame, 4), y / side, x / side]).collect();
+                    bytes.extend((0..3).map(|colour| level(&at, colour)));
+                }
+                fit.learn(latents, &Frames::new(&bytes, 17, 6 * side, 4 * side).unwrap());
+            }
+            let off = fit.map().unwrap().off;
+            assert!(off < 0.5, "{channels} channels: only rounding is left: {off}");
+        }
+    }
+
     #[test]
     fn what_is_not_linear_is_told_by_how_much() {
         let values = latents(1);
