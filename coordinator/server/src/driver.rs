@@ -21,6 +21,7 @@ mod uploads;
 mod waiting;
 mod webhooks;
 mod work;
+mod workers;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,22 +29,17 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobPhase, Scheduler, VideoPhase};
-use wanfarm_types::{
-    AttemptId, CoordinatorMessage, Digest, EventKind, Incarnation, JobId, JobSummary, Report, VideoId, WorkerId,
-    WorkerMessage,
-};
+use wanfarm_types::{Digest, EventKind, JobId, JobSummary, VideoId};
 
 use crate::copies::Copies;
 use crate::dialler::Dialler;
-use crate::event::{Attached, Copied, Event, Staged};
-use crate::ledger::KnownWorker;
+use crate::event::{Copied, Event, Staged};
 use crate::meters::Meters;
 use crate::obstacle::Obstacle;
-use crate::outbox::Outbox;
 use crate::outputs::{ReportError, WriteError};
-use crate::sessions::{Session, Sessions};
+use crate::sessions::Sessions;
 use crate::store::{JobEnd, Row, Store, StoreError};
-use crate::times::{Moment, rfc3339, wall_clock};
+use crate::times::{Moment, wall_clock};
 use crate::writer::OutputWriter;
 use commit::Answer;
 use history::History;
@@ -348,54 +344,6 @@ impl Driver {
         }
     }
 
-    fn on_attached(&mut self, mut attached: Attached) {
-        let hello = &mut attached.hello;
-        if let Some(twin) = self.sessions.twin(hello.worker, hello.incarnation) {
-            let reason = format!("{twin} lives and has the same worker id, from a copy of the data folder");
-            return refuse(&attached.outbox, reason, true);
-        }
-        let (mut news, mut passed_over) = (Vec::new(), Vec::new());
-        for served in std::mem::take(&mut hello.models) {
-            let model = &served.info.name;
-            let in_use = self.registry.jobs.render_with(model) || self.serves(model, hello.worker);
-            match self.registry.catalog.news(&served, in_use) {
-                Ok(rows) => {
-                    news.extend(rows);
-                    hello.models.push(served);
-                }
-                Err(reason) => passed_over.push(reason),
-            }
-        }
-        // It goes on with its other models, if it has any.
-        if hello.models.is_empty() && !passed_over.is_empty() {
-            return refuse(&attached.outbox, passed_over.join("; "), false);
-        }
-        for reason in &passed_over {
-            tracing::warn!(worker = %hello.name, %reason, "a model is passed over");
-        }
-        let (worker, name, device, seen) = (hello.worker, hello.name.clone(), hello.device.clone(), self.seconds());
-        let is_new = |known: &KnownWorker| {
-            (&known.name, &known.device) != (&name, &device) || (known.seen - seen).abs() > upkeep::DAY
-        };
-        if self.registry.ledger.worker(worker).is_none_or(is_new) {
-            news.push(Row::Worker { worker, name, device, seen });
-        }
-        news.into_iter().for_each(|row| self.put(row));
-        for served in &attached.hello.models {
-            for job in self.registry.jobs.waiting_for(&served.info.name) {
-                self.plan(job);
-            }
-        }
-        let (hello, session) = Session::open(attached, passed_over);
-        self.sessions.insert(hello.worker, session, self.moment());
-        self.note_worker(EventKind::WorkerJoined, hello.worker, None);
-        self.sessions.welcome(hello.worker);
-        if let Some(suspect) = self.sessions.suspect(hello.worker) {
-            self.dialler.watch(suspect);
-        }
-        self.feed(Input::WorkerJoined(hello));
-    }
-
     /// Plans a job if its model is known.
     fn plan(&mut self, job: JobId) {
         let Registry { jobs, catalog, images, .. } = &self.registry;
@@ -423,77 +371,6 @@ impl Driver {
         self.put_change(Change::JobPhase { job, state: JobPhase::Finished });
         self.actions.push_back(Action::JobFinished(job));
     }
-
-    fn on_worker(&mut self, worker: WorkerId, incarnation: Incarnation, message: WorkerMessage) {
-        match message {
-            WorkerMessage::Heartbeat => self.feed(Input::Heartbeat { worker, incarnation }),
-            // Heard where it comes in.
-            WorkerMessage::Log { .. } => {}
-            WorkerMessage::Goodbye { .. } => {
-                tracing::info!(worker = self.sessions.name(worker), "worker left");
-                self.note_worker(EventKind::WorkerLeft, worker, None);
-                self.sessions.close(worker);
-                self.feed(Input::WorkerGone { worker, incarnation, clean: true });
-            }
-            WorkerMessage::Report(attempt, report) => {
-                self.show(attempt, &report);
-                self.feed(Input::Report { worker, incarnation, attempt, report });
-            }
-        }
-    }
-
-    /// Keeps what people see up to date with a report.
-    fn show(&mut self, attempt: AttemptId, report: &Report) {
-        let now = self.seconds();
-        let Registry { jobs, ledger, .. } = &mut self.registry;
-        let Some((video, _)) = ledger.open(attempt) else { return };
-        let stage = ledger.stage_of(attempt);
-        let computes = matches!(report, Report::Started | Report::Loading(_) | Report::StepDone { .. });
-        // Said with every step, as a coordinator that has started again has not heard of the beginning.
-        if let Some(presence) =
-            ledger.worker_of(attempt).filter(|_| computes).and_then(|id| self.sessions.presence_mut(id))
-        {
-            presence.computes(attempt);
-        }
-        match report {
-            Report::Started => {
-                if let Some(waited) = ledger.begins(attempt, now) {
-                    let at = Moment { at: wall_clock(), elapsed: now };
-                    let first = jobs
-                        .in_manifest(video)
-                        .filter(|video| jobs.get(video.job).is_some_and(|job| job.started(video.index).is_none()));
-                    self.put(Row::Begun { attempt, at, waited });
-                    if let Some(video) = first {
-                        self.put(Row::VideoTimes { video, started: Some(at.at), ended: None });
-                    }
-                }
-            }
-            Report::Loading(progress) => {
-                let Some(video) = jobs.in_manifest(video) else { return };
-                jobs.update(video, |status| status.loading = Some(*progress).filter(|load| !load.is_done()));
-            }
-            Report::StepDone { checkpoint, seconds } => {
-                let Some(video) = jobs.in_manifest(video) else { return };
-                if let Some((stage, job)) = stage.zip(jobs.get(video.job)) {
-                    self.meters.stepped(stage, &job.submission.model, *seconds);
-                }
-                jobs.update(video, |status| {
-                    status.loading = None;
-                    status.steps_done = checkpoint.steps_done;
-                    status.seconds_per_step = Some(*seconds).filter(|seconds| *seconds > 0.0);
-                    let left = f64::from(status.steps.saturating_sub(status.steps_done));
-                    status.eta = status.seconds_per_step.and_then(|seconds| rfc3339(wall_clock() + left * seconds));
-                });
-            }
-            _ => {}
-        }
-    }
-}
-
-fn refuse(outbox: &Outbox, reason: String, take_new_identity: bool) {
-    tracing::warn!(%reason, "worker refused");
-    // A full or closed outbox means that the worker is gone or will be when it is dropped.
-    let _ = outbox.try_send(CoordinatorMessage::Refused { reason, take_new_identity });
 }
 
 async fn until(timeout: Option<Instant>) {

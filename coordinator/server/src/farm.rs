@@ -1,5 +1,5 @@
-//! The farm API's service edge: wire requests in, the driver's answers out. What is asked in domain types, by HTTP as by
-//! gRPC, is in `asking`.
+//! What clients ask of a coordinator, and the driver answers: in domain types in `asking`, by HTTP as by gRPC; in wire types in
+//! `rpc`.
 
 mod again;
 mod archive;
@@ -7,6 +7,7 @@ mod asking;
 mod files;
 pub(crate) mod forecasts;
 mod history;
+mod judging;
 mod known;
 mod looking;
 mod loras;
@@ -16,6 +17,7 @@ mod pipe;
 mod places;
 mod posters;
 mod reports;
+mod rpc;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -24,28 +26,14 @@ mod webhooks;
 mod wire;
 mod worker_log;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures::Stream;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Response, Status, Streaming};
-use wanfarm_client::{JobVerb, WorkerVerb, accelerations};
-use wanfarm_manifest::first_frame::{self, Image};
-use wanfarm_manifest::{Submission, plan};
-use wanfarm_proto::convert::{digest_field, parse_uuid};
-use wanfarm_proto::v1::{self, farm_server::Farm};
-use wanfarm_scheduler::NoRoom;
-use wanfarm_types::{About, Digest, JobId, LogLine, VideoRequest, WorkerId};
+use tonic::Status;
 
 use crate::artifacts::Artifacts;
 pub use crate::driver::Told;
-use crate::estimate::{Estimate, Footprint, Space, Workload, lack, needs, room_words};
 use crate::event::Event;
 pub use crate::logs::Follower;
 use crate::logs::SharedLogs;
@@ -53,8 +41,8 @@ use crate::meters::Meters;
 use crate::outputs::{Posters, Stills};
 pub use crate::preview::Preview;
 use crate::preview::Shows;
+use crate::requests::Request;
 pub use crate::requests::{AboutChange, Figures, News};
-use crate::requests::{Changes, Request, ServedRole, Settled};
 pub use again::Seeds;
 pub use archive::Archive;
 use archive::Archives;
@@ -65,33 +53,14 @@ pub(crate) use history::History;
 pub use known::{Fresh, Known};
 use looking::{Looking, Seen};
 pub use manifests::{Checked, Refused};
-use paging::page;
 pub use posters::Poster;
-use wire::refusal;
 
-/// Shortest time between two updates of a watcher: often enough for a progress bar.
-const TELL_EVERY: Duration = Duration::from_millis(100);
 /// More images, or LoRA files, than any job may have.
 const MAX_IMAGES: usize = 100_000;
-/// Faults of single videos that an estimate names.
-const MAX_FAULTS: usize = 20;
-/// Events of one answer.
-const MAX_EVENTS: u32 = 1000;
 /// Submissions checked at the same time.
 const CHECKS: usize = 2;
 /// Lines and chunks that may wait for a client that reads slowly.
 const AHEAD: usize = 2;
-
-/// A submission, and what the model makes of it.
-struct Judged {
-    submission: Submission,
-    /// Why the model cannot render some of its videos.
-    unfit: Option<String>,
-    /// What each video takes on disks; none where the model is not known, or not all are fit.
-    footprints: Vec<Footprint>,
-    /// How many videos are under way at a time.
-    under_way: u64,
-}
 
 /// What clients ask of a coordinator: a gRPC service, and a handle for services of other protocols.
 #[derive(Debug, Clone)]
@@ -170,402 +139,12 @@ impl FarmService {
         self.events.send(Event::Request(request(reply))).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())
     }
-
-    /// What a submission needs to know of the farm.
-    async fn farm_of(&self, submission: &Submission) -> Result<crate::requests::Farm, Status> {
-        let model = submission.model.clone();
-        let images = submission.videos.iter().filter_map(|video| video.image).collect();
-        self.ask(|reply| Request::Farm { model, images, reply }).await
-    }
-
-    /// Resolves a submission for its model, if that is known.
-    async fn judge(&self, submission: Submission) -> Result<Judged, Status> {
-        let farm = self.farm_of(&submission).await?;
-        let under_way = under_way(&farm.roles);
-        let Some(info) = farm.info else {
-            return Ok(Judged { submission, unfit: None, footprints: Vec::new(), under_way });
-        };
-        on_a_thread(move || {
-            let sized = |request: &VideoRequest| {
-                first_frame::sized(request, request.image.and_then(|image| farm.images.get(&image)), &info)
-            };
-            let (mut twins, mut footprints) = (wanfarm_manifest::Twins::default(), Vec::new());
-            let unfit = (0..).zip(&submission.videos).filter_map(|(index, request)| {
-                let request = sized(request);
-                let why = match (plan::resolve(&request, &info), twins.find(index, &request, Some(&info))) {
-                    (Err(why), _) => why,
-                    (_, Some(first)) => format!("it is video {first} again; give it another seed, or leave it out"),
-                    (Ok((plan, spec)), None) => {
-                        footprints.push(Footprint::of(&spec, &info.geometry));
-                        no_room(lack(&plan, &farm.rooms)?)
-                    }
-                };
-                Some(format!("video {index}: {why}"))
-            });
-            let unfit: Vec<String> = unfit.take(MAX_FAULTS).collect();
-            let unfit = (!unfit.is_empty()).then(|| unfit.join("; "));
-            Judged { submission, unfit, footprints, under_way }
-        })
-        .await
-    }
-
-    /// A submission from the wire, checked. A large one takes a while, and much memory if it is hostile.
-    async fn read(&self, wire: v1::SubmitRequest) -> Result<(Submission, About), Status> {
-        let _turn = self.checking.acquire().await.map_err(|closed| Status::internal(closed.to_string()))?;
-        on_a_thread(move || submission(wire)).await?
-    }
-
-    async fn estimate_submission(&self, mut submission: Submission) -> Result<v1::EstimateReply, Status> {
-        let ask = |submission, places, reply| Request::Settle { submission, places, reply };
-        let names = match self.with_places(submission.clone(), ask).await?.0 {
-            Ok(Settled { videos, renamed, left_out }) => {
-                submission.videos = videos;
-                v1::EstimateReply { renamed, left_out, ..v1::EstimateReply::default() }
-            }
-            Err(taken) => v1::EstimateReply { taken: taken.to_string(), ..v1::EstimateReply::default() },
-        };
-        let v1::EstimateReply { taken, renamed, left_out, .. } = names;
-        let estimate = self.estimate_work(submission).await?;
-        Ok(v1::EstimateReply { taken, renamed, left_out, ..estimate })
-    }
-
-    async fn estimate_work(&self, submission: Submission) -> Result<v1::EstimateReply, Status> {
-        let farm = self.farm_of(&submission).await?;
-        let count = u32::try_from(submission.videos.len()).unwrap_or(u32::MAX);
-        let Some(info) = farm.info else {
-            let waiting_for = farm.waiting_for;
-            return Ok(v1::EstimateReply { videos: count, waiting_for, ..v1::EstimateReply::default() });
-        };
-        // Ten thousand videos take a moment; the connection's thread has others to serve.
-        let planned = on_a_thread(move || {
-            let (mut work, mut faults, mut specs) = (Workload::default(), Vec::new(), Vec::new());
-            let (mut footprints, mut plans) = (Vec::new(), Vec::new());
-            for (index, request) in (0..).zip(&submission.videos) {
-                let image = request.image.and_then(|image| farm.images.get(&image));
-                match plan::resolve(&first_frame::sized(request, image, &info), &info) {
-                    Ok((plan, spec)) => {
-                        if let Some(lack) = lack(&plan, &farm.rooms) {
-                            faults.push(v1::VideoFault { index, why: no_room(lack) });
-                        }
-                        work.add(&plan, Default::default());
-                        footprints.push(Footprint::of(&spec, &info.geometry));
-                        specs.push((spec.cache, spec.loras));
-                        plans.push(plan);
-                    }
-                    Err(why) => faults.push(v1::VideoFault { index, why }),
-                }
-            }
-            let estimate = Estimate::new(&work, &farm.force);
-            let space = Space::of(footprints, under_way(&farm.roles));
-            faults.truncate(MAX_FAULTS);
-            let accelerations = accelerations(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
-            let needs = needs(&plans, &farm.rooms);
-            let reply = wire::estimate(estimate, farm.roles, &needs);
-            (space, v1::EstimateReply { videos: count, faults, accelerations, ..reply })
-        });
-        let (space, reply) = planned.await?;
-        let shortages = self.shortages(space).await?.into_iter().map(wire::shortage).collect();
-        Ok(v1::EstimateReply { waiting_for: farm.waiting_for, shortages, ..reply })
-    }
-}
-
-/// How many videos are under way at a time, about: each worker has one.
-fn under_way(roles: &[ServedRole]) -> u64 {
-    roles.iter().map(|served| u64::from(served.workers)).sum()
-}
-
-fn no_room(lack: NoRoom) -> String {
-    format!("no worker has room for {}: {}", lack.role, room_words(lack))
-}
-
-/// The client's address, for the log.
-fn peer<T>(request: &tonic::Request<T>) -> String {
-    request.remote_addr().map_or_else(|| "an unknown address".to_owned(), |address| address.to_string())
 }
 
 fn stopping() -> Status {
     Status::unavailable("the coordinator is shutting down")
 }
 
-/// A stream of what a blocking reader sends; the reader stops when the client does.
-fn stream<T: Send + 'static>(
-    read: impl FnOnce(mpsc::Sender<Result<T, Status>>) + Send + 'static,
-) -> Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>> {
-    let (lines, outgoing) = mpsc::channel(AHEAD);
-    tokio::task::spawn_blocking(move || read(lines));
-    Box::pin(ReceiverStream::new(outgoing))
-}
-
-/// Digests from the wire, of no more files than a job has.
-fn digests(wire: &[Vec<u8>], files: &str) -> Result<Vec<Digest>, Status> {
-    if wire.len() > MAX_IMAGES {
-        return Err(Status::invalid_argument(format!("a job has at most {MAX_IMAGES} {files}")));
-    }
-    Ok(wire.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?)
-}
-
 async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Status::internal(error.to_string()))
-}
-
-type Reply<T> = Result<Response<T>, Status>;
-
-#[tonic::async_trait]
-impl Farm for FarmService {
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::JobUpdate, Status>> + Send>>;
-    type WatchFarmStream = Pin<Box<dyn Stream<Item = Result<v1::FarmUpdate, Status>> + Send>>;
-    type ListFilesStream = Pin<Box<dyn Stream<Item = Result<v1::OutputFile, Status>> + Send>>;
-    type ReadFileStream = Pin<Box<dyn Stream<Item = Result<v1::FileChunk, Status>> + Send>>;
-    type WorkerLogStream = Pin<Box<dyn Stream<Item = Result<v1::LogLine, Status>> + Send>>;
-
-    async fn missing_images(&self, request: tonic::Request<v1::MissingImagesRequest>) -> Reply<v1::MissingImagesReply> {
-        let images = digests(&request.into_inner().digests, "images")?;
-        let missing = self.ask(|reply| Request::MissingImages { images, reply }).await?;
-        let digests = missing.into_iter().map(|digest| digest.0.to_vec()).collect();
-        Ok(Response::new(v1::MissingImagesReply { digests }))
-    }
-
-    async fn put_image(&self, request: tonic::Request<v1::PutImageRequest>) -> Reply<v1::PutImageReply> {
-        let data = Bytes::from(request.into_inner().data);
-        self.artifacts.check_room(data.len() as u64).await.map_err(Status::resource_exhausted)?;
-        let image = Image::read(&data).map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
-        let stored = self.artifacts.put(&image.digest, data).await;
-        stored.map_err(|error| Status::resource_exhausted(error.to_string()))?;
-        stays(self.ask(|reply| Request::ImageStored { image, reply }).await?)?;
-        Ok(Response::new(v1::PutImageReply { digest: image.digest.0.to_vec() }))
-    }
-
-    async fn missing_loras(&self, request: tonic::Request<v1::MissingLorasRequest>) -> Reply<v1::MissingLorasReply> {
-        let loras = digests(&request.into_inner().digests, "LoRA files")?;
-        let missing = self.ask(|reply| Request::MissingLoras { loras, reply }).await?;
-        let digests = missing.into_iter().map(|digest| digest.0.to_vec()).collect();
-        Ok(Response::new(v1::MissingLorasReply { digests }))
-    }
-
-    async fn put_lora(&self, request: tonic::Request<Streaming<v1::LoraChunk>>) -> Reply<v1::PutLoraReply> {
-        let lora = loras::receive(&self.artifacts, request.into_inner()).await?;
-        stays(self.ask(|reply| Request::LoraStored { lora, reply }).await?)?;
-        Ok(Response::new(v1::PutLoraReply { digest: lora.0.to_vec() }))
-    }
-
-    async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {
-        let by = peer(&request);
-        let (submission, about) = self.read(request.into_inner()).await?;
-        let (submitted, shortages) = self.submit_job(submission, about, &by).await?;
-        Ok(Response::new(wire::submitted(submitted, shortages)))
-    }
-
-    async fn submit_manifest(
-        &self,
-        request: tonic::Request<v1::SubmitManifestRequest>,
-    ) -> Reply<v1::SubmitManifestReply> {
-        let by = peer(&request);
-        Ok(Response::new(self.submit_text(request.into_inner(), &by).await?))
-    }
-
-    async fn render_again(&self, request: tonic::Request<v1::RenderAgainRequest>) -> Reply<v1::SubmitReply> {
-        let by = peer(&request);
-        let v1::RenderAgainRequest { job, videos, seed } = request.into_inner();
-        let videos: BTreeSet<u32> = videos.into_iter().collect();
-        if videos.is_empty() || seed.is_some() && videos.len() > 1 {
-            return Err(Status::invalid_argument("name at least one video, and a single one with a seed"));
-        }
-        let (seeds, videos) = (seed.map_or(Seeds::Drawn, Seeds::Given), videos.into_iter().collect());
-        let (submitted, shortages) = FarmService::render_again(self, JobId(job), videos, seeds, &by).await?;
-        Ok(Response::new(wire::submitted(submitted, shortages)))
-    }
-
-    async fn watch_farm(&self, _: tonic::Request<v1::WatchFarmRequest>) -> Reply<Self::WatchFarmStream> {
-        Ok(Response::new(Box::pin(self.watch_all()?)))
-    }
-
-    async fn list_events(&self, request: tonic::Request<v1::ListEventsRequest>) -> Reply<v1::ListEventsReply> {
-        let v1::ListEventsRequest { after, job, limit } = request.into_inner();
-        let limit = if limit == 0 { MAX_EVENTS } else { limit.min(MAX_EVENTS) };
-        let events = self.events(crate::store::Asked { after, job: job.map(JobId), limit }).await?;
-        Ok(Response::new(v1::ListEventsReply { events: events.into_iter().map(Into::into).collect() }))
-    }
-
-    async fn get_model(&self, request: tonic::Request<v1::GetModelRequest>) -> Reply<v1::GetModelReply> {
-        let model = request.into_inner().name;
-        let farm = self.ask(|reply| Request::Farm { model, images: Vec::new(), reply }).await?;
-        let info = farm.info.as_ref().map(wire::json).transpose()?;
-        Ok(Response::new(v1::GetModelReply { info: info.unwrap_or_default() }))
-    }
-
-    async fn estimate(&self, request: tonic::Request<v1::EstimateRequest>) -> Reply<v1::EstimateReply> {
-        use v1::estimate_request::Of;
-        let reply = match request.into_inner().of {
-            None => return Err(Status::invalid_argument("the message lacks what to estimate: a submission or a job")),
-            Some(Of::Submission(wire)) => self.estimate_submission(self.read(wire).await?.0).await?,
-            Some(Of::Job(job)) => {
-                let rest = self.remaining(JobId(job)).await?;
-                let estimate = Estimate::new(&rest.work, &rest.farm.force);
-                let known = rest.farm.info.is_some();
-                let reply = wire::estimate(estimate, rest.farm.roles, &BTreeMap::new());
-                // Of a job that has no plan yet, nothing is known; not even that nothing is left.
-                let seconds = reply.seconds.filter(|_| known);
-                let waiting_for = rest.farm.waiting_for;
-                let eta = seconds.and_then(asking::eta).unwrap_or_default();
-                v1::EstimateReply { videos: rest.videos, model_known: known, seconds, eta, waiting_for, ..reply }
-            }
-        };
-        Ok(Response::new(reply))
-    }
-
-    async fn watch(&self, request: tonic::Request<v1::WatchRequest>) -> Reply<Self::WatchStream> {
-        let job = JobId(request.into_inner().job);
-        let mut news = self.news.clone();
-        // Whatever comes after this moment is news.
-        news.mark_unchanged();
-        let first = self.ask(|reply| Request::Changes { job, since: 0, reply }).await?.map_err(refusal)?;
-        // (version seen, last hint shown, news); `None` once the job has ended.
-        let start = (!finished(&first)).then(|| (first.version, first.news.job.waiting_for.clone(), news));
-        let service = self.clone();
-        let later = futures::stream::try_unfold(start, move |state| {
-            let service = service.clone();
-            async move {
-                let Some((since, shown, mut news)) = state else { return Ok(None) };
-                loop {
-                    tokio::time::sleep(TELL_EVERY).await;
-                    news.changed().await.map_err(|_| stopping())?;
-                    let update = service.ask(|reply| Request::Changes { job, since, reply }).await?.map_err(refusal)?;
-                    let ended = finished(&update);
-                    if ended || update.version != since || update.news.job.waiting_for != shown {
-                        let next = (!ended).then(|| (update.version, update.news.job.waiting_for.clone(), news));
-                        return Ok(Some((update.news.into(), next)));
-                    }
-                }
-            }
-        });
-        let first = futures::stream::iter([Ok(first.news.into())]);
-        Ok(Response::new(Box::pin(futures::StreamExt::chain(first, later))))
-    }
-
-    async fn list_jobs(&self, request: tonic::Request<v1::ListJobsRequest>) -> Reply<v1::ListJobsReply> {
-        let v1::ListJobsRequest { page_size, page_token } = request.into_inner();
-        let (jobs, next_page_token) = page(self.jobs().await?, page_size, &page_token, |line| line.job.0)?;
-        Ok(Response::new(v1::ListJobsReply { jobs: jobs.into_iter().map(Into::into).collect(), next_page_token }))
-    }
-
-    async fn get_report(&self, request: tonic::Request<v1::GetReportRequest>) -> Reply<v1::GetReportReply> {
-        let v1::GetReportRequest { job, page_size, page_token } = request.into_inner();
-        let mut report = self.report(JobId(job)).await?;
-        let (videos, next_page_token) = page(report.videos, page_size, &page_token, |line| line.index)?;
-        report.videos = videos;
-        Ok(Response::new(v1::GetReportReply { next_page_token, ..report.into() }))
-    }
-
-    async fn list_files(&self, request: tonic::Request<v1::ListFilesRequest>) -> Reply<Self::ListFilesStream> {
-        let wire = request.into_inner();
-        let (job, video) = (JobId(wire.job), wire.video);
-        let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
-        Ok(Response::new(stream(move |lines| files::list(&outputs, &lines))))
-    }
-
-    async fn read_file(&self, request: tonic::Request<v1::ReadFileRequest>) -> Reply<Self::ReadFileStream> {
-        let v1::ReadFileRequest { job, video, path } = request.into_inner();
-        let job = JobId(job);
-        let wanted = path.clone();
-        let found = self.file(job, video, move |known| known == wanted).await?;
-        let Some(FinishedFile { path: file, bytes, blake3 }) = found else {
-            let what = format!("{path:?} is no finished file of this video of job {job}; ListFiles names those");
-            return Err(Status::not_found(what));
-        };
-        Ok(Response::new(stream(move |chunks| files::read(&file, (bytes, blake3), &chunks))))
-    }
-
-    async fn list_workers(&self, request: tonic::Request<v1::ListWorkersRequest>) -> Reply<v1::ListWorkersReply> {
-        let v1::ListWorkersRequest { page_size, page_token } = request.into_inner();
-        let (workers, next_page_token) = page(self.workers().await?, page_size, &page_token, |line| line.id.0)?;
-        let workers = workers.into_iter().map(Into::into).collect();
-        Ok(Response::new(v1::ListWorkersReply { workers, next_page_token }))
-    }
-
-    async fn worker_log(&self, request: tonic::Request<v1::WorkerLogRequest>) -> Reply<Self::WorkerLogStream> {
-        let v1::WorkerLogRequest { worker_id, tail, follow } = request.into_inner();
-        let (worker, tail) = (WorkerId(parse_uuid("worker_id", &worker_id)?), tail as usize);
-        let wire = |lines: Vec<LogLine>| futures::stream::iter(lines.into_iter().map(|line| Ok(line.into())));
-        if !follow {
-            return Ok(Response::new(Box::pin(wire(self.worker_log(worker, tail)?))));
-        }
-        let follower = self.follow_worker_log(worker, tail)?;
-        let batches = futures::stream::unfold(follower, |mut follower| async move {
-            let lines = follower.next().await?;
-            Some((lines, follower))
-        });
-        Ok(Response::new(Box::pin(futures::StreamExt::flat_map(batches, wire))))
-    }
-
-    async fn control_job(&self, request: tonic::Request<v1::ControlJobRequest>) -> Reply<v1::ControlJobReply> {
-        let by = peer(&request);
-        let wire = request.into_inner();
-        let verb = match v1::JobVerb::try_from(wire.verb) {
-            Ok(v1::JobVerb::Pause) => JobVerb::Pause,
-            Ok(v1::JobVerb::Resume) => JobVerb::Resume,
-            Ok(v1::JobVerb::Cancel) => JobVerb::Cancel,
-            Ok(v1::JobVerb::Retry) => JobVerb::Retry,
-            Ok(v1::JobVerb::SetPriority) => JobVerb::SetPriority(
-                wire.priority.ok_or_else(|| Status::invalid_argument("the message lacks the priority"))?,
-            ),
-            Ok(v1::JobVerb::Forget) => JobVerb::Forget { cancel: wire.cancel },
-            Ok(v1::JobVerb::Unspecified) | Err(_) => {
-                let known = "pause, resume, cancel, retry, set_priority, forget";
-                let what = format!("verb {} is none that this version knows: {known}", wire.verb);
-                return Err(Status::invalid_argument(what));
-            }
-        };
-        let (job, video) = (JobId(wire.job), wire.video);
-        self.steer_job(job, video, verb, &by).await?;
-        Ok(Response::new(v1::ControlJobReply {}))
-    }
-
-    async fn control_worker(&self, request: tonic::Request<v1::ControlWorkerRequest>) -> Reply<v1::ControlWorkerReply> {
-        let by = peer(&request);
-        let wire = request.into_inner();
-        let worker = WorkerId(parse_uuid("worker_id", &wire.worker_id)?);
-        let verb = match v1::WorkerVerb::try_from(wire.verb) {
-            Ok(v1::WorkerVerb::Drain) => WorkerVerb::Drain,
-            Ok(v1::WorkerVerb::Enable) => WorkerVerb::Enable,
-            Ok(v1::WorkerVerb::Forget) => WorkerVerb::Forget,
-            Ok(v1::WorkerVerb::Assign) => WorkerVerb::Assign(wire::roles(&wire.roles)?),
-            Ok(v1::WorkerVerb::Auto) => WorkerVerb::Auto,
-            Ok(v1::WorkerVerb::Note) => WorkerVerb::Note(Some(wire.note)),
-            Ok(v1::WorkerVerb::Unspecified) | Err(_) => {
-                let known = "drain, enable, forget, assign, auto, note";
-                let what = format!("verb {} is none that this version knows: {known}", wire.verb);
-                return Err(Status::invalid_argument(what));
-            }
-        };
-        self.steer_worker(worker, verb, &by).await?;
-        Ok(Response::new(v1::ControlWorkerReply {}))
-    }
-}
-
-/// A submission from anywhere, checked as strictly as if a manifest had been read here.
-fn submission(wire: v1::SubmitRequest) -> Result<(Submission, About), Status> {
-    let about = About { owner: wire.owner, note: wire.note, labels: wire.labels.into_iter().collect() };
-    about.check().map_err(|bad| Status::invalid_argument(bad.to_string()))?;
-    wanfarm_manifest::check_count(wire.videos.len()).map_err(Status::invalid_argument)?;
-    let mut submission = Submission {
-        client_key: wire.client_key,
-        name: wire.name,
-        model: wire.model,
-        priority: wire.priority.unwrap_or(wanfarm_manifest::DEFAULT_PRIORITY),
-        early_look: wire.early_look,
-        taken: wire::taken(wire.taken)?,
-        videos: wire.videos.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-    };
-    wanfarm_manifest::complete(&mut submission);
-    wanfarm_manifest::check_submission(&submission).map_err(Status::invalid_argument)?;
-    Ok((submission, about))
-}
-
-/// A file that came while the one of the same bytes was being removed has gone with it.
-fn stays(stored: bool) -> Result<(), Status> {
-    if stored { Ok(()) } else { Err(Status::unavailable("a file was just being removed as unused; send it again")) }
-}
-
-fn finished(changes: &Changes) -> bool {
-    changes.news.job.state.is_end()
 }

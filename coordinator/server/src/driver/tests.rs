@@ -21,14 +21,15 @@ use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
 use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
-    About, DType, Experts, Failure, Footprint, Hello, JobState, ModelFile, Role, ServedModel, ServedRole, Stage,
-    TensorRef,
+    About, CoordinatorMessage, DType, Experts, Failure, Footprint, Hello, Incarnation, JobState, ModelFile, Report,
+    Role, ServedModel, ServedRole, Stage, TensorRef, WorkerId, WorkerMessage,
 };
 
 use super::*;
 use crate::address::{Address, Ends};
 use crate::artifacts::Artifacts;
 use crate::dialler::Dialler;
+use crate::event::Attached;
 use crate::jobs::Jobs;
 use crate::outputs::Volume;
 use crate::preview::Fits;

@@ -16,8 +16,9 @@ use wanfarm_types::{
 };
 
 use super::files::{self, OutputLine};
+use super::judging::Judged;
 use super::wire::refusal;
-use super::{FarmService, Judged, on_a_thread, stopping};
+use super::{FarmService, on_a_thread, stopping};
 use crate::disk_space;
 use crate::estimate::{Estimate, Space};
 use crate::meters::Counts;

@@ -9,7 +9,7 @@ use tonic::Status;
 use wanfarm_manifest::first_frame::{self, Image};
 use wanfarm_types::{DType, Digest, MAX_LORA_BYTES, TensorRef};
 
-use super::{FarmService, on_a_thread, stays};
+use super::{FarmService, on_a_thread};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::requests::Request;
 
@@ -98,4 +98,9 @@ impl FarmService {
 #[expect(clippy::disallowed_methods, reason = "reads on a thread of its own")]
 fn read_small(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
+}
+
+/// A file that came while the one of the same bytes was being removed has gone with it.
+pub(super) fn stays(stored: bool) -> Result<(), Status> {
+    if stored { Ok(()) } else { Err(Status::unavailable("a file was just being removed as unused; send it again")) }
 }
