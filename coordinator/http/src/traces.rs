@@ -49,7 +49,13 @@ impl std::str::FromStr for Collector {
 
 /// Sends traces of what ends from now on, until the coordinator stops.
 pub(crate) async fn send(farm: FarmService, Collector(uri): Collector) {
-    let Ok(newest) = farm.events_kept().await else { return };
+    let newest = match farm.events_kept().await {
+        Ok(newest) => newest,
+        Err(why) => {
+            tracing::warn!(%uri, %why, "what happened cannot be read: no traces are sent; start the coordinator again");
+            return;
+        }
+    };
     let Ok(mut reader) = Reader::after(farm.clone(), newest.map_or(0, |(_, newest)| newest)) else { return };
     let (wire, mut is_heard) = (Wire::default(), true);
     while let Some(events) = reader.next().await {

@@ -89,7 +89,7 @@ struct Webhooks {
 async fn list(State(office): State<Office>) -> Answer<Json<Webhooks>> {
     let told = |row: WebhookRow| Webhook {
         standing: office.couriers.standing(row.id),
-        place: target::place(&row.url),
+        place: row.place().to_owned(),
         id: row.id,
         types: row.kinds,
         created: rfc3339(row.created),

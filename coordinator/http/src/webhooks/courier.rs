@@ -94,8 +94,10 @@ impl Courier {
         let mut tries = Tries::new();
         loop {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            let Some(request) = letter(row.id, uri, secret, event, now) else { return Outcome::Heard };
-            let outcome = self.wire.send(request).await;
+            let outcome = match letter(row.id, uri, secret, event, now) {
+                Ok(request) => self.wire.send(request).await,
+                Err(why) => Outcome::Refused(why),
+            };
             let (why, pause) = match outcome {
                 Outcome::Heard => {
                     self.standings.change(row.id, Standing::hears);
@@ -105,7 +107,7 @@ impl Courier {
                 Outcome::Refused(ref why) => (why.clone(), tries.again(true, None)),
                 Outcome::Failed(ref why, wait) => (why.clone(), tries.again(false, wait)),
             };
-            let place = super::target::place(&row.url);
+            let place = row.place();
             let Some(pause) = pause else {
                 tracing::warn!(webhook = %row.id, place, event = event.id, %why, "a webhook is not told of an event");
                 self.standings.change(row.id, |standing| standing.passed_over += 1);

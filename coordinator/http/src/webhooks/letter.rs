@@ -17,15 +17,18 @@ struct Body<'e> {
 }
 
 /// A request that tells `webhook` of an event, sent at `seconds` since 1970. Its id is the same whenever it is sent again.
+///
+/// # Errors
+/// When there is no such request.
 pub(super) fn letter(
     webhook: WebhookId,
     uri: &Uri,
     secret: &Secret,
     event: &FarmEvent,
     seconds: u64,
-) -> Option<Request<Full<Bytes>>> {
+) -> Result<Request<Full<Bytes>>, String> {
     let body = Body { kind: event.kind, timestamp: event.at.as_deref(), data: event };
-    let body = serde_json::to_vec(&body).ok()?;
+    let body = serde_json::to_vec(&body).map_err(|why| why.to_string())?;
     let id = format!("{webhook}.{}", event.id);
     let signature = secret.sign(&id, seconds, &body);
     Request::builder()
@@ -37,5 +40,5 @@ pub(super) fn letter(
         .header("webhook-timestamp", seconds)
         .header("webhook-signature", signature)
         .body(Full::new(body.into()))
-        .ok()
+        .map_err(|why| why.to_string())
 }

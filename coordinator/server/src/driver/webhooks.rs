@@ -13,7 +13,7 @@ impl Driver {
         if self.registry.webhooks.len() >= MAX_WEBHOOKS {
             return Err(RequestError::TooManyWebhooks);
         }
-        self.note_webhook(EventKind::WebhookAdded, &webhook.url);
+        self.note_webhook(EventKind::WebhookAdded, webhook.place());
         // Not of what happened before, nor of itself.
         self.put(Row::Webhook(WebhookRow { told: self.history.next - 1, ..webhook }));
         Ok(())
@@ -22,9 +22,9 @@ impl Driver {
     /// Somebody is told nothing more.
     pub(super) fn remove_webhook(&mut self, webhook: WebhookId) -> Result<(), RequestError> {
         let known = self.registry.webhooks.get(&webhook).ok_or(RequestError::NoSuchWebhook(webhook))?;
-        let url = known.url.clone();
+        let place = known.place().to_owned();
         self.put(Row::WebhookForgotten(webhook));
-        self.note_webhook(EventKind::WebhookRemoved, &url);
+        self.note_webhook(EventKind::WebhookRemoved, &place);
         Ok(())
     }
 
@@ -35,9 +35,7 @@ impl Driver {
         }
     }
 
-    /// Only the place is told: paths and queries of webhooks often are passwords.
-    fn note_webhook(&mut self, kind: EventKind, url: &str) {
-        let place = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-        self.note(EventRow { kind, detail: Some(place), ..EventRow::default() });
+    fn note_webhook(&mut self, kind: EventKind, place: &str) {
+        self.note(EventRow { kind, detail: Some(place.to_owned()), ..EventRow::default() });
     }
 }

@@ -223,6 +223,13 @@ impl WebhookRow {
     pub fn new(id: WebhookId, url: String, secret: String, kinds: Vec<EventKind>) -> Self {
         Self { id, url, secret, kinds, created: wall_clock(), told: 0 }
     }
+
+    /// Scheme, host and port of where messages are sent: what may be told, as paths and queries of webhooks often are passwords.
+    pub fn place(&self) -> &str {
+        let host = self.url.find("://").map_or(0, |scheme| scheme + 3);
+        let end = self.url[host..].find(['/', '?', '#']).map_or(self.url.len(), |end| host + end);
+        &self.url[..end]
+    }
 }
 
 /// A job as it was submitted.
@@ -259,6 +266,24 @@ impl Row {
             Row::Begun { at, .. } => Some(*at),
             Row::Ended { end, .. } => end.as_ref().map(|end| end.at),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_webhook_neither_path_nor_query_is_told() {
+        for (url, place) in [
+            ("https://hooks.example:8443/services/T0/secret?x=/y", "https://hooks.example:8443"),
+            ("https://hooks.example?token=/secret", "https://hooks.example"),
+            ("https://hooks.example?token=secret", "https://hooks.example"),
+            ("http://[::1]:9000", "http://[::1]:9000"),
+        ] {
+            let row = WebhookRow::new(WebhookId(uuid::Uuid::nil()), url.to_owned(), String::new(), Vec::new());
+            assert_eq!(row.place(), place);
         }
     }
 }
