@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wanfarm_server::farm::FarmService;
-use wanfarm_server::times::{rfc3339, wall_clock};
+use wanfarm_server::times::rfc3339_in;
 
 use crate::problem::{Answer, Problem};
 
@@ -129,6 +129,6 @@ async fn of_farm(State(service): State<FarmService>) -> Answer<Json<Farm>> {
         *farm.workers.entry(worker.state).or_default() += 1;
     }
     farm.seconds_left = service.farm_seconds_left(&jobs).await?;
-    farm.eta = farm.seconds_left.and_then(|seconds| rfc3339(wall_clock() + seconds));
+    farm.eta = farm.seconds_left.and_then(rfc3339_in);
     Ok(Json(farm))
 }

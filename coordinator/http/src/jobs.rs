@@ -14,6 +14,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use utoipa::{IntoParams, ToSchema};
 use wanfarm_client::JobVerb;
 use wanfarm_server::farm::{AboutChange, FarmService};
+use wanfarm_server::store;
 use wanfarm_types::{FarmEvent, JobId, JobReport, JobState, JobStatus, JobSummary, VideoState, VideoStatus};
 
 use crate::input::{self, Asked, Caller};
@@ -271,7 +272,8 @@ async fn events(
 ) -> Answer<Json<Events>> {
     let (after, limit) = turn.of_numbers()?;
     // One more tells whether there is another page.
-    let asked = wanfarm_server::store::Asked { after, job: Some(job), limit: limit + 1 };
+    let asked =
+        store::Asked { from: store::Start::After(after), job: Some(job), limit: limit + 1, ..Default::default() };
     let (events, next) = turn.page(farm.events(asked).await?, |event| event.id)?;
     Ok(Json(Events { events, next }))
 }

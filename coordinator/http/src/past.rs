@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wanfarm_server::farm::FarmService;
-use wanfarm_server::store::{AskedAttempts, AskedHistory};
+use wanfarm_server::store::{self, AskedAttempts, Start};
 use wanfarm_types::{AttemptLine, EventKind, FarmEvent, JobId, WorkerId};
 
 use crate::input::Asked;
@@ -124,14 +124,14 @@ async fn history(
     let (cursor, limit) = turn.of_numbers()?;
     let kinds = happened.types.iter().flat_map(|types| types.split(',')).filter(|name| !name.is_empty());
     let kinds = kinds.map(kind).collect::<Answer<_>>()?;
-    let asked = AskedHistory {
-        before: LAST.saturating_sub(cursor),
+    let asked = store::Asked {
+        from: Start::Before(LAST.saturating_sub(cursor)),
         job: happened.job.map(job).transpose()?,
         worker: happened.worker,
         kinds,
         limit: limit + 1,
     };
-    let (events, next) = turn.page(farm.history(asked).await?, |event| LAST.saturating_sub(event.id))?;
+    let (events, next) = turn.page(farm.events(asked).await?, |event| LAST.saturating_sub(event.id))?;
     Ok(Json(Events { events, next }))
 }
 

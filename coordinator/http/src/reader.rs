@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tonic::Status;
 use wanfarm_server::farm::{FarmService, Heard};
-use wanfarm_server::store::Asked;
+use wanfarm_server::store::{Asked, Start};
 use wanfarm_types::FarmEvent;
 
 /// Events that are read at a time.
@@ -35,7 +35,8 @@ impl Reader {
     /// The next events, at least one, once there are some; nothing when the coordinator stops.
     pub(crate) async fn next(&mut self) -> Option<Vec<FarmEvent>> {
         loop {
-            match self.farm.events(Asked { after: self.last, job: None, limit: READ }).await {
+            let asked = Asked { from: Start::After(self.last), limit: READ, ..Asked::default() };
+            match self.farm.events(asked).await {
                 Ok(events) => match events.last() {
                     None => drop(self.heard.next().await?),
                     Some(last) => {

@@ -30,6 +30,11 @@ pub fn parsed(text: &str) -> Option<f64> {
     Some(read.unix_timestamp() as f64 + f64::from(read.nanosecond()) / 1e9)
 }
 
+/// The time of day in so many seconds, as [`rfc3339`] has it.
+pub fn rfc3339_in(seconds: f64) -> Option<String> {
+    rfc3339(wall_clock() + seconds)
+}
+
 /// Serialises a time of day as [`rfc3339`] has it.
 ///
 /// # Errors

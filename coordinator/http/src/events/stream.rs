@@ -15,7 +15,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 use wanfarm_server::farm::FarmService;
-use wanfarm_server::store::Asked;
+use wanfarm_server::store::{Asked, Start};
 use wanfarm_types::{EventKind, JobId};
 
 use super::hub::{Kind, Line, Message, Resync};
@@ -161,7 +161,7 @@ impl Listener {
 
     /// Some of what happened after an event.
     async fn read_missed(&mut self, after: u64) {
-        let asked = Asked { after, job: self.interest.job, limit: PAGE };
+        let asked = Asked { from: Start::After(after), job: self.interest.job, limit: PAGE, ..Asked::default() };
         let Ok(events) = self.farm.events(asked).await else {
             self.missed_since = None;
             return self.give_up("what happened meanwhile cannot be read");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use wanfarm_server::times::{rfc3339, wall_clock};
+use wanfarm_server::times::rfc3339_in;
 use wanfarm_types::WebhookId;
 
 /// How telling goes, since the coordinator was started.
@@ -43,12 +43,12 @@ impl Standing {
     }
 
     pub(super) fn hears(&mut self) {
-        *self = Self { heard: rfc3339(wall_clock()), passed_over: self.passed_over, ..Self::default() };
+        *self = Self { heard: rfc3339_in(0.0), passed_over: self.passed_over, ..Self::default() };
     }
 
     pub(super) fn fails(&mut self, why: String, pause: Duration) {
         (self.state, self.error) = (State::Failing, Some(why));
-        self.next_try = rfc3339(wall_clock() + pause.as_secs_f64());
+        self.next_try = rfc3339_in(pause.as_secs_f64());
     }
 }
 

@@ -10,7 +10,7 @@ use crate::ledger::KnownWorker;
 use crate::outbox::Outbox;
 use crate::sessions::Session;
 use crate::store::Row;
-use crate::times::{Moment, rfc3339, wall_clock};
+use crate::times::{Moment, rfc3339_in, wall_clock};
 
 impl Driver {
     pub(super) fn on_attached(&mut self, mut attached: Attached) {
@@ -119,7 +119,7 @@ impl Driver {
                     status.steps_done = checkpoint.steps_done;
                     status.seconds_per_step = Some(*seconds).filter(|seconds| *seconds > 0.0);
                     let left = f64::from(status.steps.saturating_sub(status.steps_done));
-                    status.eta = status.seconds_per_step.and_then(|seconds| rfc3339(wall_clock() + left * seconds));
+                    status.eta = status.seconds_per_step.and_then(|seconds| rfc3339_in(left * seconds));
                 });
             }
             _ => {}

@@ -25,7 +25,7 @@ use crate::meters::Counts;
 use crate::outputs::Look;
 use crate::preview::Preview;
 use crate::requests::{AboutChange, Figures, News, Remaining, Request};
-use crate::times::{rfc3339, wall_clock};
+use crate::times::rfc3339_in;
 
 pub(super) type Answer<T> = Result<T, Status>;
 
@@ -64,11 +64,6 @@ impl Changing {
     }
 }
 
-/// The time of day in so many seconds.
-pub(super) fn eta(seconds: f64) -> Option<String> {
-    rfc3339(wall_clock() + seconds)
-}
-
 impl FarmService {
     /// Every job's line, oldest first.
     ///
@@ -85,7 +80,7 @@ impl FarmService {
     pub async fn job(&self, job: JobId) -> Answer<JobStatus> {
         let changes = self.ask(|reply| Request::Changes { job, since: 0, reply }).await?.map_err(refusal)?;
         let seconds_left = if changes.news.job.state.is_end() { None } else { self.seconds_left(job).await? };
-        Ok(JobStatus { seconds_left, eta: seconds_left.and_then(eta), ..changes.news })
+        Ok(JobStatus { seconds_left, eta: seconds_left.and_then(rfc3339_in), ..changes.news })
     }
 
     /// A job's line.

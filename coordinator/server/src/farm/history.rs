@@ -34,22 +34,13 @@ impl Heard {
 }
 
 impl FarmService {
-    /// The events that are kept and asked for, oldest first.
+    /// The events that are kept and asked for.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn events(&self, asked: store::Asked) -> Result<Vec<FarmEvent>, Status> {
         let kept = self.aside.history.kept.clone();
         on_a_thread(move || kept.read(&asked)).await?.map_err(|error| Status::internal(error.to_string()))
-    }
-
-    /// The events that are kept and asked for, newest first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn history(&self, asked: store::AskedHistory) -> Result<Vec<FarmEvent>, Status> {
-        let kept = self.aside.history.kept.clone();
-        on_a_thread(move || kept.newest(&asked)).await?.map_err(|error| Status::internal(error.to_string()))
     }
 
     /// What was tried, as far as it is asked for, oldest first.

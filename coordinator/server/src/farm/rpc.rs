@@ -15,13 +15,15 @@ use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
 use wanfarm_types::{Digest, JobId, LogLine, WorkerId};
 
-use super::asking::{self, FinishedFile};
+use super::asking::FinishedFile;
 use super::paging::page;
 use super::uploads::stays;
 use super::wire::{self, refusal};
 use super::{AHEAD, FarmService, MAX_IMAGES, Seeds, files, loras, stopping};
 use crate::estimate::Estimate;
 use crate::requests::{Changes, Request};
+use crate::store::{Asked, Start};
+use crate::times::rfc3339_in;
 
 /// Shortest time between two updates of a watcher: often enough for a progress bar.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -102,7 +104,8 @@ impl Farm for FarmService {
     async fn list_events(&self, request: tonic::Request<v1::ListEventsRequest>) -> Reply<v1::ListEventsReply> {
         let v1::ListEventsRequest { after, job, limit } = request.into_inner();
         let limit = if limit == 0 { MAX_EVENTS } else { limit.min(MAX_EVENTS) };
-        let events = self.events(crate::store::Asked { after, job: job.map(JobId), limit }).await?;
+        let events =
+            self.events(Asked { from: Start::After(after), job: job.map(JobId), limit, ..Asked::default() }).await?;
         Ok(Response::new(v1::ListEventsReply { events: events.into_iter().map(Into::into).collect() }))
     }
 
@@ -126,7 +129,7 @@ impl Farm for FarmService {
                 // Of a job that has no plan yet, nothing is known; not even that nothing is left.
                 let seconds = reply.seconds.filter(|_| known);
                 let waiting_for = rest.farm.waiting_for;
-                let eta = seconds.and_then(asking::eta).unwrap_or_default();
+                let eta = seconds.and_then(rfc3339_in).unwrap_or_default();
                 v1::EstimateReply { videos: rest.videos, model_known: known, seconds, eta, waiting_for, ..reply }
             }
         };

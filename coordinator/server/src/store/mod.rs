@@ -16,7 +16,7 @@ pub use directory::{DataDirectory, DirectoryError};
 pub use patience::when_unlocked;
 pub(crate) use row::MAX_EVENTS;
 pub use row::{EventRow, JobEnd, JobRow, Row, WebhookRow};
-pub use sqlite::{Asked, AskedAttempts, AskedHistory, History, SqliteStore};
+pub use sqlite::{Asked, AskedAttempts, History, SqliteStore, Start};
 
 /// An engine that keeps rows. Each [`Row`] inserts or replaces what has its key; what a key is, the row says.
 ///

@@ -18,54 +18,39 @@ pub struct History {
     database: Arc<Mutex<Option<Connection>>>,
 }
 
+/// Where events begin, and which way they go.
+#[derive(Debug, Clone, Copy)]
+pub enum Start {
+    /// Those with greater ids, the oldest first.
+    After(u64),
+    /// Those with lesser ids, the newest first.
+    Before(u64),
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self::After(0)
+    }
+}
+
 /// Which events are asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
-    /// Only those with greater ids.
-    pub after: u64,
-    /// Only those of this job.
-    pub job: Option<JobId>,
-    /// At most so many, the oldest.
-    pub limit: u32,
-}
-
-/// Which events are asked for by those who look back.
-#[derive(Debug, Clone, Default)]
-pub struct AskedHistory {
-    /// Only those with lesser ids.
-    pub before: u64,
+    /// Where they begin.
+    pub from: Start,
     /// Only those of this job.
     pub job: Option<JobId>,
     /// Only those of this worker.
     pub worker: Option<WorkerId>,
     /// Only of these kinds; none: of all.
     pub kinds: Vec<EventKind>,
-    /// At most so many, the newest.
+    /// At most so many, the first.
     pub limit: u32,
 }
 
 impl History {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path, database: Arc::default() }
-    }
-
-    /// The events that are asked for, oldest first. Blocks.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn read(&self, asked: &Asked) -> Result<Vec<FarmEvent>, StoreError> {
-        self.with(|database| {
-            let mut values = vec![Value::from(cut(asked.after)), Value::from(i64::from(asked.limit))];
-            values.extend(asked.job.map(|job| Value::from(cut(job.0))));
-            let of_job = if asked.job.is_some() { "AND job = ?3" } else { "" };
-            let sql = format!("SELECT * FROM event WHERE id > ?1 {of_job} ORDER BY id LIMIT ?2");
-            let mut statement = database.prepare_cached(&sql)?;
-            let (mut lines, mut events) = (statement.query(params_from_iter(values))?, Vec::new());
-            while let Some(line) = lines.next()? {
-                events.push(read::event(line)?.told());
-            }
-            Ok(events)
-        })
     }
 
     /// The ids of the oldest and of the newest event that is kept. Blocks.
@@ -81,13 +66,17 @@ impl History {
         })
     }
 
-    /// The events that are asked for, newest first. Blocks.
+    /// The events that are asked for. Blocks.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn newest(&self, asked: &AskedHistory) -> Result<Vec<FarmEvent>, StoreError> {
-        let mut values = vec![Value::from(cut(asked.before)), Value::from(i64::from(asked.limit))];
-        let mut sql = "SELECT * FROM event WHERE id < ?1".to_owned();
+    pub fn read(&self, asked: &Asked) -> Result<Vec<FarmEvent>, StoreError> {
+        let (id, beyond, order) = match asked.from {
+            Start::After(id) => (id, ">", "ASC"),
+            Start::Before(id) => (id, "<", "DESC"),
+        };
+        let mut values = vec![Value::from(cut(id)), Value::from(i64::from(asked.limit))];
+        let mut sql = format!("SELECT * FROM event WHERE id {beyond} ?1");
         if let Some(job) = asked.job {
             values.push(Value::from(cut(job.0)));
             sql += &format!(" AND job = ?{}", values.len());
@@ -102,7 +91,7 @@ impl History {
             let places: Vec<String> = (first..=values.len()).map(|place| format!("?{place}")).collect();
             sql += &format!(" AND kind IN ({})", places.join(", "));
         }
-        sql += " ORDER BY id DESC LIMIT ?2";
+        sql += &format!(" ORDER BY id {order} LIMIT ?2");
         self.with(|database| {
             let mut statement = database.prepare_cached(&sql)?;
             let (mut lines, mut events) = (statement.query(params_from_iter(values))?, Vec::new());

@@ -19,7 +19,7 @@ use wanfarm_types::{AttemptId, JobId};
 use super::belonging::Belongings;
 use super::{DataDirectory, Loaded, Row, Store, StoreError, when_unlocked};
 pub use attempts::AskedAttempts;
-pub use history::{Asked, AskedHistory, History};
+pub use history::{Asked, History, Start};
 use migrations::MIGRATIONS;
 use place::Place;
 

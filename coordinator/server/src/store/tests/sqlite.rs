@@ -12,8 +12,7 @@ use super::conformance::conforms;
 use super::memory::MemoryStore;
 use super::sample::{batch, ended, everything, farm, issued, job, planned, resolved, rng, worker};
 use crate::store::{
-    Asked, AskedAttempts, AskedHistory, DataDirectory, EventRow, Loaded, MAX_EVENTS, Row, SqliteStore, Store,
-    StoreError,
+    Asked, AskedAttempts, DataDirectory, EventRow, Loaded, MAX_EVENTS, Row, SqliteStore, Start, Store, StoreError,
 };
 use crate::times::Moment;
 
@@ -361,18 +360,18 @@ fn the_newest_events_are_kept_and_read_beside_the_writer() {
     assert_eq!(ids(u64::MAX, None, 9), [0; 0]);
     store.commit(&[Row::Event(event(MAX_EVENTS + 5, 1))]).unwrap();
     assert_eq!(history.span().unwrap(), Some((6, MAX_EVENTS + 5)));
-    let newest = |asked: AskedHistory| {
-        let asked = AskedHistory { limit: 2, ..asked };
-        history.newest(&asked).unwrap().iter().map(|event| event.id).collect::<Vec<_>>()
+    let newest = |asked: Asked| {
+        let asked = Asked { limit: 2, ..asked };
+        history.read(&asked).unwrap().iter().map(|event| event.id).collect::<Vec<_>>()
     };
-    let last = AskedHistory { before: u64::MAX, ..AskedHistory::default() };
+    let last = Asked { from: Start::Before(u64::MAX), ..Asked::default() };
     assert_eq!(newest(last.clone()), [MAX_EVENTS + 5, 9]);
-    assert_eq!(newest(AskedHistory { before: 9, job: Some(JobId(0)), ..last.clone() }), [8, 6]);
-    assert_eq!(newest(AskedHistory { before: 8, worker: Some(worker(3)), ..last.clone() }), [7, 6]);
-    assert_eq!(newest(AskedHistory { worker: Some(worker(4)), ..last.clone() }), [0; 0]);
+    assert_eq!(newest(Asked { from: Start::Before(9), job: Some(JobId(0)), ..last.clone() }), [8, 6]);
+    assert_eq!(newest(Asked { from: Start::Before(8), worker: Some(worker(3)), ..last.clone() }), [7, 6]);
+    assert_eq!(newest(Asked { worker: Some(worker(4)), ..last.clone() }), [0; 0]);
     let kinds = vec![EventKind::WorkerLost, EventKind::VideoFailed];
-    assert_eq!(newest(AskedHistory { before: 7, kinds, ..last.clone() }), [6]);
-    assert_eq!(newest(AskedHistory { kinds: vec![EventKind::WorkerLost], ..last }), [0; 0]);
+    assert_eq!(newest(Asked { from: Start::Before(7), kinds, ..last.clone() }), [6]);
+    assert_eq!(newest(Asked { kinds: vec![EventKind::WorkerLost], ..last }), [0; 0]);
     let other = Connection::open(file(&dir)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(ids(5, None, 9), [6, 7, 8, 9, MAX_EVENTS + 5], "who writes is in nobody's way");
@@ -416,5 +415,5 @@ fn what_was_tried_is_told_of_the_time_the_job_and_the_worker_that_are_asked_for(
 }
 
 fn asked(after: u64, job: Option<JobId>, limit: u32) -> Asked {
-    Asked { after, job, limit }
+    Asked { from: Start::After(after), job, limit, ..Asked::default() }
 }
