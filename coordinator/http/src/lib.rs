@@ -4,6 +4,7 @@
 //! decided here.
 
 mod archive;
+mod arrival;
 mod blobs;
 mod content;
 mod document;
@@ -25,6 +26,7 @@ mod problem;
 mod range;
 mod reader;
 mod rerender;
+mod sse;
 mod submit;
 mod traces;
 mod unknown;

@@ -8,22 +8,19 @@ mod form;
 mod told;
 mod wanted;
 
-use std::time::Duration;
-
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 use wanfarm_client::JobVerb;
 use wanfarm_manifest::{Syntax, Taken};
 use wanfarm_server::farm::FarmService;
 use wanfarm_types::{JobId, JobSummary, ModelInfo};
 
+use crate::arrival::Arrivals;
 use crate::input::{Asked, Caller};
 use crate::problem::{Answer, Problem};
 use crate::{files, input, submit};
@@ -35,12 +32,10 @@ use wanted::Wanted;
 const MAX_BODY: usize = 48 << 20;
 /// Requests that are in memory at the same time.
 const MAX_READ: usize = 4;
-/// How long a request may take to arrive, and to have its turn.
-const ARRIVAL: Duration = Duration::from_secs(60);
 /// Videos of a page at most, and unless others are asked for.
 const LINES: (usize, usize) = (100, 20);
 
-static READING: Semaphore = Semaphore::const_new(MAX_READ);
+static READING: Arrivals = Arrivals::new(MAX_READ, "the request does not arrive, or others are read before it");
 
 /// The routes, which have no prefix.
 pub(crate) fn routes() -> Router<FarmService> {
@@ -71,17 +66,14 @@ pub(crate) fn routes() -> Router<FarmService> {
 )]
 async fn create(State(farm): State<FarmService>, Caller(by): Caller, request: Request) -> Answer<Json<Told>> {
     let key = submit::key(request.headers())?;
-    let late =
-        |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request does not arrive, or others are read before it");
-    // Taken before the first byte of the body, so that no more than so many are ever in memory.
-    let _turn = timeout(ARRIVAL, READING.acquire()).await.map_err(late)?;
+    let _turn = READING.turn().await?;
     let read = async {
         match form::is_form(request.headers()) {
             true => form::read(request).await,
             false => input::Json::<Wanted>::read(request).await.and_then(wanted::with_picture),
         }
     };
-    let (wanted, picture) = timeout(ARRIVAL, read).await.map_err(late)??;
+    let (wanted, picture) = READING.receive(read).await??;
     let (manifest, files) = wanted::manifest(&farm, wanted, picture).await?;
     let checked = farm.check_manifest(Syntax::Json, manifest, files).await?;
     let submission = checked.submission(key, Taken::NewName)?;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use wanfarm_server::farm::page_after;
 
 use crate::problem::{Answer, Problem};
 
@@ -52,11 +53,8 @@ impl Turn {
         key: impl Fn(&T) -> u64,
     ) -> Answer<(Vec<T>, Next)> {
         let (after, limit) = self.read()?;
-        let mut rest = lines.into_iter().filter(|line| after.is_none_or(|after| key(line) > after));
-        let page: Vec<T> = rest.by_ref().take(limit).collect();
-        let more = rest.next().is_some();
-        let next_cursor = page.last().filter(|_| more).map(|last| key(last).to_string());
-        Ok((page, Next { next_cursor }))
+        let (page, next) = page_after(lines, after, limit, key);
+        Ok((page, Next { next_cursor: next.map(|next| next.to_string()) }))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Jobs that are queued by a manifest, as text in the body; or, if it names files, by a submission that says which these are.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
@@ -10,14 +9,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 use wanfarm_client::{DiskShortage, Forecast, Submitted};
 use wanfarm_manifest::{Syntax, Taken};
 use wanfarm_server::farm::FarmService;
 use wanfarm_types::{Digest, JobId, JobSummary};
 
+use crate::arrival::Arrivals;
 use crate::input::{self, Asked, Caller};
 use crate::problem::{Answer, Problem};
 
@@ -25,10 +23,8 @@ use crate::problem::{Answer, Problem};
 const MAX_MANIFEST: usize = 16 << 20;
 /// Manifests that are in memory at the same time.
 const MAX_READ: usize = 4;
-/// How long a manifest may take to arrive, and to have its turn.
-const ARRIVAL: Duration = Duration::from_secs(60);
 
-static READING: Semaphore = Semaphore::const_new(MAX_READ);
+static READING: Arrivals = Arrivals::new(MAX_READ, "the manifest does not arrive, or others are read before it");
 
 /// The route of submissions.
 pub(crate) fn routes() -> Router<FarmService> {
@@ -159,11 +155,8 @@ async fn submit(
 ) -> Answer<Response> {
     let kind = kind(request.headers())?;
     let key = key(request.headers())?;
-    // Taken before the first byte of the body, so that no more than so many are ever in memory.
-    let late =
-        |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the manifest does not arrive, or others are read before it");
-    let _turn = timeout(ARRIVAL, READING.acquire()).await.map_err(late)?;
-    let body = timeout(ARRIVAL, Bytes::from_request(request, &())).await.map_err(late)?;
+    let _turn = READING.turn().await?;
+    let body = READING.receive(Bytes::from_request(request, &())).await?;
     let body = body.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let text = String::from_utf8(body.into())
         .map_err(|why| Problem::bad_request(format!("the manifest is not UTF-8: {why}")))?;

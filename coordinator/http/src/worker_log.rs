@@ -2,11 +2,10 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Extension, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -20,13 +19,10 @@ use wanfarm_types::{LogLine, WorkerId};
 
 use crate::input::{self, Asked};
 use crate::problem::{Answer, Problem};
+use crate::sse;
 
 /// Streams at the same time.
 const MAX_STREAMS: usize = 200;
-/// How often something is sent even if nothing is logged, so that both ends notice when the other is gone.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How soon a browser is to come back, in milliseconds.
-const COME_BACK: u32 = 1000;
 /// Lines that are told where nobody says how many.
 const TAIL: u32 = 100;
 /// Lines that can be asked for: no more are kept.
@@ -92,26 +88,20 @@ async fn log(
     let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{MAX_STREAMS} logs are followed already"));
     let turn = turns.try_acquire_owned().map_err(|_| busy())?;
     let follower = farm.follow_worker_log(worker, tail)?;
-    let fields = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    Ok((fields, Body::from_stream(events(follower, turn))).into_response())
+    Ok(sse::respond(events(follower, turn)))
 }
 
 /// The events of one listener, which takes from the log as fast as its connection does.
 fn events(follower: Follower, turn: OwnedSemaphorePermit) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let first = format!("retry: {COME_BACK}\n\n");
+    let first = format!("{}\n", sse::COME_BACK);
     futures::stream::unfold((Some(first), follower, turn), |(first, mut follower, turn)| async move {
         let text = match first {
             Some(first) => first,
-            None => match timeout(KEEP_ALIVE, follower.next()).await {
-                Ok(lines) => lines?.iter().map(event).collect(),
-                Err(_) => ": still here\n\n".to_owned(),
+            None => match timeout(sse::KEEP_ALIVE, follower.next()).await {
+                Ok(lines) => lines?.iter().filter_map(|line| sse::event("line", line)).collect(),
+                Err(_) => sse::STILL_HERE.to_owned(),
             },
         };
         Some((Ok(text.into()), (None, follower, turn)))
     })
-}
-
-fn event(line: &LogLine) -> String {
-    // Of plain texts, which always are JSON, on one line.
-    serde_json::to_string(line).map(|data| format!("event: line\ndata: {data}\n\n")).unwrap_or_default()
 }

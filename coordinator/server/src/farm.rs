@@ -53,6 +53,7 @@ pub(crate) use history::History;
 pub use known::{Fresh, Known};
 use looking::{Looking, Seen};
 pub use manifests::{Checked, Refused};
+pub use paging::page_after;
 pub use posters::Poster;
 
 /// More images, or LoRA files, than any job may have.

@@ -1,7 +1,7 @@
 //! A coordinator put together: data directory, driver, and the gRPC services on one port.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::net::SocketAddr;

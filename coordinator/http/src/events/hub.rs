@@ -13,6 +13,8 @@ use tokio::time::{sleep, timeout};
 use wanfarm_server::farm::{FarmService, Fresh, Known, Told};
 use wanfarm_types::{EventKind, FarmEvent, JobId, VideoStatus};
 
+use crate::sse;
+
 /// Shortest time between two messages: as often as somebody can follow.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// Longest time between two.
@@ -96,15 +98,12 @@ pub(super) struct Resync {
 
 impl Line {
     pub(super) fn new(kind: Kind, job: Option<JobId>, data: &impl Serialize) -> Option<Self> {
-        // What the command line prints always is JSON, on one line.
-        let data = serde_json::to_string(data).ok()?;
-        Some(Self { kind, job, event: None, text: format!("event: {}\ndata: {data}\n\n", kind.name()).into() })
+        Some(Self { kind, job, event: None, text: sse::event(kind.name(), data)?.into() })
     }
 
     /// Something that happened. Its number is what a listener that comes back says it has heard.
     pub(super) fn event(event: &FarmEvent) -> Option<Self> {
-        let data = serde_json::to_string(event).ok()?;
-        let text = format!("id: {}\nevent: {}\ndata: {data}\n\n", event.id, Kind::Event.name()).into();
+        let text = format!("id: {}\n{}", event.id, sse::event(Kind::Event.name(), event)?).into();
         Some(Self { kind: Kind::Event, job: event.job, event: Some((event.id, event.kind)), text })
     }
 }

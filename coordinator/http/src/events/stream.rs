@@ -3,11 +3,9 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::body::Bytes;
+use axum::response::Response;
 use futures::Stream;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,11 +17,8 @@ use wanfarm_server::store::{Asked, Start};
 use wanfarm_types::{EventKind, JobId};
 
 use super::hub::{Kind, Line, Message, Resync};
+use crate::sse;
 
-/// How often something is sent even if nothing happens, so that both ends notice when the other is gone.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How soon a browser is to come back, in milliseconds.
-const COME_BACK: u32 = 1000;
 /// Events that are read at a time of those that were missed.
 const PAGE: u32 = 500;
 
@@ -105,8 +100,8 @@ pub(super) async fn respond(
 ) -> Response {
     let kept = farm.events_kept().await.ok().flatten();
     let hello = Hello { version: env!("CARGO_PKG_VERSION"), last_event: kept.map(|(_, newest)| newest) };
-    let hello = serde_json::to_string(&hello).unwrap_or_default();
-    let mut ready = VecDeque::from([Bytes::from(format!("retry: {COME_BACK}\nevent: hello\ndata: {hello}\n\n"))]);
+    let hello = sse::event("hello", &hello).unwrap_or_default();
+    let mut ready = VecDeque::from([Bytes::from(format!("{}{hello}", sse::COME_BACK))]);
     let (oldest, newest) = kept.unwrap_or_default();
     let is_known = |last: &u64| last.saturating_add(1) >= oldest && *last <= newest;
     if last.is_some_and(|last| !is_known(&last)) {
@@ -115,11 +110,7 @@ pub(super) async fn respond(
     }
     let missed_since = last.filter(|last| is_known(last) && interest.kinds.contains(&Kind::Event));
     let listener = Listener { farm, messages, interest, ready, missed_since, told: 0, _turn: turn };
-    let fields = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (fields, Body::from_stream(lines(listener))).into_response()
+    sse::respond(lines(listener))
 }
 
 fn lines(listener: Listener) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -139,8 +130,8 @@ impl Listener {
                 self.read_missed(after).await;
                 continue;
             }
-            match timeout(KEEP_ALIVE, self.messages.as_mut()?.recv()).await {
-                Err(_) => return Some(Bytes::from_static(b": still here\n\n")),
+            match timeout(sse::KEEP_ALIVE, self.messages.as_mut()?.recv()).await {
+                Err(_) => return Some(Bytes::from_static(sse::STILL_HERE.as_bytes())),
                 Ok(Ok(message)) => {
                     let is_new = |line: &&Line| line.event.is_none_or(|(id, _)| id > self.told);
                     let wanted = message.iter().filter(is_new).filter(|line| self.interest.wants(line));

@@ -8,8 +8,22 @@ use tonic::Status;
 /// Lines of a page at most.
 const MAX_LINES: usize = 1000;
 
-/// The lines after the one that `token` names, at most `size` of them or with 0 all, and the token of the next page. They
-/// are in the order of their keys, so that lines which come and go between two pages move no others.
+/// The lines after the one with the key `after`, at most `most` of them; and the key of the last, if others follow. They are in the
+/// order of their keys, so that lines which come and go between two pages move no others.
+pub fn page_after<T, K: Ord>(
+    lines: impl IntoIterator<Item = T>,
+    after: Option<K>,
+    most: usize,
+    key: impl Fn(&T) -> K,
+) -> (Vec<T>, Option<K>) {
+    let mut rest = lines.into_iter().filter(|line| after.as_ref().is_none_or(|after| key(line) > *after));
+    let page: Vec<T> = rest.by_ref().take(most).collect();
+    let more = rest.next().is_some();
+    let next = page.last().filter(|_| more).map(key);
+    (page, next)
+}
+
+/// The lines after the one that `token` names, at most `size` of them or with 0 all, and the token of the next page.
 pub(super) fn page<T, K: Ord + FromStr + Display>(
     lines: Vec<T>,
     size: u32,
@@ -22,11 +36,8 @@ pub(super) fn page<T, K: Ord + FromStr + Display>(
     };
     let after = Some(token).filter(|token| !token.is_empty()).map(read).transpose()?;
     let most = if size == 0 { usize::MAX } else { MAX_LINES.min(size as usize) };
-    let mut rest = lines.into_iter().filter(|line| after.as_ref().is_none_or(|after| key(line) > *after));
-    let page: Vec<T> = rest.by_ref().take(most).collect();
-    let more = rest.next().is_some();
-    let next = page.last().filter(|_| more).map(|last| key(last).to_string());
-    Ok((page, next.unwrap_or_default()))
+    let (page, next) = page_after(lines, after, most, key);
+    Ok((page, next.map(|next| next.to_string()).unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use wanfarm_types::fixtures::request;
 use wanfarm_types::{About, Digest, JobId, LoraRef, VideoRequest};
 
 use crate::jobs::tests::submission;
-use crate::server::{self, Coordinator, ServerConfig};
+use crate::server::{self, Coordinator};
 
 /// What says anything that the wire can.
 async fn raw(coordinator: &Coordinator) -> FarmClient<Channel> {
@@ -20,15 +20,8 @@ async fn raw(coordinator: &Coordinator) -> FarmClient<Channel> {
 }
 
 async fn coordinator(folder: &Path) -> (Coordinator, Client) {
-    let config = ServerConfig {
-        listen: ([127, 0, 0, 1], 0).into(),
-        data: folder.join("data"),
-        output: folder.join("output"),
-        wanted: None,
-        retention: None,
-        scheduler: wanfarm_scheduler::Config::default(),
-    };
-    let coordinator = server::start(config, |_| tonic::service::Routes::default()).await.unwrap();
+    let coordinator =
+        server::start(server::tests::config(folder), |_| tonic::service::Routes::default()).await.unwrap();
     let client = Client::connect(&format!("http://{}", coordinator.address)).await.unwrap();
     (coordinator, client)
 }

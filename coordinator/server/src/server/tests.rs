@@ -12,16 +12,20 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use super::*;
 
-async fn coordinator(folder: &Path) -> (Coordinator, Channel) {
-    let config = ServerConfig {
+/// Of a coordinator whose data and files lie below `folder`, on a port of its own.
+pub(crate) fn config(folder: &Path) -> ServerConfig {
+    ServerConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         data: folder.join("data"),
         output: folder.join("output"),
         wanted: None,
         retention: None,
         scheduler: Config::default(),
-    };
-    let coordinator = start(config, |_| Routes::default()).await.unwrap();
+    }
+}
+
+async fn coordinator(folder: &Path) -> (Coordinator, Channel) {
+    let coordinator = start(config(folder), |_| Routes::default()).await.unwrap();
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", coordinator.address)).unwrap();
     (coordinator, endpoint.connect().await.unwrap())
 }
