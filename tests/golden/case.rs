@@ -82,13 +82,16 @@ impl Case<'_> {
         self.tolerance_or(Tolerance { rel_l2: 0.0, max_abs: 0.0 })
     }
 
-    /// The folders beside the tensors, one per layout of the model files, in the order of their names.
+    /// The folders beside the tensors, or beside those of the case that `run.weights` names, one per layout of the model files,
+    /// in the order of their names.
     pub(crate) fn folders(&self) -> Result<Vec<String>> {
+        let beside = self.value("/run/weights").ok().and_then(Value::as_str).unwrap_or_default();
+        let dir = self.dir.join(beside);
         let mut folders = Vec::new();
-        for entry in std::fs::read_dir(&self.dir).with_context(|| self.dir.display().to_string())? {
+        for entry in std::fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
-                folders.push(entry.file_name().to_string_lossy().into_owned());
+                folders.push(Path::new(beside).join(entry.file_name()).display().to_string());
             }
         }
         folders.sort();

@@ -11,7 +11,7 @@ use candle_core::Tensor;
 use serde_json::Value;
 use wanfarm_image::RgbImage;
 use wanfarm_model::Weights;
-use wanfarm_model::conditioning::{FirstFrame, encode, i2v, lanczos, ti2v};
+use wanfarm_model::conditioning::{Anchors, FirstFrame, encode, i2v, lanczos, ti2v};
 use wanfarm_model::vae::WanVae;
 use wanfarm_tests::files::{vae, weights_in};
 use wanfarm_tests::render::flat;
@@ -120,7 +120,8 @@ impl<'a> Image<'a> {
     }
 
     fn encoded(&self, vae: &WanVae) -> Result<Tensor> {
-        encode(vae, &self.rgb()?, self.of_video, self.frames, || false)?.context("encoding was stopped")
+        encode(vae, Anchors { first: &self.rgb()?, last: None }, self.of_video, self.frames, || false)?
+            .context("encoding was stopped")
     }
 
     fn check_i2v(&self, checks: &mut Checks, vae: &WanVae, tolerance: Tolerance) -> Result<()> {
@@ -129,7 +130,7 @@ impl<'a> Image<'a> {
         self.close(checks, "resized", &frame, tolerance)?;
         let y = self.encoded(vae)?;
         let (_, frames, rows, columns) = y.dims4()?;
-        let mask = i2v::mask(frames, rows, columns)?;
+        let mask = i2v::mask(frames, rows, columns, false)?;
         checks.equal(self.name("mask"), &flat(&mask)?, &self.io.f32(&self.name("mask"))?);
         self.close(checks, "y", &y, tolerance)
     }

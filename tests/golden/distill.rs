@@ -80,6 +80,7 @@ fn denoise(case: &Case<'_>, experts: &Experts, schedule: &Schedule) -> Result<Ve
         solver: SolverKind::Lightning,
         guidance: Guidance { high: 1.0, low: 1.0 },
         image: None,
+        seed: None,
     };
     denoiser.run(&io.tensor("noise")?, &context, &context)
 }

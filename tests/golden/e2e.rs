@@ -2,7 +2,8 @@
 //! model files.
 //!
 //! Tensors: `noise` or, where it is not there, `latents.init` (the noise of `run.seed_of_torch_randn`),
-//! `context.{cond,null}`, `image_u8` and its `y` if there is a first frame; `timesteps`, and one entry per step of
+//! `context.{cond,null}`, `image_u8` and its `y` if there is a first frame, `clip_u8` and its `latents.clip` and
+//! `latents.noised` if there is a clip; `timesteps`, and one entry per step of
 //! `noise_pred_guided`, `latents.after_step` and, where a known first frame is put back, `latents.after_step_reinjected`;
 //! `step0.{cond,uncond}`, `latents.final`, `frames_f32` (clamped), `frames_u8`. Under a prefix such as `dpmpp.`, some of
 //! them for another solver.
@@ -12,12 +13,12 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 use wanfarm_image::RgbImage;
 use wanfarm_model::Weights;
-use wanfarm_model::conditioning::encode;
+use wanfarm_model::conditioning::{Anchors, encode, encode_clip};
 use wanfarm_model::vae::WanVae;
 use wanfarm_sampling::{Schedule, randn};
 use wanfarm_tests::files::{Experts, vae, weights_in};
 use wanfarm_tests::render::{Denoiser, Step, Video, decode, flat};
-use wanfarm_types::{Guidance, SolverKind};
+use wanfarm_types::{Guidance, SolverKind, steps_run};
 
 use crate::case::{Case, Checks, Tensors, Tolerance};
 
@@ -32,8 +33,9 @@ pub(crate) fn run(case: &Case<'_>) -> Result<Checks> {
     let mut checks = Checks::default();
     let folder = case.dir.join(case.value("/run/vae")?.as_str().context("the VAE is no path")?);
     let vae = vae(&Weights::open(&weights_in(&folder.join("official"))?)?, &case.device)?;
+    let noise = noise(case, &mut checks, &io, if io.has("noise") { "noise" } else { "latents.init" })?;
     let inputs = Inputs {
-        noise: noise(case, &mut checks, &io, if io.has("noise") { "noise" } else { "latents.init" })?,
+        noise: if io.has("clip_u8") { noised(case, &mut checks, &io, &vae, &noise)? } else { noise },
         cond: io.tensor("context.cond")?,
         uncond: io.tensor("context.null")?,
         image: image(case, &mut checks, &io, &vae)?,
@@ -69,21 +71,39 @@ pub(crate) fn noise(case: &Case<'_>, checks: &mut Checks, io: &Tensors, name: &s
     Ok(Tensor::from_vec(noise, shape, &Device::Cpu)?)
 }
 
-/// The first frame, encoded for the model that has this autoencoder.
+/// The first frame, and the last if there is one, encoded for the model that has this autoencoder.
 fn image(case: &Case<'_>, checks: &mut Checks, io: &Tensors, vae: &WanVae) -> Result<Option<Tensor>> {
     if !io.has("image_u8") {
         return Ok(None);
     }
-    let bytes = io.u8("image_u8")?;
-    let shape = io.shape("image_u8")?;
+    let rgb = |name: &str| -> Result<RgbImage> {
+        let shape = io.shape(name)?;
+        Ok(RgbImage::new(shape[1], shape[0], io.u8(name)?)?)
+    };
+    let first = rgb("image_u8")?;
+    let last = io.has("last_image_u8").then(|| rgb("last_image_u8")).transpose()?;
     let [width, height] = [0, 1].map(|axis| case.number(&format!("/run/size_wh/{axis}")));
     let (size, frames) = ([width? as usize, height? as usize], case.number("/run/frames")? as usize);
-    let encoded = encode(vae, &RgbImage::new(shape[1], shape[0], bytes)?, size, frames, || false)?;
+    let encoded = encode(vae, Anchors { first: &first, last: last.as_ref() }, size, frames, || false)?;
     let encoded = encoded.context("encoding was stopped")?;
     if io.has("y") {
         checks.close("y", &flat(&encoded)?, &io.f32("y")?, case.tolerance_or(TOLERANCE)?);
     }
     Ok(Some(encoded))
+}
+
+/// The clip, encoded and noised to the level of the first step that is run.
+fn noised(case: &Case<'_>, checks: &mut Checks, io: &Tensors, vae: &WanVae, noise: &Tensor) -> Result<Tensor> {
+    let shape = io.shape("clip_u8")?.to_vec();
+    let bytes = io.u8("clip_u8")?;
+    let frame = |bytes: &[u8]| -> Result<RgbImage> { Ok(RgbImage::new(shape[2], shape[1], bytes.to_vec())?) };
+    let frames = bytes.chunks(shape[1] * shape[2] * 3).map(frame);
+    let clip = encode_clip(vae, frames, [shape[2], shape[1]], || false)?.context("encoding was stopped")?;
+    let tolerance = case.tolerance_or(TOLERANCE)?;
+    checks.close("latents.clip", &flat(&clip)?, &io.f32("latents.clip")?, tolerance);
+    let noised = Run::read(case, "")?.schedule.noised(&flat(&clip)?, &flat(noise)?);
+    checks.close("latents.noised", &noised, &io.f32("latents.noised")?, tolerance);
+    Ok(Tensor::from_vec(noised, noise.shape(), &Device::Cpu)?)
 }
 
 /// The latents after the last step.
@@ -158,7 +178,12 @@ impl Run {
             "dpmpp" | "dpm++" => SolverKind::DpmPlusPlus,
             other => bail!("no solver is known as {other}"),
         };
-        let schedule = Schedule::new(solver, case.number("/run/steps")? as u32, case.number("/run/shift")?)?;
+        let steps = case.number("/run/steps")? as u32;
+        let schedule = Schedule::new(solver, steps, case.number("/run/shift")?)?;
+        let schedule = match case.number("/run/strength") {
+            Ok(strength) => schedule.last(steps_run(steps, strength))?,
+            Err(_) => schedule,
+        };
         let high_steps = match case.value("/run/boundary")?.as_f64() {
             Some(boundary) => schedule.high_steps(boundary),
             None => 0,
@@ -182,6 +207,7 @@ impl Run {
             solver: self.solver,
             guidance: self.guidance,
             image: inputs.image.as_ref(),
+            seed: None,
         };
         denoiser.run(&inputs.noise, &inputs.cond, &inputs.uncond)
     }
@@ -254,6 +280,34 @@ mod negative_controls {
     #[test]
     fn an_expert_that_takes_over_a_step_late_is_caught() {
         assert!(caught(|run| run.high_steps += 1));
+    }
+
+    /// Of a video from a clip: what its first step finds, with a mistake.
+    fn caught_of_a_clip(mistake: impl Fn(&Schedule, &[f32], &[f32]) -> Vec<f32>) -> bool {
+        let folder = committed().unwrap();
+        let case = folder.case("e2e_v2v").unwrap();
+        let io = case.io().unwrap();
+        let run = Run::read(&case, "").unwrap();
+        let found = mistake(&run.schedule, &io.f32("latents.clip").unwrap(), &io.f32("latents.init").unwrap());
+        let mut checks = Checks::default();
+        checks.close("latents.noised", &found, &io.f32("latents.noised").unwrap(), run.tolerance);
+        !checks.passed()
+    }
+
+    #[test]
+    fn a_clip_that_is_noised_otherwise_is_caught() {
+        let both = |a: f32, b: f32, clip: &[f32], noise: &[f32]| -> Vec<f32> {
+            clip.iter().zip(noise).map(|(clip, noise)| a * clip + b * noise).collect()
+        };
+        assert!(!caught_of_a_clip(|schedule, clip, noise| schedule.noised(clip, noise)));
+        assert!(caught_of_a_clip(|schedule, clip, noise| schedule.noised(noise, clip)));
+        let sigma = |schedule: &Schedule, step: usize| schedule.sigmas()[step] as f32;
+        assert!(caught_of_a_clip(|schedule, clip, noise| both(1.0, sigma(schedule, 0), clip, noise)));
+        let late = |schedule: &Schedule, clip: &[f32], noise: &[f32]| {
+            both(1.0 - sigma(schedule, 1), sigma(schedule, 1), clip, noise)
+        };
+        assert!(caught_of_a_clip(late));
+        assert!(caught_of_a_clip(|schedule, clip, noise| both(0.0, sigma(schedule, 0), clip, noise)));
     }
 
     #[test]

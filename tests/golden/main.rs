@@ -14,9 +14,12 @@ mod distill;
 mod dit;
 mod e2e;
 mod lora;
+mod nag;
+mod renoise;
 mod repo;
 mod solvers;
 mod text_cleaning;
+mod tiny;
 mod umt5;
 mod vae;
 
@@ -54,24 +57,30 @@ const CACHES: Family = (&["cache"], cache::run);
 const CONDITIONING: Family = (&["i2v_cond"], conditioning::run);
 const DISTILLED: Family = (&["e2e_distill"], distill::run);
 const LORA: Family = (&["lora"], lora::run);
-const RENDERS: Family = (&["e2e_t2v", "e2e_i2v", "e2e_ti2v"], e2e::run);
+const NAG: Family = (&["nag"], nag::run);
+const RENOISING: Family = (&["e2e_renoise"], renoise::run);
+const RENDERS: Family = (&["e2e_t2v", "e2e_i2v", "e2e_ti2v", "e2e_v2v"], e2e::run);
 const REPOSITORIES: Family = (&["repo_t2v"], repo::run);
 const SOLVERS: Family = (&["solvers"], solvers::run);
 const TEXT_CLEANING: Family = (&["text_cleaning"], text_cleaning::run);
 const TEXT_ENCODERS: Family = (&["umt5"], umt5::run);
+const TINY_VAES: Family = (&["tiny"], tiny::run);
 const TRANSFORMERS: Family = (&["dit_"], dit::run);
 const VAES: Family = (&["vae"], vae::run);
 
-const FAMILIES: [Family; 11] = [
+const FAMILIES: [Family; 14] = [
     CACHES,
     CONDITIONING,
     DISTILLED,
     LORA,
+    NAG,
     RENDERS,
+    RENOISING,
     REPOSITORIES,
     SOLVERS,
     TEXT_CLEANING,
     TEXT_ENCODERS,
+    TINY_VAES,
     TRANSFORMERS,
     VAES,
 ];
@@ -136,8 +145,18 @@ fn lora_files() -> Result<()> {
 }
 
 #[test]
+fn normalized_attention_guidance() -> Result<()> {
+    check(NAG)
+}
+
+#[test]
 fn renders() -> Result<()> {
     check(RENDERS)
+}
+
+#[test]
+fn renders_that_draw_noise_anew() -> Result<()> {
+    check(RENOISING)
 }
 
 #[test]
@@ -163,6 +182,11 @@ fn text_cleaning_and_ids() -> Result<()> {
 #[test]
 fn text_encoders() -> Result<()> {
     check(TEXT_ENCODERS)
+}
+
+#[test]
+fn tiny_vaes() -> Result<()> {
+    check(TINY_VAES)
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn night(fault: Fault, most: u32, seed: u64) -> (Sandbox, u32) {
     let mut faults = 0;
     if proxies.is_empty() {
         // The moments are part of the fault; nothing waits for them.
-        while faults < most && !farm.ends_within(rng.random_range(20..400)) {
+        while faults < most && farm.works_until_a_moment(&mut rng, 400) {
             let (worker, _) = WORKERS.choose(&mut rng).expect("workers");
             match fault {
                 Fault::WorkerKilled if !farm.kill_worker(worker) => continue,

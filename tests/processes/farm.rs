@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rand::Rng;
+use rand::rngs::SmallRng;
 use wanfarm_proto::v1::farm_client::FarmClient;
 use wanfarm_proto::v1::{self, JobState};
 
@@ -301,6 +303,27 @@ impl Farm {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Lets the farm work until a moment drawn at random, or until every job has ended: then the answer is false.
+    ///
+    /// The moment lies at most `longest` milliseconds and a handful of steps away, so that no machine is so fast that the
+    /// jobs have ended before their first one.
+    pub(crate) fn works_until_a_moment(&self, rng: &mut SmallRng, longest: u64) -> bool {
+        let until = Instant::now() + Duration::from_millis(rng.random_range(20..longest));
+        let mut changes = rng.random_range(1..8);
+        let mut seen = None;
+        while changes > 0 && Instant::now() < until {
+            if self.ends_within(0) {
+                return false;
+            }
+            let running = |line: v1::WorkerStatus| line.running.map(|item| (item.video, item.stage, item.steps_done));
+            let now = Some(self.worker_lines().into_iter().map(running).collect::<Vec<_>>());
+            changes -= u32::from(now != seen);
+            seen = now;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        !self.ends_within(0)
     }
 
     /// What the oldest job waits for.

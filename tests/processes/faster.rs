@@ -126,7 +126,7 @@ fn whatever_is_on_in_a_video_stays_in_it_and_survives_every_death() {
     farm.submit(&manifest);
     let (mut rng, mut kills) = (SmallRng::seed_from_u64(1), 0);
     // The moments are part of the fault; nothing waits for them.
-    while kills < 12 && !farm.ends_within(rng.random_range(50..600)) {
+    while kills < 12 && farm.works_until_a_moment(&mut rng, 600) {
         let worker = ["high-1", "high-2", "low-1", "low-2"].choose(&mut rng).expect("a worker");
         kills += u32::from(farm.kill_worker(worker));
     }

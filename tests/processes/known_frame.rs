@@ -6,7 +6,7 @@ use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
-use wanfarm_model::conditioning::encode;
+use wanfarm_model::conditioning::{Anchors, encode};
 use wanfarm_model::folder;
 use wanfarm_model::text::Tokenizer;
 use wanfarm_sampling::{Schedule, randn};
@@ -45,7 +45,8 @@ struct Film {
 }
 
 const EITHER: Film = Film { size: [96, 64], model: either_model, outputs: &["left", "right", "text"], role: "dit" };
-const IMAGE: Film = Film { size: [48, 32], model: image_model, outputs: &["left", "right"], role: "dit-low" };
+const IMAGE: Film =
+    Film { size: [48, 32], model: image_model, outputs: &["left", "right", "between"], role: "dit-low" };
 
 impl Film {
     fn sandbox(&self) -> Sandbox {
@@ -61,9 +62,11 @@ impl Film {
         );
         for output in self.outputs {
             manifest += &format!("[[video]]\nprompt = \"{PROMPT}\"\noutput = \"{output}\"\n");
-            if *output != "text" {
-                manifest += &format!("image = \"{output}.png\"\n");
-            }
+            manifest += &match *output {
+                "text" => String::new(),
+                "between" => "image = \"left.png\"\nlast_image = \"right.png\"\n".to_owned(),
+                side => format!("image = \"{side}.png\"\n"),
+            };
         }
         sandbox.manifest(&manifest);
         sandbox
@@ -124,7 +127,9 @@ fn in_one_process(sandbox: &Sandbox, output: &str) -> (Tensor, Option<Tensor>) {
         let bytes = std::fs::read(sandbox.path(&format!("{output}.png"))).expect("image");
         let image = wanfarm_image::load_image(output, &bytes).expect("image");
         let vae = vae(&model.weights(Role::Vae).expect("weights"), &Device::Cpu).expect("autoencoder");
-        encode(&vae, &image, [width, height], FRAMES, || false).expect("encoded").expect("not stopped")
+        encode(&vae, Anchors { first: &image, last: None }, [width, height], FRAMES, || false)
+            .expect("encoded")
+            .expect("not stopped")
     });
     let shape = model.info().geometry.latent_shape(width as u32, height as u32, FRAMES as u32);
     let noise = Tensor::from_vec(randn(9, shape.iter().product()), &shape, &Device::Cpu).expect("noise");
@@ -138,6 +143,7 @@ fn in_one_process(sandbox: &Sandbox, output: &str) -> (Tensor, Option<Tensor>) {
         solver: SolverKind::UniPc,
         guidance,
         image: image.as_ref(),
+        seed: None,
     };
     let steps = denoiser.run(&noise, &context(PROMPT), &context(NEGATIVE)).expect("steps");
     let latents = &steps.last().expect("a step").latents;

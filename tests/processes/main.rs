@@ -1,8 +1,11 @@
 //! The product as people run it: real processes, real files, real kills.
 
+mod again;
 mod bad_input;
 mod cached;
+mod chains;
 mod chaos;
+mod clips;
 #[cfg(target_os = "linux")]
 mod descriptors;
 #[cfg(target_os = "linux")]
@@ -12,6 +15,7 @@ mod faster;
 mod first_frame;
 mod inspect;
 mod judge;
+mod kept_texts;
 mod known_before;
 mod known_frame;
 mod leaving;
@@ -32,6 +36,7 @@ mod restart;
 mod room;
 mod survival;
 mod terminate;
+mod tiny;
 #[cfg(target_os = "linux")]
 mod top;
 mod traces;

@@ -8,8 +8,8 @@ mod full;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::farm::Farm;
@@ -66,7 +66,7 @@ fn night(seed: u64) -> (Sandbox, u64) {
     farm.submit(&manifest(&sandbox));
     let (mut rng, mut kills) = (SmallRng::seed_from_u64(seed), 0);
     // The moments are the fault; nothing waits for them.
-    while kills < 12 && !farm.ends_within(rng.random_range(20..900)) {
+    while kills < 12 && farm.works_until_a_moment(&mut rng, 900) {
         farm.kill_coordinator();
         kills += 1;
         farm.start_coordinator();
@@ -119,7 +119,7 @@ fn a_coordinator_asked_to_stop_in_the_middle_of_work_stops_at_once_and_goes_on_l
     farm.submit(&manifest(&sandbox));
     let mut rng = SmallRng::seed_from_u64(7);
     for _ in 0..4 {
-        if farm.ends_within(rng.random_range(100..700)) {
+        if !farm.works_until_a_moment(&mut rng, 700) {
             break;
         }
         farm.terminate_coordinator();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use ureq::http::{HeaderMap, Request, Response};
 
@@ -85,7 +85,7 @@ fn a_night_over_http_is_told_whole_though_the_coordinator_is_killed_in_it() {
     let (job, path) = (queued.json()["id"].clone(), queued.field("location").to_owned());
 
     let (mut rng, mut kills, mut heard) = (SmallRng::seed_from_u64(14), 0, BTreeMap::new());
-    while kills < 6 && !farm.ends_within(rng.random_range(100..900)) {
+    while kills < 6 && farm.works_until_a_moment(&mut rng, 900) {
         heard.extend(events(&farm, &job));
         farm.kill_coordinator();
         kills += 1;

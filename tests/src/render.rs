@@ -6,7 +6,7 @@ use wanfarm_model::ModelError;
 use wanfarm_model::conditioning::Conditioning;
 use wanfarm_model::dit::{Blocks, TextContext, WanModel};
 use wanfarm_model::vae::{WanVae, rgb8};
-use wanfarm_sampling::{Schedule, Solver, SolverState, guide};
+use wanfarm_sampling::{Schedule, Solver, SolverState, guide, randn_of_step};
 use wanfarm_types::{Guidance, SolverKind};
 
 use crate::files::Experts;
@@ -51,6 +51,8 @@ pub struct Denoiser<'a> {
     pub guidance: Guidance,
     /// The encoded first frame, if there is one.
     pub image: Option<&'a Tensor>,
+    /// Of the seed of the noise, where steps draw noise anew.
+    pub seed: Option<u64>,
 }
 
 impl Denoiser<'_> {
@@ -64,7 +66,7 @@ impl Denoiser<'_> {
         let high = self.experts.high.as_ref().map(|model| Prepared::new(model, cond, uncond)).transpose()?;
         let solver = Solver::new(self.solver, self.schedule);
         let conditioning = Conditioning::new(self.experts.low.config(), noise.dims4()?.into(), self.image.cloned())?;
-        let mut state = SolverState { sample: flat(noise)?, history: vec![] };
+        let mut state = SolverState { sample: solver.begin(flat(noise)?), history: vec![] };
         conditioning.hold(&mut state.sample)?;
         let mut steps = Vec::new();
         for (step, &timestep) in (0..).zip(self.schedule.timesteps()) {
@@ -83,7 +85,9 @@ impl Denoiser<'_> {
                 let guided = guide(&cond, &uncond, scale)?;
                 (uncond, guided)
             };
-            state = solver.advance(step, &state, &guided)?;
+            let drawn = self.seed.filter(|_| solver.draws_noise(step));
+            let drawn = drawn.map(|seed| randn_of_step(seed, step, state.sample.len()));
+            state = solver.advance_with(step, &state, &guided, drawn.as_deref())?;
             let stepped = state.sample.clone();
             conditioning.hold(&mut state.sample)?;
             steps.push(Step { cond, uncond, guided, stepped, latents: state.sample.clone() });

@@ -4,7 +4,8 @@
 use wanfarm_proto::tensors::MAX_TENSOR_BYTES;
 use wanfarm_sampling::{Schedule, history_len};
 use wanfarm_types::{
-    Assignment, CacheSettings, DType, Experts, Failure, LoraRef, ServedModel, Stage, TensorRef, VaeKind,
+    Assignment, CacheSettings, DType, Decoder, Experts, Failure, LoraRef, MAX_CLIP_BYTES, ServedModel, Stage,
+    TensorRef, TinyVae, VaeKind,
 };
 
 /// Tokens of a text; rows of a context.
@@ -25,10 +26,31 @@ const MASK_CHANNELS: u64 = 4;
 pub(crate) fn check(served: &[ServedModel], assignment: &Assignment) -> Result<(), Failure> {
     let stage = assignment.item.stage;
     let refuse = |why: String| Err(Failure::deterministic(format!("{stage}: {why}")));
-    match faults(served, assignment) {
-        None => Ok(()),
-        Some(why) => refuse(why),
+    match (faults(served, assignment), lacking(served, assignment)) {
+        (None, None) => Ok(()),
+        (Some(why), _) => refuse(why),
+        (None, Some(why)) => Err(Failure::transient(format!("{stage}: {why}"))),
     }
+}
+
+/// What another worker may well have: the tiny autoencoder that a video is decoded with.
+fn lacking(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
+    let Assignment { item, spec, .. } = assignment;
+    let Decoder::Tiny(wanted) = spec.decode else { return None };
+    let model = served.iter().find(|served| served.info.name == spec.model)?;
+    let why = match &model.info.tiny_vae {
+        _ if item.stage != Stage::Decode => return None,
+        Some(TinyVae::Here { blake3, .. }) if *blake3 == wanted => return None,
+        Some(TinyVae::Here { file, .. }) => format!("{file} is another file"),
+        Some(TinyVae::Unfit(why)) => why.clone(),
+        None => "there is none".to_owned(),
+    };
+    let name = TinyVae::wanted(model.info.vae);
+    Some(format!(
+        "this worker has not the tiny VAE {wanted} of {}: {why}; put the {name} of the other machines into vae_approx/ in the \
+         model's folder and start this worker again",
+        spec.model
+    ))
 }
 
 fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
@@ -55,6 +77,12 @@ fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
         None if model.info.needs_image => {
             return Some(format!("the model {} renders from a first frame; give the video an image", spec.model));
         }
+        None if spec.last_image.is_some() => {
+            return Some("the video has a last frame and no first; give it an image as well".to_owned());
+        }
+        _ if spec.last_image.is_some() && !model.info.takes_last_image() => {
+            return Some(format!("the model {} takes no last frame; leave last_image out", spec.model));
+        }
         _ => {}
     }
     let latents = geometry.latent_shape(spec.width, spec.height, spec.frames).map(|dim| dim as u64);
@@ -65,18 +93,21 @@ fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
     }
     match item.stage {
         Stage::EncodeText => None,
-        Stage::EncodeImage => image_file(assignment),
+        Stage::EncodeImage => files(assignment),
         Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => steps(assignment, model.info.experts)
             .or_else(|| spec.cache.check().err().map(|error| error.to_string()))
+            .or_else(|| spec.nag.and_then(|nag| nag.check().err()).map(|error| error.to_string()))
             .or_else(|| loras(&spec.loras))
             .or_else(|| contexts(assignment))
-            .or_else(|| image(assignment, model.info.vae, latents))
+            .or_else(|| encoded(assignment, model.info.vae, latents))
             .or_else(|| state(assignment, latents)),
         Stage::Decode => match &assignment.inputs.checkpoint {
             None => Some("there are no latents to decode".to_owned()),
-            Some(checkpoint) if checkpoint.steps_done != spec.steps => {
-                Some(format!("the state after {} of {} steps is not to be decoded", checkpoint.steps_done, spec.steps))
-            }
+            Some(checkpoint) if checkpoint.steps_done != spec.steps_run() => Some(format!(
+                "the state after {} of {} steps is not to be decoded",
+                checkpoint.steps_done,
+                spec.steps_run()
+            )),
             Some(checkpoint) => tensors(&checkpoint.tensors, 1, &latents, "latents"),
         },
     }
@@ -85,7 +116,7 @@ fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
 /// The range must be that of the expert, on the video's schedule.
 fn steps(assignment: &Assignment, experts: Experts) -> Option<String> {
     let Assignment { item, spec, .. } = assignment;
-    let schedule = match Schedule::new(spec.solver, spec.steps, spec.shift) {
+    let schedule = match Schedule::of(spec) {
         Ok(schedule) => schedule,
         Err(error) => return Some(error.to_string()),
     };
@@ -103,10 +134,11 @@ fn contexts(assignment: &Assignment) -> Option<String> {
     if !scale.is_finite() {
         return Some(format!("the guidance {scale} is no number to scale with"));
     }
-    let needed = if scale == 1.0 { 1 } else { 2 };
+    let needed = if assignment.spec.has_negative(expert) { 2 } else { 1 };
     let texts = &assignment.inputs.text;
     if texts.len() < needed || texts.len() > 2 {
-        return Some(format!("{} text contexts where guidance {scale} needs {needed}", texts.len()));
+        let nag = if assignment.spec.nag.is_some() { " with nag" } else { "" };
+        return Some(format!("{} text contexts where guidance {scale}{nag} needs {needed}", texts.len()));
     }
     let is_context = |text: &TensorRef| {
         text.dtype == DType::F32
@@ -120,33 +152,46 @@ fn contexts(assignment: &Assignment) -> Option<String> {
     })
 }
 
-fn image_file(assignment: &Assignment) -> Option<String> {
-    if assignment.spec.image.is_none() {
-        return Some("the video has no image to encode".to_owned());
+fn files(assignment: &Assignment) -> Option<String> {
+    let spec = &assignment.spec;
+    let images = spec.pictures().into_iter().flatten().map(|_| ("image", MAX_IMAGE_BYTES));
+    let wanted: Vec<_> = images.chain(spec.video.map(|_| ("clip", MAX_CLIP_BYTES))).collect();
+    if wanted.is_empty() {
+        return Some("the video has no image and no clip to encode".to_owned());
     }
-    let images = &assignment.inputs.image;
-    let is_file = |image: &TensorRef| {
-        image.dtype == DType::U8 && matches!(image.shape[..], [bytes] if (1..=MAX_IMAGE_BYTES).contains(&bytes))
-    };
-    match &images[..] {
-        [image] if is_file(image) => None,
-        [image] => Some(format!(
-            "{:?} of {:?} is no image file; those are [bytes ≤ {MAX_IMAGE_BYTES}] of U8",
-            image.shape, image.dtype
-        )),
-        _ => Some(format!("{} image files where there must be one", images.len())),
+    let files = &assignment.inputs.image;
+    if files.len() != wanted.len() {
+        let what = if spec.video.is_some() { "files" } else { "image files" };
+        return Some(format!("{} {what} where there must be {}", files.len(), wanted.len()));
     }
+    files.iter().zip(wanted).find_map(|(file, (what, most))| {
+        let fits = file.dtype == DType::U8 && matches!(file.shape[..], [bytes] if (1..=most).contains(&bytes));
+        let why =
+            || format!("{:?} of {:?} is no {what} file; those are [bytes ≤ {most}] of U8", file.shape, file.dtype);
+        (!fits).then(why)
+    })
 }
 
-/// What an image became when it was encoded: channels for the whole video, or its first latent frame.
-fn image(assignment: &Assignment, vae: VaeKind, latents: [u64; 4]) -> Option<String> {
+/// What images and clips became when they were encoded: channels for the whole video, or its first latent frame; and the
+/// latents of the clip, which only the first step reads.
+fn encoded(assignment: &Assignment, vae: VaeKind, latents: [u64; 4]) -> Option<String> {
     let [channels, frames, height, width] = latents;
+    let Assignment { spec, inputs, item, .. } = assignment;
     let shape = match vae {
         VaeKind::Wan21 => [MASK_CHANNELS + channels, frames, height, width],
         VaeKind::Wan22 => [channels, 1, height, width],
     };
-    let count = usize::from(assignment.spec.image.is_some());
-    tensors(&assignment.inputs.image, count, &shape, "encoded first frame")
+    let image = spec.image.map(|_| ("encoded first frame", shape));
+    let clip = spec.video.filter(|_| item.steps.first == 0).map(|_| ("latents of the clip", latents));
+    let wanted: Vec<_> = image.into_iter().chain(clip).collect();
+    if wanted.is_empty() {
+        return tensors(&inputs.image, 0, &latents, "encoded first frame");
+    }
+    let (given, count) = (&inputs.image, wanted.len());
+    if given.len() != count {
+        return Some(format!("{} tensors as {} where there must be {count}", given.len(), wanted[0].0));
+    }
+    given.iter().zip(wanted).find_map(|(given, (what, shape))| tensors(std::slice::from_ref(given), 1, &shape, what))
 }
 
 /// The state must be the one before the first step.
@@ -160,7 +205,7 @@ fn state(assignment: &Assignment, latents: [u64; 4]) -> Option<String> {
             Some(format!("the state after {} steps is not where step {first} starts", checkpoint.steps_done))
         }
         Some(checkpoint) => {
-            let history = history_len(spec.solver, first, spec.steps);
+            let history = history_len(spec.solver, first, spec.steps_run());
             let all = &checkpoint.tensors;
             let split = if spec.cache.is_none() { all.len() } else { (1 + history).min(all.len()) };
             let (of_solver, of_cache) = all.split_at(split);
@@ -208,7 +253,8 @@ fn tensors(tensors: &[TensorRef], count: usize, shape: &[u64], what: &str) -> Op
 #[cfg(test)]
 mod tests {
     use wanfarm_types::{
-        Checkpoint, Digest, FailureKind, Guidance, MagCache, MagCurve, Role, SenCache, SolverKind, StepRange,
+        Checkpoint, Digest, FailureKind, Guidance, ImageSource, MagCache, MagCurve, Nag, Role, SenCache, SolverKind,
+        StepRange,
     };
 
     use super::*;
@@ -252,19 +298,28 @@ mod tests {
         let (mut model, mut assignment) = (served(), assignment(1));
         (model.info.takes_image, model.info.needs_image) = (true, needed);
         model.roles.push(fixtures::role(Role::Vae));
-        assignment.spec.image = Some(Digest([3; 32]));
+        assignment.spec.image = Some(ImageSource::File(Digest([3; 32])));
         assignment.inputs.image = vec![tensor(&[20, 1, 8, 8])];
         (vec![model], assignment)
     }
 
     #[test]
     fn an_image_is_for_models_that_take_one_and_there_for_those_that_need_it() {
-        assert!(refused(&[served()], |a| a.spec.image = Some(Digest([3; 32]))).contains("from text only"));
+        assert!(
+            refused(&[served()], |a| a.spec.image = Some(ImageSource::File(Digest([3; 32]))))
+                .contains("from text only")
+        );
         let (needing, _) = with_image(true);
         assert!(refused(&needing, |_| ()).contains("give the video an image"));
-        let (taking, good) = with_image(false);
+        let (mut taking, mut good) = with_image(false);
         assert_eq!(check(&taking, &assignment(1)), Ok(()));
         assert_eq!(check(&taking, &good), Ok(()));
+        let last = Some(ImageSource::File(Digest([4; 32])));
+        assert!(refused(&taking, |a| a.spec.last_image = last).contains("a last frame and no first"));
+        good.spec.last_image = last;
+        assert_eq!(check(&taking, &good), Ok(()));
+        taking[0].info.vae = VaeKind::Wan22;
+        assert!(check(&taking, &good).unwrap_err().message.contains("takes no last frame"));
     }
 
     #[test]
@@ -299,6 +354,10 @@ mod tests {
         };
         assert!(message(|a| a.inputs.image.clear()).contains("0 image files"));
         assert!(message(|a| a.inputs.image.push(tensor(&[4]))).contains("2 image files"));
+        assert!(
+            message(|a| a.spec.last_image = Some(ImageSource::File(Digest([4; 32]))))
+                .contains("1 image files where there must be 2")
+        );
         assert!(message(|a| a.inputs.image[0].dtype = DType::F32).contains("F32"));
         assert!(message(|a| a.inputs.image[0].shape = vec![0]).contains("[0]"));
         assert!(message(|a| a.inputs.image[0].shape = vec![(32 << 20) + 1]).contains("no image file"));
@@ -388,6 +447,13 @@ mod tests {
         one(1.0)(&mut good);
         assert_eq!(check(&single, &good), Ok(()));
         assert!(refused(&single, one(3.0)).contains("1 text contexts where guidance 3 needs 2"));
+        let nag = |a: &mut Assignment| {
+            one(1.0)(a);
+            a.spec.nag = Some(Nag::default());
+        };
+        assert!(refused(&single, nag).contains("1 text contexts where guidance 1 with nag needs 2"));
+        let endless = |a: &mut Assignment| a.spec.nag = Some(Nag { scale: f64::INFINITY, ..Nag::default() });
+        assert!(refused(&single, endless).contains("scale = inf of nag"));
         assert!(refused(&single, |a| a.spec.guidance.low = f64::INFINITY).contains("guidance"));
         assert!(refused(&single, |a| a.inputs.text[1].shape = vec![513, 8]).contains("[513, 8]"));
         assert!(refused(&single, |a| a.inputs.text[0].dtype = DType::U8).contains("U8"));
@@ -407,5 +473,27 @@ mod tests {
         assert!(decode(checkpoint(4, 2)).is_err());
         assert!(decode(checkpoint(3, 1)).is_err());
         assert!(decode(None).is_err());
+    }
+
+    #[test]
+    fn a_tiny_autoencoder_that_is_not_here_is_left_to_other_workers() {
+        let mut vae = served();
+        vae.roles = vec![fixtures::role(Role::Vae)];
+        let mut a = assignment(1);
+        a.item.stage = Stage::Decode;
+        a.inputs.checkpoint = checkpoint(4, 1);
+        a.spec.decode = Decoder::Tiny(Digest([7; 32]));
+        for (tiny, says) in [
+            (None, "there is none"),
+            (Some(TinyVae::Unfit("x has 48 channels".into())), "x has 48 channels"),
+            (Some(TinyVae::Here { file: "y".into(), blake3: Digest([8; 32]) }), "y is another file"),
+        ] {
+            vae.info.tiny_vae = tiny;
+            let failure = check(std::slice::from_ref(&vae), &a).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Transient);
+            assert!(failure.message.contains(says) && failure.message.contains("taew2_1"), "{failure}");
+        }
+        vae.info.tiny_vae = Some(TinyVae::Here { file: "y".into(), blake3: Digest([7; 32]) });
+        assert_eq!(check(&[vae], &a), Ok(()));
     }
 }

@@ -241,7 +241,9 @@ fn places(folders: &[PathBuf], only: &[String]) -> Result<Vec<PathBuf>, WorkerEr
         let entries = entries.map_err(|source| unusable(folder, FileError::io(folder, source).into()))?;
         let mut found: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        found.retain(|path| path.is_dir() && !name(path).starts_with('.') && name(path) != loras::FOLDER);
+        found.retain(|path| {
+            path.is_dir() && !name(path).starts_with('.') && ![loras::FOLDER, folder::TINY_VAES].contains(&&*name(path))
+        });
         found.sort();
         places.extend(found);
     }

@@ -1,9 +1,9 @@
-//! What makes a video's denoising faster or another, in words: its step cache and its LoRA files. For people; programs
-//! get the settings themselves.
+//! What makes a video's denoising faster or another, in words: its step cache, its normalized attention guidance and its
+//! LoRA files. For people; programs get the settings themselves.
 
 use std::collections::BTreeMap;
 
-use wanfarm_types::{CacheSettings, Expert, LoraRef};
+use wanfarm_types::{CacheSettings, Expert, LoraRef, Nag};
 
 /// A step cache with its settings; `None` without one.
 fn cache_words(cache: &CacheSettings) -> Option<String> {
@@ -29,6 +29,11 @@ fn cache_words(cache: &CacheSettings) -> Option<String> {
     Some(format!("step cache {} ({settings})", cache.name()))
 }
 
+/// Normalized attention guidance with its settings.
+fn nag_words(nag: Nag) -> String {
+    format!("nag (scale {}, tau {}, alpha {})", nag.scale, nag.tau, nag.alpha)
+}
+
 /// A LoRA file at its strength.
 fn lora_words(lora: &LoraRef) -> String {
     let expert = match lora.expert {
@@ -41,10 +46,12 @@ fn lora_words(lora: &LoraRef) -> String {
 }
 
 /// The accelerations of these videos, each with the number of videos that have it.
-pub fn accelerations<'v>(videos: impl IntoIterator<Item = (&'v CacheSettings, &'v [LoraRef])>) -> Vec<String> {
+pub fn accelerations<'v>(
+    videos: impl IntoIterator<Item = (&'v CacheSettings, Option<Nag>, &'v [LoraRef])>,
+) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for (cache, loras) in videos {
-        for words in cache_words(cache).into_iter().chain(loras.iter().map(lora_words)) {
+    for (cache, nag, loras) in videos {
+        for words in cache_words(cache).into_iter().chain(nag.map(nag_words)).chain(loras.iter().map(lora_words)) {
             *counts.entry(words).or_default() += 1;
         }
     }
@@ -71,10 +78,16 @@ mod tests {
         let both = [lora(1.0, None), lora(0.5, Some(Expert::Low))];
         let none: &[LoraRef] = &[];
         assert_eq!(
-            accelerations([(&mag, &both[..]), (&mag, none), (&cfg, none), (&CacheSettings::None, &both[..1])]),
+            accelerations([
+                (&mag, None, &both[..]),
+                (&mag, Some(Nag::default()), none),
+                (&cfg, None, none),
+                (&CacheSettings::None, None, &both[..1]),
+            ]),
             [
                 "LoRA film.safetensors x 0.5, low-noise expert (abababab): 1 video",
                 "LoRA film.safetensors x 1 (abababab): 2 videos",
+                "nag (scale 11, tau 2.5, alpha 0.25): 1 video",
                 "step cache cfg-cache (interval 5, 0.33 to 0.90, alpha 0.2): 1 video",
                 "step cache magcache (threshold 0.04, max_skip 2, retention 0.2, curve t2v-a14b): 2 videos",
             ]

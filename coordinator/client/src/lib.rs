@@ -2,12 +2,11 @@
 
 mod accelerations;
 mod disk_shortage;
+mod files;
 mod forecast;
-mod loras;
 mod time_words;
 mod verbs;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use wanfarm_types::{
     WorkerStatus,
 };
 
-use wanfarm_manifest::{ImageFile, Submission, Taken};
+use wanfarm_manifest::{Submission, Taken};
 
 pub use accelerations::accelerations;
 pub use disk_shortage::DiskShortage;
@@ -127,35 +126,6 @@ impl Client {
         Ok(Self { farm })
     }
 
-    /// Gives the coordinator the images it does not have yet, each once.
-    ///
-    /// # Errors
-    /// When a file is no longer what the manifest was checked with, or the coordinator refuses it.
-    pub async fn put_images(&mut self, images: &[ImageFile]) -> Result<(), ClientError> {
-        if images.is_empty() {
-            return Ok(());
-        }
-        let digests = images.iter().map(|file| file.image.digest.0.to_vec()).collect();
-        let missing = self.farm.missing_images(v1::MissingImagesRequest { digests }).await?.into_inner().digests;
-        let mut missing: BTreeSet<Vec<u8>> = missing.into_iter().collect();
-        for file in images {
-            if missing.remove(file.image.digest.0.as_slice()) {
-                self.put_image(file).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn put_image(&mut self, file: &ImageFile) -> Result<(), ClientError> {
-        let unusable = |why: String| ClientError::File { path: file.path.clone(), why };
-        let data = tokio::fs::read(&file.path).await.map_err(|error| unusable(error.to_string()))?;
-        if *blake3::hash(&data).as_bytes() != file.image.digest.0 {
-            return Err(unusable("it has changed since the manifest was checked; try again".to_owned()));
-        }
-        self.farm.put_image(v1::PutImageRequest { data }).await?;
-        Ok(())
-    }
-
     /// What the coordinator knows of a model; `None` before a worker has announced it.
     ///
     /// # Errors
@@ -170,8 +140,8 @@ impl Client {
         Ok(Some(info))
     }
 
-    /// Queues a job of which this is said, and says which of the coordinator's disks have too little room for it. Its images and LoRA files must
-    /// have been given before.
+    /// Queues a job of which this is said, and says which of the coordinator's disks have too little room for it. Its files must have
+    /// been given before.
     ///
     /// # Errors
     /// When the coordinator refuses it or cannot be reached.

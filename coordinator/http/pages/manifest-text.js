@@ -9,11 +9,15 @@ export function manifestOf(spec, name) {
   lines.push(`fps = ${typeof spec.fps === "number" ? spec.fps : text(spec.fps)}`, `steps = ${spec.steps}`, `shift = ${float(spec.shift)}`, `solver = ${text(spec.solver)}`);
   const { guidance } = spec;
   lines.push(`guidance = { high = ${float(guidance.high)}, low = ${float(guidance.low)} }`);
+  if (spec.nag) lines.push(`nag = ${table(spec.nag)}`);
+  if (spec.decode?.tiny) lines.push(`decode = "tiny"`);
   if (spec.cache && spec.cache.kind !== "none") lines.push(`cache = ${table(spec.cache)}`);
   const loras = spec.loras || [];
   // Names, not paths: where the files lie is known where the manifest was written.
   if (loras.length) lines.push(`loras = [${loras.map(({ name: file, strength, expert }) => table({ path: file, strength: float(strength), expert })).join(", ")}]`);
   if (spec.image) lines.push(`# The first frame was the picture whose BLAKE3 is ${spec.image}.`);
+  if (spec.last_image) lines.push(`# The last frame was the picture whose BLAKE3 is ${spec.last_image}.`);
+  if (spec.video) lines.push(`# It was made from the clip whose BLAKE3 is ${spec.video}, by strength = ${spec.strength}.`);
   return `${lines.join("\n")}\n`;
 }
 

@@ -94,6 +94,7 @@ export function whereItStands(video) {
       ? `${stageName(video.stage)}, step ${video.steps_done} of ${video.steps}`
       : stageName(video.stage);
   }
+  if (video.state === "waiting" && video.waiting_for) return `Waiting for ${video.waiting_for}`;
   if (video.state === "waiting" && video.steps_done > 0) return `Waiting after step ${video.steps_done} of ${video.steps}`;
   return video.state[0].toUpperCase() + video.state.slice(1);
 }

@@ -1,4 +1,4 @@
-//! Files that manifests name, first frames and LoRA files: given by their digest before the manifest that names them.
+//! Files that manifests name, pictures, clips and LoRA files: given by their digest before the manifest that names them.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn holds(State(farm): State<FarmService>, input::Blob(blob): input::Blob) 
     }
 }
 
-/// Gives the coordinator a picture or a LoRA file, whose length is announced.
+/// Gives the coordinator a picture, a clip or a LoRA file, whose length is announced.
 #[utoipa::path(
     put,
     path = "/api/v1/blobs/{blake3}",

@@ -51,10 +51,11 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Reads `1` and `true`, `0` and `false`, and a name alone.
+/// Reads `1` and `true`, `0` and `false`. A name without a value says neither: `cancel=` comes of a script whose variable is
+/// empty.
 pub(crate) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     match String::deserialize(from)?.as_str() {
-        "" | "1" | "true" => Ok(true),
+        "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
         other => Err(serde::de::Error::custom(format!("{other:?} is neither true nor false"))),
     }

@@ -16,7 +16,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wanfarm_client::JobVerb;
-use wanfarm_manifest::{Syntax, Taken};
+use wanfarm_manifest::{Draw, Syntax, Taken};
 use wanfarm_server::farm::FarmService;
 use wanfarm_types::{JobId, JobSummary, ModelInfo};
 
@@ -75,7 +75,7 @@ async fn create(State(farm): State<FarmService>, Caller(by): Caller, request: Re
     };
     let (wanted, picture) = READING.receive(read).await??;
     let (manifest, files) = wanted::manifest(&farm, wanted, picture).await?;
-    let checked = farm.check_manifest(Syntax::Json, manifest, files).await?;
+    let checked = farm.check_manifest(Syntax::Json, manifest, files, Draw::of_key(&key)).await?;
     let submission = checked.submission(key, Taken::NewName)?;
     let (submitted, _) = farm.submit_job(submission, checked.about().clone(), &by).await?;
     let job = submitted.job.ok_or_else(|| Problem::bad_request("nothing is left to render"))?;

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wanfarm_client::{DiskShortage, Forecast, Submitted};
-use wanfarm_manifest::{Syntax, Taken};
+use wanfarm_manifest::{Draw, Syntax, Taken};
 use wanfarm_server::farm::FarmService;
 use wanfarm_types::{Digest, JobId, JobSummary};
 
@@ -116,6 +116,7 @@ struct DryRun {
     asked: bool,
     why_not: Option<String>,
     notes: Vec<String>,
+    chains: Vec<String>,
     #[serde(flatten)]
     forecast: Forecast,
 }
@@ -167,12 +168,14 @@ async fn submit(
             (syntax.into(), manifest, files)
         }
     };
-    let checked = farm.check_manifest(syntax, text.trim_start_matches('\u{feff}').to_owned(), files).await?;
+    let checked =
+        farm.check_manifest(syntax, text.trim_start_matches('\u{feff}').to_owned(), files, Draw::of_key(&key)).await?;
     let submission = checked.submission(key, how.taken)?;
     if how.dry_run {
         let forecast = farm.forecast(submission).await?;
         let (name, model) = (checked.name().to_owned(), checked.model().to_owned());
-        let answer = DryRun { name, model, asked: true, why_not: None, notes: checked.notes, forecast };
+        let chains = checked.chains();
+        let answer = DryRun { name, model, asked: true, why_not: None, notes: checked.notes, chains, forecast };
         return Ok(Json(Accepted::DryRun(answer)).into_response());
     }
     let (Submitted { job, already, renamed, left_out }, shortages) =

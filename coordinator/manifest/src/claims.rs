@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use unicode_normalization::UnicodeNormalization;
-use wanfarm_types::{Format, JobId};
+use wanfarm_types::{JobId, VideoRequest};
 
-use crate::{page_of, path_of, sidecar_of};
+use crate::{page_of, paths_of};
 
 /// The job or video that claims a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,9 +77,8 @@ impl Key {
 
 impl Wanted {
     /// What a video writes below `root`, the sidecar included.
-    pub fn video(root: &Path, output: &str, formats: &[Format]) -> Self {
-        let paths = formats.iter().map(|&format| path_of(output, format)).chain([sidecar_of(output)]);
-        Self::paths(root, paths.collect())
+    pub fn video(root: &Path, video: &VideoRequest) -> Self {
+        Self::paths(root, paths_of(video))
     }
 
     /// What a report writes below `root`: itself, and its page.
@@ -92,20 +91,23 @@ impl Wanted {
         Self::paths(root, vec![path.to_owned()])
     }
 
-    /// `paths` lie in one folder.
     fn paths(root: &Path, paths: Vec<String>) -> Self {
-        let (mut folder, mut folders) = (Key::ROOT, Vec::new());
-        let above = paths.first().and_then(|path| path.rsplit_once('/')).map_or("", |(above, _)| above);
-        let root = root.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>();
-        for part in root.iter().map(|part| &**part).chain(above.split('/').filter(|part| !part.is_empty())) {
-            folder = folder.join(part);
-            folders.push(folder);
-        }
-        let named = |path: String| {
-            let key = folder.join(path.rsplit('/').next().unwrap_or_default());
-            (path, key)
+        let mut folders = Vec::new();
+        let mut enter = |folder: Key, part: &str| {
+            let folder = folder.join(part);
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+            folder
         };
-        Self { paths: paths.into_iter().map(named).collect(), folders }
+        let root = root.iter().fold(Key::ROOT, |folder, part| enter(folder, &part.to_string_lossy()));
+        let named = |path: String| {
+            let (above, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            let folder = above.split('/').filter(|part| !part.is_empty()).fold(root, &mut enter);
+            (folder.join(name), path)
+        };
+        let paths = paths.into_iter().map(named).map(|(key, path)| (path, key)).collect();
+        Self { paths, folders }
     }
 }
 
@@ -163,17 +165,35 @@ impl Claims {
 mod tests {
     use super::*;
     use Format::{Contact, Gif, Mp4, Png};
+    use wanfarm_types::Format;
+    use wanfarm_types::fixtures::request;
 
     fn video(job: u64, video: u32) -> Holder {
         Holder { job: JobId(job), video: Some(video) }
+    }
+
+    fn wanted(root: &Path, output: &str, formats: &[Format]) -> Wanted {
+        Wanted::video(root, &VideoRequest { output: output.into(), formats: formats.into(), ..request() })
+    }
+
+    #[test]
+    fn a_film_is_claimed_wherever_it_lies() {
+        let film = |join: &str| VideoRequest { join: Some(join.into()), output: "n/a".into(), ..request() };
+        let mut claims = Claims::default();
+        claims.claim(video(1, 0), &Wanted::video(Path::new("/out"), &film("films/one.mp4")));
+        assert_eq!(claims.clashes(&wanted(Path::new("/out"), "films/one", &[Mp4])).len(), 1);
+        assert_eq!(claims.clashes(&wanted(Path::new("/out"), "films", &[Png])).len(), 1, "around it");
+        assert_eq!(claims.clashes(&wanted(Path::new("/out"), "n/a", &[Gif])).len(), 1, "and so are its other files");
+        claims.release(video(1, 0), &Wanted::video(Path::new("/out"), &film("films/one.mp4")));
+        assert!(claims.owned.is_empty() && claims.folders.is_empty());
     }
 
     #[test]
     fn videos_that_clash() {
         let clash = |first: (&str, &[Format]), second: (&str, &[Format])| {
             let mut claims = Claims::default();
-            claims.claim(video(1, 0), &Wanted::video(Path::new("/out"), first.0, first.1));
-            !claims.clashes(&Wanted::video(Path::new("/out"), second.0, second.1)).is_empty()
+            claims.claim(video(1, 0), &wanted(Path::new("/out"), first.0, first.1));
+            !claims.clashes(&wanted(Path::new("/out"), second.0, second.1)).is_empty()
         };
         assert!(clash(("a", &[Mp4]), ("a", &[Mp4])));
         assert!(clash(("a", &[Mp4]), ("a", &[Gif])), "both write a.json");
@@ -196,8 +216,8 @@ mod tests {
     fn a_clash_says_which_path_whose_and_whether_it_is_the_same() {
         let root = Path::new("/out");
         let mut claims = Claims::default();
-        claims.claim(video(3, 7), &Wanted::video(root, "n/a", &[Mp4, Png]));
-        let clash = |output: &str, formats: &[Format]| claims.clashes(&Wanted::video(root, output, formats));
+        claims.claim(video(3, 7), &wanted(root, "n/a", &[Mp4, Png]));
+        let clash = |output: &str, formats: &[Format]| claims.clashes(&wanted(root, output, formats));
         let told = |path: &str, same| Clash { path: path.into(), holder: video(3, 7), same };
         assert_eq!(clash("n/a", &[Gif]), [told("n/a.json", true)]);
         assert_eq!(clash("n", &[Png]), [told("n", false)]);
@@ -211,17 +231,17 @@ mod tests {
     #[test]
     fn output_directories_inside_each_other_are_one_tree() {
         let mut claims = Claims::default();
-        claims.claim(video(1, 0), &Wanted::video(Path::new("/disk/out"), "night/a", &[Mp4]));
-        assert_eq!(claims.clashes(&Wanted::video(Path::new("/disk/out/night"), "a", &[Mp4])).len(), 2);
-        assert_eq!(claims.clashes(&Wanted::video(Path::new("/disk"), "out", &[Png])).len(), 1);
-        assert!(claims.clashes(&Wanted::video(Path::new("/other/out"), "night/a", &[Mp4])).is_empty());
+        claims.claim(video(1, 0), &wanted(Path::new("/disk/out"), "night/a", &[Mp4]));
+        assert_eq!(claims.clashes(&wanted(Path::new("/disk/out/night"), "a", &[Mp4])).len(), 2);
+        assert_eq!(claims.clashes(&wanted(Path::new("/disk"), "out", &[Png])).len(), 1);
+        assert!(claims.clashes(&wanted(Path::new("/other/out"), "night/a", &[Mp4])).is_empty());
         assert_eq!(claims.holder(Path::new("/disk"), "out/night/A.mp4"), Some(video(1, 0)));
     }
 
     #[test]
     fn what_is_released_is_free_and_what_was_taken_over_stays() {
         let root = Path::new("/out");
-        let (a, b) = (Wanted::video(root, "n/a", &[Png]), Wanted::video(root, "n/b", &[Png]));
+        let (a, b) = (wanted(root, "n/a", &[Png]), wanted(root, "n/b", &[Png]));
         let mut claims = Claims::default();
         claims.claim(video(1, 0), &a);
         claims.claim(video(1, 1), &b);
@@ -230,7 +250,7 @@ mod tests {
         claims.release(video(1, 1), &b);
         assert_eq!(claims.clashes(&a)[0].holder, video(2, 0));
         assert!(claims.clashes(&b).is_empty());
-        let around = Wanted::video(root, "n", &[Png]);
+        let around = wanted(root, "n", &[Png]);
         assert_eq!(claims.clashes(&around).len(), 1, "something is still in it");
         claims.release(video(2, 0), &a);
         assert!(claims.clashes(&around).is_empty() && claims.owned.is_empty() && claims.folders.is_empty());

@@ -19,6 +19,17 @@ pub struct GivenFile {
     pub blake3: Digest,
 }
 
+/// A file of this machine that a job names: what is given to the coordinator before the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalFile {
+    /// Where it is; a folder of pictures goes as one file.
+    pub path: PathBuf,
+    /// BLAKE3 of its bytes when it was looked at.
+    pub blake3: Digest,
+    /// How many they were.
+    pub bytes: u64,
+}
+
 /// Where the files of a manifest lie.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Files {

@@ -1,5 +1,5 @@
-//! First frames: the image files a manifest names, alone, in lists or by patterns, each looked at once.
-//! Their pixels are the worker's.
+//! The image files and clips that a manifest names, alone, in lists or by patterns, each looked at once. Their pixels are
+//! the worker's.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,6 +7,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use glob::Pattern;
+use wanfarm_image::{pack, pictures_of};
+use wanfarm_types::{ClipLength, Digest, MAX_CLIP_BYTES};
 
 use super::fault::{Fault, Place, quote};
 use super::files::{Files, OPTIONS};
@@ -14,12 +16,12 @@ use super::keys::{MAX_VIDEOS, Setting};
 use super::node::{Entry, Value};
 use crate::first_frame::{self, Image};
 
-/// An image file of this machine.
+/// An image file or a clip of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageFile {
     /// What it was when it was looked at.
     pub image: Image,
-    /// The path of the file.
+    /// The path of the file; of pictures that are a clip, of their folder.
     pub path: PathBuf,
 }
 
@@ -27,32 +29,48 @@ pub struct ImageFile {
 #[derive(Debug, Default)]
 pub(crate) struct Images {
     pub(crate) list: Vec<ImageFile>,
-    looked_at: HashMap<PathBuf, Result<usize, String>>,
+    looked_at: HashMap<(PathBuf, Wanted), Result<usize, String>>,
 }
 
 impl Images {
-    /// The place in the list of the image of that name.
-    pub(crate) fn find(&mut self, name: &str, files: &Files, place: &Place) -> Result<usize, Fault> {
+    /// The place in the list of the file of that name.
+    pub(crate) fn find(&mut self, name: &str, wanted: Wanted, files: &Files, place: &Place) -> Result<usize, Fault> {
         let path = files.locate(name).ok_or_else(|| lacks(files, name, place))?;
-        if !self.looked_at.contains_key(&path) {
-            let seen = look(&path).map(|image| {
-                self.list.push(ImageFile { image, path: path.clone() });
+        let key = (path.clone(), wanted);
+        if !self.looked_at.contains_key(&key) {
+            let seen = match wanted {
+                Wanted::Image => look(&path),
+                Wanted::Clip => look_at_clip(&path),
+            };
+            let seen = seen.map(|image| {
+                self.list.push(ImageFile { image, path });
                 self.list.len() - 1
             });
-            self.looked_at.insert(path.clone(), seen);
+            self.looked_at.insert(key.clone(), seen);
         }
-        let seen = self.looked_at.get(&path).cloned().unwrap_or_else(|| Err("it was not looked at".into()));
+        let seen = self.looked_at.get(&key).cloned().unwrap_or_else(|| Err("it was not looked at".into()));
         seen.map_err(|why| {
-            Fault::at(place, format!("cannot use the image {}", quote(&files.shown(name))))
+            let (what, are) = match wanted {
+                Wanted::Image => ("image", "images are PNG, JPEG or WebP files"),
+                Wanted::Clip => ("clip", "clips are mp4 files (H.264), GIFs, or folders or zip files of pictures"),
+            };
+            Fault::at(place, format!("cannot use the {what} {}", quote(&files.shown(name))))
                 .why(why)
-                .help("paths are relative to the manifest; images are PNG, JPEG or WebP files")
+                .help(format!("paths are relative to the manifest; {are}"))
         })
     }
 }
 
-/// Whether an entry names several images: a list of them, or a pattern.
+/// What a file is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Wanted {
+    Image,
+    Clip,
+}
+
+/// Whether an entry names several images or clips: a list of them, or a pattern.
 pub(crate) fn are_several(entry: &Entry) -> bool {
-    entry.key == Setting::Image.name()
+    [Setting::Image.name(), Setting::Video.name()].contains(&entry.key.as_str())
         && match &entry.node.value {
             Value::List(_) => true,
             Value::Text(text) => is_pattern(text),
@@ -65,15 +83,15 @@ pub(crate) fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
 
-/// What `{image}` stands for: the file's name without folder and extension.
+/// What `{image}` and `{video}` stand for: the file's name without folder and extension.
 pub(crate) fn stem(path: &str) -> &str {
     Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or(path)
 }
 
-/// The files that match a pattern, sorted, each as the manifest could name it. A file of exactly that name is meant
+/// The files that match a pattern, or the `folders` as well, sorted, each as the manifest could name it. A file of exactly that name is meant
 /// whatever else the pattern matches.
-pub(crate) fn matching(pattern: &str, files: &Files, place: &Place) -> Result<Vec<String>, Fault> {
-    if files.locate(pattern).is_some_and(|path| path.is_file()) {
+pub(crate) fn matching(pattern: &str, folders: bool, files: &Files, place: &Place) -> Result<Vec<String>, Fault> {
+    if files.locate(pattern).is_some_and(|path| path.is_file() || folders && path.is_dir()) {
         return Ok(vec![pattern.to_owned()]);
     }
     let bad = |why: String| {
@@ -82,7 +100,8 @@ pub(crate) fn matching(pattern: &str, files: &Files, place: &Place) -> Result<Ve
         } else {
             "`*` stands for any part of a name, `?` for one letter, `[12]` for one of these; a file of exactly that name comes first; names in braces do not mix with them"
         };
-        Fault::at(place, format!("cannot use the images {}", quote(pattern))).why(why).help(help)
+        let what = if folders { "clips" } else { "images" };
+        Fault::at(place, format!("cannot use the {what} {}", quote(pattern))).why(why).help(help)
     };
     if pattern.contains(['{', '}']) {
         return Err(bad("it is a pattern with a brace in it".to_owned()));
@@ -99,7 +118,7 @@ pub(crate) fn matching(pattern: &str, files: &Files, place: &Place) -> Result<Ve
     let mut paths = Vec::new();
     for path in found {
         let path = path.map_err(|error| bad(error.to_string()))?;
-        if !path.is_file() {
+        if !(path.is_file() || folders && path.is_dir()) {
             continue;
         }
         let name = path.strip_prefix(base).unwrap_or(&path).to_str().map(str::to_owned);
@@ -137,4 +156,32 @@ fn look(path: &Path) -> Result<Image, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(first_frame::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     Image::read_whole(&bytes).map_err(|why| why.to_string())
+}
+
+/// Looks at a clip's file or folder, and hashes it.
+fn look_at_clip(path: &Path) -> Result<Image, String> {
+    if path.is_dir() {
+        return pack_and_look(path);
+    }
+    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    if !file.metadata().map_err(|error| error.to_string())?.is_file() {
+        return Err("it is not a regular file".into());
+    }
+    let mut hasher = blake3::Hasher::new();
+    let bytes = std::io::copy(&mut (&file).take(MAX_CLIP_BYTES + 1), &mut hasher).map_err(|error| error.to_string())?;
+    Image::read_clip(&mut file, bytes, Digest(*hasher.finalize().as_bytes())).map_err(|why| why.to_string())
+}
+
+/// A folder of pictures as the one file that it is sent as.
+fn pack_and_look(folder: &Path) -> Result<Image, String> {
+    let paths = pictures_of(folder)?;
+    let mut hasher = blake3::Hasher::new();
+    pack(folder, &mut hasher).map_err(|error| error.to_string())?;
+    let first = paths.first().map(|path| look(path)).transpose()?.ok_or("there are no pictures in it")?;
+    let pictures = u32::try_from(paths.len()).map_err(|_| "there are too many pictures in it".to_owned())?;
+    let (bytes, digest) = (hasher.count(), Digest(*hasher.finalize().as_bytes()));
+    if bytes > MAX_CLIP_BYTES {
+        return Err(format!("its pictures take more than {} MiB", MAX_CLIP_BYTES >> 20));
+    }
+    Ok(Image { digest, bytes, clip: Some(ClipLength { pictures, microseconds: None }), ..first })
 }

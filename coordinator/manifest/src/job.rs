@@ -51,7 +51,11 @@ impl Submission {
 
 /// What people tell videos by is no part of what is asked for: clients of earlier versions do not send it.
 fn without_swept<S: Serializer>(videos: &[VideoRequest], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(videos.iter().map(|video| VideoRequest { swept: Swept::default(), ..video.clone() }))
+    serializer.collect_seq(videos.iter().map(|video| VideoRequest {
+        name: None,
+        swept: Swept::default(),
+        ..video.clone()
+    }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
-use wanfarm_types::{Format, JobId};
+use wanfarm_types::{Format, JobId, VideoRequest};
 
 /// Most bytes between two slashes; file systems take 255, and endings such as `.contact.png` come on top.
 const MAX_COMPONENT: usize = 200;
@@ -30,6 +30,12 @@ pub fn path_of(output: &str, format: Format) -> String {
 /// Where a video's sidecar goes, relative to the output directory.
 pub fn sidecar_of(output: &str) -> String {
     format!("{output}.json")
+}
+
+/// Everything that a video writes, relative to the output directory; the sidecar comes after the files of its formats.
+pub fn paths_of(video: &VideoRequest) -> Vec<String> {
+    let files = video.formats.iter().map(|&format| path_of(&video.output, format));
+    files.chain([sidecar_of(&video.output)]).chain(video.join.clone()).collect()
 }
 
 /// Where `run` keeps the report of its last job, relative to the output directory.

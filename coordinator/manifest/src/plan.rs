@@ -5,16 +5,24 @@ use std::ops::Range;
 use wanfarm_sampling::cache::{Branch, Phases, Plan, TeaZones, computes_both, mag_plan, may_reuse};
 use wanfarm_sampling::{Schedule, ScheduleError};
 use wanfarm_scheduler::{SizeClass, TextKey, VideoPlan};
-use wanfarm_types::{CacheSettings, Digest, ModelInfo, SpecError, Stage, StepRange, VideoRequest, VideoSpec};
+use wanfarm_types::{
+    CacheSettings, ClipLength, ClipSource, Digest, FrameOf, ImageSource, ModelInfo, SpecError, Stage, StepRange,
+    VideoRequest, VideoSpec, WholeOf, in_order,
+};
+
+use crate::chains;
+use crate::clip::{self, Clip};
+use crate::film;
+use crate::first_frame::{Image, no_last_frame, sized, unlike};
 
 /// The stages, texts and size of a video.
 ///
 /// # Errors
 /// A step count or shift that no schedule has.
 pub fn plan(spec: &VideoSpec, info: &ModelInfo) -> Result<VideoPlan, ScheduleError> {
-    let schedule = Schedule::new(spec.solver, spec.steps, spec.shift)?;
+    let schedule = Schedule::of(spec)?;
     let mut texts = vec![text_key(&spec.model, &spec.prompt)];
-    if is_guided(spec) {
+    if is_guided(spec) || spec.nag.is_some() {
         texts.push(text_key(&spec.model, &spec.negative));
     }
     let stages: Vec<(Stage, StepRange)> = schedule
@@ -27,11 +35,13 @@ pub fn plan(spec: &VideoSpec, info: &ModelInfo) -> Result<VideoPlan, ScheduleErr
     Ok(VideoPlan {
         work: work(spec, &stages),
         texts,
-        has_image: spec.image.is_some(),
+        has_image: spec.is_encoded(),
         stages,
         size: SizeClass(size.tokens),
         frame: size.frame,
         kept: kept(spec, size.tokens),
+        after: Vec::new(),
+        name: String::new(),
     })
 }
 
@@ -81,12 +91,17 @@ fn work(spec: &VideoSpec, stages: &[(Stage, StepRange)]) -> Vec<Option<u8>> {
         .collect()
 }
 
-/// A request with nothing left open and its plan, or why this model cannot render it. A size that the image decides
-/// must be set.
+/// A request with nothing left open and its plan, or why this model cannot render it. Width and height of its first frame
+/// and of its last, and what its clip is, as far as they are known.
 ///
 /// # Errors
 /// Every reason that was found, in words.
-pub fn resolve(request: &VideoRequest, info: &ModelInfo) -> Result<(VideoPlan, VideoSpec), String> {
+pub fn resolve(
+    request: &VideoRequest,
+    [first, last]: [Option<[u32; 2]>; 2],
+    clip: Option<Clip>,
+    info: &ModelInfo,
+) -> Result<(VideoPlan, VideoSpec), String> {
     match request.image {
         Some(_) if !info.takes_image => {
             return Err(format!("{} is a text-to-video model and takes no first frame; remove image", info.name));
@@ -94,11 +109,132 @@ pub fn resolve(request: &VideoRequest, info: &ModelInfo) -> Result<(VideoPlan, V
         None if info.needs_image => {
             return Err(format!("{} is an image-to-video model and needs a first frame; add image", info.name));
         }
+        None if request.last_image.is_some() => {
+            return Err("a last frame is reached from a first one; add image, or remove last_image".to_owned());
+        }
+        _ if request.last_image.is_some() && !info.takes_last_image() => {
+            return Err(format!("{}; remove last_image", no_last_frame(info)));
+        }
         _ => {}
     }
+    if let Some(why) = first.zip(last).and_then(unlike) {
+        return Err(format!("{why}; crop one of them to the shape of the other"));
+    }
     let words = |faults: Vec<SpecError>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let mut request = sized(request, first.or(clip.map(|clip| clip.size)), info);
+    if let Some(clip) = clip {
+        request = clip::cut(request, clip.length, info)?;
+    }
     let spec = request.resolve(info).map_err(words)?;
+    if spec.last_image.is_some() && spec.frames == 1 {
+        return Err("a single frame has no room for a last one; ask for 5 frames or more".to_owned());
+    }
     Ok((plan(&spec, info).map_err(|error| error.to_string())?, spec))
+}
+
+/// As [`resolve`], for all videos of a job: sizes follow from pictures, and plans name those that come before them.
+/// `images`: what is known of the files that they name.
+pub fn resolve_all<'i>(
+    requests: &[VideoRequest],
+    images: impl Fn(&Digest) -> Option<&'i Image>,
+    info: &ModelInfo,
+) -> Vec<Resolved> {
+    let mut resolved = each(requests, images, info);
+    for (place, at) in (0u32..).zip(0..resolved.len()) {
+        let spec = |place: u32| resolved.get(place as usize)?.as_ref().ok().map(|(_, spec)| spec);
+        if let Some(why) = film::unfit(requests, place, spec) {
+            resolved[at] = Err(why);
+        }
+    }
+    link(requests, &mut resolved);
+    resolved
+}
+
+/// A video with nothing left open and its plan, or why it cannot be rendered.
+type Resolved = Result<(VideoPlan, VideoSpec), String>;
+
+/// As [`resolve`], for all videos of a job by themselves, each after those that it needs frames of.
+pub(crate) fn each<'i>(
+    requests: &[VideoRequest],
+    images: impl Fn(&Digest) -> Option<&'i Image>,
+    info: &ModelInfo,
+) -> Vec<Resolved> {
+    let needs = chains::needs(requests);
+    let mut resolved: Vec<Resolved> = requests.iter().map(|_| Err("it needs a frame of itself".to_owned())).collect();
+    for place in in_order(&needs).unwrap_or_else(|_| (0u32..).take(requests.len()).collect()) {
+        let request = &requests[place as usize];
+        let size = |picture| match picture {
+            Some(ImageSource::File(file)) => match images(&file) {
+                Some(Image { clip: Some(_), .. }) => Err(format!("{file} is a clip and no image")),
+                image => Ok(image.map(Image::size)),
+            },
+            Some(ImageSource::Frame(frame)) => size_of_frame(frame, requests, &resolved).map(Some),
+            None => Ok(None),
+        };
+        let [first, last] = request.pictures().map(size);
+        let clip = match request.video {
+            None => Ok(None),
+            Some(ClipSource::File(file)) => match images(&file) {
+                Some(Image { clip: None, .. }) => Err(format!("{file} is an image and no clip")),
+                image => Ok(image.and_then(|image| Some(Clip { size: image.size(), length: image.clip? }))),
+            },
+            Some(ClipSource::Video(whole)) => all_of(whole, requests, &resolved).map(Some),
+        };
+        let given = first.and_then(|first| Ok(([first, last?], clip?)));
+        resolved[place as usize] = given.and_then(|(sizes, clip)| resolve(request, sizes, clip, info));
+    }
+    resolved
+}
+
+/// Names in each plan those that come before it.
+fn link(requests: &[VideoRequest], resolved: &mut [Resolved]) {
+    let needs = chains::needs(requests);
+    // Videos that are refused are not among those planned.
+    let planned = resolved.iter().scan(0u32, |next, video| {
+        let number = *next;
+        *next += u32::from(video.is_ok());
+        Some(number)
+    });
+    let planned: Vec<u32> = planned.collect();
+    for (place, &parent) in
+        needs.iter().enumerate().flat_map(|(place, needs)| needs.iter().map(move |need| (place, need)))
+    {
+        if let (Ok((plan, _)), Some(number)) = (&mut resolved[place], planned.get(parent as usize)) {
+            plan.after.push(*number);
+        }
+        if let (Some(Ok((plan, _))), Some(request)) = (resolved.get_mut(parent as usize), requests.get(parent as usize))
+        {
+            plan.name = request.label(parent);
+        }
+    }
+}
+
+/// Size and length of another video.
+fn all_of(whole: WholeOf, requests: &[VideoRequest], resolved: &[Resolved]) -> Result<Clip, String> {
+    let place = whole.video as usize;
+    match requests.get(place).zip(resolved.get(place)) {
+        None => Err(format!("it is made from video {place}, which is not there")),
+        Some((parent, Err(_))) => {
+            Err(format!("it is made from {}, which cannot be rendered", parent.label(whole.video)))
+        }
+        Some((_, Ok((_, spec)))) => {
+            let length = ClipLength { pictures: spec.frames, microseconds: None };
+            Ok(Clip { size: [spec.width, spec.height], length })
+        }
+    }
+}
+
+/// The size of a frame of another video.
+fn size_of_frame(frame: FrameOf, requests: &[VideoRequest], resolved: &[Resolved]) -> Result<[u32; 2], String> {
+    let place = frame.video as usize;
+    let (Some(parent), Some(of_parent)) = (requests.get(place), resolved.get(place)) else {
+        return Err(format!("it needs a frame of video {place}, which is not there"));
+    };
+    match of_parent {
+        Ok((_, spec)) if frame.number(spec.frames).is_none() => Err(chains::lacks_frame(frame, parent, spec.frames)),
+        Ok((_, spec)) => Ok([spec.width, spec.height]),
+        Err(_) => Err(format!("it needs a frame of {}, which cannot be rendered", parent.label(frame.video))),
+    }
 }
 
 /// The name under which a text is encoded once per model.
@@ -114,9 +250,10 @@ pub fn text_key(model: &str, text: &str) -> TextKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::first_frame::{Image, sized};
     use wanfarm_types::fixtures::{info, request};
-    use wanfarm_types::{CacheRequest, CfgCacheRequest, Experts, Guidance, MagCacheRequest, SenCacheRequest};
+    use wanfarm_types::{
+        CacheRequest, CfgCacheRequest, Experts, Guidance, MagCacheRequest, Nag, SenCacheRequest, VaeKind,
+    };
 
     #[test]
     fn the_published_split_of_t2v_a14b() {
@@ -140,8 +277,10 @@ mod tests {
         let info = info(Experts::Single);
         let mut request = request();
         request.guidance = Some(Guidance { high: 1.0, low: 1.0 });
-        let plan = plan(&request.resolve(&info).unwrap(), &info).unwrap();
-        assert_eq!(plan.texts.len(), 1);
+        let texts = |request: &VideoRequest| plan(&request.resolve(&info).unwrap(), &info).unwrap().texts.len();
+        assert_eq!(texts(&request), 1);
+        request.nag = Some(Nag::default());
+        assert_eq!(texts(&request), 2, "nag reads it in the pass with the prompt");
     }
 
     #[test]
@@ -159,18 +298,73 @@ mod tests {
 
     #[test]
     fn an_image_goes_to_models_that_take_one_and_sets_the_size() {
-        let image = Image { digest: Digest([7; 32]), bytes: 1, width: 72, height: 128 };
+        let image = Image { digest: Digest([7; 32]), bytes: 1, width: 72, height: 128, clip: None };
         let text = info(Experts::Single);
         let i2v = ModelInfo { takes_image: true, needs_image: true, ..text.clone() };
         let ti2v = ModelInfo { takes_image: true, ..text.clone() };
-        let with = VideoRequest { image: Some(image.digest), ..request() };
-        let resolved = |request: &VideoRequest, info| resolve(&sized(request, Some(&image), info), info);
-        assert!(resolve(&with, &text).unwrap_err().contains("takes no first frame"));
-        assert!(resolve(&request(), &i2v).unwrap_err().contains("needs a first frame"));
-        let size = |request, info| resolved(request, info).map(|(_, spec)| (spec.width, spec.height));
+        let with = VideoRequest { image: Some(ImageSource::File(image.digest)), ..request() };
+        let resolved = |request: &VideoRequest, info: &ModelInfo| resolve(request, [Some(image.size()); 2], None, info);
+        assert!(resolved(&with, &text).unwrap_err().contains("takes no first frame"));
+        assert!(resolved(&request(), &i2v).unwrap_err().contains("needs a first frame"));
+        let size = |request: &VideoRequest, info: &ModelInfo| {
+            resolved(request, info).map(|(_, spec)| (spec.width, spec.height))
+        };
         assert_eq!(size(&with, &i2v), Ok((720, 1280)));
         assert_eq!(size(&with, &ti2v), Ok((720, 1280)));
-        assert_eq!(resolve(&request(), &ti2v).map(|(_, spec)| (spec.width, spec.height)), Ok((1280, 720)));
+        let without = resolve(&request(), [None; 2], None, &ti2v).map(|(_, spec)| (spec.width, spec.height));
+        assert_eq!(without, Ok((1280, 720)));
+        let last = VideoRequest { last_image: Some(ImageSource::File(image.digest)), ..with.clone() };
+        assert_eq!(size(&last, &i2v), Ok((720, 1280)));
+        let frame = VideoRequest { frames: Some(1), ..last.clone() };
+        assert!(resolved(&frame, &i2v).unwrap_err().contains("no room for a last one"));
+        let known = ModelInfo { vae: VaeKind::Wan22, ..ti2v };
+        assert!(resolved(&last, &known).unwrap_err().contains("remove last_image"));
+        let alone = VideoRequest { image: None, ..last.clone() };
+        assert!(resolved(&alone, &ModelInfo { needs_image: false, ..i2v.clone() }).unwrap_err().contains("add image"));
+        let wide = Image { digest: Digest([8; 32]), width: 128, height: 72, ..image };
+        let last = VideoRequest { last_image: Some(ImageSource::File(wide.digest)), ..with };
+        let pictures = [Some(image.size()), Some(wide.size())];
+        assert!(resolve(&last, pictures, None, &i2v).unwrap_err().contains("72x128 and the last 128x72"));
+    }
+
+    #[test]
+    fn what_starts_from_a_video_has_its_size_and_comes_after_it() {
+        let ti2v = ModelInfo { takes_image: true, ..info(Experts::Single) };
+        let tall = VideoRequest { name: Some("a".into()), width: Some(480), height: Some(832), ..request() };
+        let from = |video, frame| Some(ImageSource::Frame(FrameOf { video, frame }));
+        let unfit = VideoRequest { width: Some(9), ..request() };
+        let all = [
+            VideoRequest { image: from(3, Some(0)), ..request() },
+            unfit.clone(),
+            VideoRequest { image: from(1, None), ..request() },
+            tall.clone(),
+            VideoRequest { image: from(3, Some(81)), ..request() },
+            VideoRequest { image: from(0, None), width: Some(640), ..request() },
+        ];
+        let resolved = resolve_all(&all, |_| None, &ti2v);
+        let size = |place: usize| resolved[place].as_ref().map(|(_, spec)| (spec.width, spec.height)).ok();
+        assert_eq!(
+            [0, 3, 5].map(size),
+            [Some((480, 832)), Some((480, 832)), Some((640, 1104))],
+            "its size, or its aspect"
+        );
+        let plan = |place: usize| resolved[place].as_ref().map(|(plan, _)| (plan.after.clone(), plan.name.clone()));
+        assert_eq!(plan(0), Ok((vec![1], "video 0".to_owned())), "counted as planned");
+        assert_eq!((plan(3), plan(5)), (Ok((vec![], "a".to_owned())), Ok((vec![0], String::new()))));
+        let why = |place: usize| resolved[place].as_ref().unwrap_err().clone();
+        assert!(why(2).contains("needs a frame of video 1, which cannot be rendered"), "{}", why(2));
+        assert!(why(4).contains("a has 81 frames"), "{}", why(4));
+        let circle = [VideoRequest { image: from(0, None), ..request() }];
+        assert!(resolve_all(&circle, |_| None, &ti2v)[0].is_err());
+
+        let i2v = ModelInfo { takes_image: true, vae: VaeKind::Wan21, ..info(Experts::Single) };
+        let sized = |width, height| VideoRequest { width: Some(width), height: Some(height), ..request() };
+        let between = |last| VideoRequest { image: from(0, None), last_image: from(last, Some(0)), ..request() };
+        let videos = [sized(320, 576), sized(160, 288), sized(576, 320), between(1), between(2), between(0)];
+        let resolved = resolve_all(&videos, |_| None, &i2v);
+        let after = |place: usize| resolved[place].as_ref().map(|(plan, _)| plan.after.clone());
+        assert_eq!((after(3), after(5)), (Ok(vec![0, 1]), Ok(vec![0])));
+        assert!(after(4).unwrap_err().contains("the first frame is 320x576 and the last 576x320"));
     }
 
     #[test]
@@ -178,7 +372,7 @@ mod tests {
         let info = info(Experts::Dual { boundary: 0.875 });
         let of = |cache| {
             let request = VideoRequest { cache: Some(cache), ..request() };
-            resolve(&request, &info).unwrap().0
+            resolve(&request, [None; 2], None, &info).unwrap().0
         };
         assert!(plan(&request().resolve(&info).unwrap(), &info).unwrap().work.is_empty());
         let joint = MagCacheRequest { joint: Some(true), ..MagCacheRequest::default() };
@@ -198,7 +392,8 @@ mod tests {
         // Without guidance there is one pass: skipped, nothing is left of the step.
         let one = Some(Guidance { high: 1.0, low: 1.0 });
         let mag = Some(CacheRequest::Magcache(MagCacheRequest::default()));
-        let unguided = resolve(&VideoRequest { cache: mag, guidance: one, ..request() }, &info).unwrap().0;
+        let unguided =
+            resolve(&VideoRequest { cache: mag, guidance: one, ..request() }, [None; 2], None, &info).unwrap().0;
         assert!(unguided.work.contains(&Some(0)) && !unguided.work.contains(&Some(50)));
     }
 

@@ -8,13 +8,15 @@ use wanfarm_types::{About, ModelInfo, VideoRequest};
 use wanfarm_weights::model_name;
 
 use super::about;
+use super::chance::Draw;
 use super::check::Context;
-use super::draft::{self, Draft, Drafting};
+use super::draft::Draft;
+use super::drafting::{self, Drafting};
 use super::fault::{Fault, Faults, Findings, Place, clipped, suggest};
-use super::files::{Files, GivenFile};
+use super::files::{Files, GivenFile, LocalFile};
 use super::front;
 use super::images::ImageFile;
-use super::keys::{self, Setting};
+use super::keys::{self, FILES, Setting};
 use super::loras::LoraFile;
 use super::names::component_fault;
 use super::node::{Entry, Node, Value};
@@ -38,10 +40,12 @@ pub struct Manifest {
     pub early_look: bool,
     /// Whose it is, and by what it is found again.
     pub about: About,
-    /// The image files that its videos start from, each once.
+    /// The image files and clips that its videos start from, each once.
     pub images: Vec<ImageFile>,
     /// The LoRA files that its videos name, each once.
     pub loras: Vec<LoraFile>,
+    /// What seeds that are left to chance are drawn by: at first one that nobody has had.
+    pub draw: Draw,
     pub(super) drafts: Vec<Draft>,
     pub(super) source: Arc<Source>,
 }
@@ -112,8 +116,8 @@ impl Manifest {
     /// Every fault at once.
     pub fn check(&self, info: Option<&ModelInfo>) -> Result<Vec<VideoRequest>, Faults> {
         let mut found = Findings::new(self.source.clone());
-        let Self { name: job, model, images, loras, .. } = self;
-        let context = Context { job, model, images, loras, info, preset_may_follow: false };
+        let Self { name: job, model, images, loras, draw, .. } = self;
+        let context = Context { job, model, images, loras, info, draw: *draw, preset_may_follow: false };
         let requests = context.requests(&self.drafts, &mut found);
         found.conclude(Some(requests))
     }
@@ -130,6 +134,27 @@ impl Manifest {
             taken,
             videos,
         }
+    }
+
+    /// All files of this machine that its videos name.
+    pub fn files(&self) -> Vec<LocalFile> {
+        let image = |ImageFile { image, path }: &ImageFile| LocalFile {
+            path: path.clone(),
+            blake3: image.digest,
+            bytes: image.bytes,
+        };
+        let lora = |lora: &LoraFile| LocalFile { path: lora.path.clone(), blake3: lora.blake3, bytes: lora.bytes };
+        self.images.iter().map(image).chain(self.loras.iter().map(lora)).collect()
+    }
+
+    /// True when some of its videos start from frames of others.
+    pub fn has_chains(&self) -> bool {
+        self.drafts.iter().any(|draft| draft.follows != [None; 3])
+    }
+
+    /// True when it leaves the seeds of some of its videos to chance.
+    pub fn draws_seeds(&self) -> bool {
+        self.drafts.iter().any(|draft| draft.settings.is_left_to_chance(Setting::Seed))
     }
 
     /// How many videos it asks for.
@@ -163,10 +188,14 @@ impl Manifest {
         let mut below = job.as_ref().map(|job| job.settings.clone()).unwrap_or_default();
         if let Some(entry) = defaults {
             let place = Place::new(entry.node.span, "defaults");
-            let (settings, rest) = draft::settings(&entry.node, &place, &["sweep", "zip"], &mut found);
+            let (settings, rest) = drafting::settings(&entry.node, &place, &["sweep", "zip"], &mut found);
             for entry in rest {
                 let fault = Fault::at(&Place::new(entry.key_span, "defaults"), format!("{} in [defaults]", entry.key));
                 found.add(fault.why("it makes several videos out of one").help("move it into a [[video]]"));
+            }
+            for (_, place) in FILES.iter().filter_map(|setting| settings.frame_from(*setting)) {
+                let fault = Fault::at(place, format!("{} is a frame of a video", place.key));
+                found.add(fault.why("that video would need a frame of itself").help("move it into a [[video]]"));
             }
             below.overlay(&settings);
         }
@@ -185,13 +214,15 @@ impl Manifest {
             }
             None => {}
         }
-        let Drafting { images, loras, drafts, .. } = drafting;
+        let (drafts, images, loras) = drafting.finish();
         let Some(Job { name, model, priority, early_look, about, .. }) = job else { return found.conclude(None) };
         let (images, loras) = (images.list, loras.list);
+        let draw = Draw::fresh();
+        let (job, of_model) = (&name, &model);
         let context =
-            Context { job: &name, model: &model, images: &images, loras: &loras, info: None, preset_may_follow: true };
+            Context { job, model: of_model, images: &images, loras: &loras, info: None, draw, preset_may_follow: true };
         context.requests(&drafts, &mut found);
-        found.conclude(Some(Self { name, model, priority, early_look, about, images, loras, drafts, source }))
+        found.conclude(Some(Self { name, model, priority, early_look, about, images, loras, draw, drafts, source }))
     }
 }
 

@@ -5,8 +5,10 @@ use serde_json::{Map, Value, json};
 use wanfarm_types::{MAX_STRENGTH, about};
 
 use super::cache::KINDS;
-use super::keys::{self, JOB, Rule, SERIES, Setting};
+use super::chains;
+use super::keys::{self, JOB, RANDOM, Rule, SERIES, Setting};
 use super::loras;
+use super::nag;
 
 /// The schema, as `coordinator schema` prints it.
 pub fn schema() -> Value {
@@ -32,8 +34,12 @@ pub fn schema() -> Value {
     });
     let mut video = settings();
     video["image"] = images();
+    video["video"] = clips();
+    video["last_image"] =
+        about(json!({ "anyOf": [of_rule(Setting::LastImage.rule()), frame_from()] }), Setting::LastImage.about());
     for (name, about) in SERIES {
-        video.insert(name.to_owned(), series(about));
+        let schema = if name == keys::NAME { self::about(video_name(), about) } else { series(about) };
+        video.insert(name.to_owned(), schema);
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -81,6 +87,8 @@ fn of_rule(rule: Rule) -> Value {
         Rule::Template { may_be_empty } => {
             json!({ "type": "string", "minLength": u8::from(!may_be_empty), "maxLength": keys::MAX_TEXT })
         }
+        Rule::Image | Rule::Clip => of_rule(Rule::Template { may_be_empty: false }),
+        Rule::Seed => json!({ "anyOf": [of_rule(Rule::Whole(0..=u64::MAX)), { "type": "string", "enum": [RANDOM] }] }),
         Rule::Whole(range) => json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() }),
         Rule::Rate => json!({ "anyOf": [
             { "type": "number", "minimum": 1, "maximum": 240 },
@@ -95,6 +103,7 @@ fn of_rule(rule: Rule) -> Value {
             json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "string", "enum": words } })
         }
         Rule::Flag => json!({ "type": "boolean" }),
+        Rule::Nag => json!({ "anyOf": [{ "type": "boolean" }, nag()] }),
         Rule::Cache => cache(),
         Rule::Loras => loras(),
         Rule::Guidance { most } => {
@@ -123,6 +132,11 @@ fn cache() -> Value {
     });
     let alone = json!({ "type": "string", "enum": KINDS.map(|kind| kind.name) });
     json!({ "anyOf": std::iter::once(alone).chain(kinds).collect::<Vec<_>>() })
+}
+
+fn nag() -> Value {
+    let properties = nag::KEYS.map(|(name, rule, words)| (name.to_owned(), about(of_rule(rule), words)));
+    json!({ "type": "object", "additionalProperties": false, "properties": Map::from_iter(properties) })
 }
 
 fn loras() -> Value {
@@ -155,7 +169,47 @@ fn images() -> Value {
     one["description"] = "A path, or a pattern such as shots/*.png.".into();
     json!({
         "description": format!("{} Several, or a pattern such as shots/*.png, make as many videos.", Setting::Image.about()),
-        "anyOf": [one, { "type": "array", "minItems": 1, "items": one }],
+        "anyOf": [one, { "type": "array", "minItems": 1, "items": one }, frame_from()],
+    })
+}
+
+/// Several clips beside one: a list of them, or a pattern; or another video.
+fn clips() -> Value {
+    let mut one = of_setting(Setting::Video);
+    one["description"] = "A path, or a pattern such as clips/*.mp4.".into();
+    let whole = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["from"],
+        "properties": { "from": about(video_name(), chains::KEYS[0].1) },
+    });
+    json!({
+        "description": format!("{} Several, or a pattern such as clips/*.mp4, make as many videos.", Setting::Video.about()),
+        "anyOf": [one, { "type": "array", "minItems": 1, "items": one }, whole],
+    })
+}
+
+fn video_name() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": keys::MAX_NAME })
+}
+
+/// A frame of another video.
+fn frame_from() -> Value {
+    let properties = chains::KEYS.map(|(name, words)| {
+        let schema = match name {
+            "frame" => json!({ "anyOf": [
+                { "type": "string", "enum": chains::FRAMES },
+                { "type": "integer", "minimum": 0, "maximum": chains::MAX_FRAME },
+            ] }),
+            _ => video_name(),
+        };
+        (name.to_owned(), about(schema, words))
+    });
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["from"],
+        "properties": Map::from_iter(properties),
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::fault::{Fault, Findings, Place, clipped, quote};
 use super::files::Files;
 use super::images;
-use super::keys::{MAX_VIDEOS, Setting};
+use super::keys::{MAX_VIDEOS, NAME, Setting};
 use super::loras;
 use super::node::{Entry, Node, Value};
 use super::settings::Settings;
@@ -37,8 +37,16 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    /// Reads `sweep`, `zip` or several images; `own` are the settings of the same table, which stands at `table`.
-    pub(crate) fn read(&mut self, entry: &Entry, own: &Settings, table: &Place, files: &Files, found: &mut Findings) {
+    /// Reads `sweep`, `zip` or several images; `own` are the settings of the same table, which stands at `table`, and
+    /// whether it has a name.
+    pub(crate) fn read(
+        &mut self,
+        entry: &Entry,
+        own: (&Settings, bool),
+        table: &Place,
+        files: &Files,
+        found: &mut Findings,
+    ) {
         if images::are_several(entry) {
             let Entry { key, key_span, node } = entry.clone();
             let list = match node.value {
@@ -83,6 +91,11 @@ impl Series {
         choices
     }
 
+    /// Its names that are no settings: what comes after its videos can use them as well.
+    pub(crate) fn free_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.names().map(|(name, _)| name).filter(|name| Setting::of(name).is_none())
+    }
+
     /// Its names, in the order of the text.
     pub(crate) fn names(&self) -> impl Iterator<Item = &(Arc<str>, Place)> {
         self.axes.iter().flat_map(|axis| &axis.names)
@@ -93,7 +106,14 @@ impl Series {
         self.axes.iter().flat_map(|axis| &axis.choices)
     }
 
-    fn axis(&self, list: &Entry, own: &Settings, place: &Place, files: &Files, found: &mut Findings) -> Option<Axis> {
+    fn axis(
+        &self,
+        list: &Entry,
+        (own, named): (&Settings, bool),
+        place: &Place,
+        files: &Files,
+        found: &mut Findings,
+    ) -> Option<Axis> {
         let name: Arc<str> = list.key.as_str().into();
         let key_place = Place::new(list.key_span, format!("{}.{}", place.key, clipped(&name)));
         let setting = Setting::of(&name);
@@ -104,7 +124,7 @@ impl Series {
                     .why("a name is letters, digits, `_` and `-`, at most 40 of them")
                     .help("rename it"),
             );
-        } else if ["job", "index", "slug"].contains(&&*name) {
+        } else if ["job", "index", "slug"].contains(&&*name) || (*name == *NAME && named) {
             found.add(
                 Fault::at(&key_place, format!("`{name}` cannot be swept"))
                     .why(format!("{{{name}}} in output already means something else"))
@@ -160,7 +180,7 @@ impl Axis {
     }
 }
 
-/// The choices of one value: itself, or every image its pattern matches.
+/// The choices of one value: itself, or every file its pattern matches.
 fn unfold(
     name: &Arc<str>,
     setting: Option<Setting>,
@@ -169,8 +189,13 @@ fn unfold(
     files: &Files,
 ) -> Result<Vec<Choice>, Fault> {
     match &value.value {
-        Value::Text(pattern) if setting == Some(Setting::Image) && images::is_pattern(pattern) => {
-            let paths = images::matching(pattern, files, &Place::new(value.span, key.clone()))?;
+        Value::Text(pattern) if setting.is_some_and(Setting::is_file) && images::is_pattern(pattern) => {
+            let paths = images::matching(
+                pattern,
+                setting == Some(Setting::Video),
+                files,
+                &Place::new(value.span, key.clone()),
+            )?;
             let node = |path: String| Node::new(value.span, Value::Text(path.replace('{', "{{").replace('}', "}}")));
             paths.into_iter().map(|path| choice(name, setting, &node(path), key)).collect()
         }
@@ -180,12 +205,15 @@ fn unfold(
 
 fn choice(name: &Arc<str>, setting: Option<Setting>, value: &Node, key: &Arc<str>) -> Result<Choice, Fault> {
     let place = Place::new(value.span, key.clone());
+    if setting.is_some_and(Setting::is_file) && matches!(value.value, Value::Table(_)) {
+        return Err(wrong_type(value, &place, "the path of a file").help("write a [[video]] for each frame of a video"));
+    }
     let mut settings = Settings::default();
     if let Some(setting) = setting {
         settings.set(setting, value, place.clone())?;
     }
-    if setting == Some(Setting::Image) {
-        // Its word is the file's stem, known when the names in its path are replaced.
+    if setting.is_some_and(Setting::is_file) {
+        // The word of a file is its stem, known when the names in its path are replaced.
         return Ok(Choice { words: Vec::new(), settings });
     }
     let word = if setting == Some(Setting::Loras) { loras::word(value) } else { word(value, setting.is_some()) };

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use wanfarm_types::{CacheRequest, Format, FrameRate, Guidance, SolverKind};
+use wanfarm_types::{CacheRequest, Decode, Format, FrameRate, Guidance, Nag, SolverKind};
 
 use super::cache;
+use super::chains;
 use super::fault::{Fault, Place, Placed};
-use super::keys::{self, Rule, Setting};
+use super::keys::{self, RANDOM, Rule, Setting};
 use super::loras;
+use super::nag;
 use super::names;
 use super::node::{Node, Value};
 use super::template::Template;
-use super::values::{Chosen, LoraEntry, empty, flag, formats, guidance, number, rate, text, unknown_word, whole};
+use super::values::{
+    Chosen, FrameFrom, LoraEntry, empty, flag, formats, guidance, number, rate, text, unknown_word, whole,
+};
 
 /// Settings that were given; the others are open.
 #[derive(Debug, Clone, Default)]
@@ -63,8 +67,21 @@ impl Settings {
         }
     }
 
+    /// The frame of another video that an image is, or the video that a clip is.
+    pub(crate) fn frame_from(&self, setting: Setting) -> Option<(&FrameFrom, &Place)> {
+        match self.given[setting as usize].as_ref()? {
+            Placed { value: Chosen::Frame(frame), place } => Some((frame, place)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn whole(&self, setting: Setting) -> Option<u64> {
         chosen!(self.value(setting), Whole).copied()
+    }
+
+    /// True when a seed is to be drawn.
+    pub(crate) fn is_left_to_chance(&self, setting: Setting) -> bool {
+        matches!(self.value(setting), Some(Chosen::Random))
     }
 
     /// A whole number whose rule keeps it within 32 bits.
@@ -88,8 +105,16 @@ impl Settings {
         chosen!(self.value(Setting::Guidance), Guidance).copied()
     }
 
+    pub(crate) fn nag(&self) -> Option<Nag> {
+        chosen!(self.value(Setting::Nag), Nag).copied().flatten()
+    }
+
     pub(crate) fn cache(&self) -> Option<&CacheRequest> {
         chosen!(self.value(Setting::Cache), Cache)
+    }
+
+    pub(crate) fn decode(&self) -> Decode {
+        chosen!(self.value(Setting::Decode), Word).and_then(|name| keys::decode(name)).unwrap_or_default()
     }
 
     pub(crate) fn loras(&self) -> &[LoraEntry] {
@@ -109,6 +134,14 @@ impl Settings {
 pub(crate) fn read(rule: &Rule, node: &Node, place: &Place) -> Result<Chosen, Fault> {
     match rule {
         Rule::Template { may_be_empty } => template(node, place, *may_be_empty).map(Arc::new).map(Chosen::Template),
+        Rule::Image if matches!(node.value, Value::Table(_)) => chains::read(node, place).map(Chosen::Frame),
+        Rule::Clip if matches!(node.value, Value::Table(_)) => chains::read_whole(node, place).map(Chosen::Frame),
+        Rule::Image | Rule::Clip => template(node, place, false).map(Arc::new).map(Chosen::Template),
+        Rule::Seed => match &node.value {
+            Value::Text(word) if word == RANDOM => Ok(Chosen::Random),
+            Value::Text(word) => Err(unknown_word(place, word, &["a whole number", RANDOM])),
+            _ => whole(node, place, &(0..=u64::MAX)).map(Chosen::Whole),
+        },
         Rule::Whole(range) => whole(node, place, range).map(Chosen::Whole),
         Rule::Number { least, above, most } => number(node, place, *least, *above, *most).map(Chosen::Number),
         Rule::Rate => rate(node, place).map(Chosen::Rate),
@@ -119,6 +152,7 @@ pub(crate) fn read(rule: &Rule, node: &Node, place: &Place) -> Result<Chosen, Fa
         }
         Rule::Guidance { most } => guidance(node, place, *most).map(Chosen::Guidance),
         Rule::Flag => flag(node, place).map(Chosen::Flag),
+        Rule::Nag => nag::read(node, place).map(Chosen::Nag),
         Rule::Cache => cache::read(node, place, read).map(Chosen::Cache),
         Rule::Loras => loras::read(node, place).map(Chosen::Loras),
         Rule::Words(words) => formats(node, place, words).map(Chosen::Formats),

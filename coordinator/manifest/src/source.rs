@@ -4,6 +4,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
+use super::embedded;
 use super::files::Files;
 
 /// A manifest larger than this is not read.
@@ -70,6 +71,8 @@ pub(crate) enum Unreadable {
     LooseJson,
     #[error("a list of prompts is no manifest: nothing in it says which model renders them")]
     NoManifest,
+    #[error("{}", embedded::NO_SETTINGS)]
+    NoSettings,
 }
 
 impl Syntax {
@@ -126,7 +129,11 @@ impl Unreadable {
                  [job]\n\
                  model = \"the name of a model folder\"\n\
                  [[video]]\n\
-                 zip = { prompt = [\"the first prompt\", \"the second\"], seed = [1, 2] }"
+                 zip = { prompt = [\"the first prompt\", \"the second\"], seed = [1, 2] }\n\
+                 or name the model with --model and the list with --prompts"
+            }
+            Self::NoSettings => {
+                "name the mp4 file, or a frame, as the farm wrote it; its sidecar beside it has the settings too"
             }
             _ => "name a .toml, .yaml or .json file of at most 16 MiB, or - for standard input",
         }
@@ -160,11 +167,16 @@ impl Source {
             let text = read_bounded(std::io::stdin().lock())?;
             return Ok(Self::new("<stdin>", Syntax::guess(&text), &text, Files::Folder(".".into())));
         }
-        let syntax = Syntax::of(path).ok_or_else(|| Unreadable::other_syntax(path))?;
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(Unreadable::NotAFile);
-        }
-        let text = read_bounded(std::fs::File::open(path)?)?;
+        let (syntax, text) = match embedded::read(path) {
+            Some(text) => (Syntax::Toml, text?.ok_or(Unreadable::NoSettings)?),
+            None => {
+                let syntax = Syntax::of(path).ok_or_else(|| Unreadable::other_syntax(path))?;
+                if !std::fs::metadata(path)?.is_file() {
+                    return Err(Unreadable::NotAFile);
+                }
+                (syntax, read_bounded(std::fs::File::open(path)?)?)
+            }
+        };
         let folder = path.parent().unwrap_or(Path::new("."));
         Ok(Self::new(&path.display().to_string(), syntax, &text, Files::Folder(folder.to_owned())))
     }

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use wanfarm_types::{CacheRequest, JobId, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH, VideoRequest};
 
+use super::chains;
 use super::check::FINEST;
+use super::film;
 use super::keys::{self, MAX_TEXT, Rule, Setting};
 use super::loras::MAX_LORAS;
 use super::names::{self, component_fault, output_fault};
@@ -66,6 +68,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
     if key.len() > MAX_KEY || key.chars().any(char::is_control) {
         return Err(format!("a client key has at most {MAX_KEY} bytes and no control characters"));
     }
+    chains::check(&submission.videos)?;
     let (mut claims, mut twins) = (Claims::default(), Twins::default());
     for (index, video) in (0u32..).zip(&submission.videos) {
         let at = |why: String| format!("video {index}: {why}");
@@ -85,6 +88,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
         }
         let guidance = video.guidance.map(|guidance| [guidance.high, guidance.low]);
         let reals = video.shift.map(|shift| (Setting::Shift, shift)).into_iter();
+        let reals = reals.chain(video.strength.map(|strength| (Setting::Strength, strength)));
         let reals = reals.chain(guidance.into_iter().flatten().map(|scale| (Setting::Guidance, scale)));
         for (setting, value) in reals {
             let (least, above, most) = match setting.rule() {
@@ -96,17 +100,27 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
                 return Err(at(format!("{} = {value} is not in {least} to {most}", setting.name())));
             }
         }
+        if video.last_image.is_some() && video.image.is_none() {
+            return Err(at("a last frame is reached from a first one: last_image needs image".to_owned()));
+        }
+        if video.strength.is_some() && video.video.is_none() {
+            return Err(at("strength says how much a clip is changed: strength needs video".to_owned()));
+        }
         check_size(video).map_err(at)?;
         video.cache.as_ref().map_or(Ok(()), CacheRequest::check).map_err(|bad| at(bad.to_string()))?;
+        video.nag.map_or(Ok(()), |nag| nag.check()).map_err(|bad| at(bad.to_string()))?;
         check_loras(&video.loras).map_err(at)?;
         swept::check(&video.swept).map_err(at)?;
         if let Some(why) = output_fault(&video.output) {
             return Err(at(format!("{:?} is no safe output name: {why}", video.output)));
         }
+        if let Some(why) = video.join.as_deref().and_then(film::name_fault).or_else(|| film::fault(video)) {
+            return Err(at(format!("it cannot end a film: {why}")));
+        }
         if let Some(first) = twins.find(index, video, None) {
             return Err(at(format!("it is video {first} again; give it another seed, or leave it out")));
         }
-        let wanted = Wanted::video(Path::new(""), &video.output, &video.formats);
+        let wanted = Wanted::video(Path::new(""), video);
         if let Some(clash) = claims.clashes(&wanted).first() {
             return Err(at(format!("{:?} is written by another video of the job", clash.path)));
         }
@@ -159,7 +173,7 @@ mod tests {
     use super::*;
     use crate::job::Taken;
     use wanfarm_types::fixtures::request;
-    use wanfarm_types::{Digest, Expert, Format, Guidance, SenCacheRequest};
+    use wanfarm_types::{Digest, Expert, Format, Guidance, Nag, SenCacheRequest};
 
     fn submission(videos: Vec<VideoRequest>) -> Submission {
         let (name, model) = ("night".into(), "m".into());
@@ -203,6 +217,7 @@ mod tests {
             (VideoRequest { shift: Some(f64::NAN), ..request() }, "shift"),
             (VideoRequest { guidance, ..request() }, "guidance"),
             (VideoRequest { cache: sencache(1.5), ..request() }, "start = 1.5 of the step cache sencache"),
+            (VideoRequest { nag: Some(Nag { tau: 0.5, ..Nag::default() }), ..request() }, "tau = 0.5 of nag"),
             (VideoRequest { width: Some(65), ..request() }, "width = 65"),
             (VideoRequest { frames: Some(18), ..request() }, "frames = 18"),
             (VideoRequest { width: Some(4096), height: Some(16), ..request() }, "mp4 cannot hold 4096x16"),

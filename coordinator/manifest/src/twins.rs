@@ -15,8 +15,14 @@ impl Twins {
     /// Records a video with its size, and names the earlier one that is the same. With the model known, what it would
     /// fill in counts as said; a video that it cannot render is like no other.
     pub fn find(&mut self, index: u32, request: &VideoRequest, info: Option<&ModelInfo>) -> Option<u32> {
-        let unnamed =
-            VideoRequest { output: String::new(), formats: Vec::new(), swept: Swept::default(), ..request.clone() };
+        let unnamed = VideoRequest {
+            name: None,
+            output: String::new(),
+            join: None,
+            formats: Vec::new(),
+            swept: Swept::default(),
+            ..request.clone()
+        };
         let key = match info {
             None => digest(&unnamed)?,
             // A LoRA file that is left out by its strength was said all the same.

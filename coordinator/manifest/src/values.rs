@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use wanfarm_types::{BadFrameRate, CacheRequest, Expert, Format, FrameRate, Guidance};
+use wanfarm_types::{BadFrameRate, CacheRequest, Expert, Format, FrameRate, Guidance, Nag};
 
 use super::fault::{Fault, Place, clipped, quote, suggest};
 use super::keys::{self, MAX_TEXT};
@@ -14,15 +14,25 @@ use super::template::Template;
 #[derive(Debug, Clone)]
 pub(crate) enum Chosen {
     Template(Arc<Template>),
+    Frame(FrameFrom),
     Whole(u64),
+    Random,
     Number(f64),
     Rate(FrameRate),
     Word(&'static str),
     Guidance(Guidance),
     Flag(bool),
+    Nag(Option<Nag>),
     Cache(CacheRequest),
     Loras(Arc<[LoraEntry]>),
     Formats(Arc<[Format]>),
+}
+
+/// A frame of the video of this name, counted from 0; without a number the last one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FrameFrom {
+    pub(crate) from: String,
+    pub(crate) frame: Option<u32>,
 }
 
 /// An entry of `loras`.

@@ -58,6 +58,18 @@ pub enum Change {
         /// Its tensors, in order.
         tensors: Vec<TensorRef>,
     },
+    /// Artifact: the durable store has an encoded text that no open video reads and that is kept for others; in place of
+    /// the row of `ArtifactDurable` of the same text, and replaced by it when the text is read again.
+    TextKept {
+        /// The text.
+        text: TextKey,
+        /// Its tensors, in order.
+        tensors: Vec<TensorRef>,
+        /// Fingerprint of the weights of the encoder that made it.
+        weights: Digest,
+        /// The last job that read it.
+        job: JobId,
+    },
     /// Artifact: remove the row of key `artifact`.
     ArtifactForgotten(ArtifactId),
     /// Attempt: given out, key `attempt`.
@@ -99,6 +111,17 @@ pub enum Change {
     },
     /// Worker: remove the row of `WorkerState` with this key.
     WorkerForgotten(WorkerId),
+}
+
+impl Change {
+    /// The artifact that the durable store has by this row, and its tensors.
+    pub fn durable(&self) -> Option<(ArtifactId, &[TensorRef])> {
+        match self {
+            Self::ArtifactDurable { artifact, tensors } => Some((*artifact, tensors)),
+            Self::TextKept { text, tensors, .. } => Some((ArtifactId::Text(*text), tensors)),
+            _ => None,
+        }
+    }
 }
 
 /// Where a job stands.

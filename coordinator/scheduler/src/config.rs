@@ -42,6 +42,8 @@ pub struct Config {
     pub unwritten_bytes: u64,
     /// How long a worker that could not load the weights of a role is given nothing of that role; doubles each time.
     pub load_pause: Duration,
+    /// Bytes of encoded texts that are kept when no open video reads them; 0 keeps none.
+    pub kept_text_bytes: u64,
     /// How long a drained worker without an item waits at most for its results to be copied before it may leave.
     pub drain_timeout: Duration,
 }
@@ -73,6 +75,7 @@ impl Default for Config {
             unwritten_videos: 4,
             unwritten_bytes: 2 << 30,
             load_pause: Duration::from_secs(300),
+            kept_text_bytes: 0,
             drain_timeout: Duration::from_secs(600),
         }
     }

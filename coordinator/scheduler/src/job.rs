@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{AttemptId, Digest, ItemSize, ModelRole, Role, Stage, VideoId};
+use wanfarm_types::{AttemptId, Digest, ItemSize, JobId, ModelRole, Role, Stage, VideoId};
 
 use crate::JobPhase;
 use crate::stage_result::StageResult;
@@ -100,12 +100,16 @@ pub(crate) struct Job {
 pub(crate) struct Text {
     pub(crate) model: ModelId,
     pub(crate) result: Option<StageResult>,
+    /// The weights of the encoder that made it, as far as they are known.
+    pub(crate) weights: Option<Digest>,
+    /// The last job that read it.
+    pub(crate) last_job: JobId,
     pub(crate) attempt: Option<AttemptId>,
     pub(crate) strikes: Strikes,
-    /// Open videos that read it. Without any it is forgotten.
+    /// Open videos that read it. Without any it is forgotten, or kept for others.
     pub(crate) readers: BTreeSet<VideoId>,
     /// Those of them that need it now, the most urgent first.
-    pub(crate) wanting: BTreeSet<(Reverse<i32>, u8, VideoId)>,
+    pub(crate) wanting: BTreeSet<(Reverse<i32>, u8, Reverse<u32>, VideoId)>,
 }
 
 impl Text {
@@ -113,6 +117,8 @@ impl Text {
         Self {
             model,
             result: None,
+            weights: None,
+            last_job: JobId(0),
             attempt: None,
             strikes: Strikes::default(),
             readers: BTreeSet::new(),

@@ -18,7 +18,9 @@ mod scheduler;
 mod time;
 
 mod attempts;
+mod chain;
 mod job;
+mod kept;
 mod pace;
 mod placement;
 mod stage_result;

@@ -2,7 +2,7 @@
 //! Deliberately without prompts, seeds and settings; those travel beside the scheduler.
 
 use serde::{Deserialize, Serialize};
-use wanfarm_types::{Digest, ItemSize, JobId, Stage, StepRange};
+use wanfarm_types::{Digest, ItemSize, JobId, Stage, StepRange, in_order};
 
 /// A text to encode, named by the digest of (model, text). Videos with equal keys share one `encode_text` item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,6 +53,13 @@ pub struct VideoPlan {
     /// the computation tells. Empty: every step computes everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub work: Vec<Option<u8>>,
+    /// Videos of the job, by their place in it, that must be done before more of this one is computed than its texts: it
+    /// starts from frames of theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<u32>,
+    /// What people call it, where others come after it: when they have to be given up, it is named as the cause.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }
 
 /// A plan that no farm could carry out. It is refused whole.
@@ -86,6 +93,20 @@ pub enum PlanError {
         /// Index of the video in the job.
         index: u32,
     },
+    /// A video waits for one that is not there.
+    #[error("video {index} comes after video {after}, which the job does not have")]
+    After {
+        /// Index of the video in the job.
+        index: u32,
+        /// Index of the other.
+        after: u32,
+    },
+    /// A video waits for itself, directly or through others.
+    #[error("video {index} comes after itself")]
+    Circle {
+        /// Index of the video in the job.
+        index: u32,
+    },
     /// More videos than a `VideoId` can number.
     #[error("a job holds at most {} videos", u32::MAX)]
     TooManyVideos,
@@ -107,7 +128,22 @@ impl JobPlan {
             let index = u32::try_from(index).map_err(|_| PlanError::TooManyVideos)?;
             video.check(index)?;
         }
-        Ok(())
+        self.check_order()
+    }
+
+    /// For each video those that it comes after.
+    pub(crate) fn after(&self) -> Vec<Vec<u32>> {
+        self.videos.iter().map(|video| video.after.clone()).collect()
+    }
+
+    /// Refuses videos that could never be begun.
+    fn check_order(&self) -> Result<(), PlanError> {
+        for (index, video) in (0u32..).zip(&self.videos) {
+            if let Some(&after) = video.after.iter().find(|after| **after as usize >= self.videos.len()) {
+                return Err(PlanError::After { index, after });
+            }
+        }
+        in_order(&self.after()).map(drop).map_err(|circle| PlanError::Circle { index: circle[0] })
     }
 }
 
@@ -162,8 +198,17 @@ mod tests {
     fn plan(stages: &[(Stage, u32, u32)]) -> JobPlan {
         let stages = stages.iter().map(|&(stage, first, end)| (stage, StepRange { first, end })).collect();
         let texts = vec![TextKey(Digest([1; 32]))];
-        let video =
-            VideoPlan { texts, has_image: false, stages, size: SizeClass(64), frame: 16, kept: 0, work: Vec::new() };
+        let video = VideoPlan {
+            texts,
+            has_image: false,
+            stages,
+            size: SizeClass(64),
+            frame: 16,
+            kept: 0,
+            work: Vec::new(),
+            after: Vec::new(),
+            name: String::new(),
+        };
         JobPlan { id: JobId(1), priority: 0, model: "m".into(), early_look: false, videos: vec![video] }
     }
 
@@ -177,6 +222,20 @@ mod tests {
         assert!(plan(&[(DenoiseHigh, 0, 26), (DenoiseLow, 27, 40)]).check().is_err());
         assert!(plan(&[(DenoiseHigh, 0, 0), (DenoiseLow, 0, 40)]).check().is_err());
         assert!(plan(&[(Decode, 0, 1)]).check().is_err());
+    }
+
+    #[test]
+    fn no_video_waits_for_itself_or_for_one_that_is_not_there() {
+        let mut plan = plan(&[(Stage::Denoise, 0, 4)]);
+        plan.videos = vec![plan.videos[0].clone(); 3];
+        let mut with = |after: [&[u32]; 3]| {
+            plan.videos.iter_mut().zip(after).for_each(|(video, after)| video.after = after.to_vec());
+            plan.check()
+        };
+        assert_eq!(with([&[1, 2], &[2], &[]]), Ok(()));
+        assert_eq!(with([&[], &[3], &[]]), Err(PlanError::After { index: 1, after: 3 }));
+        assert_eq!(with([&[2], &[0], &[1]]), Err(PlanError::Circle { index: 0 }));
+        assert_eq!(with([&[], &[1], &[1]]), Err(PlanError::Circle { index: 1 }));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The machine: one input at a time changes the state, the placement policy is asked until it has nothing more to
 //! say, and everything to be done is queued as actions, rows first. The transitions live in the modules below.
 
+mod chains;
 mod copies;
 mod dispatch;
 mod invariants;
 mod jobs;
+mod kept;
 mod leaving;
 mod losses;
 mod pins;
@@ -21,6 +23,7 @@ use wanfarm_types::{AttemptId, JobId, VideoId, WorkerId};
 
 use crate::attempts::{Ledger, Work};
 use crate::job::{Job, Models, Text};
+use crate::kept::KeptTexts;
 use crate::placement::{Board, next_decision};
 use crate::video::Video;
 use crate::worker::Worker;
@@ -39,6 +42,8 @@ pub struct Scheduler {
     jobs: BTreeMap<JobId, Job>,
     videos: BTreeMap<VideoId, Video>,
     texts: BTreeMap<TextKey, Text>,
+    /// Encoded texts that none of those is.
+    kept: KeptTexts,
     workers: BTreeMap<WorkerId, Worker>,
     ledger: Ledger,
     leases: BTreeSet<(Instant, WorkerId)>,
@@ -84,6 +89,7 @@ impl Scheduler {
             jobs: BTreeMap::new(),
             videos: BTreeMap::new(),
             texts: BTreeMap::new(),
+            kept: KeptTexts::default(),
             workers: BTreeMap::new(),
             ledger: Ledger::new(next_attempt),
             leases: BTreeSet::new(),

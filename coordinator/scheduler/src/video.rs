@@ -3,6 +3,7 @@
 
 use wanfarm_types::{AttemptId, Checkpoint, Stage, StepRange, TensorRef, WorkerId};
 
+use crate::chain::Link;
 use crate::pace::effort;
 use crate::stage_result::{Checkpoints, Holder, StageResult};
 use crate::strikes::Strikes;
@@ -12,8 +13,7 @@ use crate::{Instant, VideoPhase, VideoPlan};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Video {
     pub(crate) plan: VideoPlan,
-    /// Its turn among the videos of its job: the lower goes first.
-    pub(crate) turn: u8,
+    pub(crate) link: Link,
     pub(crate) state: VideoPhase,
     pub(crate) image: Option<StageResult>,
     pub(crate) checkpoints: Checkpoints,
@@ -74,10 +74,10 @@ pub(crate) struct NextStep {
 }
 
 impl Video {
-    pub(crate) fn new(plan: VideoPlan, turn: u8) -> Self {
+    pub(crate) fn new(plan: VideoPlan, link: Link) -> Self {
         Self {
             plan,
-            turn,
+            link,
             state: VideoPhase::Open,
             image: None,
             checkpoints: Checkpoints::default(),
@@ -131,12 +131,16 @@ impl Video {
         self.image.as_ref().is_some_and(StageResult::is_usable)
     }
 
-    /// `active`: its job is; `texts_usable`: all its texts are.
-    pub(crate) fn next_step(&self, active: bool, texts_usable: bool, now: Instant) -> NextStep {
+    /// `active`: its job is; `waits`: for a video that it comes after; `texts_usable`: all its texts are.
+    pub(crate) fn next_step(&self, active: bool, waits: bool, texts_usable: bool, now: Instant) -> NextStep {
         if !active || !self.state.is_open() {
             return NextStep::default();
         }
         let mut next_step = NextStep { going_on: true, ..NextStep::default() };
+        if waits {
+            next_step.texts = true;
+            return next_step;
+        }
         if self.frames.is_some() {
             next_step.write = self.writing.is_none() && self.write_after <= now;
             return next_step;

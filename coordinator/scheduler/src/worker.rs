@@ -131,8 +131,8 @@ impl Worker {
 
     /// Sets what it holds.
     pub(crate) fn hold(&mut self, held: BTreeSet<PoolId>) {
-        if let Some(memory) = self.residency.as_mut().filter(|memory| memory.held != held) {
-            Arc::make_mut(memory).held = held;
+        if let Some(memory) = self.residency.as_mut().filter(|memory| *memory.held() != held) {
+            Arc::make_mut(memory).hold(held);
             self.note_speeds();
         }
     }
@@ -186,7 +186,7 @@ impl Worker {
 
     /// True when it may be given work of a pool without loading anything.
     pub(crate) fn holds(&self, pool: PoolId) -> bool {
-        self.is_member(pool) && self.residency.as_ref().is_none_or(|memory| memory.held.contains(&pool))
+        self.is_member(pool) && self.residency.as_ref().is_none_or(|memory| memory.held().contains(&pool))
     }
 
     /// True when it is refused in every role it serves.
@@ -227,7 +227,7 @@ impl Worker {
         let memberships = pools.map(membership).collect();
         self.memberships = memberships;
         let unwanted = |memory: &Residency| {
-            let held = memory.held.iter().copied();
+            let held = memory.held().iter().copied();
             held.filter(|pool| !self.is_member(*pool)).collect::<BTreeSet<_>>()
         };
         if let Some(unwanted) = self.residency.as_deref().map(unwanted)

@@ -35,10 +35,13 @@ impl Catalog {
         let mut news = Vec::new();
         match known {
             Some(known) if known.info == *info => {}
-            // A curve travels with the videos that follow it, so workers need not have it; one is enough to know it.
+            // A curve travels with the videos that follow it, so workers need not have it; one is enough to know it. A tiny
+            // autoencoder only those that decode need.
             Some(known) if in_use && known.info.is_model_of(info) => {
-                if known.info.mag_curve.is_none() {
-                    news.push(Row::Model(info.clone()));
+                let decodes = served.roles.iter().any(|served| served.role == Role::Vae);
+                let both = known.info.and(info, decodes);
+                if both != known.info {
+                    news.push(Row::Model(both));
                 }
             }
             Some(known) if in_use => {
@@ -121,7 +124,7 @@ pub fn fingerprint(files: &[ModelFile]) -> Digest {
 mod tests {
     use super::*;
     use wanfarm_types::fixtures::info;
-    use wanfarm_types::{Experts, Footprint, OwnCurve, SolverKind};
+    use wanfarm_types::{Experts, Footprint, OwnCurve, SolverKind, TinyVae};
 
     fn file(path: &str, byte: u8) -> ModelFile {
         ModelFile { path: path.into(), blake3: Digest([byte; 32]) }
@@ -176,6 +179,28 @@ mod tests {
         }
         assert_eq!(announce(&mut catalog, &plain, false), Ok(1));
         assert_eq!(catalog.get("m").unwrap().info, plain.info);
+    }
+
+    #[test]
+    fn the_tiny_autoencoder_is_that_of_those_who_decode() {
+        let plain = ServedModel { info: info(Experts::Single), roles: Vec::new() };
+        let with = |byte, roles: &[Role]| {
+            let tiny = TinyVae::Here { file: "t".into(), blake3: Digest([byte; 32]) };
+            let roles = roles.iter().map(|of| role(*of, file("vae.pth", 1))).collect();
+            ServedModel { info: ModelInfo { tiny_vae: Some(tiny), ..plain.info.clone() }, roles }
+        };
+        let mut catalog = Catalog::default();
+        announce(&mut catalog, &plain, false).unwrap();
+        let mut tiny_after = |served: &ServedModel| {
+            announce(&mut catalog, served, true).unwrap();
+            catalog.get("m").unwrap().info.tiny_vae.as_ref().and_then(TinyVae::blake3).map(|digest| digest.0[0])
+        };
+        assert_eq!(tiny_after(&with(1, &[])), Some(1), "one that may decode later");
+        assert_eq!(tiny_after(&with(2, &[Role::Vae])), Some(2));
+        assert_eq!(tiny_after(&with(3, &[Role::Dit])), Some(2));
+        assert_eq!(tiny_after(&plain), Some(2));
+        let unfit = ModelInfo { tiny_vae: Some(TinyVae::Unfit("no".into())), ..plain.info.clone() };
+        assert_eq!(tiny_after(&ServedModel { info: unfit, ..with(0, &[Role::Vae]) }), Some(2));
     }
 
     #[test]

@@ -36,7 +36,7 @@ use crate::dialler::Dialler;
 use crate::event::{Copied, Event, Staged};
 use crate::meters::Meters;
 use crate::obstacle::Obstacle;
-use crate::outputs::{ReportError, WriteError};
+use crate::outputs::{KeptFrame, ReportError, WriteError};
 use crate::sessions::Sessions;
 use crate::store::{JobEnd, Row, Store, StoreError};
 use crate::times::{Moment, wall_clock};
@@ -272,12 +272,18 @@ impl Driver {
             Event::Copied { artifact, copied } => self.on_copied(artifact, copied),
             Event::Deleted(digests) => self.copies.deleted(&digests),
             Event::Staged { video, staged } => {
+                let Staged { written, verdict, seconds, frames, recorded } = *staged;
                 // Of a video that was given up or forgotten meanwhile, nothing is put anywhere.
                 let Some(video) = self.registry.jobs.in_manifest(video).filter(|video| self.is_wanted(*video)) else {
                     return;
                 };
-                let Staged { written, verdict, seconds, recorded } = *staged;
-                self.put(Row::Outputs { video, written: written.into(), verdict, seconds });
+                // One that is just being removed is made again with the next try.
+                if !frames.iter().all(|(_, image)| self.keep_image(*image)) {
+                    return;
+                }
+                let kept = frames.iter().map(|(number, image)| KeptFrame { number: *number, image: image.digest });
+                let (written, frames) = (written.into(), kept.collect());
+                self.put(Row::Outputs { video, written, verdict, seconds, frames });
                 self.answer_when_recorded(recorded, ());
             }
             Event::Written { video, result } => self.on_written(video, result),

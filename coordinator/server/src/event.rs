@@ -9,7 +9,7 @@ use wanfarm_types::{Digest, Hello, Incarnation, JobId, VideoId, WorkerId, Worker
 use crate::address::{Address, Ends, Reach};
 use crate::obstacle::Obstacle;
 use crate::outbox::{Outbox, WeakOutbox};
-use crate::outputs::{ReportError, WriteError, Written};
+use crate::outputs::{Kept, ReportError, WriteError, Written};
 use crate::requests::Request;
 
 /// Everything that can happen to a coordinator.
@@ -126,6 +126,8 @@ pub struct Staged {
     pub verdict: String,
     /// Seconds that workers have spent on the video.
     pub seconds: f64,
+    /// Frames that others start from, by number; their files are among the artifacts.
+    pub frames: Kept,
     /// Answered when this is recorded; dropped when nobody wants the files any more.
     pub recorded: oneshot::Sender<()>,
 }

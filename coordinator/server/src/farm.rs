@@ -10,7 +10,6 @@ mod history;
 mod judging;
 mod known;
 mod looking;
-mod loras;
 mod manifests;
 mod paging;
 mod pipe;

@@ -1,11 +1,11 @@
-//! The first frames that the coordinator has been given.
+//! The images and clips that the coordinator has been given.
 
 use std::collections::BTreeMap;
 
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_types::Digest;
 
-/// The images a coordinator has been given. It keeps them as long as its jobs, any of which may be tried again,
+/// The images and clips a coordinator has been given. It keeps them as long as its jobs, any of which may be tried again,
 /// and clears those of forgotten jobs at the next start.
 #[derive(Debug, Default)]
 pub(crate) struct Images {

@@ -7,24 +7,24 @@
 mod job;
 #[cfg(test)]
 pub(crate) mod tests;
+mod videos;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wanfarm_manifest::{Submission, first_frame, plan};
-use wanfarm_scheduler::{JobPhase, JobPlan, TextKey, VideoPhase};
+use wanfarm_manifest::{Submission, plan};
+use wanfarm_scheduler::{JobPhase, JobPlan};
 use wanfarm_types::{
-    About, Digest, Forecast, JobId, JobSummary, ModelInfo, Role, Stage, VideoId, VideoSpec, VideoState, VideoStatus,
-    cut_off,
+    About, ClipSource, Digest, Forecast, ImageSource, JobId, JobSummary, ModelInfo, Need, Role, VideoId, VideoSpec,
+    VideoState, VideoStatus,
 };
 
 use crate::images::Images;
-use crate::outputs::Written;
 use crate::store::{JobEnd, JobRow};
 use crate::times::{Moment, rfc3339};
 
-use job::{Counts, Outputs, files};
+use job::{Counts, files, followers, lines};
 
 pub(crate) use job::Job;
 
@@ -78,10 +78,10 @@ impl Jobs {
         if !submission.client_key.is_empty() {
             self.keys.insert(submission.client_key.clone(), id);
         }
-        let line = |(index, request)| Arc::new(VideoStatus::new(index, request));
         let job = Job {
             id,
-            videos: (0u32..).zip(&submission.videos).map(line).collect(),
+            videos: lines(&submission.videos),
+            followers: followers(&submission.videos),
             versions: vec![self.version; submission.videos.len()],
             counts: Counts::default(),
             version: self.version,
@@ -120,9 +120,9 @@ impl Jobs {
         let job = self.jobs.get(&id)?;
         let submission = &job.submission;
         let mut planned = Vec::new();
-        let resolved = submission.videos.iter().map(|request| {
-            let image = request.image.and_then(|image| images.get(&image));
-            let (plan, spec) = plan::resolve(&first_frame::sized(request, image, info), info)?;
+        let resolved = plan::resolve_all(&submission.videos, |image| images.get(image), info).into_iter();
+        let resolved = resolved.map(|video| {
+            let (plan, spec) = video?;
             planned.push(plan);
             Ok(spec)
         });
@@ -149,14 +149,16 @@ impl Jobs {
             let status = Arc::make_mut(status);
             match video {
                 Ok(spec) => {
-                    status.steps = spec.steps;
+                    status.steps = spec.steps_run();
                     status.cache = Some(spec.cache.clone()).filter(|cache| !cache.is_none());
+                    status.nag = spec.nag;
                     status.loras.clone_from(&spec.loras);
                     job.planned.push(status.index);
                 }
                 Err(error) => {
                     status.state = VideoState::Failed;
                     status.error = Some(error.clone());
+                    status.waiting_for = None;
                 }
             }
         }
@@ -174,27 +176,6 @@ impl Jobs {
         job.phase = Some(JobPhase::Active);
     }
 
-    /// Notes at the videos of a job that read this text when it has too many tokens.
-    pub(crate) fn text_read(&mut self, id: JobId, text: TextKey, tokens: u32) {
-        let Some(job) = self.jobs.get(&id) else { return };
-        let mut notes = Vec::new();
-        for (index, texts) in (0..).zip(&job.texts) {
-            let what = match texts.iter().position(|read| *read == text) {
-                Some(0) => "prompt",
-                Some(_) => "negative prompt",
-                None => continue,
-            };
-            notes.extend(cut_off(what, tokens as usize).map(|note| (VideoId { job: id, index }, note)));
-        }
-        for (video, note) in notes {
-            self.update(video, |status| {
-                if !status.notes.contains(&note) {
-                    status.notes.push(note);
-                }
-            });
-        }
-    }
-
     /// Sets the phase of a job. It is shown as finished only when its report is there, for those who wait for the end.
     pub(crate) fn set_phase(&mut self, id: JobId, phase: JobPhase) {
         let Some(job) = self.change(id) else { return };
@@ -202,7 +183,8 @@ impl Jobs {
         // The scheduler says of each video how it ended; of a job that was never planned it knows nothing.
         if phase == JobPhase::Finished && job.specs.is_empty() {
             for video in &mut job.videos {
-                Arc::make_mut(video).state = VideoState::Cancelled;
+                let video = Arc::make_mut(video);
+                (video.state, video.waiting_for) = (VideoState::Cancelled, None);
             }
             job.changes_whole(job.version);
         }
@@ -273,8 +255,7 @@ impl Jobs {
         job.specs.clear();
         job.texts.clear();
         job.planned.clear();
-        let line = |(index, request)| Arc::new(VideoStatus::new(index, request));
-        job.videos = (0u32..).zip(&job.submission.videos).map(line).collect();
+        job.videos = lines(&job.submission.videos);
         job.changes_whole(job.version);
     }
 
@@ -283,91 +264,25 @@ impl Jobs {
         let job = self.jobs.remove(&id)?;
         self.version += 1;
         self.keys.remove(&job.submission.client_key);
-        for file in job.files() {
+        self.release(job.files());
+        Some(job)
+    }
+
+    /// Counts files as named once less.
+    fn release(&mut self, files: impl Iterator<Item = Digest>) {
+        for file in files {
             if let Some(count) = self.files.get_mut(&file) {
                 *count -= 1;
+                if *count == 0 {
+                    self.files.remove(&file);
+                }
             }
         }
-        self.files.retain(|_, count| *count > 0);
-        Some(job)
     }
 
     /// True for a first frame or a LoRA file that a job names.
     pub(crate) fn name_file(&self, file: &Digest) -> bool {
         self.files.contains_key(file)
-    }
-
-    /// Sets the phase of a video (by its place in the plan).
-    pub(crate) fn set_video_phase(&mut self, video: VideoId, phase: &VideoPhase) {
-        let Some(place) = self.in_manifest(video) else { return };
-        self.update(place, |status| {
-            (status.error, status.worker, status.loading, status.eta) = (None, None, None, None);
-            status.state = match phase {
-                VideoPhase::Open => VideoState::Waiting,
-                VideoPhase::Cancelled => VideoState::Cancelled,
-                VideoPhase::Failed(failure) => {
-                    status.error = Some(failure.message.clone());
-                    VideoState::Failed
-                }
-                VideoPhase::Done => {
-                    status.stage = None;
-                    status.steps_done = status.steps;
-                    // Of the moment, and in no row: a report must not change with a restart.
-                    status.seconds_per_step = None;
-                    VideoState::Done
-                }
-            };
-        });
-        self.show_outputs(place);
-    }
-
-    /// Sets the current work on a video (by its place in the plan).
-    pub(crate) fn set_work(&mut self, video: VideoId, state: VideoState, stage: Option<Stage>, worker: &str) {
-        self.update_planned(video, |status| {
-            if !status.state.is_end() {
-                status.state = state;
-                status.stage = stage.or(status.stage);
-                (status.loading, status.eta) = (None, None);
-                status.worker = Some(worker.to_owned()).filter(|name| !name.is_empty());
-            }
-        });
-    }
-
-    /// Records that the state of a video (by its place in the plan) after so many steps is durable.
-    pub(crate) fn set_durable(&mut self, video: VideoId, steps_done: u32) {
-        self.update_planned(video, |status| status.steps_done = status.steps_done.max(steps_done));
-    }
-
-    /// Records the files of a video (by its place in the manifest).
-    pub(crate) fn set_outputs(&mut self, video: VideoId, written: &Arc<[Written]>, verdict: &str, seconds: f64) {
-        if let Some(job) = self.jobs.get_mut(&video.job) {
-            let outputs = Outputs { written: written.clone(), verdict: verdict.to_owned(), seconds };
-            job.outputs.insert(video.index, outputs);
-        }
-        self.show_outputs(video);
-    }
-
-    /// Sets when a video (by its place in the manifest) was first begun and when it ended, in seconds since 1970.
-    pub(crate) fn set_times(&mut self, video: VideoId, started: Option<f64>, ended: Option<f64>) {
-        if let Some(job) = self.jobs.get_mut(&video.job) {
-            job.started.insert(video.index, started);
-        }
-        self.update(video, |status| {
-            (status.started, status.ended) = (started.and_then(rfc3339), ended.and_then(rfc3339));
-        });
-    }
-
-    /// Shown while the video (by its place in the manifest) is done: before that its files may not be in place.
-    fn show_outputs(&mut self, video: VideoId) {
-        let Some(job) = self.jobs.get(&video.job) else { return };
-        let done = job.videos.get(video.index as usize).is_some_and(|status| status.state == VideoState::Done);
-        let shown = job.outputs.get(&video.index).filter(|_| done);
-        let (files, verdict, seconds) = shown.map_or_else(Default::default, |outputs| {
-            let files = outputs.written.iter().map(|one| job.output.join(&one.path).display().to_string());
-            let verdict = Some(outputs.verdict.clone()).filter(|verdict| !verdict.is_empty());
-            (files.collect(), verdict, Some(outputs.seconds).filter(|seconds| *seconds > 0.0))
-        });
-        self.update(video, |status| (status.files, status.verdict, status.seconds) = (files, verdict, seconds));
     }
 
     /// The place in the manifest, from the place in the plan.
@@ -387,6 +302,21 @@ impl Jobs {
     pub(crate) fn spec(&self, video: VideoId) -> Option<&VideoSpec> {
         let place = self.in_manifest(video)?;
         self.jobs.get(&place.job)?.specs.get(place.index as usize)?.as_ref()
+    }
+
+    /// The settings of a video (by its place in the manifest), with the files of its pictures as far as they are there.
+    pub(crate) fn whole_spec(&self, video: VideoId) -> Option<VideoSpec> {
+        let job = self.jobs.get(&video.job)?;
+        let spec = job.specs.get(video.index as usize)?.as_ref()?;
+        let [image, last_image] = spec.pictures().map(|picture| match picture? {
+            ImageSource::Frame(frame) => job.kept(Need::Frame(frame)).map(ImageSource::File).or(picture),
+            ImageSource::File(_) => picture,
+        });
+        let video = spec.video.and_then(|clip| match clip {
+            ClipSource::Video(whole) => job.kept(Need::Whole(whole)).map(ClipSource::File).or(spec.video),
+            ClipSource::File(_) => spec.video,
+        });
+        Some(VideoSpec { image, last_image, video, ..spec.clone() })
     }
 
     /// A video's line (by its place in the manifest).
@@ -416,24 +346,6 @@ impl Jobs {
         self.jobs.values().any(|job| job.submission.model == model && renders(job))
     }
 
-    /// Changes what is shown of a video (by its place in the manifest).
-    pub(crate) fn update(&mut self, video: VideoId, change: impl FnOnce(&mut VideoStatus)) {
-        let Some(job) = self.jobs.get_mut(&video.job) else { return };
-        if let Some(status) = job.videos.get_mut(video.index as usize) {
-            self.version += 1;
-            let status = Arc::make_mut(status);
-            let before = status.state;
-            change(status);
-            job.counts.moves(before, status.state);
-            if let Some(version) = job.versions.get_mut(video.index as usize) {
-                job.changed.remove(version);
-                *version = self.version;
-            }
-            job.changed.insert(self.version, video.index);
-            job.version = self.version;
-        }
-    }
-
     /// A job of which something is about to change.
     fn change(&mut self, id: JobId) -> Option<&mut Job> {
         let job = self.jobs.get_mut(&id)?;
@@ -445,12 +357,6 @@ impl Jobs {
     /// Grows with every change.
     pub(crate) fn version(&self) -> u64 {
         self.version
-    }
-
-    fn update_planned(&mut self, video: VideoId, change: impl FnOnce(&mut VideoStatus)) {
-        if let Some(place) = self.in_manifest(video) {
-            self.update(place, change);
-        }
     }
 
     /// Every job's line, oldest first.

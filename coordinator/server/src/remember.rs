@@ -4,14 +4,20 @@
 //! is the same, whatever its name, its place and its formats: what was computed of it is carried over, and where its
 //! files stand as they were written, it stays done. Deliberately not here: how it is then rendered.
 
+mod earlier;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use wanfarm_manifest::claims::{self, Claims, Holder};
 use wanfarm_manifest::first_frame::Image;
-use wanfarm_manifest::{Submission, Taken, report_names};
-use wanfarm_scheduler::{ArtifactId, Change, JobPhase, JobPlan, VideoPhase};
-use wanfarm_types::{AttemptId, Digest, JobId, ModelInfo, Role, VideoId, VideoRequest, VideoSpec, WorkItem};
+use wanfarm_manifest::{Submission, Taken, chains, report_names};
+use wanfarm_scheduler::{ArtifactId, Change, JobPlan, VideoPhase};
+use wanfarm_types::{
+    AttemptId, Digest, JobId, ModelInfo, Need, Role, VideoId, VideoRequest, VideoSpec, WorkItem, in_order,
+};
+
+use earlier::Earlier;
 
 use crate::driver::RestoreError;
 use crate::images::Images;
@@ -100,117 +106,6 @@ impl Wanted {
     }
 }
 
-/// A job as its rows tell it; videos by their place in the manifest.
-struct Earlier<'r> {
-    job: &'r JobRow,
-    /// Of all videos, once they are known.
-    specs: &'r [Result<VideoSpec, String>],
-    /// Place in the plan → place in the manifest.
-    planned: Vec<u32>,
-    states: BTreeMap<u32, &'r VideoPhase>,
-    written: BTreeMap<u32, &'r [Written]>,
-    /// Videos of which a state is kept.
-    begun: BTreeSet<u32>,
-    pins: BTreeMap<Role, Digest>,
-    paused: bool,
-}
-
-impl<'r> Earlier<'r> {
-    /// The last job there is.
-    fn find(rows: &'r [Row]) -> Option<Self> {
-        let jobs = rows.iter().filter_map(|row| if let Row::Job(job) = row { Some(job) } else { None });
-        let job = jobs.max_by_key(|job| job.id)?;
-        let mut earlier = Self {
-            job,
-            specs: &[],
-            planned: Vec::new(),
-            states: BTreeMap::new(),
-            written: BTreeMap::new(),
-            begun: BTreeSet::new(),
-            pins: BTreeMap::new(),
-            paused: false,
-        };
-        for row in rows {
-            match row {
-                Row::Resolved { job: id, videos } if *id == job.id => {
-                    earlier.specs = videos;
-                    earlier.planned =
-                        (0u32..).zip(videos).filter(|(_, video)| video.is_ok()).map(|(place, _)| place).collect();
-                }
-                Row::Outputs { video, written, .. } if video.job == job.id => {
-                    earlier.written.insert(video.index, written);
-                }
-                Row::Scheduler(Change::VideoPhase { video, state }) if video.job == job.id => {
-                    earlier.states.extend(earlier.planned.get(video.index as usize).map(|&place| (place, state)));
-                }
-                Row::Scheduler(Change::ArtifactDurable { artifact: ArtifactId::Checkpoint { video, .. }, .. })
-                    if video.job == job.id =>
-                {
-                    earlier.begun.extend(earlier.planned.get(video.index as usize))
-                }
-                Row::Scheduler(Change::WeightsPinned { job: id, role, weights: Some(weights) }) if *id == job.id => {
-                    earlier.pins.insert(*role, *weights);
-                }
-                Row::Scheduler(Change::JobPhase { job: id, state }) if *id == job.id => {
-                    earlier.paused = *state == JobPhase::Paused;
-                }
-                _ => {}
-            }
-        }
-        Some(earlier)
-    }
-
-    /// For each of these videos its place here, by what it is computed from. Several may be computed from the same, and
-    /// differ in their files alone: then the name tells which is which.
-    fn places(&self, requests: &[VideoRequest], specs: &[Result<VideoSpec, String>]) -> Vec<Option<u32>> {
-        let mut left: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-        for (place, spec) in (0u32..).zip(self.specs) {
-            if let Ok(spec) = spec {
-                left.entry(content(spec)).or_default().push(place);
-            }
-        }
-        let contents: Vec<Option<String>> = specs.iter().map(|spec| spec.as_ref().ok().map(content)).collect();
-        let mut places = vec![None; requests.len()];
-        for by_name in [true, false] {
-            for ((place, request), content) in places.iter_mut().zip(requests).zip(&contents) {
-                let Some(left) = content.as_ref().and_then(|content| left.get_mut(content)) else { continue };
-                let same = |&place: &u32| self.request(place).is_some_and(|had| had.output == request.output);
-                let found = left.iter().position(|place| !by_name || same(place)).filter(|_| place.is_none());
-                *place = found.map(|at| left.remove(at)).or(*place);
-            }
-        }
-        places
-    }
-
-    fn request(&self, place: u32) -> Option<&'r VideoRequest> {
-        self.job.submission.videos.get(place as usize)
-    }
-
-    /// True for a path at which files of it were put.
-    fn has_written(&self, path: &str) -> bool {
-        self.written.values().copied().flatten().any(|written| written.path == path)
-    }
-
-    /// True when the files of a video are all that these settings ask for.
-    fn is_written_as(&self, place: u32, spec: &Result<VideoSpec, String>) -> bool {
-        let (Some(Ok(had)), Ok(spec)) = (self.specs.get(place as usize), spec) else { return false };
-        had.fps == spec.fps && spec.formats.iter().all(|format| had.formats.contains(format))
-    }
-
-    fn is_done(&self, place: u32) -> bool {
-        self.states.get(&place).is_some_and(|state| **state == VideoPhase::Done)
-    }
-}
-
-/// What a video is computed from: all of its settings but those of its files.
-fn content(spec: &VideoSpec) -> String {
-    let mut settings = serde_json::to_value(spec).unwrap_or_default();
-    for of_files in ["output", "formats", "fps"] {
-        settings.as_object_mut().and_then(|settings| settings.remove(of_files));
-    }
-    settings.to_string()
-}
-
 /// A video of the job as it is wanted now.
 struct WantedVideo {
     request: VideoRequest,
@@ -223,6 +118,31 @@ struct WantedVideo {
     goes_on: bool,
     /// And that is some of its steps.
     begun: bool,
+}
+
+/// Renders again what lacks a frame that another video needs, and lets what needs a frame of a video that is rendered again
+/// begin anew. `frames`: how many each has.
+fn link(entries: &mut [WantedVideo], frames: &[Option<u32>], earlier: &Earlier<'_>) {
+    let needed: Vec<Vec<Need>> = entries.iter().map(|entry| entry.request.needs().collect()).collect();
+    let parents = |needs: &Vec<Need>| needs.iter().map(|need| need.video()).collect();
+    let order = in_order(&needed.iter().map(parents).collect::<Vec<_>>()).unwrap_or_default();
+    for place in order.iter().rev().map(|place| *place as usize) {
+        for need in needed[place].iter().filter(|_| !entries[place].done).copied().collect::<Vec<_>>() {
+            let number = frames.get(need.video() as usize).copied().flatten().and_then(|frames| need.of(frames));
+            let Some(parent) = entries.get_mut(need.video() as usize) else { continue };
+            let kept = parent.before.and_then(|before| earlier.kept.get(&before)).copied().unwrap_or_default();
+            if parent.done && !kept.iter().any(|kept| Some(kept.number) == number) {
+                (parent.done, parent.goes_on, parent.begun) = (false, false, false);
+            }
+        }
+    }
+    for place in order.iter().map(|place| *place as usize) {
+        let is_there =
+            needed[place].iter().all(|need| entries.get(need.video() as usize).is_some_and(|parent| parent.done));
+        let entry = &mut entries[place];
+        entry.goes_on &= entry.done || is_there;
+        entry.begun &= entry.goes_on;
+    }
 }
 
 /// The job as it is wanted now.
@@ -252,15 +172,16 @@ impl<'w> Now<'w> {
             false => vec![None; submission.videos.len()],
         };
         let (mut own, mut obstructions, mut entries) = (Claims::default(), Vec::new(), Vec::new());
-        let (mut renamed, mut left_out) = (0, 0);
+        let (mut renamed, mut left_out, mut kept) = (0, 0, Vec::new());
         let videos = (0u32..).zip(&submission.videos).zip(looks).zip(&specs).zip(places);
         for ((((index, request), look), spec), before) in videos {
             let mut obstruct = |why| obstructions.push(Obstruction { index, why });
             let had = before.and_then(|place| earlier.request(place));
             let mut request = request.clone();
             if let Some(had) = had.filter(|_| submission.taken == Taken::NewName) {
-                // The name that it was given then.
+                // The names that it was given then.
                 request.output.clone_from(&had.output);
+                request.join = request.join.and_then(|join| had.join.clone().or(Some(join)));
             }
             let same_place = had.is_some_and(|had| had.output == request.output) && earlier.job.output == root;
             let was_done = before.is_some_and(|place| earlier.is_done(place));
@@ -277,8 +198,8 @@ impl<'w> Now<'w> {
             } else {
                 match look {
                     Look::Free => {}
-                    Look::Renamed(name) => {
-                        request.output.clone_from(name);
+                    Look::Renamed(names) => {
+                        names.give_to(&mut request);
                         renamed += 1;
                     }
                     Look::Complete => {
@@ -291,15 +212,30 @@ impl<'w> Now<'w> {
                     Look::Blocked(obstacle) => obstruct(format!("{} is {}", obstacle.path, obstacle.what)),
                 }
             }
-            let paths = claims::Wanted::video(root, &request.output, &request.formats);
+            let paths = claims::Wanted::video(root, &request);
             if let Some(clash) = own.clashes(&paths).into_iter().next() {
                 obstruct(format!("{} is what another video of the same job would get", clash.path));
             }
             own.claim(Holder { job: earlier.job.id, video: Some(index) }, &paths);
             let goes_on = before.is_some() && (done || (!was_done && !again));
             let begun = goes_on && !done && before.is_some_and(|place| earlier.begun.contains(&place));
+            kept.push(index);
             entries.push(WantedVideo { request, before, same_place, done, goes_on, begun });
         }
+        let mut requests: Vec<VideoRequest> = entries.iter().map(|entry| entry.request.clone()).collect();
+        chains::renumber(&mut requests, &kept, |at, need| {
+            let other =
+                submission.videos.get(need.video() as usize).map(|video| video.label(need.video())).unwrap_or_default();
+            let why = format!("it needs a frame of {other}, which stands there whole and would be left out");
+            obstructions.push(Obstruction { index: kept[at], why });
+            None
+        });
+        obstructions.sort_by_key(|obstruction| obstruction.index);
+        for (entry, request) in entries.iter_mut().zip(requests) {
+            entry.request = request;
+        }
+        let frames = kept.iter().map(|index| specs.get(*index as usize)?.as_ref().ok().map(|spec| spec.frames));
+        link(&mut entries, &frames.collect::<Vec<_>>(), earlier);
         if !obstructions.is_empty() {
             return Err(RequestError::Taken(obstructions, submission.videos.len()));
         }
@@ -371,12 +307,13 @@ impl<'w> Now<'w> {
         };
         let goes_on = |video: &VideoId| find(video).filter(|(entry, ..)| entry.goes_on).map(|(.., video)| video);
         let change = match row {
-            Row::Outputs { video, written, verdict, seconds } if of_job(video) => {
+            Row::Outputs { video, written, verdict, seconds, frames } if of_job(video) => {
                 let number = earlier.planned.binary_search(&video.index).ok()? as u32;
                 let (entry, place, _) = find(&VideoId { index: number, ..*video })?;
                 let video = VideoId { index: place, ..*video };
-                let (written, verdict) = (written.clone(), verdict.clone());
-                return entry.same_place.then_some(Row::Outputs { video, written, verdict, seconds: *seconds });
+                let (written, verdict, frames) = (written.clone(), verdict.clone(), frames.clone());
+                let seconds = *seconds;
+                return entry.same_place.then_some(Row::Outputs { video, written, verdict, seconds, frames });
             }
             Row::About { job, about } if *job == earlier.job.id => {
                 return Some(Row::About { job: self.job.id, about: about.clone() });

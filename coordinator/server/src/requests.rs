@@ -21,23 +21,17 @@ use crate::store::WebhookRow;
 /// A request, with the channel for its answer.
 #[derive(Debug)]
 pub enum Request {
-    /// Which of these images the coordinator lacks.
-    MissingImages {
-        /// By digest of the file.
-        images: Vec<Digest>,
+    /// Which of these files the coordinator lacks.
+    MissingFiles {
+        /// By digest.
+        files: Vec<Digest>,
         reply: oneshot::Sender<Vec<Digest>>,
     },
-    /// An image whose file is in the durable store.
+    /// An image or a clip whose file is in the durable store.
     ImageStored {
         image: Image,
         /// True when it is recorded; false: it is just being removed, so that it has to be given again.
         reply: oneshot::Sender<bool>,
-    },
-    /// Which of these LoRA files the coordinator lacks.
-    MissingLoras {
-        /// By digest.
-        loras: Vec<Digest>,
-        reply: oneshot::Sender<Vec<Digest>>,
     },
     /// A LoRA file that is in the durable store.
     LoraStored {
@@ -333,11 +327,11 @@ pub struct News {
 /// A request about something that is not there, or that is not as it would have to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// A video starts from an image that was not given.
-    #[error("the coordinator does not have image {0}; give it with PutImage before the job that names it")]
+    /// A video starts from an image or a clip that was not given.
+    #[error("the coordinator has no image and no clip {0}; give it with PutFile before the job that names it")]
     NoSuchImage(Digest),
     /// A video needs a LoRA file that was not given.
-    #[error("the coordinator does not have the LoRA {0}; give it with PutLora before the job that names it")]
+    #[error("the coordinator does not have the LoRA {0}; give it with PutFile before the job that names it")]
     NoSuchLora(Digest),
     /// No such job.
     #[error("there is no job {0}")]
@@ -348,6 +342,14 @@ pub enum RequestError {
         id: VideoId,
         /// How many the job has.
         videos: usize,
+    },
+    /// A video that is asked for again without the one that it needs a frame of, of which nothing is there.
+    #[error("video {index} needs a frame of {other}, which is not there; ask for that one as well")]
+    Needs {
+        /// Its place in the manifest.
+        index: u32,
+        /// What the other is called.
+        other: String,
     },
     /// Videos of a submission that its model cannot render.
     #[error("{0}")]

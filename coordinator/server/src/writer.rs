@@ -18,7 +18,7 @@ use crate::artifacts::Artifacts;
 use crate::disk_space;
 use crate::event::{Event, Staged};
 use crate::obstacle::Obstacle;
-use crate::outputs::{Files, ReportError, Stands, Stills, Task, Volume, WriteError, page, write_report};
+use crate::outputs::{Files, Kept, ReportError, Stands, Stills, Task, Volume, WriteError, keep, page, write_report};
 use crate::preview::Fits;
 use crate::requests::Report;
 use crate::source::{Reader, Source};
@@ -163,6 +163,7 @@ async fn write_video(
         }
         error => Failure { kind: FailureKind::InputsLost, message: error.to_string() }.into(),
     })?;
+    let kept = keep(&task, &frames, &lessons.artifacts).await?;
     let latents = lessons.latents(&task).await;
     let job = move || {
         let files = Files::stage(&task, &stage, &frames)?;
@@ -173,7 +174,7 @@ async fn write_video(
             lessons.fits.learn(&task.spec.model, &latents, shape, &frames);
         }
         drop(frames);
-        announce(&files, &task, &events)?;
+        announce(&files, &task, kept, &events)?;
         let written = files.written();
         files.put(&task)?;
         // Now, so that the report of a thousand videos has them all when it is written.
@@ -185,12 +186,13 @@ async fn write_video(
 }
 
 /// Waits until the files about to be put in place are recorded.
-fn announce(files: &Files, task: &Task, events: &mpsc::Sender<Event>) -> Result<(), WriteError> {
+fn announce(files: &Files, task: &Task, frames: Kept, events: &mpsc::Sender<Event>) -> Result<(), WriteError> {
     let (recorded, told) = oneshot::channel();
     let staged = Staged {
         written: files.written(),
         verdict: files.verdict.clone(),
         seconds: task.attempts.iter().map(|attempt| attempt.timing.seconds).sum(),
+        frames,
         recorded,
     };
     let event = Event::Staged { video: task.video, staged: Box::new(staged) };

@@ -30,8 +30,8 @@ enum To {
   openjd run night.json -p Models=/models -p Output=renders
 
 Each task renders its video with `coordinator run`, which each worker needs, and
-the folder of models. The manifest is part of the template; pictures and LoRA
-files that it names are looked for in the folder that the parameter Files names.")]
+the folder of models. The manifest is part of the template; pictures, clips and
+LoRA files that it names are looked for in the folder that the parameter Files names.")]
 struct OpenjdArgs {
     /// Manifest: TOML, YAML or JSON, by its ending; - for standard input.
     #[arg(value_parser = super::path::existing())]
@@ -49,6 +49,10 @@ struct OpenjdArgs {
 
 pub(super) fn export(ExportArgs { to: To::Openjd(args) }: ExportArgs) -> Result<Exit, CliError> {
     let manifest = read_manifest(&args.manifest, None, args.json)?;
+    if manifest.has_chains() {
+        let why = "a video that needs a frame of another one cannot be a task of its own; submit it to a coordinator";
+        return Err(CliError::new(Exit::Usage, why));
+    }
     let unwritten = |path: &Path, why: &dyn std::fmt::Display| {
         CliError::new(Exit::SomeFailed, format!("cannot write the template to {}: {why}", path.display()))
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::HumanBytes;
 use serde::Serialize;
 use wanfarm_client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast, span};
-use wanfarm_manifest::{Manifest, Taken};
+use wanfarm_manifest::{Manifest, Taken, chains};
 use wanfarm_types::{ModelInfo, VideoRequest};
 
 #[cfg(not(feature = "farm"))]
@@ -30,6 +30,8 @@ struct Answer {
     why_not: Option<String>,
     /// Remarks though nothing is wrong.
     notes: Vec<String>,
+    /// Videos that start from one another, from the first to the last of each chain.
+    chains: Vec<String>,
     #[serde(flatten)]
     forecast: Forecast,
 }
@@ -65,7 +67,8 @@ pub(super) fn dry_run(question: &Question<'_>, manifest: &Manifest) -> Result<Ex
         notes.extend(model.notes(manifest)?);
     }
     let (name, model, asked) = (manifest.name.clone(), manifest.model.clone(), why_not.is_none());
-    let answer = Answer { name, model, asked, why_not, notes, forecast };
+    let chains = chains::told(&videos);
+    let answer = Answer { name, model, asked, why_not, notes, chains, forecast };
     if question.json {
         print_json(&answer)?;
     } else {
@@ -90,7 +93,7 @@ async fn ask(
     };
     let known = client.model(&manifest.model).await?;
     let videos = check(here.or(known.as_ref()))?;
-    let notes = known.filter(|_| here.is_none()).map(|info| manifest.lora_notes(&info)).unwrap_or_default();
+    let notes = known.filter(|_| here.is_none()).map(|info| manifest.setting_notes(&info)).unwrap_or_default();
     let submission = manifest.submission(String::new(), question.taken, videos.clone());
     let forecast = client.estimate(submission).await?;
     Ok((videos, notes, Ok(forecast)))
@@ -129,6 +132,9 @@ fn words(answer: &Answer, manifest: &Manifest) -> String {
     for fault in &forecast.faults {
         let line = manifest.line_of(fault.index as usize).map(|line| format!(" (line {line})")).unwrap_or_default();
         text += &format!("video {}{line} cannot be rendered: {}\n", fault.index, fault.why);
+    }
+    for chain in &answer.chains {
+        text += &format!("one after the other: {chain}\n");
     }
     for line in &forecast.accelerations {
         text += &format!("{line}\n");

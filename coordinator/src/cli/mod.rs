@@ -13,6 +13,7 @@ mod everywhere;
 mod export;
 mod follow;
 mod forecast;
+mod given;
 #[cfg(feature = "farm")]
 mod here;
 mod man;
@@ -24,6 +25,7 @@ mod report;
 mod rerender;
 mod runtime;
 mod say;
+mod show;
 mod status;
 mod submit;
 mod table;
@@ -111,6 +113,8 @@ enum Command {
     Download(download::DownloadArgs),
     /// The morning report of a job: what came of it, and where the time went.
     Report(report::ReportArgs),
+    /// Print the settings that a finished file was rendered with, as a manifest that renders it again.
+    Show(show::ShowArgs),
     /// Write a manifest as the job of another render manager.
     #[command(display_order = 150)]
     Export(export::ExportArgs),
@@ -168,6 +172,7 @@ impl Cli {
             Command::Workers(args) => workers::workers(args),
             Command::Download(args) => download::download(args),
             Command::Report(args) => report::report(args),
+            Command::Show(args) => show::show(&args),
             Command::Export(args) => export::export(args),
             Command::Schema => {
                 outln!("{:#}", wanfarm_manifest::schema());

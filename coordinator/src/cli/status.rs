@@ -147,11 +147,18 @@ fn said(about: &About) -> String {
     lines.into_iter().filter_map(|(what, said)| Some(format!("{what} {}\n", said.as_ref()?))).collect()
 }
 
-/// A line for each step cache and LoRA file of these videos.
+/// A line for each step cache, each NAG and each LoRA file of these videos.
 pub(super) fn accelerations_of(videos: &[Arc<VideoStatus>]) -> String {
     let none = CacheSettings::None;
-    let lines = accelerations(videos.iter().map(|video| (video.cache.as_ref().unwrap_or(&none), &video.loras[..])));
+    let settings = videos.iter().map(|video| (video.cache.as_ref().unwrap_or(&none), video.nag, &video.loras[..]));
+    let lines = accelerations(settings);
     lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// Why it failed, what it waits for, or how it came out.
+fn remark(video: &VideoStatus) -> String {
+    let waiting_for = || video.waiting_for.as_ref().map(|start| format!("waiting for {start}"));
+    video.error.clone().or_else(waiting_for).or_else(|| video.verdict.clone()).unwrap_or_default()
 }
 
 fn one_job(detail: &JobStatus, clock: &Clock) -> String {
@@ -182,7 +189,7 @@ fn one_job(detail: &JobStatus, clock: &Clock) -> String {
             video.seconds_per_step.map(|seconds| format!("{seconds:.2}")).unwrap_or_default(),
             video.worker.clone().unwrap_or_default(),
             video.output.clone(),
-            video.error.clone().or_else(|| video.verdict.clone()).unwrap_or_default(),
+            remark(video),
         ]
     };
     text += &table(["VIDEO", "STATE", "STAGE", "STEP", "S/STEP", "WORKER", "OUTPUT", ""], videos.iter().map(row));

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 use wanfarm_client::{Client, ClientError, DiskShortage, Submitted};
-use wanfarm_manifest::{Manifest, Submission};
+use wanfarm_manifest::{Draw, Manifest, Submission};
 use wanfarm_types::{About, JobSummary};
 
 use super::args::AboutArgs;
 use super::follow::{Connection, Interest, again, follow_from_afar};
 use super::forecast::{self, Question};
+use super::given::GivenArgs;
 use super::say::{errln, outln};
-use super::{CliError, CoordinatorArg, TakenArgs, block_on, faulty, note, print_json, read_manifest, say_shortages};
+use super::{CliError, CoordinatorArg, TakenArgs, block_on, faulty, note, print_json, say_shortages};
 use crate::exit::Exit;
 use crate::logging;
 use crate::progress::counted;
@@ -30,13 +31,14 @@ const RECONNECT_TIMEOUT: Duration = Duration::from_secs(30);
   coordinator submit night.toml --key 11-21  the same key is the same job
   coordinator submit night.toml --skip-existing
                                              render what is not there yet
+  coordinator submit --model wan --prompt \"a fox\" --seed 7
+                                             what a manifest would say, typed
 
 A job whose names are taken, by files or by other jobs, is refused unless
 --new-name, --skip-existing or --overwrite says what to do.")]
 pub(super) struct SubmitArgs {
-    /// Manifest: TOML, YAML or JSON, by its ending; - for standard input.
-    #[arg(value_parser = super::path::existing())]
-    pub(super) manifest: PathBuf,
+    #[command(flatten)]
+    given: GivenArgs,
     #[command(flatten)]
     pub(super) coordinator: CoordinatorArg,
     /// Stay until the job has ended, show its progress, and exit with its code.
@@ -70,7 +72,7 @@ impl SubmitArgs {
     /// Folders that models may lie in: those named, and the manifest's.
     fn models(&self) -> Vec<PathBuf> {
         #[cfg(feature = "farm")]
-        return super::here::local::folders(&self.models, &self.manifest);
+        return super::here::local::folders(&self.models, self.given.path());
         #[cfg(not(feature = "farm"))]
         return Vec::new();
     }
@@ -78,7 +80,7 @@ impl SubmitArgs {
 
 pub(super) fn submit(args: SubmitArgs) -> Result<Exit, CliError> {
     logging::quiet();
-    let manifest = read_manifest(&args.manifest, None, args.json)?;
+    let mut manifest = args.given.read(None, args.json)?;
     let about = args.about.over(&manifest.about)?;
     if args.dry_run {
         let (coordinator, taken, json) = (args.coordinator.coordinator.as_str(), args.taken.taken(), args.json);
@@ -87,13 +89,14 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, CliError> {
     // Always one: whatever breaks on the way, asking again makes no second job.
     let drawn = || uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string();
     let key = args.key.clone().unwrap_or_else(drawn);
+    manifest.draw = Draw::of(&key);
     block_on(async {
         let url = &args.coordinator.coordinator;
         let mut client = Client::connect(url).await?;
         // Until a worker has announced the model, faults that depend on it cannot show.
         let info = client.model(&manifest.model).await?;
         let videos = manifest.check(info.as_ref()).map_err(|faults| faulty(&faults, args.json))?;
-        note(&info.map(|info| manifest.lora_notes(&info)).unwrap_or_default());
+        note(&info.map(|info| manifest.setting_notes(&info)).unwrap_or_default());
         let submission = manifest.submission(key.clone(), args.taken.taken(), videos);
         let queued = queue(&mut client, url, &manifest, &submission, &about).await;
         let (submitted, shortages) = queued.map_err(|error| unsure(error, &key))?;
@@ -138,8 +141,7 @@ async fn queue(
     let mut tries = 0;
     loop {
         let tried = async {
-            client.put_images(&manifest.images).await?;
-            client.put_loras(&manifest.loras).await?;
+            client.put_files(&manifest.files()).await?;
             client.submit(submission.clone(), about.clone()).await
         };
         match tried.await {

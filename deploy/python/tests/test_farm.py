@@ -165,7 +165,7 @@ def test_pictures_are_given_and_faults_of_them_told(night: Night, tmp_path: Path
     with pytest.raises(wanfarm.ManifestFaults, match=r"not found here: shots/\*\.png") as caught:
         night.farm.submit(file)
     assert caught.value.missing == ("shots/*.png",)
-    # A coordinator gets pictures and LoRA files, whatever it asks for.
+    # A coordinator gets pictures, clips and LoRA files, whatever it asks for.
     (tmp_path / "shots" / "secret.png").write_text("a password")
     with pytest.raises(wanfarm.WanfarmError, match="neither a picture"):
         night.farm.submit(file)

@@ -61,6 +61,8 @@ enumeration!("solver", SolverKind, domain::SolverKind, {
     DpmPlusPlus = domain::SolverKind::DpmPlusPlus,
     Euler = domain::SolverKind::Euler,
     Lightning = domain::SolverKind::Lightning,
+    Dmd = domain::SolverKind::Dmd,
+    Rcm = domain::SolverKind::Rcm,
 });
 
 enumeration!("expert", Expert, domain::Expert, {
@@ -87,6 +89,11 @@ enumeration!("format", Format, domain::Format, {
     Png = domain::Format::Png,
     Gif = domain::Format::Gif,
     Contact = domain::Format::Contact,
+});
+
+enumeration!("decode", Decode, domain::Decode, {
+    Full = domain::Decode::Full,
+    Tiny = domain::Decode::Tiny,
 });
 
 enumeration!("job state", JobState, domain::JobState, {

@@ -10,8 +10,34 @@ fn formats(formats: Vec<domain::Format>) -> Vec<i32> {
     formats.into_iter().map(|format| v1::Format::from(format).into()).collect()
 }
 
-fn image(wire: Option<Vec<u8>>) -> Result<Option<domain::Digest>, WireError> {
-    wire.map(|bytes| digest("image digest", &bytes)).transpose()
+fn picture_to_wire(picture: Option<domain::ImageSource>) -> (Option<Vec<u8>>, Option<v1::FrameOf>) {
+    match picture {
+        None => (None, None),
+        Some(domain::ImageSource::File(file)) => (Some(file.0.to_vec()), None),
+        Some(domain::ImageSource::Frame(domain::FrameOf { video, frame })) => {
+            (None, Some(v1::FrameOf { video, frame }))
+        }
+    }
+}
+
+fn picture(file: Option<Vec<u8>>, frame: Option<v1::FrameOf>) -> Result<Option<domain::ImageSource>, WireError> {
+    match (file, frame) {
+        (None, None) => Ok(None),
+        (Some(file), None) => Ok(Some(domain::ImageSource::File(digest("image digest", &file)?))),
+        (None, Some(v1::FrameOf { video, frame })) => {
+            Ok(Some(domain::ImageSource::Frame(domain::FrameOf { video, frame })))
+        }
+        (Some(_), Some(_)) => Err(WireError::unknown("image", "both a file and a frame of a video")),
+    }
+}
+
+fn clip(file: Option<Vec<u8>>, video: Option<u32>) -> Result<Option<domain::ClipSource>, WireError> {
+    match (file, video) {
+        (None, None) => Ok(None),
+        (Some(file), None) => Ok(Some(domain::ClipSource::File(digest("video", &file)?))),
+        (None, Some(video)) => Ok(Some(domain::ClipSource::Video(domain::WholeOf { video }))),
+        (Some(_), Some(_)) => Err(WireError::unknown("video", "a file and another video at once")),
+    }
 }
 
 pub(super) fn swept_to_wire(swept: &domain::Swept) -> Vec<v1::SweptValue> {
@@ -36,6 +62,22 @@ impl TryFrom<v1::Guidance> for domain::Guidance {
     }
 }
 
+impl From<domain::Nag> for v1::Nag {
+    fn from(nag: domain::Nag) -> Self {
+        let domain::Nag { scale, tau, alpha } = nag;
+        Self { scale, tau, alpha }
+    }
+}
+
+impl TryFrom<v1::Nag> for domain::Nag {
+    type Error = WireError;
+
+    fn try_from(wire: v1::Nag) -> Result<Self, WireError> {
+        let v1::Nag { scale, tau, alpha } = wire;
+        Ok(Self { scale: finite("nag", scale)?, tau: finite("nag", tau)?, alpha: finite("nag", alpha)? })
+    }
+}
+
 impl From<domain::FrameRate> for v1::FrameRate {
     fn from(rate: domain::FrameRate) -> Self {
         Self { numerator: rate.numerator(), denominator: rate.denominator() }
@@ -52,7 +94,9 @@ impl TryFrom<v1::FrameRate> for domain::FrameRate {
 
 impl From<domain::VideoRequest> for v1::VideoRequest {
     fn from(request: domain::VideoRequest) -> Self {
+        let [(image, image_from), (last_image, last_image_from)] = request.pictures().map(picture_to_wire);
         Self {
+            name: request.name,
             prompt: request.prompt,
             negative: request.negative,
             seed: request.seed,
@@ -64,10 +108,19 @@ impl From<domain::VideoRequest> for v1::VideoRequest {
             shift: request.shift,
             solver: request.solver.map(|solver| v1::SolverKind::from(solver).into()),
             guidance: request.guidance.map(Into::into),
-            image: request.image.map(|digest| digest.0.to_vec()),
+            nag: request.nag.map(Into::into),
+            image,
+            image_from,
+            last_image,
+            last_image_from,
+            video: request.video.and_then(|clip| clip.file()).map(|file| file.0.to_vec()),
+            video_from: request.video.and_then(|clip| clip.whole()).map(|whole| whole.video),
+            strength: request.strength,
             formats: formats(request.formats),
             output: request.output,
+            join: request.join,
             cache: request.cache.and_then(cache::to_wire),
+            decode: (!request.decode.is_full()).then(|| v1::Decode::from(request.decode).into()),
             loras: request.loras.into_iter().map(Into::into).collect(),
             swept: swept_to_wire(&request.swept),
         }
@@ -79,6 +132,7 @@ impl TryFrom<v1::VideoRequest> for domain::VideoRequest {
 
     fn try_from(wire: v1::VideoRequest) -> Result<Self, WireError> {
         Ok(Self {
+            name: wire.name,
             prompt: wire.prompt,
             negative: wire.negative,
             seed: wire.seed,
@@ -90,10 +144,16 @@ impl TryFrom<v1::VideoRequest> for domain::VideoRequest {
             shift: finite_or_absent("shift", wire.shift)?,
             solver: wire.solver.map(domain::SolverKind::from_wire_number).transpose()?,
             guidance: wire.guidance.map(TryInto::try_into).transpose()?,
-            image: image(wire.image)?,
+            nag: wire.nag.map(TryInto::try_into).transpose()?,
+            image: picture(wire.image, wire.image_from)?,
+            last_image: picture(wire.last_image, wire.last_image_from)?,
+            video: clip(wire.video, wire.video_from)?,
+            strength: finite_or_absent("strength", wire.strength)?,
             formats: numbers(wire.formats)?,
             output: wire.output,
+            join: wire.join,
             cache: cache::from_wire(wire.cache)?,
+            decode: wire.decode.map(domain::Decode::from_wire_number).transpose()?.unwrap_or_default(),
             loras: each(wire.loras)?,
             swept: swept_from_wire(wire.swept),
         })
@@ -125,12 +185,13 @@ impl TryFrom<v1::LoraRef> for domain::LoraRef {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{FrameRate, Guidance, LoraRef, VideoRequest};
+    use domain::{FrameRate, Guidance, LoraRef, Nag, VideoRequest};
 
     fn request() -> VideoRequest {
         let lora = LoraRef { name: "l".into(), blake3: domain::Digest([1; 32]), bytes: 1, strength: 0.5, expert: None };
         let cache = domain::MagCacheRequest { threshold: Some(0.1), ..Default::default() };
         VideoRequest {
+            name: Some("shot".into()),
             prompt: "p".into(),
             negative: None,
             seed: 1,
@@ -142,18 +203,35 @@ mod tests {
             shift: Some(5.0),
             solver: None,
             guidance: Some(Guidance { high: 4.0, low: 3.0 }),
-            image: None,
+            image: Some(domain::ImageSource::File(domain::Digest([2; 32]))),
+            last_image: Some(domain::ImageSource::File(domain::Digest([3; 32]))),
+            video: Some(domain::ClipSource::File(domain::Digest([4; 32]))),
+            strength: Some(0.25),
+            nag: Some(Nag::default()),
             cache: Some(domain::CacheRequest::Magcache(cache)),
+            decode: domain::Decode::Tiny,
             loras: vec![lora],
             formats: Vec::new(),
             output: "o".into(),
+            join: Some("film.mp4".into()),
             swept: [("pace", "slow"), ("animal", "fox")].into_iter().collect(),
         }
     }
 
     #[test]
     fn a_request_crosses_the_wire_unchanged() {
-        assert_eq!(VideoRequest::try_from(v1::VideoRequest::from(request())), Ok(request()));
+        let file = domain::ImageSource::File(domain::Digest([3; 32]));
+        let frame = |frame| domain::ImageSource::Frame(domain::FrameOf { video: 7, frame });
+        let pictures = [None, Some(file), Some(frame(None)), Some(frame(Some(0)))];
+        for (image, last_image) in pictures.into_iter().flat_map(|image| pictures.map(|last| (image, last))) {
+            let whole = domain::ClipSource::Video(domain::WholeOf { video: 3 });
+            let video = if image == last_image { Some(whole) } else { request().video };
+            let request = VideoRequest { image, last_image, video, ..request() };
+            assert_eq!(VideoRequest::try_from(v1::VideoRequest::from(request.clone())), Ok(request));
+        }
+        let both =
+            v1::VideoRequest { image: Some(vec![3; 32]), image_from: Some(v1::FrameOf::default()), ..request().into() };
+        assert!(VideoRequest::try_from(both).is_err());
     }
 
     #[test]
@@ -167,10 +245,11 @@ mod tests {
 
     #[test]
     fn numbers_that_are_none_do_not_cross_the_wire() {
-        let spoil: [fn(&mut v1::VideoRequest, f64); 5] = [
+        let spoil: [fn(&mut v1::VideoRequest, f64); 6] = [
             |wire, value| wire.shift = Some(value),
             |wire, value| wire.guidance = Some(v1::Guidance { high: value, low: 1.0 }),
             |wire, value| wire.guidance = Some(v1::Guidance { high: 1.0, low: value }),
+            |wire, value| wire.nag = Some(v1::Nag { scale: 11.0, tau: value, alpha: 0.25 }),
             |wire, value| wire.loras[0].strength = value,
             |wire, value| {
                 let sen = v1::SenCacheRequest { tolerance: Some(value), ..Default::default() };

@@ -77,12 +77,15 @@ impl From<domain::VideoStatus> for v1::VideoStatus {
             prompt: video.prompt,
             seconds: video.seconds.unwrap_or(0.0),
             cache: video.cache.map(cache).unwrap_or_default(),
+            nag: video.nag.map(Into::into),
             loras: all(video.loras),
             notes: video.notes,
             started: video.started.unwrap_or_default(),
             ended: video.ended.unwrap_or_default(),
             eta: video.eta.unwrap_or_default(),
             swept: swept_to_wire(&video.swept),
+            name: video.name.unwrap_or_default(),
+            waiting_for: video.waiting_for.unwrap_or_default(),
             loading: video.loading.map(v1::LoadProgress::from),
         }
     }
@@ -118,12 +121,15 @@ impl From<v1::VideoStatus> for domain::VideoStatus {
             prompt: wire.prompt,
             seconds: positive(wire.seconds),
             cache: serde_json::from_str(&wire.cache).ok(),
+            nag: wire.nag.and_then(|nag| nag.try_into().ok()),
             loras: wire.loras.into_iter().filter_map(|lora| lora.try_into().ok()).collect(),
             notes: wire.notes,
             started: some(wire.started),
             ended: some(wire.ended),
             eta: some(wire.eta),
             swept: swept_from_wire(wire.swept),
+            name: some(wire.name),
+            waiting_for: some(wire.waiting_for),
             loading: wire.loading.map(domain::LoadProgress::from),
         }
     }
@@ -194,12 +200,15 @@ pub(super) mod tests {
             prompt: "a cat".into(),
             seconds: Some(2.5),
             cache: Some(domain::CacheSettings::CfgCache(domain::CfgCache::default())),
+            nag: Some(domain::Nag::default()),
             loras: vec![lora],
             notes: vec!["long".into()],
             started: Some("2026-11-28T21:04:05.250Z".into()),
             ended: Some("2026-11-28T22:04:05.250Z".into()),
             eta: Some("2026-11-28T22:04:06.250Z".into()),
             swept: [("pace", "slow"), ("animal", "fox")].into_iter().collect(),
+            name: Some("shot-02".into()),
+            waiting_for: Some("shot-01".into()),
             loading: Some(domain::LoadProgress { read: 1, of: 2, seconds: 0.5 }),
         }
     }

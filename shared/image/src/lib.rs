@@ -1,13 +1,22 @@
-//! Pictures that people give: PNG, JPEG and WebP files as 8-bit RGB.
+//! Pictures that people give: PNG, JPEG and WebP files as 8-bit RGB. And what the files of clips say of themselves.
 //!
-//! Deliberately not here: videos and what the farm writes (`wanfarm-media`), and the resizing that a model wants of its
-//! first frame (`wanfarm-model`).
+//! Deliberately not here: the pictures of clips and what the farm writes (`wanfarm-media`), and the resizing that a model
+//! wants of its first frame (`wanfarm-model`).
 
+mod clip;
+mod mp4;
+mod pictures;
 mod read;
 mod rgb;
 
+pub use clip::{ClipAbout, ClipKind, gif_times};
+pub use mp4::{Mp4Colour, Mp4Sample, Mp4Track, mp4_index};
+pub use pictures::{Pictures, pack, pack_all, pictures_of};
 pub use read::{image_size, load_image};
 pub use rgb::RgbImage;
+
+/// The keyword under which a PNG file that the farm wrote holds the settings that make it again.
+pub const PNG_SETTINGS: &str = "Description";
 
 /// An image file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

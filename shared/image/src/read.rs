@@ -79,11 +79,16 @@ fn open(bytes: &[u8]) -> Result<Opened<impl ImageDecoder>, String> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS || decoder.total_bytes() > MAX_BYTES {
-        return Err(too_large(format!("{width}x{height}")));
-    }
+    check_size([width, height], decoder.total_bytes())?;
     let orientation = decoder.orientation().map_err(broken)?;
     Ok(Opened { decoder, format, orientation })
+}
+
+/// Refuses pictures of a size, and of so many bytes, that nobody means.
+pub(crate) fn check_size([width, height]: [u32; 2], bytes: u64) -> Result<(), String> {
+    let pixels = u64::from(width) * u64::from(height);
+    let is_large = width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS || bytes > MAX_BYTES;
+    if is_large { Err(too_large(format!("{width}x{height}"))) } else { Ok(()) }
 }
 
 fn broken(format: ImageFormat, error: image::ImageError) -> String {

@@ -1,22 +1,26 @@
-//! A finished clip, frame by frame: a folder of PNG files as `write_png_folder` makes it, or an mp4 file as `write_mp4`
-//! makes it. No more than a frame is in memory.
+//! A clip, frame by frame: a finished one, in a folder of PNG files or an mp4 file, or one that people gave, in an mp4 file, a
+//! GIF, or pictures in a zip file. A few frames are in memory.
 //!
 //! PNG frames come back as they were rendered. Those of an mp4 file are what a player shows: after compression, and with
 //! half the colour resolution.
 
+use std::fmt;
 use std::fs;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::mp4_in::Mp4;
-use wanfarm_image::{RgbImage, load_image};
+use image::AnimationDecoder;
+use image::codecs::gif::GifDecoder;
+use wanfarm_image::{ClipKind, Pictures, RgbImage, gif_times, load_image};
+use wanfarm_types::{FrameRate, shown};
 
 use crate::MediaError;
+use crate::mp4_in::{self, Mp4};
 
 /// A frame is at most this large a file; 8192x8192 pixels take less.
 const MAX_PNG: u64 = 256 << 20;
 
 /// A clip being read.
-#[derive(Debug)]
 pub struct Clip {
     path: PathBuf,
     frames: Source,
@@ -24,13 +28,55 @@ pub struct Clip {
     size: Option<[usize; 2]>,
 }
 
-#[derive(Debug)]
 enum Source {
     Png(std::vec::IntoIter<PathBuf>),
     Mp4(Box<Mp4>),
+    Gif { frames: image::Frames<'static>, times: Vec<u64>, left: usize },
+    Pictures(Box<Pictures<Box<dyn mp4_in::Source>>>),
+}
+
+impl fmt::Debug for Clip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clip").field("path", &self.path).field("left", &self.left()).finish_non_exhaustive()
+    }
 }
 
 impl Clip {
+    /// A clip that people gave: an mp4 file, a GIF, or a zip file of pictures. `name` is only used in errors.
+    ///
+    /// # Errors
+    /// [`MediaError::Clip`]: it is none that is read.
+    pub fn given(name: &str, file: impl Read + Seek + Send + 'static) -> Result<Self, MediaError> {
+        let path = PathBuf::from(name);
+        let fault = |why: String| MediaError::clip(&path, why);
+        let mut file: Box<dyn mp4_in::Source> = Box::new(file);
+        let frames = match ClipKind::of(&mut file).map_err(fault)? {
+            ClipKind::Mp4 => Source::Mp4(Box::new(Mp4::of(&path, file)?)),
+            ClipKind::Pictures => Source::Pictures(Box::new(Pictures::open(file).map_err(fault)?)),
+            ClipKind::Gif => {
+                let (_, mut times) = gif_times(&mut file).map_err(fault)?;
+                times.pop();
+                file.seek(SeekFrom::Start(0)).map_err(|error| MediaError::clip(&path, error))?;
+                let gif = GifDecoder::new(BufReader::new(file)).map_err(|error| fault(error.to_string()))?;
+                Source::Gif { frames: gif.into_frames(), left: times.len(), times }
+            }
+        };
+        Ok(Self { path, frames, size: None })
+    }
+
+    /// The frames of a video at this rate, without end: of each moment the picture that shows then, and after the last one that
+    /// one; of a clip without times one picture after the other.
+    pub fn at_rate(self, rate: FrameRate) -> AtRate {
+        let times = match &self.frames {
+            Source::Mp4(mp4) => mp4.times(),
+            Source::Gif { times, .. } => times.clone(),
+            Source::Png(_) | Source::Pictures(_) => Vec::new(),
+        };
+        let wanted: Box<dyn Iterator<Item = usize> + Send> =
+            if times.is_empty() { Box::new(0..) } else { Box::new(shown(times, rate)) };
+        AtRate { clip: self, wanted, current: None, taken: 0 }
+    }
+
     /// Opens a folder of PNG files or an mp4 file.
     ///
     /// # Errors
@@ -63,6 +109,8 @@ impl Clip {
         match &self.frames {
             Source::Png(paths) => paths.len(),
             Source::Mp4(mp4) => mp4.left(),
+            Source::Gif { left, .. } => *left,
+            Source::Pictures(pictures) => pictures.left(),
         }
     }
 
@@ -74,6 +122,14 @@ impl Clip {
         let frame = match &mut self.frames {
             Source::Png(paths) => paths.next().map(|path| read_png(&path)).transpose()?,
             Source::Mp4(mp4) => mp4.next_frame()?,
+            Source::Gif { frames, left, .. } => {
+                *left = left.saturating_sub(1);
+                frames.next().map(|frame| gif_frame(frame, &self.path)).transpose()?
+            }
+            Source::Pictures(pictures) => {
+                let file = pictures.next_file().map_err(|why| MediaError::clip(&self.path, why))?;
+                file.map(|(name, bytes)| load_image(&name, &bytes)).transpose()?
+            }
         };
         if let Some(frame) = &frame {
             let size = [frame.width(), frame.height()];
@@ -85,6 +141,41 @@ impl Clip {
         }
         Ok(frame)
     }
+}
+
+/// A clip's frames at the rate of a video.
+pub struct AtRate {
+    clip: Clip,
+    /// Which picture each frame shows.
+    wanted: Box<dyn Iterator<Item = usize> + Send>,
+    current: Option<RgbImage>,
+    /// How many pictures were taken from the clip.
+    taken: usize,
+}
+
+impl Iterator for AtRate {
+    type Item = Result<RgbImage, MediaError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let wanted = self.wanted.next()?;
+        while self.taken <= wanted {
+            match self.clip.next_frame() {
+                Ok(Some(frame)) => (self.current, self.taken) = (Some(frame), self.taken + 1),
+                Ok(None) => break,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        Some(self.current.clone().ok_or_else(|| MediaError::clip(&self.clip.path, "it has no pictures")))
+    }
+}
+
+/// What is transparent is black, as where nothing was drawn.
+fn gif_frame(frame: Result<image::Frame, image::ImageError>, path: &Path) -> Result<RgbImage, MediaError> {
+    let frame = frame.map_err(|error| MediaError::clip(path, format!("the GIF is broken: {error}")))?.into_buffer();
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
+    let data =
+        frame.pixels().flat_map(|pixel| if pixel.0[3] == 0 { [0; 3] } else { [pixel.0[0], pixel.0[1], pixel.0[2]] });
+    Ok(RgbImage::new(width, height, data.collect())?)
 }
 
 fn name(index: usize) -> String {

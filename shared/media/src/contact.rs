@@ -54,7 +54,7 @@ pub fn write_contact(frames: &Frames<'_>, sheet: ContactSheet, path: &Path) -> R
             imageops::replace(&mut canvas, &tile, x.into(), y.into());
         }
     }
-    write_png(canvas.as_raw(), canvas.width(), canvas.height(), path)
+    write_png(canvas.as_raw(), canvas.width(), canvas.height(), frames.remark(), path)
 }
 
 /// `wanted` indices below `count`, evenly spaced, first and last included.

@@ -13,6 +13,7 @@ pub struct Frames<'a> {
     frames: usize,
     height: usize,
     width: usize,
+    remark: Option<&'a str>,
 }
 
 impl<'a> Frames<'a> {
@@ -25,7 +26,17 @@ impl<'a> Frames<'a> {
         if data.is_empty() || bytes != Some(data.len()) {
             return Err(MediaError::Shape { frames, height, width, got: data.len() });
         }
-        Ok(Self { data, frames, height, width })
+        Ok(Self { data, frames, height, width, remark: None })
+    }
+
+    /// These, with a text for the files made of them, which players and viewers show as a description.
+    pub fn with_remark(self, remark: &'a str) -> Self {
+        Self { remark: Some(remark), ..self }
+    }
+
+    /// What files of them say of them.
+    pub(crate) fn remark(&self) -> Option<&'a str> {
+        self.remark
     }
 
     /// All bytes.

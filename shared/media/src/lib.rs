@@ -1,4 +1,4 @@
-//! Frames to files and back: mp4, PNG folders, GIFs and contact sheets out, finished clips and stills of them in, and
+//! Frames to files and back: mp4, PNG folders, GIFs and contact sheets out, clips and stills of them in, and
 //! what the numbers say about a rendered clip and about how like another it is.
 //!
 //! Deliberately not here: where outputs go, temporary names and atomic renames (the caller's), first frames
@@ -10,6 +10,7 @@ mod compare;
 mod contact;
 mod error;
 mod file;
+mod film;
 mod frames;
 mod gif;
 mod grid;
@@ -22,14 +23,15 @@ mod ssim;
 mod statistics;
 mod still;
 
-pub use clip::Clip;
+pub use clip::{AtRate, Clip};
 pub use compare::{Psnr, psnr};
 pub use contact::{ContactSheet, write_contact};
 pub use error::MediaError;
+pub use film::{Part, write_film};
 pub use frames::Frames;
 pub use gif::{gif, write_gif};
 pub use mp4::{QUANTISER, write_mp4};
-pub use png::write_png_folder;
+pub use png::{png, write_png_folder};
 pub use quality::{Checkerboard, Exposure, Flat, Frozen, Noise, Quality, Verdict, assess};
 pub use similarity::{FrameSimilarity, Similarity};
 pub use still::{poster, still};

@@ -8,8 +8,8 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use mp4_atom::{
-    Avc1, Avcc, Codec, Colr, Dinf, Dref, Encode, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mvhd, Pasp, Stbl, Stco, Stsc,
-    StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tkhd, Trak, Url, Visual, Vmhd,
+    Avc1, Avcc, Codec, Colr, Desc, Dinf, Dref, Encode, Ftyp, Hdlr, Ilst, Mdhd, Mdia, Meta, Minf, Moov, Mvhd, Pasp,
+    Stbl, Stco, Stsc, StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tkhd, Trak, Udta, Url, Visual, Vmhd,
 };
 use openh264::OpenH264API;
 use openh264::encoder::{BitRate, Complexity, Encoder, EncoderConfig, QpRange, RateControlMode, UsageType, VuiConfig};
@@ -30,7 +30,7 @@ const STEP: u8 = 2;
 /// Fewest ticks per frame; old players stumble over clocks that hardly tick.
 const TICKS: u32 = 1000;
 /// Bytes of the mdat header with a 64-bit length; a long 4K clip passes 4 GiB.
-const MDAT_HEADER: u64 = 16;
+pub(crate) const MDAT_HEADER: u64 = 16;
 
 /// Writes the clip as an mp4 file of this frame rate. Equal frames give equal bytes. Returns the quantiser that all its
 /// pictures were written with: [`QUANTISER`], or the next coarser one at which even pictures of noise fit the encoder.
@@ -80,6 +80,7 @@ impl Mp4Writer<'_> {
         }
 
         let mut track = Track {
+            remark: frames.remark().map(described),
             width,
             height,
             ticks: Ticks::of(rate),
@@ -209,10 +210,10 @@ fn without_start_code(nal: &[u8]) -> Option<&[u8]> {
 }
 
 /// The clock of a file: every frame lasts a whole number of ticks, so that no time is rounded.
-#[derive(Clone, Copy)]
-struct Ticks {
-    per_second: u32,
-    per_frame: u32,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticks {
+    pub(crate) per_second: u32,
+    pub(crate) per_frame: u32,
 }
 
 impl Ticks {
@@ -222,22 +223,51 @@ impl Ticks {
     }
 }
 
+/// Where players look for a description.
+fn described(remark: &str) -> Udta {
+    let desc = Desc { country_indicator: 0, language_indicator: 0, text: remark.to_owned() };
+    let mut meta = Meta { hdlr: Hdlr { handler: b"mdir".into(), name: String::new() }, items: Vec::new() };
+    meta.push(Ilst { desc: Some(desc), ..Ilst::default() });
+    Udta { meta: Some(meta), ..Udta::default() }
+}
+
 /// What the index says about the one track.
-struct Track {
-    width: u16,
-    height: u16,
-    ticks: Ticks,
+#[derive(Clone)]
+pub(crate) struct Track {
+    /// What is said of it.
+    pub(crate) remark: Option<Udta>,
+    pub(crate) width: u16,
+    pub(crate) height: u16,
+    pub(crate) ticks: Ticks,
     /// Sequence, then picture parameter set.
-    parameter_sets: [Vec<u8>; 2],
+    pub(crate) parameter_sets: [Vec<u8>; 2],
     /// Counted from 1.
-    key_frames: Vec<u32>,
+    pub(crate) key_frames: Vec<u32>,
     /// Bytes of each frame.
-    sizes: Vec<u32>,
+    pub(crate) sizes: Vec<u32>,
 }
 
 impl Track {
+    /// Puts the frames of another track after its own, or says why it cannot.
+    pub(crate) fn append(&mut self, next: &Self) -> Result<(), String> {
+        if [self.width, self.height] != [next.width, next.height] {
+            let [width, height, next_width, next_height] = [self.width, self.height, next.width, next.height];
+            return Err(format!("it is {next_width}x{next_height}, those before it are {width}x{height}"));
+        }
+        if self.ticks != next.ticks {
+            return Err("its frame rate is another one than that of those before it".to_owned());
+        }
+        if self.parameter_sets != next.parameter_sets {
+            return Err("it was encoded in another way than those before it".to_owned());
+        }
+        let before = self.sizes.len() as u32;
+        self.key_frames.extend(next.key_frames.iter().map(|number| number + before));
+        self.sizes.extend(&next.sizes);
+        Ok(())
+    }
+
     /// Everything before the mdat box. Its length depends on the number of frames, not on their sizes.
-    fn head(&self) -> Result<Vec<u8>, String> {
+    pub(crate) fn head(&self) -> Result<Vec<u8>, String> {
         let length = self.boxes(0)?.len() as u64;
         self.boxes(u32::try_from(length + MDAT_HEADER).map_err(|error| error.to_string())?)
     }
@@ -303,11 +333,11 @@ impl Track {
         // Movie and track count in the same ticks, so neither duration is rounded. Creation times stay 0: bytes must
         // not depend on the clock.
         let mvhd = Mvhd { timescale, duration, rate: 1.into(), volume: 1.into(), next_track_id: 2, ..Mvhd::default() };
-        Ok(Moov { mvhd, trak: vec![trak], ..Moov::default() })
+        Ok(Moov { mvhd, trak: vec![trak], udta: self.remark.clone(), ..Moov::default() })
     }
 }
 
-fn mdat_header(payload: u64) -> [u8; MDAT_HEADER as usize] {
+pub(crate) fn mdat_header(payload: u64) -> [u8; MDAT_HEADER as usize] {
     let mut header = [0; MDAT_HEADER as usize];
     header[..4].copy_from_slice(&1u32.to_be_bytes());
     header[4..8].copy_from_slice(b"mdat");

@@ -1,150 +1,173 @@
-//! mp4 files read back, picture by picture: one H.264 track without reordered pictures, as `write_mp4` makes it.
+//! mp4 files read back, picture by picture, in the order in which they are shown: one H.264 track.
 //!
-//! Not here: other codecs, sound, and files of other makers that need more than that.
+//! Not here: other codecs, and sound.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use mp4_atom::{Atom, Avcc, Codec, Moov, Stbl, StszSamples};
-use openh264::decoder::{DecodedYUV, Decoder};
+use mp4_atom::Avcc;
+use openh264::OpenH264API;
+use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 
-use wanfarm_image::{ImageError, RgbImage};
+use wanfarm_image::{ImageError, Mp4Colour, Mp4Sample, Mp4Track, RgbImage};
 
 use crate::MediaError;
 
-/// An index is at most this long; that of an hour takes a hundredth.
-const MAX_INDEX: u64 = 64 << 20;
 /// A compressed picture is at most this long.
-const MAX_SAMPLE: u64 = 64 << 20;
+const MAX_SAMPLE: u32 = 64 << 20;
 
-/// An mp4 file being read.
-pub(crate) struct Mp4 {
+/// A file, or bytes in memory.
+pub(crate) trait Source: Read + Seek + Send {}
+
+impl<R: Read + Seek + Send> Source for R {}
+
+/// The coded pictures of an mp4 file, one after the other.
+pub(crate) struct Samples {
     path: PathBuf,
-    file: File,
-    avcc: Avcc,
-    /// Place and length of each picture that is to come.
-    samples: std::vec::IntoIter<(u64, u64)>,
-    decoder: Decoder,
-    begun: bool,
+    file: Box<dyn Source>,
+    /// Those that are to come.
+    places: std::vec::IntoIter<Mp4Sample>,
 }
 
-impl fmt::Debug for Mp4 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mp4").field("path", &self.path).field("left", &self.left()).finish_non_exhaustive()
+impl Samples {
+    /// Those of a file, and its track.
+    pub(crate) fn open(path: &Path) -> Result<(Mp4Track, Self), MediaError> {
+        let file = File::open(path).map_err(|error| MediaError::clip(path, error))?;
+        Self::of(path, Box::new(file))
     }
-}
 
-impl Mp4 {
-    pub(crate) fn open(path: &Path) -> Result<Self, MediaError> {
-        let fault = |why: String| MediaError::clip(path, why);
-        let mut file = File::open(path).map_err(|error| fault(error.to_string()))?;
-        let index = index(&mut file).map_err(fault)?;
-        let moov = Moov::decode_body(&mut index.as_slice()).map_err(|error| fault(error.to_string()))?;
-        let track = moov.trak.iter().find_map(|track| {
-            let table = &track.mdia.minf.stbl;
-            let avc1 = table.stsd.codecs.iter().find_map(|codec| match codec {
-                Codec::Avc1(avc1) => Some(avc1),
-                _ => None,
-            })?;
-            Some((avc1.avcc.clone(), table))
-        });
-        let (avcc, table) = track.ok_or_else(|| fault("it has no H.264 track".into()))?;
-        let samples = samples(table).ok_or_else(|| fault("its table of pictures contradicts itself".into()))?;
-        if samples.is_empty() {
-            return Err(fault("it has no pictures".into()));
-        }
-        let decoder = Decoder::new().map_err(|error| fault(error.to_string()))?;
-        Ok(Self { path: path.to_owned(), file, avcc, samples: samples.into_iter(), decoder, begun: false })
+    /// `path` is only used in errors.
+    pub(crate) fn of(path: &Path, mut file: Box<dyn Source>) -> Result<(Mp4Track, Self), MediaError> {
+        let track = Mp4Track::read(&mut file).map_err(|why| MediaError::clip(path, why))?;
+        let places = track.samples.clone().into_iter();
+        Ok((track, Self { path: path.to_owned(), file, places }))
     }
 
     pub(crate) fn left(&self) -> usize {
-        self.samples.len()
+        self.places.len()
     }
 
-    pub(crate) fn next_frame(&mut self) -> Result<Option<RgbImage>, MediaError> {
-        let Some((place, length)) = self.samples.next() else { return Ok(None) };
+    /// Bytes of each picture that is to come.
+    pub(crate) fn sizes(&self) -> Vec<u32> {
+        self.places.as_slice().iter().map(|sample| sample.length).collect()
+    }
+
+    /// After so many more pictures there is none.
+    pub(crate) fn end_after(&mut self, pictures: usize) {
+        let kept = self.places.as_slice().iter().take(pictures).copied().collect::<Vec<_>>();
+        self.places = kept.into_iter();
+    }
+
+    pub(crate) fn next_sample(&mut self) -> Result<Option<Vec<u8>>, MediaError> {
+        let Some(Mp4Sample { place, length }) = self.places.next() else { return Ok(None) };
         let fault = |why: String| MediaError::clip(&self.path, why);
         if length > MAX_SAMPLE {
             return Err(fault(format!("{length} bytes are too many for a picture")));
         }
         let mut sample = vec![0; length as usize];
         let read = self.file.seek(SeekFrom::Start(place)).and_then(|_| self.file.read_exact(&mut sample));
-        read.map_err(|error| fault(error.to_string()))?;
-        let mut stream = Vec::new();
-        if !self.begun {
-            let sets = self.avcc.sequence_parameter_sets.iter().chain(&self.avcc.picture_parameter_sets);
-            sets.for_each(|set| unit(&mut stream, set));
-            self.begun = true;
-        }
-        annex_b(&mut stream, &sample, usize::from(self.avcc.length_size))
-            .ok_or_else(|| fault("a picture is damaged".into()))?;
-        let picture = self.decoder.decode(&stream).map_err(|error| fault(error.to_string()))?;
-        let picture =
-            picture.ok_or_else(|| fault("its pictures are not stored in the order they are shown in".into()))?;
-        Ok(Some(rgb(&picture)?))
+        read.map(|()| Some(sample)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => fault("it is cut off".to_owned()),
+            _ => fault(error.to_string()),
+        })
     }
 }
 
-/// The body of the index.
-fn index(file: &mut File) -> Result<Vec<u8>, String> {
-    let end = file.metadata().map_err(|error| error.to_string())?.len();
-    let mut at = 0;
-    while at < end {
-        let mut head = [0; 16];
-        let known = (end - at).min(16) as usize;
-        let read = file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut head[..known]));
-        read.map_err(|error| error.to_string())?;
-        let [a, b, c, d, kind @ .., _, _, _, _, _, _, _, _] = head;
-        let mut long = [0; 8];
-        long.copy_from_slice(&head[8..]);
-        let (header, size) = match u32::from_be_bytes([a, b, c, d]) {
-            0 => (8, end - at),
-            1 => (16, u64::from_be_bytes(long)),
-            size => (8, u64::from(size)),
-        };
-        if size < header || size > end - at {
-            return Err("it is no mp4 file, or is cut off".into());
-        }
-        if kind == *b"moov" {
-            let length = size - header;
-            if length > MAX_INDEX {
-                return Err(format!("an index of {length} bytes is too long"));
+/// An mp4 file being read, picture by picture.
+pub(crate) struct Mp4 {
+    samples: Samples,
+    track: Mp4Track,
+    decoder: Decoder,
+    /// Whether the decoder has its parameters.
+    begun: bool,
+    /// Decoded, and not yet handed out.
+    ready: VecDeque<RgbImage>,
+    /// How many came out of the decoder.
+    decoded: usize,
+    /// How many were handed out.
+    given: usize,
+}
+
+impl fmt::Debug for Mp4 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mp4").field("path", &self.samples.path).field("left", &self.left()).finish_non_exhaustive()
+    }
+}
+
+impl Mp4 {
+    pub(crate) fn open(path: &Path) -> Result<Self, MediaError> {
+        let file = File::open(path).map_err(|error| MediaError::clip(path, error))?;
+        Self::of(path, Box::new(file))
+    }
+
+    /// `path` is only used in errors.
+    pub(crate) fn of(path: &Path, file: Box<dyn Source>) -> Result<Self, MediaError> {
+        let (track, samples) = Samples::of(path, file)?;
+        // Pictures that others follow from come first, and are kept back until it is their turn.
+        let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
+        let decoder = Decoder::with_api_config(OpenH264API::from_source(), config);
+        let decoder = decoder.map_err(|error| MediaError::clip(path, error.to_string()))?;
+        Ok(Self { samples, track, decoder, begun: false, ready: VecDeque::new(), decoded: 0, given: 0 })
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.track.shown.len() - self.given
+    }
+
+    /// When each picture begins, in microseconds.
+    pub(crate) fn times(&self) -> Vec<u64> {
+        self.track.shown.iter().map(|(_, time)| *time).collect()
+    }
+
+    pub(crate) fn next_frame(&mut self) -> Result<Option<RgbImage>, MediaError> {
+        while self.given < self.track.shown.len() {
+            if let Some(frame) = self.ready.pop_front() {
+                self.given += 1;
+                return Ok(Some(frame));
             }
-            let mut body = vec![0; length as usize];
-            let read = file.seek(SeekFrom::Start(at + header)).and_then(|_| file.read_exact(&mut body));
-            return read.map(|()| body).map_err(|error| error.to_string());
+            if !self.decode()? {
+                let (of, came) = (self.track.samples.len(), self.decoded);
+                let why = format!(
+                    "only {came} of its {of} pictures can be decoded: it is damaged, or uses what the decoder lacks"
+                );
+                return Err(MediaError::clip(&self.samples.path, why));
+            }
         }
-        at += size;
+        Ok(None)
     }
-    Err("it is no mp4 file: it has no index".into())
-}
 
-/// Place and length of each sample.
-fn samples(table: &Stbl) -> Option<Vec<(u64, u64)>> {
-    let chunks: Vec<u64> = match (&table.stco, &table.co64) {
-        (Some(stco), _) => stco.entries.iter().map(|&place| u64::from(place)).collect(),
-        (None, Some(co64)) => co64.entries.clone(),
-        (None, None) => return None,
-    };
-    let sizes: &[u32] = match &table.stsz.samples {
-        StszSamples::Different { sizes } => sizes,
-        _ => return None,
-    };
-    let (mut samples, mut sizes, mut runs) = (Vec::new(), sizes.iter(), table.stsc.entries.iter().peekable());
-    let mut in_chunk = 0;
-    for (number, mut place) in (1u32..).zip(chunks) {
-        while let Some(run) = runs.next_if(|run| run.first_chunk <= number) {
-            in_chunk = run.samples_per_chunk;
+    /// Decodes the next sample, or what the decoder has kept back; false when there is nothing more.
+    fn decode(&mut self) -> Result<bool, MediaError> {
+        let Self { samples, track, decoder, begun, ready, decoded, .. } = self;
+        let sample = samples.next_sample()?;
+        let fault = |why: String| MediaError::clip(&samples.path, why);
+        let mut keep = |picture: &DecodedYUV<'_>| -> Result<(), MediaError> {
+            // Pictures before the start are decoded for those that follow from them, and never shown.
+            if track.shown.binary_search_by_key(decoded, |(place, _)| *place).is_ok() {
+                ready.push_back(turned(rgb(picture, track.colour)?, track.turns)?);
+            }
+            *decoded += 1;
+            Ok(())
+        };
+        let Some(sample) = sample else {
+            let rest = decoder.flush_remaining().map_err(|error| fault(error.to_string()))?;
+            rest.iter().try_for_each(&mut keep)?;
+            return Ok(!rest.is_empty());
+        };
+        let Avcc { sequence_parameter_sets, picture_parameter_sets, length_size, .. } = &track.avc1.avcc;
+        let mut stream = Vec::new();
+        if !std::mem::replace(begun, true) {
+            sequence_parameter_sets.iter().chain(picture_parameter_sets).for_each(|set| unit(&mut stream, set));
         }
-        for &size in sizes.by_ref().take(in_chunk as usize) {
-            samples.push((place, u64::from(size)));
-            place = place.checked_add(u64::from(size))?;
-        }
+        annex_b(&mut stream, &sample, usize::from(*length_size)).ok_or_else(|| fault("a picture is damaged".into()))?;
+        let picture = decoder.decode(&stream).map_err(|error| fault(error.to_string()))?;
+        picture.iter().try_for_each(keep)?;
+        Ok(true)
     }
-    sizes.next().is_none().then_some(samples)
 }
 
 fn unit(stream: &mut Vec<u8>, nal: &[u8]) {
@@ -165,10 +188,10 @@ fn annex_b(stream: &mut Vec<u8>, sample: &[u8], length_size: usize) -> Option<()
     Some(())
 }
 
-/// A picture in RGB: BT.709, limited range, chroma between its samples, as the files are tagged.
-fn rgb(picture: &DecodedYUV<'_>) -> Result<RgbImage, ImageError> {
-    const KR: f32 = 0.2126;
-    const KB: f32 = 0.0722;
+/// A picture in RGB, chroma between its samples.
+fn rgb(picture: &DecodedYUV<'_>, colour: Mp4Colour) -> Result<RgbImage, ImageError> {
+    let Mp4Colour { kr_kb: [kr, kb], full_range } = colour;
+    let (black, of_luma, of_chroma) = if full_range { (0.0, 255.0, 255.0) } else { (16.0, 219.0, 224.0) };
     let ((width, height), (sy, su, sv)) = (picture.dimensions(), picture.strides());
     let (right, bottom) = ((width / 2).saturating_sub(1), (height / 2).saturating_sub(1));
     // Samples sit on even columns and between pairs of rows.
@@ -178,16 +201,35 @@ fn rgb(picture: &DecodedYUV<'_>) -> Result<RgbImage, ImageError> {
             (at(x / 2) + at(x.div_ceil(2))) / 2.0
         };
         let other = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { y / 2 + 1 };
-        (0.75 * row(y / 2) + 0.25 * row(other) - 128.0) / 224.0
+        (0.75 * row(y / 2) + 0.25 * row(other) - 128.0) / of_chroma
     };
     let mut data = Vec::with_capacity(width * height * 3);
     for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
-        let luma = (f32::from(picture.y()[y * sy + x]) - 16.0) / 219.0;
+        let luma = (f32::from(picture.y()[y * sy + x]) - black) / of_luma;
         let (cb, cr) = (chroma(picture.u(), su, x, y), chroma(picture.v(), sv, x, y));
-        let red = luma + 2.0 * (1.0 - KR) * cr;
-        let blue = luma + 2.0 * (1.0 - KB) * cb;
-        let green = (luma - KR * red - KB * blue) / (1.0 - KR - KB);
+        let red = luma + 2.0 * (1.0 - kr) * cr;
+        let blue = luma + 2.0 * (1.0 - kb) * cb;
+        let green = (luma - kr * red - kb * blue) / (1.0 - kr - kb);
         data.extend([red, green, blue].map(|value| (value * 255.0).round().clamp(0.0, 255.0) as u8));
     }
     RgbImage::new(width, height, data)
+}
+
+/// A picture turned clockwise by so many times 90 degrees.
+fn turned(image: RgbImage, turns: u8) -> Result<RgbImage, ImageError> {
+    let (width, height) = (image.width(), image.height());
+    let (new_width, new_height) = if turns.is_multiple_of(2) { (width, height) } else { (height, width) };
+    if turns.is_multiple_of(4) {
+        return Ok(image);
+    }
+    let mut data = Vec::with_capacity(image.data().len());
+    for (y, x) in (0..new_height).flat_map(|y| (0..new_width).map(move |x| (y, x))) {
+        let (x, y) = match turns % 4 {
+            1 => (y, height - 1 - x),
+            2 => (width - 1 - x, height - 1 - y),
+            _ => (width - 1 - y, x),
+        };
+        data.extend(image.pixel(x, y));
+    }
+    RgbImage::new(new_width, new_height, data)
 }

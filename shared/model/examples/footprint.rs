@@ -22,6 +22,7 @@ use wanfarm_model::Weights;
 use wanfarm_model::dit::{Timesteps, WanModel};
 use wanfarm_model::folder::detect;
 use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_model::tiny_vae::{TinyConfig, TinyVae};
 use wanfarm_model::umt5::{self, Umt5};
 use wanfarm_model::vae::{self, VaeConfig, WanVae, rgb8};
 use wanfarm_types::{ItemSize, Role, Transformer, VaeKind};
@@ -41,7 +42,7 @@ const FRAMES: usize = 4;
 /// How long a transformer's step is watched.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-const CASES: [&str; 8] = [
+const CASES: [&str; 10] = [
     "dit-f32-1560",
     "dit-f32-6240",
     "dit-bf16-6240",
@@ -50,6 +51,8 @@ const CASES: [&str; 8] = [
     "vae-2.1-encode",
     "vae-2.2-decode",
     "vae-2.2-encode",
+    "tiny-2.1-decode",
+    "tiny-2.2-decode",
 ];
 
 /// The most that was in anonymous memory.
@@ -80,6 +83,7 @@ fn measure(case: &str, folder: &Path) -> Result<(), Failed> {
         ["dit", _, _] => (Role::Dit, transformer::parameters(&DIT)),
         ["umt5"] => (Role::TextEncoder, UMT5.parameters()),
         ["vae", kind, _] => (Role::Vae, vae::parameters(&vae_config(kind)?)),
+        ["tiny", kind, _] => return measure_tiny(case, kind, folder),
         _ => return Err("there is no such case".into()),
     };
     let path = folder.join("model.safetensors");
@@ -90,12 +94,7 @@ fn measure(case: &str, folder: &Path) -> Result<(), Failed> {
     let weights = found.weights(role)?;
     let dtype = if parts.get(1) == Some(&"bf16") { DType::BF16 } else { DType::F32 };
     let footprint = found.footprint(role, &weights, DeviceKind::Cpu, dtype)?;
-    thread::spawn(|| {
-        loop {
-            PEAK.fetch_max(anonymous().unwrap_or(0), Ordering::Relaxed);
-            thread::sleep(Duration::from_millis(3));
-        }
-    });
+    look();
     let size = match parts[..] {
         ["dit", _, tokens] => {
             let frames = tokens.parse::<usize>()? / FRAME;
@@ -108,10 +107,44 @@ fn measure(case: &str, folder: &Path) -> Result<(), Failed> {
             ItemSize::default()
         }
     };
-    let (predicted, measured) = (footprint.needs(size) as f64, PEAK.load(Ordering::Relaxed) as f64);
+    tell(case, footprint.needs(size))
+}
+
+/// Looks at the memory from now on.
+fn look() {
+    thread::spawn(|| {
+        loop {
+            PEAK.fetch_max(anonymous().unwrap_or(0), Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(3));
+        }
+    });
+}
+
+fn tell(case: &str, predicted: u64) -> ! {
+    let (predicted, measured) = (predicted as f64, PEAK.load(Ordering::Relaxed) as f64);
     let (mib, off) = (f64::from(1 << 20), 100. * (predicted / measured - 1.));
     println!("{case:<15} {:>8.0} MiB {:>8.0} MiB {off:>+6.1}%", predicted / mib, measured / mib);
     std::process::exit(0);
+}
+
+/// A tiny decoder, which lies with a model and is none by itself.
+fn measure_tiny(case: &str, kind: &str, folder: &Path) -> Result<(), Failed> {
+    let VaeConfig { z, .. } = vae_config(kind)?;
+    let config = TinyConfig { z, widths: [256, 128, 64, 64], growth: [1, 2, 2], patch: vae_config(kind)?.patch() };
+    let (path, params) = (folder.join("taew.safetensors"), config.parameters());
+    let tensors = params.iter().enumerate().map(|(salt, param)| (param.name.as_str(), Random(param, salt)));
+    safetensors::serialize_to_file(tensors, None, &path)?;
+    look();
+    let network = TinyVae::load(&Weights::open(&[path])?, None, &Device::Cpu)?;
+    let side = 256 / config.stride_hw();
+    let (mut decoder, mut bytes) = (network.decoder(), Vec::new());
+    for _ in 0..FRAMES {
+        for frame in decoder.push(&Tensor::randn(0f32, 1., (z, side, side), &Device::Cpu)?)? {
+            bytes.extend(rgb8(&frame)?);
+        }
+    }
+    let frame = (side / 2).pow(2) as u64;
+    tell(case, config.footprint().needs(ItemSize { tokens: FRAMES as u64 * frame, frame, kept: 0 }))
 }
 
 fn watch(work: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Result<(), Failed> {

@@ -13,6 +13,7 @@ pub mod lora;
 pub mod ops;
 pub mod step_cache;
 pub mod text;
+pub mod tiny_vae;
 pub mod umt5;
 pub mod vae;
 mod weights;

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor};
-use wanfarm_weights::{Encoding, WeightFiles, scales};
+use wanfarm_weights::{Encoding, Factors, Piece, WeightFiles, scales};
 
 use crate::error::ModelError;
 use crate::lora::{Adapters, Side};
+use crate::ops::affine;
 use crate::ops::compact::Compact;
 use crate::ops::decode::decode;
 use crate::ops::device::DeviceKind;
@@ -83,18 +84,15 @@ impl Weights {
         if permuted {
             shape[1..].rotate_left(1);
         }
-        let (scale, adapted) = (self.files.scale(name), self.fixed.touch(name) || self.adapters.touch(name));
-        let plain = scale.is_none() && !adapted && !entry.encoding.is_compact() && dtype != Some(DType::F32);
+        let (factors, adapted) = (self.files.factors(name), self.fixed.touch(name) || self.adapters.touch(name));
+        let plain = factors.is_none() && !adapted && !entry.encoding.is_compact() && dtype != Some(DType::F32);
         let mut tensor = match entry.encoding {
             Encoding::Plain(stored) if plain => {
                 let stored = DType::try_from(stored).map_err(|_| self.files.unusable(name, entry))?;
                 Tensor::from_raw_buffer(bytes, stored, &shape, &Device::Cpu)?.to_dtype(dtype.unwrap_or(stored))?
             }
             encoding => {
-                let mut numbers = decode(bytes, encoding).map_err(|_| self.files.unusable(name, entry))?;
-                if let Some(scale) = scale {
-                    scales::apply(&mut numbers, scale);
-                }
+                let numbers = decode(bytes, encoding, factors).map_err(|_| self.files.unusable(name, entry))?;
                 Tensor::from_vec(numbers, shape, &Device::Cpu)?
             }
         };
@@ -106,7 +104,7 @@ impl Weights {
         if adapted {
             tensor = self.adapters.merged(name, self.fixed.merged(name, tensor)?)?;
         }
-        self.taken.fetch_add(entry.bytes.len() as u64, Ordering::Relaxed);
+        self.taken.fetch_add(self.files.bytes(name), Ordering::Relaxed);
         Ok(tensor.to_dtype(dtype.unwrap_or(tensor.dtype()))?.to_device(device)?)
     }
 
@@ -120,9 +118,10 @@ impl Weights {
         if !entry.encoding.is_compact() || !inner.is_multiple_of(entry.encoding.block()) {
             return Ok(None);
         }
-        let scale = self.files.scale(name).cloned();
-        self.taken.fetch_add(entry.bytes.len() as u64, Ordering::Relaxed);
-        Ok(Some(Compact::new(file.clone(), entry.bytes.clone(), entry.encoding, (out, inner), scale)))
+        let factors = self.files.factors(name).cloned();
+        self.taken.fetch_add(self.files.bytes(name), Ordering::Relaxed);
+        let stored = Piece::new(file.clone(), entry.bytes.clone());
+        Ok(Some(Compact::new(stored, entry.encoding, (out, inner), factors)))
     }
 
     /// Reads some rows of a matrix on the CPU, in the file's element type or, where nothing is computed in that, f32,
@@ -140,25 +139,34 @@ impl Weights {
             return Err(ModelError::input("matrix", format!("{name} has the shape {:?}", entry.shape)));
         };
         let size = entry.encoding.bytes(inner).ok_or_else(|| self.files.unusable(name, entry))?;
-        let mut picked = Vec::with_capacity(rows.len() * size);
-        for &row in rows {
-            let no_row = || ModelError::input("row", format!("{name} has {count} rows, and not row {row}"));
-            picked.extend_from_slice(bytes.chunks_exact(size.max(1)).nth(row as usize).ok_or_else(no_row)?);
-        }
-        let shape = [rows.len(), inner];
-        match (entry.encoding, self.files.scale(name)) {
+        let pick = |bytes: &[u8], size: usize| {
+            let mut picked = Vec::with_capacity(rows.len() * size);
+            for &row in rows {
+                let no_row = || ModelError::input("row", format!("{name} has {count} rows, and not row {row}"));
+                picked.extend_from_slice(bytes.chunks_exact(size.max(1)).nth(row as usize).ok_or_else(no_row)?);
+            }
+            Ok::<_, ModelError>(picked)
+        };
+        let (picked, shape) = (pick(bytes, size)?, [rows.len(), inner]);
+        let numbers = match (entry.encoding, self.files.factors(name)) {
             (Encoding::Plain(stored), None) if !entry.encoding.is_compact() => {
                 let stored = DType::try_from(stored).map_err(|_| self.files.unusable(name, entry))?;
-                Ok(Tensor::from_raw_buffer(&picked, stored, &shape, &Device::Cpu)?)
+                return Ok(Tensor::from_raw_buffer(&picked, stored, &shape, &Device::Cpu)?);
             }
-            (encoding, scale) => {
-                let mut numbers = decode(&picked, encoding).map_err(|_| self.files.unusable(name, entry))?;
-                let factor =
-                    |row: u32| scale.map_or(1., |scale| scale[if scale.len() == 1 { 0 } else { row as usize }]);
-                scales::apply(&mut numbers, &rows.iter().map(|&row| factor(row)).collect::<Vec<_>>());
-                Ok(Tensor::from_vec(numbers, &shape, &Device::Cpu)?)
+            (Encoding::Affine(affine), Some(Factors::Groups(groups))) => {
+                let of = |piece: &Piece| pick(piece.bytes()?, affine.factor_bytes(inner));
+                affine::decode(&picked, &of(&groups.scales)?, &of(&groups.biases)?, affine)?
             }
-        }
+            (encoding, factors) => {
+                let mut numbers = decode(&picked, encoding, None).map_err(|_| self.files.unusable(name, entry))?;
+                if let Some(Factors::Rows(factors)) = factors {
+                    let factor = |&row: &u32| factors[if factors.len() == 1 { 0 } else { row as usize }];
+                    scales::apply(&mut numbers, &rows.iter().map(factor).collect::<Vec<_>>());
+                }
+                numbers
+            }
+        };
+        Ok(Tensor::from_vec(numbers, &shape, &Device::Cpu)?)
     }
 
     /// What of the LoRA files that are part of the model is not applied.
@@ -171,9 +179,11 @@ impl Weights {
         self.files.names().any(|name| self.fixed.touch(name) && matches!(self.compact(name), Ok(Some(_))))
     }
 
-    /// The bytes of a matrix that stays as small as it is stored until it is used, if it does on such a device.
-    pub fn compact_bytes(&self, name: &str, device: DeviceKind) -> Option<u64> {
-        self.compact(name).ok()??.kept_bytes(device)
+    /// The bytes of a matrix that stays as small as it is stored until it is used, if it does on such a device, and those
+    /// that its product in `dtype` takes to decode it.
+    pub fn compact_bytes(&self, name: &str, device: DeviceKind, dtype: DType) -> Option<(u64, u64)> {
+        let compact = self.compact(name).ok()??;
+        Some((compact.kept_bytes(device)?, compact.decoding_bytes(device, dtype)))
     }
 }
 

@@ -15,7 +15,7 @@ mod spread;
 mod update;
 
 pub use guidance::guide;
-pub use noise::{Generator, randn};
+pub use noise::{Generator, randn, randn_of_step};
 pub use schedule::{Schedule, ScheduleError};
 pub use solver::{Solver, SolverError, SolverState, estimate_at, history_len};
 pub use spread::Spread;

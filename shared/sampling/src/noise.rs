@@ -22,6 +22,14 @@ pub fn randn(seed: u64, len: usize) -> Vec<f32> {
     Generator::manual_seed(seed).randn(len)
 }
 
+/// The noise that step `step` draws: what follows the initial noise and that of the steps before from the same generator,
+/// so that any machine that goes on from a state draws what another would have.
+pub fn randn_of_step(seed: u64, step: u32, len: usize) -> Vec<f32> {
+    let mut generator = Generator::manual_seed(seed);
+    (0..=step).for_each(|_| drop(generator.randn(len)));
+    generator.randn(len)
+}
+
 impl Generator {
     /// Starts from a seed. Like PyTorch's, the engine uses its low 32 bits only.
     pub fn manual_seed(seed: u64) -> Self {
@@ -84,6 +92,17 @@ fn box_muller(block: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_step_draws_what_comes_next() {
+        for len in [5, 16, 40, 1000] {
+            let mut generator = Generator::manual_seed(9);
+            assert_eq!(generator.randn(len), randn(9, len));
+            for step in 0..3 {
+                assert_eq!(randn_of_step(9, step, len), generator.randn(len), "{len}, step {step}");
+            }
+        }
+    }
 
     const DRAWS: &str = include_str!("../../../tests/golden/data/torch_randn.json");
 

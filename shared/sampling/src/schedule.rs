@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use wanfarm_types::{Expert, Experts, SolverKind};
+use wanfarm_types::{Expert, Experts, SolverKind, VideoSpec};
 
 /// Timesteps of the training schedule; timestep = σ · 1000.
 const TRAIN_TIMESTEPS: f64 = 1000.0;
@@ -55,12 +55,62 @@ pub enum ScheduleError {
         /// How many finite timesteps.
         timesteps: usize,
     },
+    /// Another number of steps than the model was distilled to.
+    #[error("{solver} has {allowed} steps, not {steps}; leave steps out")]
+    Fixed {
+        /// Name of the solver.
+        solver: &'static str,
+        /// As asked for.
+        steps: u32,
+        /// Those there are.
+        allowed: &'static str,
+    },
+    /// A shift of levels that are fixed.
+    #[error("the levels of {solver} are fixed, so shift = {shift} means nothing; leave shift out")]
+    Unshifted {
+        /// Name of the solver.
+        solver: &'static str,
+        /// As asked for.
+        shift: f64,
+    },
     /// The distilled timestep is not one of the training schedule.
     #[error("distilled timestep {0} is not between 1 and 1000")]
     DistilledTimestep(u32),
 }
 
 impl Schedule {
+    /// The steps of a video: its solver's grid, of which one that is made from a clip runs the last steps.
+    ///
+    /// # Errors
+    /// As of [`Self::new`], and no step that is run.
+    pub fn of(spec: &VideoSpec) -> Result<Self, ScheduleError> {
+        Self::new(spec.solver, spec.steps, spec.shift)?.last(spec.steps_run())
+    }
+
+    /// The last so many steps, each the expert's that it was.
+    ///
+    /// # Errors
+    /// There are not as many, or none are wanted.
+    pub fn last(self, steps: u32) -> Result<Self, ScheduleError> {
+        let Some(left_out) = self.steps().checked_sub(steps).filter(|_| steps > 0) else {
+            return Err(ScheduleError::Steps(steps));
+        };
+        let from = left_out as usize;
+        Ok(Self {
+            sigmas: self.sigmas[from..].to_vec(),
+            timesteps: self.timesteps[from..].to_vec(),
+            switch: self.switch.map(|high| high.saturating_sub(left_out)),
+        })
+    }
+
+    /// Latents of a clip as the first step finds them: `(1−σ)·clip + σ·noise`, in f32. Lengths are the caller's to match.
+    ///
+    /// Source: diffusers 0.42.1 `UniPCMultistepScheduler.add_noise`.
+    pub fn noised(&self, clip: &[f32], noise: &[f32]) -> Vec<f32> {
+        let sigma = self.sigmas[0] as f32;
+        clip.iter().zip(noise).map(|(clip, noise)| (1.0 - sigma) * clip + sigma * noise).collect()
+    }
+
     /// The official grid of a solver.
     ///
     /// UniPC starts at σ = 0.999, DPM++ at 1; Euler, which the official code lacks, takes UniPC's grid. Timesteps are
@@ -81,6 +131,8 @@ impl Schedule {
             SolverKind::UniPc | SolverKind::Euler => SIGMA_MAX,
             SolverKind::DpmPlusPlus => 1.0,
             SolverKind::Lightning => return Self::lightning(steps, shift),
+            SolverKind::Dmd => return Self::dmd(steps, shift),
+            SolverKind::Rcm => return Self::rcm(steps, shift),
         };
         // Spelled as numpy's linspace(start, 0, steps + 1) does it, so that every truncation agrees.
         let step = -start / f64::from(steps);
@@ -95,6 +147,41 @@ impl Schedule {
     fn lightning(steps: u32, shift: f64) -> Result<Self, ScheduleError> {
         let timesteps: Vec<u32> = (0..steps).map(|k| 1000 * (steps - k) / steps).collect();
         Self::distilled(&timesteps, shift, steps.div_ceil(2))
+    }
+
+    /// The three steps of models distilled by DMD: the timesteps 1000, 757 and 522, and of each the nearest level of the
+    /// training schedule.
+    ///
+    /// Source: hao-ai-lab/FastVideo@2f3d407 `fastvideo/pipelines/stages/denoising.py` (DmdDenoisingStage).
+    fn dmd(steps: u32, shift: f64) -> Result<Self, ScheduleError> {
+        let timesteps = [1000.0, 757.0, 522.0];
+        if steps as usize != timesteps.len() {
+            return Err(ScheduleError::Fixed { solver: "dmd", steps, allowed: "3" });
+        }
+        let levels: Vec<f64> =
+            (1..=1000).map(|step| round_to_f32(shifted(f64::from(step) / TRAIN_TIMESTEPS, shift))).collect();
+        let apart = |level: &f64, timestep: f64| (level * TRAIN_TIMESTEPS - timestep).abs();
+        let nearest = |timestep: f64| {
+            levels.iter().copied().min_by(|a, b| apart(a, timestep).total_cmp(&apart(b, timestep))).unwrap_or_default()
+        };
+        Self::from_levels(timesteps.map(nearest).into_iter().chain([0.0]).collect(), timesteps.to_vec())
+    }
+
+    /// The one to four steps of models distilled by rCM: fixed angles, as levels.
+    ///
+    /// Source: NVlabs/rcm@5b41aa9 `rcm/inference/wan2pt1_t2v_rcm_infer.py`.
+    fn rcm(steps: u32, shift: f64) -> Result<Self, ScheduleError> {
+        let angles = [80f64.atan(), 1.5, 1.4, 1.0];
+        if steps as usize > angles.len() {
+            return Err(ScheduleError::Fixed { solver: "rcm", steps, allowed: "1 to 4" });
+        }
+        if shift != 1.0 {
+            return Err(ScheduleError::Unshifted { solver: "rcm", shift });
+        }
+        let levels: Vec<f64> =
+            angles[..steps as usize].iter().map(|angle| angle.sin() / (angle.cos() + angle.sin())).collect();
+        let timesteps = levels.iter().map(|level| round_to_f32(*level) * TRAIN_TIMESTEPS).collect();
+        Self::from_levels(levels.into_iter().chain([0.0]).collect(), timesteps)
     }
 
     /// The schedule of a step-distilled model: given timesteps of the training schedule, shifted, and handed to the
@@ -265,6 +352,22 @@ mod tests {
     }
 
     #[test]
+    fn fixed_levels_are_those_that_are_published_and_no_others() {
+        let dmd = Schedule::new(SolverKind::Dmd, 3, 8.0).unwrap();
+        assert_eq!(dmd.timesteps(), [1000.0, 757.0, 522.0]);
+        assert_eq!(dmd.sigmas(), [1.0_f32, 28.0 / 37.0, 12.0 / 23.0, 0.0].map(f64::from));
+        assert!(Schedule::new(SolverKind::Dmd, 4, 8.0).unwrap_err().to_string().contains("dmd has 3 steps, not 4"));
+        let rcm = Schedule::new(SolverKind::Rcm, 4, 1.0).unwrap();
+        for (sigma, want) in rcm.sigmas().iter().zip([80.0 / 81.0, 0.933_780_8, 0.852_894_5, 0.608_978_6, 0.0]) {
+            assert!((sigma - want).abs() < 1e-6, "{:?}", rcm.sigmas());
+        }
+        assert_eq!(rcm.high_steps(0.9), 2);
+        assert_eq!(Schedule::new(SolverKind::Rcm, 1, 1.0).unwrap().sigmas(), [rcm.sigmas()[0], 0.0]);
+        assert!(Schedule::new(SolverKind::Rcm, 5, 1.0).unwrap_err().to_string().contains("1 to 4"));
+        assert!(Schedule::new(SolverKind::Rcm, 4, 5.0).unwrap_err().to_string().contains("leave shift out"));
+    }
+
+    #[test]
     fn every_ordinary_request_has_a_schedule() {
         for solver in [SolverKind::UniPc, SolverKind::DpmPlusPlus, SolverKind::Euler] {
             for steps in (1..=100).chain([1000]) {
@@ -275,6 +378,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_video_from_a_clip_runs_the_last_steps() {
+        use wanfarm_types::fixtures::{info, request};
+        let spec = |steps: u32, strength: Option<f64>, solver| {
+            let open = request().resolve(&info(Experts::Single)).unwrap();
+            let video = strength.map(|_| wanfarm_types::ClipSource::File(wanfarm_types::Digest([7; 32])));
+            VideoSpec { steps, strength, video, solver, shift: 5.0, ..open }
+        };
+        let whole = Schedule::new(SolverKind::UniPc, 40, 5.0).unwrap();
+        assert_eq!(Schedule::of(&spec(40, None, SolverKind::UniPc)), Ok(whole.clone()));
+        for (strength, run) in [(1.0, 40), (0.8, 32), (0.29, 11), (0.5, 20), (0.025, 1)] {
+            let part = Schedule::of(&spec(40, Some(strength), SolverKind::UniPc)).unwrap();
+            assert_eq!(part.steps(), run, "{strength}");
+            assert_eq!(part.sigmas(), &whole.sigmas()[(40 - run) as usize..]);
+            assert_eq!(part.timesteps(), &whole.timesteps()[(40 - run) as usize..]);
+            let high = whole.high_steps(0.9).saturating_sub(40 - run);
+            assert_eq!(part.high_steps(0.9), high, "each expert keeps the noise levels that it knows");
+        }
+        let lightning = Schedule::of(&spec(4, Some(0.75), SolverKind::Lightning)).unwrap();
+        assert_eq!((lightning.steps(), lightning.high_steps(0.9)), (3, 1));
+        assert_eq!(Schedule::of(&spec(40, Some(0.02), SolverKind::UniPc)), Err(ScheduleError::Steps(0)));
+    }
+
+    #[test]
+    fn a_clip_is_noised_to_the_first_level() {
+        let schedule = Schedule::from_levels(vec![0.75, 0.5, 0.0], vec![750.0, 500.0]).unwrap();
+        assert_eq!(schedule.noised(&[1.0, -2.0], &[4.0, 8.0]), [3.25, 5.5]);
     }
 
     #[test]

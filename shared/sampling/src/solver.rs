@@ -12,7 +12,7 @@ use crate::update::Row;
 /// The history, by solver, before step `k` of `n` (nothing before step 0 and after the last step):
 /// * UniPC: the corrected sample of step `k−1`; the x0 predictions of step `k−1` and, from `k = 2`, of step `k−2`.
 /// * DPM++: the x0 prediction of step `k−1`.
-/// * Euler and Lightning: none.
+/// * Euler, Lightning, DMD and rCM: none.
 ///
 /// Shapes: every tensor has the latents' shape, flattened row-major.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -46,6 +46,12 @@ pub enum SolverError {
         /// Tensors it was given.
         got: usize,
     },
+    /// Noise is drawn where none is wanted, or is missing where it is.
+    #[error("step {step} draws noise and has none, or draws none and has some")]
+    Noise {
+        /// The step asked for.
+        step: u32,
+    },
     /// A tensor is not as long as the sample.
     #[error("{what} has {got} elements where the latents have {expected}")]
     Length {
@@ -67,7 +73,7 @@ pub fn history_len(solver: SolverKind, steps_done: u32, steps: u32) -> usize {
         SolverKind::UniPc if steps_done == 1 => 2,
         SolverKind::UniPc => 3,
         SolverKind::DpmPlusPlus => 1,
-        SolverKind::Euler | SolverKind::Lightning => 0,
+        SolverKind::Euler | SolverKind::Lightning | SolverKind::Dmd | SolverKind::Rcm => 0,
     }
 }
 
@@ -75,6 +81,8 @@ pub fn history_len(solver: SolverKind, steps_done: u32, steps: u32) -> usize {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Solver {
     kind: SolverKind,
+    /// What the first noise is multiplied by.
+    start: f64,
     steps: Vec<Vec<Row>>,
 }
 
@@ -84,7 +92,7 @@ pub fn estimate_at(solver: SolverKind, history: usize) -> Option<usize> {
         // Behind the corrected sample.
         SolverKind::UniPc => (history >= 2).then_some(1),
         SolverKind::DpmPlusPlus => (history >= 1).then_some(0),
-        SolverKind::Euler | SolverKind::Lightning => None,
+        SolverKind::Euler | SolverKind::Lightning | SolverKind::Dmd | SolverKind::Rcm => None,
     }
 }
 
@@ -92,6 +100,7 @@ pub fn estimate_at(solver: SolverKind, history: usize) -> Option<usize> {
 const VELOCITY: usize = 0;
 const SAMPLE: usize = 1;
 const HISTORY: usize = 2;
+const NOISE: usize = 2;
 
 impl Solver {
     /// Computes every weight of every step, in f64, from the noise levels alone.
@@ -100,11 +109,28 @@ impl Solver {
             SolverKind::UniPc => unipc,
             SolverKind::DpmPlusPlus => dpm_plus_plus,
             SolverKind::Euler | SolverKind::Lightning => euler,
+            SolverKind::Dmd | SolverKind::Rcm => renoise,
         };
         let last = schedule.timesteps().len() - 1;
         let mut steps: Vec<_> = (0..=last).map(|k| step(schedule.sigmas(), k)).collect();
         steps[last].truncate(1);
-        Self { kind, steps }
+        let start = if kind == SolverKind::Rcm { schedule.sigmas()[0] } else { 1.0 };
+        Self { kind, start, steps }
+    }
+
+    /// What a render from noise alone begins with.
+    ///
+    /// Source: of rCM NVlabs/rcm@5b41aa9 `rcm/inference/wan2pt1_t2v_rcm_infer.py`; all others begin with the noise.
+    pub fn begin(&self, mut noise: Vec<f32>) -> Vec<f32> {
+        if self.start != 1.0 {
+            noise.iter_mut().for_each(|value| *value = (f64::from(*value) * self.start) as f32);
+        }
+        noise
+    }
+
+    /// Whether a step draws noise anew.
+    pub fn draws_noise(&self, step: u32) -> bool {
+        self.kind.draws_noise() && (step as usize) + 1 < self.steps.len()
     }
 
     /// The state after step `step`, given the DiT's velocity at the sample of `state`.
@@ -113,20 +139,42 @@ impl Solver {
     /// resuming from any state gives the bytes of the undisturbed run.
     ///
     /// # Errors
-    /// No such step, a history of the wrong length, or tensors of unequal lengths.
+    /// No such step, a history of the wrong length, tensors of unequal lengths, or a step that draws noise.
     pub fn advance(&self, step: u32, state: &SolverState, velocity: &[f32]) -> Result<SolverState, SolverError> {
+        self.advance_with(step, state, velocity, None)
+    }
+
+    /// The same, with the noise that is drawn in this step, if it draws any.
+    ///
+    /// # Errors
+    /// As [`Self::advance`], and no noise where some is drawn, or some where none is.
+    pub fn advance_with(
+        &self,
+        step: u32,
+        state: &SolverState,
+        velocity: &[f32],
+        noise: Option<&[f32]>,
+    ) -> Result<SolverState, SolverError> {
         let steps = self.steps.len() as u32;
         let rows = self.steps.get(step as usize).ok_or(SolverError::Step { step, steps })?;
         let (expected, got) = (history_len(self.kind, step, steps), state.history.len());
         if got != expected {
             return Err(SolverError::History { solver: self.kind.name(), step, expected, got });
         }
-        let inputs: Vec<&[f32]> =
-            [velocity, &state.sample].into_iter().chain(state.history.iter().map(Vec::as_slice)).collect();
+        if self.draws_noise(step) != noise.is_some() {
+            return Err(SolverError::Noise { step });
+        }
+        // What draws noise has no history.
+        let history = state.history.iter().map(Vec::as_slice).chain(noise);
+        let inputs: Vec<&[f32]> = [velocity, &state.sample].into_iter().chain(history).collect();
         let expected = state.sample.len();
         for (index, input) in inputs.iter().enumerate() {
             if input.len() != expected {
-                let what = if index == VELOCITY { "the velocity" } else { "a history tensor" };
+                let what = match index {
+                    VELOCITY => "the velocity",
+                    _ if noise.is_some() => "the noise",
+                    _ => "a history tensor",
+                };
                 return Err(SolverError::Length { what, expected, got: input.len() });
             }
         }
@@ -179,6 +227,16 @@ fn dpm_plus_plus(sigmas: &[f64], k: usize) -> Vec<Row> {
 /// x + (σ' − σ)·v.
 fn euler(sigmas: &[f64], k: usize) -> Vec<Row> {
     vec![Row::sum([(1.0, &Row::input(SAMPLE)), (sigmas[k + 1] - sigmas[k], &Row::input(VELOCITY))])]
+}
+
+/// Predict the video, and noise it anew to the next level.
+fn renoise(sigmas: &[f64], k: usize) -> Vec<Row> {
+    let next = sigmas[k + 1];
+    let video = x0_prediction(sigmas[k]);
+    if next == 0.0 {
+        return vec![video];
+    }
+    vec![Row::sum([(1.0 - next, &video), (next, &Row::input(NOISE))])]
 }
 
 #[cfg(test)]
@@ -252,6 +310,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn each_step_predicts_the_video_and_noises_it_anew() {
+        let schedule = Schedule::from_levels(vec![0.75, 0.5, 0.0], vec![750.0, 500.0]).unwrap();
+        let solver = Solver::new(SolverKind::Rcm, &schedule);
+        assert_eq!(solver.begin(vec![4.0, -8.0]), [3.0, -6.0]);
+        assert_eq!(Solver::new(SolverKind::Dmd, &schedule).begin(vec![4.0]), [4.0]);
+        let state = SolverState { sample: vec![3.0, 1.0], history: vec![] };
+        let (v, noise) = ([4.0, 0.0], [10.0, -2.0]);
+        let next = solver.advance_with(0, &state, &v, Some(&noise)).unwrap();
+        assert_eq!(next, SolverState { sample: vec![5.0, -0.5], history: vec![] });
+        let last = solver.advance(1, &next, &v).unwrap();
+        assert_eq!(last.sample, [3.0, -0.5]);
+        assert_eq!(solver.advance(0, &state, &v), Err(SolverError::Noise { step: 0 }));
+        assert_eq!(solver.advance_with(1, &state, &v, Some(&noise)), Err(SolverError::Noise { step: 1 }));
+        assert!(solver.advance_with(0, &state, &v, Some(&noise[..1])).unwrap_err().to_string().contains("the noise"));
+    }
+
     /// Data and noise both Gaussian: the velocity is linear in x and the exact solution known in closed form.
     /// The error must fall with the order the solver is known for, which fails without a corrector, with a first-order
     /// predictor or with wrong weights.
@@ -269,6 +344,7 @@ mod tests {
                     SolverKind::UniPc => unipc(&sigmas, k),
                     SolverKind::DpmPlusPlus => dpm_plus_plus(&sigmas, k),
                     SolverKind::Euler | SolverKind::Lightning => euler(&sigmas, k),
+                    SolverKind::Dmd | SolverKind::Rcm => continue,
                 };
                 let velocity = state[0] * (sigma - 0.25 * (1.0 - sigma)) / variance(sigma);
                 state.insert(VELOCITY, velocity);

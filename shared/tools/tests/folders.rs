@@ -13,7 +13,7 @@ use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::{ModelError, Weights};
 use wanfarm_tools::inspect::{self, Questions, State, inspect};
 use wanfarm_types::fixtures::TINY;
-use wanfarm_types::{Experts, FrameRate, Role, Transformer, VaeKind};
+use wanfarm_types::{Defaults, Experts, FrameRate, Role, SolverKind, Transformer, VaeKind};
 use wanfarm_weights::{FileError, transformer};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -118,6 +118,16 @@ fn one_transformer_at_the_root() {
     let folder = folder::open(dir.path()).unwrap();
     assert_eq!(folder.info().experts, Experts::Single);
     assert_eq!(folder.roles(), [Role::Dit]);
+}
+
+#[test]
+fn a_folder_called_like_a_distilled_model_is_rendered_like_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("wan2.2_t2v_tiny_lightx2v_4step");
+    std::fs::rename(official(dir.path()), &folder).unwrap();
+    let info = folder::open(&folder).unwrap().info().clone();
+    let Defaults { solver, steps, shift, guidance, .. } = info.defaults;
+    assert_eq!((solver, steps, shift, guidance.high, guidance.low), (SolverKind::Lightning, 4, 5., 1., 1.));
 }
 
 #[test]

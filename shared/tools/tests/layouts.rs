@@ -165,13 +165,13 @@ fn what_is_ambiguous_encoded_or_elsewhere_is_said() {
 
     let quantised = dir.path().join("vae/wan_2.1_vae.safetensors");
     let one = Tensor::ones(1, DType::F32, &Device::Cpu).unwrap();
-    candle_core::safetensors::save(&HashMap::from([("decoder.conv1.scales".to_owned(), one)]), &quantised).unwrap();
+    candle_core::safetensors::save(&HashMap::from([("decoder.conv1.absmax".to_owned(), one)]), &quantised).unwrap();
     fs::remove_file(dir.path().join("text_encoders/tokenizer.json")).unwrap();
     let report = inspect(dir.path(), Questions { device: DeviceKind::Cpu, digests: false }).unwrap();
     let states: Vec<State> = report.roles.iter().map(|role| role.state).collect();
     assert_eq!(states, [State::Missing, State::Usable, State::Usable, State::Damaged], "{report}");
     assert!(
-        report.roles[3].fault.as_ref().unwrap().contains("weights quantised by MLX (decoder.conv1.scales)"),
+        report.roles[3].fault.as_ref().unwrap().contains("weights of four bits (decoder.conv1.absmax)"),
         "{report}"
     );
     assert!(!report.is_usable());

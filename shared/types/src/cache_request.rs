@@ -86,6 +86,8 @@ pub struct CacheContext<'a> {
     pub info: &'a ModelInfo,
     /// Whether the video starts from an image.
     pub has_image: bool,
+    /// Whether the video is made from a clip, by the last steps of a schedule.
+    pub has_clip: bool,
     /// Sampling method.
     pub solver: SolverKind,
     /// Guidance scales.
@@ -129,8 +131,13 @@ pub enum CacheError {
         end: f64,
     },
     /// A distilled schedule.
-    #[error("the few steps of solver = \"lightning\" differ too much for a step cache; remove one of the two")]
-    Distilled,
+    #[error("the few steps of solver = \"{0}\" differ too much for a step cache; remove one of the two")]
+    Distilled(&'static str),
+    /// A part of a schedule.
+    #[error(
+        "step caches are measured on whole schedules, of which a video from a clip runs a part; remove one of the two"
+    )]
+    Part,
     /// The CFG cache without guidance.
     #[error(
         "cfg-cache skips the pass without the prompt, which guidance 1 does not run; raise it, or remove the cache"
@@ -157,7 +164,9 @@ impl CacheRequest {
     pub fn contradicts(&self, solver: Option<SolverKind>, guidance: Option<Guidance>) -> Option<CacheError> {
         match self {
             CacheRequest::None => None,
-            _ if solver == Some(SolverKind::Lightning) => Some(CacheError::Distilled),
+            _ if solver.is_some_and(|solver| solver.few_steps().is_some()) => {
+                solver.map(|solver| CacheError::Distilled(solver.name()))
+            }
             // Only the low-noise expert, or the only one, skips anything.
             CacheRequest::CfgCache(_) => guidance.filter(|g| g.low == 1.0).map(|_| CacheError::NoGuidance),
             _ => None,
@@ -206,6 +215,9 @@ impl CacheRequest {
     pub fn resolve(&self, context: &CacheContext<'_>) -> Result<CacheSettings, CacheError> {
         if let Some(error) = self.contradicts(Some(context.solver), Some(context.guidance)) {
             return Err(error);
+        }
+        if context.has_clip && *self != Self::None {
+            return Err(CacheError::Part);
         }
         let settings = match self {
             CacheRequest::None => return Ok(CacheSettings::None),
@@ -306,7 +318,8 @@ mod tests {
 
     fn resolved(request: CacheRequest, preset: &str, has_image: bool) -> Result<CacheSettings, CacheError> {
         let guidance = Guidance { high: 4.0, low: 3.0 };
-        let context = CacheContext { info: &info(preset), has_image, solver: SolverKind::UniPc, guidance };
+        let context =
+            CacheContext { info: &info(preset), has_image, has_clip: false, solver: SolverKind::UniPc, guidance };
         request.resolve(&context)
     }
 
@@ -342,7 +355,8 @@ mod tests {
         let own = OwnCurve { steps: 3, shift: 12.0, solver: SolverKind::UniPc, ratios: ratios.clone() };
         let info = ModelInfo { mag_curve: Some(own), ..info("t2v-a14b") };
         let guidance = Guidance { high: 4.0, low: 3.0 };
-        let context = CacheContext { info: &info, has_image: false, solver: SolverKind::UniPc, guidance };
+        let context =
+            CacheContext { info: &info, has_image: false, has_clip: false, solver: SolverKind::UniPc, guidance };
         let published = MagCurve::T2vA14b;
         for (named, want) in [(None, MagCurve::Own(ratios)), (Some(published.clone()), published)] {
             let request = CacheRequest::Magcache(MagCacheRequest { curve: named, ..MagCacheRequest::default() });
@@ -371,13 +385,18 @@ mod tests {
         let huge = SenCacheRequest { tolerance: Some(1e9), ..SenCacheRequest::default() };
         assert!(matches!(resolved(CacheRequest::Sencache(huge), "custom", false), Err(CacheError::Bad(_))));
         let info = info("t2v-a14b");
-        let with =
-            |solver, low| CacheContext { info: &info, has_image: false, solver, guidance: Guidance { high: 4.0, low } };
+        let with = |solver, low| CacheContext {
+            info: &info,
+            has_image: false,
+            has_clip: false,
+            solver,
+            guidance: Guidance { high: 4.0, low },
+        };
         let cfg = CacheRequest::CfgCache(CfgCacheRequest::default());
         assert_eq!(cfg.resolve(&with(SolverKind::UniPc, 1.0)), Err(CacheError::NoGuidance));
         let mag = CacheRequest::Magcache(MagCacheRequest::default());
         assert!(mag.resolve(&with(SolverKind::UniPc, 1.0)).is_ok());
-        assert_eq!(mag.resolve(&with(SolverKind::Lightning, 1.0)), Err(CacheError::Distilled));
+        assert_eq!(mag.resolve(&with(SolverKind::Lightning, 1.0)), Err(CacheError::Distilled("lightning")));
         assert_eq!(CacheRequest::None.resolve(&with(SolverKind::Lightning, 1.0)), Ok(CacheSettings::None));
     }
 }

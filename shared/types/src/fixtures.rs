@@ -1,8 +1,8 @@
 //! A model and a video for tests.
 
 use crate::{
-    Defaults, Experts, Format, FrameRate, Geometry, Guidance, ModelInfo, SolverKind, Swept, Transformer, VaeKind,
-    VideoRequest,
+    Decode, Defaults, Experts, Format, FrameRate, Geometry, Guidance, ModelInfo, SolverKind, Swept, Transformer,
+    VaeKind, VideoRequest,
 };
 
 /// Sizes whose tensors take no time.
@@ -33,12 +33,14 @@ pub fn info(experts: Experts) -> ModelInfo {
         },
         mag_curve: None,
         loras: Vec::new(),
+        tiny_vae: None,
     }
 }
 
 /// A video of a cat that leaves everything to the model.
 pub fn request() -> VideoRequest {
     VideoRequest {
+        name: None,
         prompt: "a cat".into(),
         negative: None,
         seed: 7,
@@ -51,7 +53,13 @@ pub fn request() -> VideoRequest {
         solver: None,
         guidance: None,
         image: None,
+        last_image: None,
+        video: None,
+        strength: None,
+        join: None,
+        nag: None,
         cache: None,
+        decode: Decode::Full,
         loras: Vec::new(),
         formats: vec![Format::Mp4],
         output: "cat".into(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{self, BadMessage};
-use crate::{Expert, FrameRate, Geometry, Guidance, OwnCurve, Role, SolverKind};
+use crate::{Distilled, Expert, FrameRate, Geometry, Guidance, OwnCurve, Role, SolverKind, TinyVae, VaeKind};
 
 /// Channels of Wan2.2's latents.
 const WAN22_CHANNELS: usize = 48;
@@ -19,17 +19,6 @@ pub enum Experts {
         /// Fraction of the training timesteps, for example 0.875.
         boundary: f64,
     },
-}
-
-/// Which autoencoder the model uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum VaeKind {
-    /// Wan2.1: 4×8×8, 16 channels.
-    #[serde(rename = "2.1")]
-    Wan21,
-    /// Wan2.2: 4×16×16, 48 channels.
-    #[serde(rename = "2.2")]
-    Wan22,
 }
 
 /// What a manifest may leave out.
@@ -175,6 +164,9 @@ pub struct ModelInfo {
     /// LoRA files that are part of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loras: Vec<FixedLora>,
+    /// The tiny autoencoder that lies with it, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiny_vae: Option<TinyVae>,
 }
 
 /// Larger sizes than any transformer has; products of a few of them can be counted.
@@ -186,6 +178,11 @@ const MAX_FRAMES: u32 = 1 << 16;
 const MAX_LORAS: usize = 256;
 
 impl ModelInfo {
+    /// True when a last frame may be given beside the first: to a model that reads known frames as channels.
+    pub fn takes_last_image(&self) -> bool {
+        self.takes_image && self.vae == VaeKind::Wan21
+    }
+
     /// Checks one that came from outside: numbers that can be kept, read again and calculated with.
     ///
     /// # Errors
@@ -232,13 +229,29 @@ impl ModelInfo {
             bounds::path("LoRA path", &lora.path)?;
             bounds::finite("LoRA strength", lora.strength)?;
         }
-        Ok(())
+        self.tiny_vae.as_ref().map_or(Ok(()), TinyVae::check)
     }
 
-    /// Whether it is the same model, whatever was measured with it.
+    /// Whether it is the same model, whatever was measured with it and lies beside it.
     pub fn is_model_of(&self, other: &ModelInfo) -> bool {
-        let plain = |info: &ModelInfo| ModelInfo { mag_curve: None, ..info.clone() };
+        let plain = |info: &ModelInfo| ModelInfo { mag_curve: None, tiny_vae: None, ..info.clone() };
         plain(self) == plain(other)
+    }
+
+    /// With what it lacks and another machine has. Whether a tiny autoencoder is there is for a machine to say that decodes:
+    /// then its word is the last, but not that there is none, for another may have it.
+    pub fn and(&self, other: &ModelInfo, decodes: bool) -> Self {
+        let is_here = |info: &ModelInfo| info.tiny_vae.as_ref().is_some_and(|tiny| tiny.blake3().is_some());
+        let replaced = is_here(other) && (decodes || !is_here(self)) || self.tiny_vae.is_none();
+        let tiny_vae = if replaced { &other.tiny_vae } else { &self.tiny_vae };
+        let mag_curve = self.mag_curve.as_ref().or(other.mag_curve.as_ref());
+        Self { mag_curve: mag_curve.cloned(), tiny_vae: tiny_vae.clone(), ..self.clone() }
+    }
+
+    /// What it is known to be distilled as: by its name, or those of the LoRA files that are part of it.
+    pub fn distilled(&self) -> Option<&'static Distilled> {
+        let loras = self.loras.iter().filter(|lora| lora.strength != 0.0).map(|lora| lora.path.as_str());
+        std::iter::once(self.name.as_str()).chain(loras).find_map(Distilled::of)
     }
 
     /// The transformers that denoise.

@@ -20,9 +20,43 @@ pub enum SolverKind {
     /// expert's.
     #[serde(rename = "lightning")]
     Lightning,
+    /// For models distilled by DMD: three steps, each of which predicts the video and draws noise anew.
+    #[serde(rename = "dmd")]
+    Dmd,
+    /// For models distilled by rCM: one to four steps, each of which predicts the video and draws noise anew.
+    #[serde(rename = "rcm")]
+    Rcm,
+}
+
+/// What a distilled model is rendered with where nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FewSteps {
+    /// Denoising steps.
+    pub steps: u32,
+    /// Shift of the schedule.
+    pub shift: f64,
 }
 
 impl SolverKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::UniPc, Self::DpmPlusPlus, Self::Euler, Self::Lightning, Self::Dmd, Self::Rcm];
+
+    /// Of a solver for distilled weights, its usual settings.
+    pub const fn few_steps(self) -> Option<FewSteps> {
+        match self {
+            Self::UniPc | Self::DpmPlusPlus | Self::Euler => None,
+            Self::Lightning => Some(FewSteps { steps: 4, shift: 5.0 }),
+            Self::Dmd => Some(FewSteps { steps: 3, shift: 8.0 }),
+            // Its levels are fixed.
+            Self::Rcm => Some(FewSteps { steps: 4, shift: 1.0 }),
+        }
+    }
+
+    /// Whether its steps, but for the last, draw noise anew.
+    pub const fn draws_noise(self) -> bool {
+        matches!(self, Self::Dmd | Self::Rcm)
+    }
+
     /// Its name in manifests.
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,6 +64,8 @@ impl SolverKind {
             SolverKind::DpmPlusPlus => "dpm++",
             SolverKind::Euler => "euler",
             SolverKind::Lightning => "lightning",
+            SolverKind::Dmd => "dmd",
+            SolverKind::Rcm => "rcm",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{About, CacheSettings, JobId, LoadProgress, LoraRef, Stage, Swept, VideoRequest};
+use crate::{About, CacheSettings, JobId, LoadProgress, LoraRef, Nag, Stage, Swept, VideoRequest};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -125,6 +125,9 @@ pub struct VideoStatus {
     pub seconds: Option<f64>,
     /// Its step cache with every setting, when its model is known.
     pub cache: Option<CacheSettings>,
+    /// Its normalized attention guidance, likewise.
+    #[serde(default)]
+    pub nag: Option<Nag>,
     /// Its LoRA files, in the order in which they are added, likewise.
     pub loras: Vec<LoraRef>,
     /// What people should know of it though nothing failed.
@@ -142,6 +145,12 @@ pub struct VideoStatus {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, String>))]
     pub swept: Swept,
+    /// What the manifest calls it.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The video that it starts from a frame of, while that is not done.
+    #[serde(default)]
+    pub waiting_for: Option<String>,
 }
 
 /// A job with its videos.
@@ -207,6 +216,7 @@ impl VideoStatus {
             output: request.output.clone(),
             prompt: request.prompt.clone(),
             swept: request.swept.clone(),
+            name: request.name.clone(),
             ..Self::default()
         }
     }

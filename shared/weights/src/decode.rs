@@ -1,4 +1,4 @@
-//! Numbers of a plain type as f32, on all cores. Not here: blocks of GGUF, which the model decodes.
+//! Numbers of a plain type as f32, on all cores. Not here: blocks of GGUF and what MLX packs, which the model decodes.
 
 use half::{bf16, f16};
 use rayon::prelude::*;

@@ -1,5 +1,5 @@
-//! How the numbers of a tensor are stored: one after the other in a plain type, or in the blocks of GGUF. What no
-//! network here can read is refused by name: to a loader that looks at shapes alone, such weights would be missing and
+//! How the numbers of a tensor are stored: one after the other in a plain type, in the blocks of GGUF, or packed as MLX
+//! does. What no network here can read is refused by name: to a loader that looks at shapes alone, such weights would be missing and
 //! unexpected tensors by the hundred.
 //!
 //! Not here: turning them into f32 (`decode`).
@@ -13,6 +13,34 @@ pub enum Encoding {
     Plain(Dtype),
     /// Blocks of small integers with common scales.
     Blocks(Blocks),
+    /// Packed integers; scales and biases are tensors of their own.
+    Affine(Affine),
+}
+
+/// A matrix `(out, in)` as MLX quantises it: in a row, each group of `group` numbers is `scale · q + bias`, with `q` of
+/// `bits` bits, all of them one after the other from the lowest bit of the first byte on.
+///
+/// Source: mlx 0.32 `mlx.core.quantize`, mode `affine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Affine {
+    /// Bits of a number.
+    pub bits: usize,
+    /// Numbers of a row that share a scale and a bias.
+    pub group: usize,
+    /// Type of scales and biases.
+    pub factors: Dtype,
+}
+
+impl Affine {
+    /// The bits that numbers may have.
+    pub const BITS: [usize; 6] = [2, 3, 4, 5, 6, 8];
+    /// The sizes that groups may have.
+    pub const GROUPS: [usize; 3] = [32, 64, 128];
+
+    /// Bytes of the scales, or of the biases, of so many numbers.
+    pub fn factor_bytes(self, numbers: usize) -> usize {
+        numbers / self.group * self.factors.bitsize() / 8
+    }
 }
 
 /// The kinds of blocks that GGUF files hold.
@@ -63,6 +91,7 @@ impl Encoding {
         match self {
             Self::Plain(dtype) => format!("{dtype:?}").to_lowercase(),
             Self::Blocks(blocks) => blocks.layout().0.to_owned(),
+            Self::Affine(Affine { bits, group, .. }) => format!("mlx_{bits}bit_g{group}"),
         }
     }
 
@@ -71,16 +100,22 @@ impl Encoding {
         match self {
             Self::Plain(_) => 1,
             Self::Blocks(blocks) => blocks.layout().1,
+            Self::Affine(affine) => affine.group,
         }
     }
 
-    /// Bytes of so many numbers; `None` if they make no whole blocks, or are more than can be addressed.
+    /// Bytes of so many numbers, without scales and biases that are tensors of their own; `None` if they make no whole
+    /// blocks, or are more than can be addressed.
     pub fn bytes(self, numbers: usize) -> Option<usize> {
         match self {
             Self::Plain(dtype) => numbers.checked_mul(dtype.bitsize())?.checked_div(8),
             Self::Blocks(blocks) => {
                 let (_, count, bytes) = blocks.layout();
                 numbers.is_multiple_of(count).then_some(numbers / count)?.checked_mul(bytes)
+            }
+            // A group is of whole bytes, whatever its bits.
+            Self::Affine(Affine { bits, group, .. }) => {
+                numbers.is_multiple_of(group).then_some(numbers / 8)?.checked_mul(bits)
             }
         }
     }
@@ -92,7 +127,7 @@ impl Encoding {
 
     /// Whether they take less room than the types that products are computed in.
     pub fn is_compact(self) -> bool {
-        matches!(self, Self::Blocks(_) | Self::Plain(Dtype::F8_E4M3 | Dtype::F8_E5M2))
+        matches!(self, Self::Blocks(_) | Self::Affine(_) | Self::Plain(Dtype::F8_E4M3 | Dtype::F8_E5M2))
     }
 }
 
@@ -101,9 +136,6 @@ impl Encoding {
 pub fn refused<'a>(mut tensors: impl Iterator<Item = (&'a str, Encoding)>) -> Option<(String, &'static str)> {
     tensors.find_map(|(name, encoding)| {
         let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
-        if ends(&[".scales", ".biases"]) {
-            return Some((format!("weights quantised by MLX ({name})"), "convert the model without quantising it"));
-        }
         if ends(&[".weight_scale_2", ".absmax", ".quant_map", ".quant_state.bitsandbytes__nf4"]) {
             let why = "use a GGUF file, an fp8 file, or the fp16 or bf16 file of the same model";
             return Some((format!("weights of four bits ({name})"), why));
@@ -124,7 +156,6 @@ mod tests {
             let tensors = [("a.weight", Encoding::Plain(Dtype::BF16)), (name, Encoding::Plain(dtype))];
             refused(tensors.into_iter()).map(|(what, _)| what)
         };
-        assert_eq!(what("b.scales", Dtype::BF16).unwrap(), "weights quantised by MLX (b.scales)");
         assert_eq!(what("b.weight_scale_2", Dtype::F32).unwrap(), "weights of four bits (b.weight_scale_2)");
         assert_eq!(what("b.weight", Dtype::F8_E8M0).unwrap(), "weights stored as f8_e8m0 (b.weight)");
         assert_eq!(what("b.scale_shift_table", Dtype::BF16), None);
@@ -141,5 +172,11 @@ mod tests {
         }
         assert_eq!(Encoding::Plain(Dtype::F8_E4M3).bytes(3), Some(3));
         assert_eq!(Encoding::Plain(Dtype::F32).bytes(usize::MAX), None);
+        let affine = |bits, group| Encoding::Affine(Affine { bits, group, factors: Dtype::BF16 });
+        assert_eq!(affine(3, 64).bytes(128), Some(48));
+        assert_eq!(
+            (affine(4, 64).bytes(96), affine(8, 32).bytes(usize::MAX / 32 * 32)),
+            (None, Some(usize::MAX / 32 * 32))
+        );
     }
 }

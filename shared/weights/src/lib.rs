@@ -4,12 +4,14 @@
 //! Deliberately not here: networks, devices and arithmetic on tensors (`wanfarm-model`). So a
 //! client, which only names files, needs none of those.
 
+mod affine;
 mod config_file;
 pub mod decode;
 mod digest;
 pub mod encoding;
 mod entry;
 mod error;
+mod factors;
 mod gguf;
 pub mod kernels;
 pub mod listing;
@@ -32,8 +34,9 @@ pub use digest::digest_files;
 pub use encoding::Encoding;
 pub use entry::Entry;
 pub use error::{BadTensors, FileError, listed};
+pub use factors::{Factors, Groups};
 pub use listing::model_name;
-pub use mapped::MappedFile;
+pub use mapped::{MappedFile, Piece};
 pub use mistaken::mistaken;
 pub use names::Naming;
 pub use param::Param;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::Mmap;
 
@@ -71,5 +72,37 @@ impl MappedFile {
     /// Error: the file contradicts itself.
     pub fn corrupt(&self, why: impl Into<String>) -> FileError {
         FileError::corrupt(&self.path, why)
+    }
+}
+
+/// A range of a mapped file, which stays mapped as long as it is needed.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    file: Arc<MappedFile>,
+    range: Range<usize>,
+}
+
+impl Piece {
+    /// A range that a reader has found in the file's directory.
+    pub fn new(file: Arc<MappedFile>, range: Range<usize>) -> Self {
+        Self { file, range }
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// The file ends before it does.
+    pub fn bytes(&self) -> Result<&[u8], FileError> {
+        self.file.bytes(self.range.clone())
+    }
+
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
     }
 }

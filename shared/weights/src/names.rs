@@ -80,7 +80,7 @@ impl Naming {
             Self::Official => None,
             Self::DiffusersDit => dit(&parts),
             Self::DiffusersVae { flat, resnets } => vae(&parts, flat, resnets),
-            Self::TransformersUmt5 { shared: true } if name == "encoder.embed_tokens.weight" => return None,
+            Self::TransformersUmt5 { shared: true } if name.starts_with("encoder.embed_tokens.") => return None,
             Self::TransformersUmt5 { .. } => umt5(&parts),
             Self::LlamaUmt5 => llama_umt5(&parts),
             Self::MlxDit => mlx_dit(&parts),

@@ -6,21 +6,23 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::config_file::ConfigFile;
 use crate::encoding;
 use crate::entry::{Entry, Stored};
 use crate::error::{BadTensors, FileError};
+use crate::factors::Factors;
 use crate::kernels::PATCH;
 use crate::mapped::MappedFile;
 use crate::names::Naming;
 use crate::param::Param;
-use crate::{gguf, kernels, prefix, pth, safetensors, scales};
+use crate::{affine, gguf, kernels, prefix, pth, safetensors, scales};
 
 /// The tensors of one network, over one or more files. Names and shapes are the official ones, however they are stored.
 #[derive(Debug)]
 pub struct WeightFiles {
     files: Vec<Arc<MappedFile>>,
     tensors: BTreeMap<String, Stored>,
-    scales: BTreeMap<String, Vec<f32>>,
+    factors: BTreeMap<String, Factors>,
     channels_last: bool,
 }
 
@@ -31,7 +33,7 @@ pub struct Share {
     pub tensors: u64,
     /// Numbers in them.
     pub elements: u64,
-    /// Bytes in the files.
+    /// Bytes in the files, scales and biases of their own included.
     pub bytes: u64,
 }
 
@@ -43,6 +45,15 @@ impl WeightFiles {
     /// A file that cannot be opened, is truncated or damaged, holds weights of an encoding that is not known, or a
     /// tensor twice.
     pub fn open(paths: &[PathBuf]) -> Result<Self, FileError> {
+        Self::open_with(paths, &ConfigFile::default())
+    }
+
+    /// The same, of files that were written with this `config.json`, which says how MLX quantised them where the tensors
+    /// do not tell.
+    ///
+    /// # Errors
+    /// As of [`Self::open`]; matrices that MLX quantised in another way than it says.
+    pub fn open_with(paths: &[PathBuf], config: &ConfigFile) -> Result<Self, FileError> {
         let mut files = Vec::new();
         let mut found = Vec::new();
         for path in paths {
@@ -67,7 +78,9 @@ impl WeightFiles {
                 return Err(files[file].corrupt(why));
             }
         }
-        let scales = scales::take(&mut tensors, &files)?;
+        let rows = scales::take(&mut tensors, &files)?.into_iter().map(|(name, rows)| (name, Factors::Rows(rows)));
+        let groups = affine::take(&mut tensors, &files, config)?;
+        let factors = rows.chain(groups.into_iter().map(|(name, groups)| (name, Factors::Groups(groups)))).collect();
         let shapes = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.entry.shape.as_slice()));
         let channels_last = kernels::channels_last(naming, shapes);
         for (name, Stored { entry, .. }) in &mut tensors {
@@ -80,7 +93,7 @@ impl WeightFiles {
         if let (Some(rows), Some(patches)) = (rows, tensors.get_mut("patch_embedding.weight")) {
             kernels::unfold(&mut patches.entry.shape, rows, PATCH);
         }
-        Ok(Self { files, tensors, scales, channels_last })
+        Ok(Self { files, tensors, factors, channels_last })
     }
 
     /// Whether the files store convolutions channels last, as MLX does. Nothing else sees it: shapes are given and
@@ -132,9 +145,15 @@ impl WeightFiles {
         Ok((&self.files[*file], entry))
     }
 
-    /// What the numbers of a matrix are multiplied by, if by anything: one factor, or one for each row.
-    pub fn scale(&self, name: &str) -> Option<&Vec<f32>> {
-        self.scales.get(name)
+    /// What the stored numbers of a matrix are multiplied by, if by anything.
+    pub fn factors(&self, name: &str) -> Option<&Factors> {
+        self.factors.get(name)
+    }
+
+    /// The bytes of a tensor in its files, its factors included.
+    pub fn bytes(&self, name: &str) -> u64 {
+        let own = self.tensors.get(name).map_or(0, |tensor| tensor.entry.bytes.len());
+        (own + self.factors(name).map_or(0, Factors::mapped_bytes)) as u64
     }
 
     /// Whether a tensor is the weight of a convolution that its file stores channels last.
@@ -163,11 +182,11 @@ impl WeightFiles {
     /// Element types, each with what is stored in it.
     pub fn dtypes(&self) -> BTreeMap<String, Share> {
         let mut dtypes: BTreeMap<String, Share> = BTreeMap::new();
-        for Stored { entry, .. } in self.tensors.values() {
+        for (name, Stored { entry, .. }) in &self.tensors {
             let share = dtypes.entry(entry.encoding.name()).or_default();
             share.tensors += 1;
             share.elements += entry.shape.iter().map(|&dim| dim as u64).product::<u64>();
-            share.bytes += entry.bytes.len() as u64;
+            share.bytes += self.bytes(name);
         }
         dtypes
     }

@@ -13,7 +13,7 @@ use wanfarm_model::lora::{Adapters, Lora};
 use wanfarm_model::step_cache::{ExpertSteps, Kept, StepCache};
 use wanfarm_model::{ModelError, Weights};
 use wanfarm_sampling::cache::Branch;
-use wanfarm_sampling::{Schedule, Solver, SolverState, history_len, randn};
+use wanfarm_sampling::{Schedule, Solver, SolverState, history_len, randn, randn_of_step};
 use wanfarm_types::{Digest, Expert, Failure, LoraRef, ModelInfo};
 use wanfarm_weights::FileError;
 use wanfarm_weights::transformer::parameters;
@@ -126,36 +126,46 @@ impl RoleRunner for Denoiser {
         let PreparedItem { item: work, spec, contexts, .. } = item;
         let failed = |error| explain(item, error);
         let impossible = |why: String| Failure::deterministic(format!("{}: {why}", work.stage));
-        let schedule =
-            Schedule::new(spec.solver, spec.steps, spec.shift).map_err(|error| impossible(error.to_string()))?;
+        let schedule = Schedule::of(spec).map_err(|error| impossible(error.to_string()))?;
         let solver = Solver::new(spec.solver, &schedule);
         let expert = work.stage.expert().ok_or_else(|| impossible("it does not denoise".to_owned()))?;
         let scale = spec.guidance.of(expert);
         let (prompt, negative) = match &contexts[..] {
-            [prompt, ..] if scale == 1.0 => (prompt, None),
+            [prompt, ..] if !spec.has_negative(expert) => (prompt, None),
             [prompt, negative] => (prompt, Some(negative)),
             _ => return Err(impossible(format!("{} text contexts for guidance {scale}", contexts.len()))),
         };
         self.adapt(spec.loras.iter().filter(|lora| lora.is_for(expert)).cloned().collect(), expert, item)?;
-        let cond = self.text(prompt).map_err(failed)?;
+        let mut cond = self.text(prompt).map_err(failed)?;
         let uncond = negative.map(|negative| self.text(negative)).transpose().map_err(failed)?;
+        if let Some((nag, negative)) = spec.nag.zip(uncond.as_ref()) {
+            cond = Arc::new(cond.avoiding(negative, nag));
+        }
 
         let shape = self.info.geometry.latent_shape(spec.width, spec.height, spec.frames);
-        let conditioning = self.conditioning(&item.image, shape).map_err(failed)?;
+        // What a clip became comes last, and only the first step reads it.
+        let has_clip = spec.video.is_some() && item.state.is_none();
+        let (image, clip) = item.image.split_at(item.image.len().saturating_sub(has_clip.into()));
+        let conditioning = self.conditioning(image, shape).map_err(failed)?;
         let steps = schedule.steps_of(expert, self.info.experts);
         let steps = steps.ok_or_else(|| impossible(format!("{} has no such expert", self.info.name)))?;
         let part = ExpertSteps { schedule: &schedule, expert, steps, shape, scale };
         let mut cache = StepCache::new(&spec.cache, part, &self.model, &conditioning).map_err(failed)?;
         let mut state = match &item.state {
             Some(state) => {
-                let (latents, kept) = resume(state, 1 + history_len(spec.solver, state.steps_done, spec.steps));
+                let (latents, kept) = resume(state, 1 + history_len(spec.solver, state.steps_done, schedule.steps()));
                 cache.resume(state.steps_done, kept).map_err(failed)?;
                 latents
             }
             None => {
-                let mut noise = randn(spec.seed, shape.iter().product());
-                conditioning.hold(&mut noise).map_err(failed)?;
-                SolverState { sample: noise, history: Vec::new() }
+                let noise = randn(spec.seed, shape.iter().product());
+                let mut sample = match clip {
+                    [clip] => schedule.noised(&clip.to_f32(), &noise),
+                    _ if has_clip => return Err(impossible("the clip is not there".to_owned())),
+                    _ => solver.begin(noise),
+                };
+                conditioning.hold(&mut sample).map_err(failed)?;
+                SolverState { sample, history: Vec::new() }
             }
         };
         let mut done = None;
@@ -174,10 +184,12 @@ impl RoleRunner for Denoiser {
                 values(&conditioning.velocity(&self.model, &latents, timestep, text, blocks)?).map(Some)
             };
             let guided = cache.velocity(step, &state.sample, &mut pass).map_err(failed)?.ok_or_else(abandoned)?;
-            state = solver.advance(step, &state, &guided).map_err(|error| impossible(error.to_string()))?;
+            let drawn = solver.draws_noise(step).then(|| randn_of_step(spec.seed, step, state.sample.len()));
+            let next = solver.advance_with(step, &state, &guided, drawn.as_deref());
+            state = next.map_err(|error| impossible(error.to_string()))?;
             conditioning.hold(&mut state.sample).map_err(failed)?;
             for tensor in std::iter::once(&state.sample).chain(&state.history) {
-                finite(tensor, || format!("the latents after step {step} of {}", spec.steps))?;
+                finite(tensor, || format!("the latents after step {step} of {}", schedule.steps()))?;
             }
             let result = freeze(&state, step + 1, &shape, &cache.kept(step + 1));
             control.step_done(&result, forward_passes);

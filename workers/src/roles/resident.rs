@@ -119,7 +119,7 @@ impl Roles {
             }
             Role::Vae => {
                 let config = folder.vae_config(&weights)?;
-                Box::new(Vae { model: WanVae::load(config, &weights, device)? })
+                Box::new(Vae::new(WanVae::load(config, &weights, device)?, folder.tiny_vae().cloned(), device.clone()))
             }
         })
     }

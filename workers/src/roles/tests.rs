@@ -1,9 +1,11 @@
 //! A video from its prompt to its frames through the roles of a worker, against the numbers of the official code
 //! (golden case `repo_t2v_from_prompt`), and what interruptions do to it.
 
+mod clip;
 mod first_frame;
 mod lora;
 mod residency;
+mod tiny;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +14,7 @@ use candle_core::{DType, Device, Tensor};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_sampling::history_len;
 use wanfarm_types::{
-    CacheSettings, CfgCache, FailureKind, Guidance, LoadProgress, MagCache, MagCurve, Role, SenCache, SolverKind,
+    CacheSettings, CfgCache, FailureKind, Guidance, LoadProgress, MagCache, MagCurve, Nag, Role, SenCache, SolverKind,
     Stage, StepRange, TeaCache, TeaModel, VideoSpec,
 };
 
@@ -271,6 +273,34 @@ fn at_scale_one_the_negative_prompt_is_not_looked_at() {
     incomplete.contexts.truncate(1);
     let failure = bench.roles.run(&incomplete, &mut Observer::default()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Deterministic);
+}
+
+#[test]
+fn with_nag_the_negative_prompt_is_read_in_the_one_pass_and_survives_interruptions() {
+    let mut bench = Bench::new();
+    let contexts = bench.contexts();
+    let avoiding = |contexts: &[HostTensor]| {
+        let mut item = high(contexts);
+        (item.spec.guidance.high, item.spec.nag) = (1.0, Some(Nag::default()));
+        item
+    };
+    let mut observer = Observer::default();
+    let whole = bench.roles.run(&avoiding(&contexts), &mut observer).unwrap();
+    assert_eq!(observer.forward_passes, [1; HIGH_STEPS as usize]);
+    let mut plain = avoiding(&contexts);
+    plain.spec.nag = None;
+    assert_ne!(bench.run(&plain), whole);
+    let other = [contexts[0].clone(), bench.encode("a red circle")];
+    assert_ne!(bench.run(&avoiding(&other)), whole);
+    let mut rest = avoiding(&contexts);
+    (rest.item.steps.first, rest.state) = (2, Some(observer.states[1].clone()));
+    assert_eq!(Bench::new().run(&rest), whole);
+    let failure = bench.roles.run(&avoiding(&contexts[..1]), &mut Observer::default()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Deterministic);
+    // With guidance, the pass without the prompt is as it always was, and that with it is not.
+    let mut both = high(&contexts);
+    both.spec.nag = Some(Nag::default());
+    assert!(![whole, bench.run(&high(&contexts))].contains(&bench.run(&both)));
 }
 
 #[test]

@@ -17,10 +17,14 @@ export function Settings({ spec, name }) {
     ["Length", `${spec.frames} frames at ${spec.fps} fps${seconds ? `, ${trim(seconds)} s` : ""}`],
     ["Steps", `${spec.steps}, ${spec.solver}, shift ${spec.shift}`],
     ["Guidance", spec.guidance.high === spec.guidance.low ? spec.guidance.high : `${spec.guidance.high} high, ${spec.guidance.low} low`],
+    spec.nag && ["NAG", `scale ${spec.nag.scale}, tau ${spec.nag.tau}, alpha ${spec.nag.alpha}`],
     ["Negative", spec.negative || "none"],
+    spec.decode?.tiny && ["Decoded by", "a tiny VAE, for drafts"],
     spec.cache && spec.cache.kind !== "none" && ["Step cache", spec.cache.kind],
     spec.loras?.length > 0 && ["LoRA", spec.loras.map((lora) => `${lora.name} × ${lora.strength}`).join(", ")],
     spec.image && ["First frame", spec.image.slice(0, 16)],
+    spec.last_image && ["Last frame", spec.last_image.slice(0, 16)],
+    spec.video && ["Clip", `${spec.video.slice(0, 16)}, strength ${spec.strength}`],
   ].filter(Boolean);
   const copy = () => attempt(copyText(manifestOf(spec, name)), "Copied as a manifest");
   return html`<section class="card panel" aria-labelledby="settings-title">

@@ -43,7 +43,7 @@ export function Submit() {
       setName(manifest.name);
       setText(await manifest.text());
     }
-    if (dropped.some((file) => file !== manifest)) say("Only a manifest is sent from here; coordinator submit sends pictures and LoRA files as well", "bad");
+    if (dropped.some((file) => file !== manifest)) say("Only a manifest is sent from here; coordinator submit sends pictures, clips and LoRA files as well", "bad");
   };
   const write = (next) => {
     setRefusal(null);
@@ -65,7 +65,7 @@ export function Submit() {
   };
   const ready = text.trim() && trial.forecast && !problem && !trial.busy;
   return html`
-    <div class="page-head"><div class="page-title"><h1>Submit</h1><p class="muted">Drop a manifest, or write one. What names pictures or LoRA files is submitted with <code>coordinator submit</code>.</p></div>
+    <div class="page-head"><div class="page-title"><h1>Submit</h1><p class="muted">Drop a manifest, or write one. What names pictures, clips or LoRA files is submitted with <code>coordinator submit</code>.</p></div>
       <div class="actions">
         <label class="button"><${Icon} name="upload" />Choose a file<input class="visually-hidden" type="file" accept=".toml,.yaml,.yml,.json" onChange=${(event) => take([...event.target.files])} /></label>
         <button class="button primary" disabled=${!ready || sending} onClick=${submit}>${sending ? "Submitting" : "Submit"}</button>

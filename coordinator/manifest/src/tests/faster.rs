@@ -1,10 +1,10 @@
-//! Step caches and LoRA files: what manifests with them ask for, and what is refused.
+//! Step caches, NAG and LoRA files: what manifests with them ask for, and what is refused.
 
 use std::path::Path;
 
 use wanfarm_types::{
-    CacheRequest, CacheSettings, CfgCacheRequest, Digest, Expert, MagCache, MagCacheRequest, MagCurve, Retention,
-    SenCacheRequest, TeaCacheRequest, TeaModel,
+    CacheRequest, CacheSettings, CfgCacheRequest, Decode, Digest, Expert, MagCache, MagCacheRequest, MagCurve, Nag,
+    Retention, SenCacheRequest, TeaCacheRequest, TeaModel, TinyVae,
 };
 
 use super::super::cache::KINDS;
@@ -165,6 +165,93 @@ fn caches_that_do_not_fit_the_video() {
 }
 
 #[test]
+fn nag_is_on_or_off_or_has_settings_of_its_own() {
+    let nag = |value: &str| requests(&format!("[[video]]\nprompt='p'\nnag={value}")).remove(0).nag;
+    let published = Nag::default();
+    assert_eq!((nag("true"), nag("{}"), nag("false")), (Some(published), Some(published), None));
+    assert_eq!(nag("{ scale = 4, alpha = 0.5 }"), Some(Nag { scale: 4.0, alpha: 0.5, ..published }));
+    let videos = requests(
+        "[defaults]\nnag=true\nprompt='p'\n[[video]]\nnag=false\n[[video]]\nseed=1\noutput='{nag}'\nsweep={nag=[true,{scale=3,tau=2}]}",
+    );
+    let scales: Vec<_> = videos.iter().map(|video| video.nag.map(|nag| nag.scale)).collect();
+    assert_eq!(scales, [None, Some(11.0), Some(3.0)]);
+    assert_eq!([&videos[1].output, &videos[2].output], ["true", "3-2"]);
+    let faults = "[[video]]\nprompt='p'\nnag={scale=0.5,tau='a',beta=1}\n[[video]]\nprompt='q'\nnag='on'";
+    assert_eq!(
+        told(read_videos(faults)),
+        [
+            "6:12 video[0].nag.scale: video[0].nag.scale is out of range",
+            "6:20 video[0].nag.tau: video[0].nag.tau is a text",
+            "6:24 video[0].nag.beta: unknown key `beta`",
+            "9:5 video[1].nag: video[1].nag is a text",
+        ]
+    );
+}
+
+#[test]
+fn nag_beside_guidance_is_noted_once() {
+    let notes = |video: &str| {
+        let text = format!("[defaults]\nnag=true\n[[video]]\nprompt='p'\n{video}\n[[video]]\nprompt='q'\n{video}");
+        read_videos(&text).unwrap().setting_notes(&info())
+    };
+    let [note] = notes("").try_into().unwrap();
+    assert!(note.starts_with("nag is on beside guidance"), "{note}");
+    for alone in ["guidance=1", "nag=false"] {
+        assert!(notes(alone).is_empty(), "{alone}");
+    }
+}
+
+#[test]
+fn distilled_loras_choose_their_solver_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let names =
+        ["high", "low"].map(|expert| format!("wan2.2_t2v_lightx2v_4steps_lora_v1.1_{expert}_noise.safetensors"));
+    for name in &names {
+        lora(&folder.path().join(name), name);
+    }
+    lora(&folder.path().join("FastWan.safetensors"), "dmd");
+    lora(&folder.path().join("TurboWan.safetensors"), "turbo");
+    lora(&folder.path().join("film.safetensors"), "film");
+    let [high, low] = &names;
+    let pair = format!("loras=[{{path='{high}',expert='high'}},{{path='{low}',expert='low'}}]");
+    let of = |video: &str| {
+        let manifest = read_in(folder.path(), video).unwrap();
+        let spec = manifest.check(Some(&info())).unwrap()[0].resolve(&info()).unwrap();
+        ((spec.solver, spec.steps, spec.shift, spec.guidance.high), manifest.setting_notes(&info()))
+    };
+    let lightning = (SolverKind::Lightning, 4, 5.0, 1.0);
+    let (settings, notes) = of(&pair);
+    assert_eq!(settings, lightning);
+    assert!(
+        notes.len() == 1
+            && notes[0].ends_with("is of Wan2.2-Lightning: solver lightning, 4 steps, shift 5, no guidance")
+    );
+    // Said by the manifest itself, there is nothing to tell.
+    assert_eq!(of(&format!("{pair}\nsolver='lightning'")), (lightning, Vec::new()));
+    for (other, words) in [
+        ("solver='unipc'", "write solver = \"lightning\", and leave steps and guidance out"),
+        ("steps=20", "write solver"),
+        ("guidance=4", "write solver"),
+    ] {
+        let (_, notes) = of(&format!("{pair}\n{other}"));
+        assert!(notes.len() == 1 && notes[0].contains(words), "{other}: {notes:?}");
+    }
+    let (settings, notes) = of("loras=['FastWan.safetensors']");
+    assert!(settings.0 == SolverKind::Dmd && notes[0].ends_with("dmd, 3 steps, shift 8, no guidance"), "{notes:?}");
+    let (settings, notes) = of("loras=['TurboWan.safetensors']");
+    assert!(settings.0 == SolverKind::UniPc && notes[0].contains("whose attention no network here has"), "{notes:?}");
+    // Left out by its strength, it decides nothing.
+    let off = format!("loras=[{{path='{high}',strength=0}}]");
+    assert!(of(&off).0.0 == SolverKind::UniPc && of(&off).1.is_empty());
+    for (few, words) in [("steps=4", "4 steps are few for"), ("solver='lightning'", "is for distilled weights")] {
+        let (_, notes) = of(few);
+        assert!(notes.len() == 1 && notes[0].contains(words), "{few}: {notes:?}");
+    }
+    // Whoever names both may know a file by another name.
+    assert!(of("solver='lightning'\nloras=['film.safetensors']").1.is_empty());
+}
+
+#[test]
 fn lora_files_are_digested_once() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("styles")).unwrap();
@@ -226,10 +313,10 @@ fn a_lora_that_is_applied_in_part_is_noted_once() {
         read_in(folder.path(), "loras=['i2v.safetensors']\n[[video]]\nprompt='q'\nloras=['i2v.safetensors']");
     let manifest = manifest.unwrap();
     assert_eq!(manifest.check(Some(&info())).unwrap().len(), 2);
-    let [note] = manifest.lora_notes(&info()).try_into().unwrap();
+    let [note] = manifest.setting_notes(&info()).try_into().unwrap();
     assert!(note.starts_with("the LoRA i2v.safetensors: 1 of its 2 changes are left out"), "{note}");
     lora(&folder.path().join("i2v.safetensors"), "whole");
-    assert!(read_in(folder.path(), "loras=['i2v.safetensors']").unwrap().lora_notes(&info()).is_empty());
+    assert!(read_in(folder.path(), "loras=['i2v.safetensors']").unwrap().setting_notes(&info()).is_empty());
 }
 
 #[test]
@@ -282,4 +369,18 @@ fn faults_of_lora_files_all_at_once() {
     }
     assert_eq!(told.len(), 2);
     assert!(read("[job]\nmodel='m'\n[[video]]\nprompt='p'\nloras=['a.safetensors']").is_err(), "no folder, no files");
+}
+
+#[test]
+fn a_draft_needs_a_tiny_vae_where_the_model_is_known() {
+    let manifest =
+        "[job]\nmodel='m'\n[defaults]\ndecode='tiny'\n[[video]]\nprompt='p'\n[[video]]\nprompt='q'\ndecode='full'";
+    let manifest = Manifest::parse("m.toml", Syntax::Toml, manifest, None).unwrap();
+    let decodes: Vec<_> = manifest.check(None).unwrap().into_iter().map(|video| video.decode).collect();
+    assert_eq!(decodes, [Decode::Tiny, Decode::Full]);
+    let faults = manifest.check(Some(&info())).unwrap_err();
+    let told: Vec<_> = faults.iter().map(|fault| (&*fault.key, fault.at.map(|at| at.line))).collect();
+    assert_eq!(told, [("defaults.decode", Some(4))]);
+    let tiny_vae = Some(TinyVae::Here { file: "t".into(), blake3: Digest([7; 32]) });
+    assert!(manifest.check(Some(&ModelInfo { tiny_vae, ..info() })).is_ok());
 }

@@ -1,6 +1,6 @@
 //! Manifests without fault: what they ask for.
 
-use wanfarm_types::{Digest, Format, Guidance, SolverKind};
+use wanfarm_types::{Digest, Format, Guidance, SolverKind, VaeKind};
 
 use super::*;
 
@@ -51,7 +51,14 @@ fn the_documented_example() {
         shift: Some(5.0),
         solver: Some(SolverKind::UniPc),
         guidance: Some(Guidance { high: 4.0, low: 3.0 }),
+        nag: None,
+        decode: wanfarm_types::Decode::Full,
+        name: None,
         image: None,
+        last_image: None,
+        video: None,
+        strength: None,
+        join: None,
         cache: None,
         loras: Vec::new(),
         formats: vec![Format::Mp4, Format::Png],
@@ -291,10 +298,51 @@ fn images_are_digested_once() {
     assert_eq!(manifest.images[1].image.digest, digest("sub/1.png"));
     let i2v = ModelInfo { takes_image: true, needs_image: true, ..info() };
     let videos = manifest.check(Some(&i2v)).unwrap();
-    let images: Vec<_> = videos.iter().map(|video| video.image.unwrap()).collect();
+    let images: Vec<_> = videos.iter().map(|video| video.image.unwrap().file().unwrap()).collect();
     assert_eq!(images, [0, 1, 0, 1, 1].map(|image| manifest.images[image].image.digest));
     let faults = manifest.check(Some(&info())).unwrap_err();
     assert_eq!(lines(&faults)[0], "5:26 video[0].sweep.image: `m` takes no first frame");
+}
+
+#[test]
+fn a_last_frame_stands_beside_a_first_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, width) in [("1-a.png", 32), ("1-b.png", 64), ("2-a.png", 64), ("2-b.png", 64), ("tall.png", 16)] {
+        image::RgbImage::from_pixel(width, width / 2, image::Rgb([width as u8; 3]))
+            .save(folder.path().join(name))
+            .unwrap();
+    }
+    image::RgbImage::new(16, 32).save(folder.path().join("tall.png")).unwrap();
+    let info = ModelInfo { takes_image: true, needs_image: true, vae: VaeKind::Wan21, ..info() };
+    let read = |video: &str| read_in(folder.path(), video);
+    let manifest = read("zip={image=['*-a.png'],last_image=['*-b.png']}").unwrap();
+    let videos = manifest.check(Some(&info)).unwrap();
+    let digest = |place: usize| Some(manifest.images[place].image.digest);
+    assert_eq!(
+        videos
+            .iter()
+            .map(|video| (video.image.and_then(|image| image.file()), video.last_image.and_then(|image| image.file())))
+            .collect::<Vec<_>>(),
+        [(digest(0), digest(1)), (digest(2), digest(3)),]
+    );
+    let refused = |video: &str, info: &ModelInfo| {
+        lines(&read(video).and_then(|manifest| manifest.check(Some(info))).unwrap_err())
+    };
+    let both = "image='1-a.png'\nlast_image=";
+    assert_eq!(
+        refused("last_image='1-b.png'", &info),
+        ["7:12 video[0].last_image: video[0].last_image has no image beside it",]
+    );
+    assert_eq!(
+        refused(&format!("{both}'tall.png'"), &info),
+        ["8:12 video[0].last_image: video[0].last_image has another shape than image",]
+    );
+    assert_eq!(
+        refused(&format!("{both}'1-b.png'\nframes=1"), &info),
+        ["8:12 video[0].last_image: video[0].last_image has no room in a single frame",]
+    );
+    let known = ModelInfo { vae: VaeKind::Wan22, needs_image: false, ..info };
+    assert_eq!(refused(&format!("{both}'1-b.png'"), &known), ["8:12 video[0].last_image: `m` takes no last frame",]);
 }
 
 #[test]
@@ -382,8 +430,11 @@ fn a_size_that_follows_from_an_image_and_that_a_file_cannot_hold_is_refused() {
         // Those who have no manifest are held to the same.
         let requests = manifest.check(Some(&info));
         let queued = manifest.check(None).unwrap();
-        let sized = crate::first_frame::sized(&queued[0], Some(&manifest.images[0].image), &info);
-        assert_eq!(crate::plan::resolve(&sized, &info).is_ok(), requests.is_ok(), "{settings}");
+        assert_eq!(
+            crate::plan::resolve(&queued[0], [Some(manifest.images[0].image.size()), None], None, &info).is_ok(),
+            requests.is_ok(),
+            "{settings}"
+        );
         requests
     };
     let faults = check("formats=['mp4']").unwrap_err();
@@ -412,4 +463,36 @@ fn an_image_decides_the_size_where_the_manifest_is_silent() {
     let defaults = Defaults { width: 1280, height: 704, ..info().defaults };
     let ti2v = ModelInfo { takes_image: true, vae: VaeKind::Wan22, geometry: wide, defaults, ..info() };
     assert_eq!(size("", &ti2v), "704x1248");
+}
+
+#[test]
+fn seeds_left_to_chance_are_the_same_for_the_same_draw_whatever_else_is_added() {
+    let seeds = |text: &str, key: &str| -> Vec<u64> {
+        let manifest =
+            Manifest { draw: crate::Draw::of(key), ..read_videos(text).unwrap_or_else(|faults| panic!("{faults}")) };
+        manifest.check(None).unwrap().iter().map(|video| video.seed).collect()
+    };
+    let text = "[defaults]\nseed='random'\n[[video]]\nprompt='p'\n[[video]]\nprompt='p'\n\
+                [[video]]\nprompt='{x}'\nsweep={x=['q','r']}\n[[video]]\nprompt='s'\nseed=7";
+    let first = seeds(text, "monday");
+    assert_eq!(first.len(), 5);
+    assert_eq!(first[4], 7);
+    let different: std::collections::BTreeSet<_> = first.iter().collect();
+    assert_eq!(different.len(), 5, "equal videos get different seeds too: {first:?}");
+    assert!(first.iter().all(|seed| *seed <= u64::from(u32::MAX)));
+    assert_eq!(seeds(text, "monday"), first);
+    assert!(seeds(text, "tuesday").iter().zip(&first).take(4).all(|(other, seed)| other != seed));
+    let more = text.replacen("[[video]]", "[[video]]\nprompt='new'\n[[video]]", 1);
+    assert_eq!(seeds(&more, "monday")[1..], first, "what is added changes none of the others");
+    let manifest = read_videos(text).unwrap();
+    assert!(manifest.draws_seeds());
+    assert_eq!(manifest.check(None).unwrap(), manifest.check(None).unwrap());
+    assert_ne!(read_videos(text).unwrap().check(None).unwrap()[0].seed, manifest.check(None).unwrap()[0].seed);
+    let named = "[[video]]\nprompt='p'\nseed='random'\noutput='{seed}'";
+    let named = read_videos(named).unwrap().check(None).unwrap();
+    assert_eq!(named[0].output, named[0].seed.to_string());
+    assert_eq!(
+        told(read_videos("[[video]]\nprompt='p'\nseed='rnadom'")),
+        ["6:6 video[0].seed: video[0].seed knows no `rnadom`"]
+    );
 }

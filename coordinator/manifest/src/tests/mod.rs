@@ -1,5 +1,7 @@
 //! What manifests mean, and what is refused: tables of texts and outcomes.
 
+mod chains;
+mod clips;
 mod diagnostics;
 mod faster;
 mod faults;
@@ -10,7 +12,7 @@ mod schema;
 
 use std::path::Path;
 
-use wanfarm_types::{Defaults, Experts, FrameRate, Geometry, ModelInfo, SolverKind, VaeKind, VideoRequest};
+use wanfarm_types::{Defaults, Experts, FrameRate, Geometry, ModelInfo, SolverKind, VideoRequest};
 
 use super::{Faults, Manifest, Syntax};
 
@@ -67,6 +69,11 @@ fn read_in(folder: &Path, video: &str) -> Result<Manifest, Faults> {
 /// A manifest with these video tables, as the coordinator gets it.
 fn requests(videos: &str) -> Vec<VideoRequest> {
     read_videos(videos).unwrap().check(Some(&info())).unwrap()
+}
+
+/// The same, for another model.
+fn requests_of(videos: &str, info: &ModelInfo) -> Vec<VideoRequest> {
+    read_videos(videos).unwrap().check(Some(info)).unwrap()
 }
 
 /// `line:column key: what` of every fault.

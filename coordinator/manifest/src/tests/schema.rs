@@ -185,13 +185,24 @@ fn schema_and_reader_refuse_the_same_values() {
             "{seed=[]} {steps=[0]} {seed=3} {image='a.png'} {cache=[1]}",
         ),
         ("zip", "{prompt=['a','b'],fps=[8,16]}", ""),
-        ("image", "", "[] [3]"),
+        (
+            "image",
+            "",
+            "[] [3] {} {from=''} {frame=0} {from='a',frame='middle'} {from='a',frame=4097} {from='a',at=1} [{from='a'}]",
+        ),
+        ("name", "'a' 'shot-01'", "'' 3 ['a']"),
         (
             "cache",
             "'magcache' {kind='none'} {kind='magcache',threshold=0.04,max_skip=2,retention=0.2,joint=true}",
             "'magcash' {kind='none',start=0} {kind='cfg-cache',threshold=0.1} {threshold=0.1} 3",
         ),
         ("cache", "", "{kind='magcache',retention=1.5} {kind='magcache',max_skip=0} {kind='magcache',joint=1}"),
+        (
+            "nag",
+            "true false {} {scale=11,tau=2.5,alpha=0.25} {alpha=1}",
+            "1 'on' {scale=0.5} {tau=11} {alpha=2} {beta=1}",
+        ),
+        ("decode", "'tiny' 'full'", "'small' true 3 {kind='tiny'}"),
         ("loras", "[]", "3 [3] [''] [{strength=1}] [{path='a',strength=101}] [{path='a',scale=1}]"),
         ("colour", "", "'red'"),
     ] {

@@ -17,6 +17,8 @@ pub(crate) struct Ticket {
     pub(crate) priority: i32,
     /// Its turn within its job, before all else.
     pub(crate) turn: u8,
+    /// How many videos come after its video, one after the other.
+    pub(crate) behind: u32,
     /// The video it is for, or the first of them.
     pub(crate) video: VideoId,
     /// What to run; empty for stages without steps.
@@ -36,8 +38,8 @@ impl Ticket {
     }
 }
 
-/// Order within a job: early looks first, then the farthest, then manifest order.
-type Place = (u8, Reverse<u32>, VideoId, Work);
+/// Order within a job: early looks first, then the farthest, then that on which the most hangs, then manifest order.
+type Place = (u8, Reverse<u32>, Reverse<u32>, VideoId, Work);
 
 /// The items of one priority.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -139,5 +141,5 @@ impl Lane {
 }
 
 fn place(ticket: &Ticket) -> Place {
-    (ticket.turn, Reverse(ticket.steps.first), ticket.video, ticket.work)
+    (ticket.turn, Reverse(ticket.steps.first), Reverse(ticket.behind), ticket.video, ticket.work)
 }

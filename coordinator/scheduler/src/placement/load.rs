@@ -10,7 +10,7 @@ use wanfarm_types::{Stage, WorkerId};
 
 use super::board::Board;
 use super::lane::Ticket;
-use super::place::{Place, has_room, may_run, may_run_on};
+use super::place::{Place, has_room, may_run_at_once, may_run_on};
 use super::pool::{Candidate, Pool};
 use super::residency::Residency;
 use super::seat::Seat;
@@ -52,7 +52,7 @@ pub(super) fn find(board: &Board, pool: &Pool, ticket: &Ticket, place: Place) ->
         seated.filter(|(_, worker, seat)| may_run_on(board, pool, ticket, *worker, seat)).take(LOOK).peekable();
     candidates.peek()?;
     let demand = Demand::of(board, pool, ticket);
-    let is_served = pool.holders.iter().any(|holder| has_room(*holder) && may_run(board, pool, ticket, *holder));
+    let is_served = pool.holders.iter().any(|holder| may_run_at_once(board, pool, ticket, *holder));
     let loads = candidates.filter_map(|(slowness, worker, seat)| {
         let to = Candidate { worker, slowness: slowness.or(average) };
         let memory = seat.residency.as_ref()?;

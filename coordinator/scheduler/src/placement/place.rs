@@ -23,9 +23,20 @@ pub(crate) fn may_run(board: &Board, pool: &Pool, ticket: &Ticket, worker: Worke
 
 /// The same, of a worker whose seat is at hand.
 pub(super) fn may_run_on(board: &Board, pool: &Pool, ticket: &Ticket, worker: WorkerId, seat: &Seat) -> bool {
+    seat.fits(ticket.lane) && is_let(board, pool, ticket, worker)
+}
+
+/// True when a worker may run an item, and has room for it beside all that it holds.
+pub(super) fn may_run_at_once(board: &Board, pool: &Pool, ticket: &Ticket, worker: WorkerId) -> bool {
+    // What has room fits.
+    has_room(board, ticket.lane, worker) && is_let(board, pool, ticket, worker)
+}
+
+/// True when nothing but memory could keep an item from a worker.
+fn is_let(board: &Board, pool: &Pool, ticket: &Ticket, worker: WorkerId) -> bool {
     let is_kept_out = ticket.lane.stage == Stage::Decode && pool.full.contains(&worker);
     let cannot = |other: &WorkerId| ticket.avoids.contains(other) || !fits(board, ticket.lane, *other);
-    !is_kept_out && seat.fits(ticket.lane) && (!ticket.avoids.contains(&worker) || pool.members.iter().all(cannot))
+    !is_kept_out && (!ticket.avoids.contains(&worker) || pool.members.iter().all(cannot))
 }
 
 /// True when there is room for items of a lane on a worker beside all that it holds.

@@ -8,7 +8,7 @@ use wanfarm_types::{AttemptId, Stage, WorkerId};
 use super::board::Board;
 use super::lane::{Lane, Ticket};
 use super::load;
-use super::place::{Place, fits, has_room, may_run};
+use super::place::{Place, fits, has_room, may_run, may_run_at_once};
 use super::pool::Pool;
 use super::tail;
 use crate::attempts::Work;
@@ -118,7 +118,7 @@ impl Place {
 
     /// The worker for a ticket: the fastest idle one, or one near its end. Among equals the holder of its newest input.
     fn find(self, board: &Board, pool: &Pool, ticket: &Ticket) -> Option<WorkerId> {
-        let suits = |worker: WorkerId| may_run(board, pool, ticket, worker) && has_room(board, ticket.lane, worker);
+        let suits = |worker: WorkerId| may_run_at_once(board, pool, ticket, worker);
         let holder = ticket.prefers.filter(|holder| suits(*holder));
         let slowness = |worker| board.slowness(worker, ticket.lane.pool());
         match self {
@@ -201,9 +201,11 @@ fn revoke_queued(board: &Board) -> Option<Decision> {
 }
 
 fn make_room(board: &Board) -> Option<Decision> {
+    let most_urgent = board.lanes().filter_map(|(_, lane)| lane.levels().next()).map(|(priority, _)| priority).max()?;
     for (id, pool) in board.pools() {
         for slots in [&pool.next_slots, &pool.stoppable] {
-            let Some(&(priority, Reverse(attempt), worker)) = slots.first() else { continue };
+            let first = slots.first().filter(|(priority, ..)| *priority < most_urgent);
+            let Some(&(priority, Reverse(attempt), worker)) = first else { continue };
             if more_important(board, id, pool, worker, priority) > pool.freeing.len() {
                 return Some(Decision::MakeRoom { attempt });
             }

@@ -17,7 +17,9 @@ pub(crate) struct Residency {
     /// What it serves.
     pub(crate) roles: BTreeMap<PoolId, Footprint>,
     /// What it holds once the last item given to it has begun.
-    pub(crate) held: BTreeSet<PoolId>,
+    held: BTreeSet<PoolId>,
+    /// Bytes of that.
+    weights: u64,
     /// What it holds and is given no work of.
     pub(crate) unwanted: BTreeSet<PoolId>,
     /// Bytes per millisecond that it reads weights with.
@@ -25,9 +27,26 @@ pub(crate) struct Residency {
 }
 
 impl Residency {
+    pub(crate) fn new(budget: u64, roles: BTreeMap<PoolId, Footprint>, held: BTreeSet<PoolId>, speed: u64) -> Self {
+        let mut memory = Self { budget, roles, held: BTreeSet::new(), weights: 0, unwanted: BTreeSet::new(), speed };
+        memory.hold(held);
+        memory
+    }
+
+    /// Sets what it holds.
+    pub(crate) fn hold(&mut self, held: BTreeSet<PoolId>) {
+        // Whether there is room is asked many times for one decision.
+        self.weights = held.iter().map(|pool| self.footprint(*pool).weights).fold(0, u64::saturating_add);
+        self.held = held;
+    }
+
     /// Bytes of the weights held.
     pub(crate) fn weights(&self) -> u64 {
-        self.held.iter().map(|pool| self.footprint(*pool).weights).fold(0, u64::saturating_add)
+        self.weights
+    }
+
+    pub(crate) fn held(&self) -> &BTreeSet<PoolId> {
+        &self.held
     }
 
     /// True when an item could run with nothing held but its role.
@@ -38,7 +57,7 @@ impl Residency {
     /// True when an item can run with all that is held, its role among it.
     pub(crate) fn has_room(&self, pool: PoolId, size: ItemSize) -> bool {
         let item = self.footprint(pool).of_item(size);
-        self.held.contains(&pool) && self.weights().saturating_add(item) <= self.budget
+        self.held.contains(&pool) && self.weights.saturating_add(item) <= self.budget
     }
 
     /// What it holds and may be given work of.
@@ -88,7 +107,7 @@ mod tests {
         };
         let roles = [role(Role::TextEncoder, 10), role(Role::DitHigh, 60), role(Role::DitLow, 60), role(Role::Vae, 5)];
         let held = held.iter().copied().map(pool).collect();
-        Residency { budget: 100, roles: roles.into(), held, unwanted: BTreeSet::new(), speed: 2 }
+        Residency::new(100, roles.into(), held, 2)
     }
 
     fn size(tokens: u64) -> ItemSize {

@@ -35,6 +35,9 @@ impl Scheduler {
         attempt.held.extend(kept.iter().flatten());
         let held = attempt.held.clone();
         let attempt = self.ledger.issue(attempt);
+        if let Work::Text(key) = work {
+            self.forget_kept(key);
+        }
         match work {
             Work::Text(key) => self.texts.get_mut(&key).map(|text| text.attempt = Some(attempt)),
             Work::Image(video) => self.videos.get_mut(&video).map(|video| video.image_attempt = Some(attempt)),

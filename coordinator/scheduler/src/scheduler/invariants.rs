@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{AttemptId, Stage, VideoId, WorkerId};
+use wanfarm_types::{AttemptId, Role, Stage, VideoId, WorkerId};
 
 use super::Scheduler;
 use super::refresh::NO_STEPS;
@@ -34,7 +34,9 @@ impl Scheduler {
         self.check_workers()?;
         self.check_results()?;
         self.check_jobs()?;
+        self.check_chains()?;
         self.check_texts()?;
+        self.check_kept()?;
         self.check_unwritten()?;
         self.check_memory()?;
         self.check_board()?;
@@ -200,6 +202,38 @@ impl Scheduler {
         Ok(())
     }
 
+    /// What is kept is within its bound, has no reader's result under the same name, and is named by no attempt; what is
+    /// read was made with the weights that its readers' jobs are rendered with.
+    fn check_kept(&self) -> Check {
+        ensure(self.kept.beyond(self.config.kept_text_bytes).is_none(), || "too many texts are kept".to_owned())?;
+        for (key, _) in self.kept.iter() {
+            let is_free = self.texts.get(&key).is_none_or(|text| text.result.is_none() && text.attempt.is_none());
+            ensure(is_free, || format!("text {key:?} is kept and read"))?;
+        }
+        for (key, text) in self.texts.iter().filter(|(_, text)| text.is_usable()) {
+            let pins = text.readers.iter().filter_map(|video| self.jobs.get(&video.job)?.pins.get(&Role::TextEncoder));
+            let mut others = pins.filter(|pin| text.weights.is_some_and(|weights| weights != **pin));
+            ensure(others.next().is_none(), || format!("text {key:?} was made with other weights than its readers'"))?;
+        }
+        Ok(())
+    }
+
+    /// An open video comes after videos that are done or can be, and nothing but its texts is computed before they are.
+    fn check_chains(&self) -> Check {
+        for (&id, video) in self.videos.iter().filter(|(_, video)| video.state.is_open()) {
+            let before = video.plan.after.iter().map(|&index| VideoId { index, ..id });
+            let states: Vec<_> = before.map(|before| self.videos.get(&before).map(|video| &video.state)).collect();
+            let hopeful = states.iter().all(|state| matches!(state, Some(VideoPhase::Open | VideoPhase::Done)));
+            ensure(hopeful, || format!("video {id} is open and comes after one that was given up"))?;
+            let ready = states.iter().all(|state| matches!(state, Some(VideoPhase::Done)));
+            let works = [Work::Image(id), Work::Video(id)];
+            let begun = [video.attempt, video.image_attempt].iter().any(Option::is_some)
+                || works.into_iter().any(|work| self.board.ticket(work).is_some());
+            ensure(ready || !begun, || format!("video {id} is computed before those that it comes after are done"))?;
+        }
+        Ok(())
+    }
+
     fn check_texts(&self) -> Check {
         let mut readers: BTreeMap<_, BTreeSet<VideoId>> = BTreeMap::new();
         let mut wanting: BTreeMap<_, BTreeSet<VideoId>> = BTreeMap::new();
@@ -217,7 +251,7 @@ impl Scheduler {
         for (key, text) in &self.texts {
             let read = readers.remove(key).unwrap_or_default();
             ensure(text.readers == read, || format!("text {key:?} has readers {:?}, not {read:?}", text.readers))?;
-            let listed: BTreeSet<VideoId> = text.wanting.iter().map(|&(_, _, video)| video).collect();
+            let listed: BTreeSet<VideoId> = text.wanting.iter().map(|&(.., video)| video).collect();
             let wants = wanting.remove(key).unwrap_or_default();
             ensure(listed == wants, || format!("text {key:?} is wanted by {listed:?}, not {wants:?}"))?;
         }
@@ -270,10 +304,10 @@ impl Scheduler {
             let last = worker.next.or(worker.running).and_then(|id| self.ledger.get(id));
             if let Some(attempt) = last.filter(|attempt| !attempt.restored) {
                 let needs = |pool: &PoolId| memory.roles.get(pool).map_or(0, |role| role.weights);
-                let others = memory.held.iter().filter(|pool| **pool != attempt.pool()).map(needs).sum::<u64>();
+                let others = memory.held().iter().filter(|pool| **pool != attempt.pool()).map(needs).sum::<u64>();
                 let own = memory.roles.get(&attempt.pool()).map_or(u64::MAX, |role| role.needs(attempt.lane.size));
                 ensure(own.saturating_add(others) <= memory.budget, || {
-                    format!("worker {id} has no room for {:?} beside {:?}", attempt.lane, memory.held)
+                    format!("worker {id} has no room for {:?} beside {:?}", attempt.lane, memory.held())
                 })?;
             }
         }
@@ -295,7 +329,8 @@ impl Scheduler {
             });
             let image = on_its_way(Work::Image(id), video.image_attempt);
             let rests = video.rests_until.is_some_and(|until| self.timers.contains(&(until, Work::Video(id))));
-            let moves = writes || rests || image || text || on_its_way(Work::Video(id), video.attempt);
+            let moves =
+                writes || rests || image || text || self.waits(id, video) || on_its_way(Work::Video(id), video.attempt);
             ensure(moves, || format!("video {id} is open and nothing is on its way: {video:?}"))?;
         }
         Ok(())

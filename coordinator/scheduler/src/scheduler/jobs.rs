@@ -6,6 +6,7 @@ use wanfarm_types::{Failure, JobId, VideoId};
 
 use super::{Dirty, Scheduler};
 use crate::attempts::Work;
+use crate::chain;
 use crate::job::{Job, PoolId, Text};
 use crate::stage_result::Checkpoints;
 use crate::video::Video;
@@ -42,10 +43,11 @@ impl Scheduler {
             made: Default::default(),
         };
         self.jobs.insert(plan.id, job);
-        for (index, video) in (0..).zip(plan.videos) {
+        let turn = |index| if plan.early_look { early_turn(index, videos) } else { 0 };
+        let links = chain::links(&plan.after(), turn);
+        for ((index, video), link) in (0..).zip(plan.videos).zip(links) {
             let id = VideoId { job: plan.id, index };
-            let turn = if plan.early_look { early_turn(index, videos) } else { 0 };
-            self.videos.insert(id, Video::new(video, turn));
+            self.videos.insert(id, Video::new(video, link));
             self.add_reader(id);
         }
     }
@@ -84,15 +86,11 @@ impl Scheduler {
     }
 
     pub(super) fn cancel(&mut self, target: Target) {
-        for video in self.targets(target) {
-            if self.videos.get(&video).is_some_and(|video| video.state.is_open()) {
-                self.close(video, VideoPhase::Cancelled);
-            }
-        }
+        self.close_all(self.targets(target), &VideoPhase::Cancelled);
     }
 
     pub(super) fn retry(&mut self, target: Target) {
-        let again: Vec<VideoId> = self.targets(target).filter(|id| self.is_retriable(*id)).collect();
+        let again = self.with_chains(self.targets(target).filter(|id| self.is_retriable(*id)));
         let Some(first) = again.first().copied() else { return };
         self.reopen_job(first.job, again.len() as u32);
         for id in again {
@@ -106,9 +104,10 @@ impl Scheduler {
             self.record(Change::VideoPhase { video: id, state: VideoPhase::Open });
             self.add_reader(id);
         }
+        self.use_kept(first.job);
     }
 
-    fn is_retriable(&self, id: VideoId) -> bool {
+    pub(super) fn is_retriable(&self, id: VideoId) -> bool {
         let state = self.videos.get(&id).map(|video| &video.state);
         matches!(state, Some(VideoPhase::Failed(_) | VideoPhase::Cancelled))
     }
@@ -191,6 +190,7 @@ impl Scheduler {
         self.forget_results(id, done);
         self.remove_reader(id);
         self.dirty.insert(Dirty::Video(id));
+        self.dirty.extend(self.followers(id).map(Dirty::Video));
         if let Some(job) = self.jobs.get_mut(&id.job) {
             job.open -= 1;
         }
@@ -220,12 +220,7 @@ impl Scheduler {
                 self.texts.get(&key).map(|text| text.readers.iter().copied().collect()).unwrap_or_default()
             }
         };
-        for video in videos {
-            if self.videos.get(&video).is_some_and(|video| video.state.is_open()) {
-                self.close(video, VideoPhase::Failed(failure.clone()));
-                self.act(Action::VideoFailed { video, failure: failure.clone() });
-            }
-        }
+        self.close_all(videos.into_iter(), &VideoPhase::Failed(failure.clone()));
     }
 
     pub(super) fn finish_if_over(&mut self, id: JobId) {
@@ -274,7 +269,9 @@ impl Scheduler {
         let Some(video) = self.videos.get(&id) else { return };
         let Some(job) = self.jobs.get(&id.job) else { return };
         for &key in &video.plan.texts {
-            self.texts.entry(key).or_insert_with(|| Text::new(job.model)).readers.insert(id);
+            let text = self.texts.entry(key).or_insert_with(|| Text::new(job.model));
+            text.readers.insert(id);
+            text.last_job = text.last_job.max(id.job);
             self.dirty.insert(Dirty::Text(key));
         }
         self.dirty.insert(Dirty::Video(id));
@@ -297,7 +294,7 @@ impl Scheduler {
         video.wants_texts = wants;
         for key in &video.plan.texts {
             let Some(text) = self.texts.get_mut(key) else { continue };
-            let entry = (Reverse(job.priority), video.turn, id);
+            let entry = (Reverse(job.priority), video.link.turn, Reverse(video.link.behind), id);
             if wants {
                 text.wanting.insert(entry)
             } else {
@@ -315,8 +312,11 @@ impl Scheduler {
     }
 
     fn video_ids(&self, job: JobId) -> std::vec::IntoIter<VideoId> {
-        let range = VideoId { job, index: 0 }..=VideoId { job, index: u32::MAX };
-        self.videos.range(range).map(|(&id, _)| id).collect::<Vec<_>>().into_iter()
+        self.job_videos(job).map(|(&id, _)| id).collect::<Vec<_>>().into_iter()
+    }
+
+    pub(super) fn job_videos(&self, job: JobId) -> impl Iterator<Item = (&VideoId, &Video)> {
+        self.videos.range(VideoId { job, index: 0 }..=VideoId { job, index: u32::MAX })
     }
 
     fn touch_job(&mut self, job: JobId) {

@@ -44,6 +44,16 @@ impl Scheduler {
                 self.pin_to(id, role, weights);
             }
         }
+        self.use_kept(id);
+    }
+
+    /// Notes that a result of a job was made with these weights.
+    pub(super) fn made_with(&mut self, id: JobId, role: Role, weights: Digest) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.made.insert(role);
+        if !job.pins.contains_key(&role) {
+            self.pin_to(id, role, weights);
+        }
     }
 
     /// Notes that a result of a job was made with the weights of a worker.
@@ -51,12 +61,9 @@ impl Scheduler {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let pool = PoolId { model: job.model, role };
         job.made.insert(role);
-        if job.pins.contains_key(&role) {
-            return;
-        }
         let weights = self.workers.get(&worker).and_then(|worker| worker.serves.get(&pool)).copied();
         if let Some(weights) = weights {
-            self.pin_to(id, role, weights);
+            self.made_with(id, role, weights);
         }
     }
 
@@ -92,6 +99,9 @@ impl Scheduler {
         let pool = PoolId { model: job.model, role };
         job.pins.insert(role, weights);
         self.record(Change::WeightsPinned { job: id, role, weights: Some(weights) });
+        if role == Role::TextEncoder {
+            self.drop_foreign_texts(id, weights);
+        }
         let differs = |worker: &Worker| {
             let theirs = worker.serves.get(&pool).filter(|_| worker.can_run(pool));
             worker.session != Session::Gone && theirs.is_some_and(|theirs| *theirs != weights)

@@ -1,6 +1,7 @@
 //! From the state to the board: after every change, what changed is looked at anew and its ticket or seat replaced.
 //! Idempotent: doing it once more changes nothing. That is what keeps transitions short and the board right.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use wanfarm_types::{AttemptId, ItemSize, Stage, StepRange, VideoId, WorkerId};
@@ -42,7 +43,7 @@ impl Scheduler {
     pub(super) fn next_step(&self, id: VideoId, video: &Video) -> NextStep {
         let active = self.jobs.get(&id.job).is_some_and(|job| job.state == JobPhase::Active);
         let texts_usable = video.plan.texts.iter().all(|key| self.texts.get(key).is_some_and(Text::is_usable));
-        video.next_step(active, texts_usable, self.now)
+        video.next_step(active, self.waits(id, video), texts_usable, self.now)
     }
 
     /// Keeps the pools' load up to date with how far a video is, or that it does not go on.
@@ -107,7 +108,8 @@ impl Scheduler {
             lane: LaneId::new(job.model, stage, steps.first, video.plan.item_size()),
             work,
             priority: job.priority,
-            turn: video.turn,
+            turn: video.link.turn,
+            behind: video.link.behind,
             video: id,
             steps,
             step_work: effort(stage, video.plan.size),
@@ -175,13 +177,14 @@ impl Scheduler {
     /// The ticket of a text that has to be encoded; it stands in the name of the most urgent video that waits for it.
     pub(super) fn text_ticket(&self, key: TextKey) -> Option<Ticket> {
         let text = self.texts.get(&key)?;
-        let &(std::cmp::Reverse(priority), turn, video) = text.wanting.first()?;
+        let &(Reverse(priority), turn, Reverse(behind), video) = text.wanting.first()?;
         let wanted = text.attempt.is_none() && !text.is_usable();
         wanted.then(|| Ticket {
             lane: LaneId::new(text.model, Stage::EncodeText, 0, ItemSize::default()),
             work: Work::Text(key),
             priority,
             turn,
+            behind,
             video,
             steps: NO_STEPS,
             step_work: effort(Stage::EncodeText, SizeClass(0)),
@@ -192,11 +195,9 @@ impl Scheduler {
 
     fn forget_text(&mut self, key: TextKey) {
         self.board.offer(Work::Text(key), None);
-        let result = self.texts.get_mut(&key).and_then(|text| text.result.take());
-        if let Some(result) = result {
-            self.discard(ArtifactId::Text(key), &result);
+        if let Some(text) = self.texts.remove(&key) {
+            self.keep_or_discard(key, text);
         }
-        self.texts.remove(&key);
     }
 
     pub(super) fn refresh_worker(&mut self, id: WorkerId) {

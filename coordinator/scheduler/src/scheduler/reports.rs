@@ -266,6 +266,7 @@ impl Scheduler {
             return;
         };
         text.result = Some(result.replace(text.result.as_ref()));
+        text.weights = self.workers.get(&attempt.worker).and_then(|worker| worker.serves.get(&attempt.pool())).copied();
         text.strikes.clear();
         let readers: Vec<VideoId> = text.readers.iter().copied().collect();
         let mut jobs: Vec<JobId> = readers.iter().map(|video| video.job).collect();
@@ -319,6 +320,9 @@ impl Scheduler {
         }
         self.touch(attempt.work);
         self.pin(attempt.job, attempt.item.stage.role(), attempt.worker);
+        if attempt.is_denoising() {
+            self.pin_texts(attempt.item.video);
+        }
     }
 
     fn hold(&mut self, id: AttemptId, attempt: &Attempt) {

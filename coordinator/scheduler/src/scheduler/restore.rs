@@ -14,6 +14,7 @@ use wanfarm_types::{
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Work};
 use crate::job::LaneId;
+use crate::kept::KeptText;
 use crate::pace::effort;
 use crate::stage_result::StageResult;
 use crate::video::Video;
@@ -44,6 +45,8 @@ struct Rows {
     pins: BTreeMap<(JobId, Role), Digest>,
     videos: BTreeMap<VideoId, VideoPhase>,
     artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>,
+    /// Of a text, either this or an artifact.
+    kept: BTreeMap<TextKey, KeptText>,
     attempts: BTreeMap<AttemptId, (WorkItem, Option<TextKey>, WorkerId, Incarnation)>,
     ended: BTreeMap<AttemptId, StepTiming>,
     /// One more than the greatest attempt number seen, forgotten ones included.
@@ -74,6 +77,8 @@ impl Scheduler {
         scheduler.restore_jobs(plans.collect(), &rows.job_states, rows.pins)?;
         scheduler.restore_videos(rows.videos);
         scheduler.restore_artifacts(rows.artifacts);
+        scheduler.restore_kept(rows.kept);
+        scheduler.restore_chains();
         scheduler.workers = rows.workers;
         for (id, (item, text, worker, incarnation)) in rows.attempts {
             match rows.ended.get(&id) {
@@ -153,6 +158,18 @@ impl Scheduler {
         }
         for video in self.videos.values_mut() {
             video.best = video.progress();
+        }
+    }
+
+    /// Texts that are kept, and with which weights those were made that are read.
+    fn restore_kept(&mut self, kept: BTreeMap<TextKey, KeptText>) {
+        for (key, text) in kept {
+            self.kept.insert(key, text);
+        }
+        self.trim_kept();
+        for text in self.texts.values_mut().filter(|text| text.result.is_some()) {
+            let jobs = text.readers.iter().filter_map(|video| self.jobs.get(&video.job));
+            text.weights = jobs.filter_map(|job| job.pins.get(&Role::TextEncoder)).next().copied();
         }
     }
 
@@ -244,11 +261,14 @@ impl Rows {
                 self.videos.insert(video, state);
             }
             Change::ArtifactDurable { artifact, tensors } => {
+                self.forget_artifact(artifact);
                 self.artifacts.insert(artifact, tensors);
             }
-            Change::ArtifactForgotten(artifact) => {
-                self.artifacts.remove(&artifact);
+            Change::TextKept { text, tensors, weights, job } => {
+                self.forget_artifact(ArtifactId::Text(text));
+                self.kept.insert(text, KeptText { tensors, weights, job });
             }
+            Change::ArtifactForgotten(artifact) => self.forget_artifact(artifact),
             Change::JobForgotten(job) => self.forget(job),
             Change::AttemptIssued { attempt, item, text, worker, incarnation } => {
                 self.next_attempt = self.next_attempt.max(attempt.0.saturating_add(1));
@@ -265,6 +285,13 @@ impl Rows {
             Change::WorkerForgotten(worker) => {
                 self.workers.remove(&worker);
             }
+        }
+    }
+
+    fn forget_artifact(&mut self, artifact: ArtifactId) {
+        self.artifacts.remove(&artifact);
+        if let ArtifactId::Text(text) = artifact {
+            self.kept.remove(&text);
         }
     }
 

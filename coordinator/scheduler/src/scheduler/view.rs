@@ -114,11 +114,11 @@ impl Scheduler {
         lanes.map(|lane| lane.at_least(i32::MIN)).sum()
     }
 
-    /// A job's open videos and how far they are, for estimates.
-    pub fn remaining(&self, id: JobId) -> impl Iterator<Item = (&VideoPlan, Progress)> {
+    /// A job's open videos, by their places in its plan, and how far they are, for estimates.
+    pub fn remaining(&self, id: JobId) -> impl Iterator<Item = (u32, &VideoPlan, Progress)> {
         let videos = self.jobs.get(&id).map_or(0, |job| job.videos);
-        let videos = (0..videos).filter_map(move |index| self.videos.get(&VideoId { job: id, index }));
-        videos.filter(|video| video.state.is_open()).map(|video| {
+        let videos = (0..videos).filter_map(move |index| Some((index, self.videos.get(&VideoId { job: id, index })?)));
+        videos.filter(|(_, video)| video.state.is_open()).map(|(index, video)| {
             let is_usable = |text| self.texts.get(text).is_some_and(crate::job::Text::is_usable);
             let progress = Progress {
                 steps_done: video.checkpoints.steps_done(),
@@ -126,7 +126,7 @@ impl Scheduler {
                 has_image: video.image_is_usable(),
                 decoded: video.frames.is_some(),
             };
-            (&video.plan, progress)
+            (index, &video.plan, progress)
         })
     }
 
@@ -161,7 +161,7 @@ impl Scheduler {
     /// What has no room on any of the workers that could be given it, of the videos of a job that go on.
     pub fn no_room(&self, id: JobId) -> Option<NoRoom> {
         let model = self.jobs.get(&id)?.model;
-        let all = self.remaining(id).flat_map(|(plan, progress)| {
+        let all = self.remaining(id).flat_map(|(_, plan, progress)| {
             let left = plan.stages.iter().filter(move |(_, steps)| steps.end > progress.steps_done);
             let size = plan.item_size();
             left.map(|(stage, _)| *stage).chain([Stage::Decode]).map(move |stage| (stage.role(), size))
@@ -231,7 +231,7 @@ impl Scheduler {
             memory: worker.residency.as_ref().map(|memory| WorkerMemory {
                 budget_bytes: memory.budget,
                 weights_bytes: memory.weights(),
-                loaded: memory.held.iter().map(named).collect(),
+                loaded: memory.held().iter().map(named).collect(),
                 loading: running.and_then(|(_, attempt)| loading(attempt)),
             }),
             unloadable: worker.unloadable.keys().map(named).collect(),

@@ -85,7 +85,7 @@ impl Scheduler {
         held.retain(|pool| roles.contains_key(pool));
         let known = self.workers.get(&hello.worker);
         let speed = known.and_then(|worker| Some(worker.residency.as_ref()?.speed)).unwrap_or(LOAD_SPEED);
-        Arc::new(Residency { budget, roles, held, unwanted: BTreeSet::new(), speed })
+        Arc::new(Residency::new(budget, roles, held, speed))
     }
 
     /// A worker holds what it was told to with the last item it has, or will when that begins.

@@ -65,6 +65,8 @@ pub(crate) fn job(id: u64, priority: i32, videos: u32) -> JobPlan {
         frame: 10,
         kept: 0,
         work: Vec::new(),
+        after: Vec::new(),
+        name: String::new(),
     };
     JobPlan {
         id: JobId(id),

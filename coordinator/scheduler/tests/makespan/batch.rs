@@ -108,6 +108,8 @@ pub(crate) fn video(number: u32, stages: &[(Stage, u32)]) -> VideoPlan {
         frame: 3_600,
         kept: 0,
         work: Vec::new(),
+        after: Vec::new(),
+        name: String::new(),
     }
 }
 

@@ -1,5 +1,5 @@
 //! What the committed rows say, kept by itself and never asked of the scheduler: which jobs are in, which attempts are
-//! out, which videos have ended, which artifacts are referred to. Rows that contradict one another fail the night.
+//! out, which videos have ended, what comes after what, which artifacts are referred to. Rows that contradict one another fail the night.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,7 @@ pub(crate) struct Audit {
     out: BTreeMap<AttemptId, (Work, WorkerId)>,
     busy: BTreeMap<Work, AttemptId>,
     done: BTreeSet<VideoId>,
+    after: BTreeMap<VideoId, Vec<VideoId>>,
     artifacts: BTreeMap<ArtifactId, Vec<TensorRef>>,
     newest: u64,
 }
@@ -33,6 +34,10 @@ impl Audit {
         match row {
             Change::JobAdded(plan) => {
                 assert!(self.jobs.insert(plan.id, JobPhase::Active).is_none(), "{} was added twice", plan.id);
+                for (index, video) in (0..).zip(&plan.videos) {
+                    let of_job = |index| VideoId { job: plan.id, index };
+                    self.after.insert(of_job(index), video.after.iter().copied().map(of_job).collect());
+                }
             }
             Change::JobPhase { job, state } => drop(self.jobs.insert(*job, *state)),
             Change::JobPriority { job, .. } => assert!(self.jobs.contains_key(job), "nobody has heard of {job}"),
@@ -53,11 +58,15 @@ impl Audit {
                 assert!(self.done.insert(*video), "{video} finished twice");
             }
             Change::VideoPhase { video, .. } => assert!(!self.done.contains(video), "{video} was done"),
-            Change::ArtifactDurable { artifact, tensors } => drop(self.artifacts.insert(*artifact, tensors.clone())),
+            Change::ArtifactDurable { .. } | Change::TextKept { .. } => {
+                self.artifacts.extend(row.durable().map(|(artifact, tensors)| (artifact, tensors.to_vec())));
+            }
             Change::ArtifactForgotten(artifact) => drop(self.artifacts.remove(artifact)),
             Change::AttemptIssued { attempt, item, text, worker, .. } => {
                 assert!(attempt.0 > self.newest, "{attempt} is not newer than all before it");
                 self.newest = attempt.0;
+                let ready = text.is_some() || self.after[&item.video].iter().all(|before| self.done.contains(before));
+                assert!(ready, "{attempt} of {} is computed before what it starts from is written", item.video);
                 let work = (*text, text.is_none().then_some(item.video), item.stage == Stage::EncodeImage);
                 let other = self.busy.insert(work, *attempt);
                 assert!(other.is_none(), "{attempt} was issued while {other:?} was out for {work:?}");
@@ -72,6 +81,10 @@ impl Audit {
             }
             Change::WorkerState { .. } | Change::WorkerForgotten(_) => {}
         }
+    }
+
+    pub(crate) fn is_done(&self, video: VideoId) -> bool {
+        self.done.contains(&video)
     }
 
     /// The worker an attempt is out with.

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use wanfarm_scheduler::{
     Action, ArtifactId, Change, Config, Input, Instant, JobPhase, JobPlan, Scheduler, Served, Target, VideoPhase,
-    VideoPlan, WorkerView,
+    WorkerView,
 };
 use wanfarm_types::{
     AttemptId, Digest, Failure, FailureKind, Footprint, JobId, Role, Stage, TensorRef, VideoId, WorkerId,
@@ -144,6 +145,7 @@ impl Farm {
             checkpoint_steps: rng.random_range(1..4),
             checkpoint_time: Duration::from_secs(rng.random_range(1..60)),
             unwritten_videos: rng.random_range(1..5),
+            kept_text_bytes: [0, 10, 1000, u64::MAX][rng.random_range(0..4)],
             ..usual
         }
     }
@@ -320,7 +322,11 @@ impl Farm {
         for (video, phase) in self.jobs.iter().flat_map(|job| scheduler.phases(job.id)) {
             match (phase, self.bad.get(&video)) {
                 (VideoPhase::Open, _) => panic!("{video} is still open"),
-                (VideoPhase::Done, bad) => assert!(bad.is_none(), "{video} cannot be done"),
+                (VideoPhase::Done, bad) => {
+                    assert!(bad.is_none(), "{video} cannot be done");
+                    let before = &self.plan_of(video.job).videos[video.index as usize].after;
+                    assert!(before.iter().all(|index| self.audit.is_done(VideoId { index: *index, ..video })));
+                }
                 (VideoPhase::Failed(_) | VideoPhase::Cancelled, _) => {}
             }
         }

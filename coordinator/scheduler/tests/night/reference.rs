@@ -39,8 +39,16 @@ pub(crate) fn text(key: TextKey) -> TensorRef {
     tensor(&[1, u64::from_le_bytes(key.0.0[..8].try_into().expect("eight bytes"))])
 }
 
-pub(crate) fn image(video: VideoId) -> Vec<TensorRef> {
-    vec![tensor(&[2, video.job.0, u64::from(video.index)])]
+/// A first frame, encoded: a file of the manifest, or a frame of each of these videos.
+pub(crate) fn image(video: VideoId, starts: &[TensorRef]) -> Vec<TensorRef> {
+    let mut parts = vec![2, video.job.0, u64::from(video.index)];
+    parts.extend(starts.iter().map(number));
+    vec![tensor(&parts)]
+}
+
+/// The frames that a video starts from: those of the videos that it comes after.
+pub(crate) fn starts(video: VideoId, job: &JobPlan) -> Vec<TensorRef> {
+    job.videos[video.index as usize].after.iter().map(|&index| render(VideoId { index, ..video }, job)).collect()
 }
 
 /// One step on from `from`, given text and image.
@@ -61,9 +69,10 @@ pub(crate) fn frames(state: &Checkpoint) -> TensorRef {
 }
 
 /// The frames of an undisturbed render.
-pub(crate) fn render(id: VideoId, plan: &VideoPlan) -> TensorRef {
+pub(crate) fn render(id: VideoId, job: &JobPlan) -> TensorRef {
+    let plan = &job.videos[id.index as usize];
     let texts: Vec<TensorRef> = plan.texts.iter().map(|&key| text(key)).collect();
-    let image = if plan.has_image { image(id) } else { Vec::new() };
+    let image = if plan.has_image { image(id, &starts(id, job)) } else { Vec::new() };
     let mut state = None;
     for _ in 0..plan.total_steps() {
         state = Some(step(id, state.as_ref(), &texts, &image));
@@ -79,6 +88,15 @@ pub(crate) fn size(index: u32) -> u64 {
 /// Tokens of a video that a step cache keeps something of.
 pub(crate) fn kept(index: u32) -> u64 {
     if index % 7 == 5 { size(index) } else { 0 }
+}
+
+/// Lets each of these videos but the first start from a frame of the one before it in this list.
+pub(crate) fn chain(job: &mut JobPlan, videos: &[u32]) {
+    for link in videos.windows(2) {
+        job.videos[link[0] as usize].name = format!("shot-{}", link[0]);
+        let follower = &mut job.videos[link[1] as usize];
+        (follower.after, follower.has_image) = (vec![link[0]], true);
+    }
 }
 
 /// A job of a two-expert model with `videos` videos that share a negative prompt and some of their prompts.
@@ -97,6 +115,8 @@ pub(crate) fn job(id: u64, priority: i32, model: &str, videos: u32, high: u32, t
         frame: size(index) / 4,
         kept: kept(index),
         work: Vec::new(),
+        after: Vec::new(),
+        name: String::new(),
     };
     JobPlan {
         id: JobId(id),

@@ -34,6 +34,8 @@ pub(crate) struct Item {
     pub(crate) started: bool,
     stop: bool,
     state: Option<Checkpoint>,
+    /// The frames that its video starts from.
+    starts: Vec<TensorRef>,
 }
 
 pub(crate) struct Worker {
@@ -142,6 +144,7 @@ impl Worker {
                     started: false,
                     stop: false,
                     state: assignment.inputs.checkpoint.clone(),
+                    starts: reference::starts(assignment.item.video, job),
                 };
                 assert!(self.next.is_none(), "{:?} gets a third item", self.id);
                 assert!(self.serves.iter().any(|served| served.role == assignment.item.stage.role()), "not its role");
@@ -250,7 +253,7 @@ impl Worker {
                 Some(ItemOutputs::Text(made[0].clone()))
             }
             Stage::EncodeImage => {
-                made = reference::image(work.video).into_iter().map(rounded).collect();
+                made = reference::image(work.video, &item.starts).into_iter().map(rounded).collect();
                 Some(ItemOutputs::Image(made.clone()))
             }
             Stage::Decode => {

@@ -150,7 +150,7 @@ impl Driver {
     }
 
     fn add_remaining(&self, job: JobId, work: &mut Workload) {
-        self.scheduler.remaining(job).for_each(|(plan, progress)| work.add(plan, progress));
+        work.add_job(self.scheduler.remaining(job));
     }
 
     /// The missing workers for these roles of a model.

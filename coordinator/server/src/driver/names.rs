@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wanfarm_client::span;
 use wanfarm_manifest::claims::{Claims, Clash, Holder, Wanted};
-use wanfarm_manifest::{Submission, Taken, report_names};
+use wanfarm_manifest::{Submission, Taken, chains, report_names};
 use wanfarm_types::{JobId, VideoId, VideoState};
 
 use super::Driver;
@@ -21,6 +21,7 @@ impl Driver {
         let mut settled = Settled { videos: Vec::with_capacity(videos.len()), renamed: 0, left_out: 0 };
         let (mut own, mut obstructions) = (Claims::default(), Vec::new());
         let looks = looks.iter().chain(std::iter::repeat(&Look::Free));
+        let mut places = Vec::with_capacity(videos.len());
         for ((index, video), look) in (0u32..).zip(videos).zip(looks) {
             let mut video = video.clone();
             match look {
@@ -28,13 +29,13 @@ impl Driver {
                     settled.left_out += 1;
                     continue;
                 }
-                Look::Renamed(name) => {
-                    video.output.clone_from(name);
+                Look::Renamed(names) => {
+                    names.give_to(&mut video);
                     settled.renamed += 1;
                 }
                 Look::Free | Look::Blocked(_) => {}
             }
-            let wanted = Wanted::video(self.outputs.root(), &video.output, &video.formats);
+            let wanted = Wanted::video(self.outputs.root(), &video);
             let clashes = self.registry.claims.clashes(&wanted).into_iter().chain(own.clashes(&wanted));
             let held = clashes.into_iter().find_map(|clash| self.held_by(&clash, *taken));
             let stands = || match look {
@@ -46,7 +47,15 @@ impl Driver {
             }
             own.claim(Holder { job: self.registry.jobs.next(), video: Some(index) }, &wanted);
             settled.videos.push(video);
+            places.push(index);
         }
+        chains::renumber(&mut settled.videos, &places, |at, need| {
+            let other = videos.get(need.video() as usize).map(|video| video.label(need.video())).unwrap_or_default();
+            let why = format!("it needs a frame of {other}, which stands there whole and would be left out");
+            obstructions.push(Obstruction { index: places[at], why });
+            None
+        });
+        obstructions.sort_by_key(|obstruction| obstruction.index);
         if obstructions.is_empty() { Ok(settled) } else { Err(RequestError::Taken(obstructions, videos.len())) }
     }
 
@@ -82,7 +91,7 @@ impl Driver {
         let mut own = Claims::default();
         let holder = Holder { job: self.registry.jobs.next(), video: None };
         for video in &submission.videos {
-            own.claim(holder, &Wanted::video(root, &video.output, &video.formats));
+            own.claim(holder, &Wanted::video(root, video));
         }
         let free = |name: &String| {
             let wanted = Wanted::report(root, name);

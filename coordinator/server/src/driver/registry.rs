@@ -81,8 +81,8 @@ impl Registry {
             Row::Resolved { job, videos } => self.jobs.resolved(*job, videos),
             Row::Requeued(job) => self.jobs.requeue(*job),
             Row::Suspended { job, reason } => self.jobs.set_suspend_reason(*job, reason.clone()),
-            Row::Outputs { video, written, verdict, seconds } => {
-                self.jobs.set_outputs(*video, written, verdict, *seconds);
+            Row::Outputs { video, written, verdict, seconds, frames } => {
+                self.jobs.set_outputs(*video, written, verdict, *seconds, frames);
             }
             Row::Ended { job, end } => self.jobs.ended(*job, end.as_deref().cloned()),
             Row::Reported { job, at } => self.jobs.reported(*job, *at),
@@ -148,7 +148,7 @@ impl Registry {
                 }
             }
             Change::WorkerState { .. } | Change::WorkerForgotten(_) => self.standings += 1,
-            Change::ArtifactDurable { .. } | Change::ArtifactForgotten(_) => {}
+            Change::ArtifactDurable { .. } | Change::TextKept { .. } | Change::ArtifactForgotten(_) => {}
         }
     }
 }

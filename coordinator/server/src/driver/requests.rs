@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use tokio::sync::oneshot;
 use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
-use wanfarm_manifest::{Submission, Taken};
+use wanfarm_manifest::{Submission, Taken, chains, film};
 use wanfarm_scheduler::{Change, Input, Session, Target};
 use wanfarm_types::about::check_note;
 use wanfarm_types::{
-    About, Digest, JobId, JobState, JobStatus, Role, VideoId, VideoSpec, VideoState, VideoStatus, WorkerId,
+    About, Digest, JobId, JobState, JobStatus, Role, VideoId, VideoRequest, VideoSpec, VideoState, VideoStatus,
+    WorkerId,
 };
 
 use super::{Driver, facts};
@@ -21,25 +22,14 @@ use crate::times::wall_clock;
 impl Driver {
     pub(super) fn on_request(&mut self, request: Request) {
         match request {
-            Request::MissingImages { images, reply } => {
-                let missing = self.missing_files(images, |driver, image| driver.registry.images.get(image).is_some());
+            Request::MissingFiles { files, reply } => {
+                let missing = self.missing_files(files);
                 answer(reply, missing);
             }
-            Request::ImageStored { image, reply } => {
-                if self.copies.is_leaving(&image.digest) {
-                    return answer(reply, false);
-                }
-                if self.registry.images.get(&image.digest).is_none() {
-                    self.copies.keep(image.digest);
-                    self.put(Row::Image(image));
-                }
-                self.uploads.given(image.digest);
-                self.answer_when_recorded(reply, true);
-            }
-            Request::MissingLoras { loras, reply } => {
-                let missing = self.missing_files(loras, |driver, lora| driver.copies.holds(lora));
-                answer(reply, missing);
-            }
+            Request::ImageStored { image, reply } => match self.keep_image(image) {
+                true => self.answer_when_recorded(reply, true),
+                false => answer(reply, false),
+            },
             Request::LoraStored { lora, reply } => {
                 if self.copies.is_leaving(&lora) {
                     return answer(reply, false);
@@ -144,8 +134,8 @@ impl Driver {
     }
 
     /// Those files that are not there; the others are kept for the job that is about to name them.
-    fn missing_files(&mut self, files: Vec<Digest>, is_here: impl Fn(&Self, &Digest) -> bool) -> Vec<Digest> {
-        let (here, missing): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_here(self, file));
+    fn missing_files(&mut self, files: Vec<Digest>) -> Vec<Digest> {
+        let (here, missing): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| self.copies.holds(file));
         here.into_iter().for_each(|file| self.uploads.given(file));
         missing
     }
@@ -171,7 +161,7 @@ impl Driver {
                 }),
             };
         }
-        let mut images = submission.videos.iter().filter_map(|video| video.image);
+        let mut images = submission.videos.iter().flat_map(VideoRequest::files);
         if let Some(missing) = images.find(|image| self.registry.images.get(image).is_none()) {
             return Err(RequestError::NoSuchImage(missing));
         }
@@ -269,6 +259,21 @@ impl Driver {
             let missing = RequestError::NoSuchVideo { id: VideoId { job: id, index }, videos: all.len() };
             all.get(index as usize).cloned().ok_or(missing)
         };
+        let mut chosen: Vec<VideoRequest> = videos.iter().map(video).collect::<Result<_, _>>()?;
+        // It is rendered from the very frame that it was rendered from.
+        let mut missing = None;
+        chains::renumber(&mut chosen, videos, |at, need| {
+            let file = job.kept(need);
+            if file.is_none() {
+                missing = Some(RequestError::Needs { index: videos[at], other: job.label(need.video()) });
+            }
+            file
+        });
+        if let Some(missing) = missing {
+            return Err(missing);
+        }
+        // Where the chain is cut there is nothing to join.
+        chosen.iter_mut().filter(|video| film::fault(video).is_some()).for_each(|video| video.join = None);
         let submission = Submission {
             client_key: String::new(),
             name: name.clone(),
@@ -276,7 +281,7 @@ impl Driver {
             priority: job.priority(),
             early_look: false,
             taken: Taken::NewName,
-            videos: videos.iter().map(video).collect::<Result<_, _>>()?,
+            videos: chosen,
         };
         Ok((submission, job.about().clone()))
     }

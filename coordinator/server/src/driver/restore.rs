@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use wanfarm_scheduler::{Action, Change, Config, JobPhase, Scheduler};
-use wanfarm_types::{Digest, VideoState};
+use wanfarm_types::{Digest, VideoRequest, VideoState};
 
 use super::history::{History, Told};
 use super::obstacles::Obstacles;
@@ -139,7 +139,11 @@ impl Driver {
                 self.uploads.given(image.digest);
             }
             Row::Worker { worker, name, device, .. } => self.sessions.recall(*worker, name, device),
-            Row::Scheduler(Change::ArtifactDurable { artifact, tensors }) => self.copies.recall(*artifact, tensors),
+            Row::Scheduler(change) => {
+                if let Some((artifact, tensors)) = change.durable() {
+                    self.copies.recall(artifact, tensors);
+                }
+            }
             _ => {}
         }
     }
@@ -190,8 +194,12 @@ impl Driver {
 pub(super) fn prune(store: &mut dyn Store, present: &BTreeMap<Digest, u64>) -> Result<Loaded, StoreError> {
     let loaded = when_unlocked(|| store.load())?;
     let jobs = loaded.rows.iter().filter_map(|row| if let Row::Job(job) = row { Some(job) } else { None });
-    let needed: BTreeSet<Digest> =
-        jobs.flat_map(|job| &job.submission.videos).filter_map(|video| video.image).collect();
+    let given = jobs.flat_map(|job| &job.submission.videos).flat_map(VideoRequest::files);
+    let frames = loaded.rows.iter().filter_map(|row| match row {
+        Row::Outputs { frames, .. } => Some(frames.iter().map(|frame| frame.image)),
+        _ => None,
+    });
+    let needed: BTreeSet<Digest> = given.chain(frames.flatten()).collect();
     let gone = loaded.rows.iter().filter_map(|row| match row {
         Row::Image(image) if !needed.contains(&image.digest) => Some(Row::ImageForgotten(image.digest)),
         row => lost_artifact(row, present).map(Row::Scheduler),
@@ -205,11 +213,12 @@ pub(super) fn prune(store: &mut dyn Store, present: &BTreeMap<Digest, u64>) -> R
 }
 
 fn lost_artifact(row: &Row, present: &BTreeMap<Digest, u64>) -> Option<Change> {
-    let Row::Scheduler(Change::ArtifactDurable { artifact, tensors }) = row else { return None };
+    let Row::Scheduler(change) = row else { return None };
+    let (artifact, tensors) = change.durable()?;
     let whole = tensors.iter().all(|tensor| present.get(&tensor.digest).copied() == tensor.byte_len());
     if whole {
         return None;
     }
     tracing::warn!(?artifact, "a recorded artifact is not in its directory; it will be computed again");
-    Some(Change::ArtifactForgotten(*artifact))
+    Some(Change::ArtifactForgotten(artifact))
 }

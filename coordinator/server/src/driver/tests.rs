@@ -21,8 +21,8 @@ use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
 use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
-    About, CoordinatorMessage, DType, Experts, Failure, Footprint, Hello, Incarnation, JobState, ModelFile, Report,
-    Role, ServedModel, ServedRole, Stage, TensorRef, WorkerId, WorkerMessage,
+    About, CoordinatorMessage, DType, Experts, Failure, Footprint, FrameOf, Hello, ImageSource, Incarnation, JobState,
+    ModelFile, Report, Role, ServedModel, ServedRole, Stage, TensorRef, WorkerId, WorkerMessage,
 };
 
 use super::*;

@@ -1,10 +1,11 @@
-//! Files that people gave for their jobs, first frames and LoRA files: each stays as long as a job names it, and for a
-//! while after it was last asked about, so that a job can still be submitted that will name it.
+//! Files that people gave for their jobs, images, clips and LoRA files, and frames that videos start from: each stays as
+//! long as a job names it, and for a while after it was last asked about, so that a job can still be submitted that will name it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wanfarm_manifest::first_frame::Image;
 use wanfarm_types::Digest;
 
 use super::Driver;
@@ -34,6 +35,19 @@ impl Uploads {
 }
 
 impl Driver {
+    /// Records an image whose file is among the artifacts; false: it is just being removed.
+    pub(super) fn keep_image(&mut self, image: Image) -> bool {
+        if self.copies.is_leaving(&image.digest) {
+            return false;
+        }
+        if self.registry.images.get(&image.digest).is_none() {
+            self.copies.keep(image.digest);
+            self.put(Row::Image(image));
+        }
+        self.uploads.given(image.digest);
+        true
+    }
+
     /// Removes the files that no job has named for a while. They go from the disk once their rows have.
     pub(super) fn drop_uploads(&mut self) {
         let (now, jobs) = (Instant::now(), &self.registry.jobs);

@@ -123,7 +123,7 @@ impl Driver {
     /// Those of some roles that a job still needs: looks at its videos until each was found to be needed.
     fn needed(&self, job: JobId, roles: &[Role]) -> Vec<Role> {
         let mut open: BTreeSet<Role> = roles.iter().copied().collect();
-        for (plan, progress) in self.scheduler.remaining(job) {
+        for (_, plan, progress) in self.scheduler.remaining(job) {
             for stage in stages_left(plan, progress) {
                 open.remove(&stage.role());
             }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use wanfarm_manifest::first_frame::Image;
 use wanfarm_manifest::{Taken, plan};
 use wanfarm_scheduler::Input;
 use wanfarm_types::{
@@ -17,22 +18,24 @@ impl Driver {
         let wanfarm_scheduler::Assignment { worker, incarnation, attempt, item, text, inputs, holders, keep, .. } =
             assignment;
         let Some(video) = self.registry.jobs.in_manifest(item.video) else { return };
-        let Some(job) = self.registry.jobs.get(video.job) else { return };
-        let Some(Some(spec)) = job.specs.get(video.index as usize) else { return };
+        let Some(spec) = self.registry.jobs.whole_spec(video) else { return };
         // A video that reads a text twice (prompt = negative prompt) encodes it once; either string will do.
         let is_prompt = |key| plan::text_key(&spec.model, &spec.prompt) == key;
-        let text = text.map(|key| if is_prompt(key) { &spec.prompt } else { &spec.negative });
+        let text = text.map(|key| if is_prompt(key) { spec.prompt.clone() } else { spec.negative.clone() });
         // Encoding reads the file itself; later stages read what became of it, which the scheduler names.
-        let file =
-            spec.image.filter(|_| item.stage == Stage::EncodeImage).and_then(|image| self.registry.images.get(&image));
-        let image = file.map_or(inputs.image, |file| vec![file.tensor()]);
+        let files = spec.files().filter_map(|file| self.registry.images.get(&file)).map(Image::tensor);
+        let mut image = if item.stage == Stage::EncodeImage { files.collect() } else { inputs.image };
+        // Only the first step reads what the clip became, which comes last.
+        if spec.video.is_some() && item.steps.first > 0 {
+            image.pop();
+        }
         let inputs = ItemInputs { image, ..inputs };
         let locate = |tensor: &TensorRef| (tensor.digest, self.locate(&tensor.digest, &holders, worker));
         let assignment = Assignment {
             attempt,
             item,
-            spec: spec.clone(),
-            text: text.cloned().unwrap_or_default(),
+            spec,
+            text: text.unwrap_or_default(),
             locations: inputs.tensors().map(locate).collect(),
             inputs,
             keep,
@@ -60,7 +63,7 @@ impl Driver {
         let Registry { jobs, catalog, ledger, .. } = &self.registry;
         let (place, job) = (jobs.in_manifest(video), jobs.get(video.job));
         let found = place.zip(job).and_then(|(place, job)| {
-            let spec = job.specs.get(place.index as usize)?.clone()?;
+            let spec = jobs.whole_spec(place)?;
             let line = job.videos().get(place.index as usize)?;
             let written = job.written(place.index).cloned().unwrap_or_default();
             Some((job, spec, job.texts.get(place.index as usize)?, line.notes.clone(), written))
@@ -83,6 +86,9 @@ impl Driver {
             volume: self.volume(&job.output),
             overwrite: job.submission.taken == Taken::Overwrite,
             written,
+            kept: job.frames_wanted(place.map_or(0, |place| place.index)),
+            film: place.and_then(|place| job.film(place.index)),
+            origins: place.map(|place| job.origins(place.index)).unwrap_or_default(),
         };
         self.obstacles.writes(video);
         self.outputs.write(task, self.sessions.source(holder));

@@ -3,7 +3,8 @@
 //! The farm is a pipeline, so the time is that of its bottleneck, and what comes before the first and after the last
 //! video there. The bottleneck is a set of stages, because one worker may serve several. Within a set, a lower bound of
 //! the linear program "divide the work of these stages among their workers" is taken, by its dual: exact where every
-//! worker serves one stage, or where workers differ by one factor. Waiting that no division avoids is not foreseen;
+//! worker serves one stage, or where workers differ by one factor. A chain of videos takes as long as all of them do one after
+//! the other. Waiting that no division avoids is not foreseen;
 //! the scheduler comes within a few per cent of this bound.
 
 use wanfarm_scheduler::SizeClass;
@@ -94,7 +95,8 @@ fn makespan(loads: &[Load], work: &Workload, force: &Workforce) -> f64 {
     let sum = |way: &[(Stage, f64)], wanted: &dyn Fn(Stage) -> bool| -> f64 {
         way.iter().filter(|(stage, _)| wanted(*stage)).map(|(_, seconds)| seconds).sum()
     };
-    let longest = ways.iter().map(|way| sum(way, &|_| true)).fold(0.0, f64::max);
+    let chain: f64 = work.chain().iter().copied().map(fastest).sum();
+    let longest = ways.iter().map(|way| sum(way, &|_| true)).fold(chain, f64::max);
     // At most six stages: 63 sets.
     (1u32..1 << loads.len()).fold(longest, |most, set| {
         let chosen: Vec<&Load> =
@@ -169,6 +171,22 @@ mod tests {
         let estimate = Estimate::new(&work(1), &force);
         // Two texts, then everything by the fastest of its role.
         assert_eq!(estimate.seconds, Some(2.0 + 26.0 * 5.0 + 140.0 + 5.0));
+    }
+
+    #[test]
+    fn a_chain_takes_as_long_as_its_videos_one_after_the_other() {
+        let mut force = Workforce::default();
+        (0..9).for_each(|_| force.add(ROLES, "cpu", paces(10.0)));
+        let alone = |after: [&[u32]; 4]| {
+            let plans =
+                (0..).zip(after).map(|(text, after)| VideoPlan { after: after.to_vec(), ..video(text, 26, 40) });
+            Estimate::new(&Workload::of(&plans.collect::<Vec<_>>()), &force).seconds.unwrap()
+        };
+        let way = 400.0 + 5.0;
+        assert_eq!(alone([&[], &[], &[], &[]]), 1.0 + way, "nine workers have nothing to wait for");
+        // Listed in any order; the one that nothing hangs on fills the time.
+        assert_eq!(alone([&[2], &[], &[3], &[]]), 1.0 + 3.0 * way);
+        assert_eq!(alone([&[], &[0], &[0], &[1, 2]]), 1.0 + 3.0 * way, "of two the longer one");
     }
 
     #[test]

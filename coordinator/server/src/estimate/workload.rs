@@ -1,9 +1,10 @@
-//! What there is to do: units by stage and size, and the ways that single videos still have to go.
+//! What there is to do: units by stage and size, the ways that single videos still have to go, and the longest chain of
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use wanfarm_scheduler::{Progress, SizeClass, TextKey, VideoPlan};
-use wanfarm_types::{Stage, StepRange};
+use wanfarm_types::{Stage, StepRange, in_order};
 
 /// Work that is still to be done, of any number of videos of one model.
 #[derive(Debug, Clone, Default)]
@@ -11,7 +12,12 @@ pub struct Workload {
     units: BTreeMap<(Stage, SizeClass), Amount>,
     texts: BTreeSet<TextKey>,
     ways: BTreeMap<Kind, Way>,
+    /// The chain of videos with the most to compute, one after the other.
+    chain: Vec<Part>,
 }
+
+/// Work of one stage, at one size.
+type Part = (Stage, SizeClass, f64);
 
 /// Steps or items, and what step caches leave of them to be computed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,14 +73,25 @@ impl Workload {
     /// The work of videos of which nothing is done.
     pub fn of<'p>(plans: impl IntoIterator<Item = &'p VideoPlan>) -> Self {
         let mut workload = Self::default();
-        for plan in plans {
-            workload.add(plan, Progress::default());
-        }
+        workload.add_job((0..).zip(plans).map(|(place, plan)| (place, plan, Progress::default())));
         workload
     }
 
+    /// Adds what is left of a job's videos, each with its place in the job's plan, by which others come after it.
+    pub fn add_job<'p>(&mut self, videos: impl IntoIterator<Item = (u32, &'p VideoPlan, Progress)>) {
+        let videos: BTreeMap<u32, (&VideoPlan, Progress)> =
+            videos.into_iter().map(|(place, plan, progress)| (place, (plan, progress))).collect();
+        videos.values().for_each(|(plan, progress)| self.add(plan, *progress));
+        if videos.values().any(|(plan, _)| !plan.after.is_empty()) {
+            let chain = longest_chain(&videos);
+            if size(&chain) > size(&self.chain) {
+                self.chain = chain;
+            }
+        }
+    }
+
     /// Adds what is left of a video. A text that several videos read counts once.
-    pub fn add(&mut self, plan: &VideoPlan, progress: Progress) {
+    fn add(&mut self, plan: &VideoPlan, progress: Progress) {
         if progress.decoded {
             return;
         }
@@ -136,19 +153,61 @@ impl Workload {
     }
 
     /// What a single video still has to pass, one stage after the other; of each kind the video with the most.
-    pub fn ways(&self) -> impl Iterator<Item = Vec<(Stage, SizeClass, f64)>> {
-        self.ways.iter().map(|(kind, Way { progress, plan })| {
-            let mut way = Vec::new();
-            if progress.steps_done == 0 {
-                way.extend((!progress.has_texts).then_some((Stage::EncodeText, TEXT, 1.0)));
-                way.extend((kind.has_image && !progress.has_image).then_some((Stage::EncodeImage, kind.size, 1.0)));
-            }
-            let left = steps_left(&plan.stages, progress.steps_done);
-            way.extend(left.map(|(stage, steps)| (stage, kind.size, plan.work_of(steps) as f64 / 100.0)));
-            way.push((Stage::Decode, kind.size, 1.0));
-            way
-        })
+    pub fn ways(&self) -> impl Iterator<Item = Vec<Part>> {
+        self.ways.values().map(|Way { progress, plan }| way(plan, *progress))
     }
+
+    /// What the longest chain of videos still has to pass, each after the one before it.
+    pub fn chain(&self) -> &[Part] {
+        &self.chain
+    }
+}
+
+fn way(plan: &VideoPlan, progress: Progress) -> Vec<Part> {
+    let mut way = Vec::new();
+    if progress.decoded {
+        return way;
+    }
+    if progress.steps_done == 0 {
+        way.extend((!progress.has_texts).then_some((Stage::EncodeText, TEXT, 1.0)));
+        way.extend((plan.has_image && !progress.has_image).then_some((Stage::EncodeImage, plan.size, 1.0)));
+    }
+    let left = steps_left(&plan.stages, progress.steps_done);
+    way.extend(left.map(|(stage, steps)| (stage, plan.size, plan.work_of(steps) as f64 / 100.0)));
+    way.push((Stage::Decode, plan.size, 1.0));
+    way
+}
+
+/// How much there is to compute, by which chains are compared before speeds are known: tokens, in steps or items.
+fn size(parts: &[Part]) -> f64 {
+    parts.iter().map(|(_, size, work)| size.0 as f64 * work).sum()
+}
+
+/// The chain with the most to compute: of a video that comes after several, the one of them that takes the longest.
+fn longest_chain(videos: &BTreeMap<u32, (&VideoPlan, Progress)>) -> Vec<Part> {
+    let places = videos.keys().last().map_or(0, |last| *last as usize + 1);
+    let mut needs = vec![Vec::new(); places];
+    for (place, (plan, _)) in videos {
+        // What is done is waited for no more.
+        needs[*place as usize] = plan.after.iter().copied().filter(|before| videos.contains_key(before)).collect();
+    }
+    let (mut sizes, mut before) = (vec![0.0f64; places], vec![None; places]);
+    for place in in_order(&needs).unwrap_or_default() {
+        let Some((plan, progress)) = videos.get(&place) else { continue };
+        let longest =
+            needs[place as usize].iter().copied().max_by(|a, b| sizes[*a as usize].total_cmp(&sizes[*b as usize]));
+        before[place as usize] = longest;
+        sizes[place as usize] = size(&way(plan, *progress)) + longest.map_or(0.0, |longest| sizes[longest as usize]);
+    }
+    let mut at = (0..places as u32).max_by(|a, b| sizes[*a as usize].total_cmp(&sizes[*b as usize]));
+    let mut chain = Vec::new();
+    while let Some(place) = at {
+        at = before[place as usize];
+        let own = videos.get(&place).map(|(plan, progress)| way(plan, *progress)).unwrap_or_default();
+        // The texts of what comes later are encoded while it waits.
+        chain.extend(own.into_iter().filter(|(stage, ..)| at.is_none() || *stage != Stage::EncodeText));
+    }
+    chain
 }
 
 fn steps_left(stages: &[(Stage, StepRange)], done: u32) -> impl Iterator<Item = (Stage, StepRange)> {
@@ -171,6 +230,8 @@ pub(super) mod tests {
             frame: 100,
             kept: 0,
             work: Vec::new(),
+            after: Vec::new(),
+            name: String::new(),
         }
     }
 

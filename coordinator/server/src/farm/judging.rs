@@ -3,10 +3,10 @@
 
 use tonic::Status;
 use wanfarm_client::accelerations;
-use wanfarm_manifest::{Submission, first_frame, plan};
+use wanfarm_manifest::{Submission, plan};
 use wanfarm_proto::v1;
 use wanfarm_scheduler::NoRoom;
-use wanfarm_types::{About, VideoRequest};
+use wanfarm_types::{About, VideoRequest, VideoSpec};
 
 use super::{FarmService, on_a_thread, wire};
 use crate::estimate::{Estimate, Footprint, Space, Workload, lack, needs, room_words};
@@ -30,7 +30,7 @@ impl FarmService {
     /// What a submission needs to know of the farm.
     async fn farm_of(&self, submission: &Submission) -> Result<crate::requests::Farm, Status> {
         let model = submission.model.clone();
-        let images = submission.videos.iter().filter_map(|video| video.image).collect();
+        let images = submission.videos.iter().flat_map(VideoRequest::files).collect();
         self.ask(|reply| Request::Farm { model, images, reply }).await
     }
 
@@ -42,19 +42,22 @@ impl FarmService {
             return Ok(Judged { submission, unfit: None, footprints: Vec::new(), under_way });
         };
         on_a_thread(move || {
-            let sized = |request: &VideoRequest| {
-                first_frame::sized(request, request.image.and_then(|image| farm.images.get(&image)), &info)
-            };
+            let resolved = plan::resolve_all(&submission.videos, |image| farm.images.get(image), &info);
             let (mut twins, mut footprints) = (wanfarm_manifest::Twins::default(), Vec::new());
-            let unfit = (0..).zip(&submission.videos).filter_map(|(index, request)| {
-                let request = sized(request);
-                let why = match (plan::resolve(&request, &info), twins.find(index, &request, Some(&info))) {
-                    (Err(why), _) => why,
-                    (_, Some(first)) => format!("it is video {first} again; give it another seed, or leave it out"),
-                    (Ok((plan, spec)), None) => {
-                        footprints.push(Footprint::of(&spec, &info.geometry));
-                        no_room(lack(&plan, &farm.rooms)?)
-                    }
+            let unfit = (0..).zip(&submission.videos).zip(&resolved).filter_map(|((index, request), resolved)| {
+                let mut twin = |spec: &VideoSpec| {
+                    let [width, height] = [spec.width, spec.height].map(Some);
+                    twins.find(index, &VideoRequest { width, height, ..request.clone() }, Some(&info))
+                };
+                let why = match resolved {
+                    Err(why) => why.clone(),
+                    Ok((plan, spec)) => match twin(spec) {
+                        Some(first) => format!("it is video {first} again; give it another seed, or leave it out"),
+                        None => {
+                            footprints.push(Footprint::of(spec, &info.geometry));
+                            no_room(lack(plan, &farm.rooms)?)
+                        }
+                    },
                 };
                 Some(format!("video {index}: {why}"))
             });
@@ -94,27 +97,26 @@ impl FarmService {
         };
         // Ten thousand videos take a moment; the connection's thread has others to serve.
         let planned = on_a_thread(move || {
-            let (mut work, mut faults, mut specs) = (Workload::default(), Vec::new(), Vec::new());
+            let (mut faults, mut specs) = (Vec::new(), Vec::new());
             let (mut footprints, mut plans) = (Vec::new(), Vec::new());
-            for (index, request) in (0..).zip(&submission.videos) {
-                let image = request.image.and_then(|image| farm.images.get(&image));
-                match plan::resolve(&first_frame::sized(request, image, &info), &info) {
+            let resolved = plan::resolve_all(&submission.videos, |image| farm.images.get(image), &info);
+            for (index, resolved) in (0..).zip(resolved) {
+                match resolved {
                     Ok((plan, spec)) => {
                         if let Some(lack) = lack(&plan, &farm.rooms) {
                             faults.push(v1::VideoFault { index, why: no_room(lack) });
                         }
-                        work.add(&plan, Default::default());
                         footprints.push(Footprint::of(&spec, &info.geometry));
-                        specs.push((spec.cache, spec.loras));
+                        specs.push((spec.cache, spec.nag, spec.loras));
                         plans.push(plan);
                     }
                     Err(why) => faults.push(v1::VideoFault { index, why }),
                 }
             }
-            let estimate = Estimate::new(&work, &farm.force);
+            let estimate = Estimate::new(&Workload::of(&plans), &farm.force);
             let space = Space::of(footprints, under_way(&farm.roles));
             faults.truncate(MAX_FAULTS);
-            let accelerations = accelerations(specs.iter().map(|(cache, loras)| (cache, &loras[..])));
+            let accelerations = accelerations(specs.iter().map(|(cache, nag, loras)| (cache, *nag, &loras[..])));
             let needs = needs(&plans, &farm.rooms);
             let reply = wire::estimate(estimate, farm.roles, &needs);
             (space, v1::EstimateReply { videos: count, faults, accelerations, ..reply })

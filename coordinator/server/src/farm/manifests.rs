@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tonic::Status;
 use wanfarm_client::Forecast;
-use wanfarm_manifest::{Fault, Faults, GivenFile, Manifest, Submission, Syntax, Taken, check_submission};
+use wanfarm_manifest::{Draw, Fault, Faults, GivenFile, Manifest, Submission, Syntax, Taken, chains, check_submission};
 use wanfarm_proto::convert::digest_field;
 use wanfarm_proto::v1;
 use wanfarm_types::{About, Digest, VideoRequest};
@@ -46,6 +46,11 @@ impl Checked {
         &self.manifest.name
     }
 
+    /// Which of its videos start from one another, in words.
+    pub fn chains(&self) -> Vec<String> {
+        chains::told(&self.videos)
+    }
+
     /// Name of the model.
     pub fn model(&self) -> &str {
         &self.manifest.model
@@ -78,6 +83,7 @@ impl FarmService {
         syntax: Syntax,
         text: String,
         files: BTreeMap<String, Digest>,
+        draw: Draw,
     ) -> Result<Checked, Refused> {
         let given = self.given(files).await?;
         // A large one takes a while, and much memory if it is hostile.
@@ -87,12 +93,13 @@ impl FarmService {
             false => Manifest::parse_with("manifest", syntax, &text, given),
         });
         let parsed = parsed.await?;
-        let manifest = parsed.map_err(Refused::Faulty)?;
+        let mut manifest = parsed.map_err(Refused::Faulty)?;
+        manifest.draw = draw;
         let model = manifest.model.clone();
         let info = self.ask(|reply| Request::Farm { model, images: Vec::new(), reply }).await?.info;
         let checked = on_a_thread(move || {
             let videos = manifest.check(info.as_ref())?;
-            let notes = info.map(|info| manifest.lora_notes(&info)).unwrap_or_default();
+            let notes = info.map(|info| manifest.setting_notes(&info)).unwrap_or_default();
             Ok(Checked { manifest, videos, notes })
         });
         checked.await?.map_err(Refused::Faulty)
@@ -104,7 +111,7 @@ impl FarmService {
             return Err(Status::invalid_argument(format!("a job has at most {} files", super::MAX_IMAGES)));
         }
         let asked = files.values().copied().collect();
-        let missing = self.ask(|reply| Request::MissingLoras { loras: asked, reply }).await?;
+        let missing = self.ask(|reply| Request::MissingFiles { files: asked, reply }).await?;
         let here = files.into_iter().filter(|(_, blake3)| !missing.contains(blake3));
         Ok(here.map(|(name, blake3)| (name, GivenFile { path: self.place_of(&blake3), blake3 })).collect())
     }
@@ -133,7 +140,7 @@ impl FarmService {
         let taken = super::wire::taken(wire.taken)?;
         let digest = |(name, blake3): (String, Vec<u8>)| Ok::<_, Status>((name, digest_field(&blake3)?));
         let files = wire.files.into_iter().map(digest).collect::<Result<_, _>>()?;
-        let checked = match self.check_manifest(syntax, wire.manifest, files).await {
+        let checked = match self.check_manifest(syntax, wire.manifest, files, Draw::of_key(&wire.client_key)).await {
             Ok(checked) => checked,
             Err(Refused::Farm(status)) => return Err(status),
             Err(Refused::Faulty(faults)) => {

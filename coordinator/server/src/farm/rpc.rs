@@ -5,21 +5,19 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 use wanfarm_client::{JobVerb, WorkerVerb};
-use wanfarm_manifest::first_frame::Image;
 use wanfarm_proto::convert::{digest_field, parse_uuid};
 use wanfarm_proto::v1::{self, farm_server::Farm};
 use wanfarm_types::{Digest, JobId, LogLine, WorkerId};
 
 use super::asking::FinishedFile;
 use super::paging::page;
-use super::uploads::stays;
 use super::wire::{self, refusal};
-use super::{AHEAD, FarmService, MAX_IMAGES, Seeds, files, loras, stopping};
+use super::{AHEAD, FarmService, MAX_IMAGES, Seeds, files, stopping};
 use crate::estimate::Estimate;
 use crate::requests::{Changes, Request};
 use crate::store::{Asked, Start};
@@ -40,34 +38,21 @@ impl Farm for FarmService {
     type ReadFileStream = Pin<Box<dyn Stream<Item = Result<v1::FileChunk, Status>> + Send>>;
     type WorkerLogStream = Pin<Box<dyn Stream<Item = Result<v1::LogLine, Status>> + Send>>;
 
-    async fn missing_images(&self, request: tonic::Request<v1::MissingImagesRequest>) -> Reply<v1::MissingImagesReply> {
-        let images = digests(&request.into_inner().digests, "images")?;
-        let missing = self.ask(|reply| Request::MissingImages { images, reply }).await?;
+    async fn missing_files(&self, request: tonic::Request<v1::MissingFilesRequest>) -> Reply<v1::MissingFilesReply> {
+        let files = digests(&request.into_inner().digests, "files")?;
+        let missing = self.ask(|reply| Request::MissingFiles { files, reply }).await?;
         let digests = missing.into_iter().map(|digest| digest.0.to_vec()).collect();
-        Ok(Response::new(v1::MissingImagesReply { digests }))
+        Ok(Response::new(v1::MissingFilesReply { digests }))
     }
 
-    async fn put_image(&self, request: tonic::Request<v1::PutImageRequest>) -> Reply<v1::PutImageReply> {
-        let data = Bytes::from(request.into_inner().data);
-        self.artifacts.check_room(data.len() as u64).await.map_err(Status::resource_exhausted)?;
-        let image = Image::read(&data).map_err(|why| Status::invalid_argument(format!("no first frame: {why}")))?;
-        let stored = self.artifacts.put(&image.digest, data).await;
-        stored.map_err(|error| Status::resource_exhausted(error.to_string()))?;
-        stays(self.ask(|reply| Request::ImageStored { image, reply }).await?)?;
-        Ok(Response::new(v1::PutImageReply { digest: image.digest.0.to_vec() }))
-    }
-
-    async fn missing_loras(&self, request: tonic::Request<v1::MissingLorasRequest>) -> Reply<v1::MissingLorasReply> {
-        let loras = digests(&request.into_inner().digests, "LoRA files")?;
-        let missing = self.ask(|reply| Request::MissingLoras { loras, reply }).await?;
-        let digests = missing.into_iter().map(|digest| digest.0.to_vec()).collect();
-        Ok(Response::new(v1::MissingLorasReply { digests }))
-    }
-
-    async fn put_lora(&self, request: tonic::Request<Streaming<v1::LoraChunk>>) -> Reply<v1::PutLoraReply> {
-        let lora = loras::receive(&self.artifacts, request.into_inner()).await?;
-        stays(self.ask(|reply| Request::LoraStored { lora, reply }).await?)?;
-        Ok(Response::new(v1::PutLoraReply { digest: lora.0.to_vec() }))
+    async fn put_file(&self, request: tonic::Request<Streaming<v1::GivenChunk>>) -> Reply<v1::PutFileReply> {
+        let mut chunks = request.into_inner();
+        let first = chunks.next().await.ok_or_else(|| Status::invalid_argument("no chunk of a file came"))??;
+        let (file, bytes) = (digest_field(&first.blake3)?, first.bytes);
+        let rest = chunks.map(|chunk| chunk.map(|chunk| Bytes::from(chunk.data)));
+        let first = futures::stream::iter([Ok(Bytes::from(first.data))]);
+        FarmService::put_file(self, file, bytes, first.chain(rest)).await?;
+        Ok(Response::new(v1::PutFileReply { digest: file.0.to_vec() }))
     }
 
     async fn submit(&self, request: tonic::Request<v1::SubmitRequest>) -> Reply<v1::SubmitReply> {

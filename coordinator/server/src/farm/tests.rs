@@ -6,10 +6,10 @@ use tonic::Code;
 use tonic::transport::Channel;
 use wanfarm_client::{Client, ClientError, JobVerb};
 use wanfarm_manifest::first_frame::Image;
-use wanfarm_manifest::{ImageFile, LoraFile, Submission};
+use wanfarm_manifest::{LocalFile, LoraFile, Submission};
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
 use wanfarm_types::fixtures::request;
-use wanfarm_types::{About, Digest, JobId, LoraRef, VideoRequest};
+use wanfarm_types::{About, Digest, ImageSource, JobId, LoraRef, VideoRequest};
 
 use crate::jobs::tests::submission;
 use crate::server::{self, Coordinator};
@@ -35,27 +35,26 @@ async fn images_come_before_the_job_that_names_them() {
 
     let path = folder.path().join("first.png");
     image::RgbImage::new(8, 6).save(&path).unwrap();
-    let file = ImageFile { image: Image::read(&std::fs::read(&path).unwrap()).unwrap(), path: path.clone() };
-    let digest = file.image.digest;
-    let submission = submission("", vec![VideoRequest { image: Some(digest), ..request() }]);
+    let image = Image::read(&std::fs::read(&path).unwrap()).unwrap();
+    let digest = image.digest;
+    let file = LocalFile { path: path.clone(), blake3: digest, bytes: image.bytes };
+    let submission = submission("", vec![VideoRequest { image: Some(ImageSource::File(digest)), ..request() }]);
     let refused = client.submit(submission.clone(), About::default()).await.unwrap_err();
     assert!(matches!(&refused, ClientError::Refused(why) if why.contains(&digest.to_string())), "{refused}");
 
-    client.put_images(std::slice::from_ref(&file)).await.unwrap();
+    client.put_files(std::slice::from_ref(&file)).await.unwrap();
     let name = digest.to_string();
     let stored = data.join("artifacts").join(&name[..2]).join(&name);
     assert_eq!(std::fs::read(&stored).unwrap(), std::fs::read(&path).unwrap());
     client.submit(submission, About::default()).await.unwrap();
 
     std::fs::write(&path, "other bytes").unwrap();
-    client.put_images(std::slice::from_ref(&file)).await.expect("what is there is not read again");
+    client.put_files(std::slice::from_ref(&file)).await.expect("what is there is not read again");
     let mut other = file.clone();
-    other.image.digest.0[0] ^= 1;
-    let changed = client.put_images(&[other]).await.unwrap_err();
+    other.blake3.0[0] ^= 1;
+    let changed = client.put_files(&[other]).await.unwrap_err();
     assert!(changed.to_string().contains("it has changed"), "{changed}");
-    let no_image = raw.put_image(v1::PutImageRequest { data: b"text".to_vec() }).await.unwrap_err();
-    assert_eq!(no_image.code(), Code::InvalidArgument);
-    let lost = raw.missing_images(v1::MissingImagesRequest { digests: vec![vec![0; 3]] }).await;
+    let lost = raw.missing_files(v1::MissingFilesRequest { digests: vec![vec![0; 3]] }).await;
     assert_eq!(lost.unwrap_err().code(), Code::InvalidArgument);
     coordinator.stop().await;
 }
@@ -83,15 +82,16 @@ async fn files_come_before_the_job_that_names_them_and_stay_with_it() {
     assert!(matches!(&refused, ClientError::Refused(why) if why.contains(&name)), "{refused}");
     client.submit(submission_with(&lora, 0.0), About::default()).await.expect("of strength 0 nobody needs it");
 
-    let other = LoraFile { bytes: lora.bytes - 1, ..lora.clone() };
-    let changed = client.put_loras(&[other]).await.unwrap_err();
+    let file = LocalFile { path: path.clone(), blake3, bytes: lora.bytes };
+    let other = LocalFile { bytes: lora.bytes - 1, ..file.clone() };
+    let changed = client.put_files(&[other]).await.unwrap_err();
     assert!(changed.to_string().contains("it has changed"), "{changed}");
     assert!(!stored.exists(), "nothing is left of it");
-    client.put_loras(std::slice::from_ref(&lora)).await.unwrap();
+    client.put_files(std::slice::from_ref(&file)).await.unwrap();
     assert_eq!(std::fs::read(&stored).unwrap(), bytes);
     client.submit(submission_with(&lora, 1.0), About::default()).await.unwrap();
     std::fs::remove_file(&path).unwrap();
-    client.put_loras(std::slice::from_ref(&lora)).await.expect("what is there is not read again");
+    client.put_files(std::slice::from_ref(&file)).await.expect("what is there is not read again");
     first.stop().await;
 
     let (second, mut client) = coordinator(folder.path()).await;
@@ -106,9 +106,10 @@ async fn a_file_that_no_job_names_goes_at_the_next_start() {
     let path = folder.path().join("film.safetensors");
     std::fs::write(&path, "film").unwrap();
     let blake3 = Digest(*blake3::hash(b"film").as_bytes());
+    let file = LocalFile { path: path.clone(), blake3, bytes: 4 };
     let lora = LoraFile { name: "film.safetensors".into(), blake3, bytes: 4, path };
     let (first, mut client) = coordinator(folder.path()).await;
-    client.put_loras(std::slice::from_ref(&lora)).await.unwrap();
+    client.put_files(std::slice::from_ref(&file)).await.unwrap();
     first.stop().await;
     let (second, mut client) = coordinator(folder.path()).await;
     assert!(client.submit(submission_with(&lora, 1.0), About::default()).await.is_err());
@@ -120,7 +121,7 @@ async fn forged_bytes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (coordinator, _) = coordinator(folder.path()).await;
     let mut raw = raw(&coordinator).await;
-    let chunk = |bytes, data: &[u8]| v1::LoraChunk { blake3: vec![7; 32], bytes, data: data.to_vec() };
+    let chunk = |bytes, data: &[u8]| v1::GivenChunk { blake3: vec![7; 32], bytes, data: data.to_vec() };
     for (chunks, why) in [
         (vec![chunk(4, b"film")], "other bytes"),
         (vec![chunk(3, b"film")], "more came"),
@@ -128,7 +129,7 @@ async fn forged_bytes_are_refused() {
         (vec![chunk(1 << 50, b"film")], "at most 8 GiB"),
         (vec![], "no chunk"),
     ] {
-        let refused = raw.put_lora(futures::stream::iter(chunks)).await.unwrap_err();
+        let refused = raw.put_file(futures::stream::iter(chunks)).await.unwrap_err();
         assert!(refused.code() == tonic::Code::InvalidArgument && refused.message().contains(why), "{refused}");
     }
     coordinator.stop().await;

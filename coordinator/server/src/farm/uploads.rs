@@ -1,5 +1,5 @@
-//! Files that jobs name, on their way in: streamed into the artifact directory, never whole in memory. Whether one is a first
-//! frame or a LoRA file is told by its bytes; what is in it is the workers' to read.
+//! Files that jobs name, on their way in: streamed into the artifact directory, never whole in memory. Whether one is an
+//! image, a clip or a LoRA file is told by its bytes; what is in it is the workers' to read.
 
 use std::path::PathBuf;
 
@@ -56,10 +56,10 @@ impl FarmService {
     /// # Errors
     /// When the coordinator stops.
     pub async fn holds_file(&self, file: Digest) -> Result<bool, Status> {
-        Ok(self.ask(|reply| Request::MissingLoras { loras: vec![file], reply }).await?.is_empty())
+        Ok(self.ask(|reply| Request::MissingFiles { files: vec![file], reply }).await?.is_empty())
     }
 
-    /// Takes a file of so many bytes with this digest, a first frame or a LoRA file. False if it was there.
+    /// Takes a file of so many bytes with this digest: an image, a clip or a LoRA file. False if it was there.
     ///
     /// # Errors
     /// When other bytes come, or there is no room for them.
@@ -70,7 +70,7 @@ impl FarmService {
         chunks: impl Stream<Item = Result<Bytes, Status>>,
     ) -> Result<bool, Status> {
         let is_new = receive(&self.artifacts, (file, bytes), chunks).await?;
-        let stored = match self.first_frame(file, bytes).await? {
+        let stored = match self.picture(file, bytes).await? {
             Some(image) => self.ask(|reply| Request::ImageStored { image, reply }).await?,
             None => self.ask(|reply| Request::LoraStored { lora: file, reply }).await?,
         };
@@ -83,21 +83,22 @@ impl FarmService {
         self.artifacts.path(file)
     }
 
-    /// A stored file as a first frame, if it is one.
-    async fn first_frame(&self, file: Digest, bytes: u64) -> Result<Option<Image>, Status> {
-        if bytes > first_frame::MAX_BYTES {
-            return Ok(None);
-        }
+    /// A stored file as an image or a clip, if it is one.
+    async fn picture(&self, file: Digest, bytes: u64) -> Result<Option<Image>, Status> {
         let path = self.place_of(&file);
-        let read = on_a_thread(move || read_small(&path));
-        let data = read.await?.map_err(|error| Status::internal(format!("cannot read what was stored: {error}")))?;
-        Ok(Image::read(&data).ok())
+        let read = on_a_thread(move || look(&path, file, bytes));
+        read.await?.map_err(|error| Status::internal(format!("cannot read what was stored: {error}")))
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "reads on a thread of its own")]
-fn read_small(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
-    std::fs::read(path)
+fn look(path: &std::path::Path, file: Digest, bytes: u64) -> std::io::Result<Option<Image>> {
+    if bytes <= first_frame::MAX_BYTES
+        && let Ok(image) = Image::read(&std::fs::read(path)?)
+    {
+        return Ok(Some(image));
+    }
+    Ok(Image::read_clip(&mut std::fs::File::open(path)?, bytes, file).ok())
 }
 
 /// A file that came while the one of the same bytes was being removed has gone with it.

@@ -53,6 +53,7 @@ pub(super) fn refusal(error: RequestError) -> Status {
         | RequestError::NoSuchWebhook(_) => Status::not_found(message),
         RequestError::Full(_) | RequestError::TooManyWebhooks => Status::resource_exhausted(message),
         RequestError::OneVideo(_)
+        | RequestError::Needs { .. }
         | RequestError::Unfit(_)
         | RequestError::About(_)
         | RequestError::NotServed { .. } => Status::invalid_argument(message),

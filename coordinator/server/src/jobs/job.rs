@@ -1,17 +1,19 @@
 //! One job: what was asked for, and where each of its videos stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wanfarm_manifest::Submission;
 use wanfarm_manifest::claims::Wanted;
+use wanfarm_manifest::film::{self, Cut};
+use wanfarm_manifest::{Submission, path_of};
 use wanfarm_scheduler::{JobPhase, TextKey};
 use wanfarm_types::{
-    About, Digest, Forecast, JobId, JobState, JobSummary, Role, VideoRequest, VideoSpec, VideoState, VideoStatus,
+    About, Digest, Forecast, Format, JobId, JobState, JobSummary, Need, Role, VideoRequest, VideoSpec, VideoState,
+    VideoStatus,
 };
 
-use crate::outputs::Written;
+use crate::outputs::{Content, Film, FilmPart, KeptFrame, Origin, Written};
 use crate::store::JobEnd;
 use crate::times::{Moment, rfc3339};
 
@@ -50,6 +52,8 @@ pub(crate) struct Job {
     /// The last change of each of these.
     pub(super) versions: Vec<u64>,
     pub(super) counts: Counts,
+    /// Videos that start from a frame of another one, by that one; all by their place in the manifest.
+    pub(super) followers: BTreeMap<u32, Vec<u32>>,
     /// The files written, or about to be, by the video's place in the manifest.
     pub(super) outputs: BTreeMap<u32, Outputs>,
     /// When its videos were first begun, by their place in the manifest, in seconds since 1970.
@@ -67,6 +71,8 @@ pub(super) struct Outputs {
     pub(super) written: Arc<[Written]>,
     pub(super) verdict: String,
     pub(super) seconds: f64,
+    /// Frames that others start from.
+    pub(super) frames: Arc<[KeptFrame]>,
 }
 
 /// Videos by where they stand.
@@ -138,9 +144,77 @@ impl Job {
         !self.planned.is_empty()
     }
 
-    /// The files it names, as often as it does.
+    /// The files it names, as often as it does, with those of frames that its videos start from.
     pub(crate) fn files(&self) -> impl Iterator<Item = Digest> {
-        self.submission.videos.iter().flat_map(files)
+        let frames = self.outputs.values().flat_map(|outputs| outputs.frames.iter().map(|frame| frame.image));
+        self.submission.videos.iter().flat_map(files).chain(frames)
+    }
+
+    /// The file of what is needed of another video, if that is kept.
+    pub(crate) fn kept(&self, need: Need) -> Option<Digest> {
+        let number = need.of(self.specs.get(need.video() as usize)?.as_ref()?.frames)?;
+        let frames = &self.outputs.get(&need.video())?.frames;
+        frames.iter().find(|frame| frame.number == number).map(|frame| frame.image)
+    }
+
+    /// What a video (by its place in the manifest) needs of others.
+    fn needs(&self, index: u32) -> impl Iterator<Item = Need> {
+        self.submission.videos.get(index as usize).into_iter().flat_map(VideoRequest::needs)
+    }
+
+    /// Which frames of a video (by its place in the manifest) others are rendered from; `None`: all.
+    pub(crate) fn frames_wanted(&self, index: u32) -> BTreeSet<Option<u32>> {
+        let Some(Some(spec)) = self.specs.get(index as usize) else { return BTreeSet::new() };
+        let followers = self.followers.get(&index).into_iter().flatten();
+        let needs = followers.flat_map(|follower| self.needs(*follower));
+        needs.filter(|need| need.video() == index).filter_map(|need| need.of(spec.frames)).collect()
+    }
+
+    /// Where the first frame of a video (by its place in the manifest) is from, its last, and its clip, if from other videos.
+    pub(crate) fn origins(&self, index: u32) -> [Option<Origin>; 3] {
+        let Some(request) = self.submission.videos.get(index as usize) else { return [None, None, None] };
+        let [first, last] = request.pictures().map(|picture| picture?.frame().map(Need::Frame));
+        let clip = request.video.and_then(|clip| clip.whole()).map(Need::Whole);
+        [first, last, clip].map(|need| {
+            let video = need?.video();
+            let parent = self.submission.videos.get(video as usize)?;
+            let frame = need?.of(self.specs.get(video as usize)?.as_ref()?.frames)?;
+            Some(Origin { video, name: parent.name.clone(), output: parent.output.clone(), frame })
+        })
+    }
+
+    /// The film that a video (by its place in the manifest) ends, if it does: from which files of those before it.
+    pub(crate) fn film(&self, index: u32) -> Option<Film> {
+        let path = self.specs.get(index as usize)?.as_ref()?.join.clone()?;
+        let spec = |video: u32| self.specs.get(video as usize).and_then(Option::as_ref);
+        let mut cuts = film::cuts(&self.submission.videos, index, |video| Some(spec(video)?.frames));
+        // The last is its own.
+        cuts.pop();
+        let before = cuts.into_iter().map(|Cut { video, frames }| {
+            let path = spec(video).map(|spec| path_of(&spec.output, Format::Mp4)).unwrap_or_default();
+            let written = self.outputs.get(&video).and_then(|of| of.written.iter().find(|one| one.path == path));
+            let print = written.and_then(|written| match written.content {
+                Content::File(print) => Some(print),
+                Content::Frames(_) => None,
+            });
+            FilmPart { path, print, frames }
+        });
+        Some(Film { path, before: before.collect() })
+    }
+
+    /// What people call the video that one waits for (both by their place in the manifest), if it does.
+    pub(super) fn waiting_for(&self, index: u32) -> Option<String> {
+        let state = |index: u32| self.videos.get(index as usize).map(|line| line.state);
+        if state(index)?.is_end() {
+            return None;
+        }
+        let parent = self.needs(index).find(|need| state(need.video()) != Some(VideoState::Done));
+        parent.map(|need| self.label(need.video()))
+    }
+
+    /// What people call a video (by its place in the manifest).
+    pub(crate) fn label(&self, index: u32) -> String {
+        self.submission.videos.get(index as usize).map(|video| video.label(index)).unwrap_or_default()
     }
 
     /// Its priority as it is now.
@@ -175,7 +249,7 @@ impl Job {
 
     /// The paths that one of its videos writes to.
     pub(crate) fn wants(&self, video: &VideoRequest) -> Wanted {
-        Wanted::video(&self.output, &video.output, &video.formats)
+        Wanted::video(&self.output, video)
     }
 
     /// Its line. What it waits for is not known here.
@@ -240,7 +314,28 @@ impl Job {
     }
 }
 
-/// The files that a request names: its first frame, its LoRA files.
+/// The lines of videos that nothing has happened to.
+pub(super) fn lines(videos: &[VideoRequest]) -> Vec<Arc<VideoStatus>> {
+    let line = |(index, request): (u32, &VideoRequest)| {
+        let parent = request.needs().next().map(|need| need.video());
+        let waiting_for = parent.and_then(|parent| Some(videos.get(parent as usize)?.label(parent)));
+        Arc::new(VideoStatus { waiting_for, ..VideoStatus::new(index, request) })
+    };
+    (0u32..).zip(videos).map(line).collect()
+}
+
+/// Videos that need a frame of another one, by that one.
+pub(super) fn followers(videos: &[VideoRequest]) -> BTreeMap<u32, Vec<u32>> {
+    let mut followers: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (index, request) in (0u32..).zip(videos) {
+        for parent in request.needs().map(|need| need.video()).collect::<BTreeSet<_>>() {
+            followers.entry(parent).or_default().push(index);
+        }
+    }
+    followers
+}
+
+/// The files that a request names: its images, its clip, its LoRA files.
 pub(super) fn files(request: &VideoRequest) -> impl Iterator<Item = Digest> {
-    request.image.into_iter().chain(request.loras.iter().map(|lora| lora.blake3))
+    request.files().chain(request.loras.iter().map(|lora| lora.blake3))
 }

@@ -1,8 +1,10 @@
 use wanfarm_manifest::Taken;
+use wanfarm_scheduler::VideoPhase;
 use wanfarm_types::fixtures::{info, request};
-use wanfarm_types::{Experts, JobState, VideoRequest};
+use wanfarm_types::{Experts, FrameOf, JobState, Stage, VideoRequest};
 
 use super::*;
+use crate::outputs::KeptFrame;
 
 /// A submission of the model `m` under a key.
 pub(crate) fn submission(key: &str, videos: Vec<VideoRequest>) -> Submission {
@@ -124,4 +126,45 @@ fn a_text_that_is_too_long_is_noted_once_at_every_video_that_reads_it() {
     assert_eq!((notes[0].len(), notes[1].len(), &notes[2]), (1, 0, &notes[0]), "512 are read whole");
     jobs.text_read(id, texts[1], 513);
     assert!(jobs.get(id).unwrap().videos()[1].notes[0].starts_with("the negative prompt has 513 tokens"));
+}
+
+#[test]
+fn what_starts_from_a_video_waits_for_it_and_gets_its_frame() {
+    let mut jobs = jobs();
+    let frame = |video, frame| Some(ImageSource::Frame(FrameOf { video, frame }));
+    let named = |name: &str, image| VideoRequest { name: Some(name.into()), image, output: name.into(), ..request() };
+    let chain = vec![named("b", frame(1, None)), named("a", None), named("c", frame(0, Some(2)))];
+    let id = submitted(&mut jobs, "k", chain);
+    let place = |index| VideoId { job: id, index };
+    let waits = |jobs: &Jobs| [0, 1, 2].map(|index| jobs.line(place(index)).unwrap().waiting_for.clone());
+    let for_both = [Some("a".to_owned()), None, Some("b".to_owned())];
+    assert_eq!(waits(&jobs), for_both, "before anybody knows the model");
+    let info = ModelInfo { takes_image: true, ..info(Experts::Single) };
+    let (videos, plan) = jobs.resolve(id, &info, &Images::default()).unwrap();
+    jobs.resolved(id, &videos);
+    jobs.planned(&plan);
+    assert_eq!(plan.videos.iter().map(|video| video.after.clone()).collect::<Vec<_>>(), [vec![1], vec![], vec![0]]);
+    assert_eq!((waits(&jobs), plan.videos[1].name.as_str()), (for_both.clone(), "a"));
+    let job = jobs.get(id).unwrap();
+    assert_eq!(
+        [0, 1, 2].map(|index| job.frames_wanted(index).into_iter().collect::<Vec<_>>()),
+        [vec![Some(2)], vec![Some(80)], vec![]]
+    );
+    assert_eq!(job.origins(2).map(|origin| origin.map(|origin| origin.frame)), [Some(Some(2)), None, None]);
+    assert_eq!(job.origins(1), [None, None, None]);
+    assert_eq!(jobs.whole_spec(place(0)).unwrap().files().count(), 0, "the frame is not there");
+    let kept = |image: u8| Arc::from([KeptFrame { number: Some(80), image: Digest([image; 32]) }]);
+    for image in [7, 8] {
+        jobs.set_outputs(place(1), &[].into(), "ok", 1.0, &kept(image));
+    }
+    assert!(jobs.name_file(&Digest([8; 32])) && !jobs.name_file(&Digest([7; 32])), "of two tries the last one counts");
+    assert_eq!(jobs.whole_spec(place(0)).unwrap().files().collect::<Vec<_>>(), [Digest([8; 32])]);
+    jobs.set_video_phase(place(1), &VideoPhase::Done);
+    assert_eq!(waits(&jobs), [None, None, Some("b".to_owned())]);
+    jobs.set_video_phase(place(2), &VideoPhase::Cancelled);
+    assert_eq!(waits(&jobs), [None, None, None]);
+    jobs.set_video_phase(place(2), &VideoPhase::Open);
+    assert_eq!(waits(&jobs)[2].as_deref(), Some("b"));
+    jobs.forget(id);
+    assert!(!jobs.name_file(&Digest([8; 32])));
 }

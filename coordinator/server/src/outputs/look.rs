@@ -10,8 +10,8 @@ use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
-use wanfarm_manifest::{Submission, Taken, output_fault, path_of, sidecar_of};
-use wanfarm_types::{FileState, Format, VideoRequest, VideoSpec};
+use wanfarm_manifest::{Submission, Taken, film, output_fault, paths_of, sidecar_of};
+use wanfarm_types::{FileState, VideoRequest, VideoSpec};
 
 use super::record::{Print, measure, state};
 use super::sidecar::OutputRecord;
@@ -25,12 +25,26 @@ const MAX_NUMBER: u32 = 10_000;
 pub enum Look {
     /// Nothing is in the way on disk.
     Free,
-    /// Nothing is in the way under this name.
-    Renamed(String),
+    /// Nothing is in the way under these names.
+    Renamed(Names),
     /// It exists whole, and is to be skipped.
     Complete,
     /// Something is in the way.
     Blocked(InTheWay),
+}
+
+/// How the files of a video are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    pub output: String,
+    pub join: Option<String>,
+}
+
+impl Names {
+    pub(crate) fn give_to(&self, video: &mut VideoRequest) {
+        video.output.clone_from(&self.output);
+        video.join.clone_from(&self.join);
+    }
 }
 
 /// Something that stands where a video is to go.
@@ -54,7 +68,7 @@ struct Told {
 pub(crate) fn look(root: &Path, submission: &Submission, names: &mut BTreeSet<String>, seen: &dyn Fn()) -> Vec<Look> {
     let Submission { model, videos, taken, .. } = submission;
     let mut of = |video: &VideoRequest| {
-        let Some(obstacle) = obstacle(root, &video.output, &video.formats, *taken) else { return Look::Free };
+        let Some(obstacle) = obstacle(root, video, *taken) else { return Look::Free };
         match taken {
             Taken::NewName => free_name(root, video, names).map_or(Look::Blocked(obstacle), Look::Renamed),
             Taken::Skip if stands_whole(root, model, video) => Look::Complete,
@@ -64,12 +78,24 @@ pub(crate) fn look(root: &Path, submission: &Submission, names: &mut BTreeSet<St
     videos.iter().map(&mut of).inspect(|_| seen()).collect()
 }
 
-/// The next name like that of a video at which nothing stands, and that is none of `names`; it becomes one. Blocks.
-pub(crate) fn free_name(root: &Path, video: &VideoRequest, names: &mut BTreeSet<String>) -> Option<String> {
-    let free = |name: &String| !names.contains(name) && obstacle(root, name, &video.formats, Taken::NewName).is_none();
-    let name = (2..MAX_NUMBER).filter_map(|number| numbered(&video.output, number)).find(free)?;
-    names.insert(name.clone());
-    Some(name)
+/// The next names like those of a video at which nothing stands, of which the first is none of `names`; it becomes one.
+/// Blocks.
+pub(crate) fn free_name(root: &Path, video: &VideoRequest, names: &mut BTreeSet<String>) -> Option<Names> {
+    let renamed = |number| {
+        let film = |join: &String| Some(numbered(join.strip_suffix(film::ENDING)?, number)? + film::ENDING);
+        let join = video.join.as_ref().map(film);
+        let names =
+            Names { output: numbered(&video.output, number)?, join: join.map_or(Some(None), |join| join.map(Some))? };
+        let mut video = video.clone();
+        names.give_to(&mut video);
+        Some((video, names))
+    };
+    let free = |(video, new): &(VideoRequest, Names)| {
+        !names.contains(&new.output) && obstacle(root, video, Taken::NewName).is_none()
+    };
+    let (_, new) = (2..MAX_NUMBER).filter_map(renamed).find(free)?;
+    names.insert(new.output.clone());
+    Some(new)
 }
 
 /// `a-2`, cut before the number where it would be too long.
@@ -81,9 +107,8 @@ fn numbered(output: &str, number: u32) -> Option<String> {
 }
 
 /// What is in the way of a video.
-fn obstacle(root: &Path, output: &str, formats: &[Format], taken: Taken) -> Option<InTheWay> {
-    let paths = formats.iter().map(|&format| path_of(output, format)).chain([sidecar_of(output)]);
-    paths.into_iter().find_map(|path| {
+fn obstacle(root: &Path, video: &VideoRequest, taken: Taken) -> Option<InTheWay> {
+    paths_of(video).into_iter().find_map(|path| {
         let what = in_the_way(&root.join(&path), taken == Taken::Overwrite)?;
         Some(InTheWay { path, what })
     })
@@ -120,12 +145,12 @@ fn holds_only_frames(folder: &Path) -> io::Result<bool> {
 fn stands_whole(root: &Path, model: &str, video: &VideoRequest) -> bool {
     let told = fs::read(root.join(sidecar_of(&video.output))).ok();
     let Some(told) = told.and_then(|json| serde_json::from_slice::<Told>(&json).ok()) else { return false };
-    let whole = |format: &Format| {
-        let path = path_of(&video.output, *format);
+    let sidecar = sidecar_of(&video.output);
+    let whole = |path: String| {
         let record = told.outputs.iter().find(|record| record.path == path);
         record.is_some_and(|record| is_whole(&root.join(&path), record))
     };
-    told.spec.answers(model, video) && video.formats.iter().all(whole)
+    told.spec.answers(model, video) && paths_of(video).into_iter().filter(|path| *path != sidecar).all(whole)
 }
 
 fn is_whole(path: &Path, record: &OutputRecord) -> bool {
@@ -139,8 +164,9 @@ fn is_whole(path: &Path, record: &OutputRecord) -> bool {
 mod tests {
     use super::*;
     use crate::outputs::sidecar::{ModelRecord, Sidecar, Versions};
+    use wanfarm_manifest::path_of;
     use wanfarm_types::fixtures::{info, request};
-    use wanfarm_types::{Digest, Experts};
+    use wanfarm_types::{Digest, Experts, Format};
 
     fn video(output: &str) -> VideoRequest {
         VideoRequest { output: output.into(), formats: vec![Format::Mp4, Format::Png], ..request() }
@@ -173,6 +199,9 @@ mod tests {
         };
         let sidecar = Sidecar {
             spec: &spec,
+            started_from: None,
+            led_to: None,
+            made_from: None,
             model: ModelRecord { name: "m", files: &[] },
             versions: Versions::current(),
             attempts: &[],
@@ -185,6 +214,17 @@ mod tests {
         };
         fs::write(root.join(sidecar_of(output)), serde_json::to_vec(&sidecar).unwrap()).unwrap();
         video
+    }
+
+    #[test]
+    fn a_film_gets_a_new_name_with_its_video() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), "films/one.mp4");
+        put(dir.path(), "films/one-2.mp4");
+        let film = VideoRequest { join: Some("films/one.mp4".into()), ..video("a") };
+        let renamed = Look::Renamed(Names { output: "a-3".into(), join: Some("films/one-3.mp4".into()) });
+        assert_eq!(looks(dir.path(), Taken::NewName, &[film.clone(), video("b")]), [renamed, Look::Free]);
+        assert_eq!(looks(dir.path(), Taken::Refuse, &[film]), [blocked("films/one.mp4", "a file")]);
     }
 
     fn blocked(path: &str, what: &'static str) -> Look {
@@ -234,7 +274,7 @@ mod tests {
             put(dir.path(), path);
         }
         let videos = ["n/a", "n/a-4", "n/b"].map(video);
-        let new = |name: &str| Look::Renamed(name.into());
+        let new = |name: &str| Look::Renamed(Names { output: name.into(), join: None });
         assert_eq!(looks(dir.path(), Taken::NewName, &videos), [new("n/a-5"), Look::Free, Look::Free]);
         let long = format!("n/{}", "é".repeat(100));
         put(dir.path(), &format!("{long}.mp4"));

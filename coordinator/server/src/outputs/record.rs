@@ -36,6 +36,15 @@ pub enum Content {
     Frames(Vec<Print>),
 }
 
+/// A frame and the image file that it is kept as, or all frames and the clip that they are kept as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFrame {
+    /// Which frame, counted from 0; `None`: all.
+    pub number: Option<u32>,
+    /// Digest of the file.
+    pub image: Digest,
+}
+
 /// The state of a video's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {

@@ -10,6 +10,15 @@ use crate::attempt::AttemptRecord;
 pub(crate) struct Sidecar<'a> {
     /// Every resolved setting.
     pub spec: &'a VideoSpec,
+    /// The video that its first frame is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_from: Option<&'a Origin>,
+    /// The video that its last frame is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub led_to: Option<&'a Origin>,
+    /// The video that it is made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_from: Option<&'a Origin>,
     /// The model it was rendered with.
     pub model: ModelRecord<'a>,
     /// Versions that decide the bytes.
@@ -29,6 +38,20 @@ pub(crate) struct Sidecar<'a> {
     pub unwritten: &'a [String],
     /// Digest of the final latents, f32 little endian.
     pub latents_blake3: Digest,
+}
+
+/// Where a picture or a clip that a video was rendered from is from: another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// The other video, by its place in the manifest.
+    pub video: u32,
+    /// What the manifest calls it.
+    pub name: Option<String>,
+    /// Where its files went.
+    pub output: String,
+    /// Which frame, counted from 0; without it, all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u32>,
 }
 
 /// Passes of the transformer in a stage.

@@ -1,5 +1,6 @@
 //! The files of one video: made in every format, and told in a sidecar; whole under hidden names, then put in their places.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,9 +9,10 @@ use wanfarm_durable::place::{self, PlaceError, Placing, Stage};
 use wanfarm_media::{ContactSheet, Frames, MediaError};
 use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, VideoId, VideoSpec};
 
+use super::film::{self, Film};
 use super::look;
 use super::record::{self, Content, Print, Standing, Written, measure};
-use super::sidecar::{ModelRecord, OutputRecord, Sidecar, StagePasses, Versions};
+use super::sidecar::{ModelRecord, Origin, OutputRecord, Sidecar, StagePasses, Versions};
 use super::volume::Volume;
 use crate::attempt::AttemptRecord;
 use crate::obstacle::Obstacle;
@@ -38,6 +40,12 @@ pub struct Task {
     pub overwrite: bool,
     /// Files that an earlier try may have put in place.
     pub written: Arc<[Written]>,
+    /// Its frames that others start from, by number; `None`: all.
+    pub kept: BTreeSet<Option<u32>>,
+    /// The film that it ends.
+    pub film: Option<Film>,
+    /// Where its first frame, its last and its clip are from, as far as they are of other videos.
+    pub origins: [Option<Origin>; 3],
 }
 
 /// Why a video was not written.
@@ -109,26 +117,44 @@ impl Files {
         let (root, faults) = (task.volume.folder(), Faults { volume: &task.volume, frames: bytes.len() as u64 });
         let frames = Frames::new(bytes, count as usize, height as usize, width as usize)
             .map_err(|error| Failure::deterministic(error.to_string()))?;
+        let again = wanfarm_manifest::again(&task.spec);
+        let frames = frames.with_remark(&again);
         let quality = wanfarm_media::assess(&frames);
         let (mut staged, mut outputs, mut unwritten) = (Vec::new(), Vec::new(), Vec::new());
-        for &format in &task.spec.formats {
-            match stage_format(task, stage, &frames, format, &faults) {
-                Ok((placing, written, output)) => {
-                    outputs.push(output);
-                    staged.push((placing, written));
-                }
-                // No other try can help it; the other files are whole all the same.
-                Err(WriteError::Failed(failure)) if failure.kind == FailureKind::Deterministic => {
-                    unwritten.push(failure.message);
-                }
-                Err(other) => return Err(other),
+        let mut keep = |made: Result<(Placing, Written, OutputRecord), WriteError>| match made {
+            Ok((placing, written, output)) => {
+                outputs.push(output);
+                staged.push((placing, written));
+                Ok(())
             }
+            // No other try can help it; the other files are whole all the same.
+            Err(WriteError::Failed(failure)) if failure.kind == FailureKind::Deterministic => {
+                unwritten.push(failure.message);
+                Ok(())
+            }
+            Err(other) => Err(other),
+        };
+        // The film is made of the mp4 file, wherever that lies now.
+        let mut mp4 = None;
+        for &format in &task.spec.formats {
+            let made = stage_format(task, stage, &frames, format, &faults);
+            if let (Format::Mp4, Ok((placing, ..))) = (format, &made) {
+                mp4 = Some(placing.staged().to_owned());
+            }
+            keep(made)?;
+        }
+        if let Some(film) = &task.film {
+            keep(stage_film(task, stage, film, mp4.as_deref(), &faults))?;
         }
         if outputs.is_empty() {
             return Err(Failure::deterministic(unwritten.join("; ")).into());
         }
+        let [started_from, led_to, made_from] = &task.origins;
         let sidecar = Sidecar {
             spec: &task.spec,
+            started_from: started_from.as_ref(),
+            led_to: led_to.as_ref(),
+            made_from: made_from.as_ref(),
             model: ModelRecord { name: &task.spec.model, files: &task.model_files },
             versions: Versions::current(),
             attempts: &task.attempts,
@@ -212,6 +238,29 @@ fn stage_format(
     Ok((placing, Written { path: path.clone(), content }, OutputRecord { path, bytes, blake3, note }))
 }
 
+/// Writes the film that a video ends under a hidden name. `own`: its own mp4 file.
+fn stage_film(
+    task: &Task,
+    stage: &Stage,
+    film: &Film,
+    own: Option<&Path>,
+    faults: &Faults<'_>,
+) -> Result<(Placing, Written, OutputRecord), WriteError> {
+    let root = faults.volume.folder();
+    faults.volume.check().map_err(WriteError::Held)?;
+    let placing = stage.begin(&root.join(&film.path)).map_err(|error| faults.placement(error))?;
+    let own =
+        own.ok_or_else(|| Failure::deterministic(format!("{}: the video's own mp4 file is missing", film.path)))?;
+    film::check(film, root).map_err(Failure::deterministic)?;
+    wanfarm_media::write_film(&film.parts(root, own), placing.staged())
+        .map_err(|error| faults.media(error, &placing))?;
+    let (bytes, blake3, content) = measure(placing.staged())
+        .map_err(|error| faults.of(&error, true, format!("cannot read {} back: {error}", film.path)))?;
+    let path = film.path.clone();
+    let output = OutputRecord { path: path.clone(), bytes, blake3, note: Some(film.told(&task.spec.output)) };
+    Ok((placing, Written { path, content }, output))
+}
+
 /// The sidecar's note on a video encoded with less quality than others.
 fn coarser(quantiser: u8) -> Option<String> {
     let usual = wanfarm_media::QUANTISER;
@@ -253,6 +302,9 @@ mod tests {
             volume: Volume::new(root.to_owned()),
             overwrite: true,
             written: [].into(),
+            kept: BTreeSet::new(),
+            film: None,
+            origins: [None, None, None],
         };
         Files::stage(&task, &Stage::new(Uuid::nil()), &bytes.into())?.put(&task)
     }

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use wanfarm_scheduler::{Config, Instant, Scheduler};
 use wanfarm_types::fixtures::{info, request};
-use wanfarm_types::{AttemptId, DType, Experts, Failure, Format, Incarnation, Stage, StepRange, TensorRef, WorkerId};
+use wanfarm_types::{
+    AttemptId, DType, Experts, Failure, Format, FrameOf, ImageSource, Incarnation, Stage, StepRange, TensorRef,
+    WorkerId,
+};
 
+use super::earlier::contents;
 use super::*;
-use crate::outputs::{Content, print};
+use crate::outputs::{Content, KeptFrame, print};
 use crate::store::{DataDirectory, SqliteStore};
 use crate::times::Moment;
 
@@ -74,7 +78,8 @@ impl Night {
             kept(2, 40),
             Change::VideoPhase { video: place(2), state: VideoPhase::Failed(Failure::deterministic("no room")) },
         ];
-        let outputs = Row::Outputs { video: place(0), written, verdict: "ok".into(), seconds: 7.0 };
+        let frames = [].into();
+        let outputs = Row::Outputs { video: place(0), written, verdict: "ok".into(), seconds: 7.0, frames };
         let mut rows = vec![Row::Job(job), Row::Resolved { job: id, videos }, outputs];
         rows.extend(changes.map(Row::Scheduler));
         night.store.commit(&rows).unwrap();
@@ -245,4 +250,59 @@ fn where_nothing_was_there_is_nothing_to_go_on_from() {
     let mut store = SqliteStore::open(&data).unwrap();
     let volume = Volume::new(dir.path().join("output"));
     assert_eq!(remember(&mut store, &wanted(&["a"]), volume).unwrap(), None);
+}
+
+#[test]
+fn a_video_is_also_what_it_starts_from() {
+    let info = ModelInfo { takes_image: true, ..info(Experts::Single) };
+    let from = |video, frame| Some(ImageSource::Frame(FrameOf { video, frame }));
+    let of = |videos: &[VideoRequest]| {
+        let specs: Vec<_> = videos.iter().map(|video| video.resolve(&info).map_err(|_| String::new())).collect();
+        contents(&specs)
+    };
+    let chain = [
+        video("a"),
+        VideoRequest { image: from(0, None), ..video("b") },
+        VideoRequest { image: from(1, Some(0)), ..video("c") },
+    ];
+    let before = of(&chain);
+    let turned = [
+        VideoRequest { image: from(2, Some(0)), ..video("c") },
+        video("a"),
+        VideoRequest { image: from(1, Some(80)), ..video("b") },
+    ];
+    assert_eq!(of(&turned), [before[2], before[0], before[1]], "wherever it stands, and however the frame is called");
+    let mut other = chain.clone();
+    other[0].seed += 1;
+    assert!(of(&other).iter().zip(&before).all(|(now, before)| now != before && now.is_some()));
+    other = chain.clone();
+    other[2].image = from(1, Some(1));
+    assert_eq!(of(&other)[..2], before[..2]);
+    assert_ne!(of(&other)[2], before[2]);
+    other[0].output = "elsewhere".into();
+    assert_eq!(of(&other)[..2], before[..2], "files are no pixels");
+}
+
+#[test]
+fn a_video_that_lacks_the_frame_another_is_to_start_from_is_rendered_again() {
+    let from = |video, frame| Some(ImageSource::Frame(FrameOf { video, frame }));
+    let frame = KeptFrame { number: Some(80), image: Digest([5; 32]) };
+    let done = |kept: &[KeptFrame], first: Option<u32>| {
+        let mut night = Night::interrupted();
+        let mut rows = night.store.load().unwrap().rows;
+        let outputs = rows.iter_mut().find(|row| matches!(row, Row::Outputs { .. })).unwrap();
+        if let Row::Outputs { frames, .. } = outputs {
+            *frames = kept.into();
+        }
+        let outputs = outputs.clone();
+        night.store.commit(&[outputs]).unwrap();
+        let mut wanted = wanted(&["a", "b", "d"]);
+        wanted.info.takes_image = true;
+        wanted.submission.videos[2].image = from(0, first);
+        night.remember(&wanted).unwrap().unwrap().done
+    };
+    assert_eq!(done(&[frame], None), 1, "it stays done");
+    assert_eq!(done(&[frame], Some(80)), 1);
+    assert_eq!(done(&[frame], Some(0)), 0);
+    assert_eq!(done(&[], None), 0);
 }

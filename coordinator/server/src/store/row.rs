@@ -19,7 +19,7 @@ use wanfarm_types::{
     WorkerId,
 };
 
-use crate::outputs::Written;
+use crate::outputs::{KeptFrame, Written};
 use crate::times::{Moment, rfc3339, wall_clock};
 use crate::totals::Totals;
 
@@ -96,6 +96,8 @@ pub enum Row {
         verdict: String,
         /// Seconds that workers have spent on it.
         seconds: f64,
+        /// Its frames that others start from, whose images are in the artifact directory.
+        frames: Arc<[KeptFrame]>,
     },
     /// Every video of a job has ended, key `job`; `None` removes it.
     Ended {

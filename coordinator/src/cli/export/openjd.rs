@@ -171,7 +171,7 @@ fn parameters(needs_files: bool) -> Vec<Parameter> {
     };
     let models = "Where workers have the folders of models, one subfolder per model.";
     let output = "Where finished files go.";
-    let files = "The folder of pictures and LoRA files, which the manifest names relative to it.";
+    let files = "The folder of pictures, clips and LoRA files, which the manifest names relative to it.";
     let coordinator = "The program on workers: in their search path, or with its whole path.";
     let taken = "Videos that stand there whole are left out, or replaced.";
     let mut all = vec![path("Models", "NONE", None, models), path("Output", "OUT", Some("output"), output)];

@@ -143,7 +143,9 @@ fn videos(args: &CalibrateArgs, info: &ModelInfo) -> Videos {
 
 fn method(name: &str) -> Result<SolverKind, String> {
     match solver(name) {
-        Some(SolverKind::Lightning) => Err("its few steps differ too much for a step cache".to_owned()),
+        Some(solver) if solver.few_steps().is_some() => {
+            Err("its few steps differ too much for a step cache".to_owned())
+        }
         Some(solver) => Ok(solver),
         None => Err("known are unipc, dpm++ and euler".to_owned()),
     }

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use wanfarm_client::{BalanceForecast, Forecast, RoleForecast, StageForecast, accelerations};
-use wanfarm_manifest::{Manifest, first_frame, plan};
+use wanfarm_manifest::{Manifest, plan};
 use wanfarm_model::folder::{self, ModelFolder};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::text::Tokenizer;
 use wanfarm_scheduler::VideoPlan;
 use wanfarm_server::estimate::{Estimate, Workforce, Workload};
 use wanfarm_tools::inspect::{Questions, inspect};
-use wanfarm_types::{ModelInfo, Role, VideoRequest, VideoSpec};
+use wanfarm_types::{Digest, ModelInfo, Role, VideoRequest, VideoSpec};
 
 use crate::cli::error::CliError;
 use crate::exit::Exit;
@@ -34,7 +34,7 @@ impl LocalModel {
     pub(in crate::cli) fn forecast(&self, manifest: &Manifest, videos: &[VideoRequest]) -> Result<Forecast, CliError> {
         let specs = resolved(manifest, self.info(), videos)?;
         let work = Workload::of(specs.iter().map(|(plan, _)| plan));
-        let accelerations = accelerations(specs.iter().map(|(_, spec)| (&spec.cache, &spec.loras[..])));
+        let accelerations = accelerations(specs.iter().map(|(_, spec)| (&spec.cache, spec.nag, &spec.loras[..])));
         Ok(alone(u32::try_from(videos.len()).unwrap_or(u32::MAX), self.info(), &work, accelerations))
     }
 
@@ -60,7 +60,7 @@ impl LocalModel {
 
 /// Remarks on a manifest whose model is here.
 pub(super) fn notes(manifest: &Manifest, model: &ModelFolder) -> Result<Vec<String>, CliError> {
-    let mut notes = manifest.lora_notes(model.info());
+    let mut notes = manifest.setting_notes(model.info());
     // Reading the words of a tokenizer takes a second.
     if manifest.has_long_texts() {
         let tokenizer =
@@ -82,12 +82,9 @@ pub(super) fn resolved(
     info: &ModelInfo,
     videos: &[VideoRequest],
 ) -> Result<Vec<(VideoPlan, VideoSpec)>, CliError> {
-    let resolved = videos.iter().map(|request| {
-        let image = manifest.images.iter().find(|file| Some(file.image.digest) == request.image);
-        let sized = first_frame::sized(request, image.map(|file| &file.image), info);
-        plan::resolve(&sized, info).map_err(|why| CliError::new(Exit::Usage, why))
-    });
-    resolved.collect()
+    let image = |digest: &Digest| manifest.images.iter().map(|file| &file.image).find(|image| image.digest == *digest);
+    let resolved = plan::resolve_all(videos, image, info).into_iter();
+    resolved.map(|video| video.map_err(|why| CliError::new(Exit::Usage, why))).collect()
 }
 
 /// The estimate without a coordinator: the work, but neither workers nor speeds.

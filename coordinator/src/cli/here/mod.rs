@@ -6,6 +6,7 @@ mod compare;
 mod devices;
 mod disk_space;
 mod doctor;
+mod draw;
 mod inspect;
 mod listen;
 pub(super) mod local;

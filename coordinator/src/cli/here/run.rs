@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use wanfarm_client::{Client, Submitted};
-use wanfarm_manifest::{Manifest, slug};
+use wanfarm_manifest::{Manifest, chains, slug};
 use wanfarm_model::folder::{self, ModelFolder};
 use wanfarm_scheduler::VideoPlan;
 use wanfarm_server::catalog::fingerprint;
@@ -18,11 +18,13 @@ use wanfarm_tools::inspect;
 use wanfarm_types::{Digest, ItemSize, JobId, ModelInfo, Role, Size, VideoRequest};
 use wanfarm_workers::{Dtype, machine};
 
+use super::draw::KeptDraw;
 use super::residency::Layout;
 use super::{ComputeArgs, data_directory, local, not_started};
-use crate::cli::args::{TakenArgs, faulty, read_manifest};
+use crate::cli::args::{TakenArgs, faulty};
 use crate::cli::error::CliError;
 use crate::cli::follow::{self, Connection, Interest};
+use crate::cli::given::GivenArgs;
 use crate::cli::path;
 use crate::cli::runtime::{asked_to_stop, block_on};
 use crate::cli::say::errln;
@@ -33,6 +35,8 @@ use crate::logging;
 use crate::progress::counted;
 use crate::supervisor::{self, SupervisorError, Workers};
 
+/// Bytes of encoded texts that are kept for the next run of a manifest, as `serve` keeps them by default.
+const KEPT_TEXTS: u64 = 1 << 30;
 /// The key of a run's only job.
 const KEY: &str = "run";
 
@@ -43,16 +47,18 @@ const KEY: &str = "run";
   coordinator run night.toml --overwrite   replaces what other settings made
   coordinator run night.toml --force       renders everything once more
   coordinator run night.toml --video 3     renders the fourth video only
+  coordinator run --model wan --prompt \"a fox\" --seed 7 --image fox.png
+  coordinator run --model wan --prompts shots.txt --frames 81
+                                           what a manifest would say, typed
 
 Only one run is under way at a time; another one waits for its turn.")]
 pub(in crate::cli) struct RunArgs {
-    /// Manifest: TOML, YAML or JSON.
-    #[arg(value_parser = path::existing())]
-    manifest: PathBuf,
+    #[command(flatten)]
+    given: GivenArgs,
     /// Folder with one subfolder per model; may be repeated. The manifest's folder is searched as well.
     #[arg(long, value_name = "DIR", env = "WANFARM_MODELS", value_parser = path::new())]
     models: Vec<PathBuf>,
-    /// Where the pictures and LoRA files lie that the manifest names [default: where it lies].
+    /// Where the pictures, clips and LoRA files lie that the manifest names [default: where it lies].
     #[arg(long, value_name = "DIR", value_parser = path::new())]
     files: Option<PathBuf>,
     /// Render one video only, by its place in the manifest from 0.
@@ -94,12 +100,20 @@ pub(in crate::cli) struct RunArgs {
 pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
     logging::quiet();
     args.compute.device()?;
-    let mut manifest = read_manifest(&args.manifest, args.files.as_deref(), args.json)?;
-    let folders = local::folders(&args.models, &args.manifest);
+    let mut manifest = args.given.read(args.files.as_deref(), args.json)?;
+    let folders = local::folders(&args.models, args.given.path());
     let model = find_model(&folders, &manifest.model)?;
     let roles = model.info().roles();
     // Looked at here, before any process starts; the workers look again at what they load.
     inspect::check(&model, &roles).map_err(|error| CliError::new(Exit::BadModelFiles, error))?;
+    let base = data_directory(args.data.clone(), "run")?;
+    // Its own, which it goes on from; and what the workers of all runs know.
+    let (data, of_workers) = (base.join(name(&args, &manifest)?), base.join("workers"));
+    let drawn =
+        manifest.draws_seeds().then(|| KeptDraw::of(&data)).transpose().map_err(|error| unusable(&data, &error))?;
+    if let Some(drawn) = &drawn {
+        manifest.draw = drawn.draw();
+    }
     let videos = manifest.check(Some(model.info())).map_err(|faults| faulty(&faults, args.json))?;
     let videos = chosen(&args, &mut manifest, videos)?;
     let layout = layout(&args, &manifest, &model, &videos)?;
@@ -108,11 +122,8 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
         errln!("{layout}");
     }
 
-    let base = data_directory(args.data.clone(), "run")?;
     super::disk_space::check(&manifest, model.info(), &videos, &args.output, &base)?;
     let _turn = take_turn(&base)?;
-    // Its own, which it goes on from; and what the workers of all runs know.
-    let (data, of_workers) = (base.join(name(&args, &manifest)), base.join("workers"));
     // What has never been rendered has nothing to be compared with.
     let weights = if data.is_dir() { weights(&model, &layout, &of_workers)? } else { BTreeMap::new() };
     let wanted = Wanted {
@@ -132,7 +143,14 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CliError> {
             .concat(),
         processes: layout.processes,
     };
-    block_on(render(args, data, workers, manifest, wanted))
+    if let Some(drawn) = &drawn {
+        drawn.keep().map_err(|error| unusable(&data, &error))?;
+    }
+    let exit = block_on(render(args, data.clone(), workers, manifest, wanted))?;
+    if let Some(drawn) = drawn.filter(|_| exit == Exit::Ok) {
+        drawn.forget().map_err(|error| unusable(&data, &error))?;
+    }
+    Ok(exit)
 }
 
 async fn render(
@@ -149,7 +167,7 @@ async fn render(
         wanted: Some(wanted.clone()),
         retention: None,
         // Interactive: give up after a few seconds and let the user fix it.
-        scheduler: wanfarm_scheduler::Config { max_output_tries: 3, ..Default::default() },
+        scheduler: wanfarm_scheduler::Config { max_output_tries: 3, kept_text_bytes: KEPT_TEXTS, ..Default::default() },
     };
     let mut coordinator =
         server::start(config, |farm| wanfarm_http::router(farm, wanfarm_http::Outside::default()).into())
@@ -213,8 +231,7 @@ async fn queue(
     wanted: Wanted,
 ) -> Result<Queued, CliError> {
     let mut client = Client::connect(url).await?;
-    client.put_images(&manifest.images).await?;
-    client.put_loras(&manifest.loras).await?;
+    client.put_files(&manifest.files()).await?;
     if let Some(memory) = memory {
         remembered(memory);
         return Ok(Queued::Job(client, memory.job));
@@ -237,12 +254,14 @@ fn remembered(memory: Memory) {
     names_said(Submitted { job: None, already: false, renamed, left_out });
 }
 
+fn unusable(folder: &Path, error: &std::io::Error) -> CliError {
+    CliError::new(Exit::SomeFailed, format!("cannot use the data directory {}: {error}", folder.display()))
+}
+
 /// Waits until no other run of this machine, as far as they share this folder, is under way: models for two at once need
 /// twice the memory. The turn lasts as long as what is returned.
 fn take_turn(base: &Path) -> Result<File, CliError> {
-    let unusable = |error: std::io::Error| {
-        CliError::new(Exit::SomeFailed, format!("cannot use the data directory {}: {error}", base.display()))
-    };
+    let unusable = |error: std::io::Error| unusable(base, &error);
     fs::create_dir_all(base).map_err(unusable)?;
     let lock = File::create(base.join("run.lock")).map_err(unusable)?;
     match lock.try_lock() {
@@ -260,31 +279,44 @@ fn take_turn(base: &Path) -> Result<File, CliError> {
 fn chosen(args: &RunArgs, manifest: &mut Manifest, videos: Vec<VideoRequest>) -> Result<Vec<VideoRequest>, CliError> {
     let Some(first) = args.video else { return Ok(videos) };
     let count = videos.len();
-    let from = videos.into_iter().skip(first as usize);
-    let chosen: Vec<_> = from.take(args.count.get() as usize).collect();
+    let places: Vec<u32> =
+        (first..).take(args.count.get() as usize).take_while(|place| (*place as usize) < count).collect();
+    let mut chosen: Vec<_> = places.iter().filter_map(|place| videos.get(*place as usize)).cloned().collect();
+    let mut missing = None;
+    chains::renumber(&mut chosen, &places, |at, need| {
+        let other = videos.get(need.video() as usize).map(|video| video.label(need.video())).unwrap_or_default();
+        missing = Some(format!("video {} needs a frame of {other}, which is not among those chosen", places[at]));
+        None
+    });
+    if let Some(why) = missing {
+        return Err(CliError::new(Exit::Usage, why));
+    }
     if chosen.is_empty() {
         let why = format!("--video {first}: the manifest has {}, numbered from 0", counted(count as u64, "video"));
         return Err(CliError::new(Exit::Usage, why));
     }
-    manifest.images.retain(|file| chosen.iter().any(|video| video.image == Some(file.image.digest)));
+    manifest.images.retain(|file| chosen.iter().flat_map(VideoRequest::files).any(|image| image == file.image.digest));
     manifest.loras.retain(|file| chosen.iter().flat_map(|video| &video.loras).any(|lora| lora.blake3 == file.blake3));
     Ok(chosen)
 }
 
-/// The name of the folder of a run: the same for the same manifest and the same output folder.
-fn name(args: &RunArgs, manifest: &Manifest) -> String {
-    let path = fs::canonicalize(&args.manifest).unwrap_or_else(|_| manifest.name.clone().into());
+/// The name of the folder of a run: the same for the same manifest, or for what was typed, and the same output folder.
+fn name(args: &RunArgs, manifest: &Manifest) -> Result<String, CliError> {
+    let typed = args.given.text()?;
+    let path = Some(args.given.path()).filter(|_| typed.is_empty()).and_then(|path| fs::canonicalize(path).ok());
+    let path = path.unwrap_or_else(|| manifest.name.clone().into());
     let output = std::path::absolute(&args.output).unwrap_or_else(|_| args.output.clone());
     let mut hasher = blake3::Hasher::new();
     for path in [&path, &output] {
         hasher.update(path.as_os_str().as_encoded_bytes()).update(&[0]);
     }
+    hasher.update(typed.as_bytes());
     // Others of its videos are another job.
     if let Some(video) = args.video {
         hasher.update(format!("{video}+{}", args.count).as_bytes());
     }
     let stem = path.file_stem().map(|stem| slug(&stem.to_string_lossy())).unwrap_or_default();
-    format!("{stem}-{}", &hasher.finalize().to_hex()[..12])
+    Ok(format!("{stem}-{}", &hasher.finalize().to_hex()[..12]))
 }
 
 /// The digests of the weights, as the workers will tell them.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use wanfarm_http::{Collector, Outside, Target};
 use wanfarm_scheduler::Config;
 use wanfarm_server::server::{self, ServerConfig};
+use wanfarm_types::Size;
 
 use super::{data_directory, listen, not_started};
 use crate::cli::error::CliError;
@@ -45,6 +46,10 @@ pub(in crate::cli) struct ServeArgs {
     /// report, and what `retry` would go on from. forever: until `coordinator forget`.
     #[arg(long, value_name = "TIME", default_value = "30d")]
     keep: Retention,
+    /// Keep so many bytes of encoded texts when no open video reads them, so that none is encoded twice; those read longest ago
+    /// go first. 0 keeps none.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = kept_texts)]
+    keep_texts: u64,
     /// After how long without a sign of life a worker's work goes elsewhere.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     lease: u64,
@@ -68,6 +73,7 @@ fn policy(args: &ServeArgs) -> Config {
     Config {
         lease: Duration::from_secs(args.lease),
         stall: Duration::from_secs(args.stall),
+        kept_text_bytes: args.keep_texts,
         checkpoint_steps: args.checkpoint_steps.unwrap_or(steps),
         checkpoint_time: args.checkpoint_seconds.map_or(usual.checkpoint_time, Duration::from_secs),
         ..usual
@@ -91,6 +97,11 @@ impl FromStr for Retention {
             Err(error) => Err(format!("{error}; write it as 30d or 12h, or forever")),
         }
     }
+}
+
+/// A size, or none.
+fn kept_texts(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { text.parse().map(|Size(bytes)| bytes).map_err(|error| format!("{error}, or 0")) }
 }
 
 /// A name as a request's `Host` has it: a port or a scheme would never be found there.
@@ -135,6 +146,12 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_kept_up_to_a_size_or_not_at_all() {
+        assert_eq!([kept_texts("0"), kept_texts("1GiB"), kept_texts("500MB")], [Ok(0), Ok(1 << 30), Ok(500_000_000)]);
+        assert!(kept_texts("many").unwrap_err().ends_with("or 0"));
+    }
 
     #[test]
     fn jobs_are_kept_for_days_hours_or_ever() {

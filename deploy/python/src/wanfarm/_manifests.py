@@ -21,8 +21,10 @@ from .models import Forecast, JobStatus, read
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
 SYNTAXES = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".json": "json"}
-#: How first frames and LoRA files begin; nothing else is ever given to a coordinator that asks for it.
-IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")
+#: How images and animations begin.
+IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")
+#: What pictures in a zip file are called.
+PICTURES = (b".png", b".jpg", b".jpeg", b".webp")
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,20 @@ def checked(manifest: Manifest, name: str, path: Path) -> Path:
     if leads_out and os.path.dirname(name) not in manifest.text:
         raise WanfarmError(f"{manifest.name} does not name the folder of {name}, which the coordinator asks for: not given")
     with path.open("rb") as file:
-        head = file.read(9)
-    if not head.startswith(IMAGES) and head[8:] != b"{":
-        raise WanfarmError(f"{path} is neither a picture (PNG, JPEG, WebP) nor a safetensors file: not given")
+        head = file.read(300)
+    if not may_be_given(head):
+        what = "neither a picture (PNG, JPEG, WebP), a clip (mp4, GIF, a zip file of pictures) nor a safetensors file"
+        raise WanfarmError(f"{path} is {what}: not given")
     return path
+
+
+def may_be_given(head: bytes) -> bool:
+    """How images, clips and LoRA files begin; nothing else is ever given to a coordinator that asks for it."""
+    if head.startswith(b"PK\x03\x04"):
+        name = head[30 : 30 + int.from_bytes(head[26:28], "little")].lower()
+        # A folder comes before what is in it.
+        return name.endswith((*PICTURES, b"/"))
+    return head.startswith(IMAGES) or head[4:8] == b"ftyp" or head[8:9] == b"{"
 
 
 def put(settings: Settings, path: Path) -> Flow[str]:

@@ -87,6 +87,7 @@ class VideoStatus(Model):
     prompt: str = ""
     seconds: float | None = None
     cache: Mapping[str, Any] | None = None
+    nag: Mapping[str, Any] | None = None
     loras: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     started: datetime | None = None
@@ -94,6 +95,10 @@ class VideoStatus(Model):
     eta: datetime | None = None
     #: What `sweep` and `zip` of the manifest say for it, by name.
     swept: Mapping[str, str] = field(default_factory=dict)
+    #: What the manifest calls it.
+    name: str | None = None
+    #: The video that it starts from a frame of, while that is not done.
+    waiting_for: str | None = None
 
     @property
     def has_ended(self) -> bool:

@@ -1,8 +1,9 @@
-//! How I2V-A14B is told of a first frame: as channels behind those of the latents.
+//! How I2V-A14B is told of a first frame, and of a last one: as channels behind those of the latents.
 //!
-//! The video that starts with the image and goes on in grey is encoded; a mask tells which of its frames are known.
+//! The video that starts with the image and goes on in grey, to the last frame if that is known, is encoded; a mask tells
+//! which of its frames are known.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::bicubic::stretch;
 use crate::error::ModelError;
@@ -27,7 +28,8 @@ pub fn frame(image: &RgbImage, width: usize, height: usize) -> Result<Tensor, Mo
     stretch(image, width, height)
 }
 
-/// One in all channels of the first latent frame, zero in the others.
+/// One in all channels of the first latent frame, which stands for one frame; where the last frame is known as well (`ends`),
+/// one in the last channel of the last latent frame, which stands for four. Zero elsewhere.
 ///
 /// # Shapes
 /// f32 `(4, frames, height, width)`, all in latent units, on the CPU.
@@ -35,14 +37,15 @@ pub fn frame(image: &RgbImage, width: usize, height: usize) -> Result<Tensor, Mo
 /// # Errors
 /// None but those of memory.
 ///
-/// Source: Wan2.2@42bf4cf `wan/image2video.py#L283`.
-pub fn mask(frames: usize, height: usize, width: usize) -> Result<Tensor, ModelError> {
-    let known = Tensor::ones((MASK, 1, height, width), DType::F32, &Device::Cpu)?;
-    let unknown = Tensor::zeros((MASK, frames.saturating_sub(1), height, width), DType::F32, &Device::Cpu)?;
-    Ok(if frames > 1 { Tensor::cat(&[&known, &unknown], 1)? } else { known })
+/// Source: Wan2.2@42bf4cf `wan/image2video.py#L283`; diffusers 0.42.1 `WanImageToVideoPipeline.prepare_latents`.
+pub fn mask(frames: usize, height: usize, width: usize, ends: bool) -> Result<Tensor, ModelError> {
+    let is_known = |channel, frame| frame == 0 || ends && (channel, frame + 1) == (MASK - 1, frames);
+    let flags = (0..MASK).flat_map(|channel| (0..frames).map(move |frame| f32::from(is_known(channel, frame))));
+    let flags = Tensor::from_iter(flags, &Device::Cpu)?.reshape((MASK, frames, 1, 1))?;
+    Ok(flags.broadcast_as((MASK, frames, height, width))?.contiguous()?)
 }
 
-/// What conditions the transformer, `y`: the mask, then the encoded video.
+/// What conditions the transformer, `y`: the mask, then the encoded video; `ends`: its last frame is known.
 ///
 /// # Shapes
 /// `latents` `(16, frames, height, width)` → f32 `(20, frames, height, width)`, on the CPU.
@@ -51,8 +54,21 @@ pub fn mask(frames: usize, height: usize, width: usize) -> Result<Tensor, ModelE
 /// Latents of another rank.
 ///
 /// Source: Wan2.2@42bf4cf `wan/image2video.py#L322`.
-pub fn channels(latents: &Tensor) -> Result<Tensor, ModelError> {
+pub fn channels(latents: &Tensor, ends: bool) -> Result<Tensor, ModelError> {
     let latents = latents.to_device(&Device::Cpu)?;
     let (_, frames, height, width) = latents.dims4()?;
-    Ok(Tensor::cat(&[&mask(frames, height, width)?, &latents], 0)?)
+    Ok(Tensor::cat(&[&mask(frames, height, width, ends)?, &latents], 0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_last_frame_is_the_last_of_four() {
+        // Of one pixel: a row for each channel, a column for each latent frame.
+        let rows = |ends| mask(3, 1, 1, ends).unwrap().reshape((MASK, 3)).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(rows(false), [[1., 0., 0.]; 4]);
+        assert_eq!(rows(true), [[1., 0., 0.], [1., 0., 0.], [1., 0., 0.], [1., 0., 1.]]);
+    }
 }

@@ -1,4 +1,5 @@
-//! What a first frame becomes: its size, its pixels, and how the transformer is told of it.
+//! What known frames become, the first and the last, and clips: their size, their pixels, and how the transformer is told of
+//! them.
 //!
 //! Two models take one, each in its own way: I2V-A14B reads it as further input channels ([`i2v`]), TI2V-5B finds it
 //! already denoised in the latents ([`ti2v`]); [`Conditioning`] is what a sampling loop needs of either.
@@ -6,6 +7,7 @@
 //! Not here: reading image files, and deciding which area a video should have.
 
 mod bicubic;
+mod clip;
 mod encode;
 mod first_frame;
 pub mod i2v;
@@ -14,6 +16,7 @@ pub mod lanczos;
 mod rgb;
 pub mod ti2v;
 
-pub use encode::encode;
+pub use clip::encode_clip;
+pub use encode::{Anchors, encode};
 pub use first_frame::FirstFrame;
 pub use input::Conditioning;

@@ -7,10 +7,11 @@ use crate::layers::Linear;
 use crate::ops::attention::{Scaled, attend, scaled};
 use crate::ops::chunks::Chunks;
 use crate::ops::heads::{Way, merge, split};
+use crate::ops::nag::guide_away;
 use crate::ops::product::Product;
 use crate::ops::rope::RopeTable;
 use crate::weights::Weights;
-use wanfarm_types::Transformer;
+use wanfarm_types::{Nag, Transformer};
 
 /// The four projections and two norms that both kinds of attention have. Queries and keys are normalised over all
 /// channels, before the heads are split.
@@ -80,11 +81,6 @@ impl Projections {
     fn values(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         split(&self.v.product(x)?, self.num_heads, Way::default(), self.v.dtype())
     }
-
-    /// Heads `(heads, n, head_dim)` put together and projected: `(n, dim)`.
-    fn output(&self, x: &Tensor) -> Result<Product, ModelError> {
-        self.o.product(&merge(x)?)
-    }
 }
 
 /// Attention of all tokens to all tokens, with rotary positions.
@@ -136,7 +132,7 @@ impl WanSelfAttention {
 
     /// The output projection of some tokens: `(heads, L, head_dim)` → `(count, dim)`.
     pub(super) fn output(&self, x: &Tensor, first: usize, count: usize) -> Result<Product, ModelError> {
-        self.0.output(&x.narrow(1, first, count)?)
+        self.0.o.product(&merge(&x.narrow(1, first, count)?)?)
     }
 }
 
@@ -145,6 +141,15 @@ impl WanSelfAttention {
 pub(super) struct TextKeys {
     k: Tensor,
     v: Tensor,
+    /// Those of a text to move away from.
+    avoided: Option<(Tensor, Tensor, Nag)>,
+}
+
+impl TextKeys {
+    /// These, moved away from those of another text.
+    pub(super) fn avoiding(&self, other: &Self, nag: Nag) -> Self {
+        Self { avoided: Some((other.k.clone(), other.v.clone(), nag)), ..self.clone() }
+    }
 }
 
 /// Attention of the tokens to the text.
@@ -171,7 +176,7 @@ impl WanCrossAttention {
     /// Keys and values of embedded text rows `(n, dim)`.
     pub(super) fn keys(&self, text: &Tensor) -> Result<TextKeys, ModelError> {
         let Self(p) = self;
-        Ok(TextKeys { k: p.keys(text, None)?, v: p.values(text)? })
+        Ok(TextKeys { k: p.keys(text, None)?, v: p.values(text)?, avoided: None })
     }
 
     /// # Shapes
@@ -179,7 +184,11 @@ impl WanCrossAttention {
     pub(super) fn forward(&self, x: &Tensor, text: &TextKeys) -> Result<Product, ModelError> {
         let Self(p) = self;
         let (q, scale) = p.queries(x, None)?;
-        p.output(&attend(&q, &text.k, &text.v, None, scale)?)
+        let rows = merge(&attend(&q, &text.k, &text.v, None, scale)?)?;
+        match &text.avoided {
+            None => p.o.product(&rows),
+            Some((k, v, nag)) => p.o.product(&guide_away(&rows, &merge(&attend(&q, k, v, None, scale)?)?, *nag)?),
+        }
     }
 
     pub(super) fn reads(&self) -> DType {

@@ -253,6 +253,8 @@ impl WanModel {
 mod tests {
     use std::collections::HashMap;
 
+    use wanfarm_types::Nag;
+
     use super::*;
 
     const CFG: Transformer = Transformer {
@@ -278,10 +280,16 @@ mod tests {
     }
 
     fn model(dtype: DType) -> WanModel {
+        altered(dtype, |_| 1.)
+    }
+
+    /// The model with each parameter multiplied by a factor of its name's.
+    fn altered(dtype: DType, factor: fn(&str) -> f64) -> WanModel {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.safetensors");
         let params = parameters(&CFG).into_iter().enumerate();
-        let tensors: HashMap<_, _> = params.map(|(i, p)| (p.name, values(p.shape, i, 0.4))).collect();
+        let tensors: HashMap<_, _> =
+            params.map(|(i, p)| (p.name.clone(), values(p.shape, i, 0.4 * factor(&p.name)))).collect();
         candle_core::safetensors::save(&tensors, &path).unwrap();
         WanModel::load(CFG, &Weights::open(&[path]).unwrap(), dtype, &Device::Cpu).unwrap()
     }
@@ -310,6 +318,27 @@ mod tests {
         assert!(apart(&short, &full) < 1e-6 && apart(&half, &full) < 1e-6);
         model.text_embedding.text_len = 2;
         assert!(apart(&velocity(&model, &text), &full) > 1e-3, "padding is attended");
+    }
+
+    #[test]
+    fn nag_moves_away_in_cross_attention_alone() {
+        let velocity = |model: &WanModel, salt: usize| {
+            let text = |salt| model.embed_text(&values([6, 10], salt, 3.)).unwrap();
+            let text = text(2).avoiding(&text(salt), Nag::default());
+            model.forward(&latents(), Timesteps::Scalar(500.), &text).unwrap()
+        };
+        let whole = model(DType::F32);
+        let plain = whole.embed_text(&values([6, 10], 2, 3.)).unwrap();
+        let plain = whole.forward(&latents(), Timesteps::Scalar(500.), &plain).unwrap();
+        assert!(apart(&velocity(&whole, 2), &plain) < 1e-6, "away from itself is nowhere");
+        let (one, other) = (velocity(&whole, 3), velocity(&whole, 4));
+        let (from_plain, from_other) = (apart(&one, &plain), apart(&one, &other));
+        assert!(from_plain > 1e-4 && from_other > 1e-4, "{from_plain}, {from_other}");
+        // Where cross-attention adds nothing, it makes no difference what is avoided.
+        let deaf = altered(DType::F32, |name| f64::from(!name.contains("cross_attn.o.")));
+        assert_eq!(apart(&velocity(&deaf, 3), &velocity(&deaf, 4)), 0.);
+        let chunked = WanModel { chunk: 7, ..model(DType::F32) };
+        assert!(apart(&velocity(&chunked, 3), &one) < 1e-6);
     }
 
     #[test]

@@ -7,12 +7,19 @@ use super::attention::TextKeys;
 use crate::error::ModelError;
 use crate::layers::Linear;
 use crate::weights::Weights;
-use wanfarm_types::Transformer;
+use wanfarm_types::{Nag, Transformer};
 
 /// Keys and values of one text, for every block of one transformer.
 #[derive(Debug, Clone)]
 pub struct TextContext {
     pub(super) blocks: Vec<TextKeys>,
+}
+
+impl TextContext {
+    /// This text, moved away from another of the same transformer in every block's cross-attention.
+    pub fn avoiding(&self, other: &Self, nag: Nag) -> Self {
+        Self { blocks: self.blocks.iter().zip(&other.blocks).map(|(keys, other)| keys.avoiding(other, nag)).collect() }
+    }
 }
 
 /// `text_embedding`.

@@ -45,7 +45,7 @@ pub(super) fn check(parts: &Parts) -> Result<(), FileError> {
 }
 
 fn read<T>(part: &Part, sizes: impl FnOnce(&WeightFiles) -> Result<T, FileError>) -> Option<Known<T>> {
-    let weights = WeightFiles::open(&part.weights).ok().filter(|_| !part.weights.is_empty())?;
+    let weights = part.open().ok().filter(|_| !part.weights.is_empty())?;
     Some(Known { sizes: sizes(&weights).ok()?, file: weights.place(), read: true })
 }
 

@@ -1,12 +1,16 @@
 //! What a role takes of its device's memory, known from the headers of its files before anything is loaded. Weights are
 //! counted as they are held; what an item takes beside them is counted by the networks, each its own.
 
+use std::path::Path;
+
 use candle_core::DType;
 use wanfarm_types::{Footprint, Role};
+use wanfarm_weights::{FileError, WeightFiles};
 
 use super::parts::Parts;
 use crate::error::ModelError;
 use crate::ops::device::DeviceKind;
+use crate::tiny_vae::TinyConfig;
 use crate::weights::Weights;
 use crate::{dit, umt5, vae};
 
@@ -48,6 +52,21 @@ impl Parts {
     }
 }
 
+/// What the autoencoder's role takes with the tiny one of this file: both are held, one of them is at work.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn with_tiny(own: Footprint, tiny: &Path) -> Result<Footprint, FileError> {
+    let config = TinyConfig::from_weights(&WeightFiles::open(&[tiny.to_owned()])?)?;
+    let tiny = config.footprint();
+    Ok(Footprint {
+        weights: own.weights + tiny.weights,
+        per_token: own.per_token.max(tiny.per_token),
+        per_frame_token: own.per_frame_token.max(tiny.per_frame_token),
+        ..own
+    })
+}
+
 /// Tensors as they are held on a device.
 struct Held<'w> {
     weights: &'w Weights,
@@ -72,13 +91,12 @@ impl Held<'_> {
         let names = self.weights.files().names().filter(|name| name.starts_with(prefix));
         let (mut kept, mut decoded) = (0, 0);
         for name in names {
-            let plain = self.elements(name) * dtype(name).size_in_bytes() as u64;
-            match self.weights.compact_bytes(name, self.device) {
-                Some(compact) => (kept, decoded) = (kept + compact, plain.max(decoded)),
-                None => kept += plain,
+            let dtype = dtype(name);
+            match self.weights.compact_bytes(name, self.device, dtype) {
+                Some((compact, decoding)) => (kept, decoded) = (kept + compact, decoding.max(decoded)),
+                None => kept += self.elements(name) * dtype.size_in_bytes() as u64,
             }
         }
-        // On Metal the product's kernel decodes.
-        kept + if self.device == DeviceKind::Metal { 0 } else { decoded }
+        kept + decoded
     }
 }

@@ -1,6 +1,7 @@
 //! What a model folder says about rendering with it: the preset its shapes belong to, overridden by its own settings.
 //!
-//! Later wins: the preset; for models that are not published ones, diffusers' `scheduler/scheduler_config.json`
+//! Later wins: the preset; where folder or files are called like distilled ones (`wanfarm_types::distilled`), what those are
+//! rendered with; for models that are not published ones, diffusers' `scheduler/scheduler_config.json`
 //! (`flow_shift`) and `model_index.json` (`boundary_ratio`); then `demo_settings.json`, a file that a person
 //! may put there, with any of `width`, `height`, `num_frames`, `fps`, `num_inference_steps`, `flow_shift`,
 //! `guidance_scale`, `guidance_scale_2` (of the low-noise expert) and `negative_prompt`: the words of diffusers'
@@ -8,7 +9,7 @@
 
 use std::path::Path;
 
-use wanfarm_types::{Defaults, Experts, Geometry, ModelInfo, Role, VaeKind};
+use wanfarm_types::{Defaults, Distilled, Experts, Geometry, ModelInfo, Role, VaeKind};
 
 use super::parts::Parts;
 use super::presets::Preset;
@@ -28,14 +29,21 @@ pub(super) fn info(folder: &Path, layout: &Parts, cfg: &Transformer, file: &str)
     })?;
     let vae = cfg.vae();
     let geometry = geometry(vae);
-    let mut defaults = preset.defaults();
+    let distilled = distilled(folder, layout).and_then(Distilled::solver);
+    let defaults = preset.defaults();
+    let mut defaults = match distilled {
+        Some(solver) => defaults.distilled(solver),
+        None => defaults,
+    };
     let mut boundary = preset.boundary;
     if !preset.is_published() {
         boundary = layout.model_index.number(&["boundary_ratio"])?.unwrap_or(boundary);
         if !(0. ..=1.).contains(&boundary) {
             return Err(layout.model_index.wrong(format!("boundary_ratio = {boundary} is not between 0 and 1")));
         }
-        defaults.shift = shift(&layout.scheduler, defaults.shift)?;
+        if distilled.is_none() {
+            defaults.shift = shift(&layout.scheduler, defaults.shift)?;
+        }
     }
     override_with(&mut defaults, &ConfigFile::read_if_there(&folder.join(SETTINGS))?, &geometry)?;
     Ok(ModelInfo {
@@ -50,7 +58,17 @@ pub(super) fn info(folder: &Path, layout: &Parts, cfg: &Transformer, file: &str)
         defaults,
         mag_curve: None,
         loras: layout.loras.list().to_vec(),
+        tiny_vae: None,
     })
+}
+
+/// What a model is distilled as, as far as the names of its folder, its transformers' files and its LoRA files tell.
+fn distilled(folder: &Path, layout: &Parts) -> Option<&'static Distilled> {
+    let transformers = layout.parts.iter().filter(|(role, _)| role.expert().is_some());
+    let files = transformers.flat_map(|(_, part)| &part.weights).filter_map(|file| file.file_name());
+    let files = files.map(|file| file.to_string_lossy().into_owned());
+    let loras = layout.loras.list().iter().filter(|lora| lora.strength != 0.0).map(|lora| lora.path.clone());
+    std::iter::once(name(folder)).chain(files).chain(loras).find_map(|name| Distilled::of(&name))
 }
 
 /// What the latents of an autoencoder are like.

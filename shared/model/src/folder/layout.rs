@@ -9,6 +9,7 @@ use super::arranged::{arranged, is_text_encoder, is_vae, official};
 use super::loose;
 use super::loras::FixedLoras;
 use super::parts::Parts;
+use super::tiny;
 
 /// Recognises the layout of a folder.
 ///
@@ -40,5 +41,5 @@ pub fn detect(folder: &Path) -> Result<Parts, FileError> {
 /// Whether all weights in a folder without transformers are as the authors have them, however few.
 fn only_official(folder: &Path) -> Result<bool, FileError> {
     let is_official = |path: &PathBuf| path.parent() == Some(folder) && (is_text_encoder(path) || is_vae(path));
-    Ok(loose::scattered(folder)?.iter().all(is_official))
+    Ok(loose::scattered(folder)?.iter().all(|path| is_official(path) || tiny::is_tiny(path)))
 }

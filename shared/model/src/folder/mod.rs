@@ -17,12 +17,14 @@ mod one_file;
 mod parts;
 mod presets;
 mod recognise;
+mod tiny;
 
 pub use calibration::{calibration_file, write_calibration};
 pub use experts::named as named_expert;
 pub use find::find;
 pub use layout::detect;
-pub use model_folder::{ModelFolder, calibrated, open};
+pub use model_folder::{ModelFolder, completed, open};
 pub use parts::Parts;
 pub use presets::{NEGATIVE_PROMPT, of_width};
 pub use recognise::{is_model, recognise};
+pub use tiny::{FOLDER as TINY_VAES, TinyFile};

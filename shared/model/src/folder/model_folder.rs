@@ -6,9 +6,11 @@ use candle_core::DType;
 use wanfarm_types::{Calibration, Footprint, ModelInfo, Role, Transformer};
 
 use super::calibration;
+use super::footprint;
 use super::layout;
 use super::parts::Parts;
 use super::recognise::recognise;
+use super::tiny::{self, TinyFile};
 use crate::error::ModelError;
 use crate::ops::device::DeviceKind;
 use crate::vae::VaeConfig;
@@ -21,23 +23,29 @@ pub struct ModelFolder {
     parts: Parts,
     info: ModelInfo,
     calibration: Option<Calibration>,
+    tiny: Option<TinyFile>,
 }
 
-/// Recognises the model in a folder, from the headers of its files; no weights are read.
+/// Recognises the model in a folder, from the headers of its files; no weights are read but those of a tiny autoencoder.
 ///
 /// # Errors
 /// There is none, its files are incomplete or damaged, nothing tells the sizes of its transformers, or its networks do
 /// not belong together.
 pub fn open(folder: &Path) -> Result<ModelFolder, FileError> {
     let parts = layout::detect(folder)?;
-    let (info, calibration) = calibrated(recognise(&parts)?, &parts)?;
-    Ok(ModelFolder { parts, info, calibration })
+    let (info, calibration, tiny) = completed(recognise(&parts)?, &parts)?;
+    Ok(ModelFolder { parts, info, calibration, tiny })
 }
 
-/// Adds the measured magnitude curve to `info`, and returns the calibration beside it.
-pub fn calibrated(info: ModelInfo, parts: &Parts) -> Result<(ModelInfo, Option<Calibration>), FileError> {
+/// Adds to `info` what lies beside the networks, and returns that as well: the magnitude curve with the calibration, the tiny
+/// autoencoder with its file.
+pub fn completed(
+    info: ModelInfo,
+    parts: &Parts,
+) -> Result<(ModelInfo, Option<Calibration>, Option<TinyFile>), FileError> {
     let (calibration, mag_curve) = calibration::read(&parts.folder)?.unzip();
-    Ok((ModelInfo { mag_curve, ..info }, calibration))
+    let (tiny, tiny_vae) = tiny::find(parts, info.vae)?;
+    Ok((ModelInfo { mag_curve, tiny_vae, ..info }, calibration, tiny))
 }
 
 impl ModelFolder {
@@ -97,12 +105,21 @@ impl ModelFolder {
         self.parts.vae_config(weights.files())
     }
 
+    /// The tiny autoencoder for its latents, if one lies with it.
+    pub fn tiny_vae(&self) -> Option<&TinyFile> {
+        self.tiny.as_ref()
+    }
+
     /// What a role takes of the memory of a device, its matrices multiplied in `dtype` if it is a transformer.
     ///
     /// # Errors
-    /// As of [`Self::weights`]; the tensors make no such network.
+    /// As of [`Self::weights`]; the tensors make no such network, or the tiny autoencoder cannot be read any more.
     pub fn footprint(&self, role: Role, device: DeviceKind, dtype: DType) -> Result<Footprint, ModelError> {
-        self.parts.footprint(role, &self.weights(role)?, device, dtype)
+        let own = self.parts.footprint(role, &self.weights(role)?, device, dtype)?;
+        match self.tiny.as_ref().filter(|_| role == Role::Vae) {
+            Some(tiny) => Ok(footprint::with_tiny(own, &tiny.path)?),
+            None => Ok(own),
+        }
     }
 
     /// The tokenizer's file, where it is or should be.

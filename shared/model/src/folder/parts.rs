@@ -33,6 +33,13 @@ pub(super) struct Part {
     pub(super) wanted: String,
 }
 
+impl Part {
+    /// Its tensors.
+    pub(super) fn open(&self) -> Result<WeightFiles, FileError> {
+        WeightFiles::open_with(&self.weights, &self.config)
+    }
+}
+
 /// How a model's files are arranged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrangement {
@@ -133,7 +140,7 @@ impl Parts {
         if part.weights.is_empty() {
             return Err(self.absent(role, part).into());
         }
-        let files = WeightFiles::open(&part.weights)?;
+        let files = part.open()?;
         let fixed = match role.expert().filter(|_| !self.loras.list().is_empty()) {
             Some(expert) => {
                 let network = transformer::parameters(&transformer::sizes(&files, &part.config)?);

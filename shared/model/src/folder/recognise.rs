@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use wanfarm_types::{ModelInfo, Transformer};
-use wanfarm_weights::{FileError, WeightFiles, transformer};
+use wanfarm_weights::{FileError, transformer};
 
 use super::arranged;
 use super::fit;
@@ -26,7 +26,7 @@ pub fn recognise(parts: &Parts) -> Result<ModelInfo, FileError> {
 fn transformer(layout: &Parts) -> Result<(Transformer, String), FileError> {
     let parts = || layout.parts.iter().filter(|(role, _)| role.expert().is_some()).map(|(_, part)| part);
     if let Some(part) = parts().find(|part| !part.weights.is_empty()) {
-        let weights = WeightFiles::open(&part.weights)?;
+        let weights = part.open()?;
         return Ok((transformer::sizes(&weights, &part.config)?, weights.place()));
     }
     if let Some(part) = parts().find(|part| !part.config.is_empty()) {

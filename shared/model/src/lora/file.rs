@@ -75,7 +75,7 @@ impl Lora {
 /// The differences that a change makes to a tensor of this shape, which it suits.
 fn deltas(lora: &LoraContents, change: &Change<'_>, shape: &[usize]) -> Result<Vec<Delta>, ModelError> {
     let tensor = |entry: &Entry| {
-        let numbers = decode(lora.file().bytes(entry.bytes.clone())?, entry.encoding)?;
+        let numbers = decode(lora.file().bytes(entry.bytes.clone())?, entry.encoding, None)?;
         Ok::<_, ModelError>(Tensor::from_vec(numbers, entry.shape.as_slice(), &Device::Cpu)?)
     };
     let mut deltas = Vec::new();

@@ -1,4 +1,4 @@
-//! The nonlinearity of the transformers, in f32.
+//! Nonlinearities, in f32.
 
 use std::f64::consts::FRAC_2_SQRT_PI;
 
@@ -45,10 +45,30 @@ fn exact(x: f64) -> f64 {
     0.5 * x * (1. + inner.tanh())
 }
 
+/// What is below zero becomes zero. Unlike candle's own it keeps what is no number, so that a broken network is seen.
+///
+/// # Shapes
+/// f32 `(…)` → f32 `(…)`.
+///
+/// # Errors
+/// A device out of memory.
+pub fn relu(x: &Tensor) -> Result<Tensor, ModelError> {
+    // Twice a number and half of that are exact.
+    Ok(((x + x.abs()?)? * 0.5)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::Device;
+
+    #[test]
+    fn relu_keeps_what_is_no_number() {
+        let x = Tensor::new(&[-3f32, -0., 1e-40, 0.1, f32::NAN], &Device::Cpu).unwrap();
+        let y = relu(&x).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(y[..4], [0., 0., 1e-40, 0.1]);
+        assert!(y[4].is_nan());
+    }
 
     #[test]
     fn is_the_tanh_formula() {

@@ -1,43 +1,37 @@
-//! Matrices that stay as small as they are stored: blocks of GGUF, or fp8.
+//! Matrices that stay as small as they are stored: blocks of GGUF, fp8, or what MLX packs.
 //!
 //! A product takes the matrix decoded, never activations rounded to its integers, as candle's own quantised product
 //! does on CPU and CUDA: a video is thousands of tokens, beside whose product the decoding is little, and activations
 //! keep their digits. On the CPU the matrix stays in the mapped file; a GPU holds its blocks, decoded by a kernel:
-//! on CUDA before the product, on Metal inside it (weights to f16, activations and sums in f32).
+//! on CUDA before the product, on Metal inside it (weights to f16, activations and sums in f32). What MLX packs it
+//! holds as well, decoded in bands before the product (`packed`); fp8 it holds decoded.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::quantized::{QMatMul, QStorage, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
 use wanfarm_weights::encoding::Blocks;
-use wanfarm_weights::{Encoding, MappedFile, scales};
+use wanfarm_weights::{Encoding, Factors, Piece};
 
 use crate::error::ModelError;
 use crate::ops::decode::{decode, ggml};
 use crate::ops::device::DeviceKind;
+use crate::ops::packed::{self, Packed};
 
 /// A matrix `(out, in)`, as its file stores it.
 #[derive(Debug, Clone)]
 pub struct Compact {
-    file: Arc<MappedFile>,
-    bytes: Range<usize>,
+    stored: Piece,
     encoding: Encoding,
     shape: (usize, usize),
-    scale: Option<Vec<f32>>,
+    factors: Option<Factors>,
 }
 
 impl Compact {
-    /// The matrix in these bytes of a file, which has been checked to hold it.
-    pub(crate) fn new(
-        file: Arc<MappedFile>,
-        bytes: Range<usize>,
-        encoding: Encoding,
-        shape: (usize, usize),
-        scale: Option<Vec<f32>>,
-    ) -> Self {
-        Self { file, bytes, encoding, shape, scale }
+    /// The matrix in a piece of a file, which has been checked to hold it.
+    pub(crate) fn new(stored: Piece, encoding: Encoding, shape: (usize, usize), factors: Option<Factors>) -> Self {
+        Self { stored, encoding, shape, factors }
     }
 
     /// How it is stored.
@@ -47,8 +41,21 @@ impl Compact {
 
     /// Its bytes on a device of this kind; `None` if it is decoded when it is loaded there.
     pub fn kept_bytes(&self, device: DeviceKind) -> Option<u64> {
-        let kept = device == DeviceKind::Cpu || self.blocks(device == DeviceKind::Metal).is_some();
-        kept.then_some(self.bytes.len() as u64)
+        let affine = matches!(self.encoding, Encoding::Affine(_));
+        let kept = affine || device == DeviceKind::Cpu || self.blocks(device == DeviceKind::Metal).is_some();
+        let factors = self.factors.as_ref().map_or(0, Factors::mapped_bytes);
+        kept.then_some((self.stored.len() + factors) as u64)
+    }
+
+    /// Bytes that a product takes there to decode it, where it is kept as it is stored: all of it in `dtype`, or a band.
+    pub fn decoding_bytes(&self, device: DeviceKind, dtype: DType) -> u64 {
+        let (out, inner) = self.shape;
+        match (self.encoding, device) {
+            (Encoding::Affine(_), DeviceKind::Metal | DeviceKind::Cuda) => packed::decoding_bytes(self.shape),
+            // The product's kernel decodes.
+            (_, DeviceKind::Metal) => 0,
+            _ => (out * inner * dtype.size_in_bytes()) as u64,
+        }
     }
 
     /// The blocks that a GPU keeps. candle's products on Metal store four numbers at once, which is allowed at multiples
@@ -56,7 +63,7 @@ impl Compact {
     fn blocks(&self, metal: bool) -> Option<Blocks> {
         match self.encoding {
             Encoding::Blocks(_) if metal && !self.shape.0.is_multiple_of(4) => None,
-            Encoding::Blocks(blocks) if self.scale.is_none() => Some(blocks),
+            Encoding::Blocks(blocks) if self.factors.is_none() => Some(blocks),
             _ => None,
         }
     }
@@ -69,33 +76,34 @@ impl Compact {
     /// # Errors
     /// Bytes that are no whole blocks.
     pub fn decoded(&self) -> Result<Tensor, ModelError> {
-        let mut numbers = decode(self.file.bytes(self.bytes.clone())?, self.encoding)?;
-        if let Some(scale) = &self.scale {
-            scales::apply(&mut numbers, scale);
-        }
+        let numbers = decode(self.stored.bytes()?, self.encoding, self.factors.as_ref())?;
         Ok(Tensor::from_vec(numbers, self.shape, &Device::Cpu)?)
     }
 
     /// The matrix where products will be taken.
     ///
     /// # Errors
-    /// A device out of memory.
-    ///
-    /// # Errors
     /// The device is out of memory.
     pub fn on(self, dtype: DType, device: &Device) -> Result<Matrix, ModelError> {
-        match (device, self.blocks(device.is_metal())) {
-            (Device::Cpu, _) => Ok(Matrix::Mapped { matrix: self, dtype }),
-            (_, Some(blocks)) => {
-                let bytes = Cow::Borrowed(self.file.bytes(self.bytes.clone())?);
+        match (device, self.blocks(device.is_metal()), (self.encoding, &self.factors)) {
+            (Device::Cpu, ..) => Ok(Matrix::Mapped { matrix: self, dtype }),
+            (.., (Encoding::Affine(affine), Some(Factors::Groups(groups)))) => {
+                let packed = Packed::new(self.stored.bytes()?, groups, affine, self.shape, dtype, device)?;
+                Ok(Matrix::Packed(packed))
+            }
+            (_, Some(blocks), _) => {
+                let bytes = Cow::Borrowed(self.stored.bytes()?);
                 let storage = QStorage::from_data(bytes, device, ggml(blocks))?;
                 Ok(Matrix::Blocks { matrix: Arc::new(QTensor::new(storage, self.shape)?), dtype })
             }
             // No GPU computes in fp8 here; what the bytes stand for is exact in bf16, and the factor comes later.
             _ => {
-                let unscaled = Self { scale: None, ..self.clone() };
+                let (unscaled, scale) = match self.factors {
+                    Some(Factors::Rows(rows)) => (Self { factors: None, ..self }, Some(rows)),
+                    _ => (self, None),
+                };
                 let dense = unscaled.decoded()?.to_dtype(dtype)?.to_device(device)?;
-                let scale = self.scale.map(|scale| Tensor::new(scale, device)).transpose()?;
+                let scale = scale.map(|scale| Tensor::new(scale, device)).transpose()?;
                 Ok(Matrix::Dense { matrix: dense, scale })
             }
         }
@@ -126,6 +134,8 @@ pub enum Matrix {
         /// The type of the product.
         dtype: DType,
     },
+    /// What MLX packs, in the memory of a GPU.
+    Packed(Packed),
 }
 
 impl Matrix {
@@ -134,6 +144,7 @@ impl Matrix {
         match self {
             Self::Dense { matrix, .. } => matrix.dtype(),
             Self::Mapped { dtype, .. } | Self::Blocks { dtype, .. } => *dtype,
+            Self::Packed(packed) => packed.dtype(),
         }
     }
 
@@ -143,6 +154,7 @@ impl Matrix {
             Self::Dense { matrix, .. } => matrix.dims().first().copied().unwrap_or_default(),
             Self::Mapped { matrix, .. } => matrix.shape.0,
             Self::Blocks { matrix, .. } => matrix.shape().dims().first().copied().unwrap_or_default(),
+            Self::Packed(packed) => packed.out(),
         }
     }
 
@@ -173,6 +185,7 @@ impl Matrix {
                 Ok(y.narrow(0, 0, rows)?)
             }
             Self::Blocks { matrix, dtype } => Ok(dense(&matrix.dequantize(x.device())?.to_dtype(*dtype)?)?),
+            Self::Packed(packed) => packed.product(x),
         }
     }
 }

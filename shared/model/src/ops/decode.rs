@@ -5,21 +5,30 @@ use std::borrow::Cow;
 use candle_core::CpuStorage;
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
-use wanfarm_weights::Encoding;
 use wanfarm_weights::decode::{RUN, decode as plain};
 use wanfarm_weights::encoding::Blocks;
+use wanfarm_weights::{Encoding, Factors, scales};
 
 use crate::error::ModelError;
+use crate::ops::affine;
 
-/// The numbers in `bytes`.
+/// The numbers that the bytes of a tensor stand for, with its factors if it has any.
 ///
 /// # Errors
-/// The encoding is no number's, or the bytes are not whole blocks.
-pub(crate) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Vec<f32>, ModelError> {
-    match encoding {
-        Encoding::Plain(dtype) => Ok(plain(bytes, dtype)?),
-        Encoding::Blocks(kind) => blocks(bytes, kind),
+/// The encoding is no number's, the bytes are not whole blocks, or factors are missing.
+pub(crate) fn decode(bytes: &[u8], encoding: Encoding, factors: Option<&Factors>) -> Result<Vec<f32>, ModelError> {
+    let mut numbers = match (encoding, factors) {
+        (Encoding::Plain(dtype), _) => plain(bytes, dtype)?,
+        (Encoding::Blocks(kind), _) => blocks(bytes, kind)?,
+        (Encoding::Affine(affine), Some(Factors::Groups(groups))) => {
+            affine::decode(bytes, groups.scales.bytes()?, groups.biases.bytes()?, affine)?
+        }
+        (Encoding::Affine(_), _) => return Err(ModelError::input("packed matrix", "it has no scales")),
+    };
+    if let Some(Factors::Rows(rows)) = factors {
+        scales::apply(&mut numbers, rows);
     }
+    Ok(numbers)
 }
 
 /// What candle calls these blocks.
@@ -82,7 +91,7 @@ mod tests {
         let count = 2 * RUN / 32 + 3;
         let bytes: Vec<u8> = (0..count).flat_map(block).collect();
         let want = (0..count).flat_map(|i| (0..32).map(move |k| (1. + (i % 2) as f32) * (k as f32 - 16.)));
-        assert!(decode(&bytes, Encoding::Blocks(Blocks::Q8_0)).unwrap().into_iter().eq(want));
-        assert!(decode(&bytes[..33], Encoding::Blocks(Blocks::Q8_0)).is_err());
+        assert!(decode(&bytes, Encoding::Blocks(Blocks::Q8_0), None).unwrap().into_iter().eq(want));
+        assert!(decode(&bytes[..33], Encoding::Blocks(Blocks::Q8_0), None).is_err());
     }
 }

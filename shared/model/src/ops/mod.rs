@@ -1,6 +1,7 @@
 //! The operations that the networks share, one per file, right on CPU, Metal and CUDA.
 
 pub mod activation;
+pub(crate) mod affine;
 pub mod attention;
 pub(crate) mod bands;
 pub mod chunks;
@@ -11,7 +12,9 @@ pub mod device;
 pub mod heads;
 #[cfg(any(target_os = "macos", feature = "metal"))]
 mod metal;
+pub mod nag;
 pub mod norm;
+pub mod packed;
 pub mod product;
 pub mod residual;
 pub mod rope;

@@ -12,7 +12,7 @@ use wanfarm_types::{CalibratedStage, Calibration, Expert, Guidance, Role, Solver
 use super::magnitude::{Magnitudes, Measured, mean};
 use wanfarm_image::RgbImage;
 use wanfarm_model::ModelError;
-use wanfarm_model::conditioning::{self, Conditioning};
+use wanfarm_model::conditioning::{self, Anchors, Conditioning};
 use wanfarm_model::dit::{Blocks, WanModel};
 use wanfarm_model::folder::ModelFolder;
 use wanfarm_model::ops::device::DeviceKind;
@@ -139,7 +139,13 @@ impl Calibrator<'_> {
         let weights = self.folder.weights(Role::Vae)?;
         let vae = WanVae::load(self.folder.vae_config(&weights)?, &weights, device)?;
         let size = [self.videos.width, self.videos.height].map(|side| side as usize);
-        let encoded = conditioning::encode(&vae, image, size, self.videos.frames as usize, || false)?;
+        let encoded = conditioning::encode(
+            &vae,
+            Anchors { first: image, last: None },
+            size,
+            self.videos.frames as usize,
+            || false,
+        )?;
         encoded.ok_or_else(|| ModelError::input("first frame", "its encoding was stopped"))
     }
 

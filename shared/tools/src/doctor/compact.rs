@@ -1,4 +1,4 @@
-//! Whether matrices in blocks or fp8 stand for numbers that a network can have, and are multiplied by rightly here.
+//! Whether matrices in blocks, in fp8 or packed by MLX stand for numbers that a network can have, and are multiplied by rightly here.
 //!
 //! Their integers mean nothing without their scales, and nothing in a file tells a wrong scale from a right one but the
 //! numbers they give: rows of a trained matrix have a norm of about one, and matrices of one kind are alike from block

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use wanfarm_types::{Defaults, Experts, Role};
+use wanfarm_types::{Defaults, Experts, Role, TinyVae};
 
 use super::clip::{self, PROMPT, Size};
 use super::dit::{self, Response, Scene};
@@ -13,13 +13,16 @@ use super::{compact, experts, ops, vae};
 use crate::inspect;
 use wanfarm_image::RgbImage;
 use wanfarm_model::ModelError;
-use wanfarm_model::conditioning;
+use wanfarm_model::Weights;
+use wanfarm_model::conditioning::{self, Anchors};
 use wanfarm_model::dit::WanModel;
 use wanfarm_model::folder::ModelFolder;
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_model::text::Tokenizer;
+use wanfarm_model::tiny_vae;
 use wanfarm_model::umt5::Umt5;
 use wanfarm_model::vae::{WanVae, rgb8};
+use wanfarm_weights::listing;
 
 /// What is examined, and where.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +93,7 @@ impl Examination<'_> {
         }
     }
 
-    /// What transformers in blocks or fp8 need besides.
+    /// What transformers with compact matrices need besides.
     fn compact(&self, folder: &ModelFolder, sound: &[Role], device: &Device, recorder: &mut Recorder<'_>) {
         let dtype = if self.bf16 { DType::BF16 } else { DType::F32 };
         for &role in sound.iter().filter(|role| role.expert().is_some()) {
@@ -179,6 +182,32 @@ fn check_files(path: &Path, recorder: &mut Recorder<'_>) -> (Option<ModelFolder>
     (Some(folder), sound)
 }
 
+/// Whether the tiny autoencoder decodes the clip's latents, if one lies with the model. How like the clip its frames are is not
+/// judged: it is for drafts.
+fn tiny(folder: &ModelFolder, vae: &WanVae, latents: &Tensor, recorder: &mut Recorder<'_>) {
+    if let Some(TinyVae::Unfit(why)) = &folder.info().tiny_vae {
+        recorder.skip(Section::Autoencoder, "tiny VAE", why);
+    }
+    let Some(file) = folder.tiny_vae() else { return };
+    recorder.check(Section::Autoencoder, format!("tiny VAE {}: frames", listing::name(&file.path)), || {
+        let weights = Weights::open(std::slice::from_ref(&file.path))?;
+        let statistics = file.raw.then_some(&vae.config().statistics);
+        let tiny = tiny_vae::TinyVae::load(&weights, statistics, latents.device())?;
+        let (mut decoder, mut finite) = (tiny.decoder(), 0);
+        for index in 0..latents.dim(1)? {
+            for frame in decoder.push(&latents.narrow(1, index, 1)?.squeeze(1)?)? {
+                finite += usize::from(frame.sum_all()?.to_scalar::<f32>()?.is_finite());
+            }
+        }
+        let frames = 1 + (latents.dim(1)? - 1) * tiny.config().stride_t();
+        Ok(Measure {
+            figure: finite as f64,
+            limit: Limit::AtLeast(frames as f64),
+            otherwise: "some frames have no numbers: download the file again",
+        })
+    });
+}
+
 /// Examines the autoencoder, and makes what the transformers are examined with.
 fn subject(folder: &ModelFolder, sound: &[Role], device: &Device, recorder: &mut Recorder<'_>) -> Option<Subject> {
     if !sound.contains(&Role::Vae) {
@@ -194,6 +223,7 @@ fn subject(folder: &ModelFolder, sound: &[Role], device: &Device, recorder: &mut
     });
     let (vae, clip) = loaded?;
     let latents = vae::check_all(&vae, &clip, recorder)?;
+    tiny(folder, &vae, &latents, recorder);
     if folder.info().roles().iter().any(|role| !sound.contains(role)) {
         return None;
     }
@@ -216,5 +246,11 @@ pub(super) fn texts(folder: &ModelFolder, device: &Device) -> Result<[Tensor; 2]
 fn first_frame(vae: &WanVae, clip: &Tensor, size: Size) -> Result<Option<Tensor>, ModelError> {
     let [frames, height, width] = [size.frames, size.height, size.width].map(|dim| dim as usize);
     let rgb = rgb8(&clip.narrow(1, 0, 1)?.squeeze(1)?.permute((1, 2, 0))?.contiguous()?)?;
-    conditioning::encode(vae, &RgbImage::new(width, height, rgb)?, [width, height], frames, || false)
+    conditioning::encode(
+        vae,
+        Anchors { first: &RgbImage::new(width, height, rgb)?, last: None },
+        [width, height],
+        frames,
+        || false,
+    )
 }

@@ -4,7 +4,7 @@
 
 use candle_core::{Device, Tensor};
 use wanfarm_sampling::{Schedule, Solver, SolverState, Spread, guide, randn};
-use wanfarm_types::{Defaults, Expert, Experts, ModelInfo};
+use wanfarm_types::{Defaults, Expert, Experts, ModelInfo, SolverKind};
 
 use super::clip::Size;
 use super::dit::Scene;
@@ -48,7 +48,9 @@ pub(super) struct Trial {
 impl Trial {
     pub(super) fn new(info: &ModelInfo, size: Size) -> Result<Self, ModelError> {
         let defaults = info.defaults.clone();
-        let schedule = Schedule::new(defaults.solver, STEPS, defaults.shift)
+        // Distilled weights have few steps of their own; here only whether they compute is asked.
+        let solver = if defaults.solver.few_steps().is_some() { SolverKind::Euler } else { defaults.solver };
+        let schedule = Schedule::new(solver, STEPS, defaults.shift)
             .map_err(|error| ModelError::input("schedule", error.to_string()))?;
         let shape = size.latent_shape(info);
         let sample = randn(SEED, shape.iter().product());
@@ -56,7 +58,7 @@ impl Trial {
             size,
             shape,
             experts: info.experts,
-            solver: Solver::new(defaults.solver, &schedule),
+            solver: Solver::new(solver, &schedule),
             schedule,
             defaults,
             state: SolverState { sample, history: Vec::new() },

@@ -127,7 +127,7 @@ pub fn check(folder: &ModelFolder, roles: &[Role]) -> Result<(), ModelError> {
 pub fn inspect(path: &Path, questions: Questions) -> Result<Inspection, ModelError> {
     let parts = folder::detect(path)?;
     let (model, fault) = match folder::recognise(&parts) {
-        Ok(info) => (Some(folder::calibrated(info, &parts)?.0), None),
+        Ok(info) => (Some(folder::completed(info, &parts)?.0), None),
         // Without a transformer the model is unknown; its other networks are inspected all the same.
         Err(FileError::NotAModel { .. }) => (None, None),
         Err(fault) => (None, Some(fault.to_string())),

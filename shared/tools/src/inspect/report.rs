@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wanfarm_types::{Expert, Size};
+use wanfarm_types::{Expert, Size, TinyVae};
 
 use super::{Inspection, RoleInspection, State};
 
@@ -26,6 +26,11 @@ impl fmt::Display for Inspection {
                 if let Some(curve) = &model.mag_curve {
                     let (steps, shift, solver) = (curve.steps, curve.shift, curve.solver.name());
                     writeln!(f, "  its own MagCache curve, calibrated with {steps} steps, shift {shift}, {solver}")?;
+                }
+                match &model.tiny_vae {
+                    Some(TinyVae::Here { file, .. }) => writeln!(f, "  tiny VAE for decode = \"tiny\": {file}")?,
+                    Some(TinyVae::Unfit(why)) => writeln!(f, "  no tiny VAE for decode = \"tiny\": {why}")?,
+                    None => {}
                 }
                 for lora in &model.loras {
                     let of = lora.expert.map_or("each", Expert::name);

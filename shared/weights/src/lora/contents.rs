@@ -201,7 +201,7 @@ impl LoraContents {
             Encoding::Plain(Dtype::I64) => bytes.try_into().ok().map(|bytes| i64::from_le_bytes(bytes) as f64),
             Encoding::Plain(Dtype::I32) => bytes.try_into().ok().map(|bytes| f64::from(i32::from_le_bytes(bytes))),
             Encoding::Plain(dtype) => decode(bytes, dtype)?.first().copied().map(f64::from),
-            Encoding::Blocks(_) => None,
+            Encoding::Blocks(_) | Encoding::Affine(_) => None,
         })
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use wanfarm_media::{Frames, write_png_folder};
 use wanfarm_model::folder;
-use wanfarm_types::DType;
+use wanfarm_types::{DType, ImageSource};
 
 use super::*;
 
@@ -57,7 +57,7 @@ impl Scene {
     fn new(case: &str, vae: &str, spec: VideoSpec, stages: Vec<(Stage, Range<u32>)>) -> Self {
         let truth = truth(case);
         let file = png(&truth["image_u8"]);
-        let spec = VideoSpec { image: Some(file.name.digest), ..spec };
+        let spec = VideoSpec { image: Some(ImageSource::File(file.name.digest)), ..spec };
         Self { bench: Bench::serving(model(case, vae)), truth, spec, file, stages }
     }
 
@@ -121,7 +121,7 @@ impl Scene {
 }
 
 /// A folder with one model, `cat`, made of a case's transformers and an autoencoder.
-fn model(case: &str, vae: &str) -> tempfile::TempDir {
+pub(super) fn model(case: &str, vae: &str) -> tempfile::TempDir {
     let models = tempfile::tempdir().unwrap();
     let folder = models.path().join("cat");
     std::fs::create_dir(&folder).unwrap();

@@ -57,6 +57,7 @@ impl Farm {
             let priority = self.rng.random_range(0..3);
             let mut plan = reference::job(id, priority, model, videos, high, total);
             plan.early_look = self.chance(200);
+            self.chain(&mut plan);
             for index in 0..videos {
                 if self.chance(self.weather.bad_video) {
                     let kind = if self.rng.random() { FailureKind::Deterministic } else { FailureKind::Transient };
@@ -66,6 +67,21 @@ impl Farm {
             self.jobs.push(plan);
             let at = self.rng.random_range(0..15 * MINUTE);
             self.after(at, Event::Submit(id as usize - 1));
+        }
+    }
+
+    /// Lets videos of half of the jobs start from others, in any order and branching anyhow.
+    fn chain(&mut self, plan: &mut JobPlan) {
+        if !self.chance(500) {
+            return;
+        }
+        let mut order: Vec<u32> = (0..plan.videos.len() as u32).collect();
+        order.shuffle(&mut self.rng);
+        for place in 1..order.len() {
+            if self.chance(600) {
+                let before = order[self.rng.random_range(0..place)];
+                reference::chain(plan, &[before, order[place]]);
+            }
         }
     }
 

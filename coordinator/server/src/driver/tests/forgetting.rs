@@ -115,7 +115,7 @@ async fn a_job_that_goes_on_is_forgotten_only_when_it_is_cancelled_with_it() {
     // What tasks still say of it is no row.
     let video = VideoId { job, index: 0 };
     let (recorded, told) = oneshot::channel();
-    let staged = Staged { written: Vec::new(), verdict: "ok".into(), seconds: 1.0, recorded };
+    let staged = Staged { written: Vec::new(), verdict: "ok".into(), seconds: 1.0, frames: Vec::new(), recorded };
     desk.event(Event::Staged { video, staged: Box::new(staged) }).await;
     assert!(told.await.is_err(), "its files would be put in their places");
     desk.event(Event::Written { video, result: Ok(()) }).await;
@@ -239,18 +239,18 @@ async fn jobs_that_ended_long_ago_are_forgotten_and_others_stay() {
 #[tokio::test]
 async fn a_file_that_no_job_names_goes_after_a_while_and_one_that_is_named_stays() {
     let mut desk = Direct::new();
-    let image = |n| Image { digest: Digest([n; 32]), bytes: 1, width: 8, height: 8 };
+    let image = |n| Image { digest: Digest([n; 32]), bytes: 1, width: 8, height: 8, clip: None };
     for n in [1, 2, 3] {
         assert!(desk.ask(|reply| Request::ImageStored { image: image(n), reply }).await);
     }
     assert!(desk.ask(|reply| Request::LoraStored { lora: Digest([9; 32]), reply }).await);
     let mut named = submission("a");
-    named.videos[0].image = Some(image(1).digest);
+    named.videos[0].image = Some(ImageSource::File(image(1).digest));
     let job = desk.submit(named).await.unwrap().job;
     desk.age(3000);
     // A client that is about to name it asks.
     let asked = vec![image(2).digest, Digest([8; 32])];
-    let missing = desk.ask(|reply| Request::MissingImages { images: asked, reply }).await;
+    let missing = desk.ask(|reply| Request::MissingFiles { files: asked, reply }).await;
     assert_eq!(missing, [Digest([8; 32])]);
     let here = |desk: &Direct| [1, 2, 3, 9].map(|n| desk.driver.copies.holds(&Digest([n; 32])));
     desk.age(700);

@@ -1,7 +1,11 @@
 //! Names are one job's at a time, and what files hold is recorded before they are put in their places.
 
 use super::*;
-use crate::outputs::Look;
+use crate::outputs::{Look, Names};
+
+fn renamed(output: &str) -> Look {
+    Look::Renamed(Names { output: output.into(), join: None })
+}
 
 fn named(key: &str, output: &str, taken: Taken) -> Submission {
     let mut submission = Submission { taken, ..submission(key) };
@@ -39,7 +43,7 @@ async fn a_name_is_one_jobs_until_that_is_forgotten_restarts_included() {
         };
         assert!(taken[0].why.contains("job 2"), "{taken:?}");
     }
-    let renamed = restored.settle_names(&again(Taken::NewName), &[Look::Renamed("a-2".into())]).unwrap();
+    let renamed = restored.settle_names(&again(Taken::NewName), &[renamed("a-2")]).unwrap();
     assert_eq!((renamed.videos[0].output.as_str(), renamed.renamed), ("a-2", 1));
     restored.put(Row::Scheduler(Change::JobForgotten(JobId(2))));
     assert_eq!(restored.settle_names(&again(Taken::Refuse), &[]).unwrap().videos[0].output, "A");
@@ -52,7 +56,7 @@ async fn two_videos_never_get_one_new_name_and_a_report_gives_way_to_both() {
     let driver = driver.unwrap();
     let mut two = named("a", "x", Taken::NewName);
     two.videos.push(wanfarm_types::VideoRequest { output: "n.report".into(), ..request() });
-    let looks = [Look::Renamed("N.report".into()), Look::Free];
+    let looks = [renamed("N.report"), Look::Free];
     let RequestError::Taken(taken, 2) = driver.settle_names(&two, &looks).unwrap_err() else { panic!("not taken") };
     assert_eq!(taken[0].index, 1);
     let report = |places: &Places| driver.report_place(&two, places);
@@ -72,7 +76,7 @@ async fn what_files_hold_is_recorded_before_they_are_put_in_their_places() {
     let _messages = desk.attach().await;
     let staged = |job| {
         let (recorded, told) = oneshot::channel();
-        let staged = Staged { written: Vec::new(), verdict: "ok".into(), seconds: 1.0, recorded };
+        let staged = Staged { written: Vec::new(), verdict: "ok".into(), seconds: 1.0, frames: Vec::new(), recorded };
         (Event::Staged { video: VideoId { job, index: 0 }, staged: Box::new(staged) }, told)
     };
     let (event, mut told) = staged(job);
@@ -89,4 +93,40 @@ async fn what_files_hold_is_recorded_before_they_are_put_in_their_places() {
     desk.events.send(event).await.unwrap();
     told.await.expect_err("nothing is written for a job that nobody knows");
     desk.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_left_out_takes_nothing_from_those_that_start_from_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_events, driver) = driver(Box::new(MemoryStore::default()), dir.path());
+    let driver = driver.unwrap();
+    let video = |output: &str, start: Option<u32>| wanfarm_types::VideoRequest {
+        name: Some(output.into()),
+        output: output.into(),
+        image: start.map(|video| ImageSource::Frame(FrameOf { video, frame: None })),
+        ..request()
+    };
+    let mut chain = named("k", "a", Taken::Skip);
+    chain.videos = vec![video("a", None), video("b", Some(2)), video("c", Some(0)), video("d", Some(1))];
+    let looks = |whole: [bool; 4]| whole.map(|whole| if whole { Look::Complete } else { Look::Free });
+    let settled = driver.settle_names(&chain, &looks([false, false, false, true])).unwrap();
+    assert_eq!((settled.videos.len(), settled.left_out, settled.videos[1].image), (3, 1, chain.videos[1].image));
+    chain.videos.insert(0, video("alone", None));
+    let start =
+        |video: &wanfarm_types::VideoRequest| video.image.and_then(|image| image.frame()).map(|start| start.video);
+    for video in &mut chain.videos[1..] {
+        if let Some(ImageSource::Frame(start)) = &mut video.image {
+            start.video += 1;
+        }
+    }
+    let settled = driver.settle_names(&chain, &[vec![Look::Complete], looks([false; 4]).to_vec()].concat()).unwrap();
+    assert_eq!(
+        settled.videos.iter().map(start).collect::<Vec<_>>(),
+        [None, Some(2), Some(0), Some(1)],
+        "as they stand now"
+    );
+    let taken = driver.settle_names(&chain, &[vec![Look::Free], looks([true, false, true, true]).to_vec()].concat());
+    let RequestError::Taken(taken, 5) = taken.unwrap_err() else { panic!("not refused") };
+    assert_eq!(taken.iter().map(|one| one.index).collect::<Vec<_>>(), [2]);
+    assert!(taken[0].why.contains("needs a frame of c, which stands there whole"), "{taken:?}");
 }

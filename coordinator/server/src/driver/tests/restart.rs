@@ -29,21 +29,26 @@ async fn a_restart_finds_jobs_models_workers_and_images_where_they_were() {
 #[tokio::test]
 async fn what_nothing_stands_behind_is_cleared_at_the_start() {
     let mut rows = MemoryStore::default();
-    let image = |n| Image { digest: Digest([n; 32]), bytes: 1, width: 8, height: 8 };
+    let image = |n| Image { digest: Digest([n; 32]), bytes: 1, width: 8, height: 8, clip: None };
     let mut job = submission("a");
-    job.videos[0].image = Some(image(1).digest);
+    job.videos[0].image = Some(ImageSource::File(image(1).digest));
     let job = job_row(job, Moment::default(), "/out".into());
     let text = |n| ArtifactId::Text(wanfarm_scheduler::TextKey(Digest([n; 32])));
     let durable = |n| {
         let tensors = vec![TensorRef { digest: Digest([n; 32]), dtype: DType::F32, shape: vec![2] }];
         Row::Scheduler(Change::ArtifactDurable { artifact: text(n), tensors })
     };
-    let batch = [Row::Image(image(1)), Row::Image(image(2)), Row::Job(job), durable(3), durable(4)];
+    // A frame that another video is to start from.
+    let frames = [KeptFrame { number: Some(3), image: image(5).digest }].into();
+    let video = VideoId { job: JobId(1), index: 0 };
+    let kept = Row::Outputs { video, written: [].into(), verdict: "ok".into(), seconds: 1.0, frames };
+    let images = [image(1), image(2), image(5)].map(Row::Image);
+    let batch = [&images[..], &[Row::Job(job), kept, durable(3), durable(4)]].concat();
     rows.commit(&batch).unwrap();
     // The file of the fourth is cut short.
     let present = [(Digest([3; 32]), 8), (Digest([4; 32]), 7)].into();
     let loaded = restore::prune(&mut rows, &present).unwrap();
-    assert_eq!(loaded.rows, [batch[0].clone(), batch[2].clone(), batch[3].clone()]);
+    assert_eq!(loaded.rows, [0, 2, 3, 4, 5].map(|row| batch[row].clone()));
     assert_eq!(rows.load().unwrap(), loaded);
 }
 

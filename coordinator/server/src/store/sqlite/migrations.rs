@@ -15,7 +15,7 @@ pub(super) enum Migration {
 }
 
 /// Step by step; after the last, rows are as this version reads and writes them.
-pub(super) const MIGRATIONS: [Migration; 12] = [
+pub(super) const MIGRATIONS: [Migration; 15] = [
     Migration::Sql(include_str!("schema.sql")),
     Migration::Sql(include_str!("forward_passes.sql")),
     Migration::Sql(include_str!("format-3.sql")),
@@ -35,6 +35,14 @@ pub(super) const MIGRATIONS: [Migration; 12] = [
     Migration::Sql("ALTER TABLE job ADD COLUMN forecast_at REAL; ALTER TABLE job ADD COLUMN forecast_seconds REAL;"),
     // Format 12: what people say of workers, those that no job names among them.
     Migration::Sql("CREATE TABLE worker_note (worker TEXT PRIMARY KEY, note TEXT NOT NULL) STRICT;"),
+    // Format 13: of a text that is kept though no open video reads it, who made it and who read it last.
+    Migration::Sql(
+        "ALTER TABLE text_artifact ADD COLUMN weights TEXT; ALTER TABLE text_artifact ADD COLUMN job INTEGER;",
+    ),
+    // Format 14: frames of a video that others start from, as JSON.
+    Migration::Sql("ALTER TABLE video ADD COLUMN frames TEXT;"),
+    // Format 15: how long a clip is; images have neither.
+    Migration::Sql("ALTER TABLE image ADD COLUMN pictures INTEGER; ALTER TABLE image ADD COLUMN microseconds INTEGER;"),
 ];
 
 impl Migration {

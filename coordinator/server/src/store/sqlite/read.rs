@@ -11,7 +11,7 @@ use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, TextKey, VideoPhase, VideoPlan};
 use wanfarm_types::{
-    AttemptId, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WebhookId, WorkItem, WorkerId,
+    AttemptId, ClipLength, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WebhookId, WorkItem, WorkerId,
 };
 
 use super::Fault;
@@ -30,7 +30,11 @@ pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
     })?);
     rows.extend(each(database, "image", "digest", |line| {
         let (digest, bytes) = (text(line, "digest")?, count(line, "bytes")?);
-        Ok(Row::Image(Image { digest, bytes, width: get(line, "width")?, height: get(line, "height")? }))
+        let clip = get::<Option<u32>>(line, "pictures")?;
+        let is_timed = get::<Option<i64>>(line, "microseconds")?.is_some();
+        let microseconds = is_timed.then(|| count(line, "microseconds")).transpose()?;
+        let clip = clip.map(|pictures| ClipLength { pictures, microseconds });
+        Ok(Row::Image(Image { digest, bytes, width: get(line, "width")?, height: get(line, "height")?, clip }))
     })?);
     rows.extend(each(database, "worker", "id", |line| {
         let worker = WorkerId(text(line, "id")?);
@@ -72,7 +76,12 @@ pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
         Ok(Row::Scheduler(Change::ArtifactDurable { artifact, tensors: json(line, "tensors")? }))
     };
     rows.extend(each(database, "text_artifact", "text", |line| {
-        durable(ArtifactId::Text(TextKey(text(line, "text")?)), line)
+        let key = TextKey(text(line, "text")?);
+        if get::<Option<String>>(line, "weights")?.is_none() {
+            return durable(ArtifactId::Text(key), line);
+        }
+        let (tensors, weights, job) = (json(line, "tensors")?, text(line, "weights")?, JobId(count(line, "job")?));
+        Ok(Row::Scheduler(Change::TextKept { text: key, tensors, weights, job }))
     })?);
     rows.extend(each(database, "image_artifact", "job, video", |line| durable(ArtifactId::Image(video(line)?), line))?);
     rows.extend(each(database, "checkpoint", "job, video, steps_done", |line| {
@@ -100,7 +109,9 @@ fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<()
         if let Some(written) = optional(video, "written")? {
             let place = VideoId { job: id, index: get(video, "place")? };
             let (verdict, seconds) = (get(video, "verdict")?, get(video, "seconds")?);
-            states.push(Row::Outputs { video: place, written, verdict, seconds });
+            // Not told before format 13.
+            let frames = optional(video, "frames")?.unwrap_or_default();
+            states.push(Row::Outputs { video: place, written, verdict, seconds, frames });
         }
         let [started, ended] = [get::<Option<f64>>(video, "started")?, get(video, "ended")?];
         if started.is_some() || ended.is_some() {

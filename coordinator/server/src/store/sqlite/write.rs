@@ -29,9 +29,17 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
         ),
         Row::Image(image) => execute(
             transaction,
-            "INSERT INTO image (digest, bytes, width, height) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET bytes = excluded.bytes, width = excluded.width, height = excluded.height",
-            params![image.digest.to_string(), number(image.bytes)?, image.width, image.height],
+            "INSERT INTO image (digest, bytes, width, height, pictures, microseconds) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET bytes = excluded.bytes, width = excluded.width, height = excluded.height,
+             pictures = excluded.pictures, microseconds = excluded.microseconds",
+            params![
+                image.digest.to_string(),
+                number(image.bytes)?,
+                image.width,
+                image.height,
+                image.clip.map(|clip| clip.pictures),
+                image.clip.and_then(|clip| clip.microseconds).map(number).transpose()?,
+            ],
         ),
         Row::ImageForgotten(digest) => {
             execute(transaction, "DELETE FROM image WHERE digest = ?1", params![digest.to_string()])
@@ -61,9 +69,11 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
             let sql = "UPDATE job SET held = ?2 WHERE id = ?1";
             changed(execute_counting(transaction, sql, params![number(job.0)?, reason])?, job)
         }
-        Row::Outputs { video, written, verdict, seconds } => {
-            let sql = "UPDATE video SET written = ?3, verdict = ?4, seconds = ?5 WHERE job = ?1 AND place = ?2";
-            let values = params![number(video.job.0)?, video.index, json(&**written)?, verdict, finite(*seconds)];
+        Row::Outputs { video, written, verdict, seconds, frames } => {
+            let sql =
+                "UPDATE video SET written = ?3, verdict = ?4, seconds = ?5, frames = ?6 WHERE job = ?1 AND place = ?2";
+            let (job, place, written) = (number(video.job.0)?, video.index, json(&**written)?);
+            let values = params![job, place, written, verdict, finite(*seconds), json(&**frames)?];
             changed(execute_counting(transaction, sql, values)?, video)
         }
         Row::Ended { job, end } => {
@@ -239,6 +249,12 @@ fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Fault> {
             changed(execute_counting(transaction, sql, values)?, video)
         }
         Change::ArtifactDurable { artifact, tensors } => durable(transaction, artifact, &json(tensors)?),
+        Change::TextKept { text, tensors, weights, job } => execute(
+            transaction,
+            "INSERT INTO text_artifact (text, tensors, weights, job) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET tensors = excluded.tensors, weights = excluded.weights, job = excluded.job",
+            params![text.0.to_string(), json(tensors)?, weights.to_string(), number(job.0)?],
+        ),
         Change::ArtifactForgotten(artifact) => forgotten(transaction, artifact),
         Change::AttemptIssued { attempt, item, text, worker, incarnation } => execute(
             transaction,
@@ -301,7 +317,7 @@ fn durable(transaction: &Transaction<'_>, artifact: &ArtifactId, tensors: &str) 
         ArtifactId::Text(text) => execute(
             transaction,
             "INSERT INTO text_artifact (text, tensors) VALUES (?1, ?2)
-             ON CONFLICT DO UPDATE SET tensors = excluded.tensors",
+             ON CONFLICT DO UPDATE SET tensors = excluded.tensors, weights = NULL, job = NULL",
             params![text.0.to_string(), tensors],
         ),
         ArtifactId::Image(video) => execute(

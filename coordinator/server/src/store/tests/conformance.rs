@@ -5,7 +5,7 @@ use wanfarm_scheduler::{ArtifactId, Change, JobPhase, VideoPhase};
 use wanfarm_types::{AttemptId, JobId, VideoId};
 
 use super::memory::MemoryStore;
-use super::sample::{batch, digest, durable, farm, issued, job, planned, resolved, rng};
+use super::sample::{batch, digest, durable, farm, issued, job, kept, planned, resolved, rng};
 use crate::store::{EventRow, Row, Store};
 use crate::times::Moment;
 
@@ -60,7 +60,7 @@ fn a_batch_that_fails_in_the_middle_leaves_nothing(store: &mut impl Store) {
         Row::Begun { attempt: AttemptId(5), at: Moment::default(), waited: 1.0 },
         Row::Ended { job: JobId(2), end: None },
         Row::Suspended { job: JobId(2), reason: None },
-        Row::Outputs { video: video(3), written: [].into(), verdict: String::new(), seconds: 0.0 },
+        Row::Outputs { video: video(3), written: [].into(), verdict: String::new(), seconds: 0.0, frames: [].into() },
         planned(2, 2),
         resolved(2, 2),
         planned(1, 4),
@@ -86,6 +86,16 @@ fn a_row_replaces_the_one_with_its_key(store: &mut impl Store) {
     assert!(rows.contains(&durable(artifact, 2)) && rows.contains(&state(1, VideoPhase::Open)));
     store.commit(&[Row::Scheduler(Change::ArtifactForgotten(artifact))]).unwrap();
     store.commit(&[Row::Scheduler(Change::ArtifactForgotten(artifact))]).unwrap();
+    assert_eq!(store.load().unwrap().rows.len(), 4);
+    // Of a text there is one row: of what is read, or of what is kept for others.
+    let text = ArtifactId::Text(wanfarm_scheduler::TextKey(digest(1)));
+    for (row, other) in [(kept(1, 5), durable(text, 5)), (durable(text, 6), kept(1, 5)), (kept(1, 7), durable(text, 6))]
+    {
+        store.commit(std::slice::from_ref(&row)).unwrap();
+        let rows = store.load().unwrap().rows;
+        assert!(rows.len() == 5 && rows.contains(&row) && !rows.contains(&other));
+    }
+    store.commit(&[Row::Scheduler(Change::ArtifactForgotten(text))]).unwrap();
     assert_eq!(store.load().unwrap().rows.len(), 4);
 }
 

@@ -259,6 +259,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
                 };
                 (artifact_key(artifact), parent)
             }
+            Change::TextKept { text, .. } => (Key::Text(*text), None),
             Change::AttemptIssued { attempt, item, .. } => {
                 (Key::Attempt(*attempt, OfAttempt::Issued), Some(Parent::Planned(item.video)))
             }

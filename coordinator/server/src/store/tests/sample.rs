@@ -8,12 +8,13 @@ use wanfarm_manifest::{Submission, Taken, plan};
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPhase, JobPlan, TextKey, VideoPhase};
 use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
-    About, AttemptId, CacheRequest, DType, Digest, Effort, EventKind, Expert, Experts, Failure, FailureKind, Guidance,
-    Incarnation, JobId, LoraRef, Machine, MagCacheRequest, MagCurve, ModelFile, Role, Stage, StepRange, StepTiming,
-    TensorRef, VideoId, VideoRequest, VideoSpec, WebhookId, WorkItem, WorkerId,
+    About, AttemptId, CacheRequest, ClipLength, DType, Digest, Effort, EventKind, Expert, Experts, Failure,
+    FailureKind, Guidance, ImageSource, Incarnation, JobId, LoraRef, Machine, MagCacheRequest, MagCurve, ModelFile,
+    Nag, Role, Stage, StepRange, StepTiming, TensorRef, VideoId, VideoRequest, VideoSpec, WebhookId, WorkItem,
+    WorkerId,
 };
 
-use crate::outputs::{Content, Print, Written};
+use crate::outputs::{Content, KeptFrame, Print, Written};
 use crate::store::{JobEnd, JobRow, Row, WebhookRow};
 use crate::times::Moment;
 use crate::totals::{Share, Totals};
@@ -34,7 +35,9 @@ fn exact() -> VideoRequest {
         seed: u64::MAX,
         shift: Some(0.1 + 0.2),
         guidance: Some(Guidance { high: 1.0 / 3.0, low: 5e-324 }),
-        image: Some(digest(9)),
+        name: Some("shot \"猫\"".into()),
+        image: Some(ImageSource::File(digest(9))),
+        nag: Some(Nag { scale: 11.0 / 3.0, ..Nag::default() }),
         cache: Some(CacheRequest::Magcache(MagCacheRequest {
             curve: Some(MagCurve::Ti2v5bImage),
             threshold: Some(0.1 + 0.2),
@@ -73,7 +76,7 @@ pub(super) fn job(id: u64, key: &str, videos: usize) -> Row {
 }
 
 fn spec() -> VideoSpec {
-    VideoRequest { guidance: exact().guidance, shift: exact().shift, seed: u64::MAX, ..request() }
+    VideoRequest { guidance: exact().guidance, nag: exact().nag, shift: exact().shift, seed: u64::MAX, ..request() }
         .resolve(&info(Experts::Dual { boundary: 0.875 }))
         .unwrap()
 }
@@ -100,6 +103,12 @@ pub(super) fn planned(job: u64, videos: usize) -> Row {
 pub(super) fn durable(artifact: ArtifactId, n: u8) -> Row {
     let tensor = |n| TensorRef { digest: digest(n), dtype: DType::F32, shape: vec![16, 21, 90, 160] };
     Row::Scheduler(Change::ArtifactDurable { artifact, tensors: vec![tensor(n), tensor(n.wrapping_add(1))] })
+}
+
+pub(super) fn kept(text: u8, n: u8) -> Row {
+    let tensors = vec![TensorRef { digest: digest(n), dtype: DType::F32, shape: vec![31, 4096] }];
+    let (text, weights) = (TextKey(digest(text)), digest(n.wrapping_add(9)));
+    Row::Scheduler(Change::TextKept { text, tensors, weights, job: JobId(u64::from(n)) })
 }
 
 pub(super) fn issued(attempt: u64, video: VideoId) -> Row {
@@ -149,7 +158,7 @@ pub(super) fn everything() -> Vec<Row> {
     let video = VideoId { job: JobId(1), index: 0 };
     let (name, device) = ("mac".to_owned(), "cpu".to_owned());
     let pin = Change::WeightsPinned { job: JobId(1), role: Role::Vae, weights: Some(digest(1)) };
-    let outputs = Row::Outputs { video, written: [].into(), verdict: "ok".into(), seconds: 1.0 };
+    let outputs = Row::Outputs { video, written: [].into(), verdict: "ok".into(), seconds: 1.0, frames: [].into() };
     vec![
         Row::Worker { worker: worker(7), name, device, seen: 1.5 },
         Row::WorkerNote { worker: worker(7), note: Some("fan is loud\nsince Monday — 猫".into()) },
@@ -223,7 +232,12 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
             return vec![Row::Weights { model: "m".into(), role: Role::DitHigh, weights: digest(n % 3), files }];
         }
         7 if n < 60 => return vec![Row::ImageForgotten(digest(n % 4))],
-        7 => return vec![Row::Image(Image { digest: digest(n % 4), bytes: u64::from(n), width: 64, height: 32 })],
+        7 => {
+            let microseconds = n.is_multiple_of(4).then_some(u64::from(n));
+            let clip = n.is_multiple_of(2).then_some(ClipLength { pictures: n.into(), microseconds });
+            let image = Image { digest: digest(n % 4), bytes: u64::from(n), width: 64, height: 32, clip };
+            return vec![Row::Image(image)];
+        }
         8 if n > 200 => {
             let note = (n % 2 == 0).then(|| format!("fan {n}"));
             return vec![Row::WorkerNote { worker: worker(u128::from(n % 3)), note }];
@@ -249,7 +263,10 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
                 Written { path: "out/é".into(), content: frames },
             ];
             let (written, seconds) = (written.into(), f64::from(n) / 7.0);
-            return vec![Row::Outputs { video, written, verdict: "ok".into(), seconds }];
+            let frames = (0..n % 3)
+                .map(|number| KeptFrame { number: (number > 0).then_some(number.into()), image: digest(n) })
+                .collect();
+            return vec![Row::Outputs { video, written, verdict: "ok".into(), seconds, frames }];
         }
         11 if n < 128 => return vec![over(number, (n % 2 == 0).then_some(n))],
         11 => return vec![Row::Reported { job: job_id, at: (n % 2 == 0).then(|| f64::from(n) / 3.0) }],
@@ -273,6 +290,7 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
             let (folder, mount) = (format!("/renders/{}", n % 2).into(), format!("/mnt/{n}").into());
             return vec![Row::Mount { folder, mount }];
         }
+        18 if n > 220 => return vec![kept(n % 2, n)],
         18 => {
             let artifact = match n % 3 {
                 0 => ArtifactId::Text(TextKey(digest(n % 2))),

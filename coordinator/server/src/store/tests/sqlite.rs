@@ -123,7 +123,7 @@ fn rows_of_an_older_format_are_brought_up_to_date_with_the_json_in_them() {
     database.execute(job, (2, "b", None::<String>)).unwrap();
     database.execute(job, (3, "c", totals("7"))).unwrap();
     let to_format_3 = |database: &Connection| {
-        database.execute_batch("ALTER TABLE attempt DROP COLUMN load_seconds; ALTER TABLE worker_state DROP COLUMN assigned; ALTER TABLE video DROP COLUMN started; ALTER TABLE video DROP COLUMN ended; DROP TABLE event; ALTER TABLE job DROP COLUMN about; ALTER TABLE job DROP COLUMN priority_now; ALTER TABLE job DROP COLUMN forecast_at; ALTER TABLE job DROP COLUMN forecast_seconds; DROP TABLE webhook; DROP TABLE worker_note; PRAGMA user_version = 3").unwrap();
+        database.execute_batch("ALTER TABLE attempt DROP COLUMN load_seconds; ALTER TABLE worker_state DROP COLUMN assigned; ALTER TABLE video DROP COLUMN started; ALTER TABLE video DROP COLUMN ended; DROP TABLE event; ALTER TABLE job DROP COLUMN about; ALTER TABLE job DROP COLUMN priority_now; ALTER TABLE job DROP COLUMN forecast_at; ALTER TABLE job DROP COLUMN forecast_seconds; DROP TABLE webhook; DROP TABLE worker_note; ALTER TABLE text_artifact DROP COLUMN weights; ALTER TABLE text_artifact DROP COLUMN job; ALTER TABLE video DROP COLUMN frames; ALTER TABLE image DROP COLUMN pictures; ALTER TABLE image DROP COLUMN microseconds; PRAGMA user_version = 3").unwrap();
     };
     to_format_3(&database);
     drop(database);
@@ -255,6 +255,7 @@ fn a_damaged_value_is_told_with_its_table_and_column() {
         ("job", "ended_elapsed", "NULL"),
         ("video", "request", "'{}'"),
         ("video", "seconds", "NULL"),
+        ("video", "frames", "'['"),
         ("attempt", "begun_elapsed", "NULL"),
         ("attempt", "worker", "'nobody'"),
         ("attempt", "outcome", "'resting'"),
@@ -277,7 +278,8 @@ fn durations_that_are_no_numbers_are_kept_out() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path()).unwrap();
     let video = wanfarm_types::VideoId { job: wanfarm_types::JobId(1), index: 0 };
-    let outputs = |seconds| Row::Outputs { video, written: [].into(), verdict: "ok".into(), seconds };
+    let outputs =
+        |seconds| Row::Outputs { video, written: [].into(), verdict: "ok".into(), seconds, frames: [].into() };
     store.commit(&[job(1, "a", 1), outputs(f64::NAN)]).unwrap();
     assert!(store.load().unwrap().rows.contains(&outputs(0.0)));
 }
