@@ -11,7 +11,7 @@ use candle_core::Tensor;
 use serde_json::Value;
 use wanfarm_image::RgbImage;
 use wanfarm_model::Weights;
-use wanfarm_model::conditioning::{Anchors, FirstFrame, encode, i2v, lanczos, ti2v};
+use wanfarm_model::conditioning::{Anchors, FirstFrames, encode, i2v, lanczos, ti2v};
 use wanfarm_model::vae::WanVae;
 use wanfarm_tests::files::{vae, weights_in};
 use wanfarm_tests::render::flat;
@@ -120,7 +120,7 @@ impl<'a> Image<'a> {
     }
 
     fn encoded(&self, vae: &WanVae) -> Result<Tensor> {
-        encode(vae, Anchors { first: &self.rgb()?, last: None }, self.of_video, self.frames, || false)?
+        encode(vae, Anchors { first: &[self.rgb()?], last: None }, self.of_video, self.frames, || false)?
             .context("encoding was stopped")
     }
 
@@ -130,7 +130,7 @@ impl<'a> Image<'a> {
         self.close(checks, "resized", &frame, tolerance)?;
         let y = self.encoded(vae)?;
         let (_, frames, rows, columns) = y.dims4()?;
-        let mask = i2v::mask(frames, rows, columns, false)?;
+        let mask = i2v::mask(frames, rows, columns, 1, false)?;
         checks.equal(self.name("mask"), &flat(&mask)?, &self.io.f32(&self.name("mask"))?);
         self.close(checks, "y", &y, tolerance)
     }
@@ -148,7 +148,7 @@ impl<'a> Image<'a> {
         self.close(checks, "z", &z, tolerance)?;
 
         let noise = self.io.tensor(&self.name("noise"))?;
-        let first = FirstFrame::new(&z, noise.dims4()?.into())?;
+        let first = FirstFrames::new(&z, noise.dims4()?.into())?;
         let mut latents = flat(&noise)?;
         first.hold(&mut latents)?;
         checks.close(self.name("latent_init"), &latents, &self.io.f32(&self.name("latent_init"))?, tolerance);

@@ -2,7 +2,7 @@
 //! model files.
 //!
 //! Tensors: `noise` or, where it is not there, `latents.init` (the noise of `run.seed_of_torch_randn`),
-//! `context.{cond,null}`, `image_u8` and its `y` if there is a first frame, `clip_u8` and its `latents.clip` and
+//! `context.{cond,null}`, `image_u8` and its `y` if there is a first frame or several, `clip_u8` and its `latents.clip` and
 //! `latents.noised` if there is a clip; `timesteps`, and one entry per step of
 //! `noise_pred_guided`, `latents.after_step` and, where a known first frame is put back, `latents.after_step_reinjected`;
 //! `step0.{cond,uncond}`, `latents.final`, `frames_f32` (clamped), `frames_u8`. Under a prefix such as `dpmpp.`, some of
@@ -71,20 +71,21 @@ pub(crate) fn noise(case: &Case<'_>, checks: &mut Checks, io: &Tensors, name: &s
     Ok(Tensor::from_vec(noise, shape, &Device::Cpu)?)
 }
 
-/// The first frame, and the last if there is one, encoded for the model that has this autoencoder.
+/// The first frame or frames, and the last if there is one, encoded for the model that has this autoencoder.
 fn image(case: &Case<'_>, checks: &mut Checks, io: &Tensors, vae: &WanVae) -> Result<Option<Tensor>> {
     if !io.has("image_u8") {
         return Ok(None);
     }
-    let rgb = |name: &str| -> Result<RgbImage> {
-        let shape = io.shape(name)?;
-        Ok(RgbImage::new(shape[1], shape[0], io.u8(name)?)?)
+    let rgb = |name: &str| -> Result<Vec<RgbImage>> {
+        let [.., height, width, 3] = *io.shape(name)? else { bail!("{name} is no picture") };
+        let bytes = io.u8(name)?;
+        bytes.chunks(height * width * 3).map(|bytes| Ok(RgbImage::new(width, height, bytes.to_vec())?)).collect()
     };
     let first = rgb("image_u8")?;
-    let last = io.has("last_image_u8").then(|| rgb("last_image_u8")).transpose()?;
+    let last = if io.has("last_image_u8") { rgb("last_image_u8")? } else { Vec::new() };
     let [width, height] = [0, 1].map(|axis| case.number(&format!("/run/size_wh/{axis}")));
     let (size, frames) = ([width? as usize, height? as usize], case.number("/run/frames")? as usize);
-    let encoded = encode(vae, Anchors { first: &first, last: last.as_ref() }, size, frames, || false)?;
+    let encoded = encode(vae, Anchors { first: &first, last: last.first() }, size, frames, || false)?;
     let encoded = encoded.context("encoding was stopped")?;
     if io.has("y") {
         checks.close("y", &flat(&encoded)?, &io.f32("y")?, case.tolerance_or(TOLERANCE)?);

@@ -70,6 +70,31 @@ fn a_follower_starts_from_the_very_frame_that_was_written() {
     assert!(bytes[0] != bytes[1] && bytes[1] != bytes[2], "each is a video of its own");
 }
 
+#[test]
+fn a_follower_carries_on_from_the_very_frames_that_were_written() {
+    let videos = "[[video]]\nname = \"one\"\nframes = 9\n\
+        [[video]]\nname = \"two\"\nframes = 9\nimage = { from = \"one\" }\noverlap = 5\njoin = \"film.mp4\"\n";
+    let whole = undisturbed(videos);
+    let sidecar = whole.sidecar("two");
+    let from = json!({ "video": 0, "name": "one", "output": "one", "clip": { "first": 4, "frames": 5 } });
+    assert_eq!((&sidecar["started_from"], &sidecar["spec"]["overlap"]), (&from, &5.into()));
+    let [one, two] = ["one", "two"].map(|stem| shown(&whole.output().join(format!("{stem}.mp4"))));
+    assert!(shown(&whole.output().join("film.mp4")) == [&one[..4], &two[..]].concat(), "it shows other pictures");
+
+    // A person who gives those frames, or more of them, gets that video.
+    let alone = "[[video]]\nname = \"two\"\nframes = 9\nimage = \"before\"\noverlap = 5\n";
+    for first in [4, 2] {
+        let (given, manifest) = sandbox(alone);
+        std::fs::create_dir(given.path("before")).expect("folder");
+        for frame in first..9 {
+            let name = format!("{frame:05}.png");
+            std::fs::copy(whole.output().join("one").join(&name), given.path("before").join(&name)).expect("copy");
+        }
+        given.run(&manifest, &given.path("models")).wait().expect(0);
+        assert!(given.bytes(&["two"]) == whole.bytes(&["two"]), "from frame {first} on");
+    }
+}
+
 /// What a player shows.
 fn shown(path: &Path) -> Vec<Vec<u8>> {
     let mut clip = Clip::open(path).expect("a clip");

@@ -127,7 +127,7 @@ fn in_one_process(sandbox: &Sandbox, output: &str) -> (Tensor, Option<Tensor>) {
         let bytes = std::fs::read(sandbox.path(&format!("{output}.png"))).expect("image");
         let image = wanfarm_image::load_image(output, &bytes).expect("image");
         let vae = vae(&model.weights(Role::Vae).expect("weights"), &Device::Cpu).expect("autoencoder");
-        encode(&vae, Anchors { first: &image, last: None }, [width, height], FRAMES, || false)
+        encode(&vae, Anchors { first: &[image], last: None }, [width, height], FRAMES, || false)
             .expect("encoded")
             .expect("not stopped")
     });

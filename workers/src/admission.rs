@@ -4,8 +4,8 @@
 use wanfarm_proto::tensors::MAX_TENSOR_BYTES;
 use wanfarm_sampling::{Schedule, history_len};
 use wanfarm_types::{
-    Assignment, CacheSettings, DType, Decoder, Experts, Failure, LoraRef, MAX_CLIP_BYTES, ServedModel, Stage,
-    TensorRef, TinyVae, VaeKind,
+    Assignment, CacheSettings, DType, Decoder, Experts, Failure, LoraRef, MAX_CLIP_BYTES, ModelInfo, ServedModel,
+    Stage, TensorRef, TinyVae, VaeKind,
 };
 
 /// Tokens of a text; rows of a context.
@@ -85,6 +85,9 @@ fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
         }
         _ => {}
     }
+    if let Some(fault) = spec.overlap_fault(geometry) {
+        return Some(fault.to_string());
+    }
     let latents = geometry.latent_shape(spec.width, spec.height, spec.frames).map(|dim| dim as u64);
     let frames = [spec.frames, spec.height, spec.width, 3].map(u64::from);
     let bytes = latents.iter().product::<u64>().saturating_mul(4).max(frames.iter().product());
@@ -99,7 +102,7 @@ fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
             .or_else(|| spec.nag.and_then(|nag| nag.check().err()).map(|error| error.to_string()))
             .or_else(|| loras(&spec.loras))
             .or_else(|| contexts(assignment))
-            .or_else(|| encoded(assignment, model.info.vae, latents))
+            .or_else(|| encoded(assignment, &model.info, latents))
             .or_else(|| state(assignment, latents)),
         Stage::Decode => match &assignment.inputs.checkpoint {
             None => Some("there are no latents to decode".to_owned()),
@@ -154,7 +157,9 @@ fn contexts(assignment: &Assignment) -> Option<String> {
 
 fn files(assignment: &Assignment) -> Option<String> {
     let spec = &assignment.spec;
-    let images = spec.pictures().into_iter().flatten().map(|_| ("image", MAX_IMAGE_BYTES));
+    // Several frames come as a clip.
+    let first = if spec.overlap > 1 { ("clip to carry on from", MAX_CLIP_BYTES) } else { ("image", MAX_IMAGE_BYTES) };
+    let images = spec.image.map(|_| first).into_iter().chain(spec.last_image.map(|_| ("image", MAX_IMAGE_BYTES)));
     let wanted: Vec<_> = images.chain(spec.video.map(|_| ("clip", MAX_CLIP_BYTES))).collect();
     if wanted.is_empty() {
         return Some("the video has no image and no clip to encode".to_owned());
@@ -172,14 +177,15 @@ fn files(assignment: &Assignment) -> Option<String> {
     })
 }
 
-/// What images and clips became when they were encoded: channels for the whole video, or its first latent frame; and the
+/// What images and clips became when they were encoded: channels for the whole video, or its first latent frames; and the
 /// latents of the clip, which only the first step reads.
-fn encoded(assignment: &Assignment, vae: VaeKind, latents: [u64; 4]) -> Option<String> {
+fn encoded(assignment: &Assignment, info: &ModelInfo, latents: [u64; 4]) -> Option<String> {
     let [channels, frames, height, width] = latents;
     let Assignment { spec, inputs, item, .. } = assignment;
-    let shape = match vae {
+    let [_, known, ..] = info.geometry.latent_shape(spec.width, spec.height, spec.overlap);
+    let shape = match info.vae {
         VaeKind::Wan21 => [MASK_CHANNELS + channels, frames, height, width],
-        VaeKind::Wan22 => [channels, 1, height, width],
+        VaeKind::Wan22 => [channels, known as u64, height, width],
     };
     let image = spec.image.map(|_| ("encoded first frame", shape));
     let clip = spec.video.filter(|_| item.steps.first == 0).map(|_| ("latents of the clip", latents));

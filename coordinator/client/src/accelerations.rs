@@ -1,9 +1,30 @@
-//! What makes a video's denoising faster or another, in words: its step cache, its normalized attention guidance and its
-//! LoRA files. For people; programs get the settings themselves.
+//! What makes a video faster or another, in words: its step cache, its normalized attention guidance, its LoRA files and a
+//! tiny autoencoder. For people; programs get the settings themselves.
 
 use std::collections::BTreeMap;
 
-use wanfarm_types::{CacheSettings, Expert, LoraRef, Nag};
+use wanfarm_types::{CacheSettings, Decode, Expert, LoraRef, Nag, VideoSpec, VideoStatus};
+
+/// What of a video is told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Accelerated<'v> {
+    cache: Option<&'v CacheSettings>,
+    nag: Option<Nag>,
+    decode: Decode,
+    loras: &'v [LoraRef],
+}
+
+impl<'v> From<&'v VideoSpec> for Accelerated<'v> {
+    fn from(spec: &'v VideoSpec) -> Self {
+        Self { cache: Some(&spec.cache), nag: spec.nag, decode: spec.decode.kind(), loras: &spec.loras }
+    }
+}
+
+impl<'v> From<&'v VideoStatus> for Accelerated<'v> {
+    fn from(video: &'v VideoStatus) -> Self {
+        Self { cache: video.cache.as_ref(), nag: video.nag, decode: video.decode, loras: &video.loras }
+    }
+}
 
 /// A step cache with its settings; `None` without one.
 fn cache_words(cache: &CacheSettings) -> Option<String> {
@@ -46,12 +67,12 @@ fn lora_words(lora: &LoraRef) -> String {
 }
 
 /// The accelerations of these videos, each with the number of videos that have it.
-pub fn accelerations<'v>(
-    videos: impl IntoIterator<Item = (&'v CacheSettings, Option<Nag>, &'v [LoraRef])>,
-) -> Vec<String> {
+pub fn accelerations<'v>(videos: impl IntoIterator<Item = Accelerated<'v>>) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for (cache, nag, loras) in videos {
-        for words in cache_words(cache).into_iter().chain(nag.map(nag_words)).chain(loras.iter().map(lora_words)) {
+    for Accelerated { cache, nag, decode, loras } in videos {
+        let words = cache.and_then(cache_words).into_iter().chain(nag.map(nag_words));
+        let draft = (!decode.is_full()).then(|| "decoded by a tiny VAE, for drafts".to_owned());
+        for words in words.chain(loras.iter().map(lora_words)).chain(draft) {
             *counts.entry(words).or_default() += 1;
         }
     }
@@ -76,17 +97,18 @@ mod tests {
             expert,
         };
         let both = [lora(1.0, None), lora(0.5, Some(Expert::Low))];
-        let none: &[LoraRef] = &[];
         assert_eq!(
             accelerations([
-                (&mag, None, &both[..]),
-                (&mag, Some(Nag::default()), none),
-                (&cfg, None, none),
-                (&CacheSettings::None, None, &both[..1]),
+                Accelerated { cache: Some(&mag), loras: &both, ..Accelerated::default() },
+                Accelerated { cache: Some(&mag), nag: Some(Nag::default()), ..Accelerated::default() },
+                Accelerated { cache: Some(&cfg), decode: Decode::Tiny, ..Accelerated::default() },
+                Accelerated { cache: Some(&CacheSettings::None), loras: &both[..1], ..Accelerated::default() },
+                Accelerated::default(),
             ]),
             [
                 "LoRA film.safetensors x 0.5, low-noise expert (abababab): 1 video",
                 "LoRA film.safetensors x 1 (abababab): 2 videos",
+                "decoded by a tiny VAE, for drafts: 1 video",
                 "nag (scale 11, tau 2.5, alpha 0.25): 1 video",
                 "step cache cfg-cache (interval 5, 0.33 to 0.90, alpha 0.2): 1 video",
                 "step cache magcache (threshold 0.04, max_skip 2, retention 0.2, curve t2v-a14b): 2 videos",

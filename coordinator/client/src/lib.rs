@@ -23,7 +23,7 @@ use wanfarm_types::{
 
 use wanfarm_manifest::{Submission, Taken};
 
-pub use accelerations::accelerations;
+pub use accelerations::{Accelerated, accelerations};
 pub use disk_shortage::DiskShortage;
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
 pub use time_words::span;

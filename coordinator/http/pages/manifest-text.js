@@ -15,7 +15,8 @@ export function manifestOf(spec, name) {
   const loras = spec.loras || [];
   // Names, not paths: where the files lie is known where the manifest was written.
   if (loras.length) lines.push(`loras = [${loras.map(({ name: file, strength, expert }) => table({ path: file, strength: float(strength), expert })).join(", ")}]`);
-  if (spec.image) lines.push(`# The first frame was the picture whose BLAKE3 is ${spec.image}.`);
+  if (spec.overlap) lines.push(`# The first ${spec.overlap} frames were those of the clip whose BLAKE3 is ${spec.image}.`);
+  else if (spec.image) lines.push(`# The first frame was the picture whose BLAKE3 is ${spec.image}.`);
   if (spec.last_image) lines.push(`# The last frame was the picture whose BLAKE3 is ${spec.last_image}.`);
   if (spec.video) lines.push(`# It was made from the clip whose BLAKE3 is ${spec.video}, by strength = ${spec.strength}.`);
   return `${lines.join("\n")}\n`;

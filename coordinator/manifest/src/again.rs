@@ -40,8 +40,12 @@ pub fn again(spec: &VideoSpec) -> String {
     let picture = |digest: Digest| quoted(&format!("picture-{digest}"));
     for (key, image) in ["image", "last_image"].into_iter().zip(spec.pictures()) {
         if let Some(image) = image.and_then(|image| image.file()) {
-            line(key, picture(image));
+            let carries_on = key == "image" && spec.overlap > 1;
+            line(key, if carries_on { quoted(&format!("clip-{image}")) } else { picture(image) });
         }
+    }
+    if spec.overlap > 1 {
+        line("overlap", spec.overlap.to_string());
     }
     if let Some((clip, strength)) = spec.video.and_then(|clip| clip.file()).zip(spec.strength) {
         line("video", quoted(&format!("clip-{clip}")));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{ClipSource, Digest, FrameOf, ImageSource, Need, VideoRequest, in_order};
+use wanfarm_types::{ClipSource, Digest, ImageSource, Need, VideoRequest, in_order};
 
 use super::fault::{Fault, Place, clipped, suggest};
 use super::keys::MAX_NAME;
@@ -90,7 +90,8 @@ fn name_fault(name: &str) -> Option<String> {
 
 /// For each video those that have to be rendered before it.
 pub(crate) fn needs(videos: &[VideoRequest]) -> Vec<Vec<u32>> {
-    let needs = |video: &VideoRequest| video.needs().map(|need| need.video()).collect::<BTreeSet<_>>();
+    let needs =
+        |video: &VideoRequest| video.needs().into_iter().flatten().map(|need| need.video()).collect::<BTreeSet<_>>();
     videos.iter().map(|video| needs(video).into_iter().collect()).collect()
 }
 
@@ -105,16 +106,16 @@ pub(crate) fn check(videos: &[VideoRequest]) -> Result<(), String> {
         if video.name.is_some() && video.swept.is_empty() && !labels.insert(video.label(place)) {
             return Err(at(format!("another video is called {}", video.label(place))));
         }
-        for need in video.needs() {
+        for need in video.needs().into_iter().flatten() {
             let Some(parent) = videos.get(need.video() as usize) else {
                 return Err(at(format!("it needs a frame of video {}, which is not there", need.video())));
             };
-            let Need::Frame(frame) = need else { continue };
+            let Need::Frames(frame, _) = need else { continue };
             if let Some(number) = frame.frame.filter(|number| *number > MAX_FRAME) {
                 return Err(at(format!("frame {number} is not in 0 to {MAX_FRAME}")));
             }
-            if let Some(frames) = parent.frames.filter(|frames| frame.number(*frames).is_none()) {
-                return Err(at(lacks_frame(frame, parent, frames)));
+            if let Some(frames) = parent.frames.filter(|frames| need.of(*frames).is_none()) {
+                return Err(at(lacks_frames(need, parent, frames)));
             }
         }
     }
@@ -124,10 +125,20 @@ pub(crate) fn check(videos: &[VideoRequest]) -> Result<(), String> {
     })
 }
 
-/// Why a video has no such frame.
-pub(crate) fn lacks_frame(start: FrameOf, parent: &VideoRequest, frames: u32) -> String {
-    let number = start.frame.unwrap_or_default();
-    format!("{} has {frames} frames, counted from 0, and so no frame {number}", parent.label(start.video))
+/// Why a video has not these frames.
+pub(crate) fn lacks_frames(need: Need, parent: &VideoRequest, frames: u32) -> String {
+    let label = parent.label(need.video());
+    match need {
+        Need::Frames(frame, 1) => {
+            let number = frame.frame.unwrap_or_default();
+            format!("{label} has {frames} frames, counted from 0, and so no frame {number}")
+        }
+        Need::Frames(frame, wanted) => {
+            let last = frame.frame.map_or("the last one".to_owned(), |number| format!("frame {number}"));
+            format!("{label} has {frames} frames, and so not the {wanted} that end with {last}")
+        }
+        Need::Whole(_) => format!("{label} has {frames} frames"),
+    }
 }
 
 /// Gives videos that are left of a job the places of those they need frames of as they are now; `places`: where each stood.
@@ -136,17 +147,18 @@ pub(crate) fn lacks_frame(start: FrameOf, parent: &VideoRequest, frames: u32) ->
 pub fn renumber(videos: &mut [VideoRequest], places: &[u32], mut lost: impl FnMut(usize, Need) -> Option<Digest>) {
     let now: BTreeMap<u32, u32> = places.iter().copied().zip(0u32..).collect();
     for (at, video) in videos.iter_mut().enumerate() {
-        for picture in [&mut video.image, &mut video.last_image] {
-            let Some(ImageSource::Frame(frame)) = picture else { continue };
+        let [first, last, clip] = video.needs();
+        for (picture, need) in [(&mut video.image, first), (&mut video.last_image, last)] {
+            let (Some(ImageSource::Frame(frame)), Some(need)) = (&mut *picture, need) else { continue };
             match now.get(&frame.video) {
                 Some(place) => frame.video = *place,
-                None => *picture = lost(at, Need::Frame(*frame)).map(ImageSource::File).or(*picture),
+                None => *picture = lost(at, need).map(ImageSource::File).or(*picture),
             }
         }
-        if let Some(ClipSource::Video(whole)) = &mut video.video {
+        if let (Some(ClipSource::Video(whole)), Some(need)) = (&mut video.video, clip) {
             match now.get(&whole.video) {
                 Some(place) => whole.video = *place,
-                None => video.video = lost(at, Need::Whole(*whole)).map(ClipSource::File).or(video.video),
+                None => video.video = lost(at, need).map(ClipSource::File).or(video.video),
             }
         }
     }
@@ -194,6 +206,8 @@ pub fn told(videos: &[VideoRequest]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use wanfarm_types::FrameOf;
+
     use super::*;
     use wanfarm_types::fixtures::request;
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use wanfarm_types::{
-    CacheContext, CacheRequest, ClipLength, ClipSource, DEFAULT_STRENGTH, Format, FrameOf, Geometry, GeometryError,
-    ImageSource, JobId, ModelInfo, VideoRequest, WholeOf, in_order, method, pace, steps_run,
+    CacheContext, CacheRequest, ClipLength, ClipSource, DEFAULT_STRENGTH, Format, FrameOf, FrameRate, Geometry,
+    GeometryError, ImageSource, JobId, ModelInfo, VideoRequest, WholeOf, in_order, method, pace, steps_run,
 };
 
 use super::chance::{Draw, Seeds};
@@ -58,6 +58,7 @@ impl Context<'_> {
             self.check_image(draft, found);
             self.check_last_image(draft, &sizes, found);
             self.check_frames(draft, &lengths, found);
+            self.check_overlap(draft, lengths[index], drafts, found);
             self.check_clip(draft, &lengths, found);
             self.check_cache(draft, found);
             self.check_decode(draft, found);
@@ -154,6 +155,8 @@ impl Context<'_> {
             guidance: settings.guidance(),
             nag: settings.nag(),
             image,
+            // In [defaults] it is for the videos that start from something.
+            overlap: image.and_then(|_| settings.whole32(Setting::Overlap)),
             last_image,
             video,
             // In [defaults] it is for the videos that have a clip.
@@ -259,10 +262,66 @@ impl Context<'_> {
         }
     }
 
+    fn check_overlap(&self, draft: &Draft, length: Option<u32>, drafts: &[Draft], found: &mut Findings) {
+        let Some(place) = draft.settings.place(Setting::Overlap) else { return };
+        if draft.settings.place(Setting::Image).is_none() {
+            if place.key.starts_with(&*draft.place.key) {
+                let fault = Fault::at(place, format!("{} has no image beside it", place.key));
+                let why = "it says how many frames of another video are carried on from";
+                found.add(fault.why(why).help("add image = { from = \"…\" }, or remove overlap"));
+            }
+            return;
+        }
+        let (overlap, stride) = (draft.settings.overlap(), self.info.map_or(FINEST, |info| info.geometry).stride_t);
+        let whole = (overlap - 1) / stride * stride + 1;
+        if whole != overlap {
+            let fault = Fault::at(place, format!("{} = {overlap} is not {stride}n+1", place.key));
+            let help = format!("write overlap = {whole} or {}", whole + stride);
+            found.add(fault.why("known frames are whole latent frames").help(help));
+        } else if let Some(length) = length.filter(|length| overlap > 1 && overlap >= *length) {
+            let fault = Fault::at(place, format!("{} = {overlap} leaves nothing to render", place.key));
+            found.add(fault.why(format!("the video has {length} frames")).help("lower overlap, or raise frames"));
+        }
+        if overlap == 1 {
+            return;
+        }
+        let rate = |draft: &Draft| draft.settings.rate(Setting::Fps).or(self.info.map(|info| info.defaults.fps));
+        let told =
+            |rate: Option<FrameRate>| rate.map_or_else(|| "that of its model".to_owned(), |rate| rate.to_string());
+        let parent = draft.follows[0].and_then(|parent| drafts.get(parent));
+        if let Some(parent) = parent.filter(|parent| rate(parent) != rate(draft)) {
+            let at = draft.settings.place(Setting::Fps).unwrap_or(place);
+            let fault = Fault::at(at, format!("{} carries on at another pace", draft.place.key));
+            let why = format!("its fps is {}, that of the video before {}", told(rate(draft)), told(rate(parent)));
+            found.add(fault.why(why).help("give both the same fps, or remove overlap"));
+        }
+        let clip = self.image(draft, 0).and_then(|image| image.clip);
+        let there = clip.zip(rate(draft)).map(|(clip, rate)| clip.frames(rate));
+        if let Some(there) = there.filter(|there| *there < overlap) {
+            let fault = Fault::at(place, format!("{} = {overlap} is longer than the clip", place.key));
+            found.add(
+                fault.why(format!("it has {there} frames at that fps")).help("lower overlap, or give a longer clip"),
+            );
+        }
+    }
+
     fn check_frames(&self, draft: &Draft, lengths: &[Option<u32>], found: &mut Findings) {
         for (setting, parent) in PICTURES.into_iter().zip(draft.follows) {
             let Some((frame, place)) = draft.settings.frame_from(setting) else { continue };
             let frames = parent.and_then(|parent| lengths.get(parent).copied().flatten());
+            let overlap = if setting == Setting::Image { draft.settings.overlap() } else { 1 };
+            let start = FrameOf { video: 0, frame: frame.frame };
+            if frames.is_some_and(|frames| start.number(frames).is_some() && start.first(overlap, frames).is_none()) {
+                let at = draft.settings.place(Setting::Overlap).unwrap_or(place);
+                let fault = Fault::at(at, format!("{} has not that many frames before", quote(&frame.from)));
+                let why = match frame.frame {
+                    Some(number) => format!("up to frame {number} it has {}", number + 1),
+                    None => format!("it has {}", frames.unwrap_or_default()),
+                };
+                found.add(
+                    fault.why(why).help("choose a smaller overlap, or a later frame").see(place.span, "of this video"),
+                );
+            }
             if let Some((number, frames)) = frame.frame.zip(frames).filter(|(number, frames)| number >= frames) {
                 let fault = Fault::at(place, format!("{} has no frame {number}", quote(&frame.from)));
                 let why = format!("it has {frames}, counted from 0");

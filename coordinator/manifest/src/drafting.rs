@@ -285,7 +285,8 @@ impl<'a> Drafting<'a> {
             if setting != Setting::LastImage {
                 words.push((setting.name().into(), images::stem(&path).into()));
             }
-            let wanted = if setting == Setting::Video { Wanted::Clip } else { Wanted::Image };
+            let carries_on = setting == Setting::Image && settings.overlap() > 1;
+            let wanted = if carries_on || setting == Setting::Video { Wanted::Clip } else { Wanted::Image };
             // The other videos' files are still looked at, so that all that are missing are named.
             *file = self.found.keep(self.images.find(&path, wanted, self.files, at));
         }

@@ -41,15 +41,16 @@ pub fn fault(video: &VideoRequest) -> Option<String> {
     clash.map(|_| format!("{join} would lie where its other files do"))
 }
 
-/// The videos of the film that a video ends, from the first on: each up to the frame that the next one starts from, which
-/// shows that frame first. `frames`: how many a video has.
+/// The videos of the film that a video ends, from the first on: each up to the frames that the next one starts from, which
+/// shows those first. `frames`: how many a video has.
 pub fn cuts(videos: &[VideoRequest], last: u32, frames: impl Fn(u32) -> Option<u32>) -> Vec<Cut> {
     let mut cuts = vec![Cut { video: last, frames: None }];
     // Never longer than there are videos, whatever they say.
     while cuts.len() <= videos.len() {
         let at = cuts.last().and_then(|cut| videos.get(cut.video as usize));
         let Some(ImageSource::Frame(start)) = at.and_then(|video| video.image) else { break };
-        let shown = frames(start.video).and_then(|frames| start.number(frames));
+        let overlap = at.and_then(|video| video.overlap).unwrap_or(1);
+        let shown = frames(start.video).and_then(|frames| start.first(overlap, frames));
         cuts.push(Cut { video: start.video, frames: shown });
     }
     cuts.reverse();
@@ -99,6 +100,8 @@ mod tests {
         let frames = |place: u32| Some(if place == 3 { 17 } else { 81 });
         assert_eq!(cuts(&videos, 0, frames), [cut(3, Some(16)), cut(2, Some(7)), cut(0, None)]);
         assert_eq!(cuts(&videos, 1, frames), [cut(1, None)]);
+        let overlaps = |overlap| [request(), VideoRequest { overlap, ..after(0, Some(16)) }];
+        assert_eq!(cuts(&overlaps(Some(5)), 1, frames), [cut(0, Some(12)), cut(1, None)]);
         assert_eq!(cuts(&[after(0, None)], 0, frames).len(), 2, "and never without end");
     }
 

@@ -12,6 +12,7 @@ pub(crate) enum Setting {
     Negative,
     Seed,
     Image,
+    Overlap,
     LastImage,
     Video,
     Strength,
@@ -116,7 +117,7 @@ pub(crate) const SERIES: [(&str, &str); 3] = [
 ];
 
 /// The settings, in the order in which they are declared, with their names and what they mean.
-const SETTINGS: [(Setting, &str, &str); 22] = [
+const SETTINGS: [(Setting, &str, &str); 23] = [
     (Setting::Prompt, "prompt", "What to show. {names} of sweep and zip stand for their values."),
     (Setting::Negative, "negative", "What to avoid; without it the model's own text, with \"\" nothing."),
     (
@@ -128,6 +129,11 @@ const SETTINGS: [(Setting, &str, &str); 22] = [
         Setting::Image,
         "image",
         "First frame: an image file, relative to the manifest, or a frame of another video. Elsewhere, {image} is the file's name without ending, or the video's name.",
+    ),
+    (
+        Setting::Overlap,
+        "overlap",
+        "How many frames it starts from, beside image = { from = … }: those that end with that frame; or beside a clip as image, its last ones. 1, 5, 9, …; without it, 1.",
     ),
     (
         Setting::LastImage,
@@ -225,7 +231,7 @@ impl Setting {
             Setting::Negative => Rule::Template { may_be_empty: true },
             Setting::Seed => Rule::Seed,
             Setting::Width | Setting::Height => Rule::Whole(1..=8192),
-            Setting::Frames => Rule::Whole(1..=4097),
+            Setting::Frames | Setting::Overlap => Rule::Whole(1..=4097),
             Setting::Fps => Rule::Rate,
             Setting::Steps => Rule::Whole(1..=1000),
             Setting::Shift => Rule::Number { least: 0.0, above: true, most: 100.0 },

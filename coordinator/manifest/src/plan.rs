@@ -6,14 +6,18 @@ use wanfarm_sampling::cache::{Branch, Phases, Plan, TeaZones, computes_both, mag
 use wanfarm_sampling::{Schedule, ScheduleError};
 use wanfarm_scheduler::{SizeClass, TextKey, VideoPlan};
 use wanfarm_types::{
-    CacheSettings, ClipLength, ClipSource, Digest, FrameOf, ImageSource, ModelInfo, SpecError, Stage, StepRange,
-    VideoRequest, VideoSpec, WholeOf, in_order,
+    CacheSettings, ClipLength, ClipSource, Digest, FrameRate, ImageSource, ModelInfo, Need, SpecError, Stage,
+    StepRange, VaeKind, VideoRequest, VideoSpec, WholeOf, in_order,
 };
 
 use crate::chains;
 use crate::clip::{self, Clip};
 use crate::film;
 use crate::first_frame::{Image, no_last_frame, sized, unlike};
+
+/// A tiny autoencoder computes so many times less than Wan2.1's decoder: 0.043 and 1.08 billion products for each latent
+/// pixel, counted from the shapes of their layers.
+const TINY: u64 = 25;
 
 /// The stages, texts and size of a video.
 ///
@@ -38,11 +42,19 @@ pub fn plan(spec: &VideoSpec, info: &ModelInfo) -> Result<VideoPlan, ScheduleErr
         has_image: spec.is_encoded(),
         stages,
         size: SizeClass(size.tokens),
+        encode: encoded(spec, info).map(SizeClass),
+        decode: (!spec.decode.is_full()).then(|| SizeClass((size.tokens / TINY).max(1))),
         frame: size.frame,
         kept: kept(spec, size.tokens),
         after: Vec::new(),
         name: String::new(),
     })
+}
+
+/// Tokens of what is encoded, where that is not the whole video: TI2V-5B finds its first frames in the latents.
+fn encoded(spec: &VideoSpec, info: &ModelInfo) -> Option<u64> {
+    let alone = spec.image.is_some() && spec.video.is_none() && info.vae == VaeKind::Wan22;
+    alone.then(|| info.geometry.item_size(spec.width, spec.height, spec.overlap).tokens)
 }
 
 /// Whether any step has a pass without the prompt.
@@ -163,15 +175,18 @@ pub(crate) fn each<'i>(
     let mut resolved: Vec<Resolved> = requests.iter().map(|_| Err("it needs a frame of itself".to_owned())).collect();
     for place in in_order(&needs).unwrap_or_else(|_| (0u32..).take(requests.len()).collect()) {
         let request = &requests[place as usize];
-        let size = |picture| match picture {
-            Some(ImageSource::File(file)) => match images(&file) {
-                Some(Image { clip: Some(_), .. }) => Err(format!("{file} is a clip and no image")),
-                image => Ok(image.map(Image::size)),
+        let rate = request.fps.unwrap_or(info.defaults.fps);
+        let size = |picture, need, overlap| match (picture, need) {
+            (Some(ImageSource::File(file)), _) => match images(&file) {
+                Some(image) => still(image, overlap, rate).map(|()| Some(image.size())),
+                None => Ok(None),
             },
-            Some(ImageSource::Frame(frame)) => size_of_frame(frame, requests, &resolved).map(Some),
-            None => Ok(None),
+            (Some(ImageSource::Frame(_)), Some(need)) => size_of_frames(need, rate, requests, &resolved).map(Some),
+            _ => Ok(None),
         };
-        let [first, last] = request.pictures().map(size);
+        let [first, last, _] = request.needs();
+        let first = size(request.image, first, request.overlap.unwrap_or(1));
+        let last = size(request.last_image, last, 1);
         let clip = match request.video {
             None => Ok(None),
             Some(ClipSource::File(file)) => match images(&file) {
@@ -224,16 +239,44 @@ fn all_of(whole: WholeOf, requests: &[VideoRequest], resolved: &[Resolved]) -> R
     }
 }
 
-/// The size of a frame of another video.
-fn size_of_frame(frame: FrameOf, requests: &[VideoRequest], resolved: &[Resolved]) -> Result<[u32; 2], String> {
-    let place = frame.video as usize;
+/// Whether a file can be an image, or of a clip the last frames, so many at this rate.
+fn still(image: &Image, overlap: u32, rate: FrameRate) -> Result<(), String> {
+    let file = image.digest;
+    match (image.clip, overlap) {
+        (None, 1) => Ok(()),
+        (Some(_), 1) => {
+            Err(format!("{file} is a clip and no image; with overlap = 5 its last frames are carried on from"))
+        }
+        (None, _) => Err(format!("{file} is an image, and has no {overlap} frames to carry on from; remove overlap")),
+        (Some(length), _) if length.frames(rate) < overlap => Err(format!(
+            "the clip has {} frames at {rate} frames per second, and overlap is {overlap}",
+            length.frames(rate)
+        )),
+        (Some(_), _) => Ok(()),
+    }
+}
+
+/// The size of frames of another video; several are of one that is as fast.
+fn size_of_frames(
+    need: Need,
+    rate: FrameRate,
+    requests: &[VideoRequest],
+    resolved: &[Resolved],
+) -> Result<[u32; 2], String> {
+    let place = need.video() as usize;
     let (Some(parent), Some(of_parent)) = (requests.get(place), resolved.get(place)) else {
         return Err(format!("it needs a frame of video {place}, which is not there"));
     };
+    let label = || parent.label(need.video());
     match of_parent {
-        Ok((_, spec)) if frame.number(spec.frames).is_none() => Err(chains::lacks_frame(frame, parent, spec.frames)),
+        Ok((_, spec)) if need.of(spec.frames).is_none() => Err(chains::lacks_frames(need, parent, spec.frames)),
+        Ok((_, spec)) if matches!(need, Need::Frames(_, 2..)) && spec.fps != rate => Err(format!(
+            "it carries on from {} at {rate} frames per second, which has {}; give both the same fps",
+            label(),
+            spec.fps
+        )),
         Ok((_, spec)) => Ok([spec.width, spec.height]),
-        Err(_) => Err(format!("it needs a frame of {}, which cannot be rendered", parent.label(frame.video))),
+        Err(_) => Err(format!("it needs a frame of {}, which cannot be rendered", label())),
     }
 }
 
@@ -252,7 +295,7 @@ mod tests {
     use super::*;
     use wanfarm_types::fixtures::{info, request};
     use wanfarm_types::{
-        CacheRequest, CfgCacheRequest, Experts, Guidance, MagCacheRequest, Nag, SenCacheRequest, VaeKind,
+        CacheRequest, CfgCacheRequest, Experts, FrameOf, Guidance, MagCacheRequest, Nag, SenCacheRequest,
     };
 
     #[test]
@@ -354,6 +397,24 @@ mod tests {
         let why = |place: usize| resolved[place].as_ref().unwrap_err().clone();
         assert!(why(2).contains("needs a frame of video 1, which cannot be rendered"), "{}", why(2));
         assert!(why(4).contains("a has 81 frames"), "{}", why(4));
+        let first = VideoRequest { name: Some("a".into()), frames: Some(9), ..request() };
+        let on = |overlap| VideoRequest { overlap: Some(overlap), frames: Some(9), image: from(0, None), ..request() };
+        let up_to = |number, overlap| VideoRequest { image: from(0, Some(number)), ..on(overlap) };
+        let faster = VideoRequest { fps: Some(FrameRate::whole(9)), ..on(5) };
+        let all = [first, on(5), on(1), on(4), on(9), up_to(4, 5), up_to(3, 5), faster];
+        let all = resolve_all(&all, |_| None, &ti2v).into_iter().map(|video| video.map(|(_, spec)| spec.overlap));
+        let all: Vec<_> = all.collect();
+        assert_eq!([&all[0], &all[1], &all[2], &all[5]], [&Ok(1), &Ok(5), &Ok(1), &Ok(5)]);
+        for (place, why) in [
+            (3, "overlap 4 of 9 frames is not one, or one more than a multiple of 4"),
+            (4, "overlap 9 of 9 frames"),
+            (6, "a has 9 frames, and so not the 5 that end with frame 3"),
+            (7, "carries on from a at 9 frames per second, which has 16"),
+        ] {
+            let told = all[place].as_ref().unwrap_err();
+            assert!(told.contains(why), "{told}");
+        }
+
         let circle = [VideoRequest { image: from(0, None), ..request() }];
         assert!(resolve_all(&circle, |_| None, &ti2v)[0].is_err());
 
@@ -365,6 +426,26 @@ mod tests {
         let after = |place: usize| resolved[place].as_ref().map(|(plan, _)| plan.after.clone());
         assert_eq!((after(3), after(5)), (Ok(vec![0, 1]), Ok(vec![0])));
         assert!(after(4).unwrap_err().contains("the first frame is 320x576 and the last 576x320"));
+    }
+
+    #[test]
+    fn a_stage_has_the_size_of_what_it_computes() {
+        let tiny_vae = Some(wanfarm_types::TinyVae::Here { file: "t".into(), blake3: Digest([7; 32]) });
+        let t2v = ModelInfo { tiny_vae, takes_image: true, vae: VaeKind::Wan21, ..info(Experts::Single) };
+        let ti2v = ModelInfo { vae: VaeKind::Wan22, ..t2v.clone() };
+        let image = Some(ImageSource::File(Digest([7; 32])));
+        let video = Some(ClipSource::File(Digest([8; 32])));
+        let plain = VideoRequest { image, ..request() };
+        let sizes = |request: &VideoRequest, info: &ModelInfo| {
+            let plan = plan(&request.resolve(info).unwrap(), info).unwrap();
+            [Stage::EncodeImage, Stage::DenoiseLow, Stage::Decode].map(|stage| plan.size_of(stage).0)
+        };
+        assert_eq!(sizes(&plain, &t2v), [75_600; 3]);
+        assert_eq!(sizes(&plain, &ti2v), [3600, 75_600, 75_600]);
+        assert_eq!(sizes(&VideoRequest { overlap: Some(5), ..plain.clone() }, &ti2v), [7200, 75_600, 75_600]);
+        assert_eq!(sizes(&VideoRequest { video, ..plain.clone() }, &ti2v), [75_600; 3]);
+        let draft = VideoRequest { decode: wanfarm_types::Decode::Tiny, ..plain };
+        assert_eq!(sizes(&draft, &t2v), [75_600, 75_600, 3024]);
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl Settings {
         }
     }
 
+    /// How many frames it starts from.
+    pub(crate) fn overlap(&self) -> u32 {
+        self.whole32(Setting::Overlap).unwrap_or(1)
+    }
+
     pub(crate) fn whole(&self, setting: Setting) -> Option<u64> {
         chosen!(self.value(setting), Whole).copied()
     }

@@ -81,6 +81,7 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
             (Setting::Height, video.height),
             (Setting::Frames, video.frames),
             (Setting::Steps, video.steps),
+            (Setting::Overlap, video.overlap),
         ];
         for (setting, value) in numbers {
             let (Rule::Whole(range), Some(value)) = (setting.rule(), value) else { continue };
@@ -102,6 +103,9 @@ pub fn check_submission(submission: &Submission) -> Result<(), String> {
         }
         if video.last_image.is_some() && video.image.is_none() {
             return Err(at("a last frame is reached from a first one: last_image needs image".to_owned()));
+        }
+        if video.overlap.is_some() && video.image.is_none() {
+            return Err(at("overlap says how many frames it starts from: overlap needs image".to_owned()));
         }
         if video.strength.is_some() && video.video.is_none() {
             return Err(at("strength says how much a clip is changed: strength needs video".to_owned()));

@@ -43,6 +43,12 @@ pub struct VideoPlan {
     pub stages: Vec<(Stage, StepRange)>,
     /// Its size, for measured speeds.
     pub size: SizeClass,
+    /// The same of what is encoded for it, where that is less than the video: a first frame alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encode: Option<SizeClass>,
+    /// The same of decoding it, where that is less than by the model's own autoencoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode: Option<SizeClass>,
     /// Tokens of one frame of its latents, for memory.
     #[serde(default)]
     pub frame: u64,
@@ -148,6 +154,16 @@ impl JobPlan {
 }
 
 impl VideoPlan {
+    /// Its size at a stage, for measured speeds. Texts have none.
+    pub fn size_of(&self, stage: Stage) -> SizeClass {
+        match stage {
+            Stage::EncodeText => SizeClass(0),
+            Stage::EncodeImage => self.encode.unwrap_or(self.size),
+            Stage::Decode => self.decode.unwrap_or(self.size),
+            Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => self.size,
+        }
+    }
+
     /// How large its items are in memory.
     pub fn item_size(&self) -> ItemSize {
         ItemSize { tokens: self.size.0, frame: self.frame, kept: self.kept }
@@ -203,6 +219,8 @@ mod tests {
             has_image: false,
             stages,
             size: SizeClass(64),
+            encode: None,
+            decode: None,
             frame: 16,
             kept: 0,
             work: Vec::new(),

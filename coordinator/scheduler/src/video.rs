@@ -114,7 +114,7 @@ impl Video {
         });
         let decoding = (Stage::Decode, 100 * u64::from(extent.is_some_and(|extent| !extent.decoded)));
         let work = |(stage, percent): (Stage, u64)| {
-            (stage, u128::from(percent) * u128::from(effort(stage, self.plan.size)) / 100)
+            (stage, u128::from(percent) * u128::from(effort(stage, self.plan.size_of(stage))) / 100)
         };
         denoising.chain([decoding]).map(work)
     }

@@ -36,7 +36,7 @@ use crate::dialler::Dialler;
 use crate::event::{Copied, Event, Staged};
 use crate::meters::Meters;
 use crate::obstacle::Obstacle;
-use crate::outputs::{KeptFrame, ReportError, WriteError};
+use crate::outputs::{KeptExcerpt, ReportError, WriteError};
 use crate::sessions::Sessions;
 use crate::store::{JobEnd, Row, Store, StoreError};
 use crate::times::{Moment, wall_clock};
@@ -281,7 +281,7 @@ impl Driver {
                 if !frames.iter().all(|(_, image)| self.keep_image(*image)) {
                     return;
                 }
-                let kept = frames.iter().map(|(number, image)| KeptFrame { number: *number, image: image.digest });
+                let kept = frames.iter().map(|(excerpt, image)| KeptExcerpt { excerpt: *excerpt, file: image.digest });
                 let (written, frames) = (written.into(), kept.collect());
                 self.put(Row::Outputs { video, written, verdict, seconds, frames });
                 self.answer_when_recorded(recorded, ());

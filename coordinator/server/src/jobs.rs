@@ -16,7 +16,7 @@ use std::sync::Arc;
 use wanfarm_manifest::{Submission, plan};
 use wanfarm_scheduler::{JobPhase, JobPlan};
 use wanfarm_types::{
-    About, ClipSource, Digest, Forecast, ImageSource, JobId, JobSummary, ModelInfo, Need, Role, VideoId, VideoSpec,
+    About, ClipSource, Digest, Forecast, ImageSource, JobId, JobSummary, ModelInfo, Role, VideoId, VideoSpec,
     VideoState, VideoStatus,
 };
 
@@ -152,6 +152,7 @@ impl Jobs {
                     status.steps = spec.steps_run();
                     status.cache = Some(spec.cache.clone()).filter(|cache| !cache.is_none());
                     status.nag = spec.nag;
+                    status.decode = spec.decode.kind();
                     status.loras.clone_from(&spec.loras);
                     job.planned.push(status.index);
                 }
@@ -308,14 +309,10 @@ impl Jobs {
     pub(crate) fn whole_spec(&self, video: VideoId) -> Option<VideoSpec> {
         let job = self.jobs.get(&video.job)?;
         let spec = job.specs.get(video.index as usize)?.as_ref()?;
-        let [image, last_image] = spec.pictures().map(|picture| match picture? {
-            ImageSource::Frame(frame) => job.kept(Need::Frame(frame)).map(ImageSource::File).or(picture),
-            ImageSource::File(_) => picture,
-        });
-        let video = spec.video.and_then(|clip| match clip {
-            ClipSource::Video(whole) => job.kept(Need::Whole(whole)).map(ClipSource::File).or(spec.video),
-            ClipSource::File(_) => spec.video,
-        });
+        let [image, last_image, video] = spec.needs().map(|need| job.kept(need?));
+        let image = image.map(ImageSource::File).or(spec.image);
+        let last_image = last_image.map(ImageSource::File).or(spec.last_image);
+        let video = video.map(ClipSource::File).or(spec.video);
         Some(VideoSpec { image, last_image, video, ..spec.clone() })
     }
 

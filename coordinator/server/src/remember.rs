@@ -123,15 +123,16 @@ struct WantedVideo {
 /// Renders again what lacks a frame that another video needs, and lets what needs a frame of a video that is rendered again
 /// begin anew. `frames`: how many each has.
 fn link(entries: &mut [WantedVideo], frames: &[Option<u32>], earlier: &Earlier<'_>) {
-    let needed: Vec<Vec<Need>> = entries.iter().map(|entry| entry.request.needs().collect()).collect();
+    let needed: Vec<Vec<Need>> =
+        entries.iter().map(|entry| entry.request.needs().into_iter().flatten().collect()).collect();
     let parents = |needs: &Vec<Need>| needs.iter().map(|need| need.video()).collect();
     let order = in_order(&needed.iter().map(parents).collect::<Vec<_>>()).unwrap_or_default();
     for place in order.iter().rev().map(|place| *place as usize) {
         for need in needed[place].iter().filter(|_| !entries[place].done).copied().collect::<Vec<_>>() {
-            let number = frames.get(need.video() as usize).copied().flatten().and_then(|frames| need.of(frames));
+            let excerpt = frames.get(need.video() as usize).copied().flatten().and_then(|frames| need.of(frames));
             let Some(parent) = entries.get_mut(need.video() as usize) else { continue };
             let kept = parent.before.and_then(|before| earlier.kept.get(&before)).copied().unwrap_or_default();
-            if parent.done && !kept.iter().any(|kept| Some(kept.number) == number) {
+            if parent.done && !kept.iter().any(|kept| Some(kept.excerpt) == excerpt) {
                 (parent.done, parent.goes_on, parent.begun) = (false, false, false);
             }
         }

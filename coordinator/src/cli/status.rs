@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wanfarm_client::{Client, accelerations};
-use wanfarm_types::{About, CacheSettings, JobStatus, JobSummary, VideoStatus};
+use wanfarm_client::{Accelerated, Client, accelerations};
+use wanfarm_types::{About, JobStatus, JobSummary, VideoStatus};
 
 use super::follow::{Connection, Interest, follow_from_afar};
 use super::reference::JobReference;
@@ -147,11 +147,9 @@ fn said(about: &About) -> String {
     lines.into_iter().filter_map(|(what, said)| Some(format!("{what} {}\n", said.as_ref()?))).collect()
 }
 
-/// A line for each step cache, each NAG and each LoRA file of these videos.
+/// A line for each step cache, each NAG, each LoRA file and the tiny VAE of these videos.
 pub(super) fn accelerations_of(videos: &[Arc<VideoStatus>]) -> String {
-    let none = CacheSettings::None;
-    let settings = videos.iter().map(|video| (video.cache.as_ref().unwrap_or(&none), video.nag, &video.loras[..]));
-    let lines = accelerations(settings);
+    let lines = accelerations(videos.iter().map(|video| Accelerated::from(&**video)));
     lines.into_iter().map(|line| line + "\n").collect()
 }
 

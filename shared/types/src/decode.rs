@@ -6,6 +6,7 @@ use crate::{Digest, ModelInfo, TinyVae};
 
 /// As it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Decode {
     /// By the model's own autoencoder.

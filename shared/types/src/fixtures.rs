@@ -53,6 +53,7 @@ pub fn request() -> VideoRequest {
         solver: None,
         guidance: None,
         image: None,
+        overlap: None,
         last_image: None,
         video: None,
         strength: None,

@@ -44,26 +44,59 @@ pub struct WholeOf {
 /// What a video needs of another one of its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// A frame.
-    Frame(FrameOf),
+    /// So many frames, of which this is the last.
+    Frames(FrameOf, u32),
     /// All of it.
     Whole(WholeOf),
 }
 
+/// What another video needs of one, which is kept as a file of its own: a frame as an image, several as a clip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Excerpt {
+    /// The frame of this number, counted from 0.
+    Frame(u32),
+    /// Frames one after the other.
+    Clip {
+        /// The first, counted from 0.
+        first: u32,
+        /// How many.
+        frames: u32,
+    },
+}
+
 impl Need {
+    /// What a video needs that starts from so many frames, ends at a picture, and is made from a clip, in this order.
+    pub(crate) fn of_all(
+        pictures: [Option<ImageSource>; 2],
+        overlap: u32,
+        clip: Option<ClipSource>,
+    ) -> [Option<Self>; 3] {
+        let [first, last] = pictures.map(|picture| picture.and_then(|picture| picture.frame()));
+        [
+            first.map(|frame| Self::Frames(frame, overlap)),
+            last.map(|frame| Self::Frames(frame, 1)),
+            clip.and_then(|clip| clip.whole()).map(Self::Whole),
+        ]
+    }
+
     /// The other video, by its place in the job.
     pub fn video(&self) -> u32 {
         match self {
-            Self::Frame(frame) => frame.video,
+            Self::Frames(last, _) => last.video,
             Self::Whole(whole) => whole.video,
         }
     }
 
-    /// Which frame of so many it is, counted from 0, or `None`: all of them. Nothing when there are not as many.
-    pub fn of(&self, frames: u32) -> Option<Option<u32>> {
-        match self {
-            Self::Frame(frame) => frame.number(frames).map(Some),
-            Self::Whole(_) => Some(None),
+    /// Which of so many frames it is; nothing when there are not as many.
+    pub fn of(&self, frames: u32) -> Option<Excerpt> {
+        match *self {
+            Self::Frames(last, 1) => last.number(frames).map(Excerpt::Frame),
+            Self::Frames(last, wanted) => {
+                let first = last.first(wanted, frames)?;
+                Some(Excerpt::Clip { first, frames: wanted })
+            }
+            Self::Whole(_) => Some(Excerpt::Clip { first: 0, frames }),
         }
     }
 }
@@ -110,6 +143,11 @@ impl FrameOf {
         let last = frames.checked_sub(1)?;
         Some(self.frame.unwrap_or(last)).filter(|number| *number <= last)
     }
+
+    /// Where so many of them begin that end with it, counted from 0; `None` when there are not as many.
+    pub fn first(&self, wanted: u32, frames: u32) -> Option<u32> {
+        (self.number(frames)? + 1).checked_sub(wanted)
+    }
 }
 
 #[cfg(test)]
@@ -146,5 +184,15 @@ mod tests {
         let number = |frame, frames| FrameOf { video: 0, frame }.number(frames);
         assert_eq!((number(None, 17), number(Some(0), 17), number(Some(16), 17)), (Some(16), Some(0), Some(16)));
         assert_eq!((number(Some(17), 17), number(None, 0)), (None, None));
+    }
+
+    #[test]
+    fn several_frames_end_with_the_one_that_is_named() {
+        let need = |frame, wanted| Need::Frames(FrameOf { video: 0, frame }, wanted).of(17);
+        assert_eq!(need(None, 1), Some(Excerpt::Frame(16)));
+        assert_eq!(need(None, 5), Some(Excerpt::Clip { first: 12, frames: 5 }));
+        assert_eq!(need(Some(4), 5), Some(Excerpt::Clip { first: 0, frames: 5 }));
+        assert_eq!((need(Some(3), 5), need(Some(17), 5)), (None, None));
+        assert_eq!(Need::Whole(WholeOf { video: 0 }).of(17), Some(Excerpt::Clip { first: 0, frames: 17 }));
     }
 }

@@ -64,7 +64,7 @@ pub use frame_rate::{BadFrameRate, FrameRate};
 pub use geometry::{Geometry, GeometryError};
 pub use history::{EventKind, FarmEvent};
 pub use ids::{AttemptId, Incarnation, JobId, VideoId, WebhookId, WorkerId};
-pub use image_source::{ClipSource, FrameOf, ImageSource, Need, WholeOf};
+pub use image_source::{ClipSource, Excerpt, FrameOf, ImageSource, Need, WholeOf};
 pub use item::{Checkpoint, ItemInputs, StepRange, StepTiming, WorkItem};
 pub use log_line::{LogEntry, LogLevel, LogLine, log_text};
 pub use lora::{LoraError, LoraRef, MAX_LORA_BYTES, MAX_STRENGTH};

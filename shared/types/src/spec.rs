@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CacheContext, CacheError, CacheRequest, CacheSettings, ClipSource, Decode, Decoder, Defaults, Digest, Expert,
-    FewSteps, Format, FormatError, FrameRate, GeometryError, Guidance, ImageSource, LoraError, LoraRef, ModelInfo, Nag,
-    Need, NoTinyVae, SolverKind, Swept,
+    FewSteps, Format, FormatError, FrameRate, Geometry, GeometryError, Guidance, ImageSource, LoraError, LoraRef,
+    ModelInfo, Nag, Need, NoTinyVae, SolverKind, Swept,
 };
 
 /// Strength of a video from a clip that names none.
@@ -48,6 +48,9 @@ pub struct VideoRequest {
     pub nag: Option<Nag>,
     /// First frame.
     pub image: Option<ImageSource>,
+    /// How many frames of another video it starts from, of which `image` is the last. Only beside a frame of a video.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<u32>,
     /// Last frame; only beside a first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_image: Option<ImageSource>,
@@ -108,8 +111,11 @@ pub struct VideoSpec {
     /// Normalized attention guidance, if there is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nag: Option<Nag>,
-    /// First frame; to a worker and in a sidecar always a file.
+    /// First frame; to a worker and in a sidecar always a file, a clip where `overlap` is more than one.
     pub image: Option<ImageSource>,
+    /// How many frames it starts from, of which `image` is the last.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub overlap: u32,
     /// Last frame; only beside a first one, and to a worker and in a sidecar always a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_image: Option<ImageSource>,
@@ -166,6 +172,31 @@ pub enum SpecError {
     /// By a strength that has nothing to work on.
     #[error("strength says how much a clip is changed, and there is none; add video, or remove strength")]
     NoClip,
+    /// By frames that it cannot start from.
+    #[error(
+        "overlap {overlap} of {frames} frames is not one, or one more than a multiple of {stride}, with some left to render"
+    )]
+    Overlap {
+        /// As asked for.
+        overlap: u32,
+        /// Of the video.
+        frames: u32,
+        /// Frames of a latent frame.
+        stride: u32,
+    },
+    /// By frames of a video that it does not start from.
+    #[error(
+        "overlap says how many frames of another video are carried on from, and it starts from none; give it image = {{ from = \"…\" }}, or remove overlap"
+    )]
+    NothingBefore,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(frames: &u32) -> bool {
+    *frames == 1
 }
 
 /// Method and guidance, with what is absent from the model's defaults.
@@ -224,9 +255,23 @@ impl VideoSpec {
             .chain(self.video.and_then(|clip| clip.file()))
     }
 
+    /// What it needs of other videos: to start from, to end at, to be made from.
+    pub fn needs(&self) -> [Option<Need>; 3] {
+        Need::of_all(self.pictures(), self.overlap, self.video)
+    }
+
     /// Whether there is something to encode before the first step.
     pub fn is_encoded(&self) -> bool {
         self.image.is_some() || self.video.is_some()
+    }
+
+    /// Why it cannot start from as many frames: they are whole latent frames, and not all of it.
+    pub fn overlap_fault(&self, geometry: &Geometry) -> Option<SpecError> {
+        let Self { overlap, frames, .. } = *self;
+        let stride = geometry.stride_t;
+        let is_whole = overlap.checked_sub(1).is_some_and(|further| further.is_multiple_of(stride));
+        let fits = is_whole && (overlap == 1 || overlap < frames);
+        (!fits).then_some(SpecError::Overlap { overlap, frames, stride })
     }
 
     /// How many steps are run: the last ones of the schedule, if it is made from a clip.
@@ -257,6 +302,7 @@ impl VideoSpec {
                 Some(ClipSource::Video(_)) => self.video.is_some(),
                 asked => asked == self.video,
             }
+            && request.overlap.unwrap_or(1) == self.overlap
             && fits(request.strength.filter(|_| request.video.is_some()), self.strength.unwrap_or_default())
             && fits(request.negative.as_ref(), &self.negative)
             && fits(request.width, self.width)
@@ -289,10 +335,9 @@ impl VideoRequest {
             .chain(self.video.and_then(|clip| clip.file()))
     }
 
-    /// What it needs of other videos: its first frame, its last, its clip.
-    pub fn needs(&self) -> impl Iterator<Item = Need> + use<> {
-        let frames = self.pictures().into_iter().flatten().filter_map(|picture| picture.frame()).map(Need::Frame);
-        frames.chain(self.video.and_then(|clip| clip.whole()).map(Need::Whole))
+    /// What it needs of other videos: to start from, to end at, to be made from.
+    pub fn needs(&self) -> [Option<Need>; 3] {
+        Need::of_all(self.pictures(), self.overlap.unwrap_or(1), self.video)
     }
 
     /// What people are told it is: its name with what was swept, or else its place in the job.
@@ -329,6 +374,7 @@ impl VideoRequest {
             guidance,
             nag: self.nag,
             image: self.image,
+            overlap: self.overlap.unwrap_or(1),
             last_image: self.last_image,
             video: self.video,
             strength: self.video.map(|_| self.strength.unwrap_or(DEFAULT_STRENGTH)),
@@ -347,6 +393,10 @@ impl VideoRequest {
         if let Some(strength) = spec.strength.filter(|_| spec.steps_run() == 0 && spec.steps > 0) {
             faults.push(SpecError::NoStep { strength, steps: spec.steps });
         }
+        if self.overlap.is_some() && self.image.is_none() {
+            faults.push(SpecError::NothingBefore);
+        }
+        faults.extend(spec.overlap_fault(&info.geometry));
         faults.extend(info.geometry.check(spec.width, spec.height, spec.frames).into_iter().map(SpecError::from));
         let unfit = |format: &Format| format.check_size(spec.width, spec.height).err();
         faults.extend(self.formats.iter().filter_map(unfit).map(SpecError::from));

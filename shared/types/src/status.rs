@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{About, CacheSettings, JobId, LoadProgress, LoraRef, Nag, Stage, Swept, VideoRequest};
+use crate::{About, CacheSettings, Decode, JobId, LoadProgress, LoraRef, Nag, Stage, Swept, VideoRequest};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -128,6 +128,9 @@ pub struct VideoStatus {
     /// Its normalized attention guidance, likewise.
     #[serde(default)]
     pub nag: Option<Nag>,
+    /// What makes frames of its latents.
+    #[serde(default)]
+    pub decode: Decode,
     /// Its LoRA files, in the order in which they are added, likewise.
     pub loras: Vec<LoraRef>,
     /// What people should know of it though nothing failed.

@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use candle_core::{Device, Tensor};
-use wanfarm_image::{RgbImage, load_image};
+use wanfarm_image::{ClipAbout, RgbImage, load_image};
 use wanfarm_media::{Clip, MediaError};
 use wanfarm_model::conditioning::{Anchors, encode, encode_clip};
 use wanfarm_model::folder::TinyFile;
@@ -51,6 +51,17 @@ impl From<ModelError> for Unencoded {
     fn from(error: ModelError) -> Self {
         Self::Model(error)
     }
+}
+
+/// The last frames of a clip, as many as a video starts from.
+fn last_frames(file: &HostTensor, spec: &VideoSpec) -> Result<Vec<RgbImage>, String> {
+    const NAME: &str = "the clip it carries on from";
+    let about = ClipAbout::read(NAME, &mut Cursor::new(&file.bytes)).map_err(|error| error.to_string())?;
+    let (there, wanted) = (about.length.frames(spec.fps), spec.overlap);
+    let before = there.checked_sub(wanted).ok_or_else(|| format!("{NAME} has {there} frames, not {wanted}"))?;
+    let clip = Clip::given(NAME, Cursor::new(file.bytes.clone())).map_err(|error| error.to_string())?;
+    let frames = clip.at_rate(spec.fps).skip(before as usize).take(wanted as usize);
+    frames.map(|frame| frame.map_err(|error| error.to_string())).collect()
 }
 
 /// Width and height of a video.
@@ -132,7 +143,11 @@ impl Vae {
         let load = |name: &str, file: &HostTensor| -> Result<RgbImage, Failure> {
             load_image(name, &file.bytes).map_err(|error| Failure::deterministic(format!("{}: {error}", work.stage)))
         };
-        let first = load("the image", first)?;
+        let first = match spec.overlap {
+            1 => vec![load("the image", first)?],
+            _ => self::last_frames(first, spec)
+                .map_err(|error| Failure::deterministic(format!("{}: {error}", work.stage)))?,
+        };
         let last = last.map(|last| load("the last image", last)).transpose()?;
         let anchors = Anchors { first: &first, last: last.as_ref() };
         let encoded =

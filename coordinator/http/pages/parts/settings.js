@@ -22,7 +22,7 @@ export function Settings({ spec, name }) {
     spec.decode?.tiny && ["Decoded by", "a tiny VAE, for drafts"],
     spec.cache && spec.cache.kind !== "none" && ["Step cache", spec.cache.kind],
     spec.loras?.length > 0 && ["LoRA", spec.loras.map((lora) => `${lora.name} × ${lora.strength}`).join(", ")],
-    spec.image && ["First frame", spec.image.slice(0, 16)],
+    spec.image && [spec.overlap ? `First ${spec.overlap} frames` : "First frame", spec.image.slice(0, 16)],
     spec.last_image && ["Last frame", spec.last_image.slice(0, 16)],
     spec.video && ["Clip", `${spec.video.slice(0, 16)}, strength ${spec.strength}`],
   ].filter(Boolean);

@@ -51,6 +51,40 @@ fn what_starts_from_a_video_has_its_size_where_it_names_none() {
 }
 
 #[test]
+fn a_video_carries_on_from_several_frames() {
+    let videos = chained(
+        "[[video]]\nname='a'\nprompt='p'\n[[video]]\nprompt='q'\nimage={from='a'}\noverlap=5\n\
+         [[video]]\nprompt='r'\nimage={from='a',frame=16}\noverlap=9\nfps=16",
+    );
+    assert_eq!(videos.iter().map(|video| video.overlap).collect::<Vec<_>>(), [None, Some(5), Some(9)]);
+    let defaults =
+        "[job]\nmodel='m'\n[defaults]\noverlap=5\nprompt='p'\n[[video]]\nname='a'\n[[video]]\nimage={from='a'}";
+    let videos = read(defaults).unwrap().check(Some(&both())).unwrap();
+    assert_eq!(videos.iter().map(|video| video.overlap).collect::<Vec<_>>(), [None, Some(5)], "for those that can");
+
+    let refused = |line: &str| {
+        let text = format!("[[video]]\nname='a'\nprompt='p'\nframes=17\n[[video]]\nprompt='q'\nframes=17\n{line}");
+        read_videos(&text).unwrap().check(Some(&both())).err().map(|faults| lines(&faults)).unwrap_or_default()
+    };
+    assert_eq!(refused("image={from='a'}\noverlap=5"), [""; 0]);
+    assert_eq!(refused("overlap=5"), ["11:9 video[1].overlap: video[1].overlap has no image beside it"]);
+    assert_eq!(refused("image={from='a'}\noverlap=6"), ["12:9 video[1].overlap: video[1].overlap = 6 is not 4n+1"]);
+    assert_eq!(
+        refused("image={from='a'}\noverlap=17"),
+        ["12:9 video[1].overlap: video[1].overlap = 17 leaves nothing to render"]
+    );
+    assert_eq!(
+        refused("image={from='a',frame=3}\noverlap=5"),
+        ["12:9 video[1].overlap: \"a\" has not that many frames before"]
+    );
+    assert_eq!(
+        refused("image={from='a'}\noverlap=5\nfps=24"),
+        ["13:5 video[1].fps: video[1] carries on at another pace"]
+    );
+    assert!(faults("[[video]]\nprompt='p'\nimage={from='p'}\noverlap=0")[0].contains("out of range"));
+}
+
+#[test]
 fn a_sweep_makes_whole_chains() {
     let videos = chained(
         "[[video]]\nname='a'\nprompt='a {animal}'\nsweep={animal=['fox','cat'],seed=[1,2]}\n\

@@ -146,7 +146,7 @@ fn a_video_is_made_from_another_one_and_is_as_long_and_as_large() {
     // With frames of others beside it, those belong together that were swept alike.
     let both = "[[video]]\nname='a'\nprompt='{n}'\nsweep={n=[1,2]}\n[[video]]\nname='b'\nprompt='{n}!'\nsweep={n=[2,1]}\n\
         [[video]]\nprompt='{n}?'\nvideo={from='a'}\nimage={from='b'}";
-    let ends = |video: &VideoRequest| video.needs().map(|need| need.video()).collect::<Vec<_>>();
+    let ends = |video: &VideoRequest| video.needs().into_iter().flatten().map(|need| need.video()).collect::<Vec<_>>();
     let needs: Vec<_> =
         super::requests_of(both, &ModelInfo { takes_image: true, ..info.clone() }).iter().map(ends).collect();
     assert_eq!(needs[4..], [vec![2, 1], vec![3, 0]]);

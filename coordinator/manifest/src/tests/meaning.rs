@@ -55,6 +55,7 @@ fn the_documented_example() {
         decode: wanfarm_types::Decode::Full,
         name: None,
         image: None,
+        overlap: None,
         last_image: None,
         video: None,
         strength: None,

@@ -112,7 +112,7 @@ impl Scheduler {
             behind: video.link.behind,
             video: id,
             steps,
-            step_work: effort(stage, video.plan.size),
+            step_work: effort(stage, video.plan.size_of(stage)),
             prefers: input.and_then(|input| input.holder).map(|holder| holder.worker),
             avoids: video.strikes.avoids(),
         })

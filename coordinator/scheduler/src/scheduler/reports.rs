@@ -256,7 +256,7 @@ impl Scheduler {
     pub(super) fn size_of(&self, item: WorkItem) -> Option<SizeClass> {
         match item.stage {
             Stage::EncodeText => Some(SizeClass(0)),
-            _ => self.videos.get(&item.video).map(|video| video.plan.size),
+            stage => self.videos.get(&item.video).map(|video| video.plan.size_of(stage)),
         }
     }
 

@@ -62,6 +62,8 @@ pub(crate) fn job(id: u64, priority: i32, videos: u32) -> JobPlan {
             (Stage::DenoiseLow, StepRange { first: 3, end: 6 }),
         ],
         size: SizeClass(100),
+        encode: None,
+        decode: None,
         frame: 10,
         kept: 0,
         work: Vec::new(),

@@ -105,6 +105,8 @@ pub(crate) fn video(number: u32, stages: &[(Stage, u32)]) -> VideoPlan {
         has_image: false,
         stages: stages.iter().map(range).collect(),
         size: SizeClass(75_600),
+        encode: None,
+        decode: None,
         frame: 3_600,
         kept: 0,
         work: Vec::new(),

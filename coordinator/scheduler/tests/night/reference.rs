@@ -112,6 +112,8 @@ pub(crate) fn job(id: u64, priority: i32, model: &str, videos: u32, high: u32, t
             _ => vec![range(Stage::DenoiseHigh, 0, high), range(Stage::DenoiseLow, high, total)],
         },
         size: SizeClass(size(index)),
+        encode: None,
+        decode: None,
         frame: size(index) / 4,
         kept: kept(index),
         work: Vec::new(),

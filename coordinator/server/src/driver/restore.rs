@@ -196,7 +196,7 @@ pub(super) fn prune(store: &mut dyn Store, present: &BTreeMap<Digest, u64>) -> R
     let jobs = loaded.rows.iter().filter_map(|row| if let Row::Job(job) = row { Some(job) } else { None });
     let given = jobs.flat_map(|job| &job.submission.videos).flat_map(VideoRequest::files);
     let frames = loaded.rows.iter().filter_map(|row| match row {
-        Row::Outputs { frames, .. } => Some(frames.iter().map(|frame| frame.image)),
+        Row::Outputs { frames, .. } => Some(frames.iter().map(|kept| kept.file)),
         _ => None,
     });
     let needed: BTreeSet<Digest> = given.chain(frames.flatten()).collect();

@@ -42,6 +42,8 @@ impl Amount {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     size: SizeClass,
+    encode: Option<SizeClass>,
+    decode: Option<SizeClass>,
     steps: u32,
     switch: u32,
     has_image: bool,
@@ -101,15 +103,17 @@ impl Workload {
             self.units.entry((Stage::EncodeText, TEXT)).or_default().add(new as u64, 100 * new as u64);
         }
         if before_steps && plan.has_image && !progress.has_image {
-            self.units.entry((Stage::EncodeImage, plan.size)).or_default().add(1, 100);
+            self.units.entry((Stage::EncodeImage, plan.size_of(Stage::EncodeImage))).or_default().add(1, 100);
         }
         for (stage, steps) in steps_left(&plan.stages, progress.steps_done) {
             let count = u64::from(steps.end - steps.first);
             self.units.entry((stage, plan.size)).or_default().add(count, plan.work_of(steps));
         }
-        self.units.entry((Stage::Decode, plan.size)).or_default().add(1, 100);
+        self.units.entry((Stage::Decode, plan.size_of(Stage::Decode))).or_default().add(1, 100);
         let kind = Kind {
             size: plan.size,
+            encode: plan.encode,
+            decode: plan.decode,
             steps: plan.total_steps(),
             switch: plan.stages.first().map_or(0, |(_, steps)| steps.end),
             has_image: plan.has_image,
@@ -170,11 +174,12 @@ fn way(plan: &VideoPlan, progress: Progress) -> Vec<Part> {
     }
     if progress.steps_done == 0 {
         way.extend((!progress.has_texts).then_some((Stage::EncodeText, TEXT, 1.0)));
-        way.extend((plan.has_image && !progress.has_image).then_some((Stage::EncodeImage, plan.size, 1.0)));
+        let image = (Stage::EncodeImage, plan.size_of(Stage::EncodeImage), 1.0);
+        way.extend((plan.has_image && !progress.has_image).then_some(image));
     }
     let left = steps_left(&plan.stages, progress.steps_done);
     way.extend(left.map(|(stage, steps)| (stage, plan.size, plan.work_of(steps) as f64 / 100.0)));
-    way.push((Stage::Decode, plan.size, 1.0));
+    way.push((Stage::Decode, plan.size_of(Stage::Decode), 1.0));
     way
 }
 
@@ -227,6 +232,8 @@ pub(super) mod tests {
             has_image: false,
             stages: vec![(Stage::DenoiseHigh, range(0, high)), (Stage::DenoiseLow, range(high, steps))],
             size: SizeClass(1000),
+            encode: None,
+            decode: None,
             frame: 100,
             kept: 0,
             work: Vec::new(),

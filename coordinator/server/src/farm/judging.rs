@@ -2,7 +2,7 @@
 //! take and how much room.
 
 use tonic::Status;
-use wanfarm_client::accelerations;
+use wanfarm_client::{Accelerated, accelerations};
 use wanfarm_manifest::{Submission, plan};
 use wanfarm_proto::v1;
 use wanfarm_scheduler::NoRoom;
@@ -107,7 +107,7 @@ impl FarmService {
                             faults.push(v1::VideoFault { index, why: no_room(lack) });
                         }
                         footprints.push(Footprint::of(&spec, &info.geometry));
-                        specs.push((spec.cache, spec.nag, spec.loras));
+                        specs.push(spec);
                         plans.push(plan);
                     }
                     Err(why) => faults.push(v1::VideoFault { index, why }),
@@ -116,7 +116,7 @@ impl FarmService {
             let estimate = Estimate::new(&Workload::of(&plans), &farm.force);
             let space = Space::of(footprints, under_way(&farm.roles));
             faults.truncate(MAX_FAULTS);
-            let accelerations = accelerations(specs.iter().map(|(cache, nag, loras)| (cache, *nag, &loras[..])));
+            let accelerations = accelerations(specs.iter().map(Accelerated::from));
             let needs = needs(&plans, &farm.rooms);
             let reply = wire::estimate(estimate, farm.roles, &needs);
             (space, v1::EstimateReply { videos: count, faults, accelerations, ..reply })

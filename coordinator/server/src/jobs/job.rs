@@ -9,11 +9,11 @@ use wanfarm_manifest::film::{self, Cut};
 use wanfarm_manifest::{Submission, path_of};
 use wanfarm_scheduler::{JobPhase, TextKey};
 use wanfarm_types::{
-    About, Digest, Forecast, Format, JobId, JobState, JobSummary, Need, Role, VideoRequest, VideoSpec, VideoState,
-    VideoStatus,
+    About, Digest, Excerpt, Forecast, Format, JobId, JobState, JobSummary, Need, Role, VideoRequest, VideoSpec,
+    VideoState, VideoStatus,
 };
 
-use crate::outputs::{Content, Film, FilmPart, KeptFrame, Origin, Written};
+use crate::outputs::{Content, Film, FilmPart, KeptExcerpt, Origin, Written};
 use crate::store::JobEnd;
 use crate::times::{Moment, rfc3339};
 
@@ -72,7 +72,7 @@ pub(super) struct Outputs {
     pub(super) verdict: String,
     pub(super) seconds: f64,
     /// Frames that others start from.
-    pub(super) frames: Arc<[KeptFrame]>,
+    pub(super) frames: Arc<[KeptExcerpt]>,
 }
 
 /// Videos by where they stand.
@@ -146,24 +146,24 @@ impl Job {
 
     /// The files it names, as often as it does, with those of frames that its videos start from.
     pub(crate) fn files(&self) -> impl Iterator<Item = Digest> {
-        let frames = self.outputs.values().flat_map(|outputs| outputs.frames.iter().map(|frame| frame.image));
+        let frames = self.outputs.values().flat_map(|outputs| outputs.frames.iter().map(|kept| kept.file));
         self.submission.videos.iter().flat_map(files).chain(frames)
     }
 
     /// The file of what is needed of another video, if that is kept.
     pub(crate) fn kept(&self, need: Need) -> Option<Digest> {
-        let number = need.of(self.specs.get(need.video() as usize)?.as_ref()?.frames)?;
+        let excerpt = need.of(self.specs.get(need.video() as usize)?.as_ref()?.frames)?;
         let frames = &self.outputs.get(&need.video())?.frames;
-        frames.iter().find(|frame| frame.number == number).map(|frame| frame.image)
+        frames.iter().find(|kept| kept.excerpt == excerpt).map(|kept| kept.file)
     }
 
     /// What a video (by its place in the manifest) needs of others.
     fn needs(&self, index: u32) -> impl Iterator<Item = Need> {
-        self.submission.videos.get(index as usize).into_iter().flat_map(VideoRequest::needs)
+        self.submission.videos.get(index as usize).into_iter().flat_map(VideoRequest::needs).flatten()
     }
 
-    /// Which frames of a video (by its place in the manifest) others are rendered from; `None`: all.
-    pub(crate) fn frames_wanted(&self, index: u32) -> BTreeSet<Option<u32>> {
+    /// Which frames of a video (by its place in the manifest) others are rendered from.
+    pub(crate) fn frames_wanted(&self, index: u32) -> BTreeSet<Excerpt> {
         let Some(Some(spec)) = self.specs.get(index as usize) else { return BTreeSet::new() };
         let followers = self.followers.get(&index).into_iter().flatten();
         let needs = followers.flat_map(|follower| self.needs(*follower));
@@ -173,13 +173,11 @@ impl Job {
     /// Where the first frame of a video (by its place in the manifest) is from, its last, and its clip, if from other videos.
     pub(crate) fn origins(&self, index: u32) -> [Option<Origin>; 3] {
         let Some(request) = self.submission.videos.get(index as usize) else { return [None, None, None] };
-        let [first, last] = request.pictures().map(|picture| picture?.frame().map(Need::Frame));
-        let clip = request.video.and_then(|clip| clip.whole()).map(Need::Whole);
-        [first, last, clip].map(|need| {
+        request.needs().map(|need| {
             let video = need?.video();
             let parent = self.submission.videos.get(video as usize)?;
-            let frame = need?.of(self.specs.get(video as usize)?.as_ref()?.frames)?;
-            Some(Origin { video, name: parent.name.clone(), output: parent.output.clone(), frame })
+            let excerpt = need?.of(self.specs.get(video as usize)?.as_ref()?.frames)?;
+            Some(Origin { video, name: parent.name.clone(), output: parent.output.clone(), excerpt })
         })
     }
 
@@ -317,7 +315,7 @@ impl Job {
 /// The lines of videos that nothing has happened to.
 pub(super) fn lines(videos: &[VideoRequest]) -> Vec<Arc<VideoStatus>> {
     let line = |(index, request): (u32, &VideoRequest)| {
-        let parent = request.needs().next().map(|need| need.video());
+        let parent = request.needs().into_iter().flatten().next().map(|need| need.video());
         let waiting_for = parent.and_then(|parent| Some(videos.get(parent as usize)?.label(parent)));
         Arc::new(VideoStatus { waiting_for, ..VideoStatus::new(index, request) })
     };
@@ -328,7 +326,7 @@ pub(super) fn lines(videos: &[VideoRequest]) -> Vec<Arc<VideoStatus>> {
 pub(super) fn followers(videos: &[VideoRequest]) -> BTreeMap<u32, Vec<u32>> {
     let mut followers: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (index, request) in (0u32..).zip(videos) {
-        for parent in request.needs().map(|need| need.video()).collect::<BTreeSet<_>>() {
+        for parent in request.needs().into_iter().flatten().map(|need| need.video()).collect::<BTreeSet<_>>() {
             followers.entry(parent).or_default().push(index);
         }
     }

@@ -1,10 +1,10 @@
 use wanfarm_manifest::Taken;
 use wanfarm_scheduler::VideoPhase;
 use wanfarm_types::fixtures::{info, request};
-use wanfarm_types::{Experts, FrameOf, JobState, Stage, VideoRequest};
+use wanfarm_types::{Excerpt, Experts, FrameOf, JobState, Stage, VideoRequest};
 
 use super::*;
-use crate::outputs::KeptFrame;
+use crate::outputs::KeptExcerpt;
 
 /// A submission of the model `m` under a key.
 pub(crate) fn submission(key: &str, videos: Vec<VideoRequest>) -> Submission {
@@ -148,12 +148,12 @@ fn what_starts_from_a_video_waits_for_it_and_gets_its_frame() {
     let job = jobs.get(id).unwrap();
     assert_eq!(
         [0, 1, 2].map(|index| job.frames_wanted(index).into_iter().collect::<Vec<_>>()),
-        [vec![Some(2)], vec![Some(80)], vec![]]
+        [vec![Excerpt::Frame(2)], vec![Excerpt::Frame(80)], vec![]]
     );
-    assert_eq!(job.origins(2).map(|origin| origin.map(|origin| origin.frame)), [Some(Some(2)), None, None]);
+    assert_eq!(job.origins(2).map(|origin| origin.map(|origin| origin.excerpt)), [Some(Excerpt::Frame(2)), None, None]);
     assert_eq!(job.origins(1), [None, None, None]);
     assert_eq!(jobs.whole_spec(place(0)).unwrap().files().count(), 0, "the frame is not there");
-    let kept = |image: u8| Arc::from([KeptFrame { number: Some(80), image: Digest([image; 32]) }]);
+    let kept = |image: u8| Arc::from([KeptExcerpt { excerpt: Excerpt::Frame(80), file: Digest([image; 32]) }]);
     for image in [7, 8] {
         jobs.set_outputs(place(1), &[].into(), "ok", 1.0, &kept(image));
     }

@@ -7,7 +7,7 @@ use wanfarm_types::{JobId, Stage, VideoId, VideoState, VideoStatus, cut_off};
 
 use super::Jobs;
 use super::job::Outputs;
-use crate::outputs::{KeptFrame, Written};
+use crate::outputs::{KeptExcerpt, Written};
 use crate::times::rfc3339;
 
 impl Jobs {
@@ -92,16 +92,16 @@ impl Jobs {
         written: &Arc<[Written]>,
         verdict: &str,
         seconds: f64,
-        frames: &Arc<[KeptFrame]>,
+        frames: &Arc<[KeptExcerpt]>,
     ) {
         if let Some(job) = self.jobs.get_mut(&video.job) {
             let (written, verdict, frames) = (written.clone(), verdict.to_owned(), frames.clone());
-            for frame in frames.iter() {
-                *self.files.entry(frame.image).or_default() += 1;
+            for kept in frames.iter() {
+                *self.files.entry(kept.file).or_default() += 1;
             }
             let outputs = Outputs { written, verdict, seconds, frames };
             let before = job.outputs.insert(video.index, outputs).unwrap_or_default();
-            self.release(before.frames.iter().map(|frame| frame.image));
+            self.release(before.frames.iter().map(|kept| kept.file));
         }
         self.show_outputs(video);
     }

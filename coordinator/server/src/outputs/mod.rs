@@ -21,7 +21,7 @@ pub(crate) use of_job::{JobFiles, VideoFiles};
 pub(crate) use page::{Stands, page};
 #[cfg(test)]
 pub(crate) use record::print;
-pub(crate) use record::{Content, Fate, KeptFrame, Print, Written, fate, state};
+pub(crate) use record::{Content, Fate, KeptExcerpt, Print, Written, fate, state};
 pub(crate) use report::{ReportError, standing_reports, write_report};
 pub(crate) use sidecar::Origin;
 pub(crate) use stills::{Posters, Stills, shown};

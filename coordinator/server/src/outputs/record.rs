@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wanfarm_types::{Digest, FileState, frame_name};
+use wanfarm_types::{Digest, Excerpt, FileState, frame_name};
 
 /// Length and digest of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +36,13 @@ pub enum Content {
     Frames(Vec<Print>),
 }
 
-/// A frame and the image file that it is kept as, or all frames and the clip that they are kept as.
+/// What other videos need of one, and the file that it is kept as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptFrame {
-    /// Which frame, counted from 0; `None`: all.
-    pub number: Option<u32>,
+pub struct KeptExcerpt {
+    /// Which frames.
+    pub excerpt: Excerpt,
     /// Digest of the file.
-    pub image: Digest,
+    pub file: Digest,
 }
 
 /// The state of a video's files.

@@ -1,7 +1,7 @@
 //! The sidecar: everything about one finished video, beside its files.
 
 use serde::{Deserialize, Serialize};
-use wanfarm_types::{Digest, ModelFile, Stage, VideoSpec};
+use wanfarm_types::{Digest, Excerpt, ModelFile, Stage, VideoSpec};
 
 use crate::attempt::AttemptRecord;
 
@@ -49,9 +49,9 @@ pub struct Origin {
     pub name: Option<String>,
     /// Where its files went.
     pub output: String,
-    /// Which frame, counted from 0; without it, all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub frame: Option<u32>,
+    /// Which of its frames.
+    #[serde(flatten)]
+    pub excerpt: Excerpt,
 }
 
 /// Passes of the transformer in a stage.

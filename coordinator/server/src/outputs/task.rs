@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wanfarm_durable::place::{self, PlaceError, Placing, Stage};
 use wanfarm_media::{ContactSheet, Frames, MediaError};
-use wanfarm_types::{Digest, Failure, FailureKind, Format, ModelFile, TensorRef, VideoId, VideoSpec};
+use wanfarm_types::{Digest, Excerpt, Failure, FailureKind, Format, ModelFile, TensorRef, VideoId, VideoSpec};
 
 use super::film::{self, Film};
 use super::look;
@@ -40,8 +40,8 @@ pub struct Task {
     pub overwrite: bool,
     /// Files that an earlier try may have put in place.
     pub written: Arc<[Written]>,
-    /// Its frames that others start from, by number; `None`: all.
-    pub kept: BTreeSet<Option<u32>>,
+    /// Its frames that others start from, each as a file.
+    pub kept: BTreeSet<Excerpt>,
     /// The film that it ends.
     pub film: Option<Film>,
     /// Where its first frame, its last and its clip are from, as far as they are of other videos.

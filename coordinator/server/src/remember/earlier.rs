@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wanfarm_scheduler::{ArtifactId, Change, JobPhase, VideoPhase};
-use wanfarm_types::{Digest, Need, Role, VideoRequest, VideoSpec, in_order};
+use wanfarm_types::{Digest, Role, VideoRequest, VideoSpec, in_order};
 
-use crate::outputs::{KeptFrame, Written};
+use crate::outputs::{KeptExcerpt, Written};
 use crate::store::{JobRow, Row};
 
 /// A job as its rows tell it; videos by their place in the manifest.
@@ -18,7 +18,7 @@ pub(super) struct Earlier<'r> {
     pub(super) states: BTreeMap<u32, &'r VideoPhase>,
     pub(super) written: BTreeMap<u32, &'r [Written]>,
     /// Frames that others started from.
-    pub(super) kept: BTreeMap<u32, &'r [KeptFrame]>,
+    pub(super) kept: BTreeMap<u32, &'r [KeptExcerpt]>,
     /// Videos of which a state is kept.
     pub(super) begun: BTreeSet<u32>,
     pub(super) pins: BTreeMap<Role, Digest>,
@@ -119,11 +119,8 @@ impl<'r> Earlier<'r> {
 /// What each video is computed from: all of its settings but those of its files, and what the videos are computed from that
 /// it needs frames of.
 pub(super) fn contents(specs: &[Result<VideoSpec, String>]) -> Vec<Option<Digest>> {
-    let needs = |spec: &VideoSpec| {
-        let [first, last] = spec.pictures().map(|picture| picture?.frame().map(Need::Frame));
-        [first, last, spec.video.and_then(|clip| clip.whole()).map(Need::Whole)]
-    };
-    let videos = specs.iter().map(|spec| spec.iter().flat_map(needs).flatten().map(|need| need.video()).collect());
+    let videos =
+        specs.iter().map(|spec| spec.iter().flat_map(VideoSpec::needs).flatten().map(|need| need.video()).collect());
     let mut contents = vec![None; specs.len()];
     for place in in_order(&videos.collect::<Vec<_>>()).unwrap_or_default() {
         let Some(Ok(spec)) = specs.get(place as usize) else { continue };
@@ -136,12 +133,12 @@ pub(super) fn contents(specs: &[Result<VideoSpec, String>]) -> Vec<Option<Digest
         if spec.video.is_none() {
             fields.remove("fps");
         }
-        for (key, need) in ["image", "last_image", "video"].into_iter().zip(needs(spec)) {
+        for (key, need) in ["image", "last_image", "video"].into_iter().zip(spec.needs()) {
             let Some(need) = need else { continue };
             let parent = specs.get(need.video() as usize).and_then(|parent| parent.as_ref().ok());
-            let number = parent.and_then(|parent| need.of(parent.frames)).flatten();
+            let excerpt = parent.and_then(|parent| need.of(parent.frames));
             let of = contents.get(need.video() as usize).copied().flatten();
-            fields.insert(key.to_owned(), serde_json::json!({ "of": of, "frame": number }));
+            fields.insert(key.to_owned(), serde_json::json!({ "of": of, "frames": excerpt }));
         }
         contents[place as usize] = Some(Digest(*blake3::hash(settings.to_string().as_bytes()).as_bytes()));
     }

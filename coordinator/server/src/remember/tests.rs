@@ -5,13 +5,13 @@ use std::sync::Arc;
 use wanfarm_scheduler::{Config, Instant, Scheduler};
 use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
-    AttemptId, DType, Experts, Failure, Format, FrameOf, ImageSource, Incarnation, Stage, StepRange, TensorRef,
-    WorkerId,
+    AttemptId, DType, Excerpt, Experts, Failure, Format, FrameOf, ImageSource, Incarnation, Stage, StepRange,
+    TensorRef, WorkerId,
 };
 
 use super::earlier::contents;
 use super::*;
-use crate::outputs::{Content, KeptFrame, print};
+use crate::outputs::{Content, KeptExcerpt, print};
 use crate::store::{DataDirectory, SqliteStore};
 use crate::times::Moment;
 
@@ -286,8 +286,8 @@ fn a_video_is_also_what_it_starts_from() {
 #[test]
 fn a_video_that_lacks_the_frame_another_is_to_start_from_is_rendered_again() {
     let from = |video, frame| Some(ImageSource::Frame(FrameOf { video, frame }));
-    let frame = KeptFrame { number: Some(80), image: Digest([5; 32]) };
-    let done = |kept: &[KeptFrame], first: Option<u32>| {
+    let frame = KeptExcerpt { excerpt: Excerpt::Frame(80), file: Digest([5; 32]) };
+    let done = |kept: &[KeptExcerpt], first: Option<u32>| {
         let mut night = Night::interrupted();
         let mut rows = night.store.load().unwrap().rows;
         let outputs = rows.iter_mut().find(|row| matches!(row, Row::Outputs { .. })).unwrap();

@@ -19,7 +19,7 @@ use wanfarm_types::{
     WorkerId,
 };
 
-use crate::outputs::{KeptFrame, Written};
+use crate::outputs::{KeptExcerpt, Written};
 use crate::times::{Moment, rfc3339, wall_clock};
 use crate::totals::Totals;
 
@@ -97,7 +97,7 @@ pub enum Row {
         /// Seconds that workers have spent on it.
         seconds: f64,
         /// Its frames that others start from, whose images are in the artifact directory.
-        frames: Arc<[KeptFrame]>,
+        frames: Arc<[KeptExcerpt]>,
     },
     /// Every video of a job has ended, key `job`; `None` removes it.
     Ended {

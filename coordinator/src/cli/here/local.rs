@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wanfarm_client::{BalanceForecast, Forecast, RoleForecast, StageForecast, accelerations};
+use wanfarm_client::{Accelerated, BalanceForecast, Forecast, RoleForecast, StageForecast, accelerations};
 use wanfarm_manifest::{Manifest, plan};
 use wanfarm_model::folder::{self, ModelFolder};
 use wanfarm_model::ops::device::DeviceKind;
@@ -34,7 +34,7 @@ impl LocalModel {
     pub(in crate::cli) fn forecast(&self, manifest: &Manifest, videos: &[VideoRequest]) -> Result<Forecast, CliError> {
         let specs = resolved(manifest, self.info(), videos)?;
         let work = Workload::of(specs.iter().map(|(plan, _)| plan));
-        let accelerations = accelerations(specs.iter().map(|(_, spec)| (&spec.cache, spec.nag, &spec.loras[..])));
+        let accelerations = accelerations(specs.iter().map(|(_, spec)| Accelerated::from(spec)));
         Ok(alone(u32::try_from(videos.len()).unwrap_or(u32::MAX), self.info(), &work, accelerations))
     }
 

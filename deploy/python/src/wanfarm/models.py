@@ -88,6 +88,7 @@ class VideoStatus(Model):
     seconds: float | None = None
     cache: Mapping[str, Any] | None = None
     nag: Mapping[str, Any] | None = None
+    decode: str = "full"
     loras: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     started: datetime | None = None

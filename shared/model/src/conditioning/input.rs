@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 use wanfarm_types::{Transformer, VaeKind};
 
-use super::first_frame::FirstFrame;
+use super::first_frames::FirstFrames;
 use super::i2v::MASK;
 use crate::dit::{Blocks, TextContext, Timesteps, WanModel};
 use crate::error::ModelError;
@@ -16,8 +16,8 @@ pub enum Conditioning {
     None,
     /// Channels behind those of the latents: I2V-A14B.
     Channels(Tensor),
-    /// A first latent frame that is known: TI2V-5B.
-    FirstFrame(FirstFrame),
+    /// First latent frames that are known: TI2V-5B.
+    FirstFrames(FirstFrames),
 }
 
 impl Conditioning {
@@ -45,7 +45,7 @@ impl Conditioning {
                 Ok(Self::Channels(y))
             }
             Some(z) if further == 0 && config.vae() == VaeKind::Wan22 => {
-                Ok(Self::FirstFrame(FirstFrame::new(&z, latents)?))
+                Ok(Self::FirstFrames(FirstFrames::new(&z, latents)?))
             }
             Some(_) => refuse("this model renders from text only; leave the image out, or use another model".into()),
         }
@@ -70,7 +70,7 @@ impl Conditioning {
         match self {
             Self::None => model.forward_with(latents, time, text, blocks),
             Self::Channels(y) => model.forward_with(&Tensor::cat(&[latents, y], 0)?, time, text, blocks),
-            Self::FirstFrame(first) => {
+            Self::FirstFrames(first) => {
                 model.forward_with(latents, Timesteps::PerToken(&first.timesteps(timestep)), text, blocks)
             }
         }
@@ -85,7 +85,7 @@ impl Conditioning {
             Self::None | Self::Channels(_) => {
                 model.time_change(Timesteps::Scalar(from), Timesteps::Scalar(to), projected)
             }
-            Self::FirstFrame(first) => {
+            Self::FirstFrames(first) => {
                 let (from, to) = (first.timesteps(from), first.timesteps(to));
                 model.time_change(Timesteps::PerToken(&from), Timesteps::PerToken(&to), projected)
             }
@@ -98,7 +98,7 @@ impl Conditioning {
     /// Latents of another size than those the conditioning was made for.
     pub fn hold(&self, latents: &mut [f32]) -> Result<(), ModelError> {
         match self {
-            Self::FirstFrame(first) => first.hold(latents),
+            Self::FirstFrames(first) => first.hold(latents),
             Self::None | Self::Channels(_) => Ok(()),
         }
     }
@@ -124,7 +124,7 @@ mod tests {
         assert!(matches!(conditioning(16, 16, None), Ok(Conditioning::None)));
         assert!(matches!(conditioning(48, 48, None), Ok(Conditioning::None)));
         assert!(matches!(conditioning(36, 16, Some([20, 2, 4, 6])), Ok(Conditioning::Channels(_))));
-        assert!(matches!(conditioning(48, 48, Some([48, 1, 4, 6])), Ok(Conditioning::FirstFrame(_))));
+        assert!(matches!(conditioning(48, 48, Some([48, 1, 4, 6])), Ok(Conditioning::FirstFrames(_))));
     }
 
     #[test]
@@ -133,6 +133,6 @@ mod tests {
         assert!(refused(36, 16, None).contains("give the video an image"));
         assert!(refused(16, 16, Some([16, 1, 4, 6])).contains("from text only"));
         assert!(refused(36, 16, Some([20, 1, 4, 6])).contains("[20, 1, 4, 6], not [20, 2, 4, 6]"));
-        assert!(refused(48, 48, Some([48, 2, 4, 6])).contains("[48, 2, 4, 6]"));
+        assert!(refused(48, 48, Some([48, 3, 4, 6])).contains("[48, 3, 4, 6]"));
     }
 }

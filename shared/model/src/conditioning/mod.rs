@@ -9,7 +9,7 @@
 mod bicubic;
 mod clip;
 mod encode;
-mod first_frame;
+mod first_frames;
 pub mod i2v;
 mod input;
 pub mod lanczos;
@@ -18,5 +18,5 @@ pub mod ti2v;
 
 pub use clip::encode_clip;
 pub use encode::{Anchors, encode};
-pub use first_frame::FirstFrame;
+pub use first_frames::FirstFrames;
 pub use input::Conditioning;

@@ -141,7 +141,7 @@ impl Calibrator<'_> {
         let size = [self.videos.width, self.videos.height].map(|side| side as usize);
         let encoded = conditioning::encode(
             &vae,
-            Anchors { first: image, last: None },
+            Anchors { first: std::slice::from_ref(image), last: None },
             size,
             self.videos.frames as usize,
             || false,

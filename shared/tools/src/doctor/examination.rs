@@ -248,7 +248,7 @@ fn first_frame(vae: &WanVae, clip: &Tensor, size: Size) -> Result<Option<Tensor>
     let rgb = rgb8(&clip.narrow(1, 0, 1)?.squeeze(1)?.permute((1, 2, 0))?.contiguous()?)?;
     conditioning::encode(
         vae,
-        Anchors { first: &RgbImage::new(width, height, rgb)?, last: None },
+        Anchors { first: &[RgbImage::new(width, height, rgb)?], last: None },
         [width, height],
         frames,
         || false,

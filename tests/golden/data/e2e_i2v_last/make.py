@@ -62,8 +62,8 @@ class Recorder:
         return made
 
 
-def transformer(name):
-    folder = DATA / "e2e_i2v_a14b" / "official_repo" / name
+def transformer(name, weights="e2e_i2v_a14b"):
+    folder = DATA / weights / "official_repo" / name
     config = json.loads((folder / "config.json").read_text())
     model = WanTransformer3DModel(
         num_attention_heads=config["num_heads"],

@@ -73,7 +73,7 @@ impl Scene {
 }
 
 /// A zip file of the pictures, which loses nothing of them.
-fn clip(pixels: &Tensor) -> HostTensor {
+pub(super) fn clip(pixels: &Tensor) -> HostTensor {
     let [frames, height, width, _] = pixels.dims() else { panic!("{:?}", pixels.dims()) };
     let bytes = pixels.flatten_all().unwrap().to_vec1::<u8>().unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! Videos that start from an image, through the roles of a worker, against the numbers of the official code (golden
-//! cases `e2e_i2v_a14b` and `e2e_ti2v_i2v`), and what interruptions do to them.
+//! cases `e2e_i2v_a14b` and `e2e_ti2v_i2v`), or from several frames (`e2e_i2v_overlap`, `e2e_ti2v_overlap`), and what
+//! interruptions do to them.
 
 use std::ops::Range;
 use std::os::unix::fs::symlink;
@@ -9,6 +10,7 @@ use wanfarm_media::{Frames, write_png_folder};
 use wanfarm_model::folder;
 use wanfarm_types::{DType, ImageSource};
 
+use super::clip::clip;
 use super::*;
 
 /// A golden case of a model without a text encoder, and the model's folder for a worker.
@@ -52,6 +54,15 @@ impl Scene {
         };
         let stages = vec![(Stage::Denoise, 0..7)];
         Self::new("e2e_ti2v_i2v", "vae22/official/Wan2.2_VAE.safetensors", spec, stages)
+    }
+
+    /// The same from five frames of a clip.
+    fn carried_on(self, case: &str, seed: u64) -> Self {
+        let truth = truth(case);
+        let file = clip(&truth["image_u8"]);
+        let image = Some(ImageSource::File(file.name.digest));
+        let spec = VideoSpec { seed, frames: 13, overlap: 5, image, ..self.spec };
+        Self { truth, file, spec, ..self }
     }
 
     fn new(case: &str, vae: &str, spec: VideoSpec, stages: Vec<(Stage, Range<u32>)>) -> Self {
@@ -157,6 +168,37 @@ fn a_known_frame_is_put_back_after_each_step_as_in_the_official_code() {
     let image = scene.encoded();
     assert_eq!((image.name.dtype, image.shape()), (DType::F32, vec![48, 1, 4, 6]));
     scene.assert_states_are_the_official_ones(&image, "latents.after_step_reinjected");
+}
+
+#[test]
+fn five_known_frames_are_two_latent_frames_whose_mask_is_one() {
+    let mut scene = Scene::channels().carried_on("e2e_i2v_overlap", 751);
+    let image = scene.encoded();
+    assert_eq!(image.shape(), [20, 4, 4, 4]);
+    assert!(distance(&image.to_f32(), &scene.truth["y"]) < 1e-5);
+    scene.assert_states_are_the_official_ones(&image, "latents.after_step");
+}
+
+#[test]
+fn five_known_frames_are_two_latent_frames_that_are_put_back() {
+    let mut scene = Scene::known_frame().carried_on("e2e_ti2v_overlap", 752);
+    let image = scene.encoded();
+    assert_eq!(image.shape(), [48, 2, 4, 6]);
+    scene.assert_states_are_the_official_ones(&image, "latents.after_step_reinjected");
+    scene.assert_resumes_anywhere();
+}
+
+#[test]
+fn of_a_longer_clip_the_last_frames_are_carried_on_from() {
+    let mut scene = Scene::known_frame().carried_on("e2e_ti2v_overlap", 752);
+    let whole = scene.encoded();
+    let pictures = scene.truth["image_u8"].clone();
+    scene.file = clip(&Tensor::cat(&[&pictures.narrow(0, 2, 3).unwrap(), &pictures], 0).unwrap());
+    assert_eq!(scene.encoded(), whole);
+    scene.file = clip(&pictures.narrow(0, 1, 4).unwrap());
+    let item = scene.item(Stage::EncodeImage, 0..0, std::slice::from_ref(&scene.file), None);
+    let message = scene.refused(&item);
+    assert!(message.contains("the clip it carries on from has 4 frames, not 5"), "{message}");
 }
 
 #[test]

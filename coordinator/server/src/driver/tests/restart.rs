@@ -39,7 +39,7 @@ async fn what_nothing_stands_behind_is_cleared_at_the_start() {
         Row::Scheduler(Change::ArtifactDurable { artifact: text(n), tensors })
     };
     // A frame that another video is to start from.
-    let frames = [KeptFrame { number: Some(3), image: image(5).digest }].into();
+    let frames = [KeptExcerpt { excerpt: wanfarm_types::Excerpt::Frame(3), file: image(5).digest }].into();
     let video = VideoId { job: JobId(1), index: 0 };
     let kept = Row::Outputs { video, written: [].into(), verdict: "ok".into(), seconds: 1.0, frames };
     let images = [image(1), image(2), image(5)].map(Row::Image);

@@ -8,13 +8,13 @@ use wanfarm_manifest::{Submission, Taken, plan};
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPhase, JobPlan, TextKey, VideoPhase};
 use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
-    About, AttemptId, CacheRequest, ClipLength, DType, Digest, Effort, EventKind, Expert, Experts, Failure,
+    About, AttemptId, CacheRequest, ClipLength, DType, Digest, Effort, EventKind, Excerpt, Expert, Experts, Failure,
     FailureKind, Guidance, ImageSource, Incarnation, JobId, LoraRef, Machine, MagCacheRequest, MagCurve, ModelFile,
     Nag, Role, Stage, StepRange, StepTiming, TensorRef, VideoId, VideoRequest, VideoSpec, WebhookId, WorkItem,
     WorkerId,
 };
 
-use crate::outputs::{Content, KeptFrame, Print, Written};
+use crate::outputs::{Content, KeptExcerpt, Print, Written};
 use crate::store::{JobEnd, JobRow, Row, WebhookRow};
 use crate::times::Moment;
 use crate::totals::{Share, Totals};
@@ -263,9 +263,12 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
                 Written { path: "out/é".into(), content: frames },
             ];
             let (written, seconds) = (written.into(), f64::from(n) / 7.0);
-            let frames = (0..n % 3)
-                .map(|number| KeptFrame { number: (number > 0).then_some(number.into()), image: digest(n) })
-                .collect();
+            let excerpt = |number: u32| match number {
+                0 => Excerpt::Clip { first: n.into(), frames: 5 },
+                number => Excerpt::Frame(number),
+            };
+            let frames =
+                (0..n % 3).map(|number| KeptExcerpt { excerpt: excerpt(number.into()), file: digest(n) }).collect();
             return vec![Row::Outputs { video, written, verdict: "ok".into(), seconds, frames }];
         }
         11 if n < 128 => return vec![over(number, (n % 2 == 0).then_some(n))],

@@ -1,14 +1,12 @@
 //! The document of what is served says what is served, and answers are as it says.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod asked;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
 use wanfarm_server::server::Coordinator;
+
+use crate::asked;
 
 /// What came back: status, content type, text.
 type Reply = (u16, String, String);

@@ -1,9 +1,5 @@
 //! A coordinator without workers, asked over HTTP as programs and browsers do.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod asked;
-
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::mpsc;
@@ -15,6 +11,8 @@ use wanfarm_manifest::{Submission, Taken};
 use wanfarm_server::server::Coordinator;
 use wanfarm_types::fixtures::request;
 use wanfarm_types::{About, JobId, VideoRequest};
+
+use crate::asked;
 
 /// A coordinator, and what asks it.
 struct Farm {

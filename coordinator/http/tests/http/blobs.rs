@@ -1,16 +1,14 @@
 //! Manifests over HTTP that name files: these are given first, by their digests.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod asked;
-
 use serde_json::{Value, json};
 use wanfarm_server::server::Coordinator;
+
+use crate::asked;
 
 /// Status and JSON of an answer; text where it is none.
 type Reply = (u16, Value);
 
-const PICTURE: &[u8] = include_bytes!("../../../deploy/demo/shapes.png");
+const PICTURE: &[u8] = include_bytes!("../../../../deploy/demo/shapes.png");
 const MANIFEST: &str = "[job]\nname = 'night'\nmodel = 'demo'\n[[video]]\nprompt = 'a fox'\nimage = 'shots/*.png'\n";
 
 async fn start(folder: &tempfile::TempDir) -> Coordinator {

@@ -1,13 +1,11 @@
 //! Videos as other servers' clients ask for them. Rendering is seen in the tests of whole processes; here nobody renders.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod asked;
-
 use serde_json::{Value, json};
 use wanfarm_server::server::Coordinator;
 
-const PICTURE: &[u8] = include_bytes!("../../../deploy/demo/shapes.png");
+use crate::asked;
+
+const PICTURE: &[u8] = include_bytes!("../../../../deploy/demo/shapes.png");
 
 async fn start(folder: &tempfile::TempDir) -> Coordinator {
     asked::start(folder.path(), Default::default(), |_| {}).await

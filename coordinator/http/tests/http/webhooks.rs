@@ -1,19 +1,16 @@
 //! Programs that are told of what happens: in order, signed, until they have heard, wherever the operator lets them be.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
-
-mod asked;
-mod receiver;
-
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use receiver::{Message, Receiver};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use wanfarm_http::{Outside, Target};
 use wanfarm_server::server::Coordinator;
+
+use crate::asked;
+use crate::receiver::{Message, Receiver};
 
 const NIGHT: &str = "[job]\nname = 'night'\nmodel = 'demo'\n[[video]]\nprompt = 'a red fox'\nseed = 1\n";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
