@@ -350,9 +350,10 @@ impl<'a> Drafting<'a> {
 
 /// The fault of a table between two that have no value in common.
 fn lonely(table: &Table) -> Fault {
-    let place = table.all.place(Setting::LastImage).unwrap_or(&table.place);
-    Fault::at(place, format!("{} has no video to lead to", table.place.key))
-        .why("of the videos that it starts from and ends at, those belong together whose swept values are the same")
+    let last = FILES.into_iter().rev().find(|file| table.all.frame_from(*file).is_some());
+    let place = last.and_then(|file| table.all.place(file)).unwrap_or(&table.place);
+    Fault::at(place, format!("no videos that {} needs belong together", table.place.key))
+        .why("of all that it starts from, ends at and is made of, those do whose swept values are the same")
         .help("give both the same values, or sweep them by different names for every pair")
 }
 

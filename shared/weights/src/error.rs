@@ -144,6 +144,15 @@ impl FileError {
 /// More names of one kind than this are counted, not listed.
 const SHOWN: usize = 10;
 
+/// What parts of names that no network here knows are of.
+///
+/// Source: hao-ai-lab/FastVideo@2f3d407 `fastvideo/models/dits/wanvideo.py`; thu-ml/TurboDiffusion@aaecff5
+/// `turbodiffusion/inference/modify_model.py`, and as FastVideo converts it.
+const FAMILIES: [(&str, &str); 2] = [
+    (".to_gate_compress.", "of video sparse attention, as in FastWan; its models with full attention (FullAttn) are rendered"),
+    (".proj_l.", "of sparse-linear attention, as in TurboWan; rCM's own models have the same steps and full attention"),
+];
+
 /// Every difference between the tensors a network needs and those its files hold. Nothing is loaded when there is one:
 /// a network with a missing weight would run, and render noise.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -185,6 +194,11 @@ impl fmt::Display for BadTensors {
         if !self.wrong_dtype.is_empty() {
             write!(f, "; use a file in f32, f16, bf16, fp8 or GGUF")?;
         }
+        for (part, what) in FAMILIES {
+            if self.unexpected.iter().any(|name| name.contains(part)) {
+                write!(f, "; those with {part} are {what}")?;
+            }
+        }
         Ok(())
     }
 }
@@ -203,6 +217,16 @@ pub fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn families_of_other_networks_are_known_by_their_names() {
+        let said = |name: &str| BadTensors { unexpected: vec![name.to_owned()], ..Default::default() }.to_string();
+        assert!(said("blocks.0.attn1.to_gate_compress.weight").contains("video sparse attention, as in FastWan"));
+        for name in ["blocks.0.self_attn.attn_op.local_attn.proj_l.weight", "blocks.0.attn1.attn_impl.proj_l.bias"] {
+            assert!(said(name).contains("sparse-linear attention, as in TurboWan"));
+        }
+        assert!(said("blocks.0.proj.weight").ends_with("1 unexpected: blocks.0.proj.weight"));
+    }
 
     #[test]
     fn ten_names_of_a_kind_are_enough() {

@@ -223,7 +223,7 @@ fn a_video_leads_from_one_to_another() {
     assert_eq!(between(&videos)[2..], [[Some(0), Some(0)], [Some(1), Some(1)]], "a loop of each");
     assert_eq!(crate::chains::needs(&videos)[2], [0]);
     let apart = each.replace("seed=[2,1,3]", "seed=[7]");
-    assert_eq!(faults(&apart), ["7:12 video[0].last_image: video[0] has no video to lead to"]);
+    assert_eq!(faults(&apart), ["7:12 video[0].last_image: no videos that video[0] needs belong together"]);
 }
 
 #[test]
