@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use wanfarm_types::{
-    CacheContext, CacheRequest, ClipLength, ClipSource, DEFAULT_STRENGTH, Format, FrameOf, FrameRate, Geometry,
-    GeometryError, ImageSource, JobId, ModelInfo, VideoRequest, WholeOf, in_order, method, pace, steps_run,
+    CacheContext, CacheRequest, ClipLength, ClipSource, DEFAULT_STRENGTH, Format, FrameOf, Geometry, GeometryError,
+    ImageSource, JobId, ModelInfo, VideoRequest, WholeOf, in_order, method, pace, steps_run,
 };
 
 use super::chance::{Draw, Seeds};
@@ -286,13 +286,11 @@ impl Context<'_> {
             return;
         }
         let rate = |draft: &Draft| draft.settings.rate(Setting::Fps).or(self.info.map(|info| info.defaults.fps));
-        let told =
-            |rate: Option<FrameRate>| rate.map_or_else(|| "that of its model".to_owned(), |rate| rate.to_string());
         let parent = draft.follows[0].and_then(|parent| drafts.get(parent));
-        if let Some(parent) = parent.filter(|parent| rate(parent) != rate(draft)) {
+        if let Some((own, before)) = rate(draft).zip(parent.and_then(rate)).filter(|(own, before)| own != before) {
             let at = draft.settings.place(Setting::Fps).unwrap_or(place);
             let fault = Fault::at(at, format!("{} carries on at another pace", draft.place.key));
-            let why = format!("its fps is {}, that of the video before {}", told(rate(draft)), told(rate(parent)));
+            let why = format!("its fps is {own}, that of the video before {before}");
             found.add(fault.why(why).help("give both the same fps, or remove overlap"));
         }
         let clip = self.image(draft, 0).and_then(|image| image.clip);

@@ -149,7 +149,10 @@ const SHOWN: usize = 10;
 /// Source: hao-ai-lab/FastVideo@2f3d407 `fastvideo/models/dits/wanvideo.py`; thu-ml/TurboDiffusion@aaecff5
 /// `turbodiffusion/inference/modify_model.py`, and as FastVideo converts it.
 const FAMILIES: [(&str, &str); 2] = [
-    (".to_gate_compress.", "of video sparse attention, as in FastWan; its models with full attention (FullAttn) are rendered"),
+    (
+        ".to_gate_compress.",
+        "of video sparse attention, as in FastWan; its models with full attention (FullAttn) are rendered",
+    ),
     (".proj_l.", "of sparse-linear attention, as in TurboWan; rCM's own models have the same steps and full attention"),
 ];
 
