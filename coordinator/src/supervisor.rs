@@ -151,7 +151,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 fn start(workers: &Workers, roles: &str, data: &Path) -> std::io::Result<Child> {
-    std::fs::create_dir_all(data)?;
+    wanfarm_durable::private_folder(data)?;
     let threads = workers.threads.to_string();
     let mut command = Command::new(std::env::current_exe()?);
     command

@@ -77,7 +77,7 @@ impl Seen {
 /// A file cannot be read.
 pub fn role_files(model: &ModelFolder, role: Role, data: &Path) -> Result<Vec<ModelFile>, FileError> {
     // A folder that cannot be made is one where nothing is remembered.
-    let _ = fs::create_dir_all(data);
+    let _ = wanfarm_durable::private_folder(data);
     KnownDigests::load(data).of(model.path(), &model.files(role))
 }
 

@@ -48,7 +48,7 @@ impl Identity {
 
     fn claim_on(data: &Path, machine: Option<String>) -> Result<Self, WorkerError> {
         let failed = |source| WorkerError::Data { path: data.to_owned(), source };
-        fs::create_dir_all(data).map_err(failed)?;
+        wanfarm_durable::private_folder(data).map_err(failed)?;
         let lock = File::create(data.join("worker.lock")).map_err(failed)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => WorkerError::InUse { path: data.to_owned() },

@@ -37,6 +37,24 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { sync(&File::open(path)?, path) } else { Ok(()) }
 }
 
+/// Makes a folder that nobody but its owner may look into, and those above it as usual. One that is there stays as it is.
+///
+/// # Errors
+/// When the operating system refuses, or a file is in its place.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let mut folder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    match folder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
 /// Writes a file that is there whole and durable, or not at all: under `draft`, a name beside its own, and then renamed.
 ///
 /// # Errors
@@ -159,6 +177,23 @@ mod tests {
         sync_folder(proc).unwrap();
         let known = WARNED.lock().unwrap().contains(&volume(&File::open(proc).unwrap()));
         assert!(known);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_folder_is_its_owner_s_alone_and_one_that_is_there_stays() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let (above, data) = (dir.path().join("a"), dir.path().join("a/data"));
+        private_folder(&data).unwrap();
+        assert_eq!(mode(&data), 0o700);
+        assert_ne!(mode(&above), 0o700, "others may have more in it");
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o750)).unwrap();
+        private_folder(&data).unwrap();
+        assert_eq!(mode(&data), 0o750);
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert!(private_folder(&dir.path().join("file")).is_err());
     }
 
     #[test]

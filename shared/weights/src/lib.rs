@@ -13,6 +13,7 @@ mod entry;
 mod error;
 mod factors;
 mod gguf;
+mod gone;
 pub mod kernels;
 pub mod listing;
 pub mod lora;

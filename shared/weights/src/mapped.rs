@@ -8,12 +8,15 @@ use std::sync::Arc;
 use memmap2::Mmap;
 
 use crate::error::FileError;
+use crate::gone::Watched;
 use crate::mistaken::mistaken_weights;
 
 /// A read-only mapping and the path it came from.
 #[derive(Debug)]
 pub struct MappedFile {
     path: PathBuf,
+    // Before the map, for it is dropped first.
+    _watched: Watched,
     map: Mmap,
 }
 
@@ -32,7 +35,7 @@ impl MappedFile {
         let map = unsafe { Mmap::map(&file) }.map_err(|e| FileError::io(path, e))?;
         match mistaken_weights(path, &map) {
             Some(mistaken) => Err(mistaken),
-            None => Ok(Self { path: path.to_owned(), map }),
+            None => Ok(Self { path: path.to_owned(), _watched: Watched::new(path, &map), map }),
         }
     }
 

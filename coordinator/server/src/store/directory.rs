@@ -64,7 +64,7 @@ impl DataDirectory {
     /// coordinator.
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
         let fail = |source| DirectoryError::Unusable { path: path.to_owned(), source };
-        std::fs::create_dir_all(path).map_err(fail)?;
+        wanfarm_durable::private_folder(path).map_err(fail)?;
         if let Some(kind) = network_file_system(path).map_err(fail)? {
             return Err(DirectoryError::Network { path: path.to_owned(), kind });
         }

@@ -45,7 +45,7 @@ impl KeptDraw {
     /// The folder cannot be written to.
     pub(super) fn keep(&self) -> io::Result<()> {
         if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
+            wanfarm_durable::private_folder(folder)?;
         }
         wanfarm_durable::write(&self.path, &self.path.with_extension("new"), self.text.as_bytes())
     }

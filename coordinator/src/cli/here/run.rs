@@ -262,7 +262,7 @@ fn unusable(folder: &Path, error: &std::io::Error) -> CliError {
 /// twice the memory. The turn lasts as long as what is returned.
 fn take_turn(base: &Path) -> Result<File, CliError> {
     let unusable = |error: std::io::Error| unusable(base, &error);
-    fs::create_dir_all(base).map_err(unusable)?;
+    wanfarm_durable::private_folder(base).map_err(unusable)?;
     let lock = File::create(base.join("run.lock")).map_err(unusable)?;
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => {

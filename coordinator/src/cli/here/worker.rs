@@ -72,7 +72,7 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CliError> {
     }));
     if args.exit_with_parent {
         let log = data.join("worker.log");
-        std::fs::create_dir_all(&data)
+        wanfarm_durable::private_folder(&data)
             .and_then(|()| logging::to_file(&log, listener))
             .map_err(|error| CliError::new(Exit::SomeFailed, format!("cannot log to {}: {error}", log.display())))?;
     } else {
