@@ -21,9 +21,9 @@ struct Place {
     message: AtomicPtr<Vec<u8>>,
 }
 
-static PLACES: [Place; MOST] = [const {
-    Place { start: AtomicUsize::new(0), end: AtomicUsize::new(0), message: AtomicPtr::new(null_mut()) }
-}; MOST];
+static PLACES: [Place; MOST] =
+    [const { Place { start: AtomicUsize::new(0), end: AtomicUsize::new(0), message: AtomicPtr::new(null_mut()) } };
+        MOST];
 
 /// A mapped file that is watched as long as this lives, which must not be longer than its mapping.
 #[derive(Debug)]
@@ -52,8 +52,11 @@ impl Drop for Watched {
         let Some(place) = self.0.and_then(|at| PLACES.get(at)) else { return };
         place.end.store(0, Ordering::Release);
         let message = place.message.swap(null_mut(), Ordering::AcqRel);
-        #[expect(unsafe_code, reason = "it came from a box in `new`, and was swapped out here alone; who reads a message \
-                                        holds the mapping that it is of, and so this")]
+        #[expect(
+            unsafe_code,
+            reason = "it came from a box in `new`, and was swapped out here alone; who reads a message \
+                                        holds the mapping that it is of, and so this"
+        )]
         drop((!message.is_null()).then(|| unsafe { Box::from_raw(message) }));
         place.start.store(0, Ordering::Release);
     }
@@ -68,7 +71,10 @@ fn message(path: &Path) -> Vec<u8> {
 }
 
 /// From now on a read of what is gone ends the process with a message.
-#[expect(unsafe_code, reason = "what the action calls may be called in a signal handler: it allocates and locks nothing")]
+#[expect(
+    unsafe_code,
+    reason = "what the action calls may be called in a signal handler: it allocates and locks nothing"
+)]
 fn listen() {
     let action = |info: &siginfo_t| unsafe { end(info.si_addr() as usize) };
     // Without it the process ends all the same, and says nothing.

@@ -16,7 +16,7 @@ pub use directory::{DataDirectory, DirectoryError};
 pub use patience::when_unlocked;
 pub(crate) use row::MAX_EVENTS;
 pub use row::{EventRow, JobEnd, JobRow, Row, WebhookRow};
-pub use sqlite::{Asked, AskedAttempts, History, SqliteStore, Start};
+pub use sqlite::{Asked, AskedAttempts, History, Repaired, SqliteStore, Start, repair};
 
 /// An engine that keeps rows. Each [`Row`] inserts or replaces what has its key; what a key is, the row says.
 ///
@@ -124,6 +124,19 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
         /// The fault.
+        why: String,
+    },
+    /// The file is whole, and something in it is what no version has written.
+    #[error(
+        "the database {} holds what cannot be read: {why}; put a backup in its place, or set aside what cannot be read with \
+         coordinator repair --data {}",
+        path.display(),
+        path.parent().unwrap_or(path).display()
+    )]
+    Unreadable {
+        /// The database.
+        path: PathBuf,
+        /// The table, the column and the fault.
         why: String,
     },
     /// A later version of this program has written it.

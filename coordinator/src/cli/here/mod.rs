@@ -10,6 +10,7 @@ mod draw;
 mod inspect;
 mod listen;
 pub(super) mod local;
+mod repair;
 mod residency;
 mod run;
 mod serve;
@@ -54,6 +55,9 @@ pub(super) enum Command {
     /// Compare two renders: structural similarity (SSIM) and signal-to-noise ratio (PSNR).
     #[command(display_order = 104)]
     Compare(compare::CompareArgs),
+    /// Set aside what of a coordinator's database cannot be read, so that it starts again.
+    #[command(display_order = 105)]
+    Repair(repair::RepairArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -87,6 +91,7 @@ impl Command {
             Self::Bench(args) => bench::bench(args),
             Self::Calibrate(args) => calibrate::calibrate(args),
             Self::Compare(args) => compare::compare(args),
+            Self::Repair(args) => repair::repair(args),
         }
     }
 }

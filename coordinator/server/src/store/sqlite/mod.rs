@@ -7,6 +7,7 @@ mod history;
 mod migrations;
 mod place;
 mod read;
+mod repair;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ use super::{DataDirectory, Loaded, Row, Store, StoreError, when_unlocked};
 pub use attempts::AskedAttempts;
 pub use history::{Asked, History, Start};
 use migrations::MIGRATIONS;
-use place::Place;
+use place::{Place, copy};
+pub use repair::{Repaired, repair};
 
 /// Another program may hold the file for this long before it is called locked; the driver is blocked as long.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -136,6 +138,11 @@ fn migrate(path: &Path, database: &mut Connection) -> Result<(), StoreError> {
     if missing.is_empty() {
         return Ok(());
     }
+    if found > 0 {
+        let old = path.with_extension(format!("format-{found}.sqlite"));
+        copy(database, &old).map_err(|fault| error("copy", path, fault))?;
+        tracing::info!("the database goes from format {found} to {known}; as it was, it stays in {}", old.display());
+    }
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
     for migration in missing {
         migration.run(&transaction).map_err(|fault| match fault {
@@ -184,7 +191,7 @@ impl Store for SqliteStore {
             Ok(Loaded { rows: read::rows(&transaction)?, next_attempt, next_job, next_event })
         });
         loaded.map_err(|fault| match fault {
-            Fault::Value(why) => StoreError::Damaged { path: self.path.clone(), why },
+            Fault::Value(why) => StoreError::Unreadable { path: self.path.clone(), why },
             Fault::Engine(engine) => error("read", &self.path, engine.into()),
         })
     }

@@ -9,8 +9,31 @@ use rusqlite::Connection;
 
 use wanfarm_durable::FileId;
 
+use super::Fault;
+
 /// Copies that are kept at most.
 const MAX_SAVED: u32 = 99;
+
+/// Copies the rows of an open database into a new file, which is whole once it has its name.
+pub(super) fn copy(database: &Connection, target: &Path) -> Result<(), Fault> {
+    let fault = |error: std::io::Error| Fault::Value(format!("cannot make {}: {error}", target.display()));
+    let draft = target.with_extension("draft");
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fault(error)),
+        _ => {}
+    }
+    let name = draft.to_str().ok_or_else(|| Fault::Value(format!("{} is not UTF-8", draft.display())))?;
+    database.execute("VACUUM INTO ?1", [name])?;
+    std::fs::File::open(&draft).and_then(|file| wanfarm_durable::sync(&file, &draft)).map_err(fault)?;
+    std::fs::rename(&draft, target).map_err(fault)?;
+    wanfarm_durable::sync_folder(target.parent().unwrap_or(Path::new("."))).map_err(fault)
+}
+
+/// A name beside a database for a copy of it; one of an earlier mishap stays.
+pub(super) fn free_name(database: &Path) -> Option<PathBuf> {
+    let name = |number| database.with_extension(format!("saved-{number}.sqlite"));
+    (1..=MAX_SAVED).map(name).find(|path| !path.exists())
+}
 
 /// The files as they were when the database was opened.
 #[derive(Debug)]
@@ -43,11 +66,9 @@ impl Place {
 
     /// Saves the rows that an open database still has beside where it was, and says where.
     pub(super) fn save(&self, database: &Connection) -> Option<PathBuf> {
-        let name = |number| self.files[0].0.with_extension(format!("saved-{number}.sqlite"));
-        // One of an earlier mishap stays.
-        let target = (1..=MAX_SAVED).map(name).find(|path| !path.exists())?;
-        let saved = database.execute("VACUUM INTO ?1", [target.to_str()?]);
-        saved.map_err(|error| tracing::error!(%error, "the rows cannot be saved to {}", target.display())).ok()?;
+        let target = free_name(&self.files[0].0)?;
+        let told = |fault| tracing::error!(?fault, "the rows cannot be saved to {}", target.display());
+        copy(database, &target).map_err(told).ok()?;
         Some(target)
     }
 }

@@ -1,5 +1,5 @@
 //! Tables into rows, parents first. A value that [`super::write`] does not write is refused: it is better not to
-//! start than to go on from half of a farm.
+//! start than to go on from half of a farm. What is refused can be listed, for people to set it aside.
 
 use std::str::FromStr;
 
@@ -18,77 +18,143 @@ use super::Fault;
 use crate::store::{EventRow, JobEnd, JobRow, Row, WebhookRow};
 use crate::times::Moment;
 
+/// A line of a table that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    pub(super) table: &'static str,
+    pub(super) line: i64,
+    /// The job that it is of.
+    pub(super) job: Option<i64>,
+    /// The table, the column and the fault.
+    pub(super) why: String,
+}
+
+/// The tables of a database.
+struct Tables<'d> {
+    database: &'d Connection,
+    /// Where lines that cannot be read are listed; without a list the first is an error.
+    unreadable: Option<Vec<Unreadable>>,
+}
+
+/// All rows but events.
 pub(super) fn rows(database: &Connection) -> Result<Vec<Row>, Fault> {
-    let mut rows = each(database, "model", "name", |line| Ok(Row::Model(json(line, "info")?)))?;
-    rows.extend(each(database, "weights", "model, role, weights", |line| {
-        Ok(Row::Weights {
-            model: get(line, "model")?,
-            role: word(line, "role")?,
-            weights: text(line, "weights")?,
-            files: json(line, "files")?,
-        })
-    })?);
-    rows.extend(each(database, "image", "digest", |line| {
-        let (digest, bytes) = (text(line, "digest")?, count(line, "bytes")?);
-        let clip = get::<Option<u32>>(line, "pictures")?;
-        let is_timed = get::<Option<i64>>(line, "microseconds")?.is_some();
-        let microseconds = is_timed.then(|| count(line, "microseconds")).transpose()?;
-        let clip = clip.map(|pictures| ClipLength { pictures, microseconds });
-        Ok(Row::Image(Image { digest, bytes, width: get(line, "width")?, height: get(line, "height")?, clip }))
-    })?);
-    rows.extend(each(database, "worker", "id", |line| {
-        let worker = WorkerId(text(line, "id")?);
-        let (name, device, seen) = (get(line, "name")?, get(line, "device")?, get(line, "seen_elapsed")?);
-        Ok(Row::Worker { worker, name, device, seen })
-    })?);
-    rows.extend(each(database, "worker_state", "worker", |line| {
-        Ok(Row::Scheduler(Change::WorkerState {
-            worker: WorkerId(text(line, "worker")?),
-            name: get(line, "name")?,
-            draining: get(line, "draining")?,
-            assigned: optional(line, "assigned")?,
-            set_aside: get(line, "set_aside")?,
-        }))
-    })?);
-    rows.extend(each(database, "worker_note", "worker", |line| {
-        Ok(Row::WorkerNote { worker: WorkerId(text(line, "worker")?), note: Some(get(line, "note")?) })
-    })?);
-    rows.extend(each(database, "output_mount", "folder", |line| {
-        let [folder, mount] = ["folder", "mount"].map(|column| get::<String>(line, column));
-        Ok(Row::Mount { folder: folder?.into(), mount: mount?.into() })
-    })?);
-    rows.extend(each(database, "webhook", "id", |line| {
-        Ok(Row::Webhook(WebhookRow {
-            id: WebhookId(text(line, "id")?),
-            url: get(line, "url")?,
-            secret: get(line, "secret")?,
-            kinds: json(line, "kinds")?,
-            created: get(line, "created")?,
-            told: count(line, "told")?,
-        }))
-    })?);
-    each(database, "job", "id", |line| job(database, line, &mut rows))?;
-    rows.extend(each(database, "pin", "job, role", |line| {
-        let (job, weights) = (JobId(count(line, "job")?), Some(text(line, "weights")?));
-        Ok(Row::Scheduler(Change::WeightsPinned { job, role: word(line, "role")?, weights }))
-    })?);
-    let durable = |artifact, line: &Line<'_>| {
-        Ok(Row::Scheduler(Change::ArtifactDurable { artifact, tensors: json(line, "tensors")? }))
-    };
-    rows.extend(each(database, "text_artifact", "text", |line| {
-        let key = TextKey(text(line, "text")?);
-        if get::<Option<String>>(line, "weights")?.is_none() {
-            return durable(ArtifactId::Text(key), line);
+    Tables { database, unreadable: None }.rows()
+}
+
+/// The lines that cannot be read, those of events among them.
+pub(super) fn unreadable(database: &Connection) -> Result<Vec<Unreadable>, Fault> {
+    let mut tables = Tables { database, unreadable: Some(Vec::new()) };
+    tables.rows()?;
+    tables.each("event", "id", |line| event(line).map(drop))?;
+    Ok(tables.unreadable.unwrap_or_default())
+}
+
+impl Tables<'_> {
+    fn rows(&mut self) -> Result<Vec<Row>, Fault> {
+        let database = self.database;
+        let mut rows = self.each("model", "name", |line| Ok(Row::Model(json(line, "info")?)))?;
+        rows.extend(self.each("weights", "model, role, weights", |line| {
+            Ok(Row::Weights {
+                model: get(line, "model")?,
+                role: word(line, "role")?,
+                weights: text(line, "weights")?,
+                files: json(line, "files")?,
+            })
+        })?);
+        rows.extend(self.each("image", "digest", |line| {
+            let (digest, bytes) = (text(line, "digest")?, count(line, "bytes")?);
+            let clip = get::<Option<u32>>(line, "pictures")?;
+            let is_timed = get::<Option<i64>>(line, "microseconds")?.is_some();
+            let microseconds = is_timed.then(|| count(line, "microseconds")).transpose()?;
+            let clip = clip.map(|pictures| ClipLength { pictures, microseconds });
+            Ok(Row::Image(Image { digest, bytes, width: get(line, "width")?, height: get(line, "height")?, clip }))
+        })?);
+        rows.extend(self.each("worker", "id", |line| {
+            let worker = WorkerId(text(line, "id")?);
+            let (name, device, seen) = (get(line, "name")?, get(line, "device")?, get(line, "seen_elapsed")?);
+            Ok(Row::Worker { worker, name, device, seen })
+        })?);
+        rows.extend(self.each("worker_state", "worker", |line| {
+            Ok(Row::Scheduler(Change::WorkerState {
+                worker: WorkerId(text(line, "worker")?),
+                name: get(line, "name")?,
+                draining: get(line, "draining")?,
+                assigned: optional(line, "assigned")?,
+                set_aside: get(line, "set_aside")?,
+            }))
+        })?);
+        rows.extend(self.each("worker_note", "worker", |line| {
+            Ok(Row::WorkerNote { worker: WorkerId(text(line, "worker")?), note: Some(get(line, "note")?) })
+        })?);
+        rows.extend(self.each("output_mount", "folder", |line| {
+            let [folder, mount] = ["folder", "mount"].map(|column| get::<String>(line, column));
+            Ok(Row::Mount { folder: folder?.into(), mount: mount?.into() })
+        })?);
+        rows.extend(self.each("webhook", "id", |line| {
+            Ok(Row::Webhook(WebhookRow {
+                id: WebhookId(text(line, "id")?),
+                url: get(line, "url")?,
+                secret: get(line, "secret")?,
+                kinds: json(line, "kinds")?,
+                created: get(line, "created")?,
+                told: count(line, "told")?,
+            }))
+        })?);
+        self.each("job", "id", |line| job(database, line, &mut rows))?;
+        rows.extend(self.each("pin", "job, role", |line| {
+            let (job, weights) = (JobId(count(line, "job")?), Some(text(line, "weights")?));
+            Ok(Row::Scheduler(Change::WeightsPinned { job, role: word(line, "role")?, weights }))
+        })?);
+        let durable = |artifact, line: &Line<'_>| {
+            Ok(Row::Scheduler(Change::ArtifactDurable { artifact, tensors: json(line, "tensors")? }))
+        };
+        rows.extend(self.each("text_artifact", "text", |line| {
+            let key = TextKey(text(line, "text")?);
+            if get::<Option<String>>(line, "weights")?.is_none() {
+                return durable(ArtifactId::Text(key), line);
+            }
+            let (tensors, weights, job) = (json(line, "tensors")?, text(line, "weights")?, JobId(count(line, "job")?));
+            Ok(Row::Scheduler(Change::TextKept { text: key, tensors, weights, job }))
+        })?);
+        rows.extend(self.each("image_artifact", "job, video", |line| durable(ArtifactId::Image(video(line)?), line))?);
+        rows.extend(self.each("checkpoint", "job, video, steps_done", |line| {
+            durable(ArtifactId::Checkpoint { video: video(line)?, steps_done: get(line, "steps_done")? }, line)
+        })?);
+        self.each("attempt", "id", |line| attempt(line, &mut rows))?;
+        Ok(rows)
+    }
+
+    /// What `read` makes of every line of a table, in order. What is wrong with one is told with the table's name.
+    fn each<T>(
+        &mut self,
+        table: &'static str,
+        order: &str,
+        mut read: impl FnMut(&Line<'_>) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        let mut statement = self.database.prepare(&format!("SELECT rowid AS line, * FROM {table} ORDER BY {order}"))?;
+        let job = ["id", "job"].into_iter().find(|column| match table {
+            "job" => *column == "id",
+            _ => *column == "job" && statement.column_names().contains(column),
+        });
+        let (mut lines, mut found) = (statement.query([])?, Vec::new());
+        while let Some(line) = lines.next()? {
+            let fault = match read(line) {
+                Ok(made) => {
+                    found.push(made);
+                    continue;
+                }
+                Err(fault) => in_table(table, fault),
+            };
+            match (&mut self.unreadable, fault) {
+                (Some(list), Fault::Value(why)) => {
+                    let job = job.map(|column| get::<Option<i64>>(line, column)).transpose()?.flatten();
+                    list.push(Unreadable { table, line: get(line, "line")?, job, why });
+                }
+                (_, fault) => return Err(fault),
+            }
         }
-        let (tensors, weights, job) = (json(line, "tensors")?, text(line, "weights")?, JobId(count(line, "job")?));
-        Ok(Row::Scheduler(Change::TextKept { text: key, tensors, weights, job }))
-    })?);
-    rows.extend(each(database, "image_artifact", "job, video", |line| durable(ArtifactId::Image(video(line)?), line))?);
-    rows.extend(each(database, "checkpoint", "job, video, steps_done", |line| {
-        durable(ArtifactId::Checkpoint { video: video(line)?, steps_done: get(line, "steps_done")? }, line)
-    })?);
-    each(database, "attempt", "id", |line| attempt(line, &mut rows))?;
-    Ok(rows)
+        Ok(found)
+    }
 }
 
 /// A job with its videos.
@@ -242,21 +308,6 @@ pub(super) fn event(line: &Line<'_>) -> Result<EventRow, Fault> {
 
 fn video(line: &Line<'_>) -> Result<VideoId, Fault> {
     Ok(VideoId { job: JobId(count(line, "job")?), index: get(line, "video")? })
-}
-
-/// What `read` makes of every line of a table, in order. What is wrong with one is told with the table's name.
-fn each<T>(
-    database: &Connection,
-    table: &str,
-    order: &str,
-    mut read: impl FnMut(&Line<'_>) -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
-    let mut statement = database.prepare(&format!("SELECT * FROM {table} ORDER BY {order}"))?;
-    let (mut lines, mut found) = (statement.query([])?, Vec::new());
-    while let Some(line) = lines.next()? {
-        found.push(read(line).map_err(|fault| in_table(table, fault))?);
-    }
-    Ok(found)
 }
 
 /// The table of a value.

@@ -159,7 +159,11 @@ pub(super) fn everything() -> Vec<Row> {
     let (name, device) = ("mac".to_owned(), "cpu".to_owned());
     let pin = Change::WeightsPinned { job: JobId(1), role: Role::Vae, weights: Some(digest(1)) };
     let outputs = Row::Outputs { video, written: [].into(), verdict: "ok".into(), seconds: 1.0, frames: [].into() };
+    let files = vec![ModelFile { path: "high.safetensors".into(), blake3: digest(1) }];
     vec![
+        Row::Model(info(Experts::Dual { boundary: 0.5 })),
+        Row::Weights { model: "m".into(), role: Role::DitHigh, weights: digest(1), files },
+        Row::Image(Image { digest: digest(1), bytes: 9, width: 64, height: 32, clip: None }),
         Row::Worker { worker: worker(7), name, device, seen: 1.5 },
         Row::WorkerNote { worker: worker(7), note: Some("fan is loud\nsince Monday — 猫".into()) },
         job(1, "a", 2),
@@ -171,6 +175,8 @@ pub(super) fn everything() -> Vec<Row> {
         issued(1, video),
         begun(1, 3),
         ended(1, AttemptEnd::Done),
+        durable(ArtifactId::Checkpoint { video, steps_done: 3 }, 1),
+        kept(1, 1),
         over(1, Some(4)),
     ]
 }

@@ -12,7 +12,8 @@ use super::conformance::conforms;
 use super::memory::MemoryStore;
 use super::sample::{batch, ended, everything, farm, issued, job, planned, resolved, rng, worker};
 use crate::store::{
-    Asked, AskedAttempts, DataDirectory, EventRow, Loaded, MAX_EVENTS, Row, SqliteStore, Start, Store, StoreError,
+    Asked, AskedAttempts, DataDirectory, EventRow, Loaded, MAX_EVENTS, Repaired, Row, SqliteStore, Start, Store,
+    StoreError, repair,
 };
 use crate::times::Moment;
 
@@ -244,7 +245,7 @@ fn a_value_that_nobody_wrote_is_refused() {
     open(dir.path()).unwrap().commit(&[job(1, "a", 1)]).unwrap();
     Connection::open(file(&dir)).unwrap().execute("UPDATE job SET state = 'resting'", []).unwrap();
     let error = open(dir.path()).unwrap().load().unwrap_err();
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(matches!(error, StoreError::Unreadable { .. }), "{error}");
     assert!(error.to_string().contains("table job: column state"), "{error}");
 }
 
@@ -263,14 +264,69 @@ fn a_damaged_value_is_told_with_its_table_and_column() {
         ("pin", "weights", "'nothing'"),
         ("webhook", "kinds", "'['"),
         ("webhook", "told", "-1"),
+        ("model", "info", "'{}'"),
+        ("weights", "role", "'painter'"),
+        ("image", "bytes", "-1"),
+        ("text_artifact", "tensors", "'['"),
+        ("checkpoint", "tensors", "'['"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         open(dir.path()).unwrap().commit(&everything()).unwrap();
-        Connection::open(file(&dir)).unwrap().execute(&format!("UPDATE {table} SET {column} = {value}"), []).unwrap();
+        let change = format!("UPDATE {table} SET {column} = {value}");
+        let changed = Connection::open(file(&dir)).unwrap().execute(&change, []).unwrap();
+        assert!(changed > 0, "{table} has no row");
         let error = open(dir.path()).unwrap().load().unwrap_err().to_string();
         let word = |word: &str| error.contains(word);
-        assert!(word(&format!("table {table}")) && word(column) && word("damaged"), "{table}.{column}: {error}");
+        let named = word(&format!("table {table}")) && word(column) && word("coordinator repair --data");
+        assert!(named, "{table}.{column}: {error}");
+        // What it says can be done.
+        let directory = DataDirectory::open(dir.path()).unwrap();
+        let repaired = repair(&directory).unwrap();
+        assert!(repaired.aside.iter().any(|aside| aside.contains(column)), "{table}.{column}: {repaired:?}");
+        assert_eq!(repair(&directory).unwrap(), Repaired { copy: None, aside: Vec::new() });
+        drop(directory);
+        let loaded = open(dir.path()).unwrap().load().unwrap();
+        assert!(!loaded.rows.is_empty(), "{table}.{column}");
+        std::fs::rename(repaired.copy.unwrap(), file(&dir)).unwrap();
+        assert_eq!(open(dir.path()).unwrap().load().unwrap_err().to_string(), error, "the copy is as it was");
     }
+}
+
+#[test]
+fn of_several_jobs_the_one_that_cannot_be_read_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).unwrap().commit(&farm()).unwrap();
+    let change = "UPDATE video SET request = '{' WHERE job = 1 AND place = 1";
+    Connection::open(file(&dir)).unwrap().execute(change, []).unwrap();
+    let repaired = repair(&DataDirectory::open(dir.path()).unwrap()).unwrap();
+    assert_eq!(repaired.aside.len(), 1);
+    assert!(repaired.aside[0].starts_with("job 1: table video: column request"), "{:?}", repaired.aside);
+    let mut store = open(dir.path()).unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.rows, farm()[3..]);
+    assert_eq!(loaded.next_job, JobId(5));
+}
+
+#[test]
+fn before_its_format_changes_a_database_is_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).unwrap().commit(&[job(1, "a", 1)]).unwrap();
+    let database = Connection::open(file(&dir)).unwrap();
+    let known: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    // The last step adds columns.
+    database
+        .execute_batch("ALTER TABLE image DROP COLUMN pictures; ALTER TABLE image DROP COLUMN microseconds")
+        .unwrap();
+    database.pragma_update(None, "user_version", known - 1).unwrap();
+    drop(database);
+    open(dir.path()).unwrap();
+    let old = Connection::open(dir.path().join(format!("coordinator.format-{}.sqlite", known - 1))).unwrap();
+    let found: (i64, i64) = old
+        .query_row("SELECT count(*), (SELECT user_version FROM pragma_user_version) FROM job", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    assert_eq!(found, (1, known - 1));
 }
 
 #[test]
