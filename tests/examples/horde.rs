@@ -21,6 +21,7 @@ use tonic::transport::{Endpoint, Server};
 use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::tensors::{TensorSource, mark, service};
 use wanfarm_proto::v1::{self, dispatch_client::DispatchClient};
+use wanfarm_sampling::history_len;
 use wanfarm_types::{
     Assignment, AttemptId, Checkpoint, CoordinatorMessage, DType, Defaults, Digest, Experts, Footprint, Hello,
     Incarnation, ItemOutputs, ModelFile, ModelInfo, Report, Role, ServedModel, ServedRole, Stage, StepTiming,
@@ -192,9 +193,11 @@ impl Worker {
             Stage::DenoiseHigh | Stage::DenoiseLow | Stage::Denoise => {
                 running.reached += 1;
                 let steps_done = running.reached;
-                let number = u64::from(steps_done) * 2;
-                let latents = [0, 1].map(|index| self.make(attempt, number + index, DType::F32, &[16, 5, 8, 8]));
-                let checkpoint = Checkpoint { steps_done, tensors: latents.to_vec() };
+                let number = u64::from(steps_done) * 8;
+                let spec = &running.assignment.spec;
+                let count = 1 + history_len(spec.solver, steps_done, spec.steps_run()) as u64;
+                let latents = (0..count).map(|index| self.make(attempt, number + index, DType::F32, &[16, 5, 8, 8]));
+                let checkpoint = Checkpoint { steps_done, tensors: latents.collect() };
                 if steps_done < item.steps.end && !running.stopping {
                     self.report(attempt, Report::StepDone { checkpoint, seconds }).await?;
                     running.ready += self.pace;
@@ -213,7 +216,7 @@ impl Worker {
         let tensor = self.held.make(&format!("{attempt}/{number}"), dtype, shape);
         let mine = self.results.entry(attempt).or_default();
         mine.push(tensor.digest);
-        let stale = mine.len().saturating_sub(4);
+        let stale = mine.len().saturating_sub(8);
         self.held.free(mine.drain(..stale).collect());
         tensor
     }

@@ -91,7 +91,8 @@ fn a_video_that_is_made_from_another_is_the_one_that_its_pictures_make() {
     let manifest = whole.manifest(&[HEAD, chain].concat());
     whole.run(&manifest, &whole.path("models")).wait().expect(0);
     let sidecar = whole.sidecar("again");
-    let from = serde_json::json!({ "video": 0, "name": "film", "output": "film" });
+    let frames = serde_json::json!({ "first": 0, "frames": 5 });
+    let from = serde_json::json!({ "video": 0, "name": "film", "output": "film", "clip": frames });
     assert_eq!(sidecar["made_from"], from);
     // A person who gives these pictures gets that video.
     let (given, _) = sandbox();

@@ -2,22 +2,15 @@
 //! before a byte is fetched, so the size of what follows is bounded by the geometry. Bytes and values are not looked at.
 
 use wanfarm_proto::tensors::MAX_TENSOR_BYTES;
-use wanfarm_sampling::{Schedule, history_len};
+use wanfarm_sampling::{Schedule, forms};
 use wanfarm_types::{
-    Assignment, CacheSettings, DType, Decoder, Experts, Failure, LoraRef, MAX_CLIP_BYTES, ModelInfo, ServedModel,
-    Stage, TensorRef, TinyVae, VaeKind,
+    Assignment, DType, Decoder, Experts, Failure, Geometry, LoraRef, MAX_CLIP_BYTES, ServedModel, Stage, TinyVae,
 };
 
-/// Tokens of a text; rows of a context.
-const MAX_TOKENS: u64 = 512;
-/// Columns of a context; the largest text encoder has 4096.
-const MAX_COLUMNS: u64 = 1 << 16;
 /// Bytes of an image file; what the coordinator accepts.
 const MAX_IMAGE_BYTES: u64 = 32 << 20;
 /// LoRA files of a video; more are a mistake.
 const MAX_LORAS: usize = 16;
-/// Channels of the mask that stands before an image's own.
-const MASK_CHANNELS: u64 = 4;
 
 /// Checks an assignment against what is served.
 ///
@@ -102,8 +95,11 @@ fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
             .or_else(|| spec.nag.and_then(|nag| nag.check().err()).map(|error| error.to_string()))
             .or_else(|| loras(&spec.loras))
             .or_else(|| contexts(assignment))
-            .or_else(|| encoded(assignment, &model.info, latents))
-            .or_else(|| state(assignment, latents)),
+            .or_else(|| {
+                let checked = forms::check_encoded(spec, &model.info, item.steps.first == 0, &assignment.inputs.image);
+                checked.err().map(|misfit| misfit.to_string())
+            })
+            .or_else(|| state(assignment, geometry)),
         Stage::Decode => match &assignment.inputs.checkpoint {
             None => Some("there are no latents to decode".to_owned()),
             Some(checkpoint) if checkpoint.steps_done != spec.steps_run() => Some(format!(
@@ -111,7 +107,9 @@ fn faults(served: &[ServedModel], assignment: &Assignment) -> Option<String> {
                 checkpoint.steps_done,
                 spec.steps_run()
             )),
-            Some(checkpoint) => tensors(&checkpoint.tensors, 1, &latents, "latents"),
+            Some(checkpoint) => {
+                forms::check_latents(spec, geometry, &checkpoint.tensors).err().map(|misfit| misfit.to_string())
+            }
         },
     }
 }
@@ -143,16 +141,7 @@ fn contexts(assignment: &Assignment) -> Option<String> {
         let nag = if assignment.spec.nag.is_some() { " with nag" } else { "" };
         return Some(format!("{} text contexts where guidance {scale}{nag} needs {needed}", texts.len()));
     }
-    let is_context = |text: &TensorRef| {
-        text.dtype == DType::F32
-            && matches!(text.shape[..], [rows, columns] if (1..=MAX_TOKENS).contains(&rows) && columns <= MAX_COLUMNS)
-    };
-    texts.iter().find(|text| !is_context(text)).map(|text| {
-        format!(
-            "{:?} of {:?} is no text context; those are [tokens ≤ {MAX_TOKENS}, columns] of F32",
-            text.shape, text.dtype
-        )
-    })
+    texts.iter().find_map(|text| forms::check_context(text).err()).map(|misfit| misfit.to_string())
 }
 
 fn files(assignment: &Assignment) -> Option<String> {
@@ -177,31 +166,8 @@ fn files(assignment: &Assignment) -> Option<String> {
     })
 }
 
-/// What images and clips became when they were encoded: channels for the whole video, or its first latent frames; and the
-/// latents of the clip, which only the first step reads.
-fn encoded(assignment: &Assignment, info: &ModelInfo, latents: [u64; 4]) -> Option<String> {
-    let [channels, frames, height, width] = latents;
-    let Assignment { spec, inputs, item, .. } = assignment;
-    let [_, known, ..] = info.geometry.latent_shape(spec.width, spec.height, spec.overlap);
-    let shape = match info.vae {
-        VaeKind::Wan21 => [MASK_CHANNELS + channels, frames, height, width],
-        VaeKind::Wan22 => [channels, known as u64, height, width],
-    };
-    let image = spec.image.map(|_| ("encoded first frame", shape));
-    let clip = spec.video.filter(|_| item.steps.first == 0).map(|_| ("latents of the clip", latents));
-    let wanted: Vec<_> = image.into_iter().chain(clip).collect();
-    if wanted.is_empty() {
-        return tensors(&inputs.image, 0, &latents, "encoded first frame");
-    }
-    let (given, count) = (&inputs.image, wanted.len());
-    if given.len() != count {
-        return Some(format!("{} tensors as {} where there must be {count}", given.len(), wanted[0].0));
-    }
-    given.iter().zip(wanted).find_map(|(given, (what, shape))| tensors(std::slice::from_ref(given), 1, &shape, what))
-}
-
 /// The state must be the one before the first step.
-fn state(assignment: &Assignment, latents: [u64; 4]) -> Option<String> {
+fn state(assignment: &Assignment, geometry: &Geometry) -> Option<String> {
     let Assignment { item, spec, inputs, .. } = assignment;
     let first = item.steps.first;
     match &inputs.checkpoint {
@@ -210,14 +176,7 @@ fn state(assignment: &Assignment, latents: [u64; 4]) -> Option<String> {
         Some(checkpoint) if checkpoint.steps_done != first => {
             Some(format!("the state after {} steps is not where step {first} starts", checkpoint.steps_done))
         }
-        Some(checkpoint) => {
-            let history = history_len(spec.solver, first, spec.steps_run());
-            let all = &checkpoint.tensors;
-            let split = if spec.cache.is_none() { all.len() } else { (1 + history).min(all.len()) };
-            let (of_solver, of_cache) = all.split_at(split);
-            tensors(of_solver, 1 + history, &latents, "latents and solver history")
-                .or_else(|| cached(of_cache, &spec.cache, &latents))
-        }
+        Some(checkpoint) => forms::check_state(spec, geometry, checkpoint).err().map(|misfit| misfit.to_string()),
     }
 }
 
@@ -229,38 +188,11 @@ fn loras(loras: &[LoraRef]) -> Option<String> {
     Some(format!("the strength {} of the LoRA {} is no number to scale with", wrong.strength, wrong.name))
 }
 
-/// What a step cache keeps depends on weights that are not read yet: here it is bounded, and the cache knows the rest.
-fn cached(tensors: &[TensorRef], cache: &CacheSettings, latents: &[u64]) -> Option<String> {
-    let most = match cache {
-        CacheSettings::None => 0,
-        CacheSettings::CfgCache(_) => 1,
-        CacheSettings::Magcache(_) | CacheSettings::Teacache(_) => 2,
-        CacheSettings::Sencache(_) => 3,
-    };
-    let known = |tensor: &&TensorRef| tensor.dtype == DType::F32 && (tensor.shape == latents || tensor.shape == [2]);
-    let unknown = tensors.iter().find(|tensor| !known(tensor));
-    match unknown {
-        Some(tensor) => Some(format!("a step cache keeps nothing of the shape {:?}", tensor.shape)),
-        None if tensors.len() > most => {
-            Some(format!("{} tensors of the step cache {}, which keeps {most}", tensors.len(), cache.name()))
-        }
-        None => None,
-    }
-}
-
-fn tensors(tensors: &[TensorRef], count: usize, shape: &[u64], what: &str) -> Option<String> {
-    if tensors.len() != count {
-        return Some(format!("{} tensors as {what} where there must be {count}", tensors.len()));
-    }
-    let wrong = tensors.iter().find(|tensor| tensor.dtype != DType::F32 || tensor.shape != shape)?;
-    Some(format!("{:?} of {:?} as {what}, which are {shape:?} of F32", wrong.shape, wrong.dtype))
-}
-
 #[cfg(test)]
 mod tests {
     use wanfarm_types::{
-        Checkpoint, Digest, FailureKind, Guidance, ImageSource, MagCache, MagCurve, Nag, Role, SenCache, SolverKind,
-        StepRange,
+        CacheSettings, Checkpoint, Digest, FailureKind, Guidance, ImageSource, MagCache, MagCurve, Nag, Role, SenCache,
+        SolverKind, StepRange, TensorRef, VaeKind,
     };
 
     use super::*;

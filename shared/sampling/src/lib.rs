@@ -5,6 +5,7 @@
 //! tensors on devices, networks, clocks, randomness other than the seeded generator, files.
 
 pub mod cache;
+pub mod forms;
 mod guidance;
 mod mt19937;
 mod multistep;

@@ -64,7 +64,8 @@ fn a_video_carries_on_from_several_frames() {
 
     let refused = |line: &str| {
         let text = format!("[[video]]\nname='a'\nprompt='p'\nframes=17\n[[video]]\nprompt='q'\nframes=17\n{line}");
-        read_videos(&text).unwrap().check(Some(&both())).err().map(|faults| lines(&faults)).unwrap_or_default()
+        let checked = read_videos(&text).and_then(|manifest| manifest.check(Some(&both())));
+        checked.err().map(|faults| lines(&faults)).unwrap_or_default()
     };
     assert_eq!(refused("image={from='a'}\noverlap=5"), [""; 0]);
     assert_eq!(refused("overlap=5"), ["11:9 video[1].overlap: video[1].overlap has no image beside it"]);

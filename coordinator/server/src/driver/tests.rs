@@ -6,6 +6,7 @@ mod forgetting;
 mod names;
 mod outputs;
 mod restart;
+mod results;
 mod watching;
 
 use std::path::PathBuf;

@@ -1,7 +1,10 @@
 //! What workers say: that they are there, what they have computed, that they leave.
 
+use wanfarm_sampling::forms;
 use wanfarm_scheduler::Input;
-use wanfarm_types::{AttemptId, CoordinatorMessage, EventKind, Incarnation, Report, WorkerId, WorkerMessage};
+use wanfarm_types::{
+    AttemptId, CoordinatorMessage, EventKind, Failure, Incarnation, ItemOutputs, Report, WorkerId, WorkerMessage,
+};
 
 use super::registry::Registry;
 use super::{Driver, upkeep};
@@ -73,9 +76,34 @@ impl Driver {
                 self.feed(Input::WorkerGone { worker, incarnation, clean: true });
             }
             WorkerMessage::Report(attempt, report) => {
+                let report = self.judged(worker, attempt, report);
                 self.show(attempt, &report);
                 self.feed(Input::Report { worker, incarnation, attempt, report });
             }
+        }
+    }
+
+    /// A report, or the failure of the worker that makes it, if it tells of what its item cannot have made: whoever is given
+    /// that next would fail in its place.
+    fn judged(&self, worker: WorkerId, attempt: AttemptId, report: Report) -> Report {
+        let Registry { jobs, ledger, catalog, .. } = &self.registry;
+        let made = match &report {
+            Report::ItemDone { outputs, .. } => outputs.clone(),
+            Report::StepDone { checkpoint, .. } => ItemOutputs::Checkpoint(checkpoint.clone()),
+            _ => return report,
+        };
+        let known = ledger.open(attempt).filter(|_| ledger.worker_of(attempt) == Some(worker));
+        let Some(spec) = known.and_then(|(video, _)| jobs.spec(video)) else { return report };
+        let Some(model) = catalog.get(&spec.model) else { return report };
+        // An item that was stopped before its first step hands its state back, or none.
+        let is_empty = matches!(&made, ItemOutputs::Checkpoint(state) if state.tensors.is_empty());
+        match forms::check_outputs(spec, &model.info, &made) {
+            Err(misfit) if !is_empty => {
+                let stage = ledger.stage_of(attempt).map_or_else(String::new, |stage| format!("{stage}: "));
+                let name = self.sessions.name(worker);
+                Report::Failed(Failure::transient(format!("{stage}what {name} made of it is not that: {misfit}")))
+            }
+            _ => report,
         }
     }
 

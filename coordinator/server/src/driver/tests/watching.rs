@@ -5,7 +5,7 @@ use wanfarm_types::WorkerStatus;
 use super::*;
 
 /// A driver with a job of so many videos, and a worker that holds all roles but the VAE.
-fn without_vae(videos: usize) -> (Driver, Messages, tempfile::TempDir) {
+pub(super) fn without_vae(videos: usize) -> (Driver, Messages, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let (_events, driver) = driver(Box::<MemoryStore>::default(), dir.path());
     let mut driver = driver.unwrap();
@@ -66,7 +66,7 @@ async fn a_follower_of_a_large_job_is_told_of_what_changed_alone() {
 }
 
 /// Says something as the worker that [`attached`] is.
-fn says(driver: &mut Driver, message: WorkerMessage) {
+pub(super) fn says(driver: &mut Driver, message: WorkerMessage) {
     let (worker, incarnation) = (WorkerId(uuid::Uuid::from_u128(1)), Incarnation(uuid::Uuid::from_u128(2)));
     driver.on_event(Event::Worker { connection: 1, worker, incarnation, message });
 }

@@ -134,7 +134,7 @@ impl Tables<'_> {
         let mut statement = self.database.prepare(&format!("SELECT rowid AS line, * FROM {table} ORDER BY {order}"))?;
         let job = ["id", "job"].into_iter().find(|column| match table {
             "job" => *column == "id",
-            _ => *column == "job" && statement.column_names().contains(column),
+            _ => *column == "job" && statement.column_names().any(|name| name == *column),
         });
         let (mut lines, mut found) = (statement.query([])?, Vec::new());
         while let Some(line) = lines.next()? {
