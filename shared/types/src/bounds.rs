@@ -13,6 +13,8 @@ const MAX_TEXT: usize = 8192;
 const MAX_REASON: usize = 2048;
 /// Longest line of a log, in bytes.
 const MAX_LINE: usize = 1024;
+/// Longer than any item runs, in seconds: four months.
+const MAX_SECONDS: f64 = 1e7;
 /// More steps than any video has.
 pub(crate) const MAX_STEPS: u32 = 1000;
 
@@ -45,6 +47,14 @@ pub fn check_label(field: &'static str, text: &str) -> Result<(), BadMessage> {
 /// As [`check_label`], of something that has to be there.
 pub(crate) fn name(field: &'static str, text: &str) -> Result<(), BadMessage> {
     if text.is_empty() { Err(BadMessage::new(field, "is empty")) } else { check_label(field, text) }
+}
+
+/// Checks how long something took. What is no number, or none that time has, is left to whoever measures.
+pub(crate) fn seconds(field: &'static str, seconds: f64) -> Result<(), BadMessage> {
+    match seconds > MAX_SECONDS {
+        true => Err(BadMessage::new(field, format!("are {seconds}, and nothing takes longer than {MAX_SECONDS}"))),
+        false => Ok(()),
+    }
 }
 
 /// Checks the path of a file.

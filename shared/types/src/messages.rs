@@ -255,8 +255,16 @@ impl WorkerMessage {
     /// The first thing that means nothing.
     pub fn check(&self) -> Result<(), BadMessage> {
         match self {
-            Self::Report(_, Report::StepDone { checkpoint, .. }) => check_tensors(&checkpoint.tensors),
-            Self::Report(_, Report::ItemDone { outputs, .. }) => check_tensors(outputs.tensors()),
+            Self::Report(_, Report::StepDone { checkpoint, seconds }) => {
+                bounds::seconds("seconds", *seconds)?;
+                check_tensors(&checkpoint.tensors)
+            }
+            Self::Report(_, Report::ItemDone { outputs, timing }) => {
+                let whole = [timing.seconds, timing.load_seconds, timing.input_wait_seconds];
+                whole.iter().chain(&timing.step_seconds).try_for_each(|time| bounds::seconds("seconds", *time))?;
+                check_tensors(outputs.tensors())
+            }
+            Self::Report(_, Report::Loading(progress)) => bounds::seconds("seconds", progress.seconds),
             Self::Log { entries, .. } => at_most("entries", entries.len(), MAX_ENTRIES, "lines"),
             _ => Ok(()),
         }
@@ -390,6 +398,15 @@ mod tests {
             let message = WorkerMessage::Report(AttemptId(9), report);
             assert_eq!(again(&message), message);
             assert_eq!(message.check(), Ok(()));
+        }
+        let step =
+            |seconds| Report::StepDone { checkpoint: Checkpoint { steps_done: 1, tensors: Vec::new() }, seconds };
+        let ended = |step_seconds| Report::ItemDone {
+            outputs: ItemOutputs::Text(tensor(&[1])),
+            timing: StepTiming { step_seconds, ..StepTiming::default() },
+        };
+        for endless in [step(1e300), ended(vec![1.0, f64::INFINITY])] {
+            assert!(WorkerMessage::Report(AttemptId(9), endless).check().is_err());
         }
         let entry = LogEntry { age_milliseconds: 250, level: LogLevel::Warn, text: "it slipped".into() };
         let log = |lines| WorkerMessage::Log { first: 7, entries: vec![entry.clone(); lines] };

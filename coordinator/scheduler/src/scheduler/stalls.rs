@@ -2,7 +2,8 @@
 //! that a connected worker has to run must show its next point (begun, a step, its end) before a deadline; else it is taken
 //! away as if it had failed there. Being wrong costs a step: the fence refuses what a slow worker still says of it.
 //!
-//! Deliberately generous: a step may take ten times as long as this worker's steps took so far.
+//! Deliberately generous: a step may take ten times as long as this worker's steps took so far. That is the worker's own word,
+//! so it never gets more time than one that has said nothing yet; whose first item came to an end has its steps in that time.
 
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ impl Scheduler {
             Some(Duration::from_millis(slowness.time(attempt.step_work)))
         });
         let usual = slowness.map(|usual| usual.saturating_mul(SLOWER));
-        usual.map_or(self.config.stall.saturating_mul(UNKNOWN), |usual| usual.max(self.config.stall))
+        let longest = self.config.stall.saturating_mul(UNKNOWN);
+        usual.map_or(longest, |usual| usual.clamp(self.config.stall, longest))
     }
 
     /// Ends what has not shown its next point in time. What a worker without a connection does is unknown, and its lease

@@ -47,6 +47,21 @@ fn patience_follows_the_measured_steps_and_starts_anew_with_each() {
     assert_eq!(desk.item(1).item.steps.first, 2, "nobody else could take it, and its steps are kept");
 }
 
+/// As one of which nothing is known: what a worker says of its own speed buys it no more.
+#[test]
+fn a_worker_that_calls_itself_slow_has_no_more_time_than_a_new_one() {
+    let mut desk = Desk::with(Config { stall: Duration::from_secs(60), ..Config::default() });
+    desk.boot(1, ALL);
+    desk.add(job(1, 0, 1));
+    desk.until(1, Stage::DenoiseHigh);
+    let attempt = desk.start(1);
+    desk.report(1, attempt, Report::StepDone { checkpoint: Desk::state(video(1, 0), 1), seconds: 9e6 });
+    desk.pass(12 * 60_000 - 1000, &[1]);
+    assert_eq!(desk.worker(1).running.map(|(attempt, ..)| attempt), Some(attempt));
+    desk.pass(2000, &[1]);
+    assert!(desk.dropped(attempt));
+}
+
 #[test]
 fn a_queued_item_has_no_deadline_before_its_turn() {
     let mut desk = Desk::with(Config { stall: Duration::from_secs(60), prefetch_steps: 9, ..Config::default() });
