@@ -44,16 +44,19 @@ fn change(folder: &Path, part: &str, change: impl FnOnce(&mut HashMap<String, Te
     candle_core::safetensors::save(&tensors, file).unwrap();
 }
 
-fn examine(folder: &Path) -> (Vec<Finding>, Option<Rendered>) {
+/// Operations are the device's, not the model's: where the model is broken, they are examined at this length.
+const LENGTH: usize = 1024;
+
+fn examine(folder: &Path, length: Option<usize>) -> (Vec<Finding>, Option<Rendered>) {
     let mut findings = Vec::new();
-    let examination = Examination { model: folder, device: DeviceKind::Cpu, bf16: false, length: None, budget: None };
+    let examination = Examination { model: folder, device: DeviceKind::Cpu, bf16: false, length, budget: None };
     let rendered = examination.run(&mut |finding| findings.push(finding)).unwrap();
     (findings, rendered)
 }
 
 /// Names of the checks that failed.
 fn failed(folder: &Path) -> Vec<String> {
-    let (findings, _) = examine(folder);
+    let (findings, _) = examine(folder, Some(LENGTH));
     let failed = findings.into_iter().filter(|finding| finding.outcome == Outcome::Fail);
     failed.inspect(|finding| assert!(!finding.remark.is_empty())).map(|finding| finding.name.into_owned()).collect()
 }
@@ -78,7 +81,7 @@ fn zero(tensors: &mut HashMap<String, Tensor>, which: impl Fn(&str) -> bool) {
 
 #[test]
 fn a_whole_model_passes_everything() {
-    let (findings, rendered) = examine(&demo());
+    let (findings, rendered) = examine(&demo(), None);
     for finding in &findings {
         assert_eq!(finding.outcome, Outcome::Pass, "{finding:?}");
     }
@@ -98,7 +101,7 @@ fn every_bad_tensor_is_named_and_the_rest_is_still_examined() {
         tensors.remove("proj_out.bias").unwrap();
         tensors.insert("surplus".to_owned(), Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap());
     });
-    let (findings, rendered) = examine(model.path());
+    let (findings, rendered) = examine(model.path(), Some(LENGTH));
     let high = findings.iter().find(|finding| finding.name == "dit-high").unwrap();
     assert_eq!((high.section, high.outcome), (Section::Files, Outcome::Fail));
     assert!(high.remark.contains("head.head.bias") && high.remark.contains("surplus"), "{}", high.remark);
@@ -107,7 +110,7 @@ fn every_bad_tensor_is_named_and_the_rest_is_still_examined() {
     assert_eq!(outcome(Section::Render), [Outcome::Skipped]);
     assert!(rendered.is_none());
 
-    let (findings, _) = examine(&model.path().join("tokenizer"));
+    let (findings, _) = examine(&model.path().join("tokenizer"), Some(LENGTH));
     assert_eq!((findings[0].section, findings[0].outcome), (Section::Files, Outcome::Fail));
     assert!(findings.iter().any(|f| f.section == Section::Operations), "the device can be examined without a model");
 }
@@ -134,7 +137,7 @@ fn fp8(wrong: impl Fn(&str, &str) -> f64) -> tempfile::TempDir {
 
 #[test]
 fn a_compact_model_passes_and_says_what_it_is_and_wrong_scales_are_caught() {
-    let (findings, rendered) = examine(fp8(|_, _| 1.).path());
+    let (findings, rendered) = examine(fp8(|_, _| 1.).path(), Some(LENGTH));
     assert!(findings.iter().all(|finding| finding.outcome == Outcome::Pass), "{findings:?}");
     assert!(rendered.is_some());
     for name in ["dit-high: f8_e4m3 levels", "dit-low: f8_e4m3 evenness", "dit-low: f8_e4m3 product"] {
