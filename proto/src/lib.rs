@@ -4,6 +4,7 @@
 //! edges of the binaries, nowhere else.
 
 pub mod convert;
+mod crowd;
 mod frame;
 pub mod listen;
 mod location;

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::crowd::{Crowd, Full, Place};
 use crate::tensors::is_out_of_descriptors;
 
 /// Connections that may wait to be accepted.
@@ -53,19 +54,30 @@ fn both_families(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// The connections that arrive. Never an error: what cannot be accepted now is accepted later; `starved` is called each
+/// The connections that arrive, as far as there is room for them. Never an error: what cannot be accepted now is accepted later; `starved` is called each
 /// time that one has to wait for a free file descriptor.
 pub fn incoming(
     listener: TcpListener,
     starved: impl Fn() + Send + 'static,
 ) -> impl Stream<Item = io::Result<Prompt>> + Send {
-    futures::stream::unfold((listener, None, starved), |(listener, mut told, starved)| async move {
+    let start = (listener, None, starved, Crowd::new());
+    futures::stream::unfold(start, |(listener, mut told, starved, crowd)| async move {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
+                    let place = match crowd.admit(peer.ip()) {
+                        Ok(place) => place,
+                        Err(full) => {
+                            if is_news(&mut told, Instant::now()) {
+                                refused(full, peer.ip());
+                            }
+                            continue;
+                        }
+                    };
                     // Only speed is lost without.
                     let _ = stream.set_nodelay(true);
-                    return Some((Ok(Prompt::within(stream, PREFACE_TIMEOUT)), (listener, told, starved)));
+                    let connection = Prompt::within(stream, PREFACE_TIMEOUT, Some(place));
+                    return Some((Ok(connection), (listener, told, starved, crowd)));
                 }
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
@@ -86,6 +98,18 @@ pub fn incoming(
     })
 }
 
+fn refused(full: Full, peer: IpAddr) {
+    match full {
+        Full::All => {
+            tracing::warn!(%peer, "a connection is refused: there are as many as this process may have; allow more \
+             (ulimit -n, LimitNOFILE in systemd, SoftResourceLimits in launchd)")
+        }
+        Full::Address => {
+            tracing::warn!(%peer, "a connection is refused: this address has half of all that there may be")
+        }
+    }
+}
+
 /// A connection that was gone before it was accepted.
 fn is_of_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind;
@@ -103,11 +127,13 @@ pub struct Prompt {
     stream: TcpStream,
     /// Until it has: by when, and how much has come.
     awaited: Option<(Pin<Box<Sleep>>, usize)>,
+    /// Its place among all connections.
+    _place: Option<Place>,
 }
 
 impl Prompt {
-    fn within(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, awaited: Some((Box::pin(sleep(patience)), 0)) }
+    fn within(stream: TcpStream, patience: Duration, place: Option<Place>) -> Self {
+        Self { stream, awaited: Some((Box::pin(sleep(patience)), 0)), _place: place }
     }
 }
 
@@ -121,7 +147,7 @@ impl Connected for Prompt {
 
 impl AsyncRead for Prompt {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, awaited } = &mut *self;
+        let Self { stream, awaited, .. } = &mut *self;
         let Some((late, arrived)) = awaited else { return Pin::new(stream).poll_read(cx, buf) };
         if late.poll_unpin(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer says nothing")));
@@ -186,7 +212,7 @@ mod tests {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
-        (dialled, Prompt::within(accepted, Duration::from_millis(milliseconds)))
+        (dialled, Prompt::within(accepted, Duration::from_millis(milliseconds), None))
     }
 
     #[tokio::test]

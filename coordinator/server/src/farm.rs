@@ -17,6 +17,7 @@ mod places;
 mod posters;
 mod reports;
 mod rpc;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -54,6 +55,7 @@ use looking::{Looking, Seen};
 pub use manifests::{Checked, Refused};
 pub use paging::page_after;
 pub use posters::Poster;
+use sending::Sending;
 
 /// More images, or LoRA files, than any job may have.
 const MAX_IMAGES: usize = 100_000;
@@ -79,6 +81,7 @@ pub struct FarmService {
     /// Limits concurrent makings of reports' pages, which take longer.
     drawing: Looking,
     archives: Archives,
+    sending: Sending,
     stills: Stills,
     posters: Posters,
     /// Limits concurrent makings of posters.
@@ -125,6 +128,7 @@ impl FarmService {
             looking,
             drawing,
             archives: Archives::new(),
+            sending: Sending::new(),
             stills,
             posters: Posters::default(),
             showing: Looking::new().reading(),

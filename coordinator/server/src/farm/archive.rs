@@ -23,7 +23,7 @@ use zip::{CompressionMethod, DateTime};
 
 use super::asking::Answer;
 use super::files::{became, lost};
-use super::pipe::{CHUNK_BYTES, Pipe, take};
+use super::pipe::{CHUNK_BYTES, PATIENCE, Pipe, take};
 use super::wire::refusal;
 use super::{AHEAD, FarmService, Seen};
 use crate::outputs::{self, JobFiles, Print, Stands};
@@ -97,7 +97,7 @@ fn send(files: &JobFiles, reports: impl FnOnce() -> [(String, Vec<u8>); 2], pipe
     if let Err(error) = whole {
         tracing::debug!(%error, "an archive breaks off");
         // Nobody may listen any more.
-        take(&runtime, &chunks, Err(error));
+        take(&runtime, &chunks, Err(error), PATIENCE);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sends the finished files of a job to a client: listed one after the other, read in chunks.
 //!
 //! Only what the registry names as a job's own outputs is touched, never through a link, and each is held against what was
-//! written. Reading blocks; it runs off the async threads and waits for a receiver that is slower.
+//! written. Reading blocks; it runs on threads of its own (`sending`).
 
 #![expect(clippy::disallowed_methods, reason = "reads on threads of its own, at the speed of its receiver")]
 
@@ -9,7 +9,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use tokio::sync::mpsc;
 use tonic::Status;
 use wanfarm_proto::v1;
 use wanfarm_types::{Digest, FileState, JobId, LostFile};
@@ -22,11 +21,10 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Most lost files that are told of.
 const MAX_LOST: usize = 1000;
 
-/// Sends a line for each file; folders stand for the files in them.
-pub(super) fn list(files: &JobFiles, lines: &mpsc::Sender<Result<v1::OutputFile, Status>>) {
+/// Sends a line for each file, until nobody takes one any more; folders stand for the files in them.
+pub(super) fn list(files: &JobFiles, send: impl Fn(Result<v1::OutputFile, Status>) -> bool) {
     for video in &files.videos {
         for (path, print) in video.written.iter().flat_map(|written| written.files()) {
-            // A receiver that has left wants no more.
             let (state, replaced_by) = became(&files.root, video, &path, &print, true);
             let line = v1::OutputFile {
                 video: video.video,
@@ -36,7 +34,7 @@ pub(super) fn list(files: &JobFiles, lines: &mpsc::Sender<Result<v1::OutputFile,
                 state: v1::FileState::from(state).into(),
                 replaced_by: replaced_by.map_or(0, |job| job.0),
             };
-            if lines.blocking_send(Ok(line)).is_err() {
+            if !send(Ok(line)) {
                 return;
             }
         }
@@ -91,11 +89,11 @@ pub(super) fn find(files: &JobFiles, is_meant: impl Fn(&str) -> bool) -> Option<
     fs::symlink_metadata(&file).ok()?.is_file().then_some((file, print))
 }
 
-/// Sends a file's bytes, and at their end an error unless they are what was written.
-pub(super) fn read(path: &Path, written: (u64, Digest), chunks: &mpsc::Sender<Result<v1::FileChunk, Status>>) {
+/// Sends a file's bytes, until nobody takes them any more, and at their end an error unless they are what was written.
+pub(super) fn read(path: &Path, written: (u64, Digest), send: impl Fn(Result<v1::FileChunk, Status>) -> bool) {
     let fail = |error: &io::Error| {
         let why = format!("the coordinator cannot read {}: {error}", path.display());
-        drop(chunks.blocking_send(Err(Status::internal(why))));
+        send(Err(Status::internal(why)));
     };
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -109,7 +107,7 @@ pub(super) fn read(path: &Path, written: (u64, Digest), chunks: &mpsc::Sender<Re
             Ok(0) => break,
             Ok(_) => {
                 hasher.update(&data);
-                if chunks.blocking_send(Ok(v1::FileChunk { data })).is_err() {
+                if !send(Ok(v1::FileChunk { data })) {
                     return;
                 }
             }
@@ -117,7 +115,7 @@ pub(super) fn read(path: &Path, written: (u64, Digest), chunks: &mpsc::Sender<Re
     }
     if (hasher.count(), hasher.finalize().as_bytes()) != (written.0, &written.1.0) {
         let why = format!("{} holds other bytes than were written", path.display());
-        drop(chunks.blocking_send(Err(Status::data_loss(why))));
+        send(Err(Status::data_loss(why)));
     }
 }
 
@@ -138,6 +136,8 @@ pub(super) fn became(
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
     use crate::outputs::{Content, Written, print};
 
@@ -163,7 +163,7 @@ mod tests {
 
     fn listed(files: &JobFiles) -> Vec<(u32, String, v1::FileState, u64)> {
         let (lines, mut heard) = mpsc::channel(10);
-        list(files, &lines);
+        list(files, |line| lines.blocking_send(line).is_ok());
         drop(lines);
         let each = std::iter::from_fn(|| heard.blocking_recv()).map(Result::unwrap);
         each.map(|line| (line.video, line.path.clone(), line.state(), line.replaced_by)).collect()
@@ -216,7 +216,7 @@ mod tests {
         let (path, print) = find(&files, |known| known == "a/b/00000.png").unwrap();
         let sizes = || {
             let (chunks, mut heard) = mpsc::channel(10);
-            read(&path, (print.bytes, print.blake3), &chunks);
+            read(&path, (print.bytes, print.blake3), |chunk| chunks.blocking_send(chunk).is_ok());
             drop(chunks);
             let chunks = std::iter::from_fn(|| heard.blocking_recv());
             chunks.map(|chunk| chunk.map(|chunk| chunk.data.len()).map_err(|status| status.code())).collect::<Vec<_>>()

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 /// Bytes of one chunk.
 pub(super) const CHUNK_BYTES: usize = 256 << 10;
 /// A receiver that takes nothing for so long has gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Hands on what is written, in chunks. Once broken it swallows everything: an archive that is given up still writes its end.
 pub(super) struct Pipe {
@@ -38,7 +38,7 @@ impl Pipe {
             return Ok(());
         }
         let chunk = std::mem::take(&mut self.gathered).into();
-        if take(&self.runtime, &self.chunks, Ok(chunk)) {
+        if take(&self.runtime, &self.chunks, Ok(chunk), PATIENCE) {
             return Ok(());
         }
         self.broken.store(true, Ordering::Relaxed);
@@ -46,9 +46,9 @@ impl Pipe {
     }
 }
 
-/// Waits until the receiver takes it; false when it has gone.
-pub(super) fn take(runtime: &Handle, chunks: &mpsc::Sender<io::Result<Bytes>>, chunk: io::Result<Bytes>) -> bool {
-    runtime.block_on(async { matches!(timeout(PATIENCE, chunks.send(chunk)).await, Ok(Ok(()))) })
+/// Waits on a thread until the receiver takes it; false when it has gone.
+pub(super) fn take<T>(runtime: &Handle, chunks: &mpsc::Sender<T>, chunk: T, patience: Duration) -> bool {
+    runtime.block_on(async { matches!(timeout(patience, chunks.send(chunk)).await, Ok(Ok(()))) })
 }
 
 impl Write for Pipe {

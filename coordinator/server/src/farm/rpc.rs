@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 use wanfarm_client::{JobVerb, WorkerVerb};
 use wanfarm_proto::convert::{digest_field, parse_uuid};
@@ -16,8 +14,9 @@ use wanfarm_types::{Digest, JobId, LogLine, WorkerId};
 
 use super::asking::FinishedFile;
 use super::paging::page;
+use super::sending::Sent;
 use super::wire::{self, refusal};
-use super::{AHEAD, FarmService, MAX_IMAGES, Seeds, files, stopping};
+use super::{FarmService, MAX_IMAGES, Seeds, files, stopping};
 use crate::estimate::Estimate;
 use crate::requests::{Changes, Request};
 use crate::store::{Asked, Start};
@@ -34,8 +33,8 @@ type Reply<T> = Result<Response<T>, Status>;
 impl Farm for FarmService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::JobUpdate, Status>> + Send>>;
     type WatchFarmStream = Pin<Box<dyn Stream<Item = Result<v1::FarmUpdate, Status>> + Send>>;
-    type ListFilesStream = Pin<Box<dyn Stream<Item = Result<v1::OutputFile, Status>> + Send>>;
-    type ReadFileStream = Pin<Box<dyn Stream<Item = Result<v1::FileChunk, Status>> + Send>>;
+    type ListFilesStream = Sent<v1::OutputFile>;
+    type ReadFileStream = Sent<v1::FileChunk>;
     type WorkerLogStream = Pin<Box<dyn Stream<Item = Result<v1::LogLine, Status>> + Send>>;
 
     async fn missing_files(&self, request: tonic::Request<v1::MissingFilesRequest>) -> Reply<v1::MissingFilesReply> {
@@ -168,7 +167,7 @@ impl Farm for FarmService {
         let wire = request.into_inner();
         let (job, video) = (JobId(wire.job), wire.video);
         let outputs = self.ask(|reply| Request::Files { job, video, reply }).await?.map_err(refusal)?;
-        Ok(Response::new(stream(move |lines| files::list(&outputs, &lines))))
+        Ok(Response::new(self.sending.stream(move |send| files::list(&outputs, send)).await?))
     }
 
     async fn read_file(&self, request: tonic::Request<v1::ReadFileRequest>) -> Reply<Self::ReadFileStream> {
@@ -180,7 +179,7 @@ impl Farm for FarmService {
             let what = format!("{path:?} is no finished file of this video of job {job}; ListFiles names those");
             return Err(Status::not_found(what));
         };
-        Ok(Response::new(stream(move |chunks| files::read(&file, (bytes, blake3), &chunks))))
+        Ok(Response::new(self.sending.stream(move |send| files::read(&file, (bytes, blake3), send)).await?))
     }
 
     async fn list_workers(&self, request: tonic::Request<v1::ListWorkersRequest>) -> Reply<v1::ListWorkersReply> {
@@ -261,15 +260,6 @@ fn digests(wire: &[Vec<u8>], files: &str) -> Result<Vec<Digest>, Status> {
         return Err(Status::invalid_argument(format!("a job has at most {MAX_IMAGES} {files}")));
     }
     Ok(wire.iter().map(|digest| digest_field(digest)).collect::<Result<_, _>>()?)
-}
-
-/// A stream of what a blocking reader sends; the reader stops when the client does.
-fn stream<T: Send + 'static>(
-    read: impl FnOnce(mpsc::Sender<Result<T, Status>>) + Send + 'static,
-) -> Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>> {
-    let (lines, outgoing) = mpsc::channel(AHEAD);
-    tokio::task::spawn_blocking(move || read(lines));
-    Box::pin(ReceiverStream::new(outgoing))
 }
 
 fn finished(changes: &Changes) -> bool {
