@@ -60,15 +60,15 @@ pub fn incoming(
     listener: TcpListener,
     starved: impl Fn() + Send + 'static,
 ) -> impl Stream<Item = io::Result<Prompt>> + Send {
-    let start = (listener, None, starved, Crowd::new());
-    futures::stream::unfold(start, |(listener, mut told, starved, crowd)| async move {
+    let start = (listener, [None; 2], starved, Crowd::new());
+    futures::stream::unfold(start, |(listener, [mut told, mut told_full], starved, crowd)| async move {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let place = match crowd.admit(peer.ip()) {
                         Ok(place) => place,
                         Err(full) => {
-                            if is_news(&mut told, Instant::now()) {
+                            if is_news(&mut told_full, Instant::now()) {
                                 refused(full, peer.ip());
                             }
                             continue;
@@ -77,7 +77,7 @@ pub fn incoming(
                     // Only speed is lost without.
                     let _ = stream.set_nodelay(true);
                     let connection = Prompt::within(stream, PREFACE_TIMEOUT, Some(place));
-                    return Some((Ok(connection), (listener, told, starved, crowd)));
+                    return Some((Ok(connection), (listener, [told, told_full], starved, crowd)));
                 }
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {

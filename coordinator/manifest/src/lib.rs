@@ -39,6 +39,7 @@ mod schema;
 mod series;
 mod settings;
 mod source;
+mod starts;
 mod submission;
 mod swept;
 mod template;

@@ -27,8 +27,8 @@ pub struct Repaired {
 /// There is no database, the file itself is damaged, a newer version wrote it, or the disk fails. Then nothing was changed.
 pub fn repair(directory: &DataDirectory) -> Result<Repaired, StoreError> {
     let path = directory.path().join("coordinator.sqlite");
-    if !std::fs::exists(&path).unwrap_or_default() {
-        return Err(StoreError::Failed { verb: "repair", path, why: "it is not there".to_owned() });
+    if let Err(error) = std::fs::metadata(&path) {
+        return Err(StoreError::Failed { verb: "repair", path, why: error.to_string() });
     }
     when_unlocked(|| {
         let fail = |fault: Fault| error("repair", &path, fault);
