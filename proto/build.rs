@@ -6,7 +6,7 @@ use std::path::Path;
 use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["types", "tensors", "worker", "farm"].map(|name| format!("render/v1/{name}.proto"));
+    let files = ["types", "tensors", "worker", "farm", "access"].map(|name| format!("render/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=render");
     let descriptors = protox::compile(files, ["."])?;
     // For whoever asks a server what it serves.

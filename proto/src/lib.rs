@@ -5,6 +5,7 @@
 
 pub mod convert;
 mod crowd;
+pub mod dial;
 mod frame;
 pub mod listen;
 mod location;
@@ -24,7 +25,7 @@ pub mod v1 {
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Both sides of the control plane must speak the same version; raised with every incompatible change.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Largest message either side accepts or sends. Tensors travel in chunks and never come near it;
 /// a manifest of 10,000 videos does.

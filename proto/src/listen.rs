@@ -1,18 +1,23 @@
-//! Sockets that services listen on: on both address families, patient when descriptors run out, and impatient with
-//! peers that say nothing. Not the services.
+//! Sockets that services listen on: on both address families, encrypted or not, patient when descriptors run out, and
+//! impatient with peers that say nothing. Not the services.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, Stream};
+use futures::{FutureExt, Stream, StreamExt};
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Sleep, sleep};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio::time::{Sleep, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+use wanfarm_identity::Peer;
 
 use crate::crowd::{Crowd, Full, Place};
 use crate::tensors::is_out_of_descriptors;
@@ -21,6 +26,13 @@ use crate::tensors::is_out_of_descriptors;
 const BACKLOG: i32 = 1024;
 /// How long a new connection may take to say who it is.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(20);
+/// What begins with another byte is no TLS.
+const HANDSHAKE: u8 = 0x16;
+/// The answer to a browser or script that does not encrypt where it has to.
+const NOT_ENCRYPTED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+    What listens here encrypts: ask for https:// and the same address.\n";
+/// The answer to a gRPC client that does not: settings, and goodbye for inadequate security (RFC 9113, section 7).
+const INADEQUATE: [u8; 26] = [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xc];
 /// What every HTTP/2 client says first has this many bytes.
 const PREFACE: usize = 24;
 /// Pause before accepting again after a failure for lack of descriptors or memory.
@@ -54,12 +66,34 @@ fn both_families(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// Who has connected, and to where.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    /// Address and port of the other side.
+    pub remote: Option<SocketAddr>,
+    /// Which address of this machine it has dialled.
+    pub local: Option<SocketAddr>,
+    /// Whose key it has shown to have; of nobody where nothing is encrypted.
+    pub peer: Peer,
+}
+
 /// The connections that arrive, as far as there is room for them. Never an error: what cannot be accepted now is accepted later; `starved` is called each
-/// time that one has to wait for a free file descriptor.
+/// time that one has to wait for a free file descriptor. With `tls` they are encrypted, and those that are not do not arrive.
 pub fn incoming(
     listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
     starved: impl Fn() + Send + 'static,
 ) -> impl Stream<Item = io::Result<Prompt>> + Send {
+    let tls = tls.map(TlsAcceptor::from);
+    let begun = accepted(listener, starved).map(move |(stream, place)| begin(stream, place, tls.clone()));
+    // As many at once as there may be connections: who takes long keeps nobody waiting.
+    begun.buffer_unordered(usize::MAX).filter_map(|connection| async { connection.map(Ok) })
+}
+
+fn accepted(
+    listener: TcpListener,
+    starved: impl Fn() + Send + 'static,
+) -> impl Stream<Item = (TcpStream, Place)> + Send {
     let start = (listener, [None; 2], starved, Crowd::new());
     futures::stream::unfold(start, |(listener, [mut told, mut told_full], starved, crowd)| async move {
         loop {
@@ -76,8 +110,7 @@ pub fn incoming(
                     };
                     // Only speed is lost without.
                     let _ = stream.set_nodelay(true);
-                    let connection = Prompt::within(stream, PREFACE_TIMEOUT, Some(place));
-                    return Some((Ok(connection), (listener, [told, told_full], starved, crowd)));
+                    return Some(((stream, place), (listener, [told, told_full], starved, crowd)));
                 }
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
@@ -96,6 +129,44 @@ pub fn incoming(
             }
         }
     })
+}
+
+/// Encrypts a connection, if it is to be.
+async fn begin(stream: TcpStream, place: Place, tls: Option<TlsAcceptor>) -> Option<Prompt> {
+    let (remote, local) = (stream.peer_addr().ok(), stream.local_addr().ok());
+    let Some(tls) = tls else {
+        let about = Connection { remote, local, peer: Peer::default() };
+        return Some(Prompt::within(Inner::Plain(stream), about, PREFACE_TIMEOUT, Some(place)));
+    };
+    match timeout(PREFACE_TIMEOUT, encrypt(stream, tls)).await {
+        Ok(Ok(stream)) => {
+            let peer = Peer::of(stream.get_ref().1.peer_certificates());
+            let about = Connection { remote, local, peer };
+            Some(Prompt::within(Inner::Encrypted(Box::new(stream)), about, PREFACE_TIMEOUT, Some(place)))
+        }
+        Ok(Err(error)) => {
+            let peer = remote.map(|remote| remote.ip().to_canonical());
+            tracing::debug!(?peer, why = wanfarm_identity::explain(&error), "a connection was not encrypted");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn encrypt(mut stream: TcpStream, tls: TlsAcceptor) -> io::Result<TlsStream<TcpStream>> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 1 && first[0] != HANDSHAKE {
+        let mut begun = [0; PREFACE];
+        // Unread bytes would have the answer thrown away.
+        let read = stream.read(&mut begun).await?;
+        let is_grpc = begun[..read].starts_with(b"PRI ");
+        stream.write_all(if is_grpc { &INADEQUATE } else { NOT_ENCRYPTED }).await?;
+        stream.shutdown().await?;
+        // Whatever else comes, until the other side has read that.
+        while stream.read(&mut begun).await? > 0 {}
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it began in plain text"));
+    }
+    tls.accept(stream).await
 }
 
 fn refused(full: Full, peer: IpAddr) {
@@ -124,39 +195,59 @@ fn is_news(told: &mut Option<Instant>, now: Instant) -> bool {
 /// A connection that has to begin with an HTTP/2 preface before long.
 #[derive(Debug)]
 pub struct Prompt {
-    stream: TcpStream,
+    stream: Inner,
+    about: Connection,
     /// Until it has: by when, and how much has come.
     awaited: Option<(Pin<Box<Sleep>>, usize)>,
     /// Its place among all connections.
     _place: Option<Place>,
 }
 
+#[derive(Debug)]
+enum Inner {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
+
 impl Prompt {
-    fn within(stream: TcpStream, patience: Duration, place: Option<Place>) -> Self {
-        Self { stream, awaited: Some((Box::pin(sleep(patience)), 0)), _place: place }
+    fn within(stream: Inner, about: Connection, patience: Duration, place: Option<Place>) -> Self {
+        Self { stream, about, awaited: Some((Box::pin(sleep(patience)), 0)), _place: place }
     }
 }
 
 impl Connected for Prompt {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Connection;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Connection {
+        self.about.clone()
     }
+}
+
+/// The stream below, of whatever kind.
+macro_rules! below {
+    ($prompt:expr, $stream:ident => $act:expr) => {
+        match &mut $prompt.stream {
+            Inner::Plain($stream) => $act,
+            Inner::Encrypted($stream) => $act,
+        }
+    };
 }
 
 impl AsyncRead for Prompt {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, awaited, .. } = &mut *self;
-        let Some((late, arrived)) = awaited else { return Pin::new(stream).poll_read(cx, buf) };
+        let Some((late, _)) = &mut self.awaited else {
+            return below!(self, stream => Pin::new(stream).poll_read(cx, buf));
+        };
         if late.poll_unpin(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer says nothing")));
         }
         let before = buf.filled().len();
-        let read = ready!(Pin::new(stream).poll_read(cx, buf));
-        *arrived += buf.filled().len() - before;
-        if *arrived >= PREFACE {
-            *awaited = None;
+        let read = ready!(below!(self, stream => Pin::new(stream).poll_read(cx, buf)));
+        if let Some((_, arrived)) = &mut self.awaited {
+            *arrived += buf.filled().len() - before;
+            if *arrived >= PREFACE {
+                self.awaited = None;
+            }
         }
         Poll::Ready(read)
     }
@@ -164,7 +255,7 @@ impl AsyncRead for Prompt {
 
 impl AsyncWrite for Prompt {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        below!(self, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -172,27 +263,28 @@ impl AsyncWrite for Prompt {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        below!(self, stream => Pin::new(stream).poll_write_vectored(cx, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Inner::Plain(stream) => stream.is_write_vectored(),
+            Inner::Encrypted(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        below!(self, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        below!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::StreamExt;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
     async fn every_interface_is_reached_by_both_families() {
@@ -212,7 +304,8 @@ mod tests {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
-        (dialled, Prompt::within(accepted, Duration::from_millis(milliseconds), None))
+        let about = Connection::default();
+        (dialled, Prompt::within(Inner::Plain(accepted), about, Duration::from_millis(milliseconds), None))
     }
 
     #[tokio::test]
@@ -241,11 +334,11 @@ mod tests {
     async fn connections_arrive_one_after_another() {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = std::pin::pin!(incoming(listener, || ()));
+        let mut incoming = std::pin::pin!(incoming(listener, None, || ()));
         for _ in 0..2 {
             let dialled = TcpStream::connect(address).await.unwrap();
             let accepted = incoming.next().await.unwrap().unwrap();
-            assert_eq!(accepted.connect_info().remote_addr(), dialled.local_addr().ok());
+            assert_eq!(accepted.connect_info().remote, dialled.local_addr().ok());
         }
     }
 

@@ -1,10 +1,10 @@
-//! Where a tensor service is reached: `http://host:port`, and nothing else. Not whether it is reachable.
+//! Where a tensor service is reached: `host:port`, and nothing else. Not whether it is reachable, nor how it is dialled.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use tonic::transport::Uri;
+use tonic::codegen::http::uri::Authority;
 
 /// A host, by name or address, and a port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ pub struct Location {
 
 /// The text is no such address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no address of a tensor service: {why}; write it as http://host:port")]
+#[error("{text:?} is no address of a tensor service: {why}; write it as host:port")]
 pub struct BadLocation {
     text: String,
     why: String,
@@ -51,7 +51,7 @@ impl From<SocketAddr> for Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}", self.host, self.port)
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 
@@ -60,20 +60,11 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, BadLocation> {
         let bad = |why: &str| BadLocation { text: text.to_owned(), why: why.to_owned() };
-        let uri: Uri = text.parse().map_err(|error| bad(&format!("{error}")))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(bad("not an http address"));
-        }
-        let authority = uri.authority().ok_or_else(|| bad("no host"))?;
+        let authority: Authority = text.parse().map_err(|error| bad(&format!("{error}")))?;
         if authority.host().is_empty() || authority.as_str().contains('@') {
             return Err(bad("no host"));
         }
-        // As everywhere: without a port it is that of http.
-        let port = authority.port_u16().or_else(|| (authority.as_str() == authority.host()).then_some(80));
-        let port = port.filter(|port| *port > 0).ok_or_else(|| bad("no port"))?;
-        if uri.path() != "/" || uri.query().is_some() {
-            return Err(bad("something stands behind the port"));
-        }
+        let port = authority.port_u16().filter(|port| *port > 0).ok_or_else(|| bad("no port"))?;
         Ok(Self { host: authority.host().to_owned(), port })
     }
 }
@@ -83,26 +74,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_host_and_a_port_over_http() {
-        for good in ["http://10.0.0.7:7001", "http://[fd07::2]:7001", "http://mac-3.local:1", "http://[::]:9/"] {
-            let location: Location = good.parse().unwrap();
-            assert_eq!(location.to_string(), good.trim_end_matches('/'));
+    fn an_address_is_a_host_and_a_port() {
+        for good in ["10.0.0.7:7001", "[fd07::2]:7001", "mac-3.local:1", "[::]:9"] {
+            assert_eq!(good.parse::<Location>().unwrap().to_string(), good);
         }
-        assert_eq!("http://farm".parse::<Location>().unwrap().to_string(), "http://farm:80");
         let bad =
-            ["", "10.0.0.7:7001", "unix:/tmp/s", "unix:///tmp/s", "https://farm:1", "http://farm:70000", "http://:1"];
-        for bad in bad.into_iter().chain(["http://farm:0", "http://farm:1/x", "http://farm:1/?x", "http://a@farm:1"]) {
+            ["", "10.0.0.7", "unix:/tmp/s", "http://farm:1", "https://farm:1", "farm:70000", ":1", "farm", "farm:"];
+        for bad in bad.into_iter().chain(["farm:0", "farm:1/x", "farm:1/?x", "a@farm:1", "a b:1"]) {
             let error = bad.parse::<Location>().unwrap_err().to_string();
-            assert!(error.contains("http://host:port"), "{bad}: {error}");
+            assert!(error.contains("host:port"), "{bad}: {error}");
         }
     }
 
     #[test]
     fn addresses_of_machines_are_written_as_people_know_them() {
         let location = |address: &str| Location::from(address.parse::<SocketAddr>().unwrap());
-        assert_eq!(location("[::ffff:10.0.0.7]:1").to_string(), "http://10.0.0.7:1");
-        assert_eq!(location("[fe80::1%3]:1").to_string(), "http://[fe80::1]:1");
+        assert_eq!(location("[::ffff:10.0.0.7]:1").to_string(), "10.0.0.7:1");
+        assert_eq!(location("[fe80::1%3]:1").to_string(), "[fe80::1]:1");
         assert_eq!(location("[::1]:1").ip(), Some("::1".parse().unwrap()));
-        assert_eq!("http://farm:1".parse::<Location>().unwrap().ip(), None);
+        assert_eq!("farm:1".parse::<Location>().unwrap().ip(), None);
     }
 }

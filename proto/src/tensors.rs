@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 use wanfarm_types::{DType, Digest, Incarnation, TensorRef};
 
 use crate::Location;
+use crate::dial::Way;
 use crate::v1::tensors_client::TensorsClient;
 use crate::v1::tensors_server::{Tensors, TensorsServer};
 use crate::v1::{Chunk, ReadRequest};
@@ -128,6 +129,7 @@ pub fn mark(incarnation: Incarnation) -> (TensorRef, Bytes) {
 /// Reads tensors, keeping connections open between reads. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Puller {
+    way: Way,
     known: Arc<Mutex<Known>>,
 }
 
@@ -139,6 +141,11 @@ struct Known {
 }
 
 impl Puller {
+    /// One that dials those who hold them so.
+    pub fn new(way: Way) -> Self {
+        Self { way, known: Arc::default() }
+    }
+
     /// Reads a tensor from the first location that delivers it whole; length and digest are checked. Locations that
     /// were unreachable lately are skipped; the last is asked in any case.
     ///
@@ -211,11 +218,11 @@ impl Puller {
         if let Some(channel) = known.channels.get(location) {
             return Ok(channel.clone());
         }
-        // What a peer calls an address may be anything: no other scheme, no file of this machine.
+        // What a peer calls an address may be anything: no scheme, no file of this machine.
         let checked: Location = location.parse().map_err(|error| format!("{error}"))?;
         let endpoint =
-            Endpoint::from_shared(checked.to_string()).map_err(|error| format!("not an address: {error}"))?;
-        let channel = endpoint
+            Endpoint::from_shared(format!("http://{checked}")).map_err(|error| format!("not an address: {error}"))?;
+        let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE)
@@ -225,8 +232,8 @@ impl Puller {
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(16 << 20)
             // The default of 16 KiB would cut each chunk into sixteen.
-            .max_frame_size(CHUNK_BYTES as u32)
-            .connect_lazy();
+            .max_frame_size(CHUNK_BYTES as u32);
+        let channel = self.way.connect_lazy(&endpoint);
         if known.channels.len().max(known.unreachable.len()) >= MAX_CHANNELS {
             // Workers come and go under new ports; forgetting an open connection only costs opening it again.
             *known = Known::default();

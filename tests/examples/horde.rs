@@ -77,7 +77,7 @@ async fn main() -> Result<()> {
     let (workers, pace): (u64, u64) = (workers.parse()?, pace.parse()?);
     let held = Held::default();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let tensors = format!("http://{}", listener.local_addr()?);
+    let tensors = listener.local_addr()?.to_string();
     let server = Server::builder().add_service(service(held.clone()));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let mut all = JoinSet::new();
@@ -222,7 +222,7 @@ impl Worker {
     }
 }
 
-fn hello(number: u64, tensor_url: String) -> Hello {
+fn hello(number: u64, tensor_address: String) -> Hello {
     let role = match number % 10 {
         0..4 => Role::DitHigh,
         4..8 => Role::DitLow,
@@ -243,7 +243,7 @@ fn hello(number: u64, tensor_url: String) -> Hello {
         memory_bytes: 64 << 30,
         budget_bytes: None,
         loaded: Vec::new(),
-        tensor_url,
+        tensor_address,
         models: vec![ServedModel {
             info,
             roles: vec![ServedRole {

@@ -1,5 +1,6 @@
 //! The product as people run it: real processes, real files, real kills.
 
+mod access;
 mod again;
 mod bad_input;
 mod cached;

@@ -45,7 +45,7 @@ fn workers_that_nobody_can_reach_render_the_same_bytes_and_are_shown() {
         let is_hidden = hidden.contains(&&*worker.name);
         assert_eq!(worker.reachable, Some(!is_hidden), "{}", worker.name);
         if is_hidden {
-            let told = format!("cannot reach it at http://{address}");
+            let told = format!("cannot reach it at {address}");
             assert!(worker.detail.contains(&told) && worker.detail.contains("--advertise"), "{}", worker.detail);
         }
     }
@@ -64,7 +64,7 @@ fn a_coordinator_and_workers_on_ipv6_alone_render() {
     let mut farm = Farm::at(&sandbox, "[::1]:0");
     renders(&mut farm, &sandbox, |_| Vec::new());
     let lines = farm.worker_lines();
-    assert!(lines.iter().all(|worker| worker.address.starts_with("http://[::1]:")), "{lines:?}");
+    assert!(lines.iter().all(|worker| worker.address.starts_with("[::1]:")), "{lines:?}");
     assert!(lines.iter().all(|worker| worker.reachable == Some(true)), "{lines:?}");
     farm.stop();
 }

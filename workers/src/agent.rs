@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
+use wanfarm_proto::tensors::Puller;
 use wanfarm_types::{Assignment, AttemptId, CoordinatorMessage, Failure, Hello, ModelRole, Report, WorkerMessage};
 
 use crate::ahead::Ahead;
@@ -78,13 +79,14 @@ impl Agent {
         device: Device,
         store: Arc<TensorStore>,
         files: LocalFiles,
-    ) -> Self {
+        puller: Puller,
+    ) -> Result<Self, WorkerError> {
         let LocalFiles { loras, ahead } = files;
-        let coordinator = link.endpoint().uri().to_string();
-        let deliveries = Deliveries::new(link.endpoint(), store.clone());
-        let prefetch = Prefetch::new(store.clone(), loras);
+        let coordinator = link.target().address().to_owned();
+        let deliveries = Deliveries::new(link.channel()?, store.clone());
+        let prefetch = Prefetch::new(store.clone(), loras, puller);
         let state = Assignments::new(Instant::now());
-        Self {
+        Ok(Self {
             identity,
             hello,
             link,
@@ -98,7 +100,7 @@ impl Agent {
             coordinator,
             lost: None,
             full: false,
-        }
+        })
     }
 
     /// Works until it is told to leave, is refused, or the device thread is gone.
@@ -201,6 +203,7 @@ impl Agent {
             // The link's.
             CoordinatorMessage::Welcome { .. }
             | CoordinatorMessage::Refused { .. }
+            | CoordinatorMessage::Certificate(_)
             | CoordinatorMessage::Leave
             | CoordinatorMessage::Send(_) => return None,
         })

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use candle_core::DType;
+use wanfarm_identity::Farm;
 use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_proto::dial::Target;
 use wanfarm_types::{Role, Size};
 
 use crate::Log;
@@ -14,8 +16,10 @@ use crate::Log;
 /// Settings of one worker process.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
-    /// The coordinator's address, `http://host:port`.
-    pub coordinator: String,
+    /// The coordinator.
+    pub coordinator: Target,
+    /// The farm that this machine has joined; `None`: nothing is encrypted.
+    pub farm: Option<Farm>,
     /// What to serve; not empty. A folder that lacks some of them serves the others.
     pub roles: Vec<Role>,
     /// Memory for the weights and what is computed with them, within which the coordinator decides what is loaded. Absent:

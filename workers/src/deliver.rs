@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tracing::debug;
 use wanfarm_proto::tensors::{ChunkSource, Chunks};
 use wanfarm_proto::v1::Delivery;
@@ -31,9 +31,9 @@ pub(crate) struct Deliveries {
 
 impl Deliveries {
     /// Over a connection of its own: heartbeats and reports do not queue behind tensors.
-    pub(crate) fn new(coordinator: &Endpoint, store: Arc<TensorStore>) -> Self {
+    pub(crate) fn new(coordinator: Channel, store: Arc<TensorStore>) -> Self {
         let (errands, waiting) = mpsc::channel(WAITING);
-        let client = DispatchClient::new(coordinator.connect_lazy());
+        let client = DispatchClient::new(coordinator);
         let run = move |errand| deliver(client.clone(), store.clone(), errand);
         tokio::spawn(ReceiverStream::new(waiting).for_each_concurrent(AT_ONCE, run));
         Self { errands }

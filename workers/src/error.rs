@@ -56,6 +56,9 @@ pub enum WorkerError {
         /// Error of the operating system.
         source: io::Error,
     },
+    /// What this machine is known by in its farm cannot be used.
+    #[error("this machine's key cannot be used: {0}")]
+    Key(#[from] wanfarm_identity::KeyError),
     /// The coordinator turned this worker away.
     #[error("the coordinator refuses this worker: {0}")]
     Refused(String),
@@ -96,6 +99,7 @@ impl WorkerError {
             | WorkerError::InUse { .. }
             | WorkerError::Listen { .. }
             | WorkerError::System { .. }
+            | WorkerError::Key(_)
             | WorkerError::DeviceThread(_) => ErrorKind::System,
         }
     }

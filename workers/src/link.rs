@@ -10,8 +10,10 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, Sleep, sleep};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Streaming};
+use wanfarm_identity::Farm;
+use wanfarm_proto::dial::{TOO_PLAIN, Target, is_too_plain};
 use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::dispatch_client::DispatchClient;
 use wanfarm_proto::{MAX_MESSAGE_BYTES, v1};
@@ -53,13 +55,16 @@ pub(crate) enum Event {
 /// What is dialled, and what is told there beside the work.
 #[derive(Debug, Clone)]
 pub(crate) struct Dial {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) target: Target,
+    pub(crate) farm: Option<Farm>,
     pub(crate) log: Log,
 }
 
 #[derive(Debug)]
 pub(crate) struct Link {
-    endpoint: Endpoint,
+    target: Target,
+    /// What this worker shows of itself: what the coordinator vouches for.
+    farm: Option<Farm>,
     /// Where this worker's tensor service listens.
     tensors: SocketAddr,
     log: Teller,
@@ -78,6 +83,8 @@ struct Session {
     incoming: Streaming<v1::Frame>,
     heartbeat: Interval,
     wants_log: bool,
+    /// How others know this worker, until it shows that.
+    certificate: Option<String>,
 }
 
 enum DialError {
@@ -85,15 +92,9 @@ enum DialError {
     Refused { reason: String, take_new_identity: bool },
 }
 
-/// Checks the coordinator's address.
-pub(crate) fn endpoint(coordinator: &str) -> Result<Endpoint, WorkerError> {
-    let bad = |why: String| {
-        WorkerError::Settings(format!("--coordinator {coordinator}: {why}; write it as http://host:port"))
-    };
-    let endpoint = Endpoint::from_shared(coordinator.to_owned()).map_err(|error| bad(root_cause(&error)))?;
-    if endpoint.uri().host().is_none() || endpoint.uri().scheme_str() != Some("http") {
-        return Err(bad("not an http address".to_owned()));
-    }
+/// How the coordinator is dialled.
+fn endpoint(target: &Target) -> Result<Endpoint, String> {
+    let endpoint = target.endpoint().map_err(|error| root_cause(&error))?;
     Ok(endpoint
         .connect_timeout(ATTACH_TIMEOUT)
         .tcp_nodelay(true)
@@ -104,14 +105,34 @@ pub(crate) fn endpoint(coordinator: &str) -> Result<Endpoint, WorkerError> {
 
 impl Link {
     /// `tensors`: where this worker's tensor service listens.
-    pub(crate) fn new(Dial { endpoint, log }: Dial, tensors: SocketAddr) -> Self {
+    pub(crate) fn new(Dial { target, farm, log }: Dial, tensors: SocketAddr) -> Self {
         let state = LinkState::Pausing(Box::pin(sleep(Duration::ZERO)));
-        Self { endpoint, tensors, log: Teller::new(log), failures: 0, state }
+        Self { target, farm, tensors, log: Teller::new(log), failures: 0, state }
     }
 
     /// What is dialled.
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Another connection there, dialled when it is needed.
+    ///
+    /// # Errors
+    /// When its address is none.
+    pub(crate) fn channel(&self) -> Result<Channel, WorkerError> {
+        let endpoint = endpoint(&self.target).map_err(|why| {
+            WorkerError::Settings(format!("--coordinator {}: {why}; write it as HOST:PORT", self.target))
+        })?;
+        Ok(self.target.way().connect_lazy(&endpoint))
+    }
+
+    /// How the others of the farm know this worker from now on.
+    fn show(&self, certificate: &str) {
+        if let Some(farm) = &self.farm
+            && let Err(error) = farm.credentials.show(certificate)
+        {
+            tracing::warn!(%error, "the coordinator sent a certificate that is none");
+        }
     }
 
     /// Goes on until there is something to say. Safe to drop and call again: nothing is lost in between.
@@ -121,11 +142,12 @@ impl Link {
             match &mut self.state {
                 LinkState::Pausing(pause) => {
                     pause.await;
-                    let dial = dial(self.endpoint.clone(), hello(), self.tensors);
+                    let dial = dial(self.target.clone(), hello(), self.tensors);
                     self.state = LinkState::Dialling(dial.boxed());
                 }
                 LinkState::Dialling(dialling) => match dialling.await {
-                    Ok(session) => {
+                    Ok(mut session) => {
+                        session.certificate.take().iter().for_each(|certificate| self.show(certificate));
                         self.failures = 0;
                         self.log.begin_anew();
                         self.state = LinkState::Attached(session);
@@ -161,6 +183,10 @@ impl Link {
                     return match frame.read() {
                         Ok(CoordinatorMessage::Refused { reason, take_new_identity }) => {
                             self.refused(reason, take_new_identity)
+                        }
+                        Ok(CoordinatorMessage::Certificate(certificate)) => {
+                            self.show(&certificate);
+                            continue;
                         }
                         Ok(CoordinatorMessage::Leave) => Event::Leave,
                         Ok(CoordinatorMessage::Send(errand)) => Event::Wanted(errand),
@@ -223,13 +249,14 @@ fn pause(failures: u32, jitter: f64) -> Duration {
     BACKOFF.pause(failures).mul_f64(1.0 - 0.5 * jitter)
 }
 
-async fn dial(endpoint: Endpoint, mut hello: Hello, tensors: SocketAddr) -> Result<Box<Session>, DialError> {
+async fn dial(target: Target, mut hello: Hello, tensors: SocketAddr) -> Result<Box<Session>, DialError> {
     let lost = |what: &str, why: String| DialError::Lost(format!("{what}: {why}"));
-    if hello.tensor_url.is_empty() {
+    if hello.tensor_address.is_empty() {
         // If that is every interface, the coordinator fills in the one it sees.
-        hello.tensor_url = format!("http://{tensors}");
+        hello.tensor_address = tensors.to_string();
     }
-    let channel = endpoint.connect().await.map_err(|error| lost("cannot connect", root_cause(&error)))?;
+    let endpoint = endpoint(&target).map_err(|why| lost("cannot connect", why))?;
+    let channel = target.way().connect(&endpoint).await.map_err(|error| lost("cannot connect", root_cause(&error)))?;
     let mut client = DispatchClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -244,13 +271,20 @@ async fn dial(endpoint: Endpoint, mut hello: Hello, tensors: SocketAddr) -> Resu
     let answer = tokio::time::timeout(ATTACH_TIMEOUT, answer).await;
     let answer =
         answer.map_err(|_| lost("no answer to the hello", format!("within {} s", ATTACH_TIMEOUT.as_secs())))?;
-    let (incoming, first) = answer.map_err(|status| lost("no answer to the hello", status.message().to_owned()))?;
+    let (incoming, first) = answer.map_err(|status| match status.code() {
+        _ if is_too_plain(&status) => DialError::Refused { reason: TOO_PLAIN.to_owned(), take_new_identity: false },
+        // It would say the same again.
+        Code::Unauthenticated | Code::PermissionDenied => {
+            DialError::Refused { reason: status.message().to_owned(), take_new_identity: false }
+        }
+        _ => lost("no answer to the hello", status.message().to_owned()),
+    })?;
     match first.map(|frame| frame.read()) {
-        Some(Ok(CoordinatorMessage::Welcome { heartbeat_milliseconds, wants_log, .. })) => {
+        Some(Ok(CoordinatorMessage::Welcome { heartbeat_milliseconds, wants_log, certificate, .. })) => {
             let period = Duration::from_millis(u64::from(heartbeat_milliseconds.max(10)));
             let mut heartbeat = tokio::time::interval(period);
             heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            Ok(Box::new(Session { outgoing, incoming, heartbeat, wants_log }))
+            Ok(Box::new(Session { outgoing, incoming, heartbeat, wants_log, certificate }))
         }
         Some(Ok(CoordinatorMessage::Refused { reason, take_new_identity })) => {
             Err(DialError::Refused { reason, take_new_identity })
@@ -267,14 +301,5 @@ mod tests {
     fn pauses_grow_to_a_limit_and_differ() {
         assert_eq!(pause(0, 0.0), Duration::from_millis(200));
         assert_eq!(pause(u32::MAX, 1.0), Duration::from_secs_f64(7.5));
-    }
-
-    #[test]
-    fn an_address_that_cannot_be_dialled_is_told_at_once() {
-        assert!(endpoint("http://127.0.0.1:7000").is_ok());
-        for bad in ["127.0.0.1:7000", "https://farm:1", "", "http://", "ftp://farm"] {
-            let error = endpoint(bad).unwrap_err().to_string();
-            assert!(error.contains("http://host:port"), "{bad}: {error}");
-        }
     }
 }

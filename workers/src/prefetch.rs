@@ -26,8 +26,9 @@ pub(crate) struct Prefetch {
 }
 
 impl Prefetch {
-    pub(crate) fn new(own: Arc<TensorStore>, loras: Arc<Loras>) -> Self {
-        Self { own, loras, puller: Puller::default() }
+    /// Reads from others by this.
+    pub(crate) fn new(own: Arc<TensorStore>, loras: Arc<Loras>, puller: Puller) -> Self {
+        Self { own, loras, puller }
     }
 
     /// All inputs of an assignment, or the failure to get one of them. `coordinator` is asked when no location that

@@ -9,13 +9,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tracing::info;
+use wanfarm_identity::{of_worker, worker_id};
+use wanfarm_proto::dial::Way;
+use wanfarm_proto::tensors::Puller;
 use wanfarm_proto::{Location, listen};
 use wanfarm_types::{Hello, ServedModel};
 
 use crate::agent::{Agent, LocalFiles};
 use crate::device::{Device, Resident};
 use crate::identity::Identity;
-use crate::link::{self, Dial, Link};
+use crate::link::{Dial, Link};
 use crate::models::{Catalog, Wish};
 use crate::roles::Roles;
 use crate::tensors::TensorStore;
@@ -31,7 +34,8 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// Wrong settings, a data folder or device that cannot be used, model files that cannot be used, or a coordinator that
 /// refuses this worker.
 pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Result<(), WorkerError> {
-    let dial = Dial { endpoint: link::endpoint(&config.coordinator)?, log: config.log.clone() };
+    let (target, farm) = (config.coordinator.clone(), config.farm.clone());
+    let dial = Dial { target, farm: farm.clone(), log: config.log.clone() };
     let advertised = config.advertise.as_deref().map(advertised).transpose()?;
     if config.roles.is_empty() {
         return Err(WorkerError::Settings("--role names no role".to_owned()));
@@ -56,12 +60,14 @@ pub async fn run(config: WorkerConfig, shutdown: impl Future<Output = ()>) -> Re
         memory_bytes: machine::memory_bytes(),
         budget_bytes: budget.map(|budget| budget.0),
         loaded: Vec::new(),
-        tensor_url: advertised.map(|location| location.to_string()).unwrap_or_default(),
+        tensor_address: advertised.map(|location| location.to_string()).unwrap_or_default(),
         models,
         running: Vec::new(),
         holding: Vec::new(),
     };
-    info!(worker = %hello.worker, name = %hello.name, device = %hello.device, "ready");
+    // As the coordinator and so people call it.
+    let id = farm.map_or(hello.worker, |farm| worker_id(&farm.credentials.public().id(), hello.worker));
+    info!(worker = %id, name = %hello.name, device = %hello.device, "ready");
     serve(dial, listen, identity, hello, device, files, shutdown).await
 }
 
@@ -114,20 +120,24 @@ pub(crate) async fn serve(
     let failed = |source| WorkerError::Listen { address: listen, source };
     let listener = listen::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    let farm = dial.farm.as_ref();
+    let puller = Puller::new(farm.map(Way::to_tensors).transpose()?.unwrap_or_default());
+    let tls = farm.map(of_worker).transpose()?.map(Arc::new);
     let served = CancellationToken::new();
     let server = Server::builder()
         .http2_keepalive_interval(Some(SILENCE))
         .add_service(wanfarm_proto::tensors::service(store.clone()))
-        .serve_with_incoming_shutdown(listen::incoming(listener, || ()), served.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(listen::incoming(listener, tls, || ()), served.clone().cancelled_owned());
     let _stop = served.drop_guard();
     tokio::spawn(server);
-    Agent::new(identity, hello, Link::new(dial, address), device, store, files).run(shutdown).await
+    Agent::new(identity, hello, Link::new(dial, address), device, store, files, puller)?.run(shutdown).await
 }
 
 /// Checks `--advertise`.
 fn advertised(address: &str) -> Result<Location, WorkerError> {
-    let location = format!("http://{address}").parse::<Location>();
-    location.map_err(|_| WorkerError::Settings(format!("--advertise {address}: not an address; write it as host:port")))
+    address
+        .parse::<Location>()
+        .map_err(|_| WorkerError::Settings(format!("--advertise {address}: not an address; write it as host:port")))
 }
 
 #[cfg(test)]
@@ -136,7 +146,7 @@ mod tests {
 
     #[test]
     fn an_address_to_advertise_is_checked_at_once() {
-        assert_eq!(advertised("mac-3.local:7701").unwrap().to_string(), "http://mac-3.local:7701");
+        assert_eq!(advertised("mac-3.local:7701").unwrap().to_string(), "mac-3.local:7701");
         for bad in ["http://mac-3:1", "mac-3:many", "mac 3:1", ""] {
             let error = advertised(bad).unwrap_err().to_string();
             assert!(error.contains("--advertise") && error.contains("host:port"), "{bad}: {error}");

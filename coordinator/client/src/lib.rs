@@ -1,6 +1,7 @@
 //! The farm API from the client's side: submit a job, follow it, steer it, fetch what came of it.
 
 mod accelerations;
+mod access;
 mod disk_shortage;
 mod files;
 mod forecast;
@@ -10,12 +11,13 @@ mod verbs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::convert::digest_field;
+use wanfarm_proto::dial::{TOO_PLAIN, is_too_plain};
 use wanfarm_proto::tensors::root_cause;
-use wanfarm_proto::v1::{self, farm_client::FarmClient};
+use wanfarm_proto::v1::{self, access_client::AccessClient, farm_client::FarmClient};
 use wanfarm_types::{
     About, Digest, FileState, JobId, JobReport, JobStatus, JobSummary, LogLine, LostFile, ModelInfo, WorkerId,
     WorkerStatus,
@@ -24,6 +26,9 @@ use wanfarm_types::{
 use wanfarm_manifest::{Submission, Taken};
 
 pub use accelerations::{Accelerated, accelerations};
+pub use access::{GrantKind, GrantLine};
+pub use wanfarm_proto::dial::{Target, Way};
+
 pub use disk_shortage::DiskShortage;
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
 pub use time_words::span;
@@ -35,6 +40,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Client {
     farm: FarmClient<Channel>,
+    access: AccessClient<Channel>,
 }
 
 /// A request came to nothing.
@@ -61,6 +67,9 @@ pub enum ClientError {
     /// The coordinator says no.
     #[error("the coordinator refuses: {0}")]
     Refused(String),
+    /// What answers there encrypts, and was dialled without.
+    #[error("{TOO_PLAIN}")]
+    TooPlain,
     /// The connection broke on the way.
     #[error("the connection to the coordinator broke: {0}; jobs go on without us, ask again when it is back")]
     Broken(String),
@@ -97,11 +106,14 @@ impl ClientError {
 impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         match status.code() {
+            _ if is_too_plain(&status) => Self::TooPlain,
             Code::InvalidArgument
             | Code::NotFound
             | Code::AlreadyExists
             | Code::FailedPrecondition
-            | Code::OutOfRange => Self::Refused(status.message().to_owned()),
+            | Code::OutOfRange
+            | Code::PermissionDenied
+            | Code::Unauthenticated => Self::Refused(status.message().to_owned()),
             Code::Internal | Code::ResourceExhausted | Code::DataLoss => Self::Failed(status.message().to_owned()),
             Code::Unimplemented => Self::Stranger(status.message().to_owned()),
             _ => Self::Broken(status.message().to_owned()),
@@ -114,16 +126,17 @@ impl Client {
     ///
     /// # Errors
     /// When nobody answers.
-    pub async fn connect(url: &str) -> Result<Self, ClientError> {
-        let no = |reason: String| ClientError::NoConnection { url: url.to_owned(), reason };
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| no(root_cause(&error)))?;
+    pub async fn connect(target: &Target) -> Result<Self, ClientError> {
+        let no = |reason: String| ClientError::NoConnection { url: target.url(), reason };
+        let endpoint = target.endpoint().map_err(|error| no(root_cause(&error)))?;
         let endpoint = endpoint.connect_timeout(SILENCE).tcp_nodelay(true);
         let endpoint = endpoint.http2_keep_alive_interval(SILENCE).keep_alive_timeout(SILENCE);
-        let channel = endpoint.connect().await.map_err(|error| no(root_cause(&error)))?;
+        let channel = target.way().connect(&endpoint).await.map_err(|error| no(root_cause(&error)))?;
+        let access = AccessClient::new(channel.clone());
         let farm = FarmClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Ok(Self { farm })
+        Ok(Self { farm, access })
     }
 
     /// What the coordinator knows of a model; `None` before a worker has announced it.

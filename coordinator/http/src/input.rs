@@ -10,7 +10,6 @@ use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-use tonic::transport::server::TcpConnectInfo;
 use wanfarm_types::JobId;
 
 use crate::problem::Problem;
@@ -46,8 +45,8 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let address = parts.extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-        Ok(Self(address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string())))
+        let caller = parts.extensions.get::<wanfarm_server::access::Caller>();
+        Ok(Self(caller.map_or_else(String::new, |caller| caller.name().to_owned())))
     }
 }
 

@@ -8,6 +8,7 @@ mod arrival;
 mod blobs;
 mod content;
 mod document;
+mod enter;
 mod events;
 mod files;
 mod guard;
@@ -88,6 +89,7 @@ pub fn router(farm: FarmService, outside: Outside) -> Router {
         .merge(metrics::routes())
         .merge(openai::routes())
         .merge(document::routes())
+        .merge(enter::routes())
         .method_not_allowed_fallback(unknown::method)
         .fallback(unknown::path)
         .layer(middleware::from_fn_with_state(hosts, guard::guard))

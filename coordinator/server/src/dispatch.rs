@@ -5,19 +5,22 @@
 //! decision about work.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::Stream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::TcpConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
+use wanfarm_identity::{PublicKey, worker_id};
+use wanfarm_proto::listen::Connection;
 use wanfarm_proto::v1::{self, dispatch_server::Dispatch};
 use wanfarm_proto::{PROTOCOL, WireError};
 use wanfarm_types::{CoordinatorMessage, Hello, WorkerMessage, check_label};
 
+use crate::access::{RENEWAL, Trust};
 use crate::address::{Address, Ends};
 use crate::event::{Attached, Event};
 use crate::logs::SharedLogs;
@@ -36,13 +39,15 @@ pub(crate) struct DispatchService {
     events: mpsc::Sender<Event>,
     relay: Relay,
     logs: SharedLogs,
+    /// Vouches for workers, where connections are encrypted.
+    trust: Option<Arc<Trust>>,
     connections: AtomicU64,
 }
 
 impl DispatchService {
     /// A service that feeds the driver, the relay, and the logs.
-    pub(crate) fn new(events: mpsc::Sender<Event>, relay: Relay, logs: SharedLogs) -> Self {
-        Self { events, relay, logs, connections: AtomicU64::new(1) }
+    pub(crate) fn new(events: mpsc::Sender<Event>, relay: Relay, logs: SharedLogs, trust: Option<Arc<Trust>>) -> Self {
+        Self { events, relay, logs, trust, connections: AtomicU64::new(1) }
     }
 }
 
@@ -51,7 +56,7 @@ impl Dispatch for DispatchService {
     type AttachStream = Pin<Box<dyn Stream<Item = Result<v1::Frame, Status>> + Send>>;
 
     async fn attach(&self, request: Request<Streaming<v1::Frame>>) -> Result<Response<Self::AttachStream>, Status> {
-        let peers = request.extensions().get::<TcpConnectInfo>().cloned();
+        let peers = request.extensions().get::<Connection>().cloned().unwrap_or_default();
         let mut inbound = request.into_inner();
         let first = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
             .await
@@ -69,8 +74,8 @@ impl Dispatch for DispatchService {
         }
         let connection = self.connections.fetch_add(1, Ordering::Relaxed);
         let (outbox, outgoing) = mpsc::channel(OUTBOX_CAPACITY);
-        let attached = match read_hello(&first, connection, outbox, peers.as_ref()) {
-            Ok(attached) => attached,
+        let attached = match read_hello(&first, connection, outbox, &peers) {
+            Ok(attached) => attached.vouched_for(&peers, self.trust.as_deref()),
             // It would say the same again.
             Err(error) => return Ok(refusal(format!("its hello cannot be used: {error}"))),
         };
@@ -100,7 +105,19 @@ impl Dispatch for DispatchService {
             // The driver is gone when the coordinator stops; then nobody needs to know.
             let _ = events.send(Event::Detached { connection, worker, incarnation }).await;
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing).map(|message| Ok(v1::Frame::of(&message))))))
+        let voucher = self.trust.clone().zip(peers.peer.key);
+        let start = (outgoing, voucher, Instant::now() + RENEWAL);
+        let messages = futures::stream::unfold(start, |(mut outgoing, voucher, mut next)| async move {
+            let message = tokio::select! {
+                message = outgoing.recv() => message?,
+                certificate = renewed(voucher.as_ref(), next) => {
+                    next += RENEWAL;
+                    CoordinatorMessage::Certificate(certificate)
+                }
+            };
+            Some((Ok(v1::Frame::of(&message)), (outgoing, voucher, next)))
+        });
+        Ok(Response::new(Box::pin(messages)))
     }
 
     async fn deliver(&self, request: Request<Streaming<v1::Delivery>>) -> Result<Response<v1::Delivered>, Status> {
@@ -132,6 +149,27 @@ impl Dispatch for DispatchService {
     }
 }
 
+/// The worker's certificate, when it is time for a new one.
+async fn renewed(voucher: Option<&(Arc<Trust>, PublicKey)>, due: Instant) -> String {
+    tokio::time::sleep_until(due).await;
+    match voucher.and_then(|(trust, key)| trust.vouch(key)) {
+        Some(certificate) => certificate,
+        None => std::future::pending().await,
+    }
+}
+
+impl Attached {
+    /// With the id that nobody with another key has, and what others know it by.
+    fn vouched_for(mut self, connection: &Connection, trust: Option<&Trust>) -> Self {
+        if let Some((trust, key)) = trust.zip(connection.peer.key.as_ref()) {
+            self.hello.worker = worker_id(&key.id(), self.hello.worker);
+            self.member = Some(key.id());
+            self.certificate = trust.vouch(key);
+        }
+        self
+    }
+}
+
 /// Turns a worker away as it says hello.
 fn refusal(reason: String) -> Response<<DispatchService as Dispatch>::AttachStream> {
     tracing::warn!(%reason, "worker refused");
@@ -139,20 +177,15 @@ fn refusal(reason: String) -> Response<<DispatchService as Dispatch>::AttachStre
     Response::new(Box::pin(futures::stream::iter([Ok(v1::Frame::of(&refused))])))
 }
 
-fn read_hello(
-    first: &v1::Frame,
-    connection: u64,
-    outbox: Outbox,
-    peers: Option<&TcpConnectInfo>,
-) -> Result<Attached, WireError> {
+fn read_hello(first: &v1::Frame, connection: u64, outbox: Outbox, peers: &Connection) -> Result<Attached, WireError> {
     let hello: Hello = first.read()?;
     hello.check()?;
     check_label("version", &first.version)?;
-    let ends =
-        Ends { remote: peers.and_then(TcpConnectInfo::remote_addr), local: peers.and_then(TcpConnectInfo::local_addr) };
-    let unusable = |_| WireError::Unknown { field: "tensor_url", value: hello.tensor_url.clone() };
-    let address = Address::read(&hello.tensor_url, ends).map_err(unusable)?;
-    Ok(Attached { connection, hello, build: first.version.clone(), address, ends, outbox })
+    let ends = Ends { remote: peers.remote, local: peers.local };
+    let unusable = |_| WireError::Unknown { field: "tensor_address", value: hello.tensor_address.clone() };
+    let address = Address::read(&hello.tensor_address, ends).map_err(unusable)?;
+    let build = first.version.clone();
+    Ok(Attached { connection, hello, build, address, ends, member: None, certificate: None, outbox })
 }
 
 fn read(frame: &v1::Frame) -> Result<WorkerMessage, WireError> {

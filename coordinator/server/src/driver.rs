@@ -4,6 +4,7 @@
 //! arrived, writes what follows from them as one batch of rows, and only then acts. Deliberately not here: sockets,
 //! files and computations, which run in tasks that answer with events.
 
+mod access;
 mod actions;
 mod commit;
 mod facts;

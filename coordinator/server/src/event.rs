@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio::sync::oneshot;
 use wanfarm_scheduler::ArtifactId;
-use wanfarm_types::{Digest, Hello, Incarnation, JobId, VideoId, WorkerId, WorkerMessage};
+use wanfarm_types::{Digest, Hello, Incarnation, JobId, KeyId, VideoId, WorkerId, WorkerMessage};
 
 use crate::address::{Address, Ends, Reach};
 use crate::obstacle::Obstacle;
@@ -102,6 +102,10 @@ pub struct Attached {
     pub address: Address,
     /// The ends of its connection.
     pub ends: Ends,
+    /// The key of its machine; `None` where nothing is encrypted.
+    pub member: Option<KeyId>,
+    /// By which others of the farm know it.
+    pub certificate: Option<String>,
     /// The way back.
     pub outbox: Outbox,
 }

@@ -1,6 +1,7 @@
 //! What clients ask of a coordinator, and the driver answers: in domain types in `asking`, by HTTP as by gRPC; in wire types in
 //! `rpc`.
 
+mod access;
 mod again;
 mod archive;
 mod asking;

@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may wait for a disk"))]
 
+pub mod access;
 mod address;
 pub mod artifacts;
 mod attempt;

@@ -9,10 +9,11 @@ use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Rooms;
 use wanfarm_types::{
-    About, BadAbout, Digest, JobId, JobReport, JobStatus, JobSummary, ModelInfo, Role, Stage, VideoId, VideoRequest,
-    VideoStatus, WebhookId, WorkerId, WorkerStatus,
+    About, BadAbout, Digest, GrantId, JobId, JobReport, JobStatus, JobSummary, KeyId, ModelInfo, Rights, Role, Stage,
+    VideoId, VideoRequest, VideoStatus, WebhookId, WorkerId, WorkerStatus,
 };
 
+use crate::access::GrantRow;
 use crate::estimate::{Workforce, Workload};
 use crate::outputs::{JobFiles, Look};
 use crate::preview::Shown;
@@ -153,6 +154,35 @@ pub enum Request {
         webhook: WebhookId,
         /// Who asks; `None`: the target itself.
         by: Option<String>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
+    },
+    /// Take a key into the farm, by an invitation.
+    Enrol {
+        key: KeyId,
+        /// The digest of the token that is shown.
+        token: Option<Digest>,
+        /// What the member is called.
+        name: String,
+        /// Who asks.
+        by: String,
+        reply: oneshot::Sender<Result<GrantRow, RequestError>>,
+    },
+    /// Take a key into the farm, as whoever runs the coordinator says.
+    Admit { key: KeyId, name: String, rights: Rights, reply: oneshot::Sender<Result<GrantRow, RequestError>> },
+    /// Add a token. Its id is not drawn yet.
+    Grant {
+        grant: GrantRow,
+        /// Who asks.
+        by: String,
+        reply: oneshot::Sender<Result<GrantRow, RequestError>>,
+    },
+    /// Who may do what.
+    Grants { reply: oneshot::Sender<Vec<GrantRow>> },
+    /// Have nobody do anything by this grant any more.
+    Revoke {
+        id: GrantId,
+        /// Who asks.
+        by: String,
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
     /// Somebody needs not be told any more of what happened until this event.
@@ -419,7 +449,22 @@ pub enum RequestError {
     /// As many as there may be.
     #[error("{MAX_WEBHOOKS} webhooks are told of what happens already; remove one first")]
     TooManyWebhooks,
+    /// A key that nobody knows came with no token, or with one that opens nothing.
+    #[error(
+        "this token opens nothing: it was used, has ended or was revoked; ask an operator for another, which \
+         `coordinator access grant` makes"
+    )]
+    NotInvited,
+    /// No such grant.
+    #[error("there is no grant {0}; `coordinator access list` shows them")]
+    NoSuchGrant(GrantId),
+    /// There are as many grants as there may be.
+    #[error("{MAX_GRANTS} keys and tokens are known already; revoke some first")]
+    TooManyGrants,
 }
+
+/// Keys and tokens at the same time.
+pub(crate) const MAX_GRANTS: usize = 10_000;
 
 /// Webhooks at the same time.
 pub(crate) const MAX_WEBHOOKS: usize = 16;

@@ -6,6 +6,7 @@ pub(crate) mod tests;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -14,11 +15,15 @@ use tonic::Status;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
+use wanfarm_identity::of_coordinator;
 use wanfarm_proto::MAX_MESSAGE_BYTES;
-use wanfarm_proto::v1::{dispatch_server::DispatchServer, farm_server::FarmServer};
+use wanfarm_proto::dial::Way;
+use wanfarm_proto::v1::{access_server::AccessServer, dispatch_server::DispatchServer, farm_server::FarmServer};
 use wanfarm_proto::{listen, tensors};
 use wanfarm_scheduler::Config;
+use wanfarm_types::KeyId;
 
+use crate::access::{AccessService, Gate, Security, SharedAccess, Trust, TrustError, guard};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::copies::Copies;
 use crate::dialler::Dialler;
@@ -58,6 +63,8 @@ pub struct ServerConfig {
     pub output: PathBuf,
     /// What the one job of a coordinator is that lives as long as that; `None` for one that stays up.
     pub wanted: Option<Wanted>,
+    /// How it shows who it is, and lets in those it knows; `None`: nothing is encrypted, and whoever reaches it may do everything.
+    pub security: Option<Security>,
     /// How long jobs are kept after they have ended; `None`: for ever.
     pub retention: Option<Duration>,
     /// The scheduler's constants.
@@ -79,6 +86,9 @@ pub enum ServerError {
     /// The artifact directory cannot be used.
     #[error(transparent)]
     Artifacts(#[from] ArtifactError),
+    /// The farm's authority cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The output folder cannot be used.
     #[error("the coordinator needs {0}; mend that, or name another folder with --output")]
     Output(Obstacle),
@@ -104,6 +114,10 @@ pub struct Coordinator {
     pub address: SocketAddr,
     /// The earlier job of the same manifest, if any.
     pub memory: Option<Memory>,
+    /// By which members know it; `None` where nothing is encrypted.
+    pub authority: Option<(KeyId, String)>,
+    /// What clients ask of it, for whoever runs it.
+    pub farm: FarmService,
     events: mpsc::Sender<Event>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -126,6 +140,17 @@ pub async fn start(
     let directory = DataDirectory::open(&config.data)?;
     let store = SqliteStore::open(&directory)?;
     let id = store.id();
+    let trust = match &config.security {
+        Some(security) => Some(Trust::open(&directory.authority(), security, store.has_members()?)?),
+        None => None,
+    };
+    let way = trust.as_ref().map(|trust| Way::to_tensors(&trust.farm())).transpose().map_err(TrustError::from)?;
+    let tls =
+        trust.as_ref().map(|trust| of_coordinator(trust.farm().credentials)).transpose().map_err(TrustError::from)?;
+    if let Some(trust) = &trust {
+        tokio::spawn(Trust::keep_valid(Arc::downgrade(trust)));
+    }
+    let access = SharedAccess::default();
     let (stays, again) = (config.wanted.is_none(), config.wanted.as_ref().is_some_and(|wanted| wanted.again));
     let (store, memory) = match config.wanted {
         Some(wanted) => go_on(store, wanted, config.output.clone()).await?,
@@ -141,7 +166,7 @@ pub async fn start(
 
     let (events, inbox) = mpsc::channel(EVENT_QUEUE);
     let (news, told) = watch::channel(0);
-    let reader = Reader::default();
+    let reader = Reader::new(way.unwrap_or_default());
     let happened = broadcast::Sender::new(EVENTS_AHEAD);
     let meters = Meters::default();
     let history = farm::History { kept: store.history(), told: happened.downgrade() };
@@ -158,6 +183,7 @@ pub async fn start(
         news,
         told: happened,
         meters,
+        access: access.clone(),
         retention: config.retention,
         dialler: Dialler::new(reader.puller.clone(), events.clone()),
     };
@@ -170,7 +196,7 @@ pub async fn start(
     let driver = tokio::spawn(driver.run());
 
     let (stop, stopped) = oneshot::channel::<()>();
-    let dispatch = DispatchService::new(events.clone(), reader.relay.clone(), aside.logs.clone());
+    let dispatch = DispatchService::new(events.clone(), reader.relay.clone(), aside.logs.clone(), trust.clone());
     let dispatch = DispatchServer::new(dispatch)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -182,6 +208,10 @@ pub async fn start(
     let health = InterceptedService::new(HealthService::new(farm.clone()), from_no_page);
     let described = reflection::service().map(|service| InterceptedService::new(service, from_no_page));
     let to_older = reflection::older().map(|service| InterceptedService::new(service, from_no_page));
+    let (asked, authority) =
+        (farm.clone(), trust.as_ref().map(|trust| (trust.farm().authority, trust.pem().to_owned())));
+    let gate = if trust.is_some() { Gate::Kept(access) } else { Gate::Open };
+    let granting = InterceptedService::new(AccessServer::new(AccessService::new(farm.clone(), trust)), from_no_page);
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
     let farm = InterceptedService::new(farm, from_no_page);
@@ -192,6 +222,16 @@ pub async fn start(
         // Said again while it lasts, so one that finds no place in the queue is not missed.
         move || drop(events.try_send(Event::NoDescriptors))
     };
+    let mut routes =
+        routes.add_service(dispatch).add_service(farm).add_service(granting).add_service(tensors).add_service(health);
+    if let Some(described) = described {
+        routes = routes.add_service(described);
+    }
+    if let Some(to_older) = to_older {
+        routes = routes.add_service(to_older);
+    }
+    // Before anything else looks at a request.
+    let routes = routes.into_axum_router().layer(axum::middleware::from_fn_with_state(gate, guard));
     let server = Server::builder()
         .tcp_nodelay(true)
         // Browsers and scripts; a head that does not come is waited for half a minute.
@@ -200,20 +240,14 @@ pub async fn start(
         .http2_keepalive_interval(Some(Duration::from_secs(15)))
         .initial_stream_window_size(16 << 20)
         .initial_connection_window_size(32 << 20)
-        .add_routes(routes)
-        .add_service(dispatch)
-        .add_service(farm)
-        .add_service(tensors)
-        .add_service(health)
-        .add_optional_service(described)
-        .add_optional_service(to_older)
-        .serve_with_incoming_shutdown(listen::incoming(listener, starved), async {
+        .add_routes(routes.into())
+        .serve_with_incoming_shutdown(listen::incoming(listener, tls.map(Arc::new), starved), async {
             // A dropped handle means stop as well.
             let _ = stopped.await;
         });
     let server = tokio::spawn(server);
     tracing::info!(%address, "coordinator listening");
-    Ok(Coordinator { address, memory, events, stop, server, driver, _directory: directory })
+    Ok(Coordinator { address, memory, authority, farm: asked, events, stop, server, driver, _directory: directory })
 }
 
 /// Refuses calls that a page of another site can have a browser make. Without being asked, a browser sends no content type

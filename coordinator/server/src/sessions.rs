@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 use wanfarm_proto::Location;
 use wanfarm_scheduler::{Served, WorkerHello};
-use wanfarm_types::{CoordinatorMessage, Incarnation, Role, ServedModel, ServedRole, StoredWeights, WorkerId};
+use wanfarm_types::{CoordinatorMessage, Incarnation, KeyId, Role, ServedModel, ServedRole, StoredWeights, WorkerId};
 
 use crate::address::{Address, Ends, Reach};
 use crate::catalog::fingerprint;
@@ -64,6 +64,10 @@ pub struct Session {
     weights: Vec<StoredWeights>,
     address: Address,
     ends: Ends,
+    /// The key of the machine; `None` where nothing is encrypted.
+    member: Option<KeyId>,
+    /// By which others of the farm know it.
+    certificate: Option<String>,
     reach: Reach,
     /// Notified when a read from its address fails.
     doubt: Arc<Notify>,
@@ -90,7 +94,7 @@ pub struct Sessions {
 impl Session {
     /// Opens a session, and makes the hello for the scheduler. `passed_over`: why models were taken out of its hello.
     pub fn open(attached: Attached, passed_over: Vec<String>) -> (WorkerHello, Self) {
-        let Attached { connection, hello, build, address, ends, outbox } = attached;
+        let Attached { connection, hello, build, address, ends, outbox, member, certificate } = attached;
         let (mut serves, mut weights) = (Vec::new(), Vec::new());
         for ServedModel { info, roles } in hello.models {
             for ServedRole { role, files, encoding, bytes, footprint } in roles {
@@ -110,6 +114,8 @@ impl Session {
             weights,
             address,
             ends,
+            member,
+            certificate,
             reach: Reach::Untried,
             doubt: Arc::default(),
             gone_round: None,
@@ -215,6 +221,8 @@ impl Sessions {
             weights: Vec::new(),
             address: Address::Unknown,
             ends: Ends::default(),
+            member: None,
+            certificate: None,
             reach: Reach::Untried,
             doubt: Arc::default(),
             gone_round: None,
@@ -234,6 +242,7 @@ impl Sessions {
             heartbeat_milliseconds: heartbeat,
             lease_milliseconds: lease,
             wants_log: true,
+            certificate: self.sessions.get(&worker).and_then(|session| session.certificate.clone()),
         };
         self.send(worker, welcome);
     }
@@ -265,6 +274,12 @@ impl Sessions {
     pub fn remove(&mut self, worker: WorkerId) {
         self.sessions.remove(&worker);
         self.logs.forget(worker);
+    }
+
+    /// The workers of a machine.
+    pub fn of_member(&self, key: KeyId) -> Vec<WorkerId> {
+        let own = self.sessions.iter().filter(|(_, session)| session.member == Some(key));
+        own.map(|(worker, _)| *worker).collect()
     }
 
     /// Every worker that has ever attached.

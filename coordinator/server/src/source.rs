@@ -10,6 +10,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tonic::{Code, Status};
 use wanfarm_proto::Location;
+use wanfarm_proto::dial::Way;
 use wanfarm_proto::tensors::{ChunkSource, Chunks, PullError, Puller, Pulling, not_held};
 use wanfarm_types::{Digest, TensorRef};
 
@@ -51,6 +52,11 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// One that dials workers so.
+    pub fn new(way: Way) -> Self {
+        Self { puller: Puller::new(way), relay: Relay::default() }
+    }
+
     /// Opens a tensor, to be read in chunks.
     ///
     /// # Errors

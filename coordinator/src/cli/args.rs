@@ -1,13 +1,16 @@
 //! Arguments that several verbs take.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use wanfarm_client::{Target, Way};
+use wanfarm_identity::{Farm, Membership};
 use wanfarm_manifest::{Faults, Manifest, Taken};
 use wanfarm_types::About;
 
-use super::address;
+use super::address::{self, Address};
 use super::error::CliError;
+use super::path;
 use super::say::{faultln, outln};
 use crate::exit::Exit;
 use crate::logging;
@@ -71,16 +74,67 @@ fn label(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, Args)]
 pub(super) struct CoordinatorArg {
-    /// The coordinator's address: HOST, HOST:PORT or http://HOST:PORT.
-    #[arg(
-        long,
-        value_parser = address::coordinator,
-        value_name = "URL",
-        env = "WANFARM_COORDINATOR",
-        default_value = "http://127.0.0.1:7700",
-        global = true
-    )]
-    pub(super) coordinator: String,
+    /// The coordinator's address: HOST, HOST:PORT or https://HOST:PORT [default: that of the farm this machine has joined, else
+    /// 127.0.0.1:7700].
+    #[arg(long, value_parser = address::coordinator, value_name = "URL", env = "WANFARM_COORDINATOR", global = true)]
+    coordinator: Option<Address>,
+    /// Speak to a coordinator on another machine unencrypted, and to whoever answers there: for one that was started so.
+    #[arg(long, global = true)]
+    insecure: bool,
+    #[command(flatten)]
+    membership: MembershipArg,
+}
+
+/// What this machine keeps of its farm.
+#[derive(Debug, Args)]
+pub(super) struct MembershipArg {
+    /// What this machine keeps of the farm it has joined [default: the platform's data directory].
+    #[arg(long, value_name = "DIR", env = "WANFARM_MEMBERSHIP", value_parser = path::new(), global = true)]
+    membership: Option<PathBuf>,
+}
+
+impl CoordinatorArg {
+    /// The coordinator that is meant, and how it is dialled.
+    pub(super) fn target(&self) -> Result<Target, CliError> {
+        self.target_and_farm().map(|(target, _)| target)
+    }
+
+    /// The same, and what this machine is known by there; `None` where nothing is encrypted.
+    pub(super) fn target_and_farm(&self) -> Result<(Target, Option<Farm>), CliError> {
+        let membership = self.membership.open()?;
+        let joined = membership.as_ref().and_then(|membership| Some((membership, membership.joined()?)));
+        let known = joined.map(|(_, joined)| joined.coordinator.as_str());
+        let way = address::way(self.coordinator.as_ref(), known, self.insecure);
+        let (address, encrypted) = way.map_err(|why| CliError::new(Exit::Usage, why))?;
+        let Some((membership, joined)) = joined.filter(|_| encrypted) else {
+            return Ok((Target::new(&address, Way::plain()), None));
+        };
+        let farm = membership.at(joined.authority).map_err(|error| CliError::new(Exit::Usage, error))?;
+        let way = Way::to_coordinator(&farm).map_err(|error| CliError::new(Exit::SomeFailed, error))?;
+        Ok((Target::new(&address, way), Some(farm)))
+    }
+
+    /// What this machine keeps of its farm.
+    pub(super) fn membership(&self) -> &MembershipArg {
+        &self.membership
+    }
+}
+
+impl MembershipArg {
+    /// The folder.
+    pub(super) fn folder(&self) -> Result<PathBuf, CliError> {
+        let default = || dirs::data_dir().map(|data| data.join("wanfarm").join("membership"));
+        self.membership.clone().or_else(default).ok_or_else(|| {
+            CliError::new(Exit::Usage, "this system names no data directory for you; say where with --membership DIR")
+        })
+    }
+
+    /// What lies there.
+    fn open(&self) -> Result<Option<Membership>, CliError> {
+        // Whoever has no such folder, and names none, has joined nothing.
+        let Ok(folder) = self.folder() else { return Ok(None) };
+        Membership::open(&folder).map_err(|error| CliError::new(Exit::Usage, error))
+    }
 }
 
 /// Reads a manifest whose files lie below `files`, or where it lies itself.

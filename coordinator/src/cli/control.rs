@@ -58,7 +58,7 @@ pub(super) struct ForgetArgs {
 pub(super) fn forget(args: ForgetArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await?;
+        let mut client = Client::connect(&args.coordinator.target()?).await?;
         let line = args.which.line(&mut client).await?;
         let verb = JobVerb::Forget { cancel: args.cancel };
         client.control_job(line.job, None, verb).await?;
@@ -94,7 +94,7 @@ pub(super) fn prioritise(args: PriorityArgs) -> Result<Exit, CliError> {
 pub(super) fn control(args: ControlArgs, verb: JobVerb) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await?;
+        let mut client = Client::connect(&args.coordinator.target()?).await?;
         let (job, video) = (args.which.find(&mut client).await?, args.which.video);
         client.control_job(job, video, verb).await?;
         let mut lines = client.jobs().await?;

@@ -46,7 +46,7 @@ pub(super) struct DownloadArgs {
 pub(super) fn download(args: DownloadArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(interruptible(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await?;
+        let mut client = Client::connect(&args.coordinator.target()?).await?;
         let (job, video) = (args.which.find(&mut client).await?, args.which.video);
         let mut files = client.files(job, video).await?;
         let (mut fetched, mut kept, mut lost, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);

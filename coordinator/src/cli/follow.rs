@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wanfarm_client::{Client, ClientError, Watch};
+use wanfarm_client::{Client, ClientError, Target, Watch};
 use wanfarm_types::{Backoff, JobId, JobState, JobStatus, JobSummary, VideoStatus};
 
 use super::say::{errln, outln};
@@ -52,7 +52,7 @@ pub(super) enum Interest {
 /// A coordinator, and where it is dialled.
 pub(super) struct Connection<'u> {
     pub(super) client: Client,
-    pub(super) url: &'u str,
+    pub(super) target: &'u Target,
     /// The command that retries failed videos, for a coordinator in this process: it is never dialled again.
     pub(super) here: Option<&'u str>,
     /// The desktop is told of the job's end.
@@ -66,8 +66,8 @@ pub(super) async fn follow(
     interest: Interest,
     output: Option<&Path>,
 ) -> Result<Outcome, ClientError> {
-    let Connection { mut client, url, here, notify } = connection;
-    let mut display = Display::new(interest, url, here);
+    let Connection { mut client, target, here, notify } = connection;
+    let mut display = Display::new(interest, target.url(), here);
     let mut updates = client.watch(job).await?;
     loop {
         let lost = match updates.next().await {
@@ -87,7 +87,7 @@ pub(super) async fn follow(
             return Err(lost);
         }
         display.say(&format!("the coordinator is away ({lost}); waiting for it"));
-        (client, updates) = resume(url, job).await?;
+        (client, updates) = resume(target, job).await?;
         display.say("the coordinator is back");
     }
     let output = match output {
@@ -106,7 +106,7 @@ pub(super) async fn follow_from_afar(
     job: JobId,
     interest: Interest,
 ) -> Result<Outcome, CliError> {
-    let url = connection.url.to_owned();
+    let url = connection.target.url();
     tokio::select! {
         outcome = follow(connection, job, interest, None) => outcome.map_err(CliError::from),
         () = asked_to_stop() => Err(CliError::new(
@@ -117,11 +117,11 @@ pub(super) async fn follow_from_afar(
 }
 
 /// Dials until the coordinator answers.
-pub(super) async fn again(url: &str) -> Client {
+pub(super) async fn again(target: &Target) -> Client {
     let mut failures = 0;
     loop {
         tokio::time::sleep(BACKOFF.pause(failures)).await;
-        if let Ok(client) = Client::connect(url).await {
+        if let Ok(client) = Client::connect(target).await {
             return client;
         }
         failures = failures.saturating_add(1);
@@ -129,9 +129,9 @@ pub(super) async fn again(url: &str) -> Client {
 }
 
 /// Dials until the job can be watched again.
-async fn resume(url: &str, job: JobId) -> Result<(Client, Watch), ClientError> {
+async fn resume(target: &Target, job: JobId) -> Result<(Client, Watch), ClientError> {
     loop {
-        let mut client = again(url).await;
+        let mut client = again(target).await;
         match client.watch(job).await {
             Ok(updates) => return Ok((client, updates)),
             Err(error) if error.is_broken() => {}
@@ -153,17 +153,9 @@ struct Display {
 }
 
 impl Display {
-    fn new(interest: Interest, url: &str, here: Option<&str>) -> Self {
+    fn new(interest: Interest, url: String, here: Option<&str>) -> Self {
         let (started, job) = (Instant::now(), JobSummary::default());
-        Self {
-            interest,
-            url: url.to_owned(),
-            here: here.map(str::to_owned),
-            started,
-            job,
-            videos: BTreeMap::new(),
-            progress: None,
-        }
+        Self { interest, url, here: here.map(str::to_owned), started, job, videos: BTreeMap::new(), progress: None }
     }
 
     /// False when it was to be read and nobody does any more.

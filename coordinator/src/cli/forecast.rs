@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::HumanBytes;
 use serde::Serialize;
-use wanfarm_client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast, span};
+use wanfarm_client::{BalanceForecast, Client, ClientError, Forecast, RoleForecast, StageForecast, Target, span};
 use wanfarm_manifest::{Manifest, Taken, chains};
 use wanfarm_types::{ModelInfo, VideoRequest};
 
@@ -37,8 +37,8 @@ struct Answer {
 }
 
 pub(super) struct Question<'a> {
-    /// The coordinator's address.
-    pub(super) coordinator: &'a str,
+    /// The coordinator.
+    pub(super) coordinator: &'a Target,
     /// Folders that models may lie in.
     pub(super) models: Vec<PathBuf>,
     pub(super) taken: Taken,

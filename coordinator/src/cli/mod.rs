@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
+mod access;
 mod address;
 mod args;
 #[cfg(not(feature = "farm"))]
@@ -16,6 +17,7 @@ mod forecast;
 mod given;
 #[cfg(feature = "farm")]
 mod here;
+mod join;
 mod man;
 mod notify;
 mod open;
@@ -49,8 +51,8 @@ const AFTER_HELP: &str = "On one machine:\n\
                   \x20 coordinator run shots.toml\n\
                   On a farm:\n\
                   \x20 coordinator serve                       on one machine\n\
-                  \x20 coordinator worker --coordinator HOST --role dit-high --models DIR\n\
-                  \x20                                         on each of the others\n\
+                  \x20 coordinator join LINE                   on each of the others, once\n\
+                  \x20 coordinator worker --role dit-high --models DIR\n\
                   \x20 coordinator submit night.toml --follow\n\
                   \x20 coordinator top; coordinator report night\n\n\
                   Your own defaults go into ~/.config/wanfarm/config.toml: coordinator, models,\n\
@@ -109,6 +111,10 @@ enum Command {
     Forget(control::ForgetArgs),
     /// List the workers; drain one, give it work again, or forget one that is gone.
     Workers(workers::WorkersArgs),
+    /// Make this machine a member of a farm, with the line that the farm has printed.
+    Join(join::JoinArgs),
+    /// Who may do what: make lines to join with and tokens, list them, revoke them.
+    Access(access::AccessArgs),
     /// Fetch the finished files of a job, checked by their digests.
     Download(download::DownloadArgs),
     /// The morning report of a job: what came of it, and where the time went.
@@ -170,6 +176,8 @@ impl Cli {
             Command::Rerender(args) => rerender::rerender(args),
             Command::Forget(args) => control::forget(args),
             Command::Workers(args) => workers::workers(args),
+            Command::Join(args) => join::join(args),
+            Command::Access(args) => access::access(args),
             Command::Download(args) => download::download(args),
             Command::Report(args) => report::report(args),
             Command::Show(args) => show::show(&args),

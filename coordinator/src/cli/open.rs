@@ -31,15 +31,23 @@ pub(super) struct OpenArgs {
 pub(super) fn open(args: OpenArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
-        let url = &args.coordinator.coordinator;
+        let (target, farm) = args.coordinator.target_and_farm()?;
         // Before a browser shows that nobody answers.
-        let mut client = Client::connect(url).await?;
+        let mut client = Client::connect(&target).await?;
         let page = match args.job {
-            None => format!("{url}/"),
-            Some(job) => format!("{url}/jobs/{}", job.find(&mut client).await?),
+            None => "/".to_owned(),
+            Some(job) => format!("/jobs/{}", job.find(&mut client).await?),
         };
-        outln!("{page}");
-        show(&page).await;
+        outln!("{target}{page}");
+        let entrance = match farm {
+            Some(_) if opener().is_some() => {
+                let token = client.own_token("a browser that was opened").await?;
+                // Behind the mark nothing is sent, nor logged.
+                format!("{target}/enter?to={page}#{token}")
+            }
+            _ => format!("{target}{page}"),
+        };
+        show(&entrance).await;
         Ok(Exit::Ok)
     })
 }

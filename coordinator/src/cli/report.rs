@@ -41,14 +41,15 @@ pub(super) struct ReportArgs {
 pub(super) fn report(args: ReportArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await?;
+        let target = args.coordinator.target()?;
+        let mut client = Client::connect(&target).await?;
         let job = args.job.find(&mut client).await?;
         let report = client.report(job).await?;
         let whole = report.job.done == report.job.videos;
         if args.json {
             print_json(&report)?;
         } else {
-            out!("{}", words(report, &args.coordinator.coordinator));
+            out!("{}", words(report, &target.url()));
         }
         Ok(if whole { Exit::Ok } else { Exit::SomeFailed })
     })

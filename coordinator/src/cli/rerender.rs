@@ -39,7 +39,7 @@ pub(super) fn rerender(args: RerenderArgs) -> Result<Exit, CliError> {
         return Err(CliError::new(Exit::Usage, "--seed is for a single video, JOB/INDEX"));
     }
     block_on(async {
-        let mut client = Client::connect(&coordinator.coordinator).await?;
+        let mut client = Client::connect(&coordinator.target()?).await?;
         let job = which.find(&mut client).await?;
         let videos = match which.video {
             Some(video) => vec![video],

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wanfarm_client::{Accelerated, Client, accelerations};
+use wanfarm_client::{Accelerated, Client, Target, accelerations};
 use wanfarm_types::{About, JobStatus, JobSummary, VideoStatus};
 
 use super::follow::{Connection, Interest, follow_from_afar};
@@ -45,11 +45,11 @@ pub(super) struct StatusArgs {
 pub(super) fn status(args: StatusArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
-        let url = &args.coordinator.coordinator;
-        let mut client = Client::connect(url).await?;
+        let target = &args.coordinator.target()?;
+        let mut client = Client::connect(target).await?;
         match (&args.job, args.watch) {
             (None, false) => show_jobs(&client.jobs().await?, args.json)?,
-            (None, true) => watch_jobs(client, url, &args).await?,
+            (None, true) => watch_jobs(client, target, &args).await?,
             (Some(job), false) => {
                 let job = job.find(&mut client).await?;
                 let detail = client.job(job).await?;
@@ -61,7 +61,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CliError> {
             }
             (Some(job), true) => {
                 let job = job.find(&mut client).await?;
-                let connection = Connection { client, url, here: None, notify: args.notify };
+                let connection = Connection { client, target, here: None, notify: args.notify };
                 let interest = if args.json { Interest::Json } else { Interest::Progress };
                 follow_from_afar(connection, job, interest).await?;
             }
@@ -78,7 +78,7 @@ fn show_jobs(jobs: &[JobSummary], json: bool) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn watch_jobs(mut client: Client, url: &str, args: &StatusArgs) -> Result<(), CliError> {
+async fn watch_jobs(mut client: Client, target: &Target, args: &StatusArgs) -> Result<(), CliError> {
     let mut shown: Option<Vec<JobSummary>> = None;
     loop {
         match client.jobs().await {
@@ -102,7 +102,7 @@ async fn watch_jobs(mut client: Client, url: &str, args: &StatusArgs) -> Result<
             }
             Err(error) if error.is_broken() => {
                 errln!("the coordinator is away: {error}");
-                client = super::follow::again(url).await;
+                client = super::follow::again(target).await;
                 errln!("the coordinator is back");
             }
             Err(error) => return Err(CliError::from(error)),

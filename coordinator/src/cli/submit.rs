@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
-use wanfarm_client::{Client, ClientError, DiskShortage, Submitted};
+use wanfarm_client::{Client, ClientError, DiskShortage, Submitted, Target};
 use wanfarm_manifest::{Draw, Manifest, Submission};
 use wanfarm_types::{About, JobSummary};
 
@@ -83,22 +83,25 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, CliError> {
     let mut manifest = args.given.read(None, args.json)?;
     let about = args.about.over(&manifest.about)?;
     if args.dry_run {
-        let (coordinator, taken, json) = (args.coordinator.coordinator.as_str(), args.taken.taken(), args.json);
-        return forecast::dry_run(&Question { coordinator, models: args.models(), taken, json }, &manifest);
+        let (coordinator, taken, json) = (args.coordinator.target()?, args.taken.taken(), args.json);
+        return forecast::dry_run(
+            &Question { coordinator: &coordinator, models: args.models(), taken, json },
+            &manifest,
+        );
     }
     // Always one: whatever breaks on the way, asking again makes no second job.
     let drawn = || uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string();
     let key = args.key.clone().unwrap_or_else(drawn);
     manifest.draw = Draw::of(&key);
     block_on(async {
-        let url = &args.coordinator.coordinator;
-        let mut client = Client::connect(url).await?;
+        let target = &args.coordinator.target()?;
+        let mut client = Client::connect(target).await?;
         // Until a worker has announced the model, faults that depend on it cannot show.
         let info = client.model(&manifest.model).await?;
         let videos = manifest.check(info.as_ref()).map_err(|faults| faulty(&faults, args.json))?;
         note(&info.map(|info| manifest.setting_notes(&info)).unwrap_or_default());
         let submission = manifest.submission(key.clone(), args.taken.taken(), videos);
-        let queued = queue(&mut client, url, &manifest, &submission, &about).await;
+        let queued = queue(&mut client, target, &manifest, &submission, &about).await;
         let (submitted, shortages) = queued.map_err(|error| unsure(error, &key))?;
         let Submitted { job: Some(job), renamed, left_out, already } = submitted else {
             return nothing_left(submitted, args.json);
@@ -111,7 +114,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, CliError> {
             names_said(submitted);
         }
         if args.follow {
-            let connection = Connection { client, url, here: None, notify: args.notify };
+            let connection = Connection { client, target, here: None, notify: args.notify };
             let interest = if args.json { Interest::Json } else { Interest::Progress };
             return follow_from_afar(connection, job, interest).await?.exit();
         }
@@ -133,7 +136,7 @@ pub(super) fn submit(args: SubmitArgs) -> Result<Exit, CliError> {
 /// Gives the coordinator what it lacks, and queues the job. A connection that breaks meanwhile is made again.
 async fn queue(
     client: &mut Client,
-    url: &str,
+    target: &Target,
     manifest: &Manifest,
     submission: &Submission,
     about: &About,
@@ -149,7 +152,7 @@ async fn queue(
             Err(error) if error.is_broken() && tries < TRIES => {
                 tries += 1;
                 errln!("{error}; trying again");
-                match tokio::time::timeout(RECONNECT_TIMEOUT, again(url)).await {
+                match tokio::time::timeout(RECONNECT_TIMEOUT, again(target)).await {
                     Ok(new) => *client = new,
                     Err(_) => return Err(error),
                 }

@@ -35,9 +35,9 @@ pub(super) fn top(args: TopArgs) -> Result<Exit, CliError> {
         return Err(CliError::new(Exit::Usage, why));
     }
     block_on(async {
-        let url = &args.coordinator.coordinator;
-        let client = Client::connect(url).await?;
-        show(client, url).await
+        let target = &args.coordinator.target()?;
+        let client = Client::connect(target).await?;
+        show(client, &target.url()).await
     })
 }
 

@@ -88,7 +88,7 @@ enum Verb {
 pub(super) fn workers(args: WorkersArgs) -> Result<Exit, CliError> {
     logging::quiet();
     block_on(async {
-        let mut client = Client::connect(&args.coordinator.coordinator).await?;
+        let mut client = Client::connect(&args.coordinator.target()?).await?;
         let mut workers = client.workers().await?;
         let (name, verb) = match args.verb {
             None | Some(Verb::List) => {

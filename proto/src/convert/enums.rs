@@ -47,6 +47,13 @@ enumeration!("role", Role, domain::Role, {
     Vae = domain::Role::Vae,
 });
 
+enumeration!("right", Right, domain::Access, {
+    Viewer = domain::Access::Viewer,
+    Submitter = domain::Access::Submitter,
+    Operator = domain::Access::Operator,
+    Worker = domain::Access::Worker,
+});
+
 enumeration!("stage", Stage, domain::Stage, {
     EncodeText = domain::Stage::EncodeText,
     EncodeImage = domain::Stage::EncodeImage,

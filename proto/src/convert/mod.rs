@@ -1,5 +1,6 @@
 //! Domain types to wire types and back. To the wire never fails; from the wire everything is checked.
 
+mod access;
 mod cache;
 mod enums;
 mod history;
@@ -14,6 +15,8 @@ use uuid::Uuid;
 use wanfarm_types::{BadMessage, Digest, JobId, VideoId};
 
 use crate::v1;
+
+pub use access::{rights, rights_to_wire};
 
 /// A message from outside that does not mean anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -55,6 +55,24 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Writes a file as [`write`] does, which only its owner may read.
+///
+/// # Errors
+/// As for [`write`].
+pub fn write_private(path: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(draft)?;
+    // A file that is there keeps its mode.
+    write(path, draft, bytes)
+}
+
 /// Writes a file that is there whole and durable, or not at all: under `draft`, a name beside its own, and then renamed.
 ///
 /// # Errors

@@ -123,6 +123,12 @@ kinds! {
     WebhookAdded = "webhook.added",
     /// A webhook is told of nothing more.
     WebhookRemoved = "webhook.removed",
+    /// Somebody may do something from now on, known by a key.
+    AccessJoined = "access.joined",
+    /// A token was made, to join with or to show.
+    AccessGranted = "access.granted",
+    /// A key or a token is known no more.
+    AccessRevoked = "access.revoked",
 }
 
 #[cfg(test)]

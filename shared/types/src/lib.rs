@@ -3,6 +3,7 @@
 //! Deliberately not here: IO, clocks, randomness, wire formats (`wanfarm-proto`) and any arithmetic on tensors.
 
 pub mod about;
+mod access;
 mod attempt_line;
 mod backoff;
 mod bounds;
@@ -45,6 +46,7 @@ mod vae;
 mod worker_status;
 
 pub use about::{About, BadAbout};
+pub use access::{Access, BadRights, GrantId, KeyId, Rights};
 pub use attempt_line::{AttemptLine, AttemptResult};
 pub use backoff::Backoff;
 pub use bounds::{BadMessage, check_label};

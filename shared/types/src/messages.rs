@@ -49,7 +49,7 @@ pub struct Hello {
     #[serde(default)]
     pub loaded: Vec<ModelRole>,
     /// Where its tensors are read: `http://host:port`; empty when it does not say.
-    pub tensor_url: String,
+    pub tensor_address: String,
     /// What it serves.
     pub models: Vec<ServedModel>,
     /// "May I keep these?": attempts computing, queued, or finished with an unanswered report.
@@ -164,7 +164,12 @@ pub enum CoordinatorMessage {
         /// The coordinator wants to hear what the worker logs.
         #[serde(default)]
         wants_log: bool,
+        /// By which others of the farm know the worker, as PEM; where nothing is encrypted there is none.
+        #[serde(default)]
+        certificate: Option<String>,
     },
+    /// The same as of the welcome, for longer.
+    Certificate(String),
     /// The coordinator will not work with this worker as it is; dialling again changes nothing. Of the same form in all
     /// versions of the protocol.
     Refused {
@@ -230,7 +235,7 @@ impl Hello {
         bounds::check_label("device", &self.device)?;
         bounds::check_label("name", &self.name)?;
         bounds::check_label("host", &self.host)?;
-        bounds::path("tensor_url", &self.tensor_url)?;
+        bounds::path("tensor_address", &self.tensor_address)?;
         at_most("models", self.models.len(), MAX_MODELS, "models")?;
         at_most("running", self.running.len(), MAX_ATTEMPTS, "attempts")?;
         at_most("holding", self.holding.len(), MAX_ATTEMPTS, "attempts")?;
@@ -352,7 +357,7 @@ mod tests {
             memory_bytes: 1 << 36,
             budget_bytes: Some(3 << 34),
             loaded: vec![loaded()],
-            tensor_url: "http://[::]:7001".into(),
+            tensor_address: "[::]:7001".into(),
             models: vec![ServedModel { info, roles: vec![role(MAX_FILES); 5] }; MAX_MODELS],
             running: vec![AttemptId(1); 100],
             holding: Vec::new(),
@@ -417,7 +422,12 @@ mod tests {
             assert_eq!(message.check(), Ok(()));
         }
         for message in [
-            CoordinatorMessage::Welcome { heartbeat_milliseconds: 1, lease_milliseconds: 4, wants_log: true },
+            CoordinatorMessage::Welcome {
+                heartbeat_milliseconds: 1,
+                lease_milliseconds: 4,
+                wants_log: true,
+                certificate: Some("pem".into()),
+            },
             CoordinatorMessage::Refused { reason: "r".into(), take_new_identity: true },
             CoordinatorMessage::Assign(Box::new(assignment())),
             CoordinatorMessage::Revoke(AttemptId(1)),
@@ -444,7 +454,12 @@ mod tests {
         let role = without(serde_json::to_value(role(1)).unwrap(), &["footprint"]);
         assert_eq!(serde_json::from_value::<ServedRole>(role).unwrap().footprint, Footprint::default());
         let welcome = r#"{"welcome":{"heartbeat_milliseconds":1,"lease_milliseconds":4}}"#;
-        let quiet = CoordinatorMessage::Welcome { heartbeat_milliseconds: 1, lease_milliseconds: 4, wants_log: false };
+        let quiet = CoordinatorMessage::Welcome {
+            heartbeat_milliseconds: 1,
+            lease_milliseconds: 4,
+            wants_log: false,
+            certificate: None,
+        };
         assert_eq!(serde_json::from_str::<CoordinatorMessage>(welcome).unwrap(), quiet);
         let assignment = without(serde_json::to_value(assignment()).unwrap(), &["keep"]);
         assert_eq!(serde_json::from_value::<Assignment>(assignment).unwrap().keep, Vec::new());
@@ -480,7 +495,7 @@ mod tests {
             (with(|hello| hello.host = "h".repeat(201)), "host"),
             (with(|hello| hello.host = "a\nb".into()), "host"),
             (with(|hello| hello.device = "\u{1b}[2J".into()), "device"),
-            (with(|hello| hello.tensor_url = "u".repeat(2000)), "tensor_url"),
+            (with(|hello| hello.tensor_address = "u".repeat(2000)), "tensor_address"),
             (with(|hello| hello.models.push(hello.models[0].clone())), "models"),
             (with(|hello| hello.models[3].roles.push(role(0))), "roles"),
             (with(|hello| hello.models[3].roles[2] = role(MAX_FILES + 1)), "files"),

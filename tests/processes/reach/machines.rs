@@ -46,6 +46,7 @@ impl Machines {
     fn start_worker(&mut self, machine: usize, sandbox: &Sandbox, coordinator: &str, role: &str, options: &[&str]) {
         let mut worker = self.on(machine);
         worker.args(["worker", "--coordinator", coordinator, "--role", role, "--name", role, "--threads", "1"]);
+        worker.env("WANFARM_MEMBERSHIP", sandbox.path(&format!("member-{machine}")));
         worker.arg("--models").arg(demo()).arg("--data").arg(sandbox.path(role)).args(options);
         self.start(worker);
     }
@@ -71,14 +72,24 @@ fn workers_beside_the_coordinator_and_workers_for_their_own_machine_serve_a_farm
     };
     let sandbox = Sandbox::new();
     let mut serve = machines.on(0);
-    serve.args(["serve", "--listen", "[::]:7700", "--data"]).arg(sandbox.path("data"));
-    serve.arg("--output").arg(sandbox.output());
+    serve.args(["serve", "--listen", "[::]:7700", "--host", "10.213.7.1", "--data"]).arg(sandbox.path("data"));
+    serve.arg("--output").arg(sandbox.output()).env("WANFARM_MEMBERSHIP", sandbox.path("member-0"));
     machines.start(serve);
-    let (beside, across) = ("http://127.0.0.1:7700", "http://10.213.7.1:7700");
-    let ask = |machines: &Machines, arguments: &[&str]| {
-        let mut client = machines.on(1);
-        Running::start(client.args(arguments).args(["--coordinator", across])).wait()
+    let on = |machines: &Machines, machine: usize, arguments: &[&str]| {
+        let mut client = machines.on(machine);
+        client.args(arguments).env("WANFARM_MEMBERSHIP", sandbox.path(&format!("member-{machine}")));
+        Running::start(&mut client).wait()
     };
+    let ask = |machines: &Machines, arguments: &[&str]| on(machines, 1, arguments);
+    let line = eventually("whoever has started it is an operator", || {
+        let granted = on(&machines, 0, &["access", "grant", "worker,submitter"]);
+        granted.stdout.starts_with("wanfarm://").then(|| granted.stdout.trim().to_owned())
+    });
+    let before = ask(&machines, &["status", "--coordinator", "10.213.7.1"]).expect(2);
+    assert!(before.stderr.contains("has joined no farm"), "{}", before.stderr);
+    ask(&machines, &["status", "--coordinator", "10.213.7.1", "--insecure"]).expect(3);
+    ask(&machines, &["join", &line]).expect(0);
+    let (beside, across) = ("https://127.0.0.1:7700", "https://10.213.7.1:7700");
     machines.start_worker(0, &sandbox, beside, "text-encoder", &[]);
     machines.start_worker(0, &sandbox, beside, "vae", &["--listen", "127.0.0.1:0"]);
     machines.start_worker(1, &sandbox, across, "dit-high", &[]);

@@ -23,8 +23,8 @@ async fn a_hello_says_everything_and_heartbeats_follow() {
     assert_eq!(hello.models[0].info.name, "tiny");
     assert_eq!(hello.models[0].roles, [fixtures::role(Role::Dit)]);
     // Every interface, though this coordinator is reached by loopback; without IPv6 it is the other one.
-    let everywhere = ["http://[::]:", "http://0.0.0.0:"].iter().any(|start| hello.tensor_url.starts_with(start));
-    assert!(everywhere, "{}", hello.tensor_url);
+    let everywhere = ["[::]:", "0.0.0.0:"].iter().any(|start| hello.tensor_address.starts_with(start));
+    assert!(everywhere, "{}", hello.tensor_address);
     assert!(hello.running.is_empty() && hello.holding.is_empty());
     assert_eq!(connection.message().await, WorkerMessage::Heartbeat);
     worker.leave(connection).await;
@@ -136,7 +136,7 @@ async fn a_worker_waits_for_a_coordinator_that_is_not_there_yet() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let worker = Worker::start(&format!("http://{address}")).await;
+    let worker = Worker::start(&address.to_string()).await;
     assert!(!worker.ended.is_finished());
     worker.leave(None).await;
 }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
+use wanfarm_proto::dial::{Target, Way};
 use wanfarm_proto::tensors::TensorSource;
 use wanfarm_proto::v1;
 use wanfarm_proto::v1::dispatch_server::{Dispatch, DispatchServer};
@@ -28,7 +29,7 @@ use crate::identity::Identity;
 use crate::link::Dial;
 use crate::loras::Loras;
 use crate::runner::{Control, HostTensor, Output, PreparedItem, RoleRunner, abandoned, refs};
-use crate::{Log, WorkerError, link, run};
+use crate::{Log, WorkerError, run};
 
 /// Nothing in these tests takes long; what does is a fault.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -64,7 +65,7 @@ impl Shelf {
     /// Serves the shelf alone, as another worker would; its address.
     pub(super) async fn serve(self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = listener.local_addr().unwrap().to_string();
         self.serve_on(listener);
         url
     }
@@ -109,7 +110,7 @@ pub(super) struct Connection {
 impl Coordinator {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = listener.local_addr().unwrap().to_string();
         let (sender, connections) = mpsc::channel(4);
         let (delivered, deliveries) = mpsc::channel(4);
         let (shelf, was_read) = Shelf::new();
@@ -137,7 +138,12 @@ impl Coordinator {
     /// As [`Self::welcome`], saying whether it wants to hear the worker's log.
     pub(super) async fn welcome_as(&mut self, wants_log: bool) -> Connection {
         let connection = self.hello().await;
-        let welcome = CoordinatorMessage::Welcome { heartbeat_milliseconds: 50, lease_milliseconds: 30_000, wants_log };
+        let welcome = CoordinatorMessage::Welcome {
+            heartbeat_milliseconds: 50,
+            lease_milliseconds: 30_000,
+            wants_log,
+            certificate: None,
+        };
         connection.send(welcome).await;
         connection
     }
@@ -155,8 +161,8 @@ pub(super) async fn attached() -> (Coordinator, Worker, Connection) {
 impl Connection {
     /// Where a reader on this machine finds the worker's tensors.
     pub(super) fn tensors(&self) -> String {
-        let port = self.hello.tensor_url.rsplit(':').next().unwrap();
-        format!("http://127.0.0.1:{port}")
+        let port = self.hello.tensor_address.rsplit(':').next().unwrap();
+        format!("127.0.0.1:{port}")
     }
 
     pub(super) async fn send(&self, order: CoordinatorMessage) {
@@ -331,7 +337,8 @@ impl Worker {
         ready.await.unwrap().unwrap();
         let (shutdown, told) = oneshot::channel::<()>();
         let log = Log::default();
-        let dial = Dial { endpoint: link::endpoint(coordinator).unwrap(), log: log.clone() };
+        let target = Target::new(coordinator, Way::plain());
+        let dial = Dial { target, farm: None, log: log.clone() };
         let (data, models) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::create_dir(models.path().join("loras")).unwrap();
         let loras = Arc::new(Loras::new(&[models.path().to_owned()], data.path()));
@@ -346,7 +353,7 @@ impl Worker {
             memory_bytes: 1,
             budget_bytes: None,
             loaded: Vec::new(),
-            tensor_url: String::new(),
+            tensor_address: String::new(),
             models: vec![fixtures::served()],
             running: Vec::new(),
             holding: Vec::new(),

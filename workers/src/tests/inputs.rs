@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
+use wanfarm_proto::tensors::Puller;
 use wanfarm_types::{FailureKind, Incarnation, ItemOutputs, Report};
 
 use super::fixtures;
@@ -47,7 +48,7 @@ async fn what_this_worker_made_itself_is_not_fetched() {
     worker.hands.play(Play::End(Ok((ItemOutputs::Image(refs(&made)), made.to_vec()))));
     connection.report().await;
     assert!(matches!(connection.report().await, (1, Report::ItemDone { .. })));
-    connection.assign(2, &made, &["http://127.0.0.1:1".to_owned()]).await;
+    connection.assign(2, &made, &["127.0.0.1:1".to_owned()]).await;
     assert_eq!(worker.hands.begun().await.contexts, made);
     worker.leave(connection).await;
 }
@@ -86,9 +87,9 @@ async fn wrong_bytes_are_thrown_away_and_the_next_place_is_asked() {
 #[tokio::test]
 async fn nothing_is_lost_while_the_coordinator_cannot_be_asked() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let coordinator = format!("http://{}", listener.local_addr().unwrap());
+    let coordinator = format!("{}", listener.local_addr().unwrap());
     let own = Arc::new(TensorStore::new(Incarnation(uuid::Uuid::nil())));
-    let prefetch = Prefetch::new(own, Arc::new(Loras::new(&[], std::path::Path::new("none"))));
+    let prefetch = Prefetch::new(own, Arc::new(Loras::new(&[], std::path::Path::new("none"))), Puller::default());
     let fetching = tokio::spawn(async move { prefetch.fetch(&fixtures::assignment(1), coordinator).await });
     // One connection is cut before a word was said: nobody knows yet whether the inputs exist.
     drop(soon("the first question", listener.accept()).await.unwrap());

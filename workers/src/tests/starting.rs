@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tokio::sync::oneshot;
 use wanfarm_model::ops::device::DeviceKind;
+use wanfarm_proto::dial::{Target, Way};
 use wanfarm_proto::tensors::Puller;
 use wanfarm_types::{
     Assignment, CoordinatorMessage, ItemInputs, ItemOutputs, ItemSize, Report, Role, Size, Stage, StepRange, WorkItem,
@@ -13,9 +14,14 @@ use super::fixtures::{self, golden};
 use super::harness::{Coordinator, soon};
 use crate::{Dtype, ErrorKind, Log, WorkerConfig, WorkerError, run};
 
+fn target(coordinator: &str) -> Target {
+    Target::new(coordinator, Way::plain())
+}
+
 fn config(coordinator: &str, models: &Path, data: &Path) -> WorkerConfig {
     WorkerConfig {
-        coordinator: coordinator.to_owned(),
+        coordinator: target(coordinator),
+        farm: None,
         roles: vec![Role::TextEncoder, Role::Dit],
         budget: None,
         models: vec![models.to_owned()],
@@ -71,13 +77,13 @@ async fn a_worker_finds_its_model_and_encodes_a_prompt() {
 #[tokio::test]
 async fn a_worker_that_cannot_start_says_why() {
     let (models, data) = (models("repo_t2v_from_prompt/official_repo"), tempfile::tempdir().unwrap());
-    let good = config("http://127.0.0.1:1", models.path(), data.path());
+    let good = config("127.0.0.1:1", models.path(), data.path());
     let start =
         |config: WorkerConfig| async { soon("an error", run(config, std::future::pending())).await.unwrap_err() };
 
     let error = start(WorkerConfig { roles: vec![], ..good.clone() }).await;
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
-    let error = start(WorkerConfig { coordinator: "farm".to_owned(), ..good.clone() }).await;
+    let error = start(WorkerConfig { coordinator: target("a farm"), ..good.clone() }).await;
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
     let error = start(WorkerConfig { roles: vec![Role::Dit], ..good.clone() }).await;
     assert_eq!(error.kind(), ErrorKind::ModelFiles, "{error}");
@@ -94,7 +100,7 @@ async fn a_budget_decides_what_is_served_and_nothing_is_loaded_before_it_is_need
     let (models, data) = (models("repo_t2v_from_prompt/official_repo"), tempfile::tempdir().unwrap());
     let all = |budget| {
         let roles = Role::ALL.to_vec();
-        WorkerConfig { roles, budget: Some(Size(budget)), ..config("http://127.0.0.1:1", models.path(), data.path()) }
+        WorkerConfig { roles, budget: Some(Size(budget)), ..config("127.0.0.1:1", models.path(), data.path()) }
     };
     let error = soon("an error", run(all(1 << 10), std::future::pending())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
@@ -103,7 +109,7 @@ async fn a_budget_decides_what_is_served_and_nothing_is_loaded_before_it_is_need
     }
     let mut coordinator = Coordinator::start().await;
     let (shutdown, told) = oneshot::channel::<()>();
-    let config = WorkerConfig { coordinator: coordinator.url.clone(), ..all(1 << 36) };
+    let config = WorkerConfig { coordinator: target(&coordinator.url), ..all(1 << 36) };
     let ended = tokio::spawn(run(config, async move {
         let _ = told.await;
     }));
@@ -151,7 +157,7 @@ async fn weights_of_another_shape_are_refused_before_the_worker_says_hello() {
     let more_layers = config_json.replace("\"num_layers\": 2", "\"num_layers\": 3");
     assert_ne!(more_layers, config_json);
     std::fs::write(model.join("config.json"), more_layers).unwrap();
-    let config = config("http://127.0.0.1:1", models.path(), data.path());
+    let config = config("127.0.0.1:1", models.path(), data.path());
     let error = soon("an error", run(config, std::future::pending())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ModelFiles);
     assert!(error.to_string().contains("blocks.2."), "{error}");
@@ -160,6 +166,6 @@ async fn weights_of_another_shape_are_refused_before_the_worker_says_hello() {
 #[tokio::test]
 async fn a_worker_leaves_without_ever_having_reached_a_coordinator() {
     let (models, data) = (models("repo_t2v_from_prompt/official_repo"), tempfile::tempdir().unwrap());
-    let config = config("http://127.0.0.1:1", models.path(), data.path());
+    let config = config("127.0.0.1:1", models.path(), data.path());
     soon("the worker to leave", run(config, std::future::ready(()))).await.unwrap();
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wanfarm_client::Client;
+use wanfarm_client::{Client, Target, Way};
 use wanfarm_manifest::{Submission, Taken};
 use wanfarm_server::server::Coordinator;
 use wanfarm_types::fixtures::request;
@@ -27,7 +27,7 @@ type Reply = (u16, String, Value);
 async fn farm() -> Farm {
     let folder = tempfile::tempdir().unwrap();
     let coordinator = start(folder.path()).await;
-    let client = Client::connect(&format!("http://{}", coordinator.address)).await.unwrap();
+    let client = Client::connect(&Target::new(&coordinator.address.to_string(), Way::plain())).await.unwrap();
     Farm { coordinator, client, _folder: folder }
 }
 
@@ -363,7 +363,7 @@ async fn what_happened_is_told_again_to_whoever_missed_it_even_after_a_restart()
     let Farm { coordinator, _folder: folder, .. } = farm;
     coordinator.stop().await;
     let coordinator = start(folder.path()).await;
-    let client = Client::connect(&format!("http://{}", coordinator.address)).await.unwrap();
+    let client = Client::connect(&Target::new(&coordinator.address.to_string(), Way::plain())).await.unwrap();
     let mut farm = Farm { coordinator, client, _folder: folder };
     let wait = Duration::from_secs(10);
     let next = |heard: &mpsc::Receiver<(String, Value)>| heard.recv_timeout(wait).unwrap();

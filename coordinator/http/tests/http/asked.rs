@@ -16,6 +16,7 @@ pub(crate) async fn start(folder: &Path, outside: Outside, look: impl FnOnce(&Ro
         data: folder.join("data"),
         output: folder.join("output"),
         wanted: None,
+        security: None,
         retention: None,
         scheduler: wanfarm_scheduler::Config::default(),
     };

@@ -8,6 +8,7 @@ use wanfarm_manifest::claims::{Claims, Holder, Wanted};
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
 use wanfarm_types::{JobId, Stage, TEXT_LEN, VideoId, VideoState, WebhookId, WorkerId};
 
+use crate::access::SharedAccess;
 use crate::catalog::Catalog;
 use crate::images::Images;
 use crate::jobs::{Job, Jobs};
@@ -33,11 +34,13 @@ pub(super) struct Registry {
     pub(super) notes: BTreeMap<WorkerId, String>,
     /// Who is told of what happens.
     pub(super) webhooks: BTreeMap<WebhookId, WebhookRow>,
+    /// Who may do what; read where requests come in.
+    pub(super) access: SharedAccess,
 }
 
 impl Registry {
     /// An empty registry; the first job gets the number `next_job`.
-    pub(super) fn new(next_job: JobId) -> Self {
+    pub(super) fn new(next_job: JobId, access: SharedAccess) -> Self {
         Self {
             jobs: Jobs::new(next_job),
             claims: Claims::default(),
@@ -49,6 +52,7 @@ impl Registry {
             mounts: BTreeMap::new(),
             notes: BTreeMap::new(),
             webhooks: BTreeMap::new(),
+            access,
         }
     }
 
@@ -91,6 +95,8 @@ impl Registry {
             Row::VideoTimes { video, started, ended } => self.jobs.set_times(*video, *started, *ended),
             Row::Webhook(webhook) => drop(self.webhooks.insert(webhook.id, webhook.clone())),
             Row::WebhookForgotten(webhook) => drop(self.webhooks.remove(webhook)),
+            Row::Grant(grant) => self.access.insert(grant.clone()),
+            Row::GrantForgotten(grant) => self.access.remove(*grant),
             Row::Event(_) => {}
             Row::Mount { folder, mount } => drop(self.mounts.insert(folder.clone(), mount.clone())),
             Row::Begun { attempt, at, waited } => self.ledger.begun(*attempt, *at, *waited),

@@ -97,6 +97,23 @@ impl Driver {
                 self.webhook_told(webhook, event);
                 self.answer_when_recorded(reply, ());
             }
+            Request::Enrol { key, token, name, by, reply } => {
+                let done = self.asked_by(by, |driver| driver.enrol(key, token, name));
+                self.answer_when_recorded(reply, done);
+            }
+            Request::Admit { key, name, rights, reply } => {
+                let done = self.admit(key, name, rights);
+                self.answer_when_recorded(reply, done);
+            }
+            Request::Grant { grant, by, reply } => {
+                let done = self.asked_by(by, |driver| driver.grant(grant));
+                self.answer_when_recorded(reply, done);
+            }
+            Request::Grants { reply } => answer(reply, self.registry.access.all()),
+            Request::Revoke { id, by, reply } => {
+                let done = self.asked_by(by, |driver| driver.revoke(id));
+                self.answer_when_recorded(reply, done);
+            }
             Request::ControlWorker { worker, verb, by, reply } => {
                 let done = self.asked_by(by, |driver| driver.control_worker(worker, verb));
                 self.answer_when_recorded(reply, done);

@@ -16,6 +16,7 @@ use super::upkeep::Upkeep;
 use super::uploads::Uploads;
 use super::waiting::{Hints, Unread};
 use super::{Driver, Event};
+use crate::access::SharedAccess;
 use crate::copies::Copies;
 use crate::dialler::Dialler;
 use crate::meters::Meters;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub told: broadcast::Sender<Told>,
     /// Counts what happens.
     pub meters: Meters,
+    /// Who may do what, as requests are let in by.
+    pub(crate) access: SharedAccess,
     /// How long ended jobs are kept; `None`: for ever.
     pub retention: Option<Duration>,
 }
@@ -77,7 +80,7 @@ impl Driver {
         present: &BTreeMap<Digest, u64>,
         parts: Parts,
     ) -> Result<Self, RestoreError> {
-        let Parts { copies, outputs, sessions, dialler, events, news, told, meters, retention } = parts;
+        let Parts { copies, outputs, sessions, dialler, events, news, told, meters, access, retention } = parts;
         let loaded = prune(&mut *store, present)?;
         let changes = loaded.rows.iter().filter_map(|row| match row {
             Row::Scheduler(change) => Some(change.clone()),
@@ -90,7 +93,7 @@ impl Driver {
         let scheduler = Scheduler::restore(config, origin, loaded.next_attempt, changes)?;
         let mut driver = Self {
             scheduler,
-            registry: Registry::new(loaded.next_job),
+            registry: Registry::new(loaded.next_job, access),
             sessions,
             copies,
             outputs,

@@ -99,6 +99,7 @@ fn driver(store: Box<dyn Store>, dir: &std::path::Path) -> (mpsc::Sender<Event>,
         news: watch::channel(0).0,
         told: broadcast::Sender::new(16),
         meters: Default::default(),
+        access: Default::default(),
         retention: None,
     };
     (events, Driver::restore(store, Config::default(), &Default::default(), parts))
@@ -234,13 +235,25 @@ fn attached() -> (Attached, Messages) {
         memory_bytes: 0,
         budget_bytes: None,
         loaded: Vec::new(),
-        tensor_url: String::new(),
+        tensor_address: String::new(),
         models: vec![served()],
         running: Vec::new(),
         holding: Vec::new(),
     };
     let build = "1.2.3".into();
-    (Attached { connection: 1, hello, build, address: Address::Unknown, ends: Ends::default(), outbox }, messages)
+    (
+        Attached {
+            connection: 1,
+            hello,
+            build,
+            address: Address::Unknown,
+            ends: Ends::default(),
+            member: None,
+            certificate: None,
+            outbox,
+        },
+        messages,
+    )
 }
 
 fn taken_in(job: u64) -> Submitted {

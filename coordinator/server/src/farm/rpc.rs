@@ -17,6 +17,7 @@ use super::paging::page;
 use super::sending::Sent;
 use super::wire::{self, refusal};
 use super::{FarmService, MAX_IMAGES, Seeds, files, stopping};
+use crate::access::Caller;
 use crate::estimate::Estimate;
 use crate::requests::{Changes, Request};
 use crate::store::{Asked, Start};
@@ -249,9 +250,9 @@ impl Farm for FarmService {
     }
 }
 
-/// The client's address, for the log.
+/// The client, for the history and the log.
 fn peer<T>(request: &tonic::Request<T>) -> String {
-    request.remote_addr().map_or_else(|| "an unknown address".to_owned(), |address| address.to_string())
+    request.extensions().get::<Caller>().map_or_else(String::new, |caller| caller.name().to_owned())
 }
 
 /// Digests from the wire, of no more files than a job has.

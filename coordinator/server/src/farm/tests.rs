@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tonic::Code;
 use tonic::transport::Channel;
-use wanfarm_client::{Client, ClientError, JobVerb};
+use wanfarm_client::{Client, ClientError, JobVerb, Target, Way};
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_manifest::{LocalFile, LoraFile, Submission};
 use wanfarm_proto::v1::{self, farm_client::FarmClient};
@@ -22,7 +22,7 @@ async fn raw(coordinator: &Coordinator) -> FarmClient<Channel> {
 async fn coordinator(folder: &Path) -> (Coordinator, Client) {
     let coordinator =
         server::start(server::tests::config(folder), |_| tonic::service::Routes::default()).await.unwrap();
-    let client = Client::connect(&format!("http://{}", coordinator.address)).await.unwrap();
+    let client = Client::connect(&Target::new(&coordinator.address.to_string(), Way::plain())).await.unwrap();
     (coordinator, client)
 }
 

@@ -50,8 +50,12 @@ pub(super) fn refusal(error: RequestError) -> Status {
         | RequestError::NoSuchJob(_)
         | RequestError::NoSuchVideo { .. }
         | RequestError::NoSuchWorker(_)
+        | RequestError::NoSuchGrant(_)
         | RequestError::NoSuchWebhook(_) => Status::not_found(message),
-        RequestError::Full(_) | RequestError::TooManyWebhooks => Status::resource_exhausted(message),
+        RequestError::NotInvited => Status::permission_denied(message),
+        RequestError::Full(_) | RequestError::TooManyWebhooks | RequestError::TooManyGrants => {
+            Status::resource_exhausted(message)
+        }
         RequestError::OneVideo(_)
         | RequestError::Needs { .. }
         | RequestError::Unfit(_)

@@ -19,6 +19,7 @@ pub(crate) fn config(folder: &Path) -> ServerConfig {
         data: folder.join("data"),
         output: folder.join("output"),
         wanted: None,
+        security: None,
         retention: None,
         scheduler: Config::default(),
     }

@@ -28,13 +28,22 @@ fn hello(sessions: &mut Sessions, incarnation: Incarnation) -> Option<Wire> {
         memory_bytes: 0,
         budget_bytes: None,
         loaded: Vec::new(),
-        tensor_url: String::new(),
+        tensor_address: String::new(),
         models: Vec::new(),
         running: Vec::new(),
         holding: Vec::new(),
     };
     let build = String::new();
-    let attached = Attached { connection: 1, hello, build, address: Address::Unknown, ends: Ends::default(), outbox };
+    let attached = Attached {
+        connection: 1,
+        hello,
+        build,
+        address: Address::Unknown,
+        ends: Ends::default(),
+        member: None,
+        certificate: None,
+        outbox,
+    };
     sessions.insert(WORKER, Session::open(attached, Vec::new()).1, Moment::default());
     Some(wire)
 }

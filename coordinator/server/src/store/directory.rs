@@ -84,6 +84,11 @@ impl DataDirectory {
         &self.path
     }
 
+    /// Where the farm's authority lies.
+    pub fn authority(&self) -> PathBuf {
+        self.path.join("authority")
+    }
+
     /// Where the durable copies of unfinished work lie.
     pub fn artifacts(&self) -> PathBuf {
         self.path.join("artifacts")

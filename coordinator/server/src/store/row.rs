@@ -15,10 +15,11 @@ use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Change;
 use wanfarm_types::{
-    About, AttemptId, Digest, EventKind, FarmEvent, JobId, ModelFile, ModelInfo, Role, VideoId, VideoSpec, WebhookId,
-    WorkerId,
+    About, AttemptId, Digest, EventKind, FarmEvent, GrantId, JobId, ModelFile, ModelInfo, Role, VideoId, VideoSpec,
+    WebhookId, WorkerId,
 };
 
+use crate::access::GrantRow;
 use crate::outputs::{KeptExcerpt, Written};
 use crate::times::{Moment, rfc3339, wall_clock};
 use crate::totals::Totals;
@@ -158,6 +159,10 @@ pub enum Row {
     Webhook(WebhookRow),
     /// A target that is told of nothing more: removes the row of key `id`.
     WebhookForgotten(WebhookId),
+    /// Who may do what, key `id`.
+    Grant(GrantRow),
+    /// A grant that is none any more: removes the row of key `id`.
+    GrantForgotten(GrantId),
     /// Something that happened, key `id`, in the transaction of the rows that it tells of. Never changed, and gone when
     /// 100,000 others have followed; not among the rows that are loaded.
     Event(EventRow),

@@ -54,6 +54,16 @@ pub(super) fn reached(listening: SocketAddr) -> SocketAddr {
     SocketAddr::new(found.unwrap_or(Ipv4Addr::LOCALHOST.into()), listening.port())
 }
 
+/// What this machine is called by those who reach what listens there.
+pub(super) fn names(listening: SocketAddr) -> Vec<String> {
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
+    let short = host.split('.').next().unwrap_or_default().to_owned();
+    let local = format!("{short}.local");
+    let mut names = vec![reached(listening).ip().to_string(), host, short, local];
+    names.dedup();
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ mod devices;
 mod disk_space;
 mod doctor;
 mod draw;
+mod founding;
 mod inspect;
 mod listen;
 pub(super) mod local;

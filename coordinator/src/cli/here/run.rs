@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use wanfarm_client::{Client, Submitted};
+use wanfarm_client::{Client, Submitted, Target, Way};
 use wanfarm_manifest::{Manifest, chains, slug};
 use wanfarm_model::folder::{self, ModelFolder};
 use wanfarm_scheduler::VideoPlan;
@@ -165,6 +165,7 @@ async fn render(
         data,
         output: args.output.clone(),
         wanted: Some(wanted.clone()),
+        security: None,
         retention: None,
         // Interactive: give up after a few seconds and let the user fix it.
         scheduler: wanfarm_scheduler::Config { max_output_tries: 3, kept_text_bytes: KEPT_TEXTS, ..Default::default() },
@@ -173,7 +174,8 @@ async fn render(
         server::start(config, |farm| wanfarm_http::router(farm, wanfarm_http::Outside::default()).into())
             .await
             .map_err(not_started)?;
-    workers.coordinator = format!("http://{}", coordinator.address);
+    let target = Target::new(&coordinator.address.to_string(), Way::plain());
+    workers.coordinator = target.url();
     let same = if args.force { "the same command without --force" } else { "the same command" };
     let interrupted = || {
         let output = args.output.display();
@@ -181,17 +183,17 @@ async fn render(
         CliError::new(Exit::Interrupted, words)
     };
     let queued = tokio::select! {
-        queued = queue(&workers.coordinator, coordinator.memory, &args, &manifest, wanted) => queued,
+        queued = queue(&target, coordinator.memory, &args, &manifest, wanted) => queued,
         () = asked_to_stop() => Err(interrupted()),
     };
     let result = match queued {
         Err(failed) => Err(failed),
         Ok(Queued::Nothing(exit)) => Ok(exit),
         Ok(Queued::Job(client, job)) => {
-            let (url, over) = (workers.coordinator.clone(), coordinator.memory.is_some_and(Memory::is_over));
+            let over = coordinator.memory.is_some_and(Memory::is_over);
             let interest = if args.json { Interest::Json } else { Interest::Progress };
             let again = format!("{same} again; what is done stays");
-            let connection = Connection { client, url: &url, here: Some(&again), notify: args.notify };
+            let connection = Connection { client: *client, target: &target, here: Some(&again), notify: args.notify };
             let followed = follow::follow(connection, job, interest, Some(&args.output));
             let ended = async { followed.await?.exit() };
             let (stop, stopped) = watch::channel(false);
@@ -218,28 +220,28 @@ async fn render(
 
 /// The job to follow.
 enum Queued {
-    Job(Client, JobId),
+    Job(Box<Client>, JobId),
     Nothing(Exit),
 }
 
 /// Gives the coordinator what it lacks, and the job unless it remembers that.
 async fn queue(
-    url: &str,
+    target: &Target,
     memory: Option<Memory>,
     args: &RunArgs,
     manifest: &Manifest,
     wanted: Wanted,
 ) -> Result<Queued, CliError> {
-    let mut client = Client::connect(url).await?;
+    let mut client = Client::connect(target).await?;
     client.put_files(&manifest.files()).await?;
     if let Some(memory) = memory {
         remembered(memory);
-        return Ok(Queued::Job(client, memory.job));
+        return Ok(Queued::Job(Box::new(client), memory.job));
     }
     let (submitted, _) = client.submit(wanted.submission, manifest.about.clone()).await?;
     let Some(job) = submitted.job else { return nothing_left(submitted, args.json).map(Queued::Nothing) };
     names_said(submitted);
-    Ok(Queued::Job(client, job))
+    Ok(Queued::Job(Box::new(client), job))
 }
 
 /// Says what is not rendered, or not from the beginning.

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use wanfarm_http::{Collector, Outside, Target};
 use wanfarm_scheduler::Config;
+use wanfarm_server::access::Security;
 use wanfarm_server::server::{self, ServerConfig};
 use wanfarm_types::Size;
 
-use super::{data_directory, listen, not_started};
+use super::{data_directory, founding, listen, not_started};
+use crate::cli::args::MembershipArg;
 use crate::cli::error::CliError;
 use crate::cli::path;
 use crate::cli::runtime::{asked_to_stop, block_on};
@@ -24,6 +26,16 @@ pub(in crate::cli) struct ServeArgs {
     /// 127.0.0.1:7700 is for this machine alone.
     #[arg(long, value_name = "HOST:PORT", default_value = "[::]:7700", value_parser = listen::address)]
     listen: SocketAddr,
+    /// Encrypt nothing and ask nobody who they are, though others reach it: whoever does can use the farm. On a loopback address that
+    /// is always so.
+    #[arg(long)]
+    insecure: bool,
+    /// Make a new authority, when the one that members know is lost or in other hands: each has to join again, with a line that
+    /// needs no token.
+    #[arg(long, conflicts_with = "insecure")]
+    new_authority: bool,
+    #[command(flatten)]
+    membership: MembershipArg,
     /// A name of this machine that browsers and programs may ask for, farm.studio.example; may be repeated. Its name without
     /// a domain, its addresses, and names that end in .local, .lan, .internal or .home.arpa are answered in any case.
     #[arg(long = "host", value_name = "NAME", value_parser = host)]
@@ -115,23 +127,33 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, CliError> {
     logging::of_service(None);
     let scheduler = policy(&args);
     let data = data_directory(args.data, "coordinator")?;
+    let secure = !args.insecure && !args.listen.ip().is_loopback();
+    if args.new_authority && !secure {
+        let why = "--new-authority is of a coordinator that others reach; one for this machine alone has none";
+        return Err(CliError::new(Exit::Usage, why));
+    }
+    let security = secure.then(|| {
+        let names = listen::names(args.listen).into_iter().chain(args.hosts.iter().cloned()).collect();
+        Security { names, new_authority: args.new_authority }
+    });
+    let (named, membership) = (args.hosts.first().cloned(), args.membership.folder()?);
     let (hosts, targets) = (args.hosts.into_iter().collect(), args.targets.into_iter().collect());
     let outside = Outside { hosts, targets, collector: args.collector };
     let (listen, output, retention) = (args.listen, args.output, args.keep.0);
-    let config = ServerConfig { listen, data, output, wanted: None, retention, scheduler };
+    let config = ServerConfig { listen, data, output, wanted: None, security, retention, scheduler };
     block_on(async {
         let mut coordinator =
             server::start(config, |farm| wanfarm_http::router(farm, outside).into()).await.map_err(not_started)?;
         let (reached, port) = (listen::reached(coordinator.address), coordinator.address.port());
         // Scripts that chose port 0 read the address from here.
-        outln!("listening on http://{reached}");
-        if !coordinator.address.ip().is_loopback() {
-            let host = gethostname::gethostname();
-            let at = format!("{}:{port}, or {reached} where nobody knows that name", host.display());
-            tracing::info!("workers and clients on this network reach it with --coordinator {at}");
+        outln!("listening on {}://{reached}", if secure { "https" } else { "http" });
+        if let Some((authority, pem)) = &coordinator.authority {
+            let at = named.map_or_else(|| reached.to_string(), |name| format!("{name}:{port}"));
+            founding::found(&coordinator.farm, &membership, &at, *authority, pem).await?;
+        } else if !coordinator.address.ip().is_loopback() {
             tracing::warn!(
-                "whoever reaches this port can use the farm, without a password or encryption: keep it to a network you \
-                 trust, or to this machine with --listen 127.0.0.1:{port}"
+                "whoever reaches this port can use the farm, and nothing is encrypted: keep it to a network you trust, to this \
+                 machine with --listen 127.0.0.1:{port}, or start it without --insecure"
             );
         }
         let ended = tokio::select! {

@@ -79,8 +79,10 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CliError> {
         logging::of_service(listener);
     }
     let device = args.compute.device()?;
+    let (coordinator, farm) = args.coordinator.target_and_farm()?;
     let config = WorkerConfig {
-        coordinator: args.coordinator.coordinator,
+        coordinator,
+        farm,
         name: args.name.unwrap_or_else(|| default_name(&label)),
         // Without roles there is always a budget: nobody could say what is to stay in memory.
         budget: args.memory.or_else(|| args.roles.is_empty().then(|| wanfarm_workers::budget(device))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ class Settings:
 
     url: str
     headers: Mapping[str, str]
+    #: By whom the coordinator's certificate has to be signed.
+    verify: ssl.SSLContext | bool
     #: Seconds that a coordinator may take to answer a request, or to be silent within an answer.
     timeout: float
     #: Seconds that a coordinator which does not answer is waited for.
@@ -29,14 +32,17 @@ class Settings:
     silence: float = field(default=40.0)
 
     @staticmethod
-    def of(url: str | None, token: str | None, timeout: float, patience: float) -> Settings:
+    def of(url: str | None, token: str | None, authority: str | os.PathLike[str] | None, timeout: float, patience: float) -> Settings:
         url = address(url or os.environ.get("WANFARM_COORDINATOR") or "127.0.0.1")
         token = token or os.environ.get("WANFARM_TOKEN")
+        authority = authority or os.environ.get("WANFARM_AUTHORITY")
+        # Only those that the farm's own authority vouches for; without it, those of the system's.
+        verify = ssl.create_default_context(cafile=os.fspath(authority)) if authority else True
         # What is compressed on the way could not be gone on with in the middle.
         headers = {"accept-encoding": "identity", "user-agent": "wanfarm-python"}
         if token:
             headers["authorization"] = f"Bearer {token}"
-        return Settings(url, headers, timeout, patience)
+        return Settings(url, headers, verify, timeout, patience)
 
 
 def address(url: str) -> str:
@@ -48,7 +54,7 @@ def address(url: str) -> str:
     except httpx.InvalidURL:
         wrong = True
     if wrong:
-        raise ValueError(f"{url!r} is no coordinator's address: write HOST, HOST:PORT or http://HOST:PORT")
+        raise ValueError(f"{url!r} is no coordinator's address: write HOST, HOST:PORT or https://HOST:PORT")
     if parsed.port is None and not has_scheme:
         parsed = parsed.copy_with(port=PORT)
     return str(parsed).rstrip("/")

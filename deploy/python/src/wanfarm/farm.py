@@ -42,9 +42,15 @@ class Farm:
     """
 
     def __init__(
-        self, url: str | None = None, *, token: str | None = None, timeout: float = 30.0, patience: float = 60.0
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        authority: StrPath | None = None,
+        timeout: float = 30.0,
+        patience: float = 60.0,
     ) -> None:
-        self._settings = Settings.of(url, token, timeout, patience)
+        self._settings = Settings.of(url, token, authority, timeout, patience)
         self._driver = Driver(self._settings)
 
     def __repr__(self) -> str:

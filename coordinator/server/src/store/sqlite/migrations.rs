@@ -15,7 +15,7 @@ pub(super) enum Migration {
 }
 
 /// Step by step; after the last, rows are as this version reads and writes them.
-pub(super) const MIGRATIONS: [Migration; 15] = [
+pub(super) const MIGRATIONS: [Migration; 16] = [
     Migration::Sql(include_str!("schema.sql")),
     Migration::Sql(include_str!("forward_passes.sql")),
     Migration::Sql(include_str!("format-3.sql")),
@@ -43,6 +43,11 @@ pub(super) const MIGRATIONS: [Migration; 15] = [
     Migration::Sql("ALTER TABLE video ADD COLUMN frames TEXT;"),
     // Format 15: how long a clip is; images have neither.
     Migration::Sql("ALTER TABLE image ADD COLUMN pictures INTEGER; ALTER TABLE image ADD COLUMN microseconds INTEGER;"),
+    // Format 16: who may do what, and by which key or token they are known; both as JSON.
+    Migration::Sql(
+        "CREATE TABLE access_grant (id INTEGER PRIMARY KEY, name TEXT NOT NULL, rights TEXT NOT NULL, proof TEXT NOT NULL,
+         created REAL NOT NULL, expires REAL) STRICT;",
+    ),
 ];
 
 impl Migration {

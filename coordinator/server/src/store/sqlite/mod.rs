@@ -97,6 +97,16 @@ impl SqliteStore {
         History::new(self.path.clone())
     }
 
+    /// True when somebody is known by a key.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn has_members(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM access_grant WHERE proof LIKE '{\"key\"%')";
+        let found = self.database.query_row(sql, [], |row| row.get(0));
+        found.map_err(|engine| error("read", &self.path, engine.into()))
+    }
+
     /// The id of this database, and so of its coordinator.
     pub fn id(&self) -> Uuid {
         self.id

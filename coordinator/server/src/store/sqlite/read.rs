@@ -11,10 +11,12 @@ use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, TextKey, VideoPhase, VideoPlan};
 use wanfarm_types::{
-    AttemptId, ClipLength, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WebhookId, WorkItem, WorkerId,
+    AttemptId, ClipLength, GrantId, Incarnation, JobId, StepRange, StepTiming, VideoId, VideoSpec, WebhookId, WorkItem,
+    WorkerId,
 };
 
 use super::Fault;
+use crate::access::GrantRow;
 use crate::store::{EventRow, JobEnd, JobRow, Row, WebhookRow};
 use crate::times::Moment;
 
@@ -98,6 +100,16 @@ impl Tables<'_> {
                 kinds: json(line, "kinds")?,
                 created: get(line, "created")?,
                 told: count(line, "told")?,
+            }))
+        })?);
+        rows.extend(self.each("access_grant", "id", |line| {
+            Ok(Row::Grant(GrantRow {
+                id: GrantId(count(line, "id")?),
+                name: get(line, "name")?,
+                rights: json(line, "rights")?,
+                proof: json(line, "proof")?,
+                created: get(line, "created")?,
+                expires: get(line, "expires")?,
             }))
         })?);
         self.each("job", "id", |line| job(database, line, &mut rows))?;

@@ -8,6 +8,7 @@ use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPlan, VideoPhase};
 use wanfarm_types::{Failure, JobId, StepTiming, VideoId, VideoSpec};
 
 use super::Fault;
+use crate::access::GrantRow;
 use crate::store::{EventRow, JobRow, MAX_EVENTS, Row, WebhookRow};
 
 pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault> {
@@ -119,6 +120,16 @@ pub(super) fn row(transaction: &Transaction<'_>, row: &Row) -> Result<(), Fault>
              created = excluded.created, told = excluded.told",
             params![id.to_string(), url, secret, json(kinds)?, finite(*created), number(*told)?],
         ),
+        Row::Grant(GrantRow { id, name, rights, proof, created, expires }) => execute(
+            transaction,
+            "INSERT INTO access_grant (id, name, rights, proof, created, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET name = excluded.name, rights = excluded.rights, proof = excluded.proof,
+             created = excluded.created, expires = excluded.expires",
+            params![number(id.0)?, name, json(rights)?, json(proof)?, finite(*created), expires.map(finite)],
+        ),
+        Row::GrantForgotten(grant) => {
+            execute(transaction, "DELETE FROM access_grant WHERE id = ?1", params![number(grant.0)?])
+        }
         Row::WebhookForgotten(webhook) => {
             execute(transaction, "DELETE FROM webhook WHERE id = ?1", params![webhook.to_string()])
         }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use wanfarm_scheduler::{ArtifactId, Change, TextKey};
-use wanfarm_types::{AttemptId, Digest, JobId, Role, VideoId, WebhookId, WorkerId};
+use wanfarm_types::{AttemptId, Digest, GrantId, JobId, Role, VideoId, WebhookId, WorkerId};
 
+use crate::access::GrantRow;
 use crate::store::{Loaded, Row, Store, StoreError, WebhookRow};
 
 /// What a row's key is. Declared in the order of [`Store::load`]: parents first.
@@ -20,6 +21,7 @@ enum Key {
     WorkerNote(WorkerId),
     Mount(PathBuf),
     Webhook(WebhookId),
+    Grant(GrantId),
     Job(JobId, OfJob),
     Pin(JobId, Role),
     Text(TextKey),
@@ -139,6 +141,7 @@ impl Tables {
             Row::ImageForgotten(_)
                 | Row::WorkerForgotten(_)
                 | Row::WebhookForgotten(_)
+                | Row::GrantForgotten(_)
                 | Row::Scheduler(Change::WorkerForgotten(_))
                 | Row::Suspended { reason: None, .. }
                 | Row::WorkerNote { note: None, .. }
@@ -236,6 +239,7 @@ fn key(row: &Row) -> (Key, Option<Parent>) {
         }
         Row::Event(_) => unreachable!("no row that is loaded"),
         Row::Mount { folder, .. } => (Key::Mount(folder.clone()), None),
+        Row::Grant(GrantRow { id, .. }) | Row::GrantForgotten(id) => (Key::Grant(*id), None),
         Row::Webhook(WebhookRow { id, .. }) | Row::WebhookForgotten(id) => (Key::Webhook(*id), None),
         Row::Begun { attempt, .. } => (Key::Attempt(*attempt, OfAttempt::Begun), issued(*attempt)),
         Row::Scheduler(change) => match change {

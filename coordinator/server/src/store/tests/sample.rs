@@ -8,12 +8,13 @@ use wanfarm_manifest::{Submission, Taken, plan};
 use wanfarm_scheduler::{ArtifactId, AttemptEnd, Change, JobPhase, JobPlan, TextKey, VideoPhase};
 use wanfarm_types::fixtures::{info, request};
 use wanfarm_types::{
-    About, AttemptId, CacheRequest, ClipLength, DType, Digest, Effort, EventKind, Excerpt, Expert, Experts, Failure,
-    FailureKind, Guidance, ImageSource, Incarnation, JobId, LoraRef, Machine, MagCacheRequest, MagCurve, ModelFile,
-    Nag, Role, Stage, StepRange, StepTiming, TensorRef, VideoId, VideoRequest, VideoSpec, WebhookId, WorkItem,
-    WorkerId,
+    About, Access, AttemptId, CacheRequest, ClipLength, DType, Digest, Effort, EventKind, Excerpt, Expert, Experts,
+    Failure, FailureKind, GrantId, Guidance, ImageSource, Incarnation, JobId, KeyId, LoraRef, Machine, MagCacheRequest,
+    MagCurve, ModelFile, Nag, Rights, Role, Stage, StepRange, StepTiming, TensorRef, VideoId, VideoRequest, VideoSpec,
+    WebhookId, WorkItem, WorkerId,
 };
 
+use crate::access::{GrantRow, Proof};
 use crate::outputs::{Content, KeptExcerpt, Print, Written};
 use crate::store::{JobEnd, JobRow, Row, WebhookRow};
 use crate::times::Moment;
@@ -197,6 +198,24 @@ fn target(n: u8) -> Row {
     })
 }
 
+/// Somebody who may do something.
+fn grant(n: u8) -> Row {
+    let (digest, left) = (Digest([n; 32]), u32::from(n % 4));
+    let proof = match n % 3 {
+        0 => Proof::Key(KeyId(digest)),
+        1 => Proof::Bearer(digest),
+        _ => Proof::Invitation { token: digest, left },
+    };
+    Row::Grant(GrantRow {
+        id: GrantId(u64::from(n % 5)),
+        name: format!("mäc {n}"),
+        rights: Rights::new(Access::ALL.into_iter().skip(usize::from(n % 4))).unwrap(),
+        proof,
+        created: f64::from(n) / 3.0,
+        expires: n.is_multiple_of(2).then(|| f64::from(n) / 7.0),
+    })
+}
+
 /// A farm with jobs 1 to 4 of three videos each, of which two are planned.
 pub(super) fn farm() -> Vec<Row> {
     (1..5).flat_map(|n| [job(n, &format!("key {n}"), 3), resolved(n, 3), planned(n, 3)]).collect()
@@ -217,7 +236,9 @@ fn any(rng: &mut SmallRng) -> Vec<Row> {
     let job_id = JobId(number);
     let video = VideoId { job: job_id, index: rng.random_range(0..2) };
     let failure = Failure { kind: FailureKind::NotFinite, message: format!("NaN after step {n}") };
-    let change = match rng.random_range(3..27) {
+    let change = match rng.random_range(3..28) {
+        27 if n < 60 => return vec![Row::GrantForgotten(GrantId(u64::from(n % 5)))],
+        27 => return vec![grant(n)],
         25 if n < 60 => return vec![Row::WebhookForgotten(webhook(n % 3))],
         25 => return vec![target(n)],
         26 => return vec![Row::Forecast { job: job_id, at: f64::from(n), seconds: f64::from(n) / 7.0 }],

@@ -124,7 +124,7 @@ fn rows_of_an_older_format_are_brought_up_to_date_with_the_json_in_them() {
     database.execute(job, (2, "b", None::<String>)).unwrap();
     database.execute(job, (3, "c", totals("7"))).unwrap();
     let to_format_3 = |database: &Connection| {
-        database.execute_batch("ALTER TABLE attempt DROP COLUMN load_seconds; ALTER TABLE worker_state DROP COLUMN assigned; ALTER TABLE video DROP COLUMN started; ALTER TABLE video DROP COLUMN ended; DROP TABLE event; ALTER TABLE job DROP COLUMN about; ALTER TABLE job DROP COLUMN priority_now; ALTER TABLE job DROP COLUMN forecast_at; ALTER TABLE job DROP COLUMN forecast_seconds; DROP TABLE webhook; DROP TABLE worker_note; ALTER TABLE text_artifact DROP COLUMN weights; ALTER TABLE text_artifact DROP COLUMN job; ALTER TABLE video DROP COLUMN frames; ALTER TABLE image DROP COLUMN pictures; ALTER TABLE image DROP COLUMN microseconds; PRAGMA user_version = 3").unwrap();
+        database.execute_batch("ALTER TABLE attempt DROP COLUMN load_seconds; ALTER TABLE worker_state DROP COLUMN assigned; ALTER TABLE video DROP COLUMN started; ALTER TABLE video DROP COLUMN ended; DROP TABLE event; ALTER TABLE job DROP COLUMN about; ALTER TABLE job DROP COLUMN priority_now; ALTER TABLE job DROP COLUMN forecast_at; ALTER TABLE job DROP COLUMN forecast_seconds; DROP TABLE webhook; DROP TABLE access_grant; DROP TABLE worker_note; ALTER TABLE text_artifact DROP COLUMN weights; ALTER TABLE text_artifact DROP COLUMN job; ALTER TABLE video DROP COLUMN frames; ALTER TABLE image DROP COLUMN pictures; ALTER TABLE image DROP COLUMN microseconds; PRAGMA user_version = 3").unwrap();
     };
     to_format_3(&database);
     drop(database);
@@ -264,6 +264,8 @@ fn a_damaged_value_is_told_with_its_table_and_column() {
         ("pin", "weights", "'nothing'"),
         ("webhook", "kinds", "'['"),
         ("webhook", "told", "-1"),
+        ("access_grant", "rights", "'[]'"),
+        ("access_grant", "proof", "'{}'"),
         ("model", "info", "'{}'"),
         ("weights", "role", "'painter'"),
         ("image", "bytes", "-1"),
