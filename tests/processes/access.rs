@@ -279,6 +279,44 @@ fn an_authority_that_is_lost_is_not_replaced_unasked_and_members_learn_a_new_one
     says(&farm.asked("nobody", &["join", &known]).expect(2).stderr, &["opens nothing"]);
 }
 
+#[test]
+fn a_new_machine_gets_its_models_from_the_farm() {
+    let sandbox = Sandbox::new();
+    let mut farm = Guarded::start(&sandbox);
+    let line = farm.line("worker", &["--uses", "2"]);
+    for machine in ["old", "new"] {
+        farm.asked(machine, &["join", &line, "--name", machine]).expect(0);
+    }
+    let models = sandbox.path("models").display().to_string();
+    let pull = |farm: &Guarded<'_>, name: &str| farm.asked("new", &["models", "pull", name, "--models", &models]);
+    says(&pull(&farm, "wan-tiny-t2v").expect(2).stderr, &["no worker is connected"]);
+    let mut worker = farm.command("old");
+    worker.args(["worker", "--threads", "1", "--models"]).arg(demo()).arg("--data").arg(sandbox.path("old"));
+    let worker = worker.spawn().expect("a worker");
+    farm.processes.push(worker);
+    eventually("its models are known", || {
+        farm.asked("new", &["models", "list"]).stdout.contains("wan-tiny-t2v").then_some(())
+    });
+    says(&pull(&farm, "wan-tinny").expect(2).stderr, &["there is: wan-tiny-t2v"]);
+    let pulled = pull(&farm, "wan-tiny-t2v").expect(0);
+    says(&pulled.stderr, &["; 0 were here"]);
+    // The same model by the same name, which computes.
+    let mut render = Command::new(binary());
+    render.args(["doctor", "--model"]).arg(sandbox.path("models/wan-tiny-t2v"));
+    Running::start(&mut render).wait().expect(0);
+    says(&pull(&farm, "wan-tiny-t2v").expect(0).stderr, &["0 files came, 0 bytes"]);
+    // What is damaged here comes again, from where it is whole.
+    let vae = std::fs::read_dir(sandbox.path("models/wan-tiny-t2v")).expect("a folder").flatten();
+    let file = vae.map(|entry| entry.path()).find(|path| path.is_file()).expect("a file");
+    let whole = std::fs::read(&file).expect("bytes");
+    std::fs::write(&file, &whole[..whole.len() / 2]).expect("half of it");
+    says(&pull(&farm, "wan-tiny-t2v").expect(0).stderr, &["1 files came"]);
+    assert_eq!(std::fs::read(&file).expect("bytes"), whole);
+    // It is not for those who only look on.
+    farm.join("artist", "submitter");
+    says(&farm.asked("artist", &["models", "list"]).expect(2).stderr, &["needs the right `worker`"]);
+}
+
 fn authority(line: &str) -> &str {
     line.rsplit('#').next().expect("an authority")
 }

@@ -14,6 +14,7 @@ use crate::ahead::Ahead;
 use crate::assignments::{Assignments, Effect, Input};
 use crate::deliver::Deliveries;
 use crate::device::Device;
+use crate::holdings::{Holdings, ModelFiles};
 use crate::identity::Identity;
 use crate::link::{Event, Link};
 use crate::loras::Loras;
@@ -33,13 +34,15 @@ type Fetched = Result<Box<PreparedItem>, Failure>;
 pub(crate) struct LocalFiles {
     pub(crate) loras: Arc<Loras>,
     pub(crate) ahead: Ahead,
+    /// Of its models, which others may read.
+    pub(crate) models: Arc<ModelFiles>,
 }
 
 impl LocalFiles {
     /// Those of a catalog; an elastic worker reads weights ahead.
     pub(crate) fn of(catalog: &Arc<Catalog>, elastic: bool) -> Self {
         let ahead = if elastic { Ahead::of(catalog.clone()) } else { Ahead::default() };
-        Self { loras: catalog.loras().clone(), ahead }
+        Self { loras: catalog.loras().clone(), ahead, models: Arc::new(catalog.files()) }
     }
 }
 
@@ -52,6 +55,7 @@ pub(crate) struct Agent {
     link: Link,
     device: Device,
     store: Arc<TensorStore>,
+    holdings: Holdings,
     prefetch: Prefetch,
     ahead: Ahead,
     deliveries: Deliveries,
@@ -81,9 +85,10 @@ impl Agent {
         files: LocalFiles,
         puller: Puller,
     ) -> Result<Self, WorkerError> {
-        let LocalFiles { loras, ahead } = files;
+        let LocalFiles { loras, ahead, models } = files;
+        let holdings = Holdings::new(store.clone(), models);
         let coordinator = link.target().address().to_owned();
-        let deliveries = Deliveries::new(link.channel()?, store.clone());
+        let deliveries = Deliveries::new(link.channel()?, holdings.clone());
         let prefetch = Prefetch::new(store.clone(), loras, puller);
         let state = Assignments::new(Instant::now());
         Ok(Self {
@@ -92,6 +97,7 @@ impl Agent {
             link,
             device,
             store,
+            holdings,
             prefetch,
             ahead,
             deliveries,
@@ -162,6 +168,11 @@ impl Agent {
     fn heard(&mut self, event: Event) -> Result<Option<Input>, WorkerError> {
         match event {
             Event::Attached => {
+                if self.coordinator != self.link.target().address() {
+                    // It has moved, and what else is asked of it goes there as well.
+                    self.coordinator = self.link.target().address().to_owned();
+                    self.deliveries = Deliveries::new(self.link.channel()?, self.holdings.clone());
+                }
                 info!(coordinator = %self.coordinator, "attached");
                 self.lost = None;
                 Ok(Some(Input::Attached))

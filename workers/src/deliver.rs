@@ -2,7 +2,6 @@
 //! that this worker dials, which a firewall lets pass. Not who wants them, nor the service itself (`wanfarm-proto`).
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,7 +15,7 @@ use wanfarm_proto::v1::Delivery;
 use wanfarm_proto::v1::dispatch_client::DispatchClient;
 use wanfarm_types::Errand;
 
-use crate::tensors::TensorStore;
+use crate::holdings::Holdings;
 
 /// Tensors on their way at the same time. Few, so that each gets on.
 const AT_ONCE: usize = 4;
@@ -31,10 +30,10 @@ pub(crate) struct Deliveries {
 
 impl Deliveries {
     /// Over a connection of its own: heartbeats and reports do not queue behind tensors.
-    pub(crate) fn new(coordinator: Channel, store: Arc<TensorStore>) -> Self {
+    pub(crate) fn new(coordinator: Channel, holdings: Holdings) -> Self {
         let (errands, waiting) = mpsc::channel(WAITING);
         let client = DispatchClient::new(coordinator);
-        let run = move |errand| deliver(client.clone(), store.clone(), errand);
+        let run = move |errand| deliver(client.clone(), holdings.clone(), errand);
         tokio::spawn(ReceiverStream::new(waiting).for_each_concurrent(AT_ONCE, run));
         Self { errands }
     }
@@ -46,8 +45,8 @@ impl Deliveries {
     }
 }
 
-async fn deliver(mut client: DispatchClient<Channel>, store: Arc<TensorStore>, errand: Errand) {
-    let chunks = store.chunks(errand.digest, errand.offset).await.ok();
+async fn deliver(mut client: DispatchClient<Channel>, holdings: Holdings, errand: Errand) {
+    let chunks = holdings.chunks(errand.digest, errand.offset).await.ok();
     let first = Delivery { errand: errand.number, missing: chunks.is_none(), data: Bytes::new() };
     if let Err(status) = client.deliver(Messages { first: Some(first), chunks }).await {
         // Usual when the reader has gone; it asks again if it still needs the tensor.

@@ -22,6 +22,7 @@ mod device;
 mod digests;
 mod environment;
 mod error;
+mod holdings;
 mod identity;
 mod link;
 mod log;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, Sleep, sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -28,6 +29,9 @@ const ATTACH_TIMEOUT: Duration = Duration::from_secs(20);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Messages that may wait for the network. Reports wait in `assignments`, where the newer replace the older.
 const OUTGOING: usize = 16;
+/// After how many tries in vain the coordinator is listened for elsewhere, and how long at a time.
+const BEFORE_SEARCH: u32 = 3;
+const SEARCH: Duration = Duration::from_secs(5);
 /// Between two tries to attach.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
 
@@ -70,6 +74,8 @@ pub(crate) struct Link {
     log: Teller,
     failures: u32,
     state: LinkState,
+    /// The coordinator is listened for meanwhile.
+    search: Option<JoinHandle<Option<String>>>,
 }
 
 enum LinkState {
@@ -107,7 +113,7 @@ impl Link {
     /// `tensors`: where this worker's tensor service listens.
     pub(crate) fn new(Dial { target, farm, log }: Dial, tensors: SocketAddr) -> Self {
         let state = LinkState::Pausing(Box::pin(sleep(Duration::ZERO)));
-        Self { target, farm, tensors, log: Teller::new(log), failures: 0, state }
+        Self { target, farm, tensors, log: Teller::new(log), failures: 0, state, search: None }
     }
 
     /// What is dialled.
@@ -142,6 +148,7 @@ impl Link {
             match &mut self.state {
                 LinkState::Pausing(pause) => {
                     pause.await;
+                    self.follow().await;
                     let dial = dial(self.target.clone(), hello(), self.tensors);
                     self.state = LinkState::Dialling(dial.boxed());
                 }
@@ -195,6 +202,29 @@ impl Link {
                     };
                 }
             }
+        }
+    }
+
+    /// Dials elsewhere from now on, if the coordinator has said on this network that it has moved. Listens for that while it does not
+    /// answer where it was.
+    async fn follow(&mut self) {
+        let Some(farm) = &self.farm else { return };
+        match self.search.take_if(|search| search.is_finished()) {
+            Some(search) => {
+                if let Ok(Some(found)) = search.await
+                    && found != self.target.address()
+                {
+                    tracing::info!(coordinator = found, "the coordinator is found on the network");
+                    self.target = Target::new(&found, self.target.way().clone());
+                }
+            }
+            None if self.search.is_none() && self.failures >= BEFORE_SEARCH => {
+                let authority = farm.authority;
+                // Where nothing can be heard, it is dialled where it was.
+                let search = move || wanfarm_discovery::find(&authority, SEARCH).ok().flatten();
+                self.search = Some(tokio::task::spawn_blocking(search));
+            }
+            None => {}
         }
     }
 

@@ -16,6 +16,7 @@ use wanfarm_weights::FileError;
 
 use crate::WorkerError;
 use crate::digests::KnownDigests;
+use crate::holdings::ModelFiles;
 use crate::loras::{self, Loras};
 
 /// Characters of the reason given for one skipped folder.
@@ -184,6 +185,12 @@ impl Catalog {
     /// The LoRA files at hand.
     pub(crate) fn loras(&self) -> &Arc<Loras> {
         &self.loras
+    }
+
+    /// The files of the models that are served.
+    pub(crate) fn files(&self) -> ModelFiles {
+        let served = self.served();
+        ModelFiles::of(served.iter().zip(&self.models).map(|(served, model)| (served, model.folder.path())))
     }
 
     /// What a hello says of them.

@@ -17,6 +17,7 @@ use wanfarm_types::{Hello, ServedModel};
 
 use crate::agent::{Agent, LocalFiles};
 use crate::device::{Device, Resident};
+use crate::holdings::Holdings;
 use crate::identity::Identity;
 use crate::link::{Dial, Link};
 use crate::models::{Catalog, Wish};
@@ -126,7 +127,7 @@ pub(crate) async fn serve(
     let served = CancellationToken::new();
     let server = Server::builder()
         .http2_keepalive_interval(Some(SILENCE))
-        .add_service(wanfarm_proto::tensors::service(store.clone()))
+        .add_service(wanfarm_proto::tensors::service(Holdings::new(store.clone(), files.models.clone())))
         .serve_with_incoming_shutdown(listen::incoming(listener, tls, || ()), served.clone().cancelled_owned());
     let _stop = served.drop_guard();
     tokio::spawn(server);

@@ -2,88 +2,16 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use tonic::Status;
 use wanfarm_proto::convert::{rights, rights_to_wire};
 use wanfarm_proto::v1;
-use wanfarm_types::{GrantId, KeyId, Rights};
+use wanfarm_types::{GrantId, Rights};
 
+use super::grants::GrantLine;
 use super::{Client, ClientError, stranger};
 
 /// How long a browser is let in that somebody opens.
 const OWN_TOKEN: Duration = Duration::from_secs(12 * 3600);
-
-/// A line of who may do what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct GrantLine {
-    /// Names it.
-    pub id: GrantId,
-    /// Whose it is.
-    pub name: String,
-    /// By what they are known.
-    pub kind: GrantKind,
-    /// What they may do.
-    pub rights: Rights,
-    /// The key of a member.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<KeyId>,
-    /// How many may still join by an invitation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uses_left: Option<u32>,
-    /// Since when, as RFC 3339.
-    pub created: String,
-    /// Until when; `None`: until it is revoked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
-}
-
-/// By what somebody is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GrantKind {
-    /// A key.
-    Member,
-    /// A token that is shown with each request.
-    Bearer,
-    /// A token to join with.
-    Invitation,
-}
-
-impl GrantKind {
-    /// Its name for people and in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Member => "member",
-            Self::Bearer => "bearer",
-            Self::Invitation => "invitation",
-        }
-    }
-}
-
-impl TryFrom<v1::Grant> for GrantLine {
-    type Error = ClientError;
-
-    fn try_from(wire: v1::Grant) -> Result<Self, ClientError> {
-        let kind = match wire.kind() {
-            v1::GrantKind::Member => GrantKind::Member,
-            v1::GrantKind::Bearer => GrantKind::Bearer,
-            v1::GrantKind::Invitation => GrantKind::Invitation,
-            v1::GrantKind::Unspecified => return Err(stranger("a grant of no kind")),
-        };
-        let rights = rights(&wire.rights).map_err(stranger)?;
-        let key = Some(wire.key).filter(|key| !key.is_empty()).map(|key| key.parse()).transpose().map_err(stranger)?;
-        Ok(Self {
-            id: GrantId(wire.id),
-            name: wire.name,
-            kind,
-            rights,
-            key,
-            uses_left: (kind == GrantKind::Invitation).then_some(wire.uses_left),
-            created: wire.created,
-            expires: Some(wire.expires).filter(|expires| !expires.is_empty()),
-        })
-    }
-}
 
 impl Client {
     /// Has the farm take this machine's key in, by a token to join with, or as a member that it knows already: what it may do there,
@@ -128,7 +56,7 @@ impl Client {
         };
         let reply = self.access.grant(request).await?.into_inner();
         let grant = reply.grant.ok_or_else(|| Status::internal("no grant came"))?;
-        Ok((grant.try_into()?, reply.token))
+        Ok((grant.try_into().map_err(stranger)?, reply.token))
     }
 
     /// Who may do what.
@@ -137,7 +65,7 @@ impl Client {
     /// When the coordinator refuses it or cannot be reached.
     pub async fn grants(&mut self) -> Result<Vec<GrantLine>, ClientError> {
         let reply = self.access.list_grants(v1::ListGrantsRequest {}).await?.into_inner();
-        reply.grants.into_iter().map(TryInto::try_into).collect()
+        reply.grants.into_iter().map(|grant| grant.try_into().map_err(stranger)).collect()
     }
 
     /// Has nobody do anything by this grant any more.

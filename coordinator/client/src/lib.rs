@@ -5,6 +5,8 @@ mod access;
 mod disk_shortage;
 mod files;
 mod forecast;
+mod grants;
+mod held;
 mod time_words;
 mod verbs;
 
@@ -17,7 +19,7 @@ use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::convert::digest_field;
 use wanfarm_proto::dial::{TOO_PLAIN, is_too_plain};
 use wanfarm_proto::tensors::root_cause;
-use wanfarm_proto::v1::{self, access_client::AccessClient, farm_client::FarmClient};
+use wanfarm_proto::v1::{self, access_client::AccessClient, farm_client::FarmClient, tensors_client::TensorsClient};
 use wanfarm_types::{
     About, Digest, FileState, JobId, JobReport, JobStatus, JobSummary, LogLine, LostFile, ModelInfo, WorkerId,
     WorkerStatus,
@@ -26,11 +28,12 @@ use wanfarm_types::{
 use wanfarm_manifest::{Submission, Taken};
 
 pub use accelerations::{Accelerated, accelerations};
-pub use access::{GrantKind, GrantLine};
 pub use wanfarm_proto::dial::{Target, Way};
 
 pub use disk_shortage::DiskShortage;
 pub use forecast::{BalanceForecast, FaultForecast, Forecast, RoleForecast, StageForecast};
+pub use grants::{GrantKind, GrantLine};
+pub use held::{HeldBytes, HeldModel, HeldRole};
 pub use time_words::span;
 pub use verbs::{JobVerb, Submitted, WorkerVerb};
 /// A connection on which nothing is heard for this long, and then no answer for as long again, is cut.
@@ -41,6 +44,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub struct Client {
     farm: FarmClient<Channel>,
     access: AccessClient<Channel>,
+    tensors: TensorsClient<Channel>,
 }
 
 /// A request came to nothing.
@@ -132,11 +136,11 @@ impl Client {
         let endpoint = endpoint.connect_timeout(SILENCE).tcp_nodelay(true);
         let endpoint = endpoint.http2_keep_alive_interval(SILENCE).keep_alive_timeout(SILENCE);
         let channel = target.way().connect(&endpoint).await.map_err(|error| no(root_cause(&error)))?;
-        let access = AccessClient::new(channel.clone());
+        let (access, tensors) = (AccessClient::new(channel.clone()), TensorsClient::new(channel.clone()));
         let farm = FarmClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Ok(Self { farm, access })
+        Ok(Self { farm, access, tensors })
     }
 
     /// What the coordinator knows of a model; `None` before a worker has announced it.

@@ -121,27 +121,27 @@ mod tests {
     fn a_worker_on_every_interface_is_reached_where_it_came_from() {
         let reader = ends("10.0.0.9:1", "10.0.0.1:7700");
         let of = |remote| ends(remote, "10.0.0.1:7700");
-        assert_eq!(seen("http://0.0.0.0:7001", of("10.0.0.7:51234"), reader), both("http://10.0.0.7:7001"));
-        assert_eq!(seen("http://[::]:7001", of("[::ffff:10.0.0.7]:5"), reader), both("http://10.0.0.7:7001"));
-        assert_eq!(seen("http://[::]:1", of("[fd07::2]:5"), reader), both("http://[fd07::2]:1"));
-        assert_eq!(seen("http://mac-3.local:1", of("10.0.0.7:5"), reader), both("http://mac-3.local:1"));
+        assert_eq!(seen("0.0.0.0:7001", of("10.0.0.7:51234"), reader), both("10.0.0.7:7001"));
+        assert_eq!(seen("[::]:7001", of("[::ffff:10.0.0.7]:5"), reader), both("10.0.0.7:7001"));
+        assert_eq!(seen("[::]:1", of("[fd07::2]:5"), reader), both("[fd07::2]:1"));
+        assert_eq!(seen("mac-3.local:1", of("10.0.0.7:5"), reader), both("mac-3.local:1"));
     }
 
     #[test]
     fn a_worker_beside_the_coordinator_has_for_others_the_address_they_dialled() {
         let beside = ends("127.0.0.1:5", "127.0.0.1:7700");
         let (elsewhere, also_beside) = (ends("10.0.0.9:1", "10.0.0.1:7700"), ends("127.0.0.1:6", "127.0.0.1:7700"));
-        let here = Some("http://127.0.0.1:7001".to_owned());
-        let there = Some("http://10.0.0.1:7001".to_owned());
-        assert_eq!(seen("http://[::]:7001", beside, elsewhere), [here.clone(), there]);
-        assert_eq!(seen("http://[::]:7001", beside, also_beside), [here.clone(), here]);
+        let here = Some("127.0.0.1:7001".to_owned());
+        let there = Some("10.0.0.1:7001".to_owned());
+        assert_eq!(seen("[::]:7001", beside, elsewhere), [here.clone(), there]);
+        assert_eq!(seen("[::]:7001", beside, also_beside), [here.clone(), here]);
         let v6 = ends("[fd07::9]:1", "[fd07::1]:7700");
-        assert_eq!(seen("http://[::]:1", beside, v6)[1].as_deref(), Some("http://[fd07::1]:1"));
+        assert_eq!(seen("[::]:1", beside, v6)[1].as_deref(), Some("[fd07::1]:1"));
     }
 
     #[test]
     fn a_worker_that_listens_for_its_own_machine_is_nobody_elses() {
-        let url = "http://127.0.0.1:7001";
+        let url = "127.0.0.1:7001";
         let far = ends("10.0.0.7:5", "10.0.0.1:7700");
         let own = Some(url.to_owned());
         assert_eq!(seen(url, far, ends("10.0.0.9:1", "10.0.0.1:7700")), [None, None]);
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_of_a_tensor_service_is_not_taken_in() {
-        for bad in ["unix:/run/secret", "https://farm:1", "file:///etc/passwd", "10.0.0.1:9", "http://farm:1/x"] {
+        for bad in ["unix:/run/secret", "https://farm:1", "file:///etc/passwd", "http://10.0.0.1:9", "farm:1/x"] {
             assert!(Address::read(bad, Ends::default()).is_err(), "{bad}");
         }
         assert_eq!(Address::read("", Ends::default()), Ok(Address::Unknown));

@@ -90,6 +90,14 @@ impl Catalog {
         self.models.values().map(|model| &model.info)
     }
 
+    /// Each role's files of each model, with the digest of all of them: several where workers had several.
+    pub fn versions(&self) -> impl Iterator<Item = (&ModelInfo, Role, Digest, &[ModelFile])> {
+        self.models.values().flat_map(|model| {
+            let files = model.files.iter();
+            files.map(move |((role, weights), files)| (&model.info, *role, *weights, files.as_slice()))
+        })
+    }
+
     /// A model by name.
     pub fn get(&self, name: &str) -> Option<&Model> {
         self.models.get(name)

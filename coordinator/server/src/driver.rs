@@ -262,10 +262,11 @@ impl Driver {
                 }
             }
             Event::Wanted { digest, reply } => {
-                let holder = self.scheduler.holder_of(&digest);
-                if let Some(holder) = holder {
+                let made_by = self.scheduler.holder_of(&digest);
+                if let Some(holder) = made_by {
                     self.sessions.go_round(holder);
                 }
+                let holder = made_by.or_else(|| self.sessions.holder_of_file(&digest));
                 // The asker may have left.
                 let _ = reply.send(holder.map(|holder| self.sessions.source(holder).outbox));
             }

@@ -9,8 +9,8 @@ use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Rooms;
 use wanfarm_types::{
-    About, BadAbout, Digest, GrantId, JobId, JobReport, JobStatus, JobSummary, KeyId, ModelInfo, Rights, Role, Stage,
-    VideoId, VideoRequest, VideoStatus, WebhookId, WorkerId, WorkerStatus,
+    About, BadAbout, Digest, GrantId, JobId, JobReport, JobStatus, JobSummary, KeyId, ModelFile, ModelInfo, Rights,
+    Role, Stage, VideoId, VideoRequest, VideoStatus, WebhookId, WorkerId, WorkerStatus,
 };
 
 use crate::access::GrantRow;
@@ -86,6 +86,8 @@ pub enum Request {
     },
     /// Every model that is known.
     Models { reply: oneshot::Sender<Vec<ModelInfo>> },
+    /// The files of models that connected workers have.
+    HeldModels { reply: oneshot::Sender<Vec<HeldModel>> },
     /// The remaining work of a job.
     Remaining { job: JobId, reply: oneshot::Sender<Result<Remaining, RequestError>> },
     /// This is forecast of a job that is being rendered; noted if nothing was before.
@@ -297,6 +299,23 @@ impl ServedRole {
     pub fn new(role: Role) -> Self {
         Self { role, workers: 0, holders: 0, least_memory: None, load_seconds: None }
     }
+}
+
+/// A model of which connected workers have files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldModel {
+    pub name: String,
+    pub preset: String,
+    pub roles: Vec<HeldRole>,
+}
+
+/// The files of a role that most of those have which serve it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldRole {
+    pub role: Role,
+    /// How many have them.
+    pub workers: u32,
+    pub files: Vec<ModelFile>,
 }
 
 /// The remaining work of a job, and the workers for it.

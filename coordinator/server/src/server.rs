@@ -23,14 +23,14 @@ use wanfarm_proto::{listen, tensors};
 use wanfarm_scheduler::Config;
 use wanfarm_types::KeyId;
 
-use crate::access::{AccessService, Gate, Security, SharedAccess, Trust, TrustError, guard};
+use crate::access::{Gate, Security, SharedAccess, Trust, TrustError, guard};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::copies::Copies;
 use crate::dialler::Dialler;
 use crate::dispatch::DispatchService;
 use crate::driver::{Driver, Parts, RestoreError};
 use crate::event::Event;
-use crate::farm::{self, Aside, FarmService};
+use crate::farm::{self, AccessService, Aside, FarmService};
 use crate::health::HealthService;
 use crate::meters::Meters;
 use crate::obstacle::Obstacle;

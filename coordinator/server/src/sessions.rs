@@ -5,15 +5,18 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rand::seq::IndexedRandom;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 use wanfarm_proto::Location;
 use wanfarm_scheduler::{Served, WorkerHello};
-use wanfarm_types::{CoordinatorMessage, Incarnation, KeyId, Role, ServedModel, ServedRole, StoredWeights, WorkerId};
+use wanfarm_types::{
+    CoordinatorMessage, Digest, Incarnation, KeyId, ModelFile, Role, ServedModel, ServedRole, StoredWeights, WorkerId,
+};
 
 use crate::address::{Address, Ends, Reach};
 use crate::catalog::fingerprint;
@@ -74,6 +77,8 @@ pub struct Session {
     /// When another worker could not read from it, though the coordinator can.
     gone_round: Option<Instant>,
     served: Vec<(String, Role)>,
+    /// The files of its models.
+    files: BTreeSet<Digest>,
     /// Why some of its models are refused, a sentence each.
     passed_over: Vec<String>,
     outbox: Option<Outbox>,
@@ -95,9 +100,10 @@ impl Session {
     /// Opens a session, and makes the hello for the scheduler. `passed_over`: why models were taken out of its hello.
     pub fn open(attached: Attached, passed_over: Vec<String>) -> (WorkerHello, Self) {
         let Attached { connection, hello, build, address, ends, outbox, member, certificate } = attached;
-        let (mut serves, mut weights) = (Vec::new(), Vec::new());
+        let (mut serves, mut weights, mut held) = (Vec::new(), Vec::new(), BTreeSet::new());
         for ServedModel { info, roles } in hello.models {
             for ServedRole { role, files, encoding, bytes, footprint } in roles {
+                held.extend(files.iter().map(|file| file.blake3));
                 serves.push(Served { model: info.name.clone(), role, weights: fingerprint(&files), footprint });
                 weights.push(StoredWeights { model: info.name.clone(), role, encoding, bytes });
             }
@@ -120,6 +126,7 @@ impl Session {
             doubt: Arc::default(),
             gone_round: None,
             served: serves.iter().map(|served| (served.model.clone(), served.role)).collect(),
+            files: held,
             passed_over,
             outbox: Some(outbox),
             before: Vec::new(),
@@ -227,6 +234,7 @@ impl Sessions {
             doubt: Arc::default(),
             gone_round: None,
             served: Vec::new(),
+            files: BTreeSet::new(),
             passed_over: Vec::new(),
             outbox: None,
             before: Vec::new(),
@@ -274,6 +282,22 @@ impl Sessions {
     pub fn remove(&mut self, worker: WorkerId) {
         self.sessions.remove(&worker);
         self.logs.forget(worker);
+    }
+
+    /// How many workers that are here have all of these files.
+    pub fn holders(&self, files: &[ModelFile]) -> u32 {
+        let has_all = |session: &&Session| {
+            session.outbox.is_some() && files.iter().all(|file| session.files.contains(&file.blake3))
+        };
+        self.sessions.values().filter(has_all).count().try_into().unwrap_or(u32::MAX)
+    }
+
+    /// A worker that is here and has this file of a model.
+    pub fn holder_of_file(&self, file: &Digest) -> Option<WorkerId> {
+        let holds = |(_, session): &(&WorkerId, &Session)| session.outbox.is_some() && session.files.contains(file);
+        // Not always the same one.
+        let holders: Vec<WorkerId> = self.sessions.iter().filter(holds).map(|(worker, _)| *worker).collect();
+        holders.choose(&mut rand::rng()).copied()
     }
 
     /// The workers of a machine.

@@ -1,10 +1,12 @@
 //! Arguments that several verbs take.
 
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use wanfarm_client::{Target, Way};
-use wanfarm_identity::{Farm, Membership};
+use wanfarm_identity::{Farm, Joined, Membership};
 use wanfarm_manifest::{Faults, Manifest, Taken};
 use wanfarm_types::About;
 
@@ -14,6 +16,13 @@ use super::path;
 use super::say::{faultln, outln};
 use crate::exit::Exit;
 use crate::logging;
+
+/// How long a coordinator is tried where it was last.
+const SHORTLY: Duration = Duration::from_secs(2);
+/// How long it is listened for on the network.
+const DISCOVERY: Duration = Duration::from_secs(3);
+/// Addresses of its name that are tried.
+const MOST_ADDRESSES: usize = 4;
 
 /// What becomes of videos whose names are taken, by files or by other jobs. None of these: nothing is rendered.
 #[derive(Debug, Clone, Copy, Args)]
@@ -109,6 +118,7 @@ impl CoordinatorArg {
         let Some((membership, joined)) = joined.filter(|_| encrypted) else {
             return Ok((Target::new(&address, Way::plain()), None));
         };
+        let address = if self.coordinator.is_none() { whereabouts(membership, joined) } else { address };
         let farm = membership.at(joined.authority).map_err(|error| CliError::new(Exit::Usage, error))?;
         let way = Way::to_coordinator(&farm).map_err(|error| CliError::new(Exit::SomeFailed, error))?;
         Ok((Target::new(&address, way), Some(farm)))
@@ -117,6 +127,24 @@ impl CoordinatorArg {
     /// What this machine keeps of its farm.
     pub(super) fn membership(&self) -> &MembershipArg {
         &self.membership
+    }
+}
+
+/// Where the coordinator of the farm is that was joined: where it was last, or where it says on this network that it is now.
+fn whereabouts(membership: &Membership, joined: &Joined) -> String {
+    let addresses = joined.coordinator.to_socket_addrs().into_iter().flatten().take(MOST_ADDRESSES);
+    let answers = |address: SocketAddr| TcpStream::connect_timeout(&address, SHORTLY).is_ok();
+    if addresses.into_iter().any(answers) {
+        return joined.coordinator.clone();
+    }
+    match wanfarm_discovery::find(&joined.authority, DISCOVERY) {
+        Ok(Some(found)) => {
+            // Known from now on; where that cannot be written, it is found again.
+            let _ = membership.moved(&found);
+            found
+        }
+        // Whoever dials it says why nobody is there.
+        _ => joined.coordinator.clone(),
     }
 }
 

@@ -77,7 +77,7 @@ fn units_come_back_stop_cleanly_and_run_command_lines_that_the_program_takes() {
     let units = units();
     assert_eq!(units.len(), 2);
     let environment = environment();
-    assert!(environment["WANFARM_COORDINATOR"].starts_with("http://"));
+    assert!(environment["WANFARM_MEMBERSHIP"].starts_with("/var/lib/wanfarm/"));
     for (name, text) in units {
         let unit = read(&text, &name);
         let key = |section: &str, key: &str| {

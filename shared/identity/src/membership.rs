@@ -83,15 +83,28 @@ impl Membership {
     /// # Errors
     /// When the files cannot be written.
     pub fn join(&mut self, joined: Joined, authority: &str) -> Result<(), MembershipError> {
-        let write = |name: &str, bytes: &[u8]| {
-            let path = self.folder.join(name);
-            wanfarm_durable::write(&path, &path.with_extension("new"), bytes)
-        };
         let text = serde_json::to_vec_pretty(&joined).map_err(io::Error::from);
-        let written = write(AUTHORITY, authority.as_bytes()).and(text).and_then(|text| write(FARM, &text));
+        let written = self.write(AUTHORITY, authority.as_bytes()).and(text).and_then(|text| self.write(FARM, &text));
         written.map_err(|error| MembershipError { folder: self.folder.clone(), why: error.to_string() })?;
         self.joined = Some(joined);
         Ok(())
+    }
+
+    /// Records where the coordinator is now.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn moved(&self, coordinator: &str) -> Result<(), MembershipError> {
+        let Some(joined) = &self.joined else { return Ok(()) };
+        let joined = Joined { coordinator: coordinator.to_owned(), ..joined.clone() };
+        let written =
+            serde_json::to_vec_pretty(&joined).map_err(io::Error::from).and_then(|text| self.write(FARM, &text));
+        written.map_err(|error| MembershipError { folder: self.folder.clone(), why: error.to_string() })
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.folder.join(name);
+        wanfarm_durable::write(&path, &path.with_extension("new"), bytes)
     }
 
     /// The farm, if one has taken it in.
@@ -143,6 +156,9 @@ mod tests {
         assert_eq!(second.joined(), Some(&joined));
         assert_eq!(second.key().id(), first.key().id());
         assert_eq!(std::fs::read_to_string(second.authority_file()).unwrap(), "pem");
+        second.moved("10.0.0.9:7701").unwrap();
+        let third = Membership::open(&folder).unwrap().unwrap();
+        assert_eq!(third.joined().unwrap().coordinator, "10.0.0.9:7701");
         std::fs::write(folder.join(FARM), "{}").unwrap();
         assert!(Membership::open(&folder).unwrap_err().to_string().contains(FARM));
     }

@@ -105,4 +105,17 @@ fn workers_beside_the_coordinator_and_workers_for_their_own_machine_serve_a_farm
     let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
     let failed: u64 = report["workers"].as_array().expect("workers").iter().filter_map(|w| w["failed"].as_u64()).sum();
     assert_eq!(failed, 0, "{report}");
+    // The coordinator comes back under another port, which nobody is told but by itself.
+    let mut coordinator = machines.processes.remove(0);
+    coordinator.kill().expect("kill");
+    coordinator.wait().expect("wait");
+    let mut serve = machines.on(0);
+    serve.args(["serve", "--listen", "[::]:7800", "--host", "10.213.7.1", "--data"]).arg(sandbox.path("data"));
+    serve.arg("--output").arg(sandbox.output()).env("WANFARM_MEMBERSHIP", sandbox.path("member-0"));
+    machines.start(serve);
+    eventually("members find it", || (on(&machines, 1, &["status"]).code() == Some(0)).then_some(()));
+    eventually("workers find it", || {
+        let listed = on(&machines, 1, &["workers", "--json"]);
+        (listed.stdout.matches("\"state\": \"idle\"").count() == 4).then_some(())
+    });
 }

@@ -25,6 +25,7 @@ use super::fixtures;
 use crate::agent::LocalFiles;
 use crate::ahead::Ahead;
 use crate::device::{Device, Resident};
+use crate::holdings::ModelFiles;
 use crate::identity::Identity;
 use crate::link::Dial;
 use crate::loras::Loras;
@@ -342,7 +343,7 @@ impl Worker {
         let (data, models) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::create_dir(models.path().join("loras")).unwrap();
         let loras = Arc::new(Loras::new(&[models.path().to_owned()], data.path()));
-        let files = LocalFiles { loras, ahead: Ahead::default() };
+        let files = LocalFiles { loras, ahead: Ahead::default(), models: Arc::new(ModelFiles::of([])) };
         let identity = Identity::claim(data.path()).unwrap();
         let hello = Hello {
             worker: identity.worker,

@@ -6,13 +6,11 @@
 mod gate;
 mod list;
 mod rules;
-mod service;
 mod trust;
 
 pub use gate::Caller;
 pub(crate) use gate::{Gate, guard};
 pub(crate) use list::SharedAccess;
 pub use list::{GrantRow, Proof};
-pub(crate) use service::AccessService;
 pub(crate) use trust::{RENEWAL, Trust};
 pub use trust::{Security, TrustError};

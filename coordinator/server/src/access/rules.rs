@@ -29,6 +29,8 @@ pub(super) fn needed(reads: bool, path: &str) -> Option<Access> {
 
 fn of_farm(method: &str) -> Access {
     match method {
+        // Of those who compute: they are about to read the files.
+        "ListModels" => Access::Worker,
         "GetModel" | "Estimate" | "Watch" | "WatchFarm" | "ListEvents" | "ListJobs" | "GetReport" | "ListFiles"
         | "ReadFile" | "ListWorkers" | "WorkerLog" => Access::Viewer,
         "MissingFiles" | "PutFile" | "Submit" | "SubmitManifest" | "RenderAgain" | "ControlJob" => Access::Submitter,
@@ -62,6 +64,7 @@ mod tests {
             (false, "/api/v1/webhooks/x", Some(Operator)),
             (false, "/render.v1.Farm/Submit", Some(Submitter)),
             (false, "/render.v1.Farm/ListJobs", Some(Viewer)),
+            (false, "/render.v1.Farm/ListModels", Some(Worker)),
             (false, "/render.v1.Farm/ControlWorker", Some(Operator)),
             (false, "/render.v1.Farm/Whatever", Some(Operator)),
             (false, "/render.v1.Dispatch/Attach", Some(Worker)),

@@ -1,6 +1,6 @@
 //! Requests of clients: answered from the registry, or passed on to the scheduler.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::oneshot;
 use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
@@ -15,7 +15,7 @@ use wanfarm_types::{
 use super::{Driver, facts};
 use crate::jobs::Job;
 use crate::preview::Shown;
-use crate::requests::{AboutChange, Changes, News, Places, Request, RequestError, Settled};
+use crate::requests::{AboutChange, Changes, HeldModel, HeldRole, News, Places, Request, RequestError, Settled};
 use crate::store::Row;
 use crate::times::wall_clock;
 
@@ -61,6 +61,7 @@ impl Driver {
             Request::StoreObstacle { reply } => answer(reply, self.obstacles.of_store().map(str::to_owned)),
             Request::Farm { model, images, reply } => answer(reply, self.farm(&model, &images)),
             Request::Models { reply } => answer(reply, self.registry.catalog.infos().cloned().collect()),
+            Request::HeldModels { reply } => answer(reply, self.held_models()),
             Request::Remaining { job, reply } => answer(reply, self.remaining(job)),
             Request::Forecast { job, seconds, reply } => {
                 self.note_forecast(job, seconds);
@@ -127,6 +128,27 @@ impl Driver {
         let done = act(self);
         self.history.by = None;
         done
+    }
+
+    /// Of each role of each model the files that most workers have who are here.
+    fn held_models(&self) -> Vec<HeldModel> {
+        let mut held: BTreeMap<(&str, Role), HeldRole> = BTreeMap::new();
+        let mut presets: BTreeMap<&str, String> = BTreeMap::new();
+        for (info, role, _, files) in self.registry.catalog.versions() {
+            let workers = self.sessions.holders(files);
+            let best = held.get(&(info.name.as_str(), role)).map_or(0, |held| held.workers);
+            if workers > best {
+                held.insert((&info.name, role), HeldRole { role, workers, files: files.to_vec() });
+                presets.insert(&info.name, info.preset.to_string());
+            }
+        }
+        let mut models: BTreeMap<&str, Vec<HeldRole>> = BTreeMap::new();
+        held.into_iter().for_each(|((name, _), role)| models.entry(name).or_default().push(role));
+        let model = |(name, roles): (&str, _)| {
+            let preset = presets.remove(name).unwrap_or_default();
+            HeldModel { name: name.to_owned(), preset, roles }
+        };
+        models.into_iter().map(model).collect()
     }
 
     fn changes(&mut self, job: JobId, since: u64) -> Option<Changes> {

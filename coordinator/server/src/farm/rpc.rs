@@ -94,6 +94,11 @@ impl Farm for FarmService {
         Ok(Response::new(v1::ListEventsReply { events: events.into_iter().map(Into::into).collect() }))
     }
 
+    async fn list_models(&self, _: tonic::Request<v1::ListModelsRequest>) -> Reply<v1::ListModelsReply> {
+        let models = self.ask(|reply| Request::HeldModels { reply }).await?;
+        Ok(Response::new(v1::ListModelsReply { models: models.into_iter().map(wire::held_model).collect() }))
+    }
+
     async fn get_model(&self, request: tonic::Request<v1::GetModelRequest>) -> Reply<v1::GetModelReply> {
         let model = request.into_inner().name;
         let farm = self.ask(|reply| Request::Farm { model, images: Vec::new(), reply }).await?;

@@ -7,10 +7,10 @@ use tonic::Status;
 use wanfarm_client::{DiskShortage, Submitted};
 use wanfarm_manifest::Taken;
 use wanfarm_proto::v1;
-use wanfarm_types::Role;
+use wanfarm_types::{ModelFile, Role};
 
 use crate::estimate::{Basis, Estimate, StageEstimate};
-use crate::requests::{RequestError, ServedRole};
+use crate::requests::{HeldModel, HeldRole, RequestError, ServedRole};
 
 /// Reads the policy for names that are taken.
 pub(super) fn taken(wire: i32) -> Result<Taken, Status> {
@@ -73,6 +73,17 @@ pub(super) fn refusal(error: RequestError) -> Status {
         | RequestError::RefusedAgain(_)
         | RequestError::WorkerLives { .. } => Status::failed_precondition(message),
     }
+}
+
+/// A model of which workers have files.
+pub(super) fn held_model(model: HeldModel) -> v1::HeldModel {
+    let file = |file: ModelFile| v1::HeldFile { path: file.path, blake3: file.blake3.0.to_vec() };
+    let role = |HeldRole { role, workers, files }| v1::HeldRole {
+        role: v1::Role::from(role).into(),
+        workers,
+        files: files.into_iter().map(file).collect(),
+    };
+    v1::HeldModel { name: model.name, preset: model.preset, roles: model.roles.into_iter().map(role).collect() }
 }
 
 /// What came of a submission.

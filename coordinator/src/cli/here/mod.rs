@@ -9,8 +9,11 @@ mod doctor;
 mod draw;
 mod founding;
 mod inspect;
+#[cfg(unix)]
+mod install;
 mod listen;
 pub(super) mod local;
+mod models;
 mod repair;
 mod residency;
 mod run;
@@ -38,9 +41,14 @@ pub(super) enum Command {
     Serve(serve::ServeArgs),
     /// Run a worker that holds the weights of one or more roles and computes for a coordinator.
     Worker(worker::WorkerArgs),
+    /// Make the coordinator or a worker a service of this machine, or take it off again.
+    #[cfg(unix)]
+    Install(install::InstallArgs),
     /// Describe a folder or file of model weights: what it is, what it needs, what is missing.
     #[command(display_order = 100)]
     Inspect(inspect::InspectArgs),
+    /// Which models the farm has; fetch one from it.
+    Models(models::ModelsArgs),
     /// List what this build can compute on, on this machine.
     #[command(display_order = 100)]
     Devices(devices::DevicesArgs),
@@ -86,7 +94,10 @@ impl Command {
             Self::Run(args) => run::run(args),
             Self::Serve(args) => serve::serve(args),
             Self::Worker(args) => worker::worker(args),
+            #[cfg(unix)]
+            Self::Install(args) => install::install(args),
             Self::Inspect(args) => inspect::inspect(args),
+            Self::Models(args) => models::models(args),
             Self::Devices(args) => devices::devices(args),
             Self::Doctor(args) => doctor::doctor(args),
             Self::Bench(args) => bench::bench(args),

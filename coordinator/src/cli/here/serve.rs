@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use wanfarm_discovery::Announcement;
 use wanfarm_http::{Collector, Outside, Target};
 use wanfarm_scheduler::Config;
 use wanfarm_server::access::Security;
@@ -78,6 +79,14 @@ pub(in crate::cli) struct ServeArgs {
     checkpoint_seconds: Option<u64>,
 }
 
+impl ServeArgs {
+    /// The folder that it writes to.
+    #[cfg(unix)]
+    pub(super) fn output(&self) -> PathBuf {
+        self.output.clone()
+    }
+}
+
 /// The scheduler's constants as asked for. One interval alone leaves the other open.
 fn policy(args: &ServeArgs) -> Config {
     let usual = Config::default();
@@ -144,12 +153,18 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, CliError> {
     block_on(async {
         let mut coordinator =
             server::start(config, |farm| wanfarm_http::router(farm, outside).into()).await.map_err(not_started)?;
+        let mut announced = None;
         let (reached, port) = (listen::reached(coordinator.address), coordinator.address.port());
         // Scripts that chose port 0 read the address from here.
         outln!("listening on {}://{reached}", if secure { "https" } else { "http" });
         if let Some((authority, pem)) = &coordinator.authority {
             let at = named.map_or_else(|| reached.to_string(), |name| format!("{name}:{port}"));
             founding::found(&coordinator.farm, &membership, &at, *authority, pem).await?;
+            announced = Announcement::new(&gethostname::gethostname().to_string_lossy(), port, *authority)
+                .inspect_err(
+                    |error| tracing::warn!(%error, "members do not find this coordinator by themselves when it moves"),
+                )
+                .ok();
         } else if !coordinator.address.ip().is_loopback() {
             tracing::warn!(
                 "whoever reaches this port can use the farm, and nothing is encrypted: keep it to a network you trust, to this \
@@ -160,6 +175,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<Exit, CliError> {
             () = asked_to_stop() => Ok(Exit::Ok),
             failed = coordinator.failed() => Err(CliError::new(Exit::SomeFailed, failed)),
         };
+        drop(announced);
         coordinator.stop().await;
         ended
     })

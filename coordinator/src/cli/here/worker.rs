@@ -60,6 +60,14 @@ pub(in crate::cli) struct WorkerArgs {
     exit_with_parent: bool,
 }
 
+impl WorkerArgs {
+    /// The folders that it reads models from.
+    #[cfg(unix)]
+    pub(super) fn models(&self) -> Vec<PathBuf> {
+        self.models.clone()
+    }
+}
+
 pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CliError> {
     super::limit_threads(args.threads.unwrap_or_else(super::cores))?;
     let label = args.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join("+");

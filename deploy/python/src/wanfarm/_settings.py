@@ -32,7 +32,9 @@ class Settings:
     silence: float = field(default=40.0)
 
     @staticmethod
-    def of(url: str | None, token: str | None, authority: str | os.PathLike[str] | None, timeout: float, patience: float) -> Settings:
+    def of(
+        url: str | None, token: str | None, authority: str | os.PathLike[str] | None, timeout: float, patience: float
+    ) -> Settings:
         url = address(url or os.environ.get("WANFARM_COORDINATOR") or "127.0.0.1")
         token = token or os.environ.get("WANFARM_TOKEN")
         authority = authority or os.environ.get("WANFARM_AUTHORITY")

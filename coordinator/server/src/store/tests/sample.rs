@@ -165,6 +165,7 @@ pub(super) fn everything() -> Vec<Row> {
         Row::Model(info(Experts::Dual { boundary: 0.5 })),
         Row::Weights { model: "m".into(), role: Role::DitHigh, weights: digest(1), files },
         Row::Image(Image { digest: digest(1), bytes: 9, width: 64, height: 32, clip: None }),
+        grant(3),
         Row::Worker { worker: worker(7), name, device, seen: 1.5 },
         Row::WorkerNote { worker: worker(7), note: Some("fan is loud\nsince Monday — 猫".into()) },
         job(1, "a", 2),

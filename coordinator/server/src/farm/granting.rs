@@ -9,9 +9,8 @@ use wanfarm_proto::convert::{rights, rights_to_wire};
 use wanfarm_proto::v1::{self, access_server::Access};
 use wanfarm_types::{Access as Right, GrantId, Rights, check_label};
 
-use super::gate::Caller;
-use super::trust::Trust;
-use crate::farm::FarmService;
+use super::FarmService;
+use crate::access::{Caller, Trust};
 
 /// How long a token at most is valid that somebody makes who is no operator: for a browser, until the evening.
 const OWN_TOKEN: Duration = Duration::from_secs(12 * 3600);
