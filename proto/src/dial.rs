@@ -16,7 +16,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::codegen::Service;
 use tonic::transport::{Channel, Endpoint, Error, Uri};
-use tonic::{Code, Status};
 use wanfarm_identity::{COORDINATOR, Farm, KeyError, TENSORS, explain, to};
 
 /// How long encrypting may take, once there is a connection.
@@ -65,16 +64,6 @@ impl std::fmt::Display for Target {
         f.write_str(&self.url())
     }
 }
-
-/// True of the answer to a question that was asked in plain text of somebody who encrypts.
-pub fn is_too_plain(status: &Status) -> bool {
-    // So tonic tells of a connection that was closed for inadequate security; those who serve say more.
-    status.code() == Code::PermissionDenied && status.message().contains("h2 protocol error")
-}
-
-/// What is said of it.
-pub const TOO_PLAIN: &str = "it encrypts, and was asked in plain text: name it as https://HOST:PORT, or nothing on a machine that has \
-                             joined it, and leave out --insecure";
 
 /// How others are dialled. Never in plain text by whoever belongs to a farm.
 #[derive(Debug, Clone, Default)]
@@ -254,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_plain_question_to_those_who_encrypt_is_known_as_that() {
+    async fn a_grpc_client_that_does_not_encrypt_is_told_so_in_its_own_words() {
         use crate::v1::ReadRequest;
         use crate::v1::tensors_client::TensorsClient;
         let ours = Studio::new();
@@ -262,8 +251,8 @@ mod tests {
         let channel = Way::plain().connect(&Target::new(&address, Way::plain()).endpoint().unwrap()).await.unwrap();
         let asked = TensorsClient::new(channel).read(ReadRequest { digest: vec![0; 32], offset: 0 }).await;
         let status = asked.unwrap_err();
-        assert!(is_too_plain(&status), "{status:?}");
-        assert!(!is_too_plain(&Status::permission_denied("this needs the right `viewer`")));
+        assert_eq!(status.code(), tonic::Code::Unauthenticated);
+        assert!(status.message().starts_with("it encrypts: name it as https://"), "{status:?}");
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ pub mod dial;
 mod frame;
 pub mod listen;
 mod location;
+mod plain;
 pub mod tensors;
 
 /// Generated from `render/v1/*.proto`; the `.proto` files are their documentation.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt, Stream, StreamExt};
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -20,6 +20,7 @@ use tonic::transport::server::Connected;
 use wanfarm_identity::Peer;
 
 use crate::crowd::{Crowd, Full, Place};
+use crate::plain::turn_away;
 use crate::tensors::is_out_of_descriptors;
 
 /// Connections that may wait to be accepted.
@@ -28,11 +29,6 @@ const BACKLOG: i32 = 1024;
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What begins with another byte is no TLS.
 const HANDSHAKE: u8 = 0x16;
-/// The answer to a browser or script that does not encrypt where it has to.
-const NOT_ENCRYPTED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
-    What listens here encrypts: ask for https:// and the same address.\n";
-/// The answer to a gRPC client that does not: settings, and goodbye for inadequate security (RFC 9113, section 7).
-const INADEQUATE: [u8; 26] = [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xc];
 /// What every HTTP/2 client says first has this many bytes.
 const PREFACE: usize = 24;
 /// Pause before accepting again after a failure for lack of descriptors or memory.
@@ -156,14 +152,7 @@ async fn begin(stream: TcpStream, place: Place, tls: Option<TlsAcceptor>) -> Opt
 async fn encrypt(mut stream: TcpStream, tls: TlsAcceptor) -> io::Result<TlsStream<TcpStream>> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 1 && first[0] != HANDSHAKE {
-        let mut begun = [0; PREFACE];
-        // Unread bytes would have the answer thrown away.
-        let read = stream.read(&mut begun).await?;
-        let is_grpc = begun[..read].starts_with(b"PRI ");
-        stream.write_all(if is_grpc { &INADEQUATE } else { NOT_ENCRYPTED }).await?;
-        stream.shutdown().await?;
-        // Whatever else comes, until the other side has read that.
-        while stream.read(&mut begun).await? > 0 {}
+        turn_away(&mut stream).await?;
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it began in plain text"));
     }
     tls.accept(stream).await
@@ -285,6 +274,7 @@ impl AsyncWrite for Prompt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
     async fn every_interface_is_reached_by_both_families() {

@@ -253,6 +253,7 @@ fn hello(number: u64, tensor_address: String) -> Hello {
                 bytes: 0,
                 footprint: Footprint::default(),
             }],
+            beside: Vec::new(),
         }],
         running: Vec::new(),
         holding: Vec::new(),

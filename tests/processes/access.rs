@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::chaos::{STEMS, manifest, undisturbed};
 use crate::farm::ROLES;
+use crate::pages::browser::Browser;
 use crate::program::{Ended, Running, Sandbox, binary, demo, eventually};
 
 /// A farm that others reach, and so one that asks who they are.
@@ -200,8 +201,8 @@ fn a_stranger_gets_nothing_by_any_protocol() {
     worker.wait().expect("wait");
     assert!(refused.is_some(), "it says why it is not connected");
     let plain = format!("http://{}", farm.address);
-    let told = farm.asked("operator", &["status", "--coordinator", &plain]).expect(3).stderr;
-    says(&told, &["it encrypts, and was asked in plain text"]);
+    let told = farm.asked("operator", &["status", "--coordinator", &plain]).expect(2).stderr;
+    says(&told, &["it encrypts: name it as https://"]);
     // By HTTP.
     says(&farm.get("/api/v1/jobs", ""), &["HTTP/1.1 401", "www-authenticate: Bearer", "coordinator join"]);
     says(&farm.get("/metrics", ""), &["HTTP/1.1 401"]);
@@ -319,6 +320,34 @@ fn a_new_machine_gets_its_models_from_the_farm() {
 
 fn authority(line: &str) -> &str {
     line.rsplit('#').next().expect("an authority")
+}
+
+#[test]
+fn a_person_enters_by_browser_with_a_token_until_it_is_revoked() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    let farm = Guarded::start(&sandbox);
+    let url = format!("https://{}", farm.address);
+    browser.open(&url, "/machines");
+    browser.sees("h1", "This farm is for those it knows");
+    browser.type_into("#token", "wf_00000000000000000000000000000000");
+    browser.click("button");
+    browser.sees("#refused", "opens nothing");
+    let token = farm.line("submitter", &["--token", "--name", "ann"]);
+    browser.type_into("#token", &token);
+    browser.click("button");
+    browser.sees(".hero", "Nothing to render");
+    browser.open(&url, "/machines");
+    browser.sees("h1", "No machine is here yet");
+    farm.asked("operator", &["access", "revoke", &farm.grant_of("ann")]).expect(0);
+    browser.open(&url, "/machines");
+    browser.sees("#refused", "opens nothing");
+    // As `coordinator open` does it: the token goes neither over the network in an address nor into the history.
+    let token = farm.line("viewer", &["--token", "--name", "ann"]);
+    browser.open(&url, &format!("/enter?to=/machines#{token}"));
+    browser.until("the page that was wanted is shown", || browser.address() == "/machines");
+    browser.sees("h1", "No machine is here yet");
+    browser.has_no_complaints();
 }
 
 /// Nothing of what is kept can be read by others of the machine.

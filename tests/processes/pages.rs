@@ -1,6 +1,6 @@
 //! The pages in a real browser, before a real farm: live, correct after kills and restarts, steering what they say they steer.
 
-mod browser;
+pub(crate) mod browser;
 mod webdriver;
 
 use browser::Browser;

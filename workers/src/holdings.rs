@@ -38,7 +38,7 @@ impl ModelFiles {
     /// Those that are told of models, each in its folder.
     pub(crate) fn of<'m>(models: impl IntoIterator<Item = (&'m ServedModel, &'m Path)>) -> Self {
         let files = models.into_iter().flat_map(|(model, folder)| {
-            let files = model.roles.iter().flat_map(|role| &role.files);
+            let files = model.roles.iter().flat_map(|role| &role.files).chain(&model.beside);
             files.map(move |file| (file.blake3, folder.join(&file.path)))
         });
         Self { places: files.collect(), readers: Arc::new(Semaphore::new(READERS)) }
@@ -97,7 +97,7 @@ mod tests {
         let files = vec![ModelFile { path: "vae/vae.safetensors".to_owned(), blake3 }];
         let role =
             ServedRole { role: Role::Vae, files, encoding: "f32".into(), bytes: 1, footprint: Footprint::default() };
-        ServedModel { info: fixtures::info(Experts::Single), roles: vec![role] }
+        ServedModel { info: fixtures::info(Experts::Single), roles: vec![role], beside: Vec::new() }
     }
 
     async fn all(chunks: Chunks) -> Vec<u8> {

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Streaming};
 use wanfarm_identity::Farm;
-use wanfarm_proto::dial::{TOO_PLAIN, Target, is_too_plain};
+use wanfarm_proto::dial::Target;
 use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::dispatch_client::DispatchClient;
 use wanfarm_proto::{MAX_MESSAGE_BYTES, v1};
@@ -302,7 +302,6 @@ async fn dial(target: Target, mut hello: Hello, tensors: SocketAddr) -> Result<B
     let answer =
         answer.map_err(|_| lost("no answer to the hello", format!("within {} s", ATTACH_TIMEOUT.as_secs())))?;
     let (incoming, first) = answer.map_err(|status| match status.code() {
-        _ if is_too_plain(&status) => DialError::Refused { reason: TOO_PLAIN.to_owned(), take_new_identity: false },
         // It would say the same again.
         Code::Unauthenticated | Code::PermissionDenied => {
             DialError::Refused { reason: status.message().to_owned(), take_new_identity: false }

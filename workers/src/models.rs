@@ -29,6 +29,8 @@ const MAX_LISTED: usize = 5;
 pub(crate) struct Model {
     pub(crate) folder: ModelFolder,
     pub(crate) roles: Vec<FoundRole>,
+    /// What says what it is.
+    beside: Vec<ModelFile>,
 }
 
 /// A role of a model that can be served.
@@ -53,7 +55,9 @@ pub(crate) struct Wish<'w> {
 impl Model {
     /// The model in a folder, with those of the roles whose files are here, and whole.
     fn look(folder: &Path, wish: Wish<'_>, digests: &mut KnownDigests) -> Result<Self, ModelError> {
-        let mut model = Self { folder: folder::open(folder)?, roles: Vec::new() };
+        let folder = folder::open(folder)?;
+        let beside = digests.of(folder.path(), &folder.beside())?;
+        let mut model = Self { folder, roles: Vec::new(), beside };
         for role in model.folder.roles().into_iter().filter(|role| wish.roles.contains(role)) {
             model.folder.check(role)?;
             let footprint = model.folder.footprint(role, wish.device, wish.dtype)?;
@@ -212,6 +216,7 @@ impl Catalog {
         let served = |model: &Model| ServedModel {
             info: model.folder.info().clone(),
             roles: model.roles.iter().map(|found| role(model, found)).collect(),
+            beside: model.beside.clone(),
         };
         self.models.iter().map(served).collect()
     }

@@ -18,6 +18,8 @@ pub struct HeldModel {
     pub preset: String,
     /// Its parts.
     pub roles: Vec<HeldRole>,
+    /// Files beside those of the roles that say what it is.
+    pub beside: Vec<ModelFile>,
 }
 
 /// A role of it, with the files that most workers have.
@@ -69,10 +71,11 @@ fn model(wire: v1::HeldModel) -> Result<HeldModel, ClientError> {
     let file = |file: v1::HeldFile| -> Result<ModelFile, ClientError> {
         Ok(ModelFile { blake3: digest_field(&file.blake3).map_err(stranger)?, path: file.path })
     };
+    let beside = wire.beside.into_iter().map(file).collect::<Result<_, _>>()?;
     let role = |held: v1::HeldRole| -> Result<HeldRole, ClientError> {
         let role = Role::try_from(held.role()).map_err(stranger)?;
         Ok(HeldRole { role, workers: held.workers, files: held.files.into_iter().map(file).collect::<Result<_, _>>()? })
     };
     let roles = wire.roles.into_iter().map(role).collect::<Result<_, _>>()?;
-    Ok(HeldModel { name: wire.name, preset: wire.preset, roles })
+    Ok(HeldModel { name: wire.name, preset: wire.preset, roles, beside })
 }

@@ -1,10 +1,10 @@
 //! The farm API from the client's side: submit a job, follow it, steer it, fetch what came of it.
 
 mod accelerations;
-mod access;
 mod disk_shortage;
 mod files;
 mod forecast;
+mod granting;
 mod grants;
 mod held;
 mod time_words;
@@ -17,7 +17,6 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use wanfarm_proto::MAX_MESSAGE_BYTES;
 use wanfarm_proto::convert::digest_field;
-use wanfarm_proto::dial::{TOO_PLAIN, is_too_plain};
 use wanfarm_proto::tensors::root_cause;
 use wanfarm_proto::v1::{self, access_client::AccessClient, farm_client::FarmClient, tensors_client::TensorsClient};
 use wanfarm_types::{
@@ -71,9 +70,6 @@ pub enum ClientError {
     /// The coordinator says no.
     #[error("the coordinator refuses: {0}")]
     Refused(String),
-    /// What answers there encrypts, and was dialled without.
-    #[error("{TOO_PLAIN}")]
-    TooPlain,
     /// The connection broke on the way.
     #[error("the connection to the coordinator broke: {0}; jobs go on without us, ask again when it is back")]
     Broken(String),
@@ -110,7 +106,6 @@ impl ClientError {
 impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         match status.code() {
-            _ if is_too_plain(&status) => Self::TooPlain,
             Code::InvalidArgument
             | Code::NotFound
             | Code::AlreadyExists

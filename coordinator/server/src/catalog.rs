@@ -158,8 +158,11 @@ mod tests {
     #[test]
     fn a_name_means_one_model_while_it_is_used() {
         let mut catalog = Catalog::default();
-        let announcement =
-            ServedModel { info: info(Experts::Single), roles: vec![role(Role::Vae, file("vae.pth", 1))] };
+        let announcement = ServedModel {
+            info: info(Experts::Single),
+            roles: vec![role(Role::Vae, file("vae.pth", 1))],
+            beside: Vec::new(),
+        };
         assert_eq!(announce(&mut catalog, &announcement, false), Ok(2));
         assert_eq!(announce(&mut catalog, &announcement, true), Ok(0));
         let other = ServedModel { info: info(Experts::Dual { boundary: 0.9 }), ..announcement };
@@ -173,10 +176,11 @@ mod tests {
     fn a_curve_that_one_worker_has_is_enough() {
         let curve =
             |ratio| Some(OwnCurve { steps: 2, shift: 8.0, solver: SolverKind::UniPc, ratios: vec![[ratio; 2]] });
-        let plain = ServedModel { info: info(Experts::Single), roles: Vec::new() };
+        let plain = ServedModel { info: info(Experts::Single), roles: Vec::new(), beside: Vec::new() };
         let with = |ratio| ServedModel {
             info: ModelInfo { mag_curve: curve(ratio), ..plain.info.clone() },
             roles: Vec::new(),
+            beside: Vec::new(),
         };
         let mut catalog = Catalog::default();
         assert_eq!(announce(&mut catalog, &plain, false), Ok(1));
@@ -191,11 +195,11 @@ mod tests {
 
     #[test]
     fn the_tiny_autoencoder_is_that_of_those_who_decode() {
-        let plain = ServedModel { info: info(Experts::Single), roles: Vec::new() };
+        let plain = ServedModel { info: info(Experts::Single), roles: Vec::new(), beside: Vec::new() };
         let with = |byte, roles: &[Role]| {
             let tiny = TinyVae::Here { file: "t".into(), blake3: Digest([byte; 32]) };
             let roles = roles.iter().map(|of| role(*of, file("vae.pth", 1))).collect();
-            ServedModel { info: ModelInfo { tiny_vae: Some(tiny), ..plain.info.clone() }, roles }
+            ServedModel { info: ModelInfo { tiny_vae: Some(tiny), ..plain.info.clone() }, roles, beside: Vec::new() }
         };
         let mut catalog = Catalog::default();
         announce(&mut catalog, &plain, false).unwrap();
@@ -216,7 +220,8 @@ mod tests {
         let mut catalog = Catalog::default();
         for byte in [1, 2] {
             let roles = vec![role(Role::Vae, file("vae.pth", byte)), role(Role::Dit, file("dit.pth", byte))];
-            announce(&mut catalog, &ServedModel { info: info(Experts::Single), roles }, false).unwrap();
+            announce(&mut catalog, &ServedModel { info: info(Experts::Single), roles, beside: Vec::new() }, false)
+                .unwrap();
         }
         let weights = |byte| [(Role::Vae, fingerprint(&[file("vae.pth", byte)]))].into();
         assert_eq!(catalog.get("m").unwrap().files(&weights(1)), [file("vae.pth", 1)]);

@@ -307,6 +307,8 @@ pub struct HeldModel {
     pub name: String,
     pub preset: String,
     pub roles: Vec<HeldRole>,
+    /// Beside those of the roles.
+    pub beside: Vec<ModelFile>,
 }
 
 /// The files of a role that most of those have which serve it.

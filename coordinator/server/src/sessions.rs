@@ -79,6 +79,8 @@ pub struct Session {
     served: Vec<(String, Role)>,
     /// The files of its models.
     files: BTreeSet<Digest>,
+    /// Those beside the roles' of each model.
+    beside: BTreeMap<String, Vec<ModelFile>>,
     /// Why some of its models are refused, a sentence each.
     passed_over: Vec<String>,
     outbox: Option<Outbox>,
@@ -101,7 +103,10 @@ impl Session {
     pub fn open(attached: Attached, passed_over: Vec<String>) -> (WorkerHello, Self) {
         let Attached { connection, hello, build, address, ends, outbox, member, certificate } = attached;
         let (mut serves, mut weights, mut held) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for ServedModel { info, roles } in hello.models {
+        let mut told = BTreeMap::new();
+        for ServedModel { info, roles, beside } in hello.models {
+            held.extend(beside.iter().map(|file| file.blake3));
+            told.insert(info.name.clone(), beside);
             for ServedRole { role, files, encoding, bytes, footprint } in roles {
                 held.extend(files.iter().map(|file| file.blake3));
                 serves.push(Served { model: info.name.clone(), role, weights: fingerprint(&files), footprint });
@@ -127,6 +132,7 @@ impl Session {
             gone_round: None,
             served: serves.iter().map(|served| (served.model.clone(), served.role)).collect(),
             files: held,
+            beside: told,
             passed_over,
             outbox: Some(outbox),
             before: Vec::new(),
@@ -235,6 +241,7 @@ impl Sessions {
             gone_round: None,
             served: Vec::new(),
             files: BTreeSet::new(),
+            beside: BTreeMap::new(),
             passed_over: Vec::new(),
             outbox: None,
             before: Vec::new(),
@@ -290,6 +297,15 @@ impl Sessions {
             session.outbox.is_some() && files.iter().all(|file| session.files.contains(&file.blake3))
         };
         self.sessions.values().filter(has_all).count().try_into().unwrap_or(u32::MAX)
+    }
+
+    /// The files beside the roles' of a model, as one of those tells that are here and serve it.
+    pub fn beside(&self, model: &str) -> Vec<ModelFile> {
+        let here = self.sessions.values().filter(|session| session.outbox.is_some());
+        here.filter_map(|session| session.beside.get(model))
+            .max_by_key(|files| files.len())
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// A worker that is here and has this file of a model.

@@ -31,10 +31,7 @@ impl std::fmt::Display for CliError {
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let exit = match error {
-            ClientError::NoConnection { .. }
-            | ClientError::Broken(_)
-            | ClientError::Stranger(_)
-            | ClientError::TooPlain => Exit::NoConnection,
+            ClientError::NoConnection { .. } | ClientError::Broken(_) | ClientError::Stranger(_) => Exit::NoConnection,
             ClientError::Refused(_) | ClientError::File { .. } => Exit::Usage,
             ClientError::Failed(_) => Exit::SomeFailed,
         };

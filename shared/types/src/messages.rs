@@ -65,6 +65,9 @@ pub struct ServedModel {
     pub info: ModelInfo,
     /// The roles that the worker serves of it.
     pub roles: Vec<ServedRole>,
+    /// Files beside those of the roles that say what it is, for whoever fetches it.
+    #[serde(default)]
+    pub beside: Vec<ModelFile>,
 }
 
 /// A role that a worker serves of a model.
@@ -242,6 +245,8 @@ impl Hello {
         check_roles("loaded", &self.loaded)?;
         for model in &self.models {
             model.info.check()?;
+            at_most("beside", model.beside.len(), MAX_FILES, "files")?;
+            model.beside.iter().try_for_each(|file| bounds::path("file path", &file.path))?;
             at_most("roles", model.roles.len(), Role::ALL.len(), "roles")?;
             for role in &model.roles {
                 bounds::check_label("encoding", &role.encoding)?;
@@ -358,7 +363,7 @@ mod tests {
             budget_bytes: Some(3 << 34),
             loaded: vec![loaded()],
             tensor_address: "[::]:7001".into(),
-            models: vec![ServedModel { info, roles: vec![role(MAX_FILES); 5] }; MAX_MODELS],
+            models: vec![ServedModel { info, roles: vec![role(MAX_FILES); 5], beside: Vec::new() }; MAX_MODELS],
             running: vec![AttemptId(1); 100],
             holding: Vec::new(),
         }

@@ -20,7 +20,7 @@ pub(crate) fn served() -> ServedModel {
     let info = wanfarm_types::fixtures::info(Experts::Single);
     let defaults = Defaults { width: 64, height: 64, frames: 1, steps: 4, shift: 5.0, ..info.defaults };
     let info = ModelInfo { name: "tiny".to_owned(), preset: "t2v-1.3b".to_owned(), defaults, ..info };
-    ServedModel { info, roles: vec![role(Role::Dit)] }
+    ServedModel { info, roles: vec![role(Role::Dit)], beside: Vec::new() }
 }
 
 pub(crate) fn spec() -> VideoSpec {

@@ -31,7 +31,7 @@ export function Machines() {
   const rows = useMemo(() => lines(workers || [], filter, all), [workers, all, filter.state, filter.text, filter.by]);
   if (!workers) return html`<${Missing} problem=${problem} what="farm" />`;
   if (!workers.length) {
-    return html`<div class="empty"><h1>No machine is here yet</h1><p>Start a worker on each machine that computes:</p><pre class="mono">coordinator worker --coordinator ${location.host} --models DIR</pre></div>`;
+    return html`<div class="empty"><h1>No machine is here yet</h1><p>Start a worker on each machine that computes:</p><pre class="mono">${starting()}</pre></div>`;
   }
   return html`
     <div class="page-head"><div class="page-title"><h1>Machines</h1></div></div>
@@ -121,4 +121,11 @@ function List({ rows, by }) {
   }, [rows, by]);
   if (!rows.length) return html`<p class="muted nothing">No worker passes the filter. <a href="/machines">Show all</a></p>`;
   return html`<${Virtual} role="table" label="Workers" rows=${rows.length} height=${height} draw=${draw} />`;
+}
+
+// On a farm that encrypts a machine joins first.
+function starting() {
+  return location.protocol === 'https:'
+    ? "coordinator join 'LINE'     # as `coordinator access grant worker` prints it\ncoordinator worker --models DIR"
+    : `coordinator worker --coordinator ${location.host} --models DIR`;
 }

@@ -146,7 +146,7 @@ impl Driver {
         held.into_iter().for_each(|((name, _), role)| models.entry(name).or_default().push(role));
         let model = |(name, roles): (&str, _)| {
             let preset = presets.remove(name).unwrap_or_default();
-            HeldModel { name: name.to_owned(), preset, roles }
+            HeldModel { name: name.to_owned(), preset, roles, beside: self.sessions.beside(name) }
         };
         models.into_iter().map(model).collect()
     }

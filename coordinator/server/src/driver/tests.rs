@@ -289,7 +289,7 @@ fn served() -> ServedModel {
         bytes: 1,
         footprint: Footprint::default(),
     };
-    ServedModel { roles: info.roles().into_iter().map(served).collect(), info }
+    ServedModel { roles: info.roles().into_iter().map(served).collect(), info, beside: Vec::new() }
 }
 
 fn waits_for(changes: &Changes, what: &str) -> bool {

@@ -78,12 +78,14 @@ pub(super) fn refusal(error: RequestError) -> Status {
 /// A model of which workers have files.
 pub(super) fn held_model(model: HeldModel) -> v1::HeldModel {
     let file = |file: ModelFile| v1::HeldFile { path: file.path, blake3: file.blake3.0.to_vec() };
+    let beside = model.beside.into_iter().map(file).collect();
     let role = |HeldRole { role, workers, files }| v1::HeldRole {
         role: v1::Role::from(role).into(),
         workers,
         files: files.into_iter().map(file).collect(),
     };
-    v1::HeldModel { name: model.name, preset: model.preset, roles: model.roles.into_iter().map(role).collect() }
+    let roles = model.roles.into_iter().map(role).collect();
+    v1::HeldModel { name: model.name, preset: model.preset, roles, beside }
 }
 
 /// What came of a submission.

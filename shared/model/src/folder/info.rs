@@ -18,7 +18,7 @@ use wanfarm_weights::ConfigFile;
 use wanfarm_weights::FileError;
 use wanfarm_weights::model_name;
 
-const SETTINGS: &str = "demo_settings.json";
+pub(super) const SETTINGS: &str = "demo_settings.json";
 
 /// The model in a folder whose transformers have the sizes `cfg`, as read from `file`.
 pub(super) fn info(folder: &Path, layout: &Parts, cfg: &Transformer, file: &str) -> Result<ModelInfo, FileError> {

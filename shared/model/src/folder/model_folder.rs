@@ -7,6 +7,7 @@ use wanfarm_types::{Calibration, Footprint, ModelInfo, Role, Transformer};
 
 use super::calibration;
 use super::footprint;
+use super::info;
 use super::layout;
 use super::parts::Parts;
 use super::recognise::recognise;
@@ -78,6 +79,15 @@ impl ModelFolder {
     /// model has no such role, or its weights are not here.
     pub fn files(&self, role: Role) -> Vec<PathBuf> {
         self.parts.files(role)
+    }
+
+    /// The files that say what the model is and how it is rendered, beside those of its roles: settings, a curve that was measured, a
+    /// tiny autoencoder. Only what lies in its folder.
+    pub fn beside(&self) -> Vec<PathBuf> {
+        let (settings, folder) = (info::SETTINGS, self.path());
+        let names = ["model_index.json", "config.json", "scheduler/scheduler_config.json", "mag_ratios.json", settings];
+        let tiny = self.tiny.iter().map(|tiny| tiny.path.clone()).filter(|path| path.starts_with(folder));
+        names.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).chain(tiny).collect()
     }
 
     /// The tensors of a role under their official names.

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::plan::Step;
+use super::step::Step;
 
 /// Carries steps out. Below another `root` only files are written.
 pub(super) fn carry_out(steps: &[Step], root: Option<&Path>) -> Result<(), String> {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn line(words: &str) -> Vec<String> {
-        super::super::plan::words(words)
+        super::super::step::words(words)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::plan::{Service, Step, words};
+use super::step::{Service, Step, words};
 
 /// Makes the user of the services: one that nobody logs in as.
 pub(super) const ADD_USER: &str = "sysadminctl -addUser _wanfarm -roleAccount";

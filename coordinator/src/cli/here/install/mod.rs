@@ -3,16 +3,17 @@
 mod carry_out;
 mod launchd;
 mod plan;
+mod step;
 mod systemd;
 
 use std::path::PathBuf;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{Args, Command, FromArgMatches};
 use wanfarm_identity::Invitation;
 
-use self::plan::{Platform, Service, Wanted};
+use self::plan::{Platform, Wanted};
+use self::step::Service;
 use super::{serve::ServeArgs, worker::WorkerArgs};
-use crate::cli::Cli;
 use crate::cli::error::CliError;
 use crate::cli::say::{errln, outln};
 use crate::exit::Exit;
@@ -86,28 +87,59 @@ pub(super) fn install(args: InstallArgs) -> Result<Exit, CliError> {
 
 /// Refuses options that the service would not take, and says which folders it is to write to.
 fn checked(platform: Platform, service: Service, options: &[String]) -> Result<Vec<PathBuf>, CliError> {
-    let line = platform.command_line(service, options);
-    // Nothing that this user has set is there for the service.
-    let mut command = Cli::command().mut_subcommands(|below| below.mut_args(|argument| argument.env(None)));
     let usage = |why: String| CliError::new(Exit::Usage, why);
-    let matches = command.try_get_matches_from_mut(&line).map_err(|error| usage(error.to_string()))?;
     let said_twice = ["--data", "--membership"]
         .into_iter()
         .find(|own| options.iter().any(|option| option == own || option.starts_with(&format!("{own}="))));
     if let Some(own) = said_twice {
         return Err(usage(format!("{own} of a service is {}", platform.data().display())));
     }
-    let Some((_, below)) = matches.subcommand() else { return Ok(Vec::new()) };
+    let line = platform.command_line(service, options);
+    let parsed = |command: Command| {
+        // Nothing that this user has set is there for the service. The program's own name comes first, and then the verb's.
+        let mut command = command.mut_args(|argument| argument.env(None));
+        command.try_get_matches_from_mut(&line[1..]).map_err(|error| usage(error.to_string()))
+    };
+    let verb = Command::new(service.verb());
     let (writes, reads) = match service {
         Service::Serve => {
-            (vec![ServeArgs::from_arg_matches(below).map_err(|error| usage(error.to_string()))?.output()], vec![])
+            let matches = parsed(ServeArgs::augment_args(verb))?;
+            (vec![ServeArgs::from_arg_matches(&matches).map_err(|error| usage(error.to_string()))?.output()], vec![])
         }
         Service::Worker => {
-            (vec![], WorkerArgs::from_arg_matches(below).map_err(|error| usage(error.to_string()))?.models())
+            let matches = parsed(WorkerArgs::augment_args(verb))?;
+            (vec![], WorkerArgs::from_arg_matches(&matches).map_err(|error| usage(error.to_string()))?.models())
         }
     };
     if let Some(path) = writes.iter().chain(&reads).find(|path| path.is_relative()) {
         return Err(usage(format!("{} depends on where a command is typed; write the whole path", path.display())));
     }
     Ok(writes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_refused_what_it_would_not_take() {
+        let tried = |service, line: &str| {
+            let options: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            checked(Platform::Linux, service, &options).map_err(|error| error.to_string())
+        };
+        assert_eq!(tried(Service::Serve, "--output /srv/renders --keep 7d"), Ok(vec!["/srv/renders".into()]));
+        assert_eq!(tried(Service::Worker, "--models /srv/models"), Ok(Vec::new()));
+        for (service, line, says) in [
+            (Service::Serve, "--output renders", "depends on where"),
+            (Service::Serve, "", "depends on where"),
+            (Service::Serve, "--lissten 1", "--lissten"),
+            (Service::Serve, "--output /srv --data /tmp", "--data of a service is /var/lib/wanfarm"),
+            (Service::Worker, "", "--models"),
+            (Service::Worker, "--models models", "depends on where"),
+            (Service::Worker, "--models /m --role painter", "painter"),
+        ] {
+            let why = tried(service, line).unwrap_err();
+            assert!(why.contains(says), "{line}: {why}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::plan::{Service, Step, words};
+use super::step::{Service, Step, words};
 
 /// Makes the user of the services.
 pub(super) const ADD_USER: &str =

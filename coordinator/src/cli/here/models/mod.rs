@@ -22,7 +22,7 @@ use crate::logging;
 #[command(after_help = "Examples, on a machine that has joined as a worker:
   coordinator models list
   coordinator models pull wan2.2-t2v-a14b --models ~/models
-  coordinator models pull wan2.2-t2v-a14b --role vae,text-encoder --models ~/models
+  coordinator models pull wan2.2-t2v-a14b --role vae --models ~/models
 
 Files come from the farm's workers, by way of the coordinator, and are checked by
 their BLAKE3. What is here already stays, and what broke off goes on.")]
@@ -143,7 +143,7 @@ mod tests {
     fn held() -> Vec<HeldModel> {
         let role = |role| HeldRole { role, workers: 1, files: Vec::new() };
         let roles = vec![role(Role::Vae), role(Role::Dit)];
-        vec![HeldModel { name: "wan".to_owned(), preset: "t2v".to_owned(), roles }]
+        vec![HeldModel { name: "wan".to_owned(), preset: "t2v".to_owned(), roles, beside: Vec::new() }]
     }
 
     #[test]

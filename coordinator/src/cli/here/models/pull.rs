@@ -65,7 +65,7 @@ pub(super) async fn pull(
     model: &HeldModel,
     folder: &Path,
 ) -> Result<Pulled, CliError> {
-    let mut files: Vec<&ModelFile> = model.roles.iter().flat_map(|role| &role.files).collect();
+    let mut files: Vec<&ModelFile> = model.roles.iter().flat_map(|role| &role.files).chain(&model.beside).collect();
     files.sort();
     files.dedup();
     let mut pulled = Pulled::default();
