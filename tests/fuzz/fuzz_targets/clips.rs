@@ -61,5 +61,12 @@ fn seeds() -> Vec<Vec<u8>> {
         (0..2).map(|index| Ok((format!("{index}.png"), png(&frames, index, Path::new("p")).expect("a picture"))));
     let mut packed = Vec::new();
     pack_all(pictures, &mut packed).expect("memory takes what is written");
-    [mp4, moving, packed].map(|file| seeds::behind(8, file)).to_vec()
+    [mp4, moving, packed, deep()].map(|file| seeds::behind(8, file)).to_vec()
+}
+
+/// Boxes that lie in one another.
+fn deep() -> Vec<u8> {
+    let of = |kind: &[u8], body: &[u8]| [&(body.len() as u32 + 8).to_be_bytes(), kind, body].concat();
+    let inner = (0..20_000).fold(Vec::new(), |inner, _| of(b"mdia", &inner));
+    [of(b"ftyp", b"isom"), of(b"moov", &inner)].concat()
 }
