@@ -5,6 +5,7 @@
 
 mod clip;
 mod mp4;
+mod mp4_boxes;
 mod pictures;
 mod read;
 mod rgb;

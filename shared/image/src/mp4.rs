@@ -7,6 +7,8 @@ use h264_reader::nal::sps::{ChromaFormat, FrameMbsFlags, SeqParameterSet};
 use h264_reader::rbsp::{BitReader, decode_nal};
 use mp4_atom::{Atom, Avc1, Codec, Colr, Moov, Stbl, StszSamples, Trak};
 
+use crate::mp4_boxes;
+
 /// An index is at most this long; that of an hour takes a hundredth.
 const MAX_INDEX: u64 = 64 << 20;
 /// Pictures of a clip; more than a day of them.
@@ -66,10 +68,10 @@ pub struct Mp4Colour {
 pub(crate) const BT709: [f32; 2] = [0.2126, 0.0722];
 const BT601: [f32; 2] = [0.299, 0.114];
 
-/// The body of the `moov` box of an mp4 file.
+/// The body of the `moov` box of an mp4 file, of which no more is left than is read anywhere.
 ///
 /// # Errors
-/// Why there is none: the file cannot be read, is no mp4 file, is cut off, or its index is longer than 64 MiB.
+/// Why there is none: the file cannot be read, is no mp4 file, is cut off, or its index is longer than 64 MiB or damaged.
 pub fn mp4_index(file: &mut (impl Read + Seek)) -> Result<Vec<u8>, String> {
     let end = file.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
     let mut at = 0;
@@ -96,7 +98,8 @@ pub fn mp4_index(file: &mut (impl Read + Seek)) -> Result<Vec<u8>, String> {
             }
             let mut body = vec![0; length as usize];
             let read = file.seek(SeekFrom::Start(at + header)).and_then(|_| file.read_exact(&mut body));
-            return read.map(|()| body).map_err(|error| error.to_string());
+            read.map_err(|error| error.to_string())?;
+            return mp4_boxes::read(&body);
         }
         at += size;
     }

@@ -167,9 +167,32 @@ fn the_card_of_an_unpublished_model_reads_its_folder() {
         let error = folder::open(&folder).unwrap_err().to_string();
         assert!(error.contains("demo_settings.json") && error.contains(said), "{error}");
     }
+    // What no worker could announce.
+    let long = format!(r#"{{"negative_prompt": "{}"}}"#, "n".repeat(9000));
+    for (text, said) in [(r#"{"num_inference_steps": 1001}"#, "defaults.steps is 1001"), (&*long, "has 9000 bytes")] {
+        write(&settings, text.as_bytes());
+        let error = folder::open(&folder).unwrap_err().to_string();
+        assert!(error.contains("demo_settings.json") && error.contains(said), "{error}");
+    }
     write(&settings, br#"{"fps": 23.976}"#);
     let fps = folder::open(&folder).unwrap().info().defaults.fps;
     assert_eq!((fps.numerator(), fps.denominator()), (24_000, 1001));
+}
+
+#[test]
+fn what_no_worker_could_announce_is_no_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = diffusers(dir.path());
+    for boundary in ["0", "1.0", "1e999"] {
+        write(folder.join("model_index.json"), format!(r#"{{"boundary_ratio": {boundary}}}"#).as_bytes());
+        let error = folder::open(&folder).unwrap_err().to_string();
+        assert!(error.contains("model_index.json"), "{error}");
+    }
+    write(folder.join("model_index.json"), b"{}");
+    let long = dir.path().join("n".repeat(201));
+    std::fs::rename(&folder, &long).unwrap();
+    let error = folder::open(&long).unwrap_err().to_string();
+    assert!(error.contains("model name has 201 bytes"), "{error}");
 }
 
 #[test]

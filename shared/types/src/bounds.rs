@@ -111,7 +111,8 @@ fn cut(mut text: String, most: usize) -> String {
     text
 }
 
-fn reason(text: String) -> String {
+/// Why something failed: cut where it is too long, in characters that a log can show.
+pub(crate) fn reason(text: String) -> String {
     let text = cut(text, MAX_REASON);
     let harmful = |c: char| c.is_control() && c != '\n' && c != '\t';
     if text.contains(harmful) { text.replace(harmful, "\u{fffd}") } else { text }

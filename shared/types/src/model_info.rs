@@ -45,7 +45,11 @@ pub struct Defaults {
 }
 
 impl Defaults {
-    fn check(&self) -> Result<(), BadMessage> {
+    /// Checks that they are numbers, and none that would make a message or a plan large.
+    ///
+    /// # Errors
+    /// The first field that cannot be worked with.
+    pub fn check(&self) -> Result<(), BadMessage> {
         bounds::text("defaults.negative", &self.negative)?;
         bounds::count("defaults.width", self.width, MAX_PIXELS)?;
         bounds::count("defaults.height", self.height, MAX_PIXELS)?;

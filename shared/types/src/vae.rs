@@ -32,6 +32,11 @@ pub enum TinyVae {
 }
 
 impl TinyVae {
+    /// None that decodes, and why: no longer than others are to keep, in characters that can be shown.
+    pub fn unfit(why: String) -> Self {
+        Self::Unfit(bounds::reason(why))
+    }
+
     /// The published file for latents of this kind.
     pub fn wanted(vae: VaeKind) -> &'static str {
         match vae {

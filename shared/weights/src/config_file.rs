@@ -11,7 +11,7 @@ use crate::mistaken::mistaken;
 /// Longer JSON files than any model has are refused unread.
 const MAX_LENGTH: u64 = 64 << 20;
 /// Larger counts than any network has are refused, before anything is sized by them.
-const MAX_COUNT: u64 = 1 << 24;
+pub(crate) const MAX_COUNT: u64 = 1 << 24;
 
 /// The keys of one JSON file; empty when there is no file.
 #[derive(Debug, Clone, Default)]

@@ -24,6 +24,9 @@ const PREFIXES: [(&str, Option<&str>); 12] = [
 const TRANSFORMER: &str = "a transformer";
 const AUTOENCODER: &str = "an autoencoder";
 const TEXT_ENCODER: &str = "a text encoder";
+/// More prefixes than wrappers put before a name, one before the other: a name that is nothing else would take the square of
+/// its length.
+const DEEPEST: usize = 8;
 
 /// What these names begin with, where it is known and there is only one such; empty otherwise.
 ///
@@ -31,7 +34,7 @@ const TEXT_ENCODER: &str = "a text encoder";
 /// The networks that the names belong to, if they are several.
 pub(crate) fn common<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Result<String, Vec<&'static str>> {
     let mut common = String::new();
-    loop {
+    for _ in 0..DEEPEST {
         let rest = names.clone().filter_map(|name| name.strip_prefix(common.as_str()));
         let found = rest.filter_map(|name| PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix)));
         let found: BTreeSet<_> = found.collect();
@@ -41,9 +44,10 @@ pub(crate) fn common<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Result
         }
         match found.first() {
             Some((prefix, _)) if found.len() == 1 => common.push_str(prefix),
-            _ => return Ok(common),
+            _ => break,
         }
     }
+    Ok(common)
 }
 
 /// A name without such a prefix.
@@ -71,6 +75,12 @@ mod tests {
         }
         assert_eq!(of(&["encoder.block.0.weight", "encoder.final_layer_norm.weight"]), Ok(String::new()));
         assert_eq!(of(&["blocks.0.modulation", "head.modulation"]), Ok(String::new()));
+    }
+
+    #[test]
+    fn a_name_of_nothing_but_prefixes_takes_no_longer_than_others() {
+        let name = "model.".repeat(1 << 10);
+        assert_eq!(common([name.as_str()].into_iter()), Ok("model.".repeat(DEEPEST)));
     }
 
     #[test]

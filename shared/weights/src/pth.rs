@@ -15,8 +15,9 @@ use crate::pickle::{PickledTensor, state_dict};
 
 /// The first bytes of every zip archive that holds something.
 pub(crate) const MAGIC: &[u8] = b"PK\x03\x04";
-/// Larger descriptions than any state dict has are refused unread.
-const MAX_PICKLE: usize = 64 << 20;
+/// Larger descriptions than any state dict has are refused unread: a tensor takes two hundred bytes of one. In memory one takes
+/// up to a hundred times as much.
+const MAX_PICKLE: usize = 4 << 20;
 
 /// Every tensor of the file.
 pub(crate) fn entries(file: &MappedFile) -> Result<Vec<(String, Entry)>, FileError> {
@@ -134,5 +135,21 @@ mod tests {
             let error = entry(&tensor, storage.as_ref()).unwrap_err();
             assert!(error.contains(word), "{error} does not say {word}");
         }
+    }
+
+    #[test]
+    fn a_pickle_that_would_fill_the_memory_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.pth");
+        let refused = |bytes: usize| {
+            let mut archive = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+            let stored = zip::write::SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+            archive.start_file("m/data.pkl", stored).unwrap();
+            std::io::Write::write_all(&mut archive, &vec![0; bytes]).unwrap();
+            archive.finish().unwrap();
+            entries(&MappedFile::open(&path).unwrap()).unwrap_err().to_string()
+        };
+        assert!(refused(4 << 20).contains("instruction 0x00"));
+        assert!(refused((4 << 20) + 1).contains("4194305 bytes, more than any state dict needs"));
     }
 }

@@ -2,7 +2,7 @@
 
 use wanfarm_types::Transformer;
 
-use crate::config_file::ConfigFile;
+use crate::config_file::{ConfigFile, MAX_COUNT};
 use crate::error::FileError;
 use crate::kernels::PATCH;
 use crate::param::Param;
@@ -74,6 +74,8 @@ pub fn sizes(weights: &WeightFiles, file: &ConfigFile) -> Result<Transformer, Fi
         eps: file.number(&["eps"])?.unwrap_or(1e-6),
         cross_attn_norm: weights.shape("blocks.0.norm3.weight").is_some(),
     };
+    // A tensor without numbers can have any other dimension, and products of these are counted.
+    bounded(&sizes).map_err(|why| FileError::corrupt(weights.place(), why))?;
     checked(sizes, file)
 }
 
@@ -101,7 +103,24 @@ pub fn sizes_in_config(file: &ConfigFile) -> Result<Transformer, FileError> {
         eps: file.number(&["eps"])?.unwrap_or(1e-6),
         cross_attn_norm: file.flag("cross_attn_norm")?.unwrap_or(true),
     };
+    bounded(&sizes).map_err(|why| file.wrong(why))?;
     checked(sizes, file)
+}
+
+/// Refuses sizes that no network has.
+fn bounded(sizes: &Transformer) -> Result<(), String> {
+    let Transformer { in_dim, out_dim, dim, ffn_dim, freq_dim, text_dim, text_len, .. } = *sizes;
+    let sizes = [
+        ("in_dim", in_dim),
+        ("out_dim", out_dim),
+        ("dim", dim),
+        ("ffn_dim", ffn_dim),
+        ("freq_dim", freq_dim),
+        ("text_dim", text_dim),
+        ("text_len", text_len),
+    ];
+    let strange = sizes.into_iter().find(|(_, size)| !(1..=MAX_COUNT).contains(&(*size as u64)));
+    strange.map_or(Ok(()), |(what, size)| Err(format!("{what} = {size} is no size of a DiT")))
 }
 
 fn checked(sizes: Transformer, file: &ConfigFile) -> Result<Transformer, FileError> {
@@ -167,6 +186,41 @@ mod tests {
         ffn_dim: usize,
     ) -> Transformer {
         Transformer { in_dim, out_dim, dim, num_heads, num_layers, ffn_dim, ..Transformer::T2V_A14B }
+    }
+
+    #[test]
+    fn sizes_that_no_network_has_are_refused_before_anything_is_counted() {
+        let (folder, config) = (tempfile::tempdir().unwrap(), ConfigFile::default());
+        let path = folder.path().join("dit.safetensors");
+        let read = |rows: usize, inner: usize| {
+            let tensors = [
+                ("patch_embedding.weight", vec![rows, inner, 1, 2, 2]),
+                ("head.head.weight", vec![64, inner]),
+                ("blocks.0.ffn.0.weight", vec![8, inner]),
+                ("time_embedding.0.weight", vec![8, inner]),
+                ("text_embedding.0.weight", vec![8, inner]),
+            ];
+            let bytes = vec![0; 4 * rows * inner * 4];
+            let views = tensors.iter().map(|(name, shape)| {
+                let bytes = &bytes[..4 * shape.iter().product::<usize>()];
+                (*name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
+            });
+            std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+            let weights = WeightFiles::open(std::slice::from_ref(&path)).unwrap();
+            sizes(&weights, &config).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(128, 16).unwrap().dim, 128);
+        // Nothing of it takes a byte of the file.
+        let error = read(1 << 60, 0).unwrap_err();
+        assert!(error.contains("dit.safetensors") && error.contains("in_dim = 0 is no size of a DiT"), "{error}");
+        let huge = Transformer { dim: usize::MAX / 4, ..Transformer::T2V_A14B };
+        assert!(bounded(&huge).unwrap_err().starts_with("dim = "));
+        let alone = folder.path().join("config.json");
+        let text = r#"{"num_attention_heads": 16777216, "attention_head_dim": 128, "in_dim": 16, "out_dim": 16,
+            "num_layers": 2, "ffn_dim": 12}"#;
+        std::fs::write(&alone, text).unwrap();
+        let error = sizes_in_config(&ConfigFile::read(&alone).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("dim = 2147483648"), "{error}");
     }
 
     #[test]

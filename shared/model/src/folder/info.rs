@@ -38,7 +38,7 @@ pub(super) fn info(folder: &Path, layout: &Parts, cfg: &Transformer, file: &str)
     let mut boundary = preset.boundary;
     if !preset.is_published() {
         boundary = layout.model_index.number(&["boundary_ratio"])?.unwrap_or(boundary);
-        if !(0. ..=1.).contains(&boundary) {
+        if !(boundary > 0. && boundary < 1.) {
             return Err(layout.model_index.wrong(format!("boundary_ratio = {boundary} is not between 0 and 1")));
         }
         if distilled.is_none() {
@@ -112,7 +112,8 @@ fn override_with(defaults: &mut Defaults, file: &ConfigFile, geometry: &Geometry
     }
     let faults = geometry.check(defaults.width, defaults.height, defaults.frames);
     if faults.is_empty() {
-        return Ok(());
+        // What a worker says of its models is refused by the same bounds.
+        return defaults.check().map_err(|bad| file.wrong(bad.to_string()));
     }
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     Err(file.wrong(faults.join("; ")))

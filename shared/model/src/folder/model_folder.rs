@@ -40,13 +40,18 @@ pub fn open(folder: &Path) -> Result<ModelFolder, FileError> {
 
 /// Adds to `info` what lies beside the networks, and returns that as well: the magnitude curve with the calibration, the tiny
 /// autoencoder with its file.
+///
+/// # Errors
+/// These cannot be read, or what they make is no model that a worker could announce.
 pub fn completed(
     info: ModelInfo,
     parts: &Parts,
 ) -> Result<(ModelInfo, Option<Calibration>, Option<TinyFile>), FileError> {
     let (calibration, mag_curve) = calibration::read(&parts.folder)?.unzip();
     let (tiny, tiny_vae) = tiny::find(parts, info.vae)?;
-    Ok((ModelInfo { mag_curve, tiny_vae, ..info }, calibration, tiny))
+    let info = ModelInfo { mag_curve, tiny_vae, ..info };
+    info.check().map_err(|bad| FileError::config(&parts.folder, bad.to_string()))?;
+    Ok((info, calibration, tiny))
 }
 
 impl ModelFolder {

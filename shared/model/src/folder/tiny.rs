@@ -52,7 +52,7 @@ pub(super) fn find(parts: &Parts, wanted: VaeKind) -> Result<(Option<TinyFile>, 
                 let here = file.map(|file| TinyVae::Here { file: file.path, blake3: file.blake3 });
                 return Ok((Some(TinyFile { path, raw }), here));
             }
-            Err(why) => unfit = unfit.or(Some(TinyVae::Unfit(why))),
+            Err(why) => unfit = unfit.or_else(|| Some(TinyVae::unfit(why))),
         }
     }
     Ok((None, unfit))
@@ -205,6 +205,12 @@ mod tests {
         assert!(told().contains("not those of a tiny VAE"), "{}", told());
         fs::write(model.join("taew2_1.safetensors"), "").unwrap();
         assert!(told().contains("empty"), "{}", told());
+        // However long the names in a file are, others take what is told of it.
+        let header = format!("{{\"{}\": 1}}", "\u{1b}[2J".repeat(9000));
+        let named = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+        fs::write(model.join("taew2_1.safetensors"), named).unwrap();
+        assert!(!told().contains('\u{1b}'), "{}", told());
+        assert_eq!(open(&model).unwrap().info().check(), Ok(()));
     }
 
     #[test]

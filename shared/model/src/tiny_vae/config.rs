@@ -10,6 +10,8 @@ pub(crate) const LEVELS: usize = 3;
 pub(crate) const BLOCKS: usize = 3;
 /// Channels of a pixel.
 const COLOURS: usize = 3;
+/// More channels than any has. A tensor without numbers can have any, and products of these are counted.
+const MAX_WIDTH: usize = 1 << 16;
 
 /// A tiny decoder's dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +69,12 @@ impl TinyConfig {
     /// The tensors are those of no such decoder; all that are missing or misshapen at once.
     pub fn from_weights(weights: &WeightFiles) -> Result<Self, FileError> {
         let dim = |name: String, axis: usize| {
-            let found = weights.shape(&name).and_then(|shape| shape.get(axis).copied()).filter(|dim| *dim > 0);
-            found.ok_or_else(|| FileError::corrupt(weights.place(), format!("this is no tiny VAE: there is no {name}")))
+            let wrong = |why| FileError::corrupt(weights.place(), format!("this is no tiny VAE: {why}"));
+            match weights.shape(&name).and_then(|shape| shape.get(axis).copied()) {
+                Some(dim @ 1..=MAX_WIDTH) => Ok(dim),
+                Some(dim @ 1..) => Err(wrong(format!("{name} has {dim} channels"))),
+                _ => Err(wrong(format!("there is no {name}"))),
+            }
         };
         let weight = |layer: Layer| format!("{}.weight", layer.name());
         let outputs = |layer| dim(weight(layer), 0);
@@ -201,6 +207,12 @@ pub(crate) mod tests {
             refused(|all| all.retain(|(name, _)| name != "decoder.22.bias")).contains("1 missing: decoder.22.bias")
         );
         assert!(refused(|all| all.push(("decoder.23.weight".into(), vec![1]))).contains("decoder.23.weight"));
+        let wide = refused(|all| {
+            all.iter_mut()
+                .filter(|(name, _)| name == "decoder.1.weight")
+                .for_each(|(_, shape)| *shape = vec![1 << 60, 0]);
+        });
+        assert!(wide.contains("decoder.1.weight has 1152921504606846976 channels"), "{wide}");
         let grown = refused(|all| {
             all.iter_mut().filter(|(name, _)| name == "decoder.7.conv.weight").for_each(|(_, shape)| shape[0] = 12);
         });

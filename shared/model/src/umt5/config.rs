@@ -6,6 +6,8 @@ use wanfarm_weights::{FileError, Param, WeightFiles};
 pub(super) const BUCKETS: usize = 32;
 /// More layers than any UMT5 has: a number in a file must not make us allocate without bound.
 const MAX_LAYERS: usize = 1000;
+/// Larger sizes than any has. A tensor without numbers can have any, and products of these are counted.
+const MAX_SIZE: usize = 1 << 24;
 
 /// Sizes of a UMT5 encoder.
 ///
@@ -47,7 +49,11 @@ impl Config {
         if num_layers > MAX_LAYERS {
             return Err(not_umt5(format!("it has {num_layers} layers")));
         }
-        if num_heads == 0 || dim_attn % num_heads != 0 {
+        let sizes = [vocab_size, dim, dim_attn, dim_ffn, num_heads];
+        if let Some(size) = sizes.into_iter().find(|size| !(1..=MAX_SIZE).contains(size)) {
+            return Err(not_umt5(format!("{size} is none of its sizes")));
+        }
+        if dim_attn % num_heads != 0 {
             return Err(not_umt5(format!("{dim_attn} features of attention are not divided by {num_heads} heads")));
         }
         Ok(Self { vocab_size, dim, dim_attn, dim_ffn, num_heads, num_layers })
@@ -93,6 +99,34 @@ mod tests {
         let tensors: BTreeMap<String, Vec<usize>> = serde_json::from_str(header).unwrap();
         let naming = Naming::of(&tensors.keys().map(String::as_str).collect::<BTreeSet<_>>());
         tensors.into_iter().filter_map(|(name, shape)| Some((naming.official(&name)?, shape))).collect()
+    }
+
+    #[test]
+    fn sizes_that_no_encoder_has_are_refused_before_anything_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t5.safetensors");
+        let read = |vocabulary: usize, dim: usize, heads: usize| {
+            let shape = |name: &str| match name {
+                "token_embedding.weight" => [vocabulary, dim],
+                "blocks.0.pos_embedding.embedding.weight" => [0, heads],
+                _ => [8, dim],
+            };
+            let names = ["token_embedding", "blocks.0.attn.q", "blocks.0.ffn.fc1", "blocks.0.pos_embedding.embedding"];
+            let names = names.map(|name| format!("{name}.weight"));
+            let bytes = vec![0; 4 * vocabulary.max(8) * dim];
+            let views = names.iter().map(|name| {
+                let bytes = &bytes[..4 * shape(name).iter().product::<usize>()];
+                let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape(name).to_vec(), bytes);
+                (name, view.unwrap())
+            });
+            std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+            Config::from_weights(&WeightFiles::open(std::slice::from_ref(&path)).unwrap()).map_err(|e| e.to_string())
+        };
+        assert_eq!(read(4, 6, 2).map(|config| config.dim), Ok(6));
+        for (vocabulary, dim, heads, size) in [(1 << 60, 0, 2, 1usize << 60), (4, 0, 2, 0), (4, 6, 0, 0)] {
+            let error = read(vocabulary, dim, heads).unwrap_err();
+            assert!(error.contains(&format!("no UMT5 encoder: {size} is none of its sizes")), "{error}");
+        }
     }
 
     #[test]

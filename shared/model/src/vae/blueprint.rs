@@ -345,6 +345,26 @@ mod tests {
             assert!(without(name).contains(name));
         }
         assert!(without("encoder.downsamples.0.residual.2.weight").contains("0 resolutions"));
+        // A tensor without numbers takes no room, however wide it is.
+        for (wide, shape) in [("conv2.weight", [1 << 60, 0, 1, 1, 1]), ("encoder.conv1.weight", [1 << 40, 3, 0, 3, 3])]
+        {
+            let shape = |name: &str| if name == wide { Some(shape.to_vec()) } else { shapes.get(name).cloned() };
+            let error = VaeConfig::from_shapes(shape, None).unwrap_err();
+            assert!(error.contains("channels, and 65536 are the most") || error.contains("zero"), "{error}");
+        }
+        // Behind each resolution stands the next one: a pixel would stand for 2⁶⁴ others.
+        let endless = |name: &str| {
+            let block =
+                name.strip_prefix("encoder.downsamples.").and_then(|name| name.strip_suffix(".residual.2.weight"));
+            let block = block.and_then(|block| block.parse::<usize>().ok());
+            match (block, name.ends_with(".resample.1.weight")) {
+                (Some(block), _) => block.is_multiple_of(2).then(|| vec![16, 16, 3, 3, 3]),
+                (None, true) => Some(vec![16, 16, 3, 3]),
+                (None, false) => shapes.get(name).cloned(),
+            }
+        };
+        let error = VaeConfig::from_shapes(endless, None).unwrap_err();
+        assert!(error.contains("9 resolutions with 9 steps between them"), "{error}");
         let statistics = LatentStatistics { mean: vec![0.; 48], std: vec![1.; 48] };
         let error = VaeConfig::from_shapes(|name| shapes.get(name).cloned(), Some(statistics)).unwrap_err();
         assert!(error.to_string().contains("48 means for 16 latent channels"), "{error}");

@@ -6,8 +6,12 @@ use wanfarm_types::VaeKind;
 
 use wanfarm_weights::{FileError, WeightFiles};
 
-/// Most blocks of one resolution, and most resolutions, that any known autoencoder comes near.
-const MAX_LAYERS: usize = 64;
+/// Most blocks of one resolution that any known autoencoder comes near.
+const MAX_BLOCKS: usize = 64;
+/// Most resolutions. Each halves the last one, and pixels are counted.
+const MAX_LEVELS: usize = 8;
+/// Most channels, likewise. A tensor without numbers can have any.
+const MAX_WIDTH: usize = 1 << 16;
 
 /// An autoencoder's dimensions.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,13 +107,13 @@ impl VaeConfig {
         let base = dim("encoder.conv1.weight", 0)?.max(1);
         let (mut widths, mut temporal_downsample) = (Vec::new(), Vec::new());
         let (mut num_res_blocks, mut index) = (0, 0);
-        while widths.len() <= MAX_LAYERS {
+        while widths.len() <= MAX_LEVELS {
             let (mut width, mut blocks) = (None, 0);
             while let Some(found) = shape(&format!("{}.residual.2.weight", layer(widths.len(), blocks, index))) {
                 width = found.first().copied();
                 (blocks, index) = (blocks + 1, index + 1);
-                if blocks > MAX_LAYERS {
-                    return Err(format!("more than {MAX_LAYERS} residual blocks at one resolution"));
+                if blocks > MAX_BLOCKS {
+                    return Err(format!("more than {MAX_BLOCKS} residual blocks at one resolution"));
                 }
             }
             let Some(width) = width else { break };
@@ -140,12 +144,17 @@ impl VaeConfig {
     /// Checks what building the network relies on; that its tensors have these shapes is for `Weights::check`.
     pub(crate) fn check(&self) -> Result<(), String> {
         let levels = self.dim_mult.len();
-        if levels == 0 || levels > MAX_LAYERS || self.temporal_downsample.len() + 1 != levels {
+        if levels == 0 || levels > MAX_LEVELS || self.temporal_downsample.len() + 1 != levels {
             let halvings = self.temporal_downsample.len();
             return Err(format!("{levels} resolutions with {halvings} steps between them"));
         }
         if [self.dim, self.dec_dim, self.z, self.num_res_blocks].contains(&0) || self.dim_mult.contains(&0) {
             return Err("a dimension is zero".to_owned());
+        }
+        let base = self.dim.max(self.dec_dim);
+        let widest = self.dim_mult.iter().map(|width| width.saturating_mul(base)).fold(base.max(self.z), usize::max);
+        if widest > MAX_WIDTH {
+            return Err(format!("{widest} channels, and {MAX_WIDTH} are the most"));
         }
         for (what, values) in [("means", &self.statistics.mean), ("standard deviations", &self.statistics.std)] {
             if values.len() != self.z {

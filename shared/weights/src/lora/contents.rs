@@ -121,9 +121,11 @@ impl LoraContents {
     /// What it does to an expert, by the official names of its tensors. Of a file for two transformers, what is for the
     /// other is passed over.
     pub(super) fn changes(&self, expert: Expert) -> Result<BTreeMap<&str, Change<'_>>, FileError> {
+        // Asked once: it looks at every key.
+        let is_told_apart = expert != Expert::Single && self.experts().len() > 1;
         let others = |key: &Key| {
             let of_another = |(side, of): &(&str, Expert)| *of != expert && key.key.starts_with(side);
-            expert != Expert::Single && self.experts().len() > 1 && SIDES.iter().any(of_another)
+            is_told_apart && SIDES.iter().any(of_another)
         };
         let mut wrong = Wrong::default();
         let mut pieces: BTreeMap<&str, Pieces<'_>> = BTreeMap::new();

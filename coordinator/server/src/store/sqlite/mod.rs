@@ -13,6 +13,7 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 use uuid::Uuid;
 use wanfarm_types::{AttemptId, JobId};
@@ -196,8 +197,8 @@ impl Store for SqliteStore {
         let loaded = self.database.unchecked_transaction().map_err(Fault::from).and_then(|transaction| {
             let next_attempt = AttemptId(next(&transaction, "attempt")?);
             let next_job = JobId(next(&transaction, "job")?);
-            let last = "SELECT coalesce(max(id), 0) + 1 FROM event";
-            let next_event = transaction.query_row(last, [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+            let last = transaction.query_row("SELECT coalesce(max(id), 0) FROM event", [], |row| row.get(0))?;
+            let next_event = after("event", last)?;
             Ok(Loaded { rows: read::rows(&transaction)?, next_attempt, next_job, next_event })
         });
         loaded.map_err(|fault| match fault {
@@ -210,8 +211,15 @@ impl Store for SqliteStore {
 /// One more than the greatest number a table has ever given out.
 fn next(database: &Connection, table: &str) -> Result<u64, Fault> {
     let mut statement = database.prepare("SELECT seq FROM sqlite_sequence WHERE name = ?1")?;
-    let last = statement.query_map([table], |row| row.get::<_, i64>(0))?.next().transpose()?;
-    u64::try_from(last.unwrap_or(0) + 1).map_err(|_| Fault::Value(format!("table {table} counts below zero")))
+    let last = statement.query_map([table], |row| row.get::<_, Value>(0))?.next().transpose()?;
+    after(table, last.unwrap_or(Value::Integer(0)))
+}
+
+/// The number after a table's last one.
+fn after(table: &str, last: Value) -> Result<u64, Fault> {
+    let next = if let Value::Integer(last) = last { last.checked_add(1) } else { None };
+    let next = next.and_then(|next| u64::try_from(next).ok());
+    next.ok_or_else(|| Fault::Value(format!("table {table}: no number follows the last one, {last:?}")))
 }
 
 fn error(verb: &'static str, path: &Path, fault: Fault) -> StoreError {

@@ -171,7 +171,7 @@ impl Tables<'_> {
 
 /// A job with its videos.
 fn job(database: &Connection, line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
-    let id = JobId(count(line, "id")?);
+    let id = JobId(number(line)?);
     let mut requests = Vec::new();
     let (mut resolved, mut plans, mut states) = (Vec::new(), Vec::new(), Vec::new());
     let mut statement = database.prepare_cached("SELECT * FROM video WHERE job = ?1 ORDER BY place")?;
@@ -263,7 +263,7 @@ fn state(job: JobId, line: &Line<'_>) -> Result<Option<Change>, Fault> {
 }
 
 fn attempt(line: &Line<'_>, rows: &mut Vec<Row>) -> Result<(), Fault> {
-    let attempt = AttemptId(count(line, "id")?);
+    let attempt = AttemptId(number(line)?);
     let steps = StepRange { first: get(line, "first_step")?, end: get(line, "end_step")? };
     let reads_text = get::<Option<String>>(line, "text")?.is_some();
     rows.push(Row::Scheduler(Change::AttemptIssued {
@@ -304,7 +304,7 @@ pub(super) fn event(line: &Line<'_>) -> Result<EventRow, Fault> {
     let some = |column| get::<Option<i64>>(line, column)?.map(|_| count(line, column)).transpose();
     let worker = get::<Option<String>>(line, "worker")?.map(|_| text(line, "worker")).transpose()?;
     Ok(EventRow {
-        id: count(line, "id")?,
+        id: number(line)?,
         at: get(line, "at")?,
         kind: word(line, "kind")?,
         job: some("job")?.map(JobId),
@@ -343,6 +343,13 @@ pub(super) fn get<T: FromSql>(line: &Line<'_>, column: &str) -> Result<T, Fault>
 pub(super) fn count(line: &Line<'_>, column: &str) -> Result<u64, Fault> {
     let value: i64 = get(line, column)?;
     u64::try_from(value).map_err(|_| Fault::Value(format!("column {column}: {value} is below zero")))
+}
+
+/// The number of a line in a table that counts its lines. Another one has to follow it.
+fn number(line: &Line<'_>) -> Result<u64, Fault> {
+    let number = count(line, "id")?;
+    let follows = number < i64::MAX.cast_unsigned();
+    follows.then_some(number).ok_or_else(|| Fault::Value(format!("column id: no number follows {number}")))
 }
 
 fn json<T: DeserializeOwned>(line: &Line<'_>, column: &str) -> Result<T, Fault> {

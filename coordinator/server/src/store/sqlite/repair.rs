@@ -8,7 +8,7 @@ use wanfarm_scheduler::Change;
 
 use super::place::{copy, free_name};
 use super::read::{self, Unreadable};
-use super::{DataDirectory, Fault, check, error, migrate, prepare};
+use super::{DataDirectory, Fault, check, error, migrate, next, prepare};
 use crate::store::{Row, StoreError, when_unlocked};
 
 /// What was done.
@@ -46,8 +46,25 @@ pub fn repair(directory: &DataDirectory) -> Result<Repaired, StoreError> {
     })
 }
 
+/// The tables that count the numbers they have given out.
+const COUNTING: [&str; 2] = ["attempt", "job"];
+
 fn is_sound(database: &Connection) -> Result<bool, Fault> {
+    for table in COUNTING {
+        if miscounted(database, table)?.is_some() {
+            return Ok(false);
+        }
+    }
     Ok(read::unreadable(database)?.is_empty() && bad_plans(read::rows(database)?).is_empty())
+}
+
+/// Why no number follows the last one of a table, if so.
+fn miscounted(database: &Connection, table: &str) -> Result<Option<String>, Fault> {
+    match next(database, table) {
+        Ok(_) => Ok(None),
+        Err(Fault::Value(why)) => Ok(Some(why)),
+        Err(engine) => Err(engine),
+    }
 }
 
 /// Jobs that no scheduler could go on with, and why.
@@ -78,6 +95,13 @@ fn set_aside(database: &mut Connection) -> Result<Vec<String>, Fault> {
     forget(&transaction, jobs, &mut aside)?;
     let bad = bad_plans(read::rows(&transaction)?);
     forget(&transaction, bad, &mut aside)?;
+    for table in COUNTING {
+        if let Some(why) = miscounted(&transaction, table)? {
+            let last = format!("SELECT coalesce(max(id), 0) FROM {table}");
+            transaction.execute(&format!("UPDATE sqlite_sequence SET seq = ({last}) WHERE name = ?1"), [table])?;
+            aside.push(format!("{why}: it goes on from the greatest that is left"));
+        }
+    }
     transaction.commit()?;
     Ok(aside)
 }

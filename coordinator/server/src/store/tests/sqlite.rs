@@ -310,6 +310,31 @@ fn of_several_jobs_the_one_that_cannot_be_read_is_set_aside() {
 }
 
 #[test]
+fn a_table_whose_numbers_are_used_up_is_told_and_counts_on_from_what_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).unwrap().commit(&farm()).unwrap();
+    let spoilt = |change: &str| {
+        Connection::open(file(&dir)).unwrap().execute(change, []).unwrap();
+        let error = open(dir.path()).unwrap().load().unwrap_err();
+        assert!(matches!(error, StoreError::Unreadable { .. }), "{error}");
+        let repaired = repair(&DataDirectory::open(dir.path()).unwrap()).unwrap();
+        assert!(repaired.aside.iter().any(|aside| aside.contains("no number follows")), "{repaired:?}");
+        (error.to_string(), open(dir.path()).unwrap().load().unwrap())
+    };
+    let last = i64::MAX;
+    let (error, loaded) = spoilt(&format!("UPDATE sqlite_sequence SET seq = {last} WHERE name = 'job'"));
+    assert!(error.contains("table job: no number follows the last one"), "{error}");
+    assert_eq!((loaded.rows, loaded.next_job), (farm(), JobId(5)));
+    let (error, loaded) = spoilt("UPDATE sqlite_sequence SET seq = 'many' WHERE name = 'job'");
+    assert!(error.contains("\"many\""), "{error}");
+    assert_eq!(loaded.next_job, JobId(5));
+    let event = format!("INSERT INTO event (id, at, kind) VALUES ({last}, 1.5, 'job.ended')");
+    let (error, loaded) = spoilt(&event);
+    assert!(error.contains("table event: no number follows"), "{error}");
+    assert_eq!((loaded.rows, loaded.next_event), (farm(), 1));
+}
+
+#[test]
 fn before_its_format_changes_a_database_is_copied() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).unwrap().commit(&[job(1, "a", 1)]).unwrap();
