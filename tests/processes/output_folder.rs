@@ -82,7 +82,8 @@ fn a_folder_that_does_not_answer_is_said_so_and_nothing_else_waits_for_it() {
     let sandbox = Sandbox::new();
     let mut farm = Farm::without_workers(&sandbox);
     // Opening a named pipe that nobody reads hangs, as a share does that is away.
-    let pipe = sandbox.output().join(format!(".wanfarm-trial-{}", farm.coordinator()));
+    let host = gethostname::gethostname();
+    let pipe = sandbox.output().join(format!(".wanfarm-trial-{}-{}", host.display(), farm.coordinator()));
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     farm.submit(&manifest(&sandbox, "a"));
     let output = sandbox.output().display().to_string();

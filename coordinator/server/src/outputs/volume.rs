@@ -59,7 +59,8 @@ impl Volume {
     /// The obstacle.
     pub fn try_out(&self) -> Result<PathBuf, Obstacle> {
         self.check()?;
-        let trial = self.folder.join(format!(".wanfarm-trial-{}", std::process::id()));
+        self.clear();
+        let trial = self.folder.join(format!("{}{}", prefix(), std::process::id()));
         let renamed = trial.with_extension("renamed");
         let write = || {
             let mut file = File::create(&trial)?;
@@ -77,6 +78,24 @@ impl Volume {
         self.check()
     }
 
+    /// Removes what processes of this machine have left that were killed in such a trial.
+    fn clear(&self) {
+        let prefix = prefix();
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let process = name
+                .to_str()
+                .and_then(|name| name.strip_prefix(&prefix))
+                .map(|rest| rest.strip_suffix(".renamed").unwrap_or(rest).parse::<i32>());
+            if let Some(Ok(process)) = process
+                && !lives(process)
+            {
+                // Best effort: it is empty of meaning, and hidden.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn attempt(&self, verb: &str, result: io::Result<()>) -> Result<(), Obstacle> {
         result.map_err(|error| common(&error, &self.folder, 0).unwrap_or_else(|| self.refused(verb, &error)))
     }
@@ -90,6 +109,25 @@ impl Volume {
     pub fn obstacle(&self, error: &(dyn std::error::Error + 'static), bytes: u64) -> Option<Obstacle> {
         common(error, &self.folder, bytes).or_else(|| self.try_out().err())
     }
+}
+
+/// How files of trials begin, of processes on this machine: others may write to the same folder.
+fn prefix() -> String {
+    format!(".wanfarm-trial-{}-", gethostname::gethostname().display())
+}
+
+/// True of a process that is running, and of one that nothing can be told of.
+#[cfg(unix)]
+fn lives(process: i32) -> bool {
+    use rustix::io::Errno;
+    use rustix::process::{Pid, test_kill_process};
+    let gone = |process| matches!(test_kill_process(process), Err(Errno::SRCH));
+    Pid::from_raw(process).is_none_or(|process| !gone(process))
+}
+
+#[cfg(not(unix))]
+fn lives(_: i32) -> bool {
+    true
 }
 
 /// The obstacle that the error itself shows.
@@ -127,6 +165,25 @@ fn mount_point(_: &Path) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_process_left_of_a_trial_goes_with_the_next_and_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        // No process has this number: the highest that there may be is below it.
+        let (dead, own) = (i32::MAX, std::process::id());
+        let names = [
+            format!("{}{dead}", prefix()),
+            format!("{}{dead}.renamed", prefix()),
+            format!("{}1", prefix()),
+            format!(".wanfarm-trial-another-{dead}"),
+            format!("{}x", prefix()),
+        ];
+        names.iter().for_each(|name| fs::write(dir.path().join(name), "").unwrap());
+        Volume::new(dir.path().to_owned()).try_out().unwrap();
+        let left: Vec<bool> = names.iter().map(|name| dir.path().join(name).exists()).collect();
+        assert_eq!(left, [false, false, true, true, true], "own: {own}");
+    }
 
     #[test]
     fn a_folder_is_made_tried_out_and_left_as_it_was() {
