@@ -119,8 +119,11 @@ fn put(kind: [u8; 4], to: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>) -> Resul
     Ok(())
 }
 
+/// A box by its kind, with what is in it.
+type Part<'b> = ([u8; 4], &'b [u8]);
+
 /// Kind and body of the next box. What is left behind the last one is no box.
-fn next<'b>(from: &mut &'b [u8]) -> Result<Option<([u8; 4], &'b [u8])>, String> {
+fn next<'b>(from: &mut &'b [u8]) -> Result<Option<Part<'b>>, String> {
     let Some((&[a, b, c, d, kind @ ..], rest)) = from.split_first_chunk::<8>() else { return Ok(None) };
     let (body, length) = match (u32::from_be_bytes([a, b, c, d]), rest.split_first_chunk::<8>()) {
         (0, _) => (rest, rest.len()),
