@@ -43,9 +43,11 @@ pub(super) const MIGRATIONS: [Migration; 16] = [
     Migration::Sql("ALTER TABLE video ADD COLUMN frames TEXT;"),
     // Format 15: how long a clip is; images have neither.
     Migration::Sql("ALTER TABLE image ADD COLUMN pictures INTEGER; ALTER TABLE image ADD COLUMN microseconds INTEGER;"),
-    // Format 16: who may do what, and by which key or token they are known; both as JSON.
+    // Format 16: who may do what, and by which key or token they are known; both as JSON. And jobs from before it was kept what a
+    // client asked for, whose keys stand for nothing else now either.
     Migration::Sql(
-        "CREATE TABLE access_grant (id INTEGER PRIMARY KEY, name TEXT NOT NULL, rights TEXT NOT NULL, proof TEXT NOT NULL,
+        "UPDATE job SET asked = '0000000000000000000000000000000000000000000000000000000000000000' WHERE asked = '';
+         CREATE TABLE access_grant (id INTEGER PRIMARY KEY, name TEXT NOT NULL, rights TEXT NOT NULL, proof TEXT NOT NULL,
          created REAL NOT NULL, expires REAL) STRICT;",
     ),
 ];
@@ -80,6 +82,57 @@ fn unknown_memory(totals: &mut Value) {
     for bytes in machines.into_iter().flatten().filter_map(|machine| machine.get_mut("memory_bytes")) {
         if *bytes == 0 {
             *bytes = Value::Null;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+    use wanfarm_types::JobId;
+    use wanfarm_types::fixtures::{info, request};
+
+    use super::*;
+    use crate::store::{DataDirectory, Row, SqliteStore, Store};
+
+    /// A database as a version of this format has left it, with a model, a worker and a job of one video.
+    fn of_format(format: usize, path: &std::path::Path) {
+        let mut database = Connection::open(path).unwrap();
+        let transaction = database.transaction().unwrap();
+        MIGRATIONS[..format]
+            .iter()
+            .for_each(|step| step.run(&transaction).unwrap_or_else(|_| panic!("step of {format}")));
+        let model = serde_json::to_string(&info(wanfarm_types::Experts::Single)).unwrap();
+        transaction.execute("INSERT INTO model (name, info) VALUES ('wan', ?1)", [model]).unwrap();
+        let worker = "6f8f6b2e-2a70-4a57-9e8d-0d7a4a1c2b3d";
+        transaction.execute("INSERT INTO worker (id, name, device) VALUES (?1, 'mac', 'metal')", [worker]).unwrap();
+        let job = "INSERT INTO job (id, client_key, name, model, priority, early_look, submitted)
+                   VALUES (7, 'key', 'night', 'wan', 50, 0, 1.5)";
+        transaction.execute(job, []).unwrap();
+        let video = serde_json::to_string(&request()).unwrap();
+        transaction.execute("INSERT INTO video (job, place, request) VALUES (7, 0, ?1)", [video]).unwrap();
+        transaction.pragma_update(None, "user_version", format as i64).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    #[test]
+    fn a_database_of_every_format_is_brought_up_to_date_and_written_to() {
+        for format in 1..MIGRATIONS.len() {
+            let dir = tempfile::tempdir().unwrap();
+            of_format(format, &dir.path().join("coordinator.sqlite"));
+            let directory = DataDirectory::open(dir.path()).unwrap();
+            let mut store = SqliteStore::open(&directory).unwrap_or_else(|error| panic!("format {format}: {error}"));
+            let loaded = store.load().unwrap_or_else(|error| panic!("format {format}: {error}"));
+            let told = |kind: fn(&Row) -> bool| loaded.rows.iter().filter(|row| kind(row)).count();
+            let kinds = [
+                told(|row| matches!(row, Row::Model(_))),
+                told(|row| matches!(row, Row::Worker { name, .. } if name == "mac")),
+                told(|row| matches!(row, Row::Job(job) if job.id == JobId(7) && job.submission.videos == [request()])),
+            ];
+            assert_eq!(kinds, [1, 1, 1], "format {format}: {:?}", loaded.rows);
+            assert_eq!(loaded.next_job, JobId(8), "format {format}");
+            store.commit(&loaded.rows[..2]).unwrap();
+            assert!(dir.path().join(format!("coordinator.format-{format}.sqlite")).is_file(), "as it was, it stays");
         }
     }
 }
