@@ -3,10 +3,11 @@
 
 use std::str::FromStr;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -48,6 +49,27 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         let caller = parts.extensions.get::<wanfarm_server::access::Caller>();
         Ok(Self(caller.map_or_else(String::new, |caller| caller.name().to_owned())))
     }
+}
+
+/// A body of at most so many bytes. Of a longer one the rest is taken in as well, as far as it is no longer than that again: who is
+/// still sending hears no answer.
+pub(crate) async fn whole(body: Body, most: usize) -> Result<Vec<u8>, Problem> {
+    let (mut chunks, mut bytes, mut beyond) = (body.into_data_stream(), Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|why| Problem::bad_request(format!("the body breaks off: {why}")))?;
+        if beyond == 0 && bytes.len() + chunk.len() <= most {
+            bytes.extend_from_slice(&chunk);
+            continue;
+        }
+        (bytes, beyond) = (Vec::new(), beyond + chunk.len());
+        if beyond > most {
+            break;
+        }
+    }
+    if beyond > 0 {
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {most} bytes here")));
+    }
+    Ok(bytes)
 }
 
 /// Reads `1` and `true`, `0` and `false`. A name without a value says neither: `cancel=` comes of a script whose variable is

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -28,7 +27,7 @@ static READING: Arrivals = Arrivals::new(MAX_READ, "the manifest does not arrive
 
 /// The route of submissions.
 pub(crate) fn routes() -> Router<FarmService> {
-    Router::new().route("/jobs", post(submit).layer(DefaultBodyLimit::max(MAX_MANIFEST)))
+    Router::new().route("/jobs", post(submit))
 }
 
 /// What is to become of a manifest.
@@ -157,10 +156,9 @@ async fn submit(
     let kind = kind(request.headers())?;
     let key = key(request.headers())?;
     let _turn = READING.turn().await?;
-    let body = READING.receive(Bytes::from_request(request, &())).await?;
-    let body = body.map_err(|why| Problem::new(why.status(), why.body_text()))?;
-    let text = String::from_utf8(body.into())
-        .map_err(|why| Problem::bad_request(format!("the manifest is not UTF-8: {why}")))?;
+    let body = READING.receive(input::whole(request.into_body(), MAX_MANIFEST)).await??;
+    let text =
+        String::from_utf8(body).map_err(|why| Problem::bad_request(format!("the manifest is not UTF-8: {why}")))?;
     let (syntax, text, files) = match kind {
         Kind::Text(syntax) => (syntax, text, BTreeMap::new()),
         Kind::WithFiles => {
