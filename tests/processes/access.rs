@@ -332,7 +332,9 @@ fn a_person_enters_by_browser_with_a_token_until_it_is_revoked() {
     browser.sees("h1", "This farm is for those it knows");
     browser.type_into("#token", "wf_00000000000000000000000000000000");
     browser.click("button");
-    browser.sees("#refused", "opens nothing");
+    let refused = || browser.address() == "/enter?refused";
+    browser.until("it is refused", refused);
+    browser.has("#refused:not([hidden])");
     let token = farm.line("submitter", &["--token", "--name", "ann"]);
     browser.type_into("#token", &token);
     browser.click("button");
@@ -341,7 +343,7 @@ fn a_person_enters_by_browser_with_a_token_until_it_is_revoked() {
     browser.sees("h1", "No machine is here yet");
     farm.asked("operator", &["access", "revoke", &farm.grant_of("ann")]).expect(0);
     browser.open(&url, "/machines");
-    browser.sees("#refused", "opens nothing");
+    browser.until("it is refused", refused);
     // As `coordinator open` does it: the token goes neither over the network in an address nor into the history.
     let token = farm.line("viewer", &["--token", "--name", "ann"]);
     browser.open(&url, &format!("/enter?to=/machines#{token}"));

@@ -53,7 +53,8 @@ fn respond(name: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
     let fields = response.headers_mut();
     ask_again(fields, ASK_AGAIN, &tag);
     fields.insert(header::CONTENT_SECURITY_POLICY, POLICY);
-    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Within, a form says where it comes from, which is asked for; outside, nothing is told.
+    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     if !is_known {
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
     }
