@@ -55,10 +55,10 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes a file as [`write`] does, which only its owner may read.
+/// Writes a file as [`write()`] does, which only its owner may read.
 ///
 /// # Errors
-/// As for [`write`].
+/// As for [`write()`].
 pub fn write_private(path: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::remove_file(draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

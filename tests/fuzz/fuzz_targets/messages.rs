@@ -52,7 +52,7 @@ fn read<M: Serialize + DeserializeOwned + PartialEq + Debug>(body: &[u8]) -> Opt
 
 fn hello(body: &[u8]) {
     let Some(hello) = read::<Hello>(body) else { return };
-    if let Ok(location) = hello.tensor_url.parse::<Location>() {
+    if let Ok(location) = hello.tensor_address.parse::<Location>() {
         assert_eq!(location.to_string().parse().as_ref(), Ok(&location));
     }
     if hello.check().is_ok() {
@@ -131,8 +131,8 @@ fn seeds() -> Vec<Vec<u8>> {
             memory_bytes: 1 << 36,
             budget_bytes: Some(3 << 34),
             loaded: vec![model_role.clone()],
-            tensor_url: "http://[::]:7001".into(),
-            models: vec![ServedModel { info: info.clone(), roles: vec![served] }],
+            tensor_address: "[::]:7001".into(),
+            models: vec![ServedModel { info: info.clone(), roles: vec![served], beside: Vec::new() }],
             running: vec![AttemptId(1)],
             holding: Vec::new(),
         };
@@ -176,7 +176,12 @@ fn seeds() -> Vec<Vec<u8>> {
     let others = [WorkerMessage::Heartbeat, WorkerMessage::Goodbye { reason: "leaving".into() }, log];
     seeds.extend(reports.chain(others).map(|message| body(1, serde_json::to_vec(&message))));
     let said = [
-        CoordinatorMessage::Welcome { heartbeat_milliseconds: 1, lease_milliseconds: 4, wants_log: true },
+        CoordinatorMessage::Welcome {
+            heartbeat_milliseconds: 1,
+            lease_milliseconds: 4,
+            wants_log: true,
+            certificate: None,
+        },
         CoordinatorMessage::Refused { reason: "twice".into(), take_new_identity: true },
         CoordinatorMessage::Revoke(AttemptId(1)),
         CoordinatorMessage::Leave,

@@ -20,7 +20,9 @@ class AsyncDriver:
 
     def __init__(self, settings: Settings) -> None:
         # A farm is reached directly, whatever proxy leads out of the building.
-        self._client = httpx.AsyncClient(base_url=settings.url, headers=settings.headers, verify=settings.verify, trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=settings.url, headers=settings.headers, verify=settings.verify, trust_env=False
+        )
         self._settings = settings
 
     async def close(self) -> None:
