@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
+use wanfarm_client::{HeldModel, JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
 use wanfarm_manifest::first_frame::Image;
 use wanfarm_scheduler::Rooms;
 use wanfarm_types::{
-    About, BadAbout, Digest, GrantId, JobId, JobReport, JobStatus, JobSummary, KeyId, ModelFile, ModelInfo, Rights,
-    Role, Stage, VideoId, VideoRequest, VideoStatus, WebhookId, WorkerId, WorkerStatus,
+    About, BadAbout, Digest, GrantId, JobId, JobReport, JobStatus, JobSummary, KeyId, ModelInfo, Rights, Role, Stage,
+    VideoId, VideoRequest, VideoStatus, WebhookId, WorkerId, WorkerStatus,
 };
 
 use crate::access::GrantRow;
@@ -299,25 +299,6 @@ impl ServedRole {
     pub fn new(role: Role) -> Self {
         Self { role, workers: 0, holders: 0, least_memory: None, load_seconds: None }
     }
-}
-
-/// A model of which connected workers have files.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HeldModel {
-    pub name: String,
-    pub preset: String,
-    pub roles: Vec<HeldRole>,
-    /// Beside those of the roles.
-    pub beside: Vec<ModelFile>,
-}
-
-/// The files of a role that most of those have which serve it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HeldRole {
-    pub role: Role,
-    /// How many have them.
-    pub workers: u32,
-    pub files: Vec<ModelFile>,
 }
 
 /// The remaining work of a job, and the workers for it.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::oneshot;
-use wanfarm_client::{JobVerb, Submitted, WorkerVerb};
+use wanfarm_client::{HeldModel, HeldRole, JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::{Submission, Taken, chains, film};
 use wanfarm_scheduler::{Change, Input, Session, Target};
 use wanfarm_types::about::check_note;
@@ -15,7 +15,7 @@ use wanfarm_types::{
 use super::{Driver, facts};
 use crate::jobs::Job;
 use crate::preview::Shown;
-use crate::requests::{AboutChange, Changes, HeldModel, HeldRole, News, Places, Request, RequestError, Settled};
+use crate::requests::{AboutChange, Changes, News, Places, Request, RequestError, Settled};
 use crate::store::Row;
 use crate::times::wall_clock;
 

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tonic::Status;
-use wanfarm_client::{DiskShortage, Submitted};
+use wanfarm_client::{DiskShortage, HeldModel, HeldRole, Submitted};
 use wanfarm_manifest::Taken;
 use wanfarm_proto::v1;
 use wanfarm_types::{ModelFile, Role};
 
 use crate::estimate::{Basis, Estimate, StageEstimate};
-use crate::requests::{HeldModel, HeldRole, RequestError, ServedRole};
+use crate::requests::{RequestError, ServedRole};
 
 /// Reads the policy for names that are taken.
 pub(super) fn taken(wire: i32) -> Result<Taken, Status> {
