@@ -1,6 +1,8 @@
 //! One suite for every engine, and an engine without a disk that says what the suite means.
 
 mod conformance;
+mod damage;
+mod history;
 mod memory;
 mod sample;
 mod sqlite;

@@ -4,18 +4,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rusqlite::Connection;
-use wanfarm_scheduler::AttemptEnd;
+use wanfarm_types::Experts;
 use wanfarm_types::fixtures::info;
-use wanfarm_types::{AttemptId, AttemptLine, AttemptResult, EventKind, Experts, Failure, JobId, VideoId};
 
 use super::conformance::conforms;
 use super::memory::MemoryStore;
-use super::sample::{batch, ended, everything, farm, issued, job, planned, resolved, rng, worker};
-use crate::store::{
-    Asked, AskedAttempts, DataDirectory, EventRow, Loaded, MAX_EVENTS, Repaired, Row, SqliteStore, Start, Store,
-    StoreError, repair,
-};
-use crate::times::Moment;
+use super::sample::{batch, farm, job, rng};
+use crate::store::{DataDirectory, Loaded, Row, SqliteStore, Store, StoreError};
 
 #[test]
 fn the_reference_conforms() {
@@ -33,11 +28,11 @@ fn sqlite_conforms() {
     });
 }
 
-fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+pub(super) fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(&DataDirectory::open(path).unwrap())
 }
 
-fn file(dir: &tempfile::TempDir) -> PathBuf {
+pub(super) fn file(dir: &tempfile::TempDir) -> PathBuf {
     dir.path().join("coordinator.sqlite")
 }
 
@@ -73,30 +68,6 @@ fn any_prefix_of_the_log_is_a_prefix_of_the_commits() {
         newest += state.unwrap_or_else(|| panic!("{cut} bytes of the log are no state that ever was"));
     }
     assert_eq!(newest, states.len() - 1);
-}
-
-#[test]
-fn a_damaged_file_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(
-        file(&dir),
-        b"no database at all, but long enough to have a header of a hundred bytes and more than that, surely",
-    )
-    .unwrap();
-    let error = open(dir.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains("coordinator.sqlite"), "{error}");
-
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = open(dir.path()).unwrap();
-    store.commit(&[job(1, "a", 500)]).unwrap();
-    drop(store);
-    let mut bytes = std::fs::read(file(&dir)).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle..middle + 8192].fill(0xa5);
-    std::fs::write(file(&dir), bytes).unwrap();
-    let error = open(dir.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
 }
 
 #[test]
@@ -240,101 +211,6 @@ fn work_without_its_database_stops_the_start_and_stays() {
 }
 
 #[test]
-fn a_value_that_nobody_wrote_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).unwrap().commit(&[job(1, "a", 1)]).unwrap();
-    Connection::open(file(&dir)).unwrap().execute("UPDATE job SET state = 'resting'", []).unwrap();
-    let error = open(dir.path()).unwrap().load().unwrap_err();
-    assert!(matches!(error, StoreError::Unreadable { .. }), "{error}");
-    assert!(error.to_string().contains("table job: column state"), "{error}");
-}
-
-#[test]
-fn a_damaged_value_is_told_with_its_table_and_column() {
-    for (table, column, value) in [
-        ("job", "totals", "'{'"),
-        ("job", "ended_elapsed", "NULL"),
-        ("video", "request", "'{}'"),
-        ("video", "seconds", "NULL"),
-        ("video", "frames", "'['"),
-        ("attempt", "begun_elapsed", "NULL"),
-        ("attempt", "worker", "'nobody'"),
-        ("attempt", "outcome", "'resting'"),
-        ("worker", "id", "'nobody'"),
-        ("pin", "weights", "'nothing'"),
-        ("webhook", "kinds", "'['"),
-        ("webhook", "told", "-1"),
-        ("access_grant", "rights", "'[]'"),
-        ("access_grant", "proof", "'{}'"),
-        ("model", "info", "'{}'"),
-        ("weights", "role", "'painter'"),
-        ("image", "bytes", "-1"),
-        ("text_artifact", "tensors", "'['"),
-        ("checkpoint", "tensors", "'['"),
-    ] {
-        let dir = tempfile::tempdir().unwrap();
-        open(dir.path()).unwrap().commit(&everything()).unwrap();
-        let change = format!("UPDATE {table} SET {column} = {value}");
-        let changed = Connection::open(file(&dir)).unwrap().execute(&change, []).unwrap();
-        assert!(changed > 0, "{table} has no row");
-        let error = open(dir.path()).unwrap().load().unwrap_err().to_string();
-        let word = |word: &str| error.contains(word);
-        let named = word(&format!("table {table}")) && word(column) && word("coordinator repair --data");
-        assert!(named, "{table}.{column}: {error}");
-        // What it says can be done.
-        let directory = DataDirectory::open(dir.path()).unwrap();
-        let repaired = repair(&directory).unwrap();
-        assert!(repaired.aside.iter().any(|aside| aside.contains(column)), "{table}.{column}: {repaired:?}");
-        assert_eq!(repair(&directory).unwrap(), Repaired { copy: None, aside: Vec::new() });
-        drop(directory);
-        let loaded = open(dir.path()).unwrap().load().unwrap();
-        assert!(!loaded.rows.is_empty(), "{table}.{column}");
-        std::fs::rename(repaired.copy.unwrap(), file(&dir)).unwrap();
-        assert_eq!(open(dir.path()).unwrap().load().unwrap_err().to_string(), error, "the copy is as it was");
-    }
-}
-
-#[test]
-fn of_several_jobs_the_one_that_cannot_be_read_is_set_aside() {
-    let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).unwrap().commit(&farm()).unwrap();
-    let change = "UPDATE video SET request = '{' WHERE job = 1 AND place = 1";
-    Connection::open(file(&dir)).unwrap().execute(change, []).unwrap();
-    let repaired = repair(&DataDirectory::open(dir.path()).unwrap()).unwrap();
-    assert_eq!(repaired.aside.len(), 1);
-    assert!(repaired.aside[0].starts_with("job 1: table video: column request"), "{:?}", repaired.aside);
-    let mut store = open(dir.path()).unwrap();
-    let loaded = store.load().unwrap();
-    assert_eq!(loaded.rows, farm()[3..]);
-    assert_eq!(loaded.next_job, JobId(5));
-}
-
-#[test]
-fn a_table_whose_numbers_are_used_up_is_told_and_counts_on_from_what_is_left() {
-    let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).unwrap().commit(&farm()).unwrap();
-    let spoilt = |change: &str| {
-        Connection::open(file(&dir)).unwrap().execute(change, []).unwrap();
-        let error = open(dir.path()).unwrap().load().unwrap_err();
-        assert!(matches!(error, StoreError::Unreadable { .. }), "{error}");
-        let repaired = repair(&DataDirectory::open(dir.path()).unwrap()).unwrap();
-        assert!(repaired.aside.iter().any(|aside| aside.contains("no number follows")), "{repaired:?}");
-        (error.to_string(), open(dir.path()).unwrap().load().unwrap())
-    };
-    let last = i64::MAX;
-    let (error, loaded) = spoilt(&format!("UPDATE sqlite_sequence SET seq = {last} WHERE name = 'job'"));
-    assert!(error.contains("table job: no number follows the last one"), "{error}");
-    assert_eq!((loaded.rows, loaded.next_job), (farm(), JobId(5)));
-    let (error, loaded) = spoilt("UPDATE sqlite_sequence SET seq = 'many' WHERE name = 'job'");
-    assert!(error.contains("\"many\""), "{error}");
-    assert_eq!(loaded.next_job, JobId(5));
-    let event = format!("INSERT INTO event (id, at, kind) VALUES ({last}, 1.5, 'job.ended')");
-    let (error, loaded) = spoilt(&event);
-    assert!(error.contains("table event: no number follows"), "{error}");
-    assert_eq!((loaded.rows, loaded.next_event), (farm(), 1));
-}
-
-#[test]
 fn before_its_format_changes_a_database_is_copied() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).unwrap().commit(&[job(1, "a", 1)]).unwrap();
@@ -409,94 +285,4 @@ fn a_full_disk_is_told_from_a_broken_one_and_room_lets_it_go_on() {
     assert_eq!(store.load().unwrap(), before);
     store.database.pragma_update(None, "max_page_count", i64::from(u32::MAX) - 2).unwrap();
     store.commit(&[job(2, "b", 500)]).unwrap();
-}
-
-#[test]
-fn the_newest_events_are_kept_and_read_beside_the_writer() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = open(dir.path()).unwrap();
-    let history = store.history();
-    assert_eq!((history.span().unwrap(), history.read(&asked(0, None, 9)).unwrap().len()), (None, 0));
-    let event = |id, job| EventRow {
-        id,
-        at: 1.5,
-        kind: EventKind::VideoFailed,
-        job: Some(JobId(job)),
-        video: Some(7),
-        worker: Some(worker(3)),
-        name: Some("it's".into()),
-        by: Some("10.0.0.7:4711".into()),
-        before: Some("running".into()),
-        after: Some("failed".into()),
-        detail: Some("NaN — 猫".into()),
-    };
-    let rows: Vec<Row> = (1..=9).map(|id| Row::Event(event(id, id % 2))).collect();
-    store.commit(&rows).unwrap();
-    assert_eq!(history.read(&asked(0, None, 1)).unwrap(), [event(1, 1).told()]);
-    let ids = |after, job, limit| {
-        history.read(&asked(after, job, limit)).unwrap().iter().map(|event| event.id).collect::<Vec<_>>()
-    };
-    assert_eq!(
-        (ids(3, None, 3), ids(0, Some(JobId(0)), 9), ids(9, None, 9)),
-        (vec![4, 5, 6], vec![2, 4, 6, 8], vec![])
-    );
-    assert_eq!(ids(u64::MAX, None, 9), [0; 0]);
-    store.commit(&[Row::Event(event(MAX_EVENTS + 5, 1))]).unwrap();
-    assert_eq!(history.span().unwrap(), Some((6, MAX_EVENTS + 5)));
-    let newest = |asked: Asked| {
-        let asked = Asked { limit: 2, ..asked };
-        history.read(&asked).unwrap().iter().map(|event| event.id).collect::<Vec<_>>()
-    };
-    let last = Asked { from: Start::Before(u64::MAX), ..Asked::default() };
-    assert_eq!(newest(last.clone()), [MAX_EVENTS + 5, 9]);
-    assert_eq!(newest(Asked { from: Start::Before(9), job: Some(JobId(0)), ..last.clone() }), [8, 6]);
-    assert_eq!(newest(Asked { from: Start::Before(8), worker: Some(worker(3)), ..last.clone() }), [7, 6]);
-    assert_eq!(newest(Asked { worker: Some(worker(4)), ..last.clone() }), [0; 0]);
-    let kinds = vec![EventKind::WorkerLost, EventKind::VideoFailed];
-    assert_eq!(newest(Asked { from: Start::Before(7), kinds, ..last.clone() }), [6]);
-    assert_eq!(newest(Asked { kinds: vec![EventKind::WorkerLost], ..last }), [0; 0]);
-    let other = Connection::open(file(&dir)).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert_eq!(ids(5, None, 9), [6, 7, 8, 9, MAX_EVENTS + 5], "who writes is in nobody's way");
-}
-
-#[test]
-fn what_was_tried_is_told_of_the_time_the_job_and_the_worker_that_are_asked_for() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = open(dir.path()).unwrap();
-    let history = store.history();
-    let video = |job, index| VideoId { job: JobId(job), index };
-    let begun = |attempt, at| Row::Begun { attempt: AttemptId(attempt), at: Moment { at, elapsed: 0.0 }, waited: 0.5 };
-    let failed = AttemptEnd::Failed(Failure::transient("no luck"));
-    store
-        .commit(&[job(1, "a", 3), resolved(1, 3), planned(1, 3), job(2, "b", 3), resolved(2, 3), planned(2, 3)])
-        .unwrap();
-    let name = Row::Worker { worker: worker(7), name: "studio".into(), device: "cpu".into(), seen: 0.0 };
-    store
-        .commit(&[name, issued(1, video(1, 0)), issued(2, video(2, 1)), issued(3, video(2, 0)), issued(4, video(1, 1))])
-        .unwrap();
-    // The third never begins; the fourth is out.
-    store.commit(&[begun(1, 100.0), ended(1, failed), begun(2, 200.0), ended(2, AttemptEnd::Done)]).unwrap();
-    store.commit(&[ended(3, AttemptEnd::Revoked)]).unwrap();
-    let all = AskedAttempts { limit: 9, ..AskedAttempts::default() };
-    let told = history.attempts(&all).unwrap();
-    assert_eq!(told.iter().map(|attempt| attempt.id.0).collect::<Vec<_>>(), [1, 2, 4]);
-    let AttemptLine { job: of, video: place, name, first_step, last_step, begun, error, result, .. } = told[0].clone();
-    // The first video of the manifest was refused, so places in the plan are one less.
-    assert_eq!((of, place, name.as_deref(), error.as_deref()), (JobId(1), 1, Some("studio"), Some("no luck")));
-    assert_eq!((begun.as_deref(), result), (Some("1970-01-01T00:01:40.000Z"), Some(AttemptResult::Failed)));
-    assert!(first_step < last_step && told[1].video == 2);
-    assert_eq!((told[2].begun.as_deref(), told[2].seconds, told[2].result), (None, None, None));
-    let ids =
-        |asked: AskedAttempts| history.attempts(&asked).unwrap().iter().map(|attempt| attempt.id.0).collect::<Vec<_>>();
-    assert_eq!(ids(AskedAttempts { after: 1, limit: 1, ..all.clone() }), [2]);
-    assert_eq!(ids(AskedAttempts { since: Some(150.0), ..all.clone() }), [2, 4], "what is out is never over");
-    assert_eq!(ids(AskedAttempts { since: Some(100.1), until: Some(150.0), ..all.clone() }), [1], "it took longer");
-    assert_eq!(ids(AskedAttempts { job: Some(JobId(1)), ..all.clone() }), [1, 4]);
-    assert_eq!(ids(AskedAttempts { worker: Some(worker(7)), job: Some(JobId(2)), ..all.clone() }), [2]);
-    assert_eq!(ids(AskedAttempts { worker: Some(worker(8)), ..all }), [0; 0]);
-}
-
-fn asked(after: u64, job: Option<JobId>, limit: u32) -> Asked {
-    Asked { from: Start::After(after), job, limit, ..Asked::default() }
 }
