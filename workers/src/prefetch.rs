@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use tracing::debug;
 use wanfarm_proto::tensors::{PullError, Puller, TensorSource};
+use wanfarm_sampling::values::Examination;
 use wanfarm_types::{Assignment, Failure, LoraRef, TensorRef};
 
 use crate::assignments::inputs_lost;
@@ -38,6 +39,8 @@ impl Prefetch {
         let inputs = &assignment.inputs;
         let places = |name: &TensorRef| assignment.locations.get(&name.digest).map_or(&[][..], Vec::as_slice);
         let tensors = try_join_all(inputs.tensors().map(|name| self.tensor(name, places(name), &coordinator))).await?;
+        let examined = tokio::task::spawn_blocking(move || examine(tensors)).await;
+        let tensors = examined.map_err(|broken| Failure::transient(format!("looking at the inputs: {broken}")))??;
         if let Some(expert) = assignment.item.stage.expert() {
             for lora in assignment.spec.loras.iter().filter(|lora| lora.is_for(expert)) {
                 self.lora(lora, &coordinator).await?;
@@ -93,4 +96,17 @@ impl Prefetch {
             tokio::time::sleep(RETRY_DELAY).await;
         }
     }
+}
+
+/// Inputs that nothing can be computed with are the fault of whoever made them. For this worker they are as good as lost.
+fn examine(tensors: Vec<HostTensor>) -> Result<Vec<HostTensor>, Failure> {
+    for HostTensor { name, bytes } in &tensors {
+        Examination::of(name.dtype).read(bytes).map_err(|unsound| {
+            inputs_lost(format!(
+                "the input {} is of no use to anybody: {unsound}; it has to be made again",
+                name.digest
+            ))
+        })?;
+    }
+    Ok(tensors)
 }

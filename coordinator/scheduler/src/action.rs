@@ -94,7 +94,7 @@ pub enum Action {
         reason: String,
     },
 
-    /// Pull these tensors from the worker into the durable store. The answer is `Durable` or `CopyFailed`.
+    /// Pull these tensors from the worker into the durable store. The answer is `Durable`, `CopyFailed` or `CopyUnsound`.
     MakeDurable {
         /// Under which name.
         artifact: ArtifactId,

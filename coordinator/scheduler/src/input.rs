@@ -92,6 +92,16 @@ pub enum Input {
     Durable(ArtifactId),
     /// The copy could not be made; it is asked for again after a pause while it is still needed.
     CopyFailed(ArtifactId),
+    /// The result that was to be copied holds what no computation leaves, and its maker had to see that: the last answer to
+    /// `Action::MakeDurable`. The maker gets nothing more until a person says so, and what it made there is made again.
+    CopyUnsound {
+        /// Which result.
+        artifact: ArtifactId,
+        /// Whose.
+        maker: WorkerId,
+        /// What is wrong with it, for people.
+        reason: String,
+    },
     /// All files of the video are in place: the answer to `Action::WriteOutputs`.
     OutputsWritten(VideoId),
     /// The files could not be written for a reason that lies with neither the video nor its frames, such as a full disk:

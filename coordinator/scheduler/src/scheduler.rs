@@ -131,6 +131,7 @@ impl Scheduler {
             }
             Input::Durable(artifact) => self.durable(artifact),
             Input::CopyFailed(artifact) => self.copy_failed(artifact),
+            Input::CopyUnsound { artifact, maker, reason } => self.copy_unsound(artifact, maker, reason),
             Input::OutputsWritten(video) => self.outputs_written(video),
             Input::OutputsHeld(video) => self.outputs_held(video),
             Input::OutputsFailed { video, failure } => self.outputs_failed(video, failure),

@@ -7,9 +7,9 @@
 //! - Progress beyond the best ever reached wipes the strikes: a video on which workers die, but each time later, is
 //!   unlucky and ends by itself; one on which they die at the same step is poison and is stopped after three.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use wanfarm_types::{FailureKind, WorkerId};
+use wanfarm_types::{FailureKind, Role, WorkerId};
 
 /// Failures, and the workers they happened on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,8 +20,9 @@ pub(crate) struct Strikes {
     pub(crate) tries: u32,
     /// Failures because of NaN or infinity.
     pub(crate) not_finite: u32,
-    /// Workers that live and did not deliver results of it that they should have, and those that asked for them.
-    pub(crate) lost_with: BTreeSet<WorkerId>,
+    /// Workers that live and did not deliver what they had made of it in a role, and those that asked for it in theirs: how
+    /// often. Which of the two is to blame is not known, but shows when others take the place of either.
+    pub(crate) lost_with: BTreeMap<(Role, WorkerId), u32>,
     /// Times that inputs of it were lost.
     pub(crate) losses: u32,
 }
@@ -33,9 +34,12 @@ impl Strikes {
         self.not_finite += u32::from(kind == FailureKind::NotFinite);
     }
 
-    /// Workers that get it only when there is no other.
-    pub(crate) fn avoids(&self) -> BTreeSet<WorkerId> {
-        self.on.union(&self.lost_with).copied().collect()
+    /// Workers that get something of it in a role only when nobody has less against them, and how much that is.
+    pub(crate) fn avoids(&self, role: Role) -> BTreeMap<WorkerId, u32> {
+        let lost = self.lost_with.iter().filter(|((of, _), _)| *of == role);
+        let mut avoids: BTreeMap<_, _> = lost.map(|((_, worker), times)| (*worker, *times)).collect();
+        self.on.iter().for_each(|worker| *avoids.entry(*worker).or_default() += 1);
+        avoids
     }
 
     /// The failures were those of something else.

@@ -25,7 +25,7 @@ use wanfarm_server::copies::Copies;
 use wanfarm_server::event::{Copied, Event};
 use wanfarm_server::source::{Reader, Source};
 use wanfarm_server::store::{DataDirectory, Row, SqliteStore, Store};
-use wanfarm_types::{DType, Digest, TensorRef};
+use wanfarm_types::{DType, Digest, TensorRef, WorkerId};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -166,7 +166,7 @@ async fn copy(dir: &Path, held: &Held, checkpoints: &[Vec<TensorRef>], at_once: 
             && let Some((number, tensors)) = waiting.next()
         {
             let artifact = ArtifactId::Text(TextKey(Digest([number as u8; 32])));
-            copies.start(artifact, tensors.clone(), source.clone());
+            copies.start(artifact, tensors.clone(), WorkerId(uuid::Uuid::nil()), source.clone());
             out += 1;
         }
         if out == 0 {

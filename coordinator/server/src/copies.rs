@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use futures::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
+use wanfarm_sampling::values::Examination;
 use wanfarm_scheduler::ArtifactId;
-use wanfarm_types::{Digest, TensorRef, VideoId};
+use wanfarm_types::{Digest, TensorRef, VideoId, WorkerId};
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::disk_space::RESERVE;
@@ -55,7 +56,7 @@ impl Copies {
     }
 
     /// Starts a copy; [`Event::Copied`] tells how it ended.
-    pub fn start(&mut self, artifact: ArtifactId, tensors: Vec<TensorRef>, source: Source) {
+    pub fn start(&mut self, artifact: ArtifactId, tensors: Vec<TensorRef>, maker: WorkerId, source: Source) {
         let leaving = tensors.iter().any(|tensor| self.leaving.contains(&tensor.digest));
         self.list(artifact, &tensors);
         if let ArtifactId::Checkpoint { .. } = artifact {
@@ -69,7 +70,7 @@ impl Copies {
                 true => Copied::Missed,
             };
             // A driver that is gone does not need the answer.
-            let _ = events.send(Event::Copied { artifact, copied }).await;
+            let _ = events.send(Event::Copied { artifact, maker, copied }).await;
         });
     }
 
@@ -178,8 +179,8 @@ async fn copy(
     let copies = tensors.iter().map(|tensor| async {
         let Ok(_slot) = slots.acquire().await else { return Err(Copied::Missed) };
         match copy_tensor(artifacts, reader, tensor, source).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Copied::Missed),
+            Ok(Copied::Made) => Ok(()),
+            Ok(other) => Err(other),
             Err(error) if error.is_full() => {
                 tracing::warn!(%error, "no durable copy");
                 Err(full())
@@ -195,31 +196,90 @@ async fn copy(
     ended.err().unwrap_or(Copied::Made)
 }
 
-/// Brings a tensor from the network to the disk, never whole in memory; false when it cannot be had.
+/// Brings a tensor from the network to the disk, never whole in memory.
 async fn copy_tensor(
     artifacts: &Artifacts,
     reader: &Reader,
     tensor: &TensorRef,
     source: &Source,
-) -> Result<bool, ArtifactError> {
+) -> Result<Copied, ArtifactError> {
     if artifacts.holds(tensor).await {
-        return Ok(true);
+        return Ok(Copied::Made);
     }
     let missed = |error| {
         // Usual for a fast worker: it has gone on and keeps only its newest states.
         tracing::debug!(%error, "no durable copy: the tensor is no longer there");
-        Ok(false)
+        Ok(Copied::Missed)
     };
     let mut pulling = match reader.open(tensor, source).await {
         Ok(pulling) => pulling,
         Err(error) => return missed(error),
     };
     let mut storing = artifacts.begin(&tensor.digest).await?;
+    let (mut examination, mut unsound) = (Examination::of(tensor.dtype), None);
     loop {
         match pulling.next().await {
-            Ok(Some(chunk)) => storing.write(chunk).await?,
-            Ok(None) => return storing.finish().await.map(|()| true),
+            // Read to its end all the same: only the digest proves that the bytes are those that its maker spoke of.
+            Ok(Some(chunk)) if unsound.is_none() => match examination.read(&chunk) {
+                Ok(()) => storing.write(chunk).await?,
+                Err(found) => unsound = Some(found),
+            },
+            Ok(Some(_)) => {}
+            Ok(None) => match unsound {
+                None => return storing.finish().await.map(|()| Copied::Made),
+                Some(found) => return Ok(Copied::Unsound(found.to_string())),
+            },
             Err(error) => return missed(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use wanfarm_scheduler::TextKey;
+    use wanfarm_types::{CoordinatorMessage, DType};
+
+    /// How a copy ends of which a worker says that it holds `claimed`, and delivers `bytes`; and what is on disk then.
+    async fn copied(claimed: &[f32], delivered: &[f32]) -> (Copied, usize) {
+        let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path()).unwrap();
+        let (reader, (events, mut told)) = (Reader::default(), mpsc::channel(1));
+        let relay = reader.relay.clone();
+        let (outbox, mut orders) = mpsc::channel(1);
+        let digest = Digest(*blake3::hash(&bytes(claimed)).as_bytes());
+        let tensor = TensorRef { digest, dtype: DType::F32, shape: vec![claimed.len() as u64] };
+        let source = Source { outbox: outbox.downgrade(), ..Source::nowhere("mac".to_owned()) };
+        let maker = WorkerId(uuid::Uuid::from_u128(7));
+        Copies::new(artifacts.clone(), reader, events).start(
+            ArtifactId::Text(TextKey(digest)),
+            vec![tensor],
+            maker,
+            source,
+        );
+        let Some(CoordinatorMessage::Send(errand)) = orders.recv().await else { panic!("it is not asked") };
+        let delivery = relay.deliver(errand.number).unwrap();
+        // Cut in the middle of a number.
+        for piece in bytes(delivered).chunks(5) {
+            delivery.chunk(Bytes::copy_from_slice(piece)).await;
+        }
+        delivery.end().await;
+        let Some(Event::Copied { maker: told_of, copied, .. }) = told.recv().await else { panic!("nothing is told") };
+        assert_eq!(told_of, maker);
+        (copied, artifacts.list().await.unwrap().len())
+    }
+
+    #[tokio::test]
+    async fn what_nothing_can_be_computed_with_is_no_copy_and_told_with_its_maker() {
+        assert_eq!(copied(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0]).await, (Copied::Made, 1));
+        for bad in [f32::NAN, f32::INFINITY, 3e30] {
+            let (copied, on_disk) = copied(&[1.0, bad, 3.0], &[1.0, bad, 3.0]).await;
+            assert!(matches!(&copied, Copied::Unsound(why) if why.contains("its number 1 is")), "{copied:?}");
+            assert_eq!(on_disk, 0);
+        }
+        // Bytes that it never spoke of, as a bad network delivers, are no proof of anything.
+        assert_eq!(copied(&[1.0, 2.0, 3.0], &[1.0, f32::NAN, 3.0]).await, (Copied::Missed, 0));
     }
 }

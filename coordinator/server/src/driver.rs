@@ -30,7 +30,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use wanfarm_scheduler::{Action, ArtifactId, Change, Input, JobPhase, Scheduler, VideoPhase};
-use wanfarm_types::{Digest, EventKind, JobId, JobSummary, VideoId};
+use wanfarm_types::{Digest, EventKind, JobId, JobSummary, VideoId, WorkerId};
 
 use crate::copies::Copies;
 use crate::dialler::Dialler;
@@ -271,7 +271,7 @@ impl Driver {
                 let _ = reply.send(holder.map(|holder| self.sessions.source(holder).outbox));
             }
             Event::Request(request) => self.on_request(request),
-            Event::Copied { artifact, copied } => self.on_copied(artifact, copied),
+            Event::Copied { artifact, maker, copied } => self.on_copied(artifact, maker, copied),
             Event::Deleted(digests) => self.copies.deleted(&digests),
             Event::Staged { video, staged } => {
                 let Staged { written, verdict, seconds, frames, recorded } = *staged;
@@ -335,7 +335,7 @@ impl Driver {
         self.registry.jobs.line(video).is_some_and(|line| !line.state.is_end())
     }
 
-    fn on_copied(&mut self, artifact: ArtifactId, copied: Copied) {
+    fn on_copied(&mut self, artifact: ArtifactId, maker: WorkerId, copied: Copied) {
         if matches!(copied, Copied::Made) {
             let asked = self.copies.made(artifact);
             self.feed(Input::Durable(artifact));
@@ -348,6 +348,18 @@ impl Driver {
         self.copies.forget(artifact);
         match copied {
             Copied::Full(obstacle) => self.hold_copy(artifact, obstacle),
+            Copied::Unsound(why) => {
+                let place = |video| self.registry.jobs.in_manifest(video).unwrap_or(video);
+                let what = match artifact {
+                    ArtifactId::Text(_) => "a text".to_owned(),
+                    ArtifactId::Image(video) => format!("the first frame of {}", place(video)),
+                    ArtifactId::Checkpoint { video, steps_done } => {
+                        format!("{} after {steps_done} steps", place(video))
+                    }
+                };
+                let reason = format!("what it made of {what} is of no use to anybody, as it had to see: {why}");
+                self.feed(Input::CopyUnsound { artifact, maker, reason });
+            }
             Copied::Made | Copied::Missed => self.feed(Input::CopyFailed(artifact)),
         }
     }

@@ -60,6 +60,8 @@ pub enum Event {
     Copied {
         /// The artifact.
         artifact: ArtifactId,
+        /// Whose result it is.
+        maker: WorkerId,
         /// The outcome.
         copied: Copied,
     },
@@ -117,6 +119,8 @@ pub enum Copied {
     Made,
     /// A tensor could not be read or written.
     Missed,
+    /// A tensor came whole, and holds what nothing can be computed with.
+    Unsound(String),
     /// There is no room.
     Full(Obstacle),
 }

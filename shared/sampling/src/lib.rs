@@ -14,6 +14,7 @@ mod schedule;
 mod solver;
 mod spread;
 mod update;
+pub mod values;
 
 pub use guidance::guide;
 pub use noise::{Generator, randn, randn_of_step};

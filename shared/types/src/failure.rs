@@ -10,9 +10,9 @@ pub enum FailureKind {
     Transient,
     /// The same input would fail on every worker: bad input, a size out of memory. Never retried.
     Deterministic,
-    /// Latents or frames are not finite. Counted against the worker first, then against the video.
+    /// Latents or frames are not finite, or beyond all bounds. Counted against the worker first, then against the video.
     NotFinite,
-    /// The input tensors could not be had from any location; the video must go back to a durable checkpoint.
+    /// The input tensors could not be had from any location, or nothing can be computed with what they hold; the video must go back to a durable checkpoint.
     InputsLost,
     /// The weights of the role could not be loaded: memory, or a file that cannot be read any more. Counted against the
     /// role on this worker, not against the video.

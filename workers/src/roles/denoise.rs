@@ -188,10 +188,12 @@ impl RoleRunner for Denoiser {
             let next = solver.advance_with(step, &state, &guided, drawn.as_deref());
             state = next.map_err(|error| impossible(error.to_string()))?;
             conditioning.hold(&mut state.sample).map_err(failed)?;
-            for tensor in std::iter::once(&state.sample).chain(&state.history) {
+            let kept = cache.kept(step + 1);
+            let cached = kept.iter().map(|(_, tensor)| tensor);
+            for tensor in std::iter::once(&state.sample).chain(&state.history).chain(cached) {
                 finite(tensor, || format!("the latents after step {step} of {}", schedule.steps()))?;
             }
-            let result = freeze(&state, step + 1, &shape, &cache.kept(step + 1));
+            let result = freeze(&state, step + 1, &shape, &kept);
             control.step_done(&result, forward_passes);
             done = Some(result);
             if control.should_stop_after_step() {

@@ -13,6 +13,7 @@ pub(crate) use resident::Roles;
 use candle_core::{DType, Tensor};
 use wanfarm_model::ModelError;
 use wanfarm_sampling::Spread;
+use wanfarm_sampling::values::are_sound;
 use wanfarm_types::{Failure, FailureKind};
 use wanfarm_weights::FileError;
 
@@ -46,12 +47,13 @@ fn is_out_of_memory(message: &str) -> bool {
     signs.iter().any(|sign| message.contains(sign)) || message.contains("failed to create metal resource: buffer")
 }
 
-/// Refuses NaNs and infinities in what a network made.
+/// Refuses what nothing can be computed with, such as NaN, in what a network made.
 fn finite(values: &[f32], what: impl FnOnce() -> String) -> Result<(), Failure> {
-    if values.iter().all(|value| value.is_finite()) {
+    if are_sound(values) {
         return Ok(());
     }
-    let message = format!("{} are not finite: {}", what(), Spread::of(values));
+    let kind = if values.iter().all(|value| value.is_finite()) { "beyond all bounds" } else { "not finite" };
+    let message = format!("{} are {kind}: {}", what(), Spread::of(values));
     Err(Failure { kind: FailureKind::NotFinite, message })
 }
 
@@ -95,5 +97,7 @@ mod faults {
             assert_eq!(failure.kind, FailureKind::NotFinite);
             assert!(failure.message.contains("step 3") && failure.message.contains("1 not finite"), "{failure}");
         }
+        let failure = finite(&[0.0, 1e30], || "the latents".to_owned()).unwrap_err();
+        assert!(failure.message.starts_with("the latents are beyond all bounds"), "{failure}");
     }
 }

@@ -27,8 +27,8 @@ pub(crate) struct Ticket {
     pub(crate) step_work: u64,
     /// The worker that holds its newest input.
     pub(crate) prefers: Option<WorkerId>,
-    /// Workers it failed on.
-    pub(crate) avoids: BTreeSet<WorkerId>,
+    /// Workers it failed on, and how much there is against each.
+    pub(crate) avoids: BTreeMap<WorkerId, u32>,
 }
 
 impl Ticket {

@@ -35,8 +35,10 @@ pub(super) fn may_run_at_once(board: &Board, pool: &Pool, ticket: &Ticket, worke
 /// True when nothing but memory could keep an item from a worker.
 fn is_let(board: &Board, pool: &Pool, ticket: &Ticket, worker: WorkerId) -> bool {
     let is_kept_out = ticket.lane.stage == Stage::Decode && pool.full.contains(&worker);
-    let cannot = |other: &WorkerId| ticket.avoids.contains(other) || !fits(board, ticket.lane, *other);
-    !is_kept_out && (!ticket.avoids.contains(&worker) || pool.members.iter().all(cannot))
+    let against = |worker: &WorkerId| ticket.avoids.get(worker).copied().unwrap_or(0);
+    let own = against(&worker);
+    let is_no_better = |other: &WorkerId| against(other) >= own || !fits(board, ticket.lane, *other);
+    !is_kept_out && (own == 0 || pool.members.iter().all(is_no_better))
 }
 
 /// True when there is room for items of a lane on a worker beside all that it holds.

@@ -190,7 +190,7 @@ fn revoke_queued(board: &Board) -> Option<Decision> {
             let Some(next) = board.seat_of(from).and_then(|seat| seat.next.as_ref()) else { continue };
             let is_full = |to: WorkerId| next.decodes && pool.full.contains(&to);
             let has_room = |to: WorkerId| board.seat_of(to).is_some_and(|seat| seat.has_room(next.lane));
-            let suits = |to: WorkerId| !next.avoids.contains(&to) && !is_full(to) && has_room(to);
+            let suits = |to: WorkerId| !next.avoids.contains_key(&to) && !is_full(to) && has_room(to);
             let to = pool.idle_free.fastest(pool.speeds.average(), suits);
             if let Some(to) = to.filter(|to| !tail::is_better_queued(board, pool, next, from, *to)) {
                 return Some(Decision::Revoke { attempt, to: to.worker });

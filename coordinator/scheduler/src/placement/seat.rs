@@ -1,6 +1,6 @@
 //! What a worker of the board can do, and what it has at hand.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wanfarm_types::{AttemptId, Stage, WorkerId};
@@ -54,8 +54,8 @@ pub(crate) struct Occupant {
     pub(crate) follows: Option<Urgency>,
     /// Its video has not moved too often in this stage.
     pub(crate) may_move: bool,
-    /// Workers its video failed on.
-    pub(crate) avoids: BTreeSet<WorkerId>,
+    /// Workers its video failed on, and how much there is against each.
+    pub(crate) avoids: BTreeMap<WorkerId, u32>,
     /// Steps to go, the one being computed included; 1 for an item without steps.
     pub(crate) left: u32,
     /// The work of each.

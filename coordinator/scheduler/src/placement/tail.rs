@@ -57,7 +57,7 @@ pub(crate) fn is_better_kept(board: &Board, pool: &Pool, ticket: &Ticket, idle: 
         let before = here.saturating_sub(theirs.time(*left));
         match before {
             0 => 0,
-            _ if ticket.avoids.contains(worker) => 0,
+            _ if ticket.avoids.contains_key(worker) => 0,
             before if ticket.steps.is_empty() => before / theirs.time(ticket.step_work).max(1),
             before => u64::from(theirs.time(ticket.step_work) < before),
         }
@@ -106,7 +106,7 @@ fn gains(board: &Board, pool: &Pool, running: &Occupant, slowness: Slowness, to:
     let there = to.slowness.map_or(u64::MAX, |there| there.time(after));
     running.can_stop
         && running.may_move
-        && !running.avoids.contains(&to.worker)
+        && !running.avoids.contains_key(&to.worker)
         && board.seat_of(to.worker).is_some_and(|seat| seat.has_room(running.lane))
         && outlasts(pool, slowness, running.left, running.step_work)
         && slowness.time(after) > there.saturating_add(board.move_margin)

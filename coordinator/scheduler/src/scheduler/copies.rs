@@ -1,11 +1,11 @@
 //! Where results lie: durable copies, lost holders, memory to be freed, outputs to be written.
 
-use wanfarm_types::{Backoff, Failure, FailureKind, VideoId};
+use wanfarm_types::{Backoff, Failure, FailureKind, VideoId, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::attempts::Work;
 use crate::stage_result::{Copy, Holder, StageResult};
-use crate::{Action, ArtifactId, Change, VideoPhase};
+use crate::{Action, ArtifactId, AttemptEnd, Change, VideoPhase};
 
 impl Scheduler {
     pub(super) fn durable(&mut self, id: ArtifactId) {
@@ -29,6 +29,20 @@ impl Scheduler {
         let Some(result) = self.result_mut(id).filter(|result| result.is_copying()) else { return };
         result.copy = Copy::After(again);
         self.timers.insert((again, work_of(id)));
+        self.touch_artifact(id);
+    }
+
+    /// What its maker holds under that attempt is as bad as what was looked at, also where it is not of the same step.
+    pub(super) fn copy_unsound(&mut self, id: ArtifactId, maker: WorkerId, reason: String) {
+        if let Some(result) = self.result_mut(id).filter(|result| result.is_copying()) {
+            result.copy = Copy::No;
+            if let Some(holder) = result.holder.filter(|holder| holder.worker == maker) {
+                self.lose(holder);
+                self.end_attempt(holder.attempt, AttemptEnd::Failed(Failure::transient(reason.clone())), None);
+                self.free(holder);
+            }
+        }
+        self.set_aside(maker, reason);
         self.touch_artifact(id);
     }
 

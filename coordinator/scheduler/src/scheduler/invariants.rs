@@ -356,7 +356,9 @@ impl Scheduler {
                 };
                 let tickets = tickets.filter(|ticket| seat.fits(ticket.lane) && !is_served(ticket));
                 let waits_for_writing = |ticket: &Ticket| ticket.lane.stage == Stage::Decode && seat.full;
-                for ticket in tickets.filter(|ticket| !ticket.avoids.contains(&worker) && !waits_for_writing(ticket)) {
+                for ticket in
+                    tickets.filter(|ticket| !ticket.avoids.contains_key(&worker) && !waits_for_writing(ticket))
+                {
                     let held_back = is_held_back(&self.board, ticket.lane, ticket.priority);
                     let kept = is_better_kept(&self.board, pool, ticket, Candidate { worker, slowness });
                     // Whatever the reason to keep it, a faster worker must be on the way to it.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use wanfarm_types::{Backoff, Digest, Failure, JobId, VideoId, WorkerId};
+use wanfarm_types::{Backoff, Digest, Failure, JobId, Role, VideoId, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::ArtifactId;
@@ -40,10 +40,10 @@ impl Scheduler {
             return self.strike(attempt, failure);
         };
         let inputs = self.inputs_of(attempt);
-        let lost: Vec<(Work, Option<Holder>)> = inputs
+        let lost: Vec<(Work, Option<Role>, Option<Holder>)> = inputs
             .iter()
             .filter(|(_, _, result)| result.is_none_or(|result| !result.is_durable()))
-            .map(|&(work, _, result)| (work, result.and_then(|result| result.holder)))
+            .map(|&(work, made, result)| (work, self.maker_of(made), result.and_then(|result| result.holder)))
             .collect();
         let holders: Vec<Holder> =
             inputs.iter().filter_map(|(_, _, result)| result.and_then(|result| result.holder)).collect();
@@ -54,11 +54,11 @@ impl Scheduler {
             self.lose(holder);
             self.free(holder);
         }
-        for (work, holder) in lost {
+        for (work, role, holder) in lost {
             // With one that is gone it is no wonder; but one that is there and does not have it is passed over.
-            if let Some(holder) = holder.filter(|holder| self.is_there(holder.worker)) {
-                self.pass_over(work, holder.worker);
-                self.pass_over(attempt.work, attempt.worker);
+            if let Some((role, holder)) = role.zip(holder).filter(|(_, holder)| self.is_there(holder.worker)) {
+                self.pass_over(work, role, holder.worker);
+                self.pass_over(attempt.work, attempt.item.stage.role(), attempt.worker);
             }
         }
         self.count_loss(id);
@@ -67,7 +67,7 @@ impl Scheduler {
     /// Frames could not be read from the worker that made them, which answered.
     pub(super) fn frames_lost(&mut self, id: VideoId, holder: Holder) {
         if self.is_there(holder.worker) {
-            self.pass_over(Work::Video(id), holder.worker);
+            self.pass_over(Work::Video(id), Role::Vae, holder.worker);
         }
         self.lose(holder);
         self.free(holder);
@@ -97,6 +97,18 @@ impl Scheduler {
             inputs.push((Work::Video(id), ArtifactId::Checkpoint { video: id, steps_done }, state.filter(other)));
         }
         inputs
+    }
+
+    /// The role that makes this.
+    fn maker_of(&self, artifact: ArtifactId) -> Option<Role> {
+        match artifact {
+            ArtifactId::Text(_) => Some(Role::TextEncoder),
+            ArtifactId::Image(_) => Some(Role::Vae),
+            ArtifactId::Checkpoint { video, steps_done } => {
+                let (stage, _) = self.videos.get(&video)?.plan.stage_of(steps_done.checked_sub(1)?)?;
+                Some(stage.role())
+            }
+        }
     }
 
     /// Durable copies that several readers could not read are damaged: they are forgotten, and made again.
@@ -140,12 +152,13 @@ impl Scheduler {
     }
 
     /// Prefers another worker for the next try, if there is one.
-    fn pass_over(&mut self, work: Work, worker: WorkerId) {
+    fn pass_over(&mut self, work: Work, role: Role, worker: WorkerId) {
         let strikes = match work {
             Work::Text(key) => self.texts.get_mut(&key).map(|text| &mut text.strikes),
             Work::Image(id) | Work::Video(id) => self.videos.get_mut(&id).map(|video| &mut video.strikes),
         };
-        if strikes.is_some_and(|strikes| strikes.lost_with.insert(worker)) {
+        if let Some(strikes) = strikes {
+            *strikes.lost_with.entry((role, worker)).or_default() += 1;
             self.note_avoided(work);
         }
     }

@@ -2,9 +2,9 @@
 //! Idempotent: doing it once more changes nothing. That is what keeps transitions short and the board right.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use wanfarm_types::{AttemptId, ItemSize, Stage, StepRange, VideoId, WorkerId};
+use wanfarm_types::{AttemptId, ItemSize, Role, Stage, StepRange, VideoId, WorkerId};
 
 use super::{Dirty, Scheduler};
 use crate::attempts::{Attempt, Revocation, Work};
@@ -12,7 +12,6 @@ use crate::job::{LaneId, PoolId, Text};
 use crate::pace::effort;
 use crate::placement::{Occupant, Seat, Ticket};
 use crate::stage_result::StageResult;
-use crate::strikes::Strikes;
 use crate::video::{Frames, NextStep, Video};
 use crate::worker::Worker;
 use crate::{Action, ArtifactId, JobPhase, SizeClass, TextKey};
@@ -114,7 +113,7 @@ impl Scheduler {
             steps,
             step_work: effort(stage, video.plan.size_of(stage)),
             prefers: input.and_then(|input| input.holder).map(|holder| holder.worker),
-            avoids: video.strikes.avoids(),
+            avoids: video.strikes.avoids(stage.role()),
         })
     }
 
@@ -189,7 +188,7 @@ impl Scheduler {
             steps: NO_STEPS,
             step_work: effort(Stage::EncodeText, SizeClass(0)),
             prefers: None,
-            avoids: text.strikes.avoids(),
+            avoids: text.strikes.avoids(Role::TextEncoder),
         })
     }
 
@@ -237,7 +236,7 @@ impl Scheduler {
                 nearly_done: attempt.started && self.is_nearly_done(attempt),
                 follows: self.follow_up(worker, attempt),
                 may_move: self.may_move(attempt.work),
-                avoids: self.avoided(attempt.work),
+                avoids: self.avoided(attempt),
                 left: attempt.left(),
                 step_work: attempt.step_work,
                 ends: attempt.ends.map_or(0, |at| at.0),
@@ -288,12 +287,12 @@ impl Scheduler {
         matches!(work, Work::Video(id) if self.videos.get(&id).is_some_and(|video| video.moves < self.config.max_moves))
     }
 
-    fn avoided(&self, work: Work) -> BTreeSet<WorkerId> {
-        let strikes = match work {
+    fn avoided(&self, attempt: &Attempt) -> BTreeMap<WorkerId, u32> {
+        let strikes = match attempt.work {
             Work::Text(key) => self.texts.get(&key).map(|text| &text.strikes),
             Work::Image(video) | Work::Video(video) => self.videos.get(&video).map(|video| &video.strikes),
         };
-        strikes.map(Strikes::avoids).unwrap_or_default()
+        strikes.map(|strikes| strikes.avoids(attempt.item.stage.role())).unwrap_or_default()
     }
 }
 

@@ -219,13 +219,21 @@ impl Scheduler {
         let role = attempt.item.stage.role();
         worker.streak.insert((role, attempt.item.video));
         let failed = worker.streak.iter().filter(|(of, _)| *of == role).count();
-        if failed >= max && worker.set_aside.is_none() {
-            let reason = format!("failed {failed} different videos in a row as {role}; the last error: {failure}");
-            worker.set_aside = Some(reason.clone());
-            self.record_worker(id);
-            self.act(Action::SetAside { worker: id, reason });
-            self.dirty.insert(Dirty::Worker(id));
+        if failed >= max {
+            self.set_aside(
+                id,
+                format!("failed {failed} different videos in a row as {role}; the last error: {failure}"),
+            );
         }
+    }
+
+    /// The worker gets no more until a person says so.
+    pub(super) fn set_aside(&mut self, id: WorkerId, reason: String) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.set_aside.is_none()) else { return };
+        worker.set_aside = Some(reason.clone());
+        self.record_worker(id);
+        self.act(Action::SetAside { worker: id, reason });
+        self.dirty.insert(Dirty::Worker(id));
     }
 
     /// Ends everything a lost worker had: attempts, results in its memory, its seat on the board.

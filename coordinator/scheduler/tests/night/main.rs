@@ -21,11 +21,16 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a seed is a number"))
 }
 
-/// One night in three has nothing but network trouble, and then every video must be done; in the others everything goes
-/// wrong, and every video must end. Now and then the coordinator is set back to some prefix of its rows as well.
+/// One night in three has nothing but network trouble, half of them with liars among the workers, and then every video must be
+/// done and nobody be blamed for a liar's results; in the others everything goes wrong, and every video must end. Now and then the coordinator is set back to some prefix of its rows as well.
 fn night(seed: u64) {
     let harmless = seed.is_multiple_of(3);
-    let mut farm = Farm::new(seed, if harmless { Weather::NETWORK } else { Weather::STORM });
+    let weather = match seed % 6 {
+        0 => Weather::NETWORK,
+        3 => Weather::LIARS,
+        _ => Weather::STORM,
+    };
+    let mut farm = Farm::new(seed, weather);
     farm.night();
     if harmless {
         farm.assert_everything_is_done();

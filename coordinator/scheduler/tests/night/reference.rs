@@ -30,6 +30,17 @@ pub(crate) fn rounded(mut tensor: TensorRef, kind: u8) -> TensorRef {
     tensor
 }
 
+/// The tensor with numbers in it that nothing can be computed with, if so.
+pub(crate) fn ruined(mut tensor: TensorRef, ruins: bool) -> TensorRef {
+    tensor.digest.0[9] = ruins.into();
+    tensor
+}
+
+/// True when something can be computed with what the tensor of this digest holds.
+pub(crate) fn is_sound(digest: &Digest) -> bool {
+    digest.0[9] == 0
+}
+
 /// True for tensors that differ in rounding only.
 pub(crate) fn is_about(a: &TensorRef, b: &TensorRef) -> bool {
     number(a) == number(b)

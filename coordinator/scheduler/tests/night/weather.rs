@@ -29,6 +29,8 @@ pub(crate) struct Weather {
     pub(crate) bad_video: u32,
     /// A worker comes with other weights, or fails whatever it gets.
     pub(crate) bad_worker: u32,
+    /// A worker passes on what nothing can be computed with.
+    pub(crate) ruin: u32,
     /// Nobody can dial a worker, or one that it dials cannot be reached from there: for the whole night.
     pub(crate) hidden: u32,
 }
@@ -49,8 +51,12 @@ impl Weather {
         operator: 0,
         bad_video: 0,
         bad_worker: 0,
+        ruin: 0,
         hidden: 250,
     };
+
+    /// The same with liars: nobody fails, but some workers pass on what nothing can be computed with.
+    pub(crate) const LIARS: Weather = Weather { ruin: 400, ..Weather::NETWORK };
 
     /// Everything at once.
     pub(crate) const STORM: Weather = Weather {
@@ -67,6 +73,7 @@ impl Weather {
         operator: 60,
         bad_video: 60,
         bad_worker: 60,
+        ruin: 100,
         hidden: 100,
     };
 
@@ -85,6 +92,7 @@ impl Weather {
         operator: 0,
         bad_video: 0,
         bad_worker: 0,
+        ruin: 0,
         hidden: 0,
     };
 }

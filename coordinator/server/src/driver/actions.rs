@@ -47,7 +47,7 @@ impl Driver {
                 tracing::warn!(worker = self.sessions.name(worker), %reason, "worker set aside");
             }
             Action::MakeDurable { artifact, tensors, holder } => {
-                self.copies.start(artifact, tensors, self.sessions.source(holder));
+                self.copies.start(artifact, tensors, holder, self.sessions.source(holder));
             }
             Action::DeleteDurable(artifact) => self.copies.forget(artifact),
             Action::WriteOutputs { video, frames, holder, checkpoint } => {

@@ -87,13 +87,12 @@ impl Farm {
                 assert!(ids.iter().all(|id| self.workers[self.connections[id].worker].id == worker));
                 ids.into_iter().for_each(|id| self.hang_up(id, 30_000));
             }
-            Action::MakeDurable { artifact, tensors, holder } => {
+            Action::MakeDurable { artifact, tensors, holder: maker } => {
                 // Some wait long for their turn or their disk, while the video may be computed anew.
                 let delay = if self.rng.random_ratio(1, 4) { 5 * MINUTE } else { 10_000 };
                 let delay = self.rng.random_range(100..delay);
-                let pulled = self.rng.random() && self.read(holder, &tensors) == Read::Here;
-                let holder = (!pulled).then_some(holder);
-                self.after(delay, Event::Copied(self.epoch, artifact, tensors, holder));
+                let pulled = self.rng.random() && self.read(maker, &tensors) == Read::Here;
+                self.after(delay, Event::Copied(self.epoch, artifact, tensors, (maker, pulled)));
             }
             Action::WriteOutputs { video, frames, holder, checkpoint } => {
                 assert!(reference::is_about(&frames, &reference::frames(&checkpoint)));
@@ -104,10 +103,11 @@ impl Farm {
             }
             Action::DeleteDurable(_) => self.collect_garbage(),
             Action::RefuseJob { .. } => panic!("a good job was refused"),
-            Action::RefuseRole { .. }
-            | Action::SetAside { .. }
-            | Action::VideoFailed { .. }
-            | Action::JobFinished(_) => {}
+            Action::SetAside { worker, .. } => {
+                let liar = self.workers.iter().any(|known| known.id == worker && known.ruins);
+                assert!(liar || !self.only_liars, "at {}: {worker} is set aside for others' faults", self.now);
+            }
+            Action::RefuseRole { .. } | Action::VideoFailed { .. } | Action::JobFinished(_) => {}
         }
     }
 
@@ -129,12 +129,19 @@ impl Farm {
         }
     }
 
-    pub(super) fn copied(&mut self, epoch: u64, artifact: ArtifactId, tensors: &[TensorRef], holder: Option<WorkerId>) {
+    pub(super) fn copied(&mut self, epoch: u64, artifact: ArtifactId, tensors: &[TensorRef], from: (WorkerId, bool)) {
         if epoch != self.epoch || self.scheduler.is_none() {
             return;
         }
-        let found = holder.is_none_or(|holder| self.read(holder, tensors) == Read::Here);
-        if found && !self.chance(self.weather.failure) {
+        let (maker, pulled) = from;
+        let found = pulled || self.read(maker, tensors) == Read::Here;
+        if found && !tensors.iter().all(|tensor| reference::is_sound(&tensor.digest)) {
+            // Half of the liars show what they made to other workers only.
+            self.input(match maker.0.as_u128() % 2 {
+                0 => Input::CopyFailed(artifact),
+                _ => Input::CopyUnsound { artifact, maker, reason: "not finite".into() },
+            });
+        } else if found && !self.chance(self.weather.failure) {
             self.store.extend(tensors.iter().map(|tensor| tensor.digest));
             self.input(Input::Durable(artifact));
         } else {

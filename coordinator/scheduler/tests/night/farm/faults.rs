@@ -34,7 +34,9 @@ impl Farm {
             let step_ms = self.rng.random_range(500..20_000);
             // Half of the farms, and some machines of the others, hold what they are told; the smallest one role at a time.
             let budget = (elastic || self.rng.random_ratio(1, 5)).then(|| self.rng.random_range(110_000..400_000));
-            self.workers.push(Worker::new(number, serves, budget, step_ms, broken));
+            let mut worker = Worker::new(number, serves, budget, step_ms, broken);
+            worker.ruins = number != 0 && self.chance(self.weather.ruin);
+            self.workers.push(worker);
             if self.chance(self.weather.hidden) {
                 self.walls.insert((None, number as usize));
             }
@@ -137,7 +139,8 @@ impl Farm {
         let (video, steps) = (item.assignment.item.video, item.assignment.item.steps);
         if let Some(fetched) = self.fetch(number) {
             let failure = Failure { kind: FailureKind::InputsLost, message: "inputs are nowhere to be had".into() };
-            return Some(if fetched == Read::Missing { Fate::Fails(failure) } else { Fate::Well });
+            let is_lost = fetched == Read::Missing || !self.workers[number].can_use_its_inputs();
+            return Some(if is_lost { Fate::Fails(failure) } else { Fate::Well });
         }
         match self.bad.get(&video) {
             Some(FailureKind::Deterministic) if !steps.is_empty() => {

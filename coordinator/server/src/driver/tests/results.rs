@@ -74,3 +74,24 @@ async fn what_an_item_cannot_have_made_is_a_failure_of_its_maker() {
     says(&mut driver, WorkerMessage::Report(assignment.attempt, step(&state)));
     assert_eq!(driver.registry.jobs.line(VideoId { job: JobId(1), index: 0 }).unwrap().steps_done, 0);
 }
+
+/// Its maker looked at it before, or does not do what it says; no reader gets into trouble for it.
+#[tokio::test]
+async fn whoever_passes_on_what_nothing_can_be_computed_with_is_set_aside() {
+    let (mut driver, mut messages, _dir) = without_vae(1);
+    driver.settle().await.unwrap();
+    let first = assignments(&mut messages).remove(0);
+    done(&mut driver, first.attempt, ItemOutputs::Text(tensor(&[7, 4096])));
+    driver.settle().await.unwrap();
+    let video = VideoId { job: JobId(1), index: 0 };
+    let spec = driver.registry.jobs.spec(video).unwrap().clone();
+    let key = wanfarm_manifest::plan::text_key(&spec.model, &first.text);
+    let maker = WorkerId(uuid::Uuid::from_u128(1));
+    let unsound = Copied::Unsound("its number 3 is NaN".to_owned());
+    driver.on_event(Event::Copied { artifact: ArtifactId::Text(key), maker, copied: unsound });
+    driver.settle().await.unwrap();
+    let line = driver.worker_lines().remove(0);
+    assert_eq!(line.state, "set aside", "{line:?}");
+    assert!(line.detail.as_deref().is_some_and(|why| why.contains("its number 3 is NaN")), "{line:?}");
+    assert!(driver.registry.jobs.line(video).unwrap().state != wanfarm_types::VideoState::Failed);
+}
