@@ -6,6 +6,7 @@
 pub mod convert;
 mod crowd;
 pub mod dial;
+pub mod file_chunks;
 mod frame;
 pub mod listen;
 mod location;

@@ -17,22 +17,22 @@ use crate::pages::browser::Browser;
 use crate::program::{Ended, Running, Sandbox, binary, demo, eventually};
 
 /// A farm that others reach, and so one that asks who they are.
-struct Guarded<'s> {
+pub(crate) struct Guarded<'s> {
     sandbox: &'s Sandbox,
-    processes: Vec<Child>,
+    pub(crate) processes: Vec<Child>,
     /// Host and port.
-    address: String,
+    pub(crate) address: String,
 }
 
 impl<'s> Guarded<'s> {
-    fn start(sandbox: &'s Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &'s Sandbox) -> Self {
         let mut farm = Self { sandbox, processes: Vec::new(), address: String::new() };
         farm.serve("[::]:0", &[]);
         farm
     }
 
     /// Starts the coordinator; the first process is always that.
-    fn serve(&mut self, listen: &str, options: &[&str]) {
+    pub(crate) fn serve(&mut self, listen: &str, options: &[&str]) {
         let mut serve = self.command("operator");
         serve.args(["serve", "--listen", listen, "--host", "127.0.0.1", "--data"]).arg(self.sandbox.path("data"));
         serve.arg("--output").arg(self.sandbox.output()).args(options).stdout(Stdio::piped());
@@ -49,7 +49,7 @@ impl<'s> Guarded<'s> {
         });
     }
 
-    fn stop_coordinator(&mut self) {
+    pub(crate) fn stop_coordinator(&mut self) {
         let mut coordinator = self.processes.remove(0);
         coordinator.kill().expect("kill");
         coordinator.wait().expect("wait");
@@ -59,7 +59,7 @@ impl<'s> Guarded<'s> {
         self.sandbox.path(&format!("member-{member}"))
     }
 
-    fn command(&self, member: &str) -> Command {
+    pub(crate) fn command(&self, member: &str) -> Command {
         let mut command = Command::new(binary());
         command
             .env("WANFARM_MEMBERSHIP", self.folder(member))
@@ -69,17 +69,17 @@ impl<'s> Guarded<'s> {
         command
     }
 
-    fn asked(&self, member: &str, arguments: &[&str]) -> Ended {
+    pub(crate) fn asked(&self, member: &str, arguments: &[&str]) -> Ended {
         Running::start(self.command(member).args(arguments)).wait()
     }
 
     /// A line to join with.
-    fn line(&self, rights: &str, options: &[&str]) -> String {
+    pub(crate) fn line(&self, rights: &str, options: &[&str]) -> String {
         let granted = self.asked("operator", &[&["access", "grant", rights], options].concat()).expect(0);
         granted.stdout.trim().to_owned()
     }
 
-    fn join(&self, member: &str, rights: &str) {
+    pub(crate) fn join(&self, member: &str, rights: &str) {
         self.asked(member, &["join", &self.line(rights, &[]), "--name", member]).expect(0);
     }
 
@@ -278,44 +278,6 @@ fn an_authority_that_is_lost_is_not_replaced_unasked_and_members_learn_a_new_one
     farm.asked("mac-3", &["join", &known, "--replace"]).expect(0);
     farm.asked("mac-3", &["status"]).expect(0);
     says(&farm.asked("nobody", &["join", &known]).expect(2).stderr, &["opens nothing"]);
-}
-
-#[test]
-fn a_new_machine_gets_its_models_from_the_farm() {
-    let sandbox = Sandbox::new();
-    let mut farm = Guarded::start(&sandbox);
-    let line = farm.line("worker", &["--uses", "2"]);
-    for machine in ["old", "new"] {
-        farm.asked(machine, &["join", &line, "--name", machine]).expect(0);
-    }
-    let models = sandbox.path("models").display().to_string();
-    let pull = |farm: &Guarded<'_>, name: &str| farm.asked("new", &["models", "pull", name, "--models", &models]);
-    says(&pull(&farm, "wan-tiny-t2v").expect(2).stderr, &["no worker is connected"]);
-    let mut worker = farm.command("old");
-    worker.args(["worker", "--threads", "1", "--models"]).arg(demo()).arg("--data").arg(sandbox.path("old"));
-    let worker = worker.spawn().expect("a worker");
-    farm.processes.push(worker);
-    eventually("its models are known", || {
-        farm.asked("new", &["models", "list"]).stdout.contains("wan-tiny-t2v").then_some(())
-    });
-    says(&pull(&farm, "wan-tinny").expect(2).stderr, &["there is: wan-tiny-t2v"]);
-    let pulled = pull(&farm, "wan-tiny-t2v").expect(0);
-    says(&pulled.stderr, &["; 0 were here"]);
-    // The same model by the same name, which computes.
-    let mut render = Command::new(binary());
-    render.args(["doctor", "--model"]).arg(sandbox.path("models/wan-tiny-t2v"));
-    Running::start(&mut render).wait().expect(0);
-    says(&pull(&farm, "wan-tiny-t2v").expect(0).stderr, &["0 files came, 0 bytes"]);
-    // What is damaged here comes again, from where it is whole.
-    let vae = std::fs::read_dir(sandbox.path("models/wan-tiny-t2v")).expect("a folder").flatten();
-    let file = vae.map(|entry| entry.path()).find(|path| path.is_file()).expect("a file");
-    let whole = std::fs::read(&file).expect("bytes");
-    std::fs::write(&file, &whole[..whole.len() / 2]).expect("half of it");
-    says(&pull(&farm, "wan-tiny-t2v").expect(0).stderr, &["1 files came"]);
-    assert_eq!(std::fs::read(&file).expect("bytes"), whole);
-    // It is not for those who only look on.
-    farm.join("artist", "submitter");
-    says(&farm.asked("artist", &["models", "list"]).expect(2).stderr, &["needs the right `worker`"]);
 }
 
 fn authority(line: &str) -> &str {

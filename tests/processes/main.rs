@@ -14,6 +14,8 @@ mod disk;
 mod farm;
 mod faster;
 mod first_frame;
+mod handing_on;
+mod hub;
 mod inspect;
 mod judge;
 mod kept_texts;

@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, SeekFrom};
 use tokio::sync::Semaphore;
 use tonic::Status;
-use wanfarm_proto::tensors::{CHUNK_BYTES, ChunkSource, Chunks, beyond, not_held};
+use wanfarm_proto::file_chunks::file_chunks;
+use wanfarm_proto::tensors::{ChunkSource, Chunks, not_held};
 use wanfarm_types::{Digest, ServedModel};
 
 use crate::tensors::TensorStore;
@@ -48,23 +46,7 @@ impl ModelFiles {
         let path = self.places.get(&digest).ok_or_else(|| not_held(&digest))?;
         let busy = |_| Status::resource_exhausted("others read files here; ask again");
         let turn = self.readers.clone().try_acquire_owned().map_err(busy)?;
-        let unreadable = |error: std::io::Error| Status::data_loss(format!("a model file cannot be read: {error}"));
-        let mut file = File::open(path).await.map_err(unreadable)?;
-        let length = file.metadata().await.map_err(unreadable)?.len();
-        if offset > length {
-            return Err(beyond(&digest, offset, length));
-        }
-        file.seek(SeekFrom::Start(offset)).await.map_err(unreadable)?;
-        let chunks = futures::stream::unfold(Some((file, turn)), move |reading| async move {
-            let (mut file, turn) = reading?;
-            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-            match (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await {
-                Ok(0) => None,
-                Ok(_) => Some((Ok(Bytes::from(chunk)), Some((file, turn)))),
-                Err(error) => Some((Err(unreadable(error)), None)),
-            }
-        });
-        Ok(chunks.boxed())
+        file_chunks(path, digest, offset, turn).await
     }
 }
 
@@ -89,6 +71,8 @@ impl ChunkSource for Holdings {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use futures::StreamExt;
     use wanfarm_types::{Experts, Footprint, Incarnation, ModelFile, Role, ServedRole, fixtures};
 
     use super::*;

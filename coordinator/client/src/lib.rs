@@ -6,7 +6,7 @@ mod files;
 mod forecast;
 mod granting;
 mod grants;
-mod held;
+pub mod held;
 mod time_words;
 mod verbs;
 

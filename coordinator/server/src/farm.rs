@@ -13,6 +13,7 @@ mod judging;
 mod known;
 mod looking;
 mod manifests;
+mod models;
 mod paging;
 mod pipe;
 mod places;
@@ -40,6 +41,7 @@ use crate::event::Event;
 pub use crate::logs::Follower;
 use crate::logs::SharedLogs;
 use crate::meters::Meters;
+use crate::models::ModelStore;
 use crate::outputs::{Posters, Stills};
 pub use crate::preview::Preview;
 use crate::preview::Shows;
@@ -104,6 +106,8 @@ pub(crate) struct Aside {
     pub(crate) meters: Meters,
     /// What workers log.
     pub(crate) logs: SharedLogs,
+    /// What is handed on.
+    pub(crate) models: ModelStore,
 }
 
 impl FarmService {

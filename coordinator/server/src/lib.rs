@@ -24,6 +24,7 @@ mod jobs;
 mod ledger;
 mod logs;
 pub mod meters;
+pub mod models;
 mod obstacle;
 mod outbox;
 mod outputs;

@@ -33,6 +33,7 @@ use crate::event::Event;
 use crate::farm::{self, AccessService, Aside, FarmService};
 use crate::health::HealthService;
 use crate::meters::Meters;
+use crate::models::ModelStore;
 use crate::obstacle::Obstacle;
 use crate::outputs::Volume;
 use crate::preview::{Fits, Shows};
@@ -171,7 +172,8 @@ pub async fn start(
     let meters = Meters::default();
     let history = farm::History { kept: store.history(), told: happened.downgrade() };
     let sessions = Sessions::new(Pace::of_lease(config.scheduler.lease));
-    let aside = Aside { history, meters: meters.clone(), logs: sessions.logs() };
+    let models = ModelStore::open(directory.models());
+    let aside = Aside { history, meters: meters.clone(), logs: sessions.logs(), models: models.clone() };
     let lessons = Lessons { artifacts: artifacts.clone(), fits: Fits::default() };
     let outputs = OutputWriter::new(config.output.clone(), id, reader.clone(), events.clone(), lessons.clone());
     let stills = outputs.stills().clone();
@@ -215,7 +217,7 @@ pub async fn start(
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
     let farm = InterceptedService::new(farm, from_no_page);
-    let tensors = tensors::service(Shelf::new(artifacts, reader.relay.clone(), events.clone()));
+    let tensors = tensors::service(Shelf::new(artifacts, models, reader.relay.clone(), events.clone()));
     let tensors = InterceptedService::new(tensors, from_no_page);
     let starved = {
         let events = events.clone();

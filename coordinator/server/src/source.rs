@@ -16,6 +16,7 @@ use wanfarm_types::{Digest, TensorRef};
 
 use crate::artifacts::Artifacts;
 use crate::event::Event;
+use crate::models::ModelStore;
 use crate::outbox::WeakOutbox;
 use crate::relay::Relay;
 
@@ -96,21 +97,25 @@ impl Reader {
 #[derive(Debug, Clone)]
 pub struct Shelf {
     artifacts: Artifacts,
+    models: ModelStore,
     relay: Relay,
     events: mpsc::Sender<Event>,
     slots: Arc<Semaphore>,
 }
 
 impl Shelf {
-    /// Durable copies, and what the driver knows a worker to hold.
-    pub fn new(artifacts: Artifacts, relay: Relay, events: mpsc::Sender<Event>) -> Self {
-        Self { artifacts, relay, events, slots: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)) }
+    /// Durable copies, files of models that are kept, and what the driver knows a worker to hold.
+    pub fn new(artifacts: Artifacts, models: ModelStore, relay: Relay, events: mpsc::Sender<Event>) -> Self {
+        Self { artifacts, models, relay, events, slots: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)) }
     }
 
     async fn find(self, digest: Digest, offset: u64) -> Result<Chunks, Status> {
         match self.artifacts.chunks(digest, offset).await {
             Err(status) if status.code() == Code::NotFound => {}
             found => return found,
+        }
+        if let Some(found) = self.models.chunks(&digest, offset).await {
+            return found;
         }
         let busy = |_| Status::resource_exhausted("many others read here; ask again");
         let slot = self.slots.try_acquire_owned().map_err(busy)?;

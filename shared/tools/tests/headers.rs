@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use wanfarm_model::ops::device::DeviceKind;
 use wanfarm_tools::inspect::{Inspection, Questions, State, inspect};
+use wanfarm_tools::known::{KnownModel, known};
 use wanfarm_types::Role;
 
 type Shapes = BTreeMap<String, Vec<usize>>;
@@ -57,13 +58,18 @@ fn shapes(name: &str) -> Shapes {
 
 /// A safetensors file of bf16 tensors with these shapes: its header, then a hole.
 fn write(path: &Path, shapes: &Shapes) {
+    write_as(path, shapes, "BF16", 2);
+}
+
+/// The same of numbers of so many bytes.
+fn write_as(path: &Path, shapes: &Shapes, dtype: &str, bytes: usize) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut end = 0;
     let mut entries = BTreeMap::new();
     for (name, shape) in shapes {
         let start = end;
-        end += 2 * shape.iter().product::<usize>();
-        entries.insert(name, json!({"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}));
+        end += bytes * shape.iter().product::<usize>();
+        entries.insert(name, json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]}));
     }
     let header = serde_json::to_vec(&entries).unwrap();
     let mut file = File::create(path).unwrap();
@@ -171,4 +177,100 @@ fn published_models_are_recognised_in_comfy_and_mlx_folders() {
     assert!(report.roles.iter().all(|role| role.state == State::Usable), "{report}");
     assert!(report.roles[3].notes[0].contains("channels last"), "{report}");
     assert!(report.roles[..3].iter().all(|role| role.notes.is_empty()), "{report}");
+}
+
+/// A GGUF file of these shapes: matrices in Q8_0, all else in f32; its directory, then a hole.
+fn write_q8(path: &Path, shapes: &Shapes) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let (mut directory, mut end) = (Vec::new(), 0);
+    for (name, shape) in shapes {
+        let elements: u64 = shape.iter().map(|&dim| dim as u64).product();
+        let (kind, bytes) = if shape.len() == 2 { (8_u32, elements / 32 * 34) } else { (0, elements * 4) };
+        directory.extend((name.len() as u64).to_le_bytes());
+        directory.extend(name.as_bytes());
+        directory.extend((shape.len() as u32).to_le_bytes());
+        directory.extend(shape.iter().rev().flat_map(|&dim| (dim as u64).to_le_bytes()));
+        directory.extend(kind.to_le_bytes());
+        directory.extend(u64::to_le_bytes(end));
+        end += bytes.div_ceil(32) * 32;
+    }
+    let mut file = b"GGUF".to_vec();
+    file.extend(3_u32.to_le_bytes());
+    file.extend((shapes.len() as u64).to_le_bytes());
+    file.extend(0_u64.to_le_bytes());
+    file.extend(directory);
+    let start = (file.len() as u64).div_ceil(32) * 32;
+    fs::write(path, file).unwrap();
+    File::options().write(true).open(path).unwrap().set_len(start + end).unwrap();
+}
+
+/// The files of a known model, where its list has them and of their true sizes; and their bytes.
+fn publish(model: &KnownModel, folder: &Path) {
+    let (kind, dit) = (
+        &model.weights[..],
+        format!("dit-{}", model.preset.replace("a14b", "A14B").replace("5b", "5B").replace("1.3b", "1.3B")),
+    );
+    let vae = if model.preset == "ti2v-5b" { "vae-2.2" } else { "vae-2.1" };
+    for file in &model.files {
+        let path = folder.join(&file.path);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        match file.path.as_str() {
+            path if path.contains("tokenizer.json") || path.starts_with("google/") => {
+                let place = folder.join("google/umt5-xxl/tokenizer.json");
+                fs::create_dir_all(place.parent().unwrap()).unwrap();
+                fs::copy(tokenizer(), place).unwrap();
+            }
+            "models_t5_umt5-xxl-enc-bf16.pth" => {
+                write(&folder.join("models_t5_umt5-xxl-enc-bf16.safetensors"), &shapes("umt5-xxl-encoder"))
+            }
+            "Wan2.1_VAE.pth" => write_as(&folder.join("Wan2.1_VAE.safetensors"), &shapes(vae), "F32", 4),
+            "high_noise_model/*" | "low_noise_model/*" => {
+                write_as(&path.with_file_name("diffusion_pytorch_model.safetensors"), &shapes(&dit), "F32", 4);
+            }
+            "*" => {
+                write(&folder.join("models_t5_umt5-xxl-enc-bf16.safetensors"), &shapes("umt5-xxl-encoder"));
+                let of = if vae == "vae-2.2" { "Wan2.2_VAE.safetensors" } else { "Wan2.1_VAE.safetensors" };
+                write_as(&folder.join(of), &shapes(vae), "F32", 4);
+                write_as(&folder.join("diffusion_pytorch_model.safetensors"), &shapes(&dit), "F32", 4);
+            }
+            _ if name.ends_with(".gguf") && name.contains("umt5") => write_q8(&path, &shapes("umt5-xxl-encoder")),
+            _ if name.ends_with(".gguf") => write_q8(&path, &shapes(&dit)),
+            _ if name.contains("umt5") => write(&path, &shapes("diffusers-umt5-xxl")),
+            _ if name.contains("vae") => write(&path, &shapes(vae)),
+            _ => {
+                assert_eq!(kind, "f16", "{name}");
+                write_as(&path, &shapes(&dit), "F16", 2);
+            }
+        }
+    }
+}
+
+/// Apparent bytes of all weights below a folder.
+fn bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { bytes(&path) } else { fs::metadata(path).unwrap().len() }).sum()
+}
+
+#[test]
+fn every_known_model_is_recognised_where_its_files_lie_and_takes_what_the_list_says() {
+    let mut wrong = Vec::new();
+    for model in known(None).unwrap() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join(&model.name);
+        publish(&model, &folder);
+        let report = look(&folder, DeviceKind::Metal);
+        assert_eq!(report.model.as_ref().unwrap().preset.as_str(), model.preset, "{report}");
+        assert!(report.roles.iter().all(|role| role.state == State::Usable), "{}: {report}", model.name);
+        let memory = report.roles.iter().filter_map(|role| role.memory);
+        let of: Vec<u64> = memory.map(|memory| memory.weights + memory.activations.unwrap()).collect();
+        let gigabytes = |bytes: u64| (bytes as f64 / 1e8).round() / 10.;
+        let counted =
+            (gigabytes(bytes(&folder)), gigabytes(of.iter().copied().max().unwrap()), gigabytes(of.iter().sum()));
+        println!("{}: download = {}, largest = {}, together = {}", model.name, counted.0, counted.1, counted.2);
+        let is_near = |a: f64, b: f64| (a - b).abs() <= 0.02 * b;
+        if !(is_near(model.download, counted.0) && (model.largest, model.together) == (counted.1, counted.2)) {
+            wrong.push(model.name);
+        }
+    }
+    assert!(wrong.is_empty(), "the list is wrong of {wrong:?}; see above");
 }

@@ -138,7 +138,7 @@ impl Driver {
             let workers = self.sessions.holders(files);
             let best = held.get(&(info.name.as_str(), role)).map_or(0, |held| held.workers);
             if workers > best {
-                held.insert((&info.name, role), HeldRole { role, workers, files: files.to_vec() });
+                held.insert((&info.name, role), HeldRole { role, workers, files: files.to_vec(), kept: false });
                 presets.insert(&info.name, info.preset.to_string());
             }
         }

@@ -95,8 +95,26 @@ impl Farm for FarmService {
     }
 
     async fn list_models(&self, _: tonic::Request<v1::ListModelsRequest>) -> Reply<v1::ListModelsReply> {
-        let models = self.ask(|reply| Request::HeldModels { reply }).await?;
-        Ok(Response::new(v1::ListModelsReply { models: models.into_iter().map(wire::held_model).collect() }))
+        Ok(Response::new(v1::ListModelsReply { models: self.list().await? }))
+    }
+
+    async fn model_file_here(
+        &self,
+        request: tonic::Request<v1::ModelFileHereRequest>,
+    ) -> Reply<v1::ModelFileHereReply> {
+        Ok(Response::new(self.file_here(request.into_inner()).await?))
+    }
+
+    async fn put_model_file(&self, request: tonic::Request<Streaming<v1::ModelChunk>>) -> Reply<v1::PutFileReply> {
+        Ok(Response::new(self.take_file(request.into_inner()).await?))
+    }
+
+    async fn keep_model(&self, request: tonic::Request<v1::KeepModelRequest>) -> Reply<v1::KeepModelReply> {
+        Ok(Response::new(FarmService::keep_model(self, request.into_inner()).await?))
+    }
+
+    async fn forget_model(&self, request: tonic::Request<v1::ForgetModelRequest>) -> Reply<v1::ForgetModelReply> {
+        Ok(Response::new(FarmService::forget_model(self, request.into_inner()).await?))
     }
 
     async fn get_model(&self, request: tonic::Request<v1::GetModelRequest>) -> Reply<v1::GetModelReply> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tonic::Status;
-use wanfarm_client::{DiskShortage, HeldModel, HeldRole, Submitted};
+use wanfarm_client::{DiskShortage, Submitted};
 use wanfarm_manifest::Taken;
 use wanfarm_proto::v1;
 use wanfarm_types::{ModelFile, Role};
@@ -73,19 +73,6 @@ pub(super) fn refusal(error: RequestError) -> Status {
         | RequestError::RefusedAgain(_)
         | RequestError::WorkerLives { .. } => Status::failed_precondition(message),
     }
-}
-
-/// A model of which workers have files.
-pub(super) fn held_model(model: HeldModel) -> v1::HeldModel {
-    let file = |file: ModelFile| v1::HeldFile { path: file.path, blake3: file.blake3.0.to_vec() };
-    let beside = model.beside.into_iter().map(file).collect();
-    let role = |HeldRole { role, workers, files }| v1::HeldRole {
-        role: v1::Role::from(role).into(),
-        workers,
-        files: files.into_iter().map(file).collect(),
-    };
-    let roles = model.roles.into_iter().map(role).collect();
-    v1::HeldModel { name: model.name, preset: model.preset, roles, beside }
 }
 
 /// What came of a submission.

@@ -89,6 +89,11 @@ impl DataDirectory {
         self.path.join("authority")
     }
 
+    /// Where models lie that the coordinator hands on.
+    pub fn models(&self) -> PathBuf {
+        self.path.join("models")
+    }
+
     /// Where the durable copies of unfinished work lie.
     pub fn artifacts(&self) -> PathBuf {
         self.path.join("artifacts")
