@@ -9,13 +9,15 @@ pub(super) fn needed(reads: bool, path: &str) -> Option<Access> {
     }
     let below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let page = ["/enter", "/enter.html", "/enter.js", "/theme.js", "/style.css", "/icon.svg"];
-    let open = ["/healthz", "/readyz", "/render.v1.Access/Enrol"];
-    if open.contains(&path) || page.contains(&path) || path.starts_with("/grpc.health.") {
+    let open = ["/healthz", "/readyz", "/render.v1.Access/Enrol", "/grpc.health.v1.Health/Check"];
+    if open.contains(&path) || page.contains(&path) {
         return None;
     }
     Some(match () {
         () if below("/render.v1.Dispatch") || below("/render.v1.Tensors") => Access::Worker,
         () if path.starts_with("/grpc.reflection.") => Access::Viewer,
+        // Streams without end, of which a stranger would open as many as there may be.
+        () if path.starts_with("/grpc.health.") => Access::Viewer,
         // For themselves, within what they may do; more is the service's to refuse.
         () if path == "/render.v1.Access/Grant" => Access::Viewer,
         () if path.starts_with("/render.") || path.starts_with("/grpc.") => Access::Operator,
@@ -55,6 +57,7 @@ mod tests {
             (true, "/entering", Some(Viewer)),
             (true, "/healthz", None),
             (false, "/grpc.health.v1.Health/Check", None),
+            (false, "/grpc.health.v1.Health/Watch", Some(Viewer)),
             (false, "/api/v1/jobs", Some(Submitter)),
             (false, "/v1/videos", Some(Submitter)),
             (false, "/api/v1/workers/x", Some(Operator)),
