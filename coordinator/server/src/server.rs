@@ -48,6 +48,11 @@ use crate::writer::{Lessons, OutputWriter};
 const EVENT_QUEUE: usize = 1024;
 /// Transactions that those who are told of events may be behind.
 const EVENTS_AHEAD: usize = 256;
+/// Requests at a time on one connection, more of which wait at their sender. As HTTP/2 recommends, and as hyper has it by itself:
+/// tonic takes that limit off where none is named.
+const STREAMS: u32 = 200;
+/// Messages of services whose requests are short.
+const SHORT: usize = 16 << 10;
 /// How long the output folder may take to answer before the start.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the driver, and then open streams, may take to end when the coordinator stops.
@@ -207,13 +212,16 @@ pub async fn start(
     let farm = FarmService::new(events.clone(), told, (shows, stills), config.output, !stays, aside);
     tokio::spawn(farm::forecasts::note(farm.clone()));
     let routes = routes(farm.clone());
-    let health = InterceptedService::new(HealthService::new(farm.clone()), from_no_page);
+    let health = HealthService::new(farm.clone()).max_decoding_message_size(SHORT);
+    let health = InterceptedService::new(health, from_no_page);
     let described = reflection::service().map(|service| InterceptedService::new(service, from_no_page));
     let to_older = reflection::older().map(|service| InterceptedService::new(service, from_no_page));
     let (asked, authority) =
         (farm.clone(), trust.as_ref().map(|trust| (trust.farm().authority, trust.pem().to_owned())));
     let gate = if trust.is_some() { Gate::Kept(access) } else { Gate::Open };
-    let granting = InterceptedService::new(AccessServer::new(AccessService::new(farm.clone(), trust)), from_no_page);
+    // Of it and of health, a stranger's messages are read.
+    let granting = AccessServer::new(AccessService::new(farm.clone(), trust)).max_decoding_message_size(SHORT);
+    let granting = InterceptedService::new(granting, from_no_page);
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
     let farm = InterceptedService::new(farm, from_no_page);
@@ -240,6 +248,7 @@ pub async fn start(
         .accept_http1(true)
         // A peer that vanished without a word is noticed by the transport, not only by the lease.
         .http2_keepalive_interval(Some(Duration::from_secs(15)))
+        .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(16 << 20)
         .initial_connection_window_size(32 << 20)
         .add_routes(routes.into())
