@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::{Frame, SizeHint};
+use tokio::time::timeout;
 use tonic::Status;
 use wanfarm_identity::{PublicKey, Secret};
 use wanfarm_proto::listen::Connection;
@@ -21,6 +23,8 @@ use crate::times::wall_clock;
 
 /// The cookie that a browser shows its token in.
 const COOKIE: &str = "wanfarm";
+/// How long a request of somebody unknown may take: all of them are short, and the rest of one may never come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -110,9 +114,16 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
         tracing::debug!(path, who, %needed, "a request is refused");
         return refusal(&caller, needed, request.headers());
     }
-    let grant = caller.grant.clone();
+    let (grant, is_known) = (caller.grant.clone(), caller.rights.is_some());
     request.extensions_mut().insert(caller);
-    let answer = next.run(request).await;
+    let answer = next.run(request);
+    let answer = match is_known {
+        true => answer.await,
+        false => match timeout(PATIENCE, answer).await {
+            Ok(answer) => answer,
+            Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+        },
+    };
     match (gate, grant) {
         (Gate::Kept(list), Some(grant)) => {
             answer.map(|body| Body::new(Cut { body, ended: Box::pin(list.ended(grant)) }))
