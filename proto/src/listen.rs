@@ -1,5 +1,5 @@
 //! Sockets that services listen on: on both address families, encrypted or not, patient when descriptors run out, and
-//! impatient with peers that say nothing. Not the services.
+//! impatient with peers that say nothing or read nothing. Not the services.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -27,6 +27,8 @@ use crate::tensors::is_out_of_descriptors;
 const BACKLOG: i32 = 1024;
 /// How long a new connection may take to say who it is.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a peer may take nothing of what is sent to it.
+const READING_TIMEOUT: Duration = Duration::from_secs(60);
 /// What begins with another byte is no TLS.
 const HANDSHAKE: u8 = 0x16;
 /// What every HTTP/2 client says first has this many bytes.
@@ -181,13 +183,17 @@ fn is_news(told: &mut Option<Instant>, now: Instant) -> bool {
     told.replace(now).is_none_or(|last| now > last + QUIET)
 }
 
-/// A connection that has to begin with an HTTP/2 preface before long.
+/// A connection that has to begin with an HTTP/2 preface before long, and whose peer has to read.
 #[derive(Debug)]
 pub struct Prompt {
     stream: Inner,
     about: Connection,
     /// Until it has: by when, and how much has come.
     awaited: Option<(Pin<Box<Sleep>>, usize)>,
+    /// While the peer takes nothing: by when it has to.
+    unread: Option<Pin<Box<Sleep>>>,
+    /// How long that may last.
+    reading: Duration,
     /// Its place among all connections.
     _place: Option<Place>,
 }
@@ -200,7 +206,21 @@ enum Inner {
 
 impl Prompt {
     fn within(stream: Inner, about: Connection, patience: Duration, place: Option<Place>) -> Self {
-        Self { stream, about, awaited: Some((Box::pin(sleep(patience)), 0)), _place: place }
+        let awaited = Some((Box::pin(sleep(patience)), 0));
+        Self { stream, about, awaited, unread: None, reading: READING_TIMEOUT, _place: place }
+    }
+
+    /// What came of sending. HTTP/2 notices by itself a peer that reads nothing, as it answers no ping; HTTP/1.1 does not.
+    fn sent<T>(&mut self, cx: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if sent.is_ready() {
+            self.unread = None;
+            return sent;
+        }
+        let reading = self.reading;
+        match self.unread.get_or_insert_with(|| Box::pin(sleep(reading))).poll_unpin(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer reads nothing"))),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -244,7 +264,8 @@ impl AsyncRead for Prompt {
 
 impl AsyncWrite for Prompt {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        below!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+        let sent = below!(self, stream => Pin::new(stream).poll_write(cx, bytes));
+        self.sent(cx, sent)
     }
 
     fn poll_write_vectored(
@@ -252,7 +273,8 @@ impl AsyncWrite for Prompt {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        below!(self, stream => Pin::new(stream).poll_write_vectored(cx, bytes))
+        let sent = below!(self, stream => Pin::new(stream).poll_write_vectored(cx, bytes));
+        self.sent(cx, sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -263,11 +285,13 @@ impl AsyncWrite for Prompt {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        below!(self, stream => Pin::new(stream).poll_flush(cx))
+        let sent = below!(self, stream => Pin::new(stream).poll_flush(cx));
+        self.sent(cx, sent)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        below!(self, stream => Pin::new(stream).poll_shutdown(cx))
+        let sent = below!(self, stream => Pin::new(stream).poll_shutdown(cx));
+        self.sent(cx, sent)
     }
 }
 
@@ -318,6 +342,25 @@ mod tests {
         let mut byte = [0; 1];
         let waited = tokio::time::timeout(Duration::from_millis(200), connection.read(&mut byte)).await;
         assert!(waited.is_err(), "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_reads_nothing_is_cut_and_one_that_reads_is_not() {
+        let (mut peer, mut connection) = pair(1000).await;
+        connection.reading = Duration::from_millis(100);
+        let much = vec![0; 1 << 20];
+        let error = loop {
+            if let Err(error) = connection.write_all(&much).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        connection.reading = Duration::from_secs(60);
+        connection.unread = None;
+        let reading = tokio::spawn(async move { tokio::io::copy(&mut peer, &mut tokio::io::sink()).await });
+        connection.write_all(&much).await.unwrap();
+        drop(connection);
+        reading.await.unwrap().unwrap();
     }
 
     #[tokio::test]
