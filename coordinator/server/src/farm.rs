@@ -32,7 +32,8 @@ mod worker_log;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tonic::Status;
 
 use crate::artifacts::Artifacts;
@@ -95,6 +96,8 @@ pub struct FarmService {
     shows: Shows,
     /// Limits those who watch the farm as a whole.
     watching: Arc<Semaphore>,
+    /// Why it was not ready when it was last asked, and when that was.
+    ready: Arc<Mutex<Option<(Instant, Option<String>)>>>,
 }
 
 /// What is told without asking the driver.
@@ -142,6 +145,7 @@ impl FarmService {
             aside,
             shows,
             watching,
+            ready: Arc::default(),
         }
     }
 
