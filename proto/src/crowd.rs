@@ -1,5 +1,5 @@
-//! How many connections there are, and whose: a part of what the process may have open, and of that no address more than half.
-//! So whoever connects without end takes neither the files that a coordinator writes nor the way in from others.
+//! How many there are, and whose: of connections a part of what the process may have open, and of that no address more than half.
+//! So whoever connects without end takes neither the files that a coordinator writes nor the way in from others. Of requests the same.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,10 +10,12 @@ const WANTED: u64 = 8192;
 /// Fewer connections than this are none.
 const LEAST: usize = 16;
 
-/// The connections of one listener.
+/// The connections, or the requests, of one listener.
 #[derive(Debug, Clone)]
-pub(crate) struct Crowd {
+pub struct Crowd {
     most: usize,
+    /// Of one address.
+    each: usize,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -23,16 +25,16 @@ struct Counts {
     by_address: BTreeMap<IpAddr, usize>,
 }
 
-/// The place of one connection, which is free again when this is dropped.
+/// The place of one of them, which is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     address: IpAddr,
     counts: Arc<Mutex<Counts>>,
 }
 
-/// Why there is no place for a connection.
+/// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Full {
+pub enum Full {
     /// All of them are taken.
     All,
     /// This address has taken as many as it may.
@@ -42,15 +44,20 @@ pub(crate) enum Full {
 impl Crowd {
     /// Three quarters of what this process may have open, which is raised as far as the system lets it.
     pub(crate) fn new() -> Self {
-        Self::of(usize::try_from(descriptors() / 4 * 3).unwrap_or(usize::MAX))
+        let most = usize::try_from(descriptors() / 4 * 3).unwrap_or(usize::MAX).max(LEAST);
+        Self::of(most, most / 2)
     }
 
-    fn of(most: usize) -> Self {
-        Self { most: most.max(LEAST), counts: Arc::default() }
+    /// So many at most, and so many of one address.
+    pub fn of(most: usize, each: usize) -> Self {
+        Self { most, each, counts: Arc::default() }
     }
 
-    /// A place for a connection from this address.
-    pub(crate) fn admit(&self, address: IpAddr) -> Result<Place, Full> {
+    /// A place for one from this address.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn admit(&self, address: IpAddr) -> Result<Place, Full> {
         // One address, in whatever form it comes.
         let address = address.to_canonical();
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +65,7 @@ impl Crowd {
             return Err(Full::All);
         }
         let own = counts.by_address.entry(address).or_default();
-        if *own >= self.most / 2 {
+        if *own >= self.each {
             return Err(Full::Address);
         }
         *own += 1;
@@ -109,7 +116,7 @@ mod tests {
 
     #[test]
     fn no_address_takes_more_than_half_and_all_together_no_more_than_there_are() {
-        let crowd = Crowd::of(LEAST);
+        let crowd = Crowd::of(LEAST, LEAST / 2);
         let (a, b, c): (IpAddr, IpAddr, IpAddr) =
             ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap(), "::1".parse().unwrap());
         let mut of_a: Vec<Place> = (0..LEAST / 2).map(|_| crowd.admit(a).unwrap()).collect();

@@ -4,7 +4,7 @@
 //! edges of the binaries, nowhere else.
 
 pub mod convert;
-mod crowd;
+pub mod crowd;
 pub mod dial;
 pub mod file_chunks;
 mod frame;

@@ -17,6 +17,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use wanfarm_identity::of_coordinator;
 use wanfarm_proto::MAX_MESSAGE_BYTES;
+use wanfarm_proto::crowd::Crowd;
 use wanfarm_proto::dial::Way;
 use wanfarm_proto::v1::{access_server::AccessServer, dispatch_server::DispatchServer, farm_server::FarmServer};
 use wanfarm_proto::{listen, tensors};
@@ -51,6 +52,8 @@ const EVENTS_AHEAD: usize = 256;
 /// Requests at a time on one connection, more of which wait at their sender. As HTTP/2 recommends, and as hyper has it by itself:
 /// tonic takes that limit off where none is named.
 const STREAMS: u32 = 200;
+/// Requests at a time of one address: more than the workers and browsers of a machine have, with all their streams.
+const REQUESTS: usize = 2000;
 /// Messages of services whose requests are short.
 const SHORT: usize = 16 << 10;
 /// How long the output folder may take to answer before the start.
@@ -240,8 +243,10 @@ pub async fn start(
     if let Some(to_older) = to_older {
         routes = routes.add_service(to_older);
     }
+    // As many addresses as there may be connections.
+    let crowd = Crowd::of(usize::MAX, REQUESTS);
     // Before anything else looks at a request.
-    let routes = routes.into_axum_router().layer(axum::middleware::from_fn_with_state(gate, guard));
+    let routes = routes.into_axum_router().layer(axum::middleware::from_fn_with_state((gate, crowd), guard));
     let server = Server::builder()
         .tcp_nodelay(true)
         // Browsers and scripts; a head that does not come is waited for half a minute.

@@ -14,6 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::timeout;
 use tonic::Status;
 use wanfarm_identity::{PublicKey, Secret};
+use wanfarm_proto::crowd::{Crowd, Place};
 use wanfarm_proto::listen::Connection;
 use wanfarm_types::{Access, Rights};
 
@@ -102,9 +103,12 @@ fn token(headers: &HeaderMap) -> Option<Secret> {
     pairs.find(|(name, _)| *name == COOKIE).and_then(|(_, value)| value.parse().ok())
 }
 
-/// Passes a request on, with who asks, or says why not.
-pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+/// Passes a request on, with who asks, or says why not. It has its place among all requests until its answer has been sent.
+pub(crate) async fn guard(State((gate, crowd)): State<(Gate, Crowd)>, mut request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Connection>().cloned().unwrap_or_default();
+    let Ok(place) = connection.remote.map(|remote| crowd.admit(remote.ip())).transpose() else {
+        return busy(request.headers());
+    };
     let caller = gate.caller(&connection, request.headers());
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if let Some(needed) = rules::needed(reads, request.uri().path())
@@ -112,7 +116,8 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
     {
         let (path, who) = (request.uri().path(), caller.name());
         tracing::debug!(path, who, %needed, "a request is refused");
-        return refusal(&caller, needed, request.headers());
+        let refused = refusal(&caller, needed, request.headers());
+        return refused.map(|body| Body::new(Answer { body, ended: None, _place: place }));
     }
     let (grant, is_known) = (caller.grant.clone(), caller.rights.is_some());
     request.extensions_mut().insert(caller);
@@ -124,27 +129,31 @@ pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
             Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
         },
     };
-    match (gate, grant) {
-        (Gate::Kept(list), Some(grant)) => {
-            answer.map(|body| Body::new(Cut { body, ended: Box::pin(list.ended(grant)) }))
-        }
-        _ => answer,
-    }
+    let ended: Option<Ended> = match (gate, grant) {
+        (Gate::Kept(list), Some(grant)) => Some(Box::pin(list.ended(grant))),
+        _ => None,
+    };
+    answer.map(|body| Body::new(Answer { body, ended, _place: place }))
 }
 
-/// An answer that breaks off when whoever asked may hear nothing more: some last for days.
-struct Cut {
+type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// An answer that keeps its place until all of it is sent, and breaks off when whoever asked may hear nothing more: some last for days.
+struct Answer {
     body: Body,
-    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ended: Option<Ended>,
+    _place: Option<Place>,
 }
 
-impl HttpBody for Cut {
+impl HttpBody for Answer {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         // First, so that whoever has much to hear does not hear all of it.
-        if self.ended.as_mut().poll(cx).is_ready() {
+        if let Some(ended) = &mut self.ended
+            && ended.as_mut().poll(cx).is_ready()
+        {
             return Poll::Ready(Some(Err(axum::Error::new("whoever asked may hear nothing more"))));
         }
         Pin::new(&mut self.body).poll_frame(cx)
@@ -157,6 +166,18 @@ impl HttpBody for Cut {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// Without a body, which somebody would have to read.
+fn busy(headers: &HeaderMap) -> Response {
+    if is_grpc(headers) {
+        return Status::resource_exhausted("this address asks too much at a time").into_http();
+    }
+    StatusCode::TOO_MANY_REQUESTS.into_response()
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn refusal(caller: &Caller, needed: Access, headers: &HeaderMap) -> Response {
@@ -182,7 +203,7 @@ fn refusal(caller: &Caller, needed: Access, headers: &HeaderMap) -> Response {
     let says = |name: header::HeaderName, what: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(what))
     };
-    if says(header::CONTENT_TYPE, "application/grpc") {
+    if is_grpc(headers) {
         let status = match status {
             StatusCode::FORBIDDEN => Status::permission_denied(why),
             _ => Status::unauthenticated(why),
