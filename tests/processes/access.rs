@@ -327,3 +327,22 @@ fn keys_are_for_their_owners_eyes() {
         assert_eq!(mode(key.parent().expect("a folder")), 0o700, "{}", key.display());
     }
 }
+
+/// As where a service's user has no folder of its own.
+#[test]
+fn a_coordinator_that_can_keep_no_key_of_its_own_says_how_an_operator_joins() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.path("file"), "").expect("a file");
+    let mut serve = Command::new(binary());
+    serve.args(["serve", "--listen", "[::]:0", "--host", "127.0.0.1", "--data"]).arg(sandbox.path("data"));
+    serve.arg("--output").arg(sandbox.output()).arg("--membership").arg(sandbox.path("file/membership"));
+    serve.env("WANFARM_LOG", "info").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut process = serve.spawn().expect("the coordinator starts");
+    let told = BufReader::new(process.stderr.take().expect("stderr")).lines().map_while(Result::ok);
+    let mut lines =
+        told.filter_map(|told| Some(told.split_once("coordinator join '")?.1.trim_end_matches('\'').to_owned()));
+    let line = lines.next().expect("a line to join with");
+    let farm = Guarded { sandbox: &sandbox, processes: vec![process], address: String::new() };
+    farm.asked("operator", &["join", &line]).expect(0);
+    says(&farm.asked("operator", &["access", "list"]).expect(0).stdout, &["operator"]);
+}
