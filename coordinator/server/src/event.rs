@@ -112,6 +112,15 @@ pub struct Attached {
     pub outbox: Outbox,
 }
 
+#[cfg(test)]
+impl Attached {
+    /// The first connection, of a worker of which nothing else is known.
+    pub(crate) fn of(hello: Hello, outbox: Outbox) -> Self {
+        let (address, ends) = (Address::Unknown, Ends::default());
+        Self { connection: 1, hello, build: String::new(), address, ends, member: None, certificate: None, outbox }
+    }
+}
+
 /// How a copy went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Copied {

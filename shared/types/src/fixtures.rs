@@ -1,8 +1,8 @@
-//! A model and a video for tests.
+//! A model, a video and a worker for tests.
 
 use crate::{
-    Decode, Defaults, Experts, Format, FrameRate, Geometry, Guidance, ModelInfo, SolverKind, Swept, Transformer,
-    VaeKind, VideoRequest,
+    Decode, Defaults, Experts, Format, FrameRate, Geometry, Guidance, Hello, Incarnation, ModelInfo, SolverKind, Swept,
+    Transformer, VaeKind, VideoRequest, WorkerId,
 };
 
 /// Sizes whose tensors take no time.
@@ -65,5 +65,23 @@ pub fn request() -> VideoRequest {
         formats: vec![Format::Mp4],
         output: "cat".into(),
         swept: Swept::default(),
+    }
+}
+
+/// A worker that serves nothing, of these numbers.
+pub fn hello(worker: u128, incarnation: u128) -> Hello {
+    Hello {
+        worker: WorkerId(uuid::Uuid::from_u128(worker)),
+        incarnation: Incarnation(uuid::Uuid::from_u128(incarnation)),
+        name: String::new(),
+        host: String::new(),
+        device: "cpu".into(),
+        memory_bytes: 0,
+        budget_bytes: None,
+        loaded: Vec::new(),
+        tensor_address: String::new(),
+        models: Vec::new(),
+        running: Vec::new(),
+        holding: Vec::new(),
     }
 }

@@ -20,14 +20,13 @@ use wanfarm_manifest::first_frame::Image;
 use wanfarm_manifest::{Submission, Taken};
 use wanfarm_proto::tensors::Puller;
 use wanfarm_scheduler::Config;
-use wanfarm_types::fixtures::{info, request};
+use wanfarm_types::fixtures::{self, info, request};
 use wanfarm_types::{
     About, CoordinatorMessage, DType, Experts, Failure, Footprint, FrameOf, Hello, ImageSource, Incarnation, JobState,
     ModelFile, Report, Role, ServedModel, ServedRole, Stage, TensorRef, WorkerId, WorkerMessage,
 };
 
 use super::*;
-use crate::address::{Address, Ends};
 use crate::artifacts::Artifacts;
 use crate::dialler::Dialler;
 use crate::event::Attached;
@@ -226,34 +225,9 @@ type Messages = mpsc::Receiver<CoordinatorMessage>;
 
 fn attached() -> (Attached, Messages) {
     let (outbox, messages) = mpsc::channel(64);
-    let hello = Hello {
-        worker: WorkerId(uuid::Uuid::from_u128(1)),
-        incarnation: Incarnation(uuid::Uuid::from_u128(2)),
-        name: "mac".into(),
-        host: "mac.local".into(),
-        device: "cpu".into(),
-        memory_bytes: 0,
-        budget_bytes: None,
-        loaded: Vec::new(),
-        tensor_address: String::new(),
-        models: vec![served()],
-        running: Vec::new(),
-        holding: Vec::new(),
-    };
-    let build = "1.2.3".into();
-    (
-        Attached {
-            connection: 1,
-            hello,
-            build,
-            address: Address::Unknown,
-            ends: Ends::default(),
-            member: None,
-            certificate: None,
-            outbox,
-        },
-        messages,
-    )
+    let hello =
+        Hello { name: "mac".into(), host: "mac.local".into(), models: vec![served()], ..fixtures::hello(1, 2) };
+    (Attached { build: "1.2.3".into(), ..Attached::of(hello, outbox) }, messages)
 }
 
 fn taken_in(job: u64) -> Submitted {

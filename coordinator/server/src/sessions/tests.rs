@@ -3,7 +3,7 @@
 use super::*;
 use tokio::sync::mpsc;
 use uuid::Uuid;
-use wanfarm_types::Hello;
+use wanfarm_types::{Hello, fixtures};
 
 const WORKER: WorkerId = WorkerId(Uuid::from_u128(7));
 
@@ -19,31 +19,8 @@ fn hello(sessions: &mut Sessions, incarnation: Incarnation) -> Option<Wire> {
         return None;
     }
     let (outbox, wire) = mpsc::channel(1);
-    let hello = Hello {
-        worker: WORKER,
-        incarnation,
-        name: format!("boot {incarnation}"),
-        host: String::new(),
-        device: String::new(),
-        memory_bytes: 0,
-        budget_bytes: None,
-        loaded: Vec::new(),
-        tensor_address: String::new(),
-        models: Vec::new(),
-        running: Vec::new(),
-        holding: Vec::new(),
-    };
-    let build = String::new();
-    let attached = Attached {
-        connection: 1,
-        hello,
-        build,
-        address: Address::Unknown,
-        ends: Ends::default(),
-        member: None,
-        certificate: None,
-        outbox,
-    };
+    let hello = Hello { name: format!("boot {incarnation}"), ..fixtures::hello(7, incarnation.0.as_u128()) };
+    let attached = Attached::of(hello, outbox);
     sessions.insert(WORKER, Session::open(attached, Vec::new()).1, Moment::default());
     Some(wire)
 }
