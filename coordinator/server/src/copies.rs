@@ -15,12 +15,9 @@ use wanfarm_types::{Digest, TensorRef, VideoId, WorkerId};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::disk_space::RESERVE;
 use crate::event::{Copied, Event};
+use crate::limits::TENSORS_COPIED;
 use crate::obstacle::Obstacle;
 use crate::source::{Reader, Source};
-
-/// Tensors copied at the same time: enough to fill a network, few enough to bound memory. Those of one checkpoint are
-/// among them, so that while one is made durable the next is read and hashed.
-const MAX_CONCURRENT_TENSORS: usize = 8;
 
 /// The copier and its ledger of references.
 #[derive(Debug)]
@@ -46,7 +43,7 @@ impl Copies {
             artifacts,
             reader,
             events,
-            slots: Arc::new(Semaphore::new(MAX_CONCURRENT_TENSORS)),
+            slots: Arc::new(Semaphore::new(TENSORS_COPIED)),
             listed: BTreeMap::new(),
             references: BTreeMap::new(),
             asked: BTreeMap::new(),

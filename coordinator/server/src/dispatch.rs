@@ -23,15 +23,10 @@ use wanfarm_types::{CoordinatorMessage, Hello, WorkerMessage, check_label};
 use crate::access::{RENEWAL, Trust};
 use crate::address::{Address, Ends};
 use crate::event::{Attached, Event};
+use crate::limits::{HELLO_TIMEOUT, OUTBOX_CAPACITY};
 use crate::logs::SharedLogs;
 use crate::outbox::Outbox;
 use crate::relay::Relay;
-
-/// Messages that may wait for a worker that reads slowly; a worker further behind is disconnected and catches up
-/// by re-attaching.
-const OUTBOX_CAPACITY: usize = 256;
-/// How long a new connection may take to say hello.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The service.
 #[derive(Debug)]

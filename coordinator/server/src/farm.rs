@@ -39,6 +39,7 @@ use tonic::Status;
 use crate::artifacts::Artifacts;
 pub use crate::driver::Told;
 use crate::event::Event;
+use crate::limits::{SUBMISSIONS_CHECKED, WATCHERS};
 pub use crate::logs::Follower;
 use crate::logs::SharedLogs;
 use crate::meters::Meters;
@@ -65,8 +66,6 @@ use sending::Sending;
 
 /// More images, or LoRA files, than any job may have.
 const MAX_IMAGES: usize = 100_000;
-/// Submissions checked at the same time.
-const CHECKS: usize = 2;
 /// Lines and chunks that may wait for a client that reads slowly.
 const AHEAD: usize = 2;
 
@@ -124,9 +123,9 @@ impl FarmService {
         last_report: bool,
         aside: Aside,
     ) -> Self {
-        let checking = Arc::new(Semaphore::new(CHECKS));
+        let checking = Arc::new(Semaphore::new(SUBMISSIONS_CHECKED));
         let (looking, drawing) = (Looking::new(), Looking::one_by_one());
-        let watching = Arc::new(Semaphore::new(watching::WATCHERS));
+        let watching = Arc::new(Semaphore::new(WATCHERS));
         let (output, artifacts) = (Arc::new(output), shows.artifacts().clone());
         Self {
             events,

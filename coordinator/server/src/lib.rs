@@ -22,6 +22,7 @@ mod health;
 mod images;
 mod jobs;
 mod ledger;
+mod limits;
 mod logs;
 pub mod meters;
 pub mod models;

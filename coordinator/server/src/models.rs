@@ -25,6 +25,7 @@ use wanfarm_proto::tensors::Chunks;
 use wanfarm_types::{Digest, ModelFile, bounds};
 
 use crate::disk_space::{RESERVE, available};
+use crate::limits::MODEL_FILES_READ;
 
 /// Models that are kept.
 const MAX_MODELS: usize = 64;
@@ -32,8 +33,6 @@ const MAX_MODELS: usize = 64;
 const MAX_FILES: usize = 1024;
 /// The largest file: a 14B transformer in f32 has 57 GB.
 const MAX_BYTES: u64 = 256 << 30;
-/// Files that are read at the same time.
-const READERS: usize = 8;
 /// How often the disk is looked at, in bytes.
 const LOOK_EVERY: u64 = 64 << 20;
 /// How long a file stays that no model is made of.
@@ -65,8 +64,12 @@ impl Drop for Coming<'_> {
 impl ModelStore {
     /// That of a data directory. Removes what nobody went on with. Blocks.
     pub fn open(root: PathBuf) -> Self {
-        let store =
-            Self { root, coming: Arc::default(), changing: Arc::default(), readers: Arc::new(Semaphore::new(READERS)) };
+        let store = Self {
+            root,
+            coming: Arc::default(),
+            changing: Arc::default(),
+            readers: Arc::new(Semaphore::new(MODEL_FILES_READ)),
+        };
         // A farm renders without them.
         if let Err(error) = store.sweep() {
             tracing::warn!(%error, "models that the coordinator keeps cannot be read");

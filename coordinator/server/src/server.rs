@@ -33,6 +33,7 @@ use crate::driver::{Driver, Parts, RestoreError};
 use crate::event::Event;
 use crate::farm::{self, AccessService, Aside, FarmService};
 use crate::health::HealthService;
+use crate::limits::{REQUESTS, SHORT_MESSAGE, STREAMS};
 use crate::meters::Meters;
 use crate::models::ModelStore;
 use crate::obstacle::Obstacle;
@@ -49,13 +50,6 @@ use crate::writer::{Lessons, OutputWriter};
 const EVENT_QUEUE: usize = 1024;
 /// Transactions that those who are told of events may be behind.
 const EVENTS_AHEAD: usize = 256;
-/// Requests at a time on one connection, more of which wait at their sender. As HTTP/2 recommends, and as hyper has it by itself:
-/// tonic takes that limit off where none is named.
-const STREAMS: u32 = 200;
-/// Requests at a time of one address: more than the workers and browsers of a machine have, with all their streams.
-const REQUESTS: usize = 2000;
-/// Messages of services whose requests are short.
-const SHORT: usize = 16 << 10;
 /// How long the output folder may take to answer before the start.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the driver, and then open streams, may take to end when the coordinator stops.
@@ -215,7 +209,7 @@ pub async fn start(
     let farm = FarmService::new(events.clone(), told, (shows, stills), config.output, !stays, aside);
     tokio::spawn(farm::forecasts::note(farm.clone()));
     let routes = routes(farm.clone());
-    let health = HealthService::new(farm.clone()).max_decoding_message_size(SHORT);
+    let health = HealthService::new(farm.clone()).max_decoding_message_size(SHORT_MESSAGE);
     let health = InterceptedService::new(health, from_no_page);
     let described = reflection::service().map(|service| InterceptedService::new(service, from_no_page));
     let to_older = reflection::older().map(|service| InterceptedService::new(service, from_no_page));
@@ -223,7 +217,7 @@ pub async fn start(
         (farm.clone(), trust.as_ref().map(|trust| (trust.farm().authority, trust.pem().to_owned())));
     let gate = if trust.is_some() { Gate::Kept(access) } else { Gate::Open };
     // Of it and of health, a stranger's messages are read.
-    let granting = AccessServer::new(AccessService::new(farm.clone(), trust)).max_decoding_message_size(SHORT);
+    let granting = AccessServer::new(AccessService::new(farm.clone(), trust)).max_decoding_message_size(SHORT_MESSAGE);
     let granting = InterceptedService::new(granting, from_no_page);
     let farm =
         FarmServer::new(farm).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);

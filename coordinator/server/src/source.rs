@@ -16,12 +16,10 @@ use wanfarm_types::{Digest, TensorRef};
 
 use crate::artifacts::Artifacts;
 use crate::event::Event;
+use crate::limits::TENSORS_HANDED_ON;
 use crate::models::ModelStore;
 use crate::outbox::WeakOutbox;
 use crate::relay::Relay;
-
-/// Tensors handed on to other workers at the same time; who comes then asks again.
-const MAX_CONCURRENT_READS: usize = 64;
 
 /// The ways to a worker's results.
 #[derive(Debug, Clone)]
@@ -106,7 +104,7 @@ pub struct Shelf {
 impl Shelf {
     /// Durable copies, files of models that are kept, and what the driver knows a worker to hold.
     pub fn new(artifacts: Artifacts, models: ModelStore, relay: Relay, events: mpsc::Sender<Event>) -> Self {
-        Self { artifacts, models, relay, events, slots: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)) }
+        Self { artifacts, models, relay, events, slots: Arc::new(Semaphore::new(TENSORS_HANDED_ON)) }
     }
 
     async fn find(self, digest: Digest, offset: u64) -> Result<Chunks, Status> {

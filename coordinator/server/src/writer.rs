@@ -17,14 +17,12 @@ use wanfarm_types::{Failure, FailureKind};
 use crate::artifacts::Artifacts;
 use crate::disk_space;
 use crate::event::{Event, Staged};
+use crate::limits::VIDEOS_WRITTEN;
 use crate::obstacle::Obstacle;
 use crate::outputs::{Files, Kept, ReportError, Stands, Stills, Task, Volume, WriteError, keep, page, write_report};
 use crate::preview::Fits;
 use crate::requests::Report;
 use crate::source::{Reader, Source};
-
-/// Videos written at the same time; each holds its frames in memory.
-const MAX_CONCURRENT_VIDEOS: usize = 2;
 
 /// Writes outputs and reports to the driver.
 #[derive(Debug)]
@@ -59,7 +57,7 @@ impl OutputWriter {
     /// A writer of jobs that go to `root`, for the coordinator of this id.
     pub fn new(root: PathBuf, id: Uuid, reader: Reader, events: mpsc::Sender<Event>, lessons: Lessons) -> Self {
         let (volume, stage) = (Volume::new(root), Arc::new(Stage::new(id)));
-        let (slots, stills) = (Arc::new(Semaphore::new(MAX_CONCURRENT_VIDEOS)), Stills::default());
+        let (slots, stills) = (Arc::new(Semaphore::new(VIDEOS_WRITTEN)), Stills::default());
         Self { volume, stage, reader, events, slots, lessons, stills }
     }
 

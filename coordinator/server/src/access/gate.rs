@@ -20,12 +20,11 @@ use wanfarm_types::{Access, Rights};
 
 use super::list::{GrantRow, SharedAccess};
 use super::rules;
+use crate::limits::STRANGERS_PATIENCE;
 use crate::times::wall_clock;
 
 /// The cookie that a browser shows its token in.
 const COOKIE: &str = "wanfarm";
-/// How long a request of somebody unknown may take: all of them are short, and the rest of one may never come.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -124,7 +123,7 @@ pub(crate) async fn guard(State((gate, crowd)): State<(Gate, Crowd)>, mut reques
     let answer = next.run(request);
     let answer = match is_known {
         true => answer.await,
-        false => match timeout(PATIENCE, answer).await {
+        false => match timeout(STRANGERS_PATIENCE, answer).await {
             Ok(answer) => answer,
             Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
         },

@@ -225,8 +225,7 @@ type Messages = mpsc::Receiver<CoordinatorMessage>;
 
 fn attached() -> (Attached, Messages) {
     let (outbox, messages) = mpsc::channel(64);
-    let hello =
-        Hello { name: "mac".into(), host: "mac.local".into(), models: vec![served()], ..fixtures::hello(1, 2) };
+    let hello = Hello { name: "mac".into(), host: "mac.local".into(), models: vec![served()], ..fixtures::hello(1, 2) };
     (Attached { build: "1.2.3".into(), ..Attached::of(hello, outbox) }, messages)
 }
 

@@ -23,14 +23,13 @@ use zip::{CompressionMethod, DateTime};
 
 use super::asking::Answer;
 use super::files::{became, lost};
-use super::pipe::{CHUNK_BYTES, PATIENCE, Pipe, take};
+use super::pipe::{CHUNK_BYTES, Pipe, take};
 use super::wire::refusal;
 use super::{AHEAD, FarmService, Seen};
+use crate::limits::{ARCHIVES_SENT, UNREAD_TIMEOUT};
 use crate::outputs::{self, JobFiles, Print, Stands};
 use crate::requests::{Report, Request};
 
-/// Archives sent at a time; each holds a thread.
-const AT_ONCE: usize = 4;
 /// More files than this are no archive: their list alone takes a hundred megabytes of memory.
 const MAX_FILES: usize = 200_000;
 /// Names what is not in the archive.
@@ -42,7 +41,7 @@ pub(super) struct Archives(Arc<Semaphore>);
 
 impl Archives {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
+        Self(Arc::new(Semaphore::new(ARCHIVES_SENT)))
     }
 }
 
@@ -56,7 +55,8 @@ impl FarmService {
     /// # Errors
     /// When there is no such job, it has too many files, or too many archives are being sent.
     pub async fn archive(&self, job: JobId) -> Answer<(String, Archive)> {
-        let busy = || Status::unavailable(format!("{AT_ONCE} archives are being sent already; ask again in a while"));
+        let busy =
+            || Status::unavailable(format!("{ARCHIVES_SENT} archives are being sent already; ask again in a while"));
         let turn = self.archives.0.clone().try_acquire_owned().map_err(|_| busy())?;
         let Report { report, place, files } =
             self.ask(|reply| Request::Report { job, reply }).await?.map_err(refusal)?;
@@ -97,7 +97,7 @@ fn send(files: &JobFiles, reports: impl FnOnce() -> [(String, Vec<u8>); 2], pipe
     if let Err(error) = whole {
         tracing::debug!(%error, "an archive breaks off");
         // Nobody may listen any more.
-        take(&runtime, &chunks, Err(error), PATIENCE);
+        take(&runtime, &chunks, Err(error), UNREAD_TIMEOUT);
     }
 }
 

@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tonic::Status;
 
-/// Looks at the same time.
-const MAX_CONCURRENT_LOOKS: usize = 4;
+use crate::limits::FOLDERS_LOOKED_AT;
+
 /// How long a folder may take to answer one question.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same where the question is what a video's files hold, gigabytes perhaps.
@@ -41,7 +41,7 @@ impl Seen {
 
 impl Looking {
     pub(super) fn new() -> Self {
-        Self { turns: Arc::new(Semaphore::new(MAX_CONCURRENT_LOOKS)), patience: LOOK_TIMEOUT }
+        Self { turns: Arc::new(Semaphore::new(FOLDERS_LOOKED_AT)), patience: LOOK_TIMEOUT }
     }
 
     /// For looks that take long, of which one after the other is enough; whoever waits has more patience.
@@ -104,7 +104,7 @@ mod tests {
     async fn a_folder_that_does_not_answer_is_named_and_takes_few_threads() {
         let (looking, folder) = (looking(), Path::new("/share/renders"));
         let mut hung = Vec::new();
-        for _ in 0..MAX_CONCURRENT_LOOKS {
+        for _ in 0..FOLDERS_LOOKED_AT {
             let (answer, hangs) = mpsc::channel::<()>();
             hung.push(answer);
             let why = looking.at(folder, move |_| hangs.recv()).await.unwrap_err();

@@ -11,10 +11,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::limits::UNREAD_TIMEOUT;
+
 /// Bytes of one chunk.
 pub(super) const CHUNK_BYTES: usize = 256 << 10;
-/// A receiver that takes nothing for so long has gone.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Hands on what is written, in chunks. Once broken it swallows everything: an archive that is given up still writes its end.
 pub(super) struct Pipe {
@@ -38,7 +38,7 @@ impl Pipe {
             return Ok(());
         }
         let chunk = std::mem::take(&mut self.gathered).into();
-        if take(&self.runtime, &self.chunks, Ok(chunk), PATIENCE) {
+        if take(&self.runtime, &self.chunks, Ok(chunk), UNREAD_TIMEOUT) {
             return Ok(());
         }
         self.broken.store(true, Ordering::Relaxed);

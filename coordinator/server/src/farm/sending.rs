@@ -13,11 +13,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::AHEAD;
-use super::pipe::{PATIENCE, take};
+use super::pipe::take;
 
-/// Streams at a time: far fewer than there are threads for work that blocks, of which commits need one.
-const AT_ONCE: usize = 32;
-const TURN: Duration = Duration::from_secs(30);
+use crate::limits::{FILES_SENT, TURN_TIMEOUT, UNREAD_TIMEOUT};
 
 /// Limits them.
 #[derive(Debug, Clone)]
@@ -34,7 +32,7 @@ pub(super) type Sent<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Sending {
     pub(super) fn new() -> Self {
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), wait: TURN, patience: PATIENCE }
+        Self { turns: Arc::new(Semaphore::new(FILES_SENT)), wait: TURN_TIMEOUT, patience: UNREAD_TIMEOUT }
     }
 
     /// What `read` hands on, on a thread; it is told when the receiver has gone.
@@ -46,7 +44,7 @@ impl Sending {
         read: impl FnOnce(&dyn Fn(Result<T, Status>) -> bool) + Send + 'static,
     ) -> Result<Sent<T>, Status> {
         let busy = || {
-            let why = format!("{AT_ONCE} files and lists of files are being sent already");
+            let why = format!("{FILES_SENT} files and lists of files are being sent already");
             Status::resource_exhausted(format!("{why}; ask again in a while"))
         };
         let turn =
@@ -73,7 +71,7 @@ mod tests {
         let patient = Sending { wait: MOMENT, ..Sending::new() };
         let endless = |send: &dyn Fn(Result<u32, Status>) -> bool| while send(Ok(7)) {};
         let mut unread = Vec::new();
-        for _ in 0..AT_ONCE {
+        for _ in 0..FILES_SENT {
             unread.push(patient.stream(endless).await.unwrap());
         }
         let refused = patient.stream(endless).await.err().map(|status| status.code());
@@ -83,7 +81,7 @@ mod tests {
         let sending = Sending { patience: MOMENT, ..Sending::new() };
         let mut unread = Vec::new();
         // Each turn comes when one of those before is given up.
-        for _ in 0..2 * AT_ONCE {
+        for _ in 0..2 * FILES_SENT {
             unread.push(sending.stream(endless).await.unwrap());
         }
         let read: Vec<_> = sending.stream(|send| _ = send(Ok(7))).await.unwrap().collect().await;

@@ -223,7 +223,7 @@ async fn only_so_many_watch_the_farm_as_a_whole() {
     let (coordinator, _) = coordinator(folder.path()).await;
     let mut raw = raw(&coordinator).await;
     let mut watching = Vec::new();
-    for _ in 0..super::watching::WATCHERS {
+    for _ in 0..crate::limits::WATCHERS {
         let mut updates = raw.watch_farm(v1::WatchFarmRequest {}).await.unwrap().into_inner();
         updates.message().await.unwrap().unwrap();
         watching.push(updates);

@@ -11,12 +11,12 @@ use wanfarm_proto::v1;
 use super::known::{Fresh, Known};
 use super::{FarmService, stopping};
 
+use crate::limits::WATCHERS;
+
 /// Shortest time between two updates.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// Longest time without looking: not everything about a worker makes a new version.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Callers that watch at the same time: each asks the driver for itself.
-pub(super) const WATCHERS: usize = 32;
 
 impl FarmService {
     /// Everything but videos, then what changes, until the coordinator stops.
