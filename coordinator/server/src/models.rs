@@ -22,7 +22,7 @@ use tonic::Status;
 use wanfarm_client::HeldModel;
 use wanfarm_proto::file_chunks::file_chunks;
 use wanfarm_proto::tensors::Chunks;
-use wanfarm_types::{Digest, ModelFile, bounds};
+use wanfarm_types::{Digest, ModelFile, check_label};
 
 use crate::disk_space::{RESERVE, available};
 use crate::limits::MODEL_FILES_READ;
@@ -299,7 +299,7 @@ fn of(model: &HeldModel) -> impl Iterator<Item = &ModelFile> {
 fn check(model: &HeldModel) -> Result<(), String> {
     let HeldModel { name, preset, roles, beside: _ } = model;
     for label in [name, preset] {
-        bounds::check_label("name", label).map_err(|bad| bad.to_string())?;
+        check_label("name", label).map_err(|bad| bad.to_string())?;
     }
     let is_plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['/', '\\']);
     if !is_plain(name) || name.starts_with('.') {

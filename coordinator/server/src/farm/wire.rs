@@ -7,7 +7,7 @@ use tonic::Status;
 use wanfarm_client::{DiskShortage, Submitted};
 use wanfarm_manifest::Taken;
 use wanfarm_proto::v1;
-use wanfarm_types::{ModelFile, Role};
+use wanfarm_types::Role;
 
 use crate::estimate::{Basis, Estimate, StageEstimate};
 use crate::requests::{RequestError, ServedRole};
