@@ -32,6 +32,7 @@ mod worker_log;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tonic::Status;
@@ -150,7 +151,16 @@ impl FarmService {
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Status> {
         let (reply, answer) = oneshot::channel();
-        self.events.send(Event::Request(request(reply))).await.map_err(|_| stopping())?;
+        match self.events.try_send(Event::Request(request(reply))) {
+            Ok(()) => {}
+            Err(TrySendError::Closed(_)) => return Err(stopping()),
+            Err(TrySendError::Full(event)) => {
+                // Places in the queue are given to those who wait for one, in turn. A stream that nobody reads is not polled, and would
+                // keep the place that it was given: a task of its own is polled always.
+                let events = self.events.clone();
+                tokio::spawn(async move { drop(events.send(event).await) });
+            }
+        }
         answer.await.map_err(|_| stopping())
     }
 }

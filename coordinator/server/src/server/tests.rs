@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use futures::FutureExt;
 use tokio_stream::StreamExt;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -53,6 +54,18 @@ async fn health_says_whether_the_coordinator_is_ready() {
     while health(&channel, "").await.unwrap() != ServingStatus::NotServing {
         tokio::task::yield_now().await;
     }
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_and_is_not_polled_again_keeps_the_driver_from_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (coordinator, _) = coordinator(folder.path()).await;
+    // On the one thread of this test the driver takes in nothing meanwhile.
+    let mut unread: Vec<_> = (0..3 * EVENT_QUEUE).map(|_| Box::pin(coordinator.farm.jobs())).collect();
+    assert!(unread.iter_mut().all(|asked| asked.now_or_never().is_none()));
+    tokio::time::timeout(Duration::from_secs(20), coordinator.farm.jobs()).await.expect("an answer").unwrap();
+    drop(unread);
     coordinator.stop().await;
 }
 
