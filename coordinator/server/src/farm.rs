@@ -40,7 +40,7 @@ use tonic::Status;
 use crate::artifacts::Artifacts;
 pub use crate::driver::Told;
 use crate::event::Event;
-use crate::limits::{SUBMISSIONS_CHECKED, WATCHERS};
+use crate::limits::{FILES_ARRIVING, SUBMISSIONS_CHECKED, WATCHERS};
 pub use crate::logs::Follower;
 use crate::logs::SharedLogs;
 use crate::meters::Meters;
@@ -98,6 +98,8 @@ pub struct FarmService {
     watching: Arc<Semaphore>,
     /// Why it was not ready when it was last asked, and when that was.
     ready: Arc<Mutex<Option<(Instant, Option<String>)>>>,
+    /// Limits files on their way in.
+    arriving: Arc<Semaphore>,
 }
 
 /// What is told without asking the driver.
@@ -146,6 +148,7 @@ impl FarmService {
             shows,
             watching,
             ready: Arc::default(),
+            arriving: Arc::new(Semaphore::new(FILES_ARRIVING)),
         }
     }
 

@@ -19,6 +19,10 @@ pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const OUTBOX_CAPACITY: usize = 256;
 /// A receiver that takes nothing for so long has gone.
 pub(crate) const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Files that arrive at the same time: each is an open one, of which the coordinator needs some to write what was rendered.
+pub(crate) const FILES_ARRIVING: usize = 256;
+/// How long the next piece of one may take to come, and before that its turn.
+pub(crate) const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Files and lists of files sent at a time: far fewer than there are threads for work that blocks, of which commits need one.
 pub(crate) const FILES_SENT: usize = 32;
 /// How long a reader waits for its turn among them.

@@ -18,6 +18,7 @@ use futures::{Stream, StreamExt};
 use tokio::fs::OpenOptions;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tonic::Status;
 use wanfarm_client::HeldModel;
 use wanfarm_proto::file_chunks::file_chunks;
@@ -25,7 +26,7 @@ use wanfarm_proto::tensors::Chunks;
 use wanfarm_types::{Digest, ModelFile, check_label};
 
 use crate::disk_space::{RESERVE, available};
-use crate::limits::MODEL_FILES_READ;
+use crate::limits::{MODEL_FILES_READ, SILENCE_TIMEOUT};
 
 /// Models that are kept.
 const MAX_MODELS: usize = 64;
@@ -134,7 +135,8 @@ impl ModelStore {
         }
         let mut file = OpenOptions::new().append(true).open(&part).await.map_err(refused)?;
         let (mut looked, mut chunks) = (None, std::pin::pin!(chunks));
-        while let Some(chunk) = chunks.next().await.transpose()? {
+        let late = |_| Status::aborted("the file does not arrive; go on from where it stopped");
+        while let Some(chunk) = timeout(SILENCE_TIMEOUT, chunks.next()).await.map_err(late)?.transpose()? {
             if hasher.count() + chunk.len() as u64 > bytes {
                 return Err(Status::invalid_argument(format!("more came than the {bytes} bytes announced")));
             }

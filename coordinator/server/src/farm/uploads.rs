@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use tokio::time::timeout;
 use tonic::Status;
 use wanfarm_manifest::first_frame::{self, Image};
 use wanfarm_types::{DType, Digest, MAX_LORA_BYTES, TensorRef};
 
 use super::{FarmService, on_a_thread};
 use crate::artifacts::{ArtifactError, Artifacts};
+use crate::limits::{FILES_ARRIVING, SILENCE_TIMEOUT};
 use crate::requests::Request;
 
 /// A file as a tensor, which is how workers read it.
@@ -35,7 +37,8 @@ pub(super) async fn receive(
     let mut storing = artifacts.begin(&digest).await.map_err(full)?;
     let mut hasher = blake3::Hasher::new();
     let mut chunks = std::pin::pin!(chunks);
-    while let Some(chunk) = chunks.next().await.transpose()? {
+    let late = |_| Status::cancelled("the file does not arrive");
+    while let Some(chunk) = timeout(SILENCE_TIMEOUT, chunks.next()).await.map_err(late)?.transpose()? {
         hasher.update(&chunk);
         if hasher.count() > bytes {
             return Err(Status::invalid_argument(format!("more came than the {bytes} bytes announced")));
@@ -69,7 +72,10 @@ impl FarmService {
         bytes: u64,
         chunks: impl Stream<Item = Result<Bytes, Status>>,
     ) -> Result<bool, Status> {
+        let busy = || Status::resource_exhausted(format!("{FILES_ARRIVING} files arrive already; give it again later"));
+        let turn = timeout(SILENCE_TIMEOUT, self.arriving.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())?;
         let is_new = receive(&self.artifacts, (file, bytes), chunks).await?;
+        drop(turn);
         let stored = match self.picture(file, bytes).await? {
             Some(image) => self.ask(|reply| Request::ImageStored { image, reply }).await?,
             None => self.ask(|reply| Request::LoraStored { lora: file, reply }).await?,
