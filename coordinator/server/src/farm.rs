@@ -33,8 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tonic::Status;
 
 use crate::artifacts::Artifacts;
@@ -96,8 +95,6 @@ pub struct FarmService {
     shows: Shows,
     /// Limits those who watch the farm as a whole.
     watching: Arc<Semaphore>,
-    /// Why it was not ready when it was last asked, and when that was.
-    ready: Arc<Mutex<Option<(Instant, Option<String>)>>>,
     /// Limits files on their way in.
     arriving: Arc<Semaphore>,
 }
@@ -147,7 +144,6 @@ impl FarmService {
             aside,
             shows,
             watching,
-            ready: Arc::default(),
             arriving: Arc::new(Semaphore::new(FILES_ARRIVING)),
         }
     }

@@ -6,8 +6,11 @@ use std::time::Duration;
 /// Requests at a time on one connection, more of which wait at their sender. As HTTP/2 recommends, and as hyper has it by itself:
 /// tonic takes that limit off where none is named.
 pub(crate) const STREAMS: u32 = 200;
-/// Requests at a time of one address: more than the workers and browsers of a machine have, with all their streams.
+/// Requests at a time of those at one address whom somebody knows: more than the workers and browsers of a machine have, with all
+/// their streams.
 pub(crate) const REQUESTS: usize = 2000;
+/// The same of all others at that address, which take no place from those.
+pub(crate) const STRANGERS_REQUESTS: usize = 200;
 /// Messages of services whose requests are short.
 pub(crate) const SHORT_MESSAGE: usize = 16 << 10;
 /// How long a request of somebody unknown may take: all of them are short, and the rest of one may never come.

@@ -17,14 +17,13 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use wanfarm_identity::of_coordinator;
 use wanfarm_proto::MAX_MESSAGE_BYTES;
-use wanfarm_proto::crowd::Crowd;
 use wanfarm_proto::dial::Way;
 use wanfarm_proto::v1::{access_server::AccessServer, dispatch_server::DispatchServer, farm_server::FarmServer};
 use wanfarm_proto::{listen, tensors};
 use wanfarm_scheduler::Config;
 use wanfarm_types::KeyId;
 
-use crate::access::{Gate, Security, SharedAccess, Trust, TrustError, guard};
+use crate::access::{Gate, Requests, Security, SharedAccess, Trust, TrustError, guard};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::copies::Copies;
 use crate::dialler::Dialler;
@@ -33,7 +32,7 @@ use crate::driver::{Driver, Parts, RestoreError};
 use crate::event::Event;
 use crate::farm::{self, AccessService, Aside, FarmService};
 use crate::health::HealthService;
-use crate::limits::{REQUESTS, SHORT_MESSAGE, STREAMS};
+use crate::limits::{SHORT_MESSAGE, STREAMS};
 use crate::meters::Meters;
 use crate::models::ModelStore;
 use crate::obstacle::Obstacle;
@@ -237,10 +236,9 @@ pub async fn start(
     if let Some(to_older) = to_older {
         routes = routes.add_service(to_older);
     }
-    // As many addresses as there may be connections.
-    let crowd = Crowd::of(usize::MAX, REQUESTS);
     // Before anything else looks at a request.
-    let routes = routes.into_axum_router().layer(axum::middleware::from_fn_with_state((gate, crowd), guard));
+    let routes =
+        routes.into_axum_router().layer(axum::middleware::from_fn_with_state((gate, Requests::default()), guard));
     let server = Server::builder()
         .tcp_nodelay(true)
         // Browsers and scripts; a head that does not come is waited for half a minute.

@@ -19,7 +19,7 @@ use wanfarm_types::{Access, Rights};
 
 use super::list::{GrantRow, SharedAccess};
 use super::rules;
-use crate::limits::STRANGERS_PATIENCE;
+use crate::limits::{REQUESTS, STRANGERS_PATIENCE, STRANGERS_REQUESTS};
 use crate::times::wall_clock;
 
 /// The cookie that a browser shows its token in.
@@ -52,6 +52,19 @@ impl Caller {
     /// What they may do; `None` of those whom nobody knows.
     pub fn rights(&self) -> Option<&Rights> {
         self.rights.as_ref()
+    }
+}
+
+/// The requests of the moment. As many addresses have some as there may be connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Requests {
+    of_known: Crowd,
+    of_unknown: Crowd,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self { of_known: Crowd::of(usize::MAX, REQUESTS), of_unknown: Crowd::of(usize::MAX, STRANGERS_REQUESTS) }
     }
 }
 
@@ -102,12 +115,18 @@ fn token(headers: &HeaderMap) -> Option<Secret> {
 }
 
 /// Passes a request on, with who asks, or says why not. It has its place among all requests until its answer has been sent.
-pub(crate) async fn guard(State((gate, crowd)): State<(Gate, Crowd)>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State((gate, requests)): State<(Gate, Requests)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let connection = request.extensions().get::<Connection>().cloned().unwrap_or_default();
+    let caller = gate.caller(&connection, request.headers());
+    let is_known = caller.rights.is_some();
+    let crowd = if is_known { &requests.of_known } else { &requests.of_unknown };
     let Ok(place) = connection.remote.map(|remote| crowd.admit(remote.ip())).transpose() else {
         return busy(request.headers());
     };
-    let caller = gate.caller(&connection, request.headers());
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if let Some(needed) = rules::needed(reads, request.uri().path())
         && !caller.rights().is_some_and(|rights| rights.allow(needed))
@@ -117,7 +136,7 @@ pub(crate) async fn guard(State((gate, crowd)): State<(Gate, Crowd)>, mut reques
         let refused = refusal(&caller, needed, request.headers());
         return refused.map(|body| Body::new(Answer { body, ended: None, _place: place }));
     }
-    let (grant, is_known) = (caller.grant.clone(), caller.rights.is_some());
+    let grant = caller.grant.clone();
     request.extensions_mut().insert(caller);
     let answer = next.run(request);
     let answer = match is_known {

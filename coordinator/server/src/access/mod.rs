@@ -9,7 +9,7 @@ mod rules;
 mod trust;
 
 pub use gate::Caller;
-pub(crate) use gate::{Gate, guard};
+pub(crate) use gate::{Gate, Requests, guard};
 pub(crate) use list::SharedAccess;
 pub use list::{GrantRow, Proof};
 pub(crate) use trust::{RENEWAL, Trust};

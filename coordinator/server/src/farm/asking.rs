@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tonic::{Code, Status};
 use wanfarm_client::{DiskShortage, JobVerb, Submitted, WorkerVerb};
 use wanfarm_manifest::Submission;
@@ -42,8 +42,6 @@ pub struct FinishedFile {
 
 /// How long the driver may take to answer before the coordinator is called not ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long its answer is passed on to others who ask the same.
-const READY_FOR: Duration = Duration::from_millis(500);
 /// A version that no video has changed after.
 const NO_VIDEOS: u64 = u64::MAX - 1;
 
@@ -133,23 +131,12 @@ impl FarmService {
     }
 
     /// Why nothing can be done at present, if so: the driver does not answer, or nothing can be recorded.
-    ///
-    /// However many ask, the driver is asked once in a while: everybody may, and its other callers wait behind them.
     pub async fn unready(&self) -> Option<String> {
-        // Who comes while it is asked waits for the same answer.
-        let mut last = self.ready.lock().await;
-        if let Some((asked, why)) = &*last
-            && asked.elapsed() < READY_FOR
-        {
-            return why.clone();
-        }
-        let why = match timeout(READY_TIMEOUT, self.store_obstacle()).await {
+        match timeout(READY_TIMEOUT, self.store_obstacle()).await {
             Err(_) => Some("the coordinator does not answer: it waits for its disk".to_owned()),
             Ok(Ok(obstacle)) => obstacle,
             Ok(Err(stops)) => Some(stops.message().to_owned()),
-        };
-        *last = Some((Instant::now(), why.clone()));
-        why
+        }
     }
 
     /// What was counted since the start.
