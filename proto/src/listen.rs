@@ -195,7 +195,7 @@ pub struct Prompt {
     /// How long that may last.
     reading: Duration,
     /// Its place among all connections.
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 #[derive(Debug)]
@@ -207,7 +207,7 @@ enum Inner {
 impl Prompt {
     fn within(stream: Inner, about: Connection, patience: Duration, place: Option<Place>) -> Self {
         let awaited = Some((Box::pin(sleep(patience)), 0));
-        Self { stream, about, awaited, unread: None, reading: READING_TIMEOUT, _place: place }
+        Self { stream, about, awaited, unread: None, reading: READING_TIMEOUT, place }
     }
 
     /// What came of sending. HTTP/2 notices by itself a peer that reads nothing, as it answers no ping; HTTP/1.1 does not.
@@ -244,6 +244,9 @@ macro_rules! below {
 
 impl AsyncRead for Prompt {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.place.as_ref().is_some_and(|place| place.poll_lost(cx).is_ready()) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "others need its place")));
+        }
         let Some((late, _)) = &mut self.awaited else {
             return below!(self, stream => Pin::new(stream).poll_read(cx, buf));
         };
