@@ -13,6 +13,7 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tracing::debug;
 use wanfarm_types::{ModelRole, Size};
 
+use crate::budget::container;
 use crate::models::Catalog;
 
 /// Bytes read at once.
@@ -67,7 +68,7 @@ impl Drop for Ahead {
 fn free() -> u64 {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory);
-    let own = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    let own = container(&system).map_or(u64::MAX, |limits| limits.free_memory);
     system.available_memory().min(own)
 }
 

@@ -1,6 +1,6 @@
 //! How much of a machine's memory a worker may fill with weights and what is computed with them.
 
-use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+use sysinfo::{CGroupLimits, MemoryRefreshKind, RefreshKind, System};
 use wanfarm_model::ops::device::{DeviceKind, Found};
 use wanfarm_types::Size;
 
@@ -9,8 +9,14 @@ use wanfarm_types::Size;
 pub fn budget(device: DeviceKind) -> Size {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory);
-    let limit = system.cgroup_limits().map(|limits| limits.total_memory);
+    let limit = container(&system).map(|limits| limits.total_memory);
     Size(share(&device.find().unwrap_or_default(), system.total_memory(), limit))
+}
+
+/// What the container is allowed, if this is one.
+pub(crate) fn container(system: &System) -> Option<CGroupLimits> {
+    // Where nothing is known of memory, without /proc, asking panics.
+    (system.total_memory() > 0).then(|| system.cgroup_limits()).flatten()
 }
 
 fn share(found: &Found, main: u64, limit: Option<u64>) -> u64 {
