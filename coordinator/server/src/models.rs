@@ -247,7 +247,7 @@ impl ModelStore {
     }
 
     fn comes(&self, digest: Digest) -> Option<Coming<'_>> {
-        self.lock().insert(digest).then_some(Coming { store: self, digest })
+        self.lock().insert(digest).then(|| Coming { store: self, digest })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<Digest>> {

@@ -235,8 +235,13 @@ fn publish(model: &KnownModel, folder: &Path) {
             }
             _ if name.ends_with(".gguf") && name.contains("umt5") => write_q8(&path, &shapes("umt5-xxl-encoder")),
             _ if name.ends_with(".gguf") => write_q8(&path, &shapes(&dit)),
-            _ if name.contains("umt5") => write(&path, &shapes("diffusers-umt5-xxl")),
-            _ if name.contains("vae") => write(&path, &shapes(vae)),
+            _ if name.contains("umt5") => {
+                // Published once, where diffusers has it twice.
+                let mut text = shapes("diffusers-umt5-xxl");
+                text.remove("encoder.embed_tokens.weight");
+                write(&path, &text);
+            }
+            _ if name.to_lowercase().contains("vae") => write(&path, &shapes(vae)),
             _ => {
                 assert_eq!(kind, "f16", "{name}");
                 write_as(&path, &shapes(&dit), "F16", 2);
