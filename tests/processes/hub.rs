@@ -83,7 +83,7 @@ fn answer(
         let whole: Vec<u8>;
         let (status, head, mut body): (_, _, &[u8]) = if manners == Manners::Asks && !allowed {
             ("401 Unauthorized", String::new(), b"")
-        } else if path == "/api/models/studio/tiny" {
+        } else if path == "/api/models/studio/tiny/revision/main" {
             let siblings: Vec<_> = files.keys().map(|name| serde_json::json!({ "rfilename": name })).collect();
             whole = serde_json::json!({ "siblings": siblings, "sha": "c0ffee" }).to_string().into_bytes();
             ("200 OK", String::new(), &whole)
