@@ -1,6 +1,7 @@
 //! Models of which the farm has the files, with its workers or the coordinator, and the files themselves: for machines that
 //! compute, and for those who give the farm a model.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -44,6 +45,13 @@ pub struct HeldRole {
     pub files: Vec<ModelFile>,
     /// Whether the coordinator keeps them, and hands them on itself.
     pub kept: bool,
+}
+
+impl HeldModel {
+    /// All its files, each once.
+    pub fn files(&self) -> BTreeSet<&ModelFile> {
+        self.roles.iter().flat_map(|role| &role.files).chain(&self.beside).collect()
+    }
 }
 
 /// The bytes of a file, as they come.

@@ -170,7 +170,7 @@ impl ModelStore {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         check(&model).map_err(Status::invalid_argument)?;
         let failed = |error: io::Error| Status::internal(format!("cannot keep the model: {error}"));
-        let missing = of(&model).find(|file| !self.whole(&file.blake3).is_file());
+        let missing = model.files().into_iter().find(|file| !self.whole(&file.blake3).is_file());
         if let Some(ModelFile { path, .. }) = missing {
             return Err(Status::failed_precondition(format!("{path} is not here; give it first")));
         }
@@ -196,8 +196,9 @@ impl ModelStore {
         let (gone, others): (Vec<_>, Vec<_>) =
             self.models().map_err(failed)?.into_iter().partition(|model| model.name == name);
         let gone = gone.first().ok_or_else(|| Status::not_found(format!("the coordinator keeps no model {name}")))?;
-        let needed: BTreeSet<Digest> = others.iter().flat_map(of).map(|file| file.blake3).collect();
-        let own: BTreeSet<Digest> = of(gone).map(|file| file.blake3).filter(|file| !needed.contains(file)).collect();
+        let needed: BTreeSet<Digest> = others.iter().flat_map(HeldModel::files).map(|file| file.blake3).collect();
+        let own: BTreeSet<Digest> =
+            gone.files().into_iter().map(|file| file.blake3).filter(|file| !needed.contains(file)).collect();
         fs::remove_file(self.note(name)).map_err(failed)?;
         let mut freed = 0;
         for file in own {
@@ -223,7 +224,8 @@ impl ModelStore {
     /// Removes files that no model is made of and nothing has come of for long.
     fn sweep(&self) -> io::Result<()> {
         let models = self.models()?;
-        let needed: BTreeSet<String> = models.iter().flat_map(of).map(|file| file.blake3.to_string()).collect();
+        let needed: BTreeSet<String> =
+            models.iter().flat_map(HeldModel::files).map(|file| file.blake3.to_string()).collect();
         for path in listed(&self.root.join("files"))? {
             let is_needed = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| needed.contains(name));
             let age = fs::metadata(&path)?.modified()?.elapsed();
@@ -293,10 +295,6 @@ fn listed(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-fn of(model: &HeldModel) -> impl Iterator<Item = &ModelFile> {
-    model.roles.iter().flat_map(|role| &role.files).chain(&model.beside)
-}
-
 /// Whether whoever fetches it can lay it down below a folder of its name.
 fn check(model: &HeldModel) -> Result<(), String> {
     let HeldModel { name, preset, roles, beside: _ } = model;
@@ -307,10 +305,10 @@ fn check(model: &HeldModel) -> Result<(), String> {
     if !is_plain(name) || name.starts_with('.') {
         return Err(format!("{name:?} is no name of a model"));
     }
-    if roles.is_empty() || of(model).count() > MAX_FILES {
+    if roles.is_empty() || model.files().len() > MAX_FILES {
         return Err(format!("a model has a role at least, and at most {MAX_FILES} files"));
     }
-    match of(model).find(|file| file.path.len() > 4096 || !file.path.split('/').all(is_plain)) {
+    match model.files().into_iter().find(|file| file.path.len() > 4096 || !file.path.split('/').all(is_plain)) {
         Some(file) => Err(format!("{:?} is no path below a folder", file.path)),
         None => Ok(()),
     }

@@ -65,11 +65,8 @@ pub(super) async fn pull(
     model: &HeldModel,
     folder: &Path,
 ) -> Result<Pulled, CliError> {
-    let mut files: Vec<&ModelFile> = model.roles.iter().flat_map(|role| &role.files).chain(&model.beside).collect();
-    files.sort();
-    files.dedup();
     let mut pulled = Pulled::default();
-    for file in files {
+    for file in model.files() {
         let path = below(folder, &file.path)?;
         if is_here(&path, file.blake3).await {
             pulled.kept += 1;

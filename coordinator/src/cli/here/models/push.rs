@@ -58,11 +58,8 @@ pub(super) async fn push(
     folder: &Path,
     model: &HeldModel,
 ) -> Result<Pushed, CliError> {
-    let mut files: Vec<&ModelFile> = model.roles.iter().flat_map(|role| &role.files).chain(&model.beside).collect();
-    files.sort();
-    files.dedup();
     let mut pushed = Pushed::default();
-    for file in files {
+    for file in model.files() {
         match give(&mut client, target, file, &folder.join(&file.path)).await? {
             None => pushed.kept += 1,
             Some(bytes) => (pushed.files, pushed.bytes) = (pushed.files + 1, pushed.bytes + bytes),
