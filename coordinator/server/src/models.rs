@@ -122,14 +122,14 @@ impl ModelStore {
         let refused = |error: io::Error| Status::resource_exhausted(format!("cannot keep the file: {error}"));
         let (part, whole) = (self.part(&digest), self.whole(&digest));
         let folder = self.root.join("files");
+        if whole.is_file() {
+            return Ok(());
+        }
         let opened = {
             let part = part.clone();
             blocking(move || begin(&folder, &part)).await?.map_err(refused)?
         };
         let (mut hasher, here) = opened;
-        if whole.is_file() {
-            return Ok(());
-        }
         if offset != here {
             return Err(Status::out_of_range(format!("{here} bytes of it are here; go on from there")));
         }
@@ -145,9 +145,10 @@ impl ModelStore {
                 self.check_room(bytes - hasher.count()).await?;
             }
             file.write_all(&chunk).await.map_err(refused)?;
+            // Whoever goes on after a break reads what is here: nothing may be still on its way to the file.
+            file.flush().await.map_err(refused)?;
             hasher.update(&chunk);
         }
-        file.flush().await.map_err(refused)?;
         if hasher.count() < bytes {
             return Err(Status::aborted(format!("{} of {bytes} bytes came; go on from there", hasher.count())));
         }
